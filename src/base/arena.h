@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/attr.h"
+#include "base/sv.h"
+
+/*
+ * Memory that lives and dies together (one transaction, one configuration snapshot). The all-zero
+ * value is a valid empty arena. The owner bounds what goes in; there is no single free.
+ */
+struct arena {
+	struct arena_block *blocks;
+	size_t used_bytes;
+};
+
+NODISCARD void *arena_alloc(struct arena *a, size_t size); /* zeroed, aligned for any type */
+NODISCARD struct sv arena_sv(struct arena *a, struct sv bytes); /* a copy, NUL-ended too */
+NODISCARD const char *arena_str(struct arena *a, struct sv bytes);
+void arena_reset(struct arena *a); /* frees all but nothing is kept */

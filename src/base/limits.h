@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/*
+ * Every size that a peer, a file or an operator's message can influence, in one place, each with its
+ * reason. Past one of these the answer is RC_LIMIT (or the SMTP reply named beside it), never work.
+ */
+enum {
+	/* RFC 5321 4.5.3.1: a command line is 512 octets, more with extensions. AUTH carries tokens of
+	 * several KB (Microsoft's reach about 2.5 KB in base64; RFC 4954 4.9 asks for 12,288). */
+	LIMIT_COMMAND_LINE = 2048,
+	LIMIT_AUTH_LINE = 12288,
+	/* RFC 5321 4.5.3.1.6 says 998 + CRLF; real senders break it, receivers do not mind, and nothing
+	 * here holds a body line in memory. Header lines are held: see LIMIT_HEADER. */
+	LIMIT_ADDRESS = 320,       /* 64 + @ + 255, RFC 5321 4.5.3.1.1 and .2 */
+	LIMIT_LOCAL_PART = 64,
+	LIMIT_DOMAIN = 255,
+	/* The whole header block is held while it is edited. Exchange refuses larger ones anyway. */
+	LIMIT_HEADER = 262144,
+	LIMIT_HEADER_FIELDS = 2000,
+	/* RFC 5321 6.3: a loop is assumed at 100 Received fields; real chains stay below 30. */
+	LIMIT_RECEIVED_HOPS = 100,
+	LIMIT_RCPT = 5000,         /* recipients of one message; the listener may set fewer */
+	LIMIT_MESSAGE = 157286400, /* 150 MB: what smtp.office365.com announces */
+	/* Replies: Exchange sends several KB in one (EHLO25 in the facts); 64 KiB is past any honest one. */
+	LIMIT_REPLY = 65536,
+	LIMIT_REPLY_LINE = 16384,
+	LIMIT_REPLY_KEPT = 4096,   /* of a reply, in the store and in a bounce */
+	LIMIT_CHUNK = 65536,       /* one body row in the store */
+	LIMIT_ENVID = 100,         /* RFC 3461 4.4 */
+	LIMIT_SUBJECT_KEPT = 200,  /* bytes of the Subject kept in the history */
+	LIMIT_BAD_COMMANDS = 20,   /* then 421 */
+	LIMIT_LOG_LINE = 8192,
+	LIMIT_CONTROL_LINE = 65536, /* one request on the control socket */
+	LIMIT_PAGE = 1000,         /* rows in one read of the store */
+};

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/attr.h"
+#include "base/sv.h"
+
+/*
+ * The only home of a password, token or key. There is no printf helper on purpose; the bytes are
+ * wiped on free and compared in constant time. The holder is kept out of core files.
+ */
+struct secret;
+
+NODISCARD struct secret *secret_new(struct sv bytes); /* copies; the caller wipes its own copy */
+void secret_free(struct secret *s);
+DEFINE_CLEANUP(struct secret, secret_free);
+
+/* The bytes, borrowed; for handing to a protocol, never to a log or an error text. */
+struct sv secret_reveal(const struct secret *s);
+NODISCARD bool secret_eq(const struct secret *s, struct sv bytes);
+
+/* Overwrites memory that held a secret; the compiler may not drop it. */
+void secret_wipe(void *ptr, size_t len);
