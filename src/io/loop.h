@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/attr.h"
+#include "base/err.h"
+#include "base/rng.h"
+#include "base/sv.h"
+#include "base/time.h"
+
+#include <stdbool.h>
+
+/*
+ * The event loop: one thread, one owner of sessions, lanes and timers. Everything here is called on
+ * that thread unless it says otherwise. The clock is read once per round of the loop.
+ */
+struct io_loop;
+
+NODISCARD struct io_loop *io_loop_new(void);
+void io_loop_free(struct io_loop *l);
+/* Runs until io_loop_stop(). */
+void io_loop_run(struct io_loop *l);
+void io_loop_stop(struct io_loop *l);
+
+struct mono_time io_now(const struct io_loop *l);
+struct wall_time io_wall(const struct io_loop *l);
+/* The same two clocks for code without a loop (the CLI, other threads). */
+struct mono_time io_clock_mono(void);
+struct wall_time io_clock_wall(void);
+/* Kernel randomness: for ids, seeds and nonces. Never fails (aborts). */
+void io_random(void *out, size_t len);
+struct prng *io_prng(struct io_loop *l); /* seeded from the kernel at io_loop_new() */
+
+/*
+ * A one-shot timer inside the owner's struct; all-zero is a valid stopped timer. Starting a running
+ * timer moves it. The owner stops it before its memory goes.
+ */
+struct io_timer {
+	struct io_loop *loop;
+	void (*fire)(void *arg);
+	void *arg;
+	struct mono_time at;
+	size_t heap_place; /* private to io/ */
+	uint64_t order;
+};
+
+void io_timer_init(struct io_timer *t, struct io_loop *l, void (*fire)(void *arg), void *arg);
+void io_timer_start(struct io_timer *t, struct mono_time at); /* MONO_NEVER stops it */
+void io_timer_stop(struct io_timer *t);
+
+/* Runs `fn` once, after the current callback has returned and before the loop sleeps again. */
+struct io_task {
+	struct io_task *next;
+	bool queued;
+	void (*run)(void *arg);
+	void *arg;
+};
+void io_task_post(struct io_loop *l, struct io_task *t); /* nothing when it is queued already */
+
+/*
+ * Wakes the loop from another thread: `fn` runs on the loop thread some time after each
+ * io_wakeup_send(); several sends may give one call.
+ */
+struct io_wakeup;
+NODISCARD struct io_wakeup *io_wakeup_new(struct io_loop *l, void (*fn)(void *arg), void *arg);
+void io_wakeup_send(struct io_wakeup *w); /* any thread */
+void io_wakeup_free(struct io_wakeup *w); /* loop thread, when no other thread can send */
+
+/* SIGTERM, SIGHUP, SIGINT and friends arrive as a callback on the loop. */
+void io_signal_watch(struct io_loop *l, int signum, void (*fn)(void *arg, int signum), void *arg);
+
+/* Watches any descriptor (libmicrohttpd's epoll, a pipe). The owner closes the descriptor after. */
+enum { IO_READABLE = 1, IO_WRITABLE = 2 };
+struct io_watch;
+NODISCARD struct io_watch *io_watch_new(struct io_loop *l, int fd, unsigned events,
+	void (*fn)(void *arg, unsigned events), void *arg);
+void io_watch_set(struct io_watch *w, unsigned events); /* 0 pauses it */
+void io_watch_free(struct io_watch *w);

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/err.h"
+#include "base/sv.h"
+#include "io/loop.h"
+
+#include <sys/socket.h>
+
+/*
+ * A connected byte stream: TCP or unix socket, with or without TLS (OpenSSL on the descriptor itself,
+ * so that back-pressure is the kernel's). It tells its owner by one callback and holds bytes both
+ * ways; the owner's machine looks at the input and consumes what it took.
+ *
+ * The callback may free the stream: nothing of it is touched after the callback returns.
+ */
+struct io_stream;
+struct io_tls;
+
+enum io_stream_event {
+	IO_STREAM_CONNECTED, /* client side: TCP is up (TLS not yet) */
+	IO_STREAM_SECURED,   /* the TLS handshake is done and the peer verified, where asked for */
+	IO_STREAM_INPUT,     /* new bytes in io_stream_input(); also after resume() with bytes left */
+	IO_STREAM_DRAINED,   /* output went from "above the low mark" to empty */
+	IO_STREAM_EOF,       /* the peer closed its side; input may still hold bytes. Sent once */
+	IO_STREAM_FAILED,    /* connect, TLS, or a socket error; io_stream_error() has the words. Last */
+};
+typedef void io_stream_fn(void *arg, enum io_stream_event event);
+
+/* Takes an accepted descriptor (owned from now on). TCP_NODELAY is set; never fails. */
+NODISCARD struct io_stream *io_stream_accepted(struct io_loop *l, int fd, io_stream_fn *fn, void *arg);
+
+/* Starts connecting; the outcome is an event, also for immediate errors. */
+NODISCARD struct io_stream *io_stream_connect(struct io_loop *l, const struct sockaddr *addr,
+	socklen_t addr_len, io_stream_fn *fn, void *arg);
+
+/* Closes at once, dropping unsent output. NULL is allowed. */
+void io_stream_free(struct io_stream *s);
+DEFINE_CLEANUP(struct io_stream, io_stream_free);
+
+/*
+ * Lets the kernel and TLS finish what is in the output, then closes: for the owner that is done
+ * after a last reply. Takes the stream; no more callbacks. Bounded by `timeout_us`.
+ */
+void io_stream_close_gently(struct io_stream *s, uint64_t timeout_us);
+
+void io_stream_set_owner(struct io_stream *s, io_stream_fn *fn, void *arg);
+
+/* Unconsumed input. At most IO_STREAM_INPUT_MAX bytes are held; then the kernel holds the rest. */
+enum { IO_STREAM_INPUT_MAX = 65536 };
+struct sv io_stream_input(const struct io_stream *s);
+void io_stream_consume(struct io_stream *s, size_t n);
+/* Stops and starts reading from the kernel (back-pressure: waiting for an answer, full memory). */
+void io_stream_pause(struct io_stream *s);
+void io_stream_resume(struct io_stream *s);
+
+/*
+ * Queues bytes; all that is queued in one round leaves in one write. RC_LIMIT when more than
+ * `IO_STREAM_OUTPUT_MAX` would wait: the owner checks io_stream_output_len() first when it streams.
+ */
+enum { IO_STREAM_OUTPUT_MAX = 1 << 20, IO_STREAM_OUTPUT_LOW = 128 * 1024 };
+NODISCARD int io_stream_write(struct io_stream *s, struct sv bytes);
+size_t io_stream_output_len(const struct io_stream *s);
+
+/*
+ * Begins TLS. Input that arrived in the clear before this is thrown away (RFC 3207 4.2, command
+ * injection). Output still queued leaves in the clear first.
+ */
+void io_stream_tls_server(struct io_stream *s, struct io_tls *tls);
+/* `host`: name the certificate must be for, and SNI. Verification cannot be switched off. */
+void io_stream_tls_client(struct io_stream *s, struct io_tls *tls, struct sv host);
+
+bool io_stream_is_tls(const struct io_stream *s);
+struct sv io_stream_tls_text(const struct io_stream *s); /* "TLSv1.3 TLS_AES_256_GCM_SHA384" */
+const struct err *io_stream_error(const struct io_stream *s);
+
+/* "[192.0.2.1]:587", "[2001:db8::1]:25", "unix"; borrowed for the life of the stream. */
+struct sv io_stream_peer(const struct io_stream *s);
+/* The address alone, for networks and logs; family AF_UNIX for unix sockets. */
+const struct sockaddr *io_stream_peer_addr(const struct io_stream *s);
+/* SO_PEERCRED of a unix socket. RC_STATE on TCP. */
+NODISCARD int io_stream_peer_uid(const struct io_stream *s, unsigned *out_uid, int *out_pid);
+
+/* TLS contexts: reference counted, shared by connections. Load off the loop where keys are large. */
+enum io_tls_profile {
+	IO_TLS_MODERN, /* 1.2 and 1.3, no renegotiation, no compression */
+};
+/* Server: certificate chain (PEM) and key files. err says which file and why. */
+NODISCARD struct io_tls *io_tls_server_new(const char *certificate_file, const char *key_file,
+	struct err *err);
+/* Client: CA file (PEM), or NULL for the system's. Sessions are resumed per host. */
+NODISCARD struct io_tls *io_tls_client_new(const char *ca_file, struct err *err);
+struct io_tls *io_tls_ref(struct io_tls *t);
+void io_tls_unref(struct io_tls *t);
+/* When the server certificate ends; for warnings. */
+struct wall_time io_tls_not_after(const struct io_tls *t);

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/buf.h"
+#include "base/sv.h"
+
+/*
+ * A mail address as an envelope carries it, without angle brackets: RFC 5321 4.1.2 Mailbox, with
+ * UTF-8 in both parts when RFC 6531 allows it. The null reverse-path is an empty `text`.
+ * Views borrow from the parsed text.
+ */
+struct address {
+	struct sv text;   /* the whole, as given: "Erp@Contoso.com" */
+	struct sv local;  /* as given, quotes included */
+	struct sv domain; /* as given; an address literal keeps its brackets; empty: no domain */
+};
+
+enum {
+	ADDRESS_UTF8 = 1,      /* allow UTF-8 (SMTPUTF8 was asked for) */
+	ADDRESS_NO_DOMAIN = 2, /* allow "root" (to be qualified) */
+};
+
+/*
+ * Parses the whole of `text`. Control characters, CR, LF, NUL, and spaces outside a quoted local
+ * part are refused, so an accepted address can stand in a command or a header as it is.
+ * RC_PARSE, RC_LIMIT (RFC 5321 4.5.3.1 sizes).
+ */
+NODISCARD int address_parse(struct sv text, unsigned flags, struct address *out_address);
+
+/* Same mailbox for our purposes: domain and local part without regard to ASCII case. */
+NODISCARD bool address_eq(struct sv a, struct sv b);
+NODISCARD bool address_needs_utf8(struct sv text); /* any byte above 0x7f */
+
+/*
+ * Patterns of routes and senders: "erp@contoso.com", "*@contoso.com", "*@*.contoso.com", "*", and
+ * "" for the null sender. `*` stands for any run of characters in its part. Case is ignored.
+ */
+NODISCARD bool address_matches(struct sv pattern, struct sv text);
+NODISCARD int address_pattern_check(struct sv pattern); /* RC_PARSE: not a pattern */
+
+/* Appends "local@domain" in lower case: the key under which a mailbox is counted. */
+NODISCARD int address_key(struct buf *out, struct sv text);

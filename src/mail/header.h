@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/buf.h"
+#include "base/sv.h"
+#include "base/time.h"
+
+/*
+ * The header block of a message (RFC 5322), found in a stream and edited once. Pure: bytes in, bytes
+ * out. Nothing is touched but what `struct header_edits` says: folding, order and odd fields of the
+ * client stay byte for byte. A block without the empty line (headers only, or a body at once) is
+ * legal: the first line that is not a field starts the body and an empty line is put before it.
+ */
+struct header_block;
+
+NODISCARD struct header_block *header_block_new(size_t bytes_max, size_t fields_max);
+void header_block_free(struct header_block *h);
+DEFINE_CLEANUP(struct header_block, header_block_free);
+
+/*
+ * Offers body bytes (CRLF lines). Returns 0 while it wants more, 1 once the block is complete
+ * (*out_used says how many bytes belonged to it; the rest is body), RC_LIMIT when the block is
+ * larger than allowed. Call header_block_end() when the message ends before that.
+ */
+NODISCARD int header_block_feed(struct header_block *h, struct sv bytes, size_t *out_used);
+NODISCARD int header_block_end(struct header_block *h);
+
+/* The unfolded, trimmed value of the first field of that name; empty and false when absent. */
+NODISCARD bool header_block_get(struct header_block *h, struct sv name, struct sv *out_value);
+NODISCARD size_t header_block_count(const struct header_block *h, struct sv name);
+
+/*
+ * The addresses in all fields of that name (To, Cc, Bcc, From, Sender, Resent-*), groups and
+ * comments understood, one call each. For `sendmail -t`. Returns RC_PARSE for a list that cannot be
+ * read, with what was read so far already reported.
+ */
+NODISCARD int header_block_addresses(struct header_block *h, struct sv name,
+	void (*each)(void *arg, struct sv address), void *arg);
+
+struct header_edits {
+	struct sv received;     /* whole trace field without "Received: " and CRLF; goes on top */
+	struct sv message_id;   /* "<id@host>": used when the message has none */
+	struct wall_time date;  /* used when the message has no Date */
+	bool drop_bcc;          /* removes Bcc and Resent-Bcc */
+	bool drop_return_path;  /* RFC 5321 4.4: only the final delivery adds it */
+	struct sv from;         /* not empty: the addr-spec of From is replaced, the name stays */
+	struct sv from_missing; /* used as From when the message has none (sendmail) */
+	struct sv qualify;      /* domain put behind bare addresses in From, Sender, To, Cc, Reply-To */
+	struct sv added;        /* whole extra fields, each ending in CRLF; may be empty */
+};
+
+/* Appends the edited block, with the empty line at its end. RC_LIMIT when `out` is full. */
+NODISCARD int header_block_render(struct header_block *h, const struct header_edits *edits,
+	struct buf *out);
+
+/* What the queue keeps of it, views into `h`. */
+struct header_facts {
+	struct sv message_id;   /* with angle brackets; empty if missing */
+	struct sv subject;      /* as it stands, encoded words and all */
+	struct sv from;         /* the first addr-spec of From */
+	uint32_t received_hops; /* Received fields: the loop check */
+	bool auto_submitted;    /* Auto-Submitted other than "no" (RFC 3834) */
+	bool has_8bit;          /* bytes above 0x7f in the block: the next hop needs SMTPUTF8 */
+};
+void header_block_facts(struct header_block *h, struct header_facts *out_facts);

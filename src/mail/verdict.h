@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/sv.h"
+
+/*
+ * What an answer of a mail system means. A value, never an error (style 3.3, plane 3): provider/
+ * makes it from a reply, only sched/ acts on it.
+ */
+enum verdict_kind {
+	VERDICT_DELIVERED,
+	VERDICT_RETRY,  /* later, by the retry schedule; or after `retry_after_us` if that is set */
+	VERDICT_PARK,   /* hold `scope` with a visible reason until somebody fixes it; never a bounce */
+	VERDICT_BOUNCE, /* can never work: tell the sender */
+	VERDICT_KIND_COUNT,
+};
+
+/* What the verdict speaks of. A park or a retry of a wider scope holds everything in it. */
+enum verdict_scope {
+	VERDICT_SCOPE_RECIPIENT,
+	VERDICT_SCOPE_MESSAGE,
+	VERDICT_SCOPE_SENDER,          /* this sender on this mailbox (SendAs refused) */
+	VERDICT_SCOPE_MAILBOX,         /* the lane: its credentials, its state at the provider */
+	VERDICT_SCOPE_MAILBOX_WINDOW,  /* a limit of the mailbox that clears with time */
+	VERDICT_SCOPE_TENANT,          /* every mailbox of the tenant */
+	VERDICT_SCOPE_TENANT_EXTERNAL, /* mail of the tenant to recipients outside of it */
+	VERDICT_SCOPE_ROUTE,           /* the endpoint: DNS, connect, TLS */
+	VERDICT_SCOPE_COUNT,
+};
+
+struct verdict {
+	enum verdict_kind kind;
+	enum verdict_scope scope;
+	uint64_t retry_after_us; /* 0: the schedule decides. For PARK: probe again after this long */
+	char enhanced[12];       /* "5.7.139", from the reply or made to fit its class; NUL-ended */
+	const char *cause;       /* static, lower-case slug for filters and metrics: "smtp-auth-off" */
+	const char *summary;     /* static sentence for people: what it means and who can fix it */
+};
+
+const char *verdict_kind_name(enum verdict_kind kind);    /* "delivered", "retry", ... */
+const char *verdict_scope_name(enum verdict_scope scope); /* "recipient", "mailbox-window", ... */
+NODISCARD int verdict_kind_parse(struct sv name, enum verdict_kind *out_kind);
+NODISCARD int verdict_scope_parse(struct sv name, enum verdict_scope *out_scope);
