@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/sv.h"
+#include "provider/reply.h"
+
+/*
+ * Endpoints and limits of each provider: data with a source and a date (the .c file has both). The
+ * configuration may lower or override each.
+ */
+struct provider_defaults {
+	struct sv host; /* empty: must be configured */
+	uint16_t port;
+	uint32_t connections;            /* at once, for one mailbox */
+	uint32_t messages_per_minute;    /* 0: no limit */
+	uint32_t recipients_per_day;     /* 0: no limit */
+	uint32_t recipients_per_message; /* 0: no limit */
+	uint64_t message_bytes_max;      /* 0: no limit known */
+	uint64_t connection_us_max;      /* never keep one longer: Exchange cuts at about 20 minutes */
+	uint64_t idle_us_max;
+	bool null_sender; /* MAIL FROM:<> is taken; false on mailbox doors: bounces need a mailbox */
+	bool needs_login;
+};
+
+const struct provider_defaults *provider_defaults(enum provider_kind kind);
+
+/*
+ * An app password as Microsoft shows it: 16 lower-case letters, pasted in groups of four with spaces.
+ * True when `password` has that shape with spaces; *out then gets it without them. (field.md: pasted
+ * spaces are the most common reason that a right password is refused.)
+ */
+NODISCARD bool provider_app_password_unspace(struct sv password, char out[17]);

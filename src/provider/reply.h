@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "mail/verdict.h"
+#include "smtp/client.h"
+#include "smtp/reply.h"
+
+/*
+ * What is known of each provider's answers: a table of rows (code, enhanced code, text pattern, stage)
+ * with a verdict, a cause, a sentence, a source and the day it was checked. The most specific row
+ * wins; what no row knows follows RFC 5321: 4xx retries, 5xx bounces - except that refusals of a
+ * session step (greeting, EHLO, STARTTLS, AUTH) never bounce mail: they park or retry the lane.
+ * Match on code + enhanced + prefix, never on the whole line: Exchange adds [HOST TIME ID].
+ */
+enum provider_kind {
+	PROVIDER_SUBMISSION, /* smtp.office365.com, SMTP AUTH client submission */
+	PROVIDER_SMTP,       /* any smarthost */
+	PROVIDER_COUNT,
+};
+
+const char *provider_name(enum provider_kind kind); /* "submission", "smtp" */
+NODISCARD int provider_parse(struct sv name, enum provider_kind *out_kind);
+
+struct provider_answer {
+	enum provider_kind provider;
+	enum smtp_client_stage stage;
+	const struct smtp_reply *reply;
+	bool after_uncertain; /* an earlier attempt of this message ended uncertain */
+};
+
+/*
+ * The verdict. `after_uncertain` turns MapiExceptionDuplicateDelivery into VERDICT_DELIVERED: the first
+ * copy had been accepted.
+ */
+struct verdict provider_judge(const struct provider_answer *answer);
+
+/* The verdict for a session that broke without a reply (failure other than FAIL_REPLY). */
+struct verdict provider_judge_failure(enum provider_kind provider, enum smtp_client_stage stage,
+	enum smtp_client_failure failure);
+
+/* Verdicts that io/ failures give: name, connect, TLS. `rc` is RC_DNS, RC_NO_NAME, RC_TLS, errno... */
+struct verdict provider_judge_network(enum provider_kind provider, int rc);
