@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/err.h"
+#include "base/sv.h"
+#include "base/time.h"
+#include "io/net.h"
+#include "provider/defaults.h"
+#include "smtp/client.h"
+
+/*
+ * The configuration: an immutable, reference-counted snapshot. Every value is checked before a
+ * snapshot exists; running work keeps the snapshot it began with. Views live as long as the snapshot.
+ * The sections below carry the same names and order as postern.yaml (docs/man/postern.yaml.5).
+ */
+struct conf;
+
+/* Where a value stands: for messages that come later than the load (a file that cannot be read). */
+struct conf_place {
+	const char *file;
+	unsigned line, column;
+};
+
+/* A secret is never a value: this says where it is. Resolved by identity/. */
+enum conf_secret_kind {
+	CONF_SECRET_NONE,
+	CONF_SECRET_FILE,       /* file:PATH */
+	CONF_SECRET_ENV,        /* env:NAME */
+	CONF_SECRET_CREDENTIAL, /* credential:NAME, in $CREDENTIALS_DIRECTORY */
+};
+struct conf_secret {
+	enum conf_secret_kind kind;
+	struct sv name;
+	struct conf_place place;
+};
+
+enum conf_listener_tls {
+	CONF_TLS_NONE,
+	CONF_TLS_STARTTLS,
+	CONF_TLS_IMPLICIT
+};
+enum conf_listener_auth {
+	CONF_AUTH_OFF,      /* not offered */
+	CONF_AUTH_OPTIONAL, /* offered; needed outside of no_password_from */
+	CONF_AUTH_REQUIRED, /* for everybody */
+};
+
+struct conf_listener {
+	struct sv name;            /* "0.0.0.0:587", or the systemd name */
+	struct io_address address; /* unused when `systemd` */
+	bool systemd;              /* address: systemd:NAME */
+	unsigned unix_mode;        /* of a unix socket; default 0666: peers are known by uid */
+	enum conf_listener_tls tls;
+	struct sv certificate;  /* path; empty unless tls */
+	struct conf_secret key; /* kind FILE */
+	enum conf_listener_auth auth;
+	bool plaintext_auth; /* auth without TLS: only when written down, or on loopback */
+	const struct io_network *no_password_from;
+	size_t no_password_count;
+	uint64_t message_bytes_max;
+	uint32_t rcpt_max;
+	uint32_t connections_max; /* of this listener */
+	uint32_t connections_per_peer_max;
+	uint64_t idle_us_max;
+	struct conf_place place;
+};
+
+struct conf_user {
+	struct sv name;
+	struct conf_secret password; /* the SCRAM verifier of `postern user add` */
+	const struct sv *senders; /* patterns; none: may use no sender at all, which is an error */
+	size_t sender_count;
+	struct conf_place place;
+};
+
+struct conf_tenant {
+	struct sv name;
+	struct sv id;
+	const struct sv *domains; /* accepted domains: recipients there are internal */
+	size_t domain_count;
+	uint32_t licences;
+	struct conf_place place;
+};
+
+struct conf_limits {
+	uint32_t share_percent; /* of every limit below, 1 to 100 */
+	uint32_t connections;
+	uint32_t messages_per_minute; /* before the share; 0: none */
+	uint32_t recipients_per_day;
+	uint32_t recipients_per_message; /* not shared; 0: none */
+	uint64_t message_bytes_max;      /* 0: none */
+};
+
+/* A mailbox or a connector in one shape: what a lane needs. Name "mailbox" or "connector" by kind. */
+enum conf_lane_kind {
+	CONF_LANE_MAILBOX,
+	CONF_LANE_CONNECTOR
+};
+struct conf_lane {
+	enum conf_lane_kind kind;
+	/* "erp@contoso.com" in lower case (mailbox), or the connector's name. */
+	struct sv name;
+	/* Key in the queue and the ledger: never changes with the configuration's order.
+	 * "submission/erp@contoso.com", "smtp/lab". */
+	struct sv key;
+	enum provider_kind provider;
+	const struct conf_tenant *tenant; /* NULL: none */
+	struct sv host;
+	uint16_t port;
+	struct sv ca_file; /* empty: the system's */
+	enum smtp_client_tls tls;
+	struct sv login; /* sign-in name; empty: no AUTH */
+	struct conf_secret password;
+	struct conf_limits limits;
+	struct conf_place place;
+};
+
+/* First match wins. Empty patterns match everything. */
+struct conf_route {
+	struct sv sender; /* address pattern; empty view with `any_sender` */
+	struct sv recipient;
+	struct sv user;     /* exact; local submissions are user "local:NAME" */
+	struct sv listener; /* name of the listener; exact */
+	bool any_sender, any_recipient, any_user, any_listener;
+	bool through_sender;          /* the mailbox whose address is the sender */
+	const struct conf_lane *lane; /* else this one */
+	struct sv rewrite_from;       /* envelope sender and From become this; empty: kept */
+	struct conf_place place;
+};
+
+enum conf_uncertain {
+	CONF_UNCERTAIN_RETRY,
+	CONF_UNCERTAIN_HOLD,
+	CONF_UNCERTAIN_ASSUME_SENT
+};
+
+struct conf_general {
+	struct sv data_dir;       /* /var/lib/postern */
+	struct sv maildrop;       /* /var/spool/postern/maildrop */
+	struct sv submit_socket;  /* /run/postern/submit.sock: local submission by peer uid */
+	struct sv control_socket; /* /run/postern/control.sock */
+	struct sv hostname;       /* EHLO, Received, Message-ID */
+	struct sv qualify;        /* domain for bare addresses; empty: bare addresses are refused */
+	struct sv log_format;     /* "text" or "json" */
+	struct sv log_level;
+	uint64_t retry_first_us, retry_ceiling_us, retry_expire_us;
+	uint64_t delay_notice_us;  /* 0: no notice */
+	uint64_t parked_expire_us; /* parked mail has its own expiry */
+	uint64_t history_keep_us, history_bytes_max;
+	struct sv bounces_through; /* mailbox or connector name; empty: the lane that failed */
+	struct sv
+		bounces_to; /* copy target for bounces that have no sender; empty: dropped with a log line */
+	uint64_t min_free_bytes;       /* 0: the default rule */
+	uint64_t inbound_memory_bytes; /* one budget for all sessions */
+	uint32_t inbound_connections_max;
+	uint32_t upstream_connections_max;
+	uint64_t local_bytes_per_uid_max; /* maildrop and socket, waiting */
+	enum conf_uncertain uncertain;
+	bool keep_subject;
+};
+
+const struct conf_general *conf_general(const struct conf *c);
+const struct conf_listener *conf_listeners(const struct conf *c, size_t *out_count);
+const struct conf_user *conf_users(const struct conf *c, size_t *out_count);
+const struct conf_user *conf_user(const struct conf *c, struct sv name); /* NULL: unknown */
+const struct conf_lane *conf_lanes(
+	const struct conf *c, size_t *out_count);                       /* mailboxes, connectors */
+const struct conf_lane *conf_lane(const struct conf *c, struct sv key); /* NULL: gone */
+const struct conf_lane *conf_lane_named(
+	const struct conf *c, struct sv name); /* mailbox or connector */
+const struct conf_route *conf_routes(const struct conf *c, size_t *out_count);
+/* `aliases:` one step, already checked for loops: "root" -> "it@contoso.com"; empty: no alias. */
+struct sv conf_alias(const struct conf *c, struct sv local_part);
+
+struct conf *conf_ref(struct conf *c);
+void conf_unref(struct conf *c);
+DEFINE_CLEANUP(struct conf, conf_unref);
+
+/* One finding of a load. Errors refuse the file; warnings do not. */
+struct conf_finding {
+	bool warning;
+	const char *file;
+	unsigned line, column; /* from 1 */
+	const char *text;      /* what is wrong, and the fix */
+};
+
+struct conf_findings {
+	struct arena *arena;
+	struct conf_finding *items;
+	size_t count;
+	size_t error_count;
+};
+void conf_findings_free(struct conf_findings *f);
+
+/*
+ * Loads and checks `path` with its includes. All findings are reported at once, in the order of the
+ * files. NULL when there is an error. Touches files (includes, CSV, the existence of named files) but
+ * never the network.
+ */
+NODISCARD struct conf *conf_load(const char *path, struct conf_findings *out_findings);
+/* The same for a text held in memory (tests, fuzzing, `init`): no includes from disk. */
+NODISCARD struct conf *conf_load_text(struct sv text, struct conf_findings *out_findings);

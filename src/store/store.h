@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/sv.h"
+#include "base/time.h"
+#include "io/loop.h"
+#include "mail/verdict.h"
+
+/*
+ * The durable queue, history and ledger. One thread owns the database; operations are handed to it
+ * and their completions run on the loop, in the order of hand-over. All operations handed over since
+ * the last commit share one commit (group commit), made at once when the thread is idle, never on a
+ * timer. A savepoint an operation: one bad operation cannot fail the group.
+ *
+ * docs/design-queue.md has the states, the transitions and the invariants (I1...) cited here.
+ *
+ * Views inside operations must stay valid until the completion ran (the caller owns them, usually in
+ * an arena that lives as long as the operation). A completion gets rc 0 only when the change would
+ * survive a power cut.
+ *   RC_DISK_FULL        nothing of it remains; say 452
+ *   RC_UNKNOWN_OUTCOME  never reaches the caller: the store reopens and looks the ids up (I4)
+ *   other negative      nothing of it remains; say 451
+ */
+struct store;
+
+/*
+ * Message ids: microseconds since 2020-01-01 when the message began, made unique and rising (a clock
+ * that jumps back does not repeat one); 51 bits. Shown by text_id().
+ */
+uint64_t store_new_id(struct store *s); /* loop thread; no disk access */
+
+enum store_recipient_state {
+	STORE_RCPT_QUEUED,    /* waits for `next_at` */
+	STORE_RCPT_OPEN,      /* in an open attempt: outcome unknown if we die */
+	STORE_RCPT_HELD,      /* by an operator, or by the policy for uncertain attempts */
+	STORE_RCPT_DELIVERED, /* final states from here on */
+	STORE_RCPT_BOUNCED,
+	STORE_RCPT_EXPIRED,
+	STORE_RCPT_DROPPED, /* by an operator */
+	STORE_RCPT_COUNT,
+};
+const char *store_recipient_state_name(enum store_recipient_state state);
+
+enum {
+	STORE_MSG_BOUNCE = 1, /* a bounce of ours: never bounces itself (I7) */
+	STORE_MSG_8BIT = 2,   /* the body has bytes above 0x7f */
+	STORE_MSG_UTF8 = 4,   /* needs SMTPUTF8 */
+	STORE_MSG_DELAY_NOTICED = 8,
+};
+
+struct store_recipient {
+	uint32_t index; /* 0.. within the message */
+	struct sv address;
+	struct sv orcpt;
+	uint8_t dsn_notify;
+	struct sv lane; /* key of its lane; empty: parked for want of a route */
+	enum store_recipient_state state;
+	struct wall_time next_at;
+	uint32_t attempts;
+	uint32_t uncertain;   /* attempts that ended uncertain */
+	struct sv last_reply; /* of the last attempt; or our own words */
+	struct sv last_cause; /* slug; "no-route", "uncertain", "held" ... */
+};
+
+struct store_message {
+	uint64_t id;
+	struct wall_time accepted_at;
+	struct wall_time expires_at;
+	struct sv sender; /* after rewrite_from and qualify */
+	struct sv envid;
+	uint8_t dsn_ret;
+	uint32_t flags;       /* STORE_MSG_* */
+	uint64_t size;        /* bytes of the stored message, header and body */
+	uint32_t header_size; /* of which header, with its empty line */
+	struct sv message_id; /* ours, with brackets */
+	struct sv subject;    /* cut; empty when not kept */
+	struct sv user;       /* who gave it: "erp", "local:www-data", "" */
+	struct sv client;     /* "[10.0.5.30]:4711", "unix", "maildrop" */
+	struct sv listener;
+	uint64_t bounce_of; /* id of the message a bounce speaks of; 0 */
+	const struct store_recipient *recipients;
+	size_t recipient_count;
+};
+
+/* ---- life ---- */
+
+struct store_options {
+	struct sv data_dir;
+	uint64_t history_keep_us, history_bytes_max;
+	uint64_t ballast_bytes; /* preallocated; given up when the disk is full */
+	const char *vfs;        /* SQLite VFS name; NULL: the default (tests inject faults) */
+};
+
+struct store_recovery {
+	uint64_t queued_count;    /* recipients that wait */
+	uint64_t uncertain_count; /* attempts found without an outcome */
+	uint64_t orphan_chunks;
+};
+
+/*
+ * Opens or makes the queue; takes an exclusive lock on the folder. Attempts without an outcome become
+ * uncertain: their recipients stay OPEN until store_resolve_uncertain(). Runs on the caller's thread.
+ */
+NODISCARD struct store *store_open(struct io_loop *l, const struct store_options *options,
+	struct store_recovery *out_recovery, struct err *err);
+/* Finishes what was handed over, commits, closes. */
+void store_close(struct store *s);
+
+/* Space: 0, or RC_DISK_FULL below the floor. `promised_bytes`: what open sessions may still bring. */
+NODISCARD int store_room(struct store *s, uint64_t min_free_bytes, uint64_t promised_bytes);
+
+/* ---- operations: every one has the same head ---- */
+
+enum store_op_kind {
+	STORE_OP_CHUNK,
+	STORE_OP_PUT,
+	STORE_OP_ABORT,
+	STORE_OP_CLAIM,
+	STORE_OP_OUTCOME,
+	STORE_OP_DUE,
+	STORE_OP_BODY,
+	STORE_OP_LIST,
+	STORE_OP_SHOW,
+	STORE_OP_EDIT,
+	STORE_OP_SUMMARY,
+	STORE_OP_LANES,
+	STORE_OP_LEDGER_READ,
+	STORE_OP_PARKS_READ,
+	STORE_OP_PARK,
+	STORE_OP_COUNT,
+};
+
+struct store_op {
+	enum store_op_kind kind;
+	struct store_op *next;             /* private to store/ */
+	void (*done)(struct store_op *op); /* on the loop; the op is the caller's again */
+	int rc;
+	struct err err;
+};
+
+/* Hands an operation over. The op struct stays where it is until `done`. Never blocks on disk. */
+void store_submit(struct store *s, struct store_op *op);
+
+/* ---- accepting ---- */
+
+/* One chunk of a large body, written ahead of its message (LIMIT_CHUNK bytes, the last may be less).
+ * Chunks of a message that never gets its PUT are reaped at start, or by ABORT. */
+struct store_chunk {
+	struct store_op op;
+	uint64_t message_id;
+	uint32_t index;
+	struct sv bytes;
+};
+
+/* An attempt is opened in the same commit as the message when its lane has room (two commits a message
+ * instead of three), else by CLAIM. */
+struct store_attempt {
+	uint64_t message_id;
+	uint32_t number; /* out, set by the store: 1.. within the message */
+	struct sv lane;
+	struct wall_time at;
+	const uint32_t *recipients; /* their indexes */
+	size_t recipient_count;
+};
+
+/* One ledger row: so many slots of a limit were taken in a bucket of time. Amounts may be negative
+ * (reservations given back). Keys: provider/address or tenant id + limit name. */
+struct store_ledger {
+	struct sv key;     /* "submission/erp@contoso.com/recipients-day" */
+	int64_t bucket_us; /* steady time of the bucket's newest edge (see store_steady_now) */
+	int32_t amount;
+};
+
+struct store_put {
+	struct store_op op;
+	const struct store_message *message;
+	struct sv body;       /* chunk number `chunk_count`, i.e. the rest: may be all or empty */
+	uint32_t chunk_count; /* chunks already written by CHUNK */
+	const struct store_attempt *attempts; /* opened in the same commit */
+	size_t attempt_count;
+	const struct store_ledger *ledger;
+	size_t ledger_count;
+};
+
+struct store_abort {
+	struct store_op op;
+	uint64_t message_id; /* its chunks go; done may be NULL-like: it still must be set */
+};
+
+/* ---- delivering ---- */
+
+/* Opens attempts for recipients that are QUEUED and due. rc RC_STATE when one of them is not QUEUED any
+ * more (an operator was faster): nothing changed for that attempt. Committed before dot release (I5). */
+struct store_claim {
+	struct store_op op;
+	struct store_attempt *attempt;
+	const struct store_ledger *ledger;
+	size_t ledger_count;
+};
+
+struct store_recipient_outcome {
+	uint32_t index;
+	enum store_recipient_state state; /* QUEUED (again), HELD, DELIVERED, BOUNCED, EXPIRED */
+	struct wall_time next_at;         /* for QUEUED */
+	struct sv lane;                   /* for QUEUED: where it waits now */
+	struct verdict verdict;
+	struct sv reply;             /* whole reply, cut at LIMIT_REPLY_KEPT */
+	struct sv remote_message_id; /* the one Exchange gave; may be empty */
+	bool uncertain;              /* counts one uncertain attempt */
+};
+
+/*
+ * Closes an attempt. When every recipient of the message is final the message becomes history and its
+ * body goes (a few chunks a commit when it is large). A withdrawn attempt (never dot released) leaves
+ * no trace but its recipients' states.
+ */
+struct store_outcome {
+	struct store_op op;
+	uint64_t message_id;
+	uint32_t attempt; /* number; 0: a change without an attempt (expiry, no route) */
+	struct wall_time at;
+	bool withdrawn;
+	struct sv relay; /* "smtp.office365.com[52.97.1.2]:587" */
+	struct sv stage; /* words of the stage it ended in; for the timeline */
+	const struct store_recipient_outcome *recipients;
+	size_t recipient_count;
+	const struct store_ledger *ledger;
+	size_t ledger_count;
+	uint32_t set_flags; /* STORE_MSG_DELAY_NOTICED */
+	bool out_finished;  /* the message is history now */
+};
+
+/* A page of messages with recipients that wait for `lane` and are due at `until`, oldest due first.
+ * Key-set paging: continue from `after_*` of the last page. At most LIMIT_PAGE recipients. */
+struct store_due {
+	struct store_op op;
+	struct sv lane;
+	struct wall_time until;
+	struct wall_time after_at; /* 0,0: from the start */
+	uint64_t after_id;
+	uint32_t limit; /* messages */
+	/* Out: in `out_arena`, which the caller resets. Recipients listed are only the due ones. */
+	struct arena *out_arena;
+	struct store_message *out_messages;
+	size_t out_count;
+	struct wall_time out_next_at; /* first due time after this page; INT64_MAX: none */
+};
+
+/* Reads a piece of a stored message. */
+struct store_body {
+	struct store_op op;
+	uint64_t message_id;
+	uint64_t offset;
+	struct buf *out; /* appended; its room bounds the read */
+};
+
+/* ---- lanes, parks, ledger ---- */
+
+struct store_lane_info {
+	struct sv lane;
+	uint64_t waiting;         /* recipients; exact up to a bound, see store_lanes */
+	struct wall_time next_at; /* first due */
+};
+struct store_lanes {
+	struct store_op op;
+	struct arena *out_arena;
+	struct store_lane_info *out_lanes;
+	size_t out_count;
+};
+
+/* A parked scope survives a restart. `key`: "mailbox:KEY", "sender:KEY:ADDRESS", "tenant:ID", ... */
+struct store_park_row {
+	struct sv key;
+	struct sv cause;
+	struct sv summary;
+	struct sv reply;
+	struct wall_time since;
+	struct wall_time probe_at;
+};
+struct store_park {
+	struct store_op op;
+	struct store_park_row row;
+	bool clear; /* remove instead of set */
+};
+struct store_parks_read {
+	struct store_op op;
+	struct arena *out_arena;
+	struct store_park_row *out_rows;
+	size_t out_count;
+};
+
+/*
+ * Time for the ledger: rises steadily over restarts and wall clock jumps. Within one boot it follows
+ * CLOCK_BOOTTIME; over a reboot it is the wall clock, never less than what was stored.
+ */
+int64_t store_steady_now(const struct store *s, struct mono_time now);
+
+struct store_ledger_read {
+	struct store_op op;
+	int64_t since_us; /* buckets whose newest edge is later */
+	struct arena *out_arena;
+	struct store_ledger *out_rows;
+	size_t out_count;
+};
+
+/* ---- looking and editing (control socket) ---- */
+
+struct store_filter {
+	uint64_t id;      /* 0: any */
+	struct sv sender; /* address patterns; empty: any */
+	struct sv recipient;
+	struct sv lane;                                 /* exact key */
+	struct sv cause;                                /* of the last attempt */
+	int state;                                      /* enum store_recipient_state, or -1 */
+	bool waiting_only;                              /* not final */
+	struct wall_time accepted_from, accepted_until; /* 0: open */
+};
+
+/* Recipients with their messages, newest id last; a page at a time. */
+struct store_list_row {
+	struct store_message message; /* without recipients[] */
+	struct store_recipient recipient;
+	struct wall_time finished_at; /* 0: not yet */
+};
+struct store_list {
+	struct store_op op;
+	struct store_filter filter;
+	uint64_t after_id;
+	uint32_t
+		after_index; /* continue behind this recipient; UINT32_MAX with after_id 0: start */
+	uint32_t limit;      /* rows, at most LIMIT_PAGE; the scan behind is bounded too */
+	struct arena *out_arena;
+	struct store_list_row *out_rows;
+	size_t out_count;
+	bool out_more; /* after_id/after_index were moved; call again */
+};
+
+struct store_attempt_story {
+	uint32_t number;
+	struct sv lane, relay, stage;
+	struct wall_time at, ended_at; /* ended_at 0: open */
+	bool uncertain;
+	uint32_t index; /* recipient */
+	enum verdict_kind kind;
+	enum verdict_scope scope;
+	struct sv cause, reply, remote_message_id;
+};
+struct store_show {
+	struct store_op op;
+	uint64_t message_id;
+	struct arena *out_arena;
+	struct store_message *out_message; /* with all recipients */
+	struct wall_time out_finished_at;
+	struct store_attempt_story
+		*out_attempts; /* oldest first; one row per attempt and recipient */
+	size_t out_attempt_count;
+};
+
+enum store_edit_kind {
+	STORE_EDIT_RETRY,
+	STORE_EDIT_HOLD,
+	STORE_EDIT_RELEASE,
+	STORE_EDIT_DROP,
+	STORE_EDIT_REROUTE
+};
+/* Changes recipients that wait (QUEUED or HELD), never OPEN ones. Bounded: call again while out_more. */
+struct store_edit {
+	struct store_op op;
+	enum store_edit_kind kind;
+	struct store_filter filter;
+	struct sv lane; /* REROUTE */
+	struct wall_time at;
+	uint64_t after_id;
+	uint64_t out_changed;
+	bool out_more;
+};
+
+struct store_summary_row {
+	struct sv lane;
+	struct sv cause;
+	enum store_recipient_state state;
+	uint64_t count;
+	struct wall_time oldest_at;
+};
+struct store_summary {
+	struct store_op op;
+	struct arena *out_arena;
+	struct store_summary_row *out_rows;
+	size_t out_count;
+	uint64_t out_messages_waiting, out_bytes_waiting, out_history_messages;
+	uint64_t out_delivered_day, out_bounced_day;
+};
+
+/* After start: what becomes of recipients of attempts that have no outcome. */
+enum store_uncertain_policy {
+	STORE_UNCERTAIN_RETRY,
+	STORE_UNCERTAIN_HOLD,
+	STORE_UNCERTAIN_ASSUME_SENT
+};
+/* Blocking; before the loop runs. Recipients wait until `retry_at` under RETRY. */
+NODISCARD int store_resolve_uncertain(struct store *s, enum store_uncertain_policy policy,
+	struct wall_time now, struct wall_time retry_at, struct err *err);
+
+/* Counters for status and metrics; loop thread. */
+struct store_stats {
+	uint64_t commits, operations, failed_commits, reopened;
+	uint64_t wal_bytes, free_bytes;
+	bool disk_full;
+};
+struct store_stats store_stats(const struct store *s);
