@@ -402,6 +402,13 @@ enum store_uncertain_policy {
 /* Blocking; before the loop runs. Recipients wait until `retry_at` under RETRY. */
 NODISCARD int store_resolve_uncertain(struct store *s, enum store_uncertain_policy policy,
 	struct wall_time now, struct wall_time retry_at, struct err *err);
+/*
+ * Before that: how much of each lane's limits the open attempts may have used. The owner counts it as
+ * occupied from now on (docs: limits as the receiver sees them). Blocking; one call per lane.
+ */
+NODISCARD int store_each_uncertain(struct store *s,
+	void (*each)(void *arg, struct sv lane, uint32_t messages, uint32_t recipients), void *arg,
+	struct err *err);
 
 /* Counters for status and metrics; loop thread. */
 struct store_stats {
