@@ -13,7 +13,7 @@ struct arena {
 	size_t used_bytes;
 };
 
-NODISCARD void *arena_alloc(struct arena *a, size_t size); /* zeroed, aligned for any type */
+NODISCARD void *arena_alloc(struct arena *a, size_t size);      /* zeroed, aligned for any type */
 NODISCARD struct sv arena_sv(struct arena *a, struct sv bytes); /* a copy, NUL-ended too */
 NODISCARD const char *arena_str(struct arena *a, struct sv bytes);
 void arena_reset(struct arena *a); /* frees all but nothing is kept */

@@ -19,7 +19,10 @@ struct buf {
 	size_t max;
 };
 
-#define BUF_INIT(max_bytes) { .max = (max_bytes) }
+#define BUF_INIT(max_bytes)        \
+	{                          \
+		.max = (max_bytes) \
+	}
 
 void buf_init(struct buf *b, size_t max);
 void buf_deinit(struct buf *b);  /* frees; the maximum stays, so it can be used again */

@@ -10,19 +10,19 @@
  * -1000. What a mail system answers is never an error: that is a `struct verdict` (mail/verdict.h).
  */
 enum {
-	RC_PARSE = -1000,    /* the text does not have the form it must have */
-	RC_LIMIT = -1001,    /* a named maximum would be passed (base/limits.h) */
-	RC_CORRUPT = -1002,  /* stored data contradicts itself */
-	RC_TLS = -1003,      /* handshake, certificate or record failure */
-	RC_DNS = -1004,      /* the name could not be resolved now */
-	RC_NO_NAME = -1005,  /* the name does not exist */
+	RC_PARSE = -1000,   /* the text does not have the form it must have */
+	RC_LIMIT = -1001,   /* a named maximum would be passed (base/limits.h) */
+	RC_CORRUPT = -1002, /* stored data contradicts itself */
+	RC_TLS = -1003,     /* handshake, certificate or record failure */
+	RC_DNS = -1004,     /* the name could not be resolved now */
+	RC_NO_NAME = -1005, /* the name does not exist */
 	RC_TIMEOUT = -1006,
-	RC_CLOSED = -1007,   /* the other side closed */
+	RC_CLOSED = -1007, /* the other side closed */
 	RC_NOT_FOUND = -1008,
 	RC_CONFIG = -1009,
 	RC_UNKNOWN_OUTCOME = -1010, /* a commit may or may not have happened */
 	RC_DISK_FULL = -1011,
-	RC_STATE = -1012,    /* not possible in the state the thing is in */
+	RC_STATE = -1012, /* not possible in the state the thing is in */
 };
 
 /*

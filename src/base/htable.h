@@ -20,11 +20,11 @@ struct htable {
 	uint64_t seed;
 };
 
-#define htable_each(t, slot)                                                                  \
+#define htable_each(t, slot)                                                                      \
 	for (struct htable_slot *slot = (t)->slots; slot && slot < (t)->slots + (t)->cap; slot++) \
 		if (slot->key)
 
 void htable_deinit(struct htable *t);
-void *htable_get(const struct htable *t, struct sv key); /* NULL when absent */
+void *htable_get(const struct htable *t, struct sv key);       /* NULL when absent */
 void htable_put(struct htable *t, struct sv key, void *value); /* replaces; value not NULL */
 void *htable_take(struct htable *t, struct sv key);            /* removes; NULL when absent */

@@ -12,7 +12,7 @@ enum {
 	LIMIT_AUTH_LINE = 12288,
 	/* RFC 5321 4.5.3.1.6 says 998 + CRLF; real senders break it, receivers do not mind, and nothing
 	 * here holds a body line in memory. Header lines are held: see LIMIT_HEADER. */
-	LIMIT_ADDRESS = 320,       /* 64 + @ + 255, RFC 5321 4.5.3.1.1 and .2 */
+	LIMIT_ADDRESS = 320, /* 64 + @ + 255, RFC 5321 4.5.3.1.1 and .2 */
 	LIMIT_LOCAL_PART = 64,
 	LIMIT_DOMAIN = 255,
 	/* The whole header block is held while it is edited. Exchange refuses larger ones anyway. */
@@ -25,12 +25,12 @@ enum {
 	/* Replies: Exchange sends several KB in one (EHLO25 in the facts); 64 KiB is past any honest one. */
 	LIMIT_REPLY = 65536,
 	LIMIT_REPLY_LINE = 16384,
-	LIMIT_REPLY_KEPT = 4096,   /* of a reply, in the store and in a bounce */
-	LIMIT_CHUNK = 65536,       /* one body row in the store */
-	LIMIT_ENVID = 100,         /* RFC 3461 4.4 */
-	LIMIT_SUBJECT_KEPT = 200,  /* bytes of the Subject kept in the history */
-	LIMIT_BAD_COMMANDS = 20,   /* then 421 */
+	LIMIT_REPLY_KEPT = 4096,  /* of a reply, in the store and in a bounce */
+	LIMIT_CHUNK = 65536,      /* one body row in the store */
+	LIMIT_ENVID = 100,        /* RFC 3461 4.4 */
+	LIMIT_SUBJECT_KEPT = 200, /* bytes of the Subject kept in the history */
+	LIMIT_BAD_COMMANDS = 20,  /* then 421 */
 	LIMIT_LOG_LINE = 8192,
 	LIMIT_CONTROL_LINE = 65536, /* one request on the control socket */
-	LIMIT_PAGE = 1000,         /* rows in one read of the store */
+	LIMIT_PAGE = 1000,          /* rows in one read of the store */
 };

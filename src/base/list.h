@@ -11,11 +11,14 @@ struct list {
 	struct list *next, *prev;
 };
 
-#define LIST_INIT(name) { &(name), &(name) }
+#define LIST_INIT(name)          \
+	{                        \
+		&(name), &(name) \
+	}
 #define list_entry(node, type, member) CONTAINER_OF(node, type, member)
 #define list_each(pos, head) for (struct list *pos = (head)->next; pos != (head); pos = pos->next)
-#define list_each_safe(pos, after, head)                                                   \
-	for (struct list *pos = (head)->next, *after = pos->next; pos != (head);           \
+#define list_each_safe(pos, after, head)                                         \
+	for (struct list *pos = (head)->next, *after = pos->next; pos != (head); \
 		pos = after, after = pos->next)
 
 static inline void list_init(struct list *l)

@@ -10,10 +10,10 @@
  * and going on with a broken invariant is not. Nothing that a peer, a disk or an administrator does
  * may reach a `must`.
  */
-#define must(cond)                                                \
-	do {                                                      \
-		if (__builtin_expect(!(cond), 0))                 \
-			must_fail(#cond, __FILE__, __LINE__);     \
+#define must(cond)                                            \
+	do {                                                  \
+		if (__builtin_expect(!(cond), 0))             \
+			must_fail(#cond, __FILE__, __LINE__); \
 	} while (0)
 
 NORETURN void must_fail(const char *cond, const char *file, int line);

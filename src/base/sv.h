@@ -18,8 +18,8 @@ struct sv {
 };
 
 #define SV(literal) ((struct sv){ "" literal, sizeof(literal) - 1 })
-#define SV_INIT(literal)                     \
-	{                                    \
+#define SV_INIT(literal)                        \
+	{                                       \
 		"" literal, sizeof(literal) - 1 \
 	}
 #define SV_ARG(v) (int)(v).len, (v).ptr
@@ -50,16 +50,16 @@ static inline struct sv sv_head(struct sv v, size_t n)
 }
 
 NODISCARD bool sv_eq(struct sv a, struct sv b);
-NODISCARD bool sv_eq_nocase(struct sv a, struct sv b);   /* ASCII case only */
-NODISCARD int sv_cmp(struct sv a, struct sv b);          /* memcmp order, shorter first */
+NODISCARD bool sv_eq_nocase(struct sv a, struct sv b); /* ASCII case only */
+NODISCARD int sv_cmp(struct sv a, struct sv b);        /* memcmp order, shorter first */
 NODISCARD bool sv_starts(struct sv v, struct sv prefix);
 NODISCARD bool sv_starts_nocase(struct sv v, struct sv prefix);
 NODISCARD bool sv_ends_nocase(struct sv v, struct sv suffix);
-NODISCARD ptrdiff_t sv_find_char(struct sv v, char c);   /* index, or -1 */
-NODISCARD ptrdiff_t sv_rfind_char(struct sv v, char c);  /* index of the last one, or -1 */
+NODISCARD ptrdiff_t sv_find_char(struct sv v, char c);  /* index, or -1 */
+NODISCARD ptrdiff_t sv_rfind_char(struct sv v, char c); /* index of the last one, or -1 */
 NODISCARD ptrdiff_t sv_find(struct sv v, struct sv needle);
 NODISCARD ptrdiff_t sv_find_nocase(struct sv v, struct sv needle);
-NODISCARD struct sv sv_trim(struct sv v);                /* without SP and HT at both ends */
+NODISCARD struct sv sv_trim(struct sv v); /* without SP and HT at both ends */
 
 /*
  * Cuts what stands before the first `c` off the front of *v into *out_part and swallows the `c`.

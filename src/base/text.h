@@ -29,14 +29,19 @@ NODISCARD bool text_is_ascii(struct sv v); /* 0x01 to 0x7f */
  * Queue ids as people see them: 11 characters of Crockford's base32, upper case, fixed width, in
  * the order of the numbers (58 bits are enough: see store/store.h). Parsing takes either case.
  */
-enum { TEXT_ID_LEN = 11, TEXT_ID_MAX = TEXT_ID_LEN + 1 };
+enum {
+	TEXT_ID_LEN = 11,
+	TEXT_ID_MAX = TEXT_ID_LEN + 1
+};
 const char *text_id(uint64_t id, char out[TEXT_ID_MAX]);
 NODISCARD int text_parse_id(struct sv text, uint64_t *out_id);
 
 /* "30s", "5m", "1h", "2d", "1500ms"; a bare number is refused (which unit?). RC_PARSE, RC_LIMIT. */
 NODISCARD int text_parse_duration(struct sv text, uint64_t *out_us);
 /* The largest unit that divides it: "90s", "1h". */
-enum { TEXT_DURATION_MAX = 32 };
+enum {
+	TEXT_DURATION_MAX = 32
+};
 const char *text_duration(uint64_t us, char out[TEXT_DURATION_MAX]);
 /* For people: "3d 4h", "12m 5s", "0.4s": the two largest units. */
 const char *text_span(uint64_t us, char out[TEXT_DURATION_MAX]);

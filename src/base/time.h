@@ -64,7 +64,10 @@ struct civil_time {
 
 struct civil_time wall_civil(struct wall_time t);
 
-enum { WALL_RFC3339_MAX = 32, WALL_RFC5322_MAX = 40 };
+enum {
+	WALL_RFC3339_MAX = 32,
+	WALL_RFC5322_MAX = 40
+};
 
 /* "2026-11-23T20:22:17.123456Z", NUL-ended; returns `out`. */
 const char *wall_rfc3339(struct wall_time t, char out[WALL_RFC3339_MAX]);

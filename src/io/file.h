@@ -14,7 +14,8 @@ void io_closep(int *fd); /* for CLEANUP() */
 /* The whole file, at most `max` bytes. */
 NODISCARD int io_file_read(const char *path, size_t max, struct buf *out, struct err *err);
 /* Write to a temporary name, fsync, rename, fsync of the folder. */
-NODISCARD int io_file_write_durably(const char *path, struct sv bytes, unsigned mode, struct err *err);
+NODISCARD int io_file_write_durably(
+	const char *path, struct sv bytes, unsigned mode, struct err *err);
 NODISCARD int io_folder_make(const char *path, unsigned mode, struct err *err); /* parents too */
 NODISCARD int io_folder_sync(const char *path, struct err *err);
 /* Free bytes for us on the file system of `path`. */

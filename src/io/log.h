@@ -10,7 +10,12 @@
  * inbound, outbound, observe, sandbox and cli log (style 3.3). Any thread may call; a line is one
  * write. Values are escaped here; there is no way to print a struct secret.
  */
-enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+enum log_level {
+	LOG_DEBUG,
+	LOG_INFO,
+	LOG_WARN,
+	LOG_ERROR
+};
 
 struct log_field {
 	const char *key;

@@ -69,7 +69,10 @@ void io_wakeup_free(struct io_wakeup *w); /* loop thread, when no other thread c
 void io_signal_watch(struct io_loop *l, int signum, void (*fn)(void *arg, int signum), void *arg);
 
 /* Watches any descriptor (libmicrohttpd's epoll, a pipe). The owner closes the descriptor after. */
-enum { IO_READABLE = 1, IO_WRITABLE = 2 };
+enum {
+	IO_READABLE = 1,
+	IO_WRITABLE = 2
+};
 struct io_watch;
 NODISCARD struct io_watch *io_watch_new(struct io_loop *l, int fd, unsigned events,
 	void (*fn)(void *arg, unsigned events), void *arg);

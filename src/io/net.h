@@ -26,7 +26,9 @@ struct io_address {
  * names. RC_PARSE.
  */
 NODISCARD int io_address_parse(struct sv text, struct io_address *out_address);
-enum { IO_ADDRESS_TEXT_MAX = 128 };
+enum {
+	IO_ADDRESS_TEXT_MAX = 128
+};
 const char *io_address_text(const struct sockaddr *addr, char out[IO_ADDRESS_TEXT_MAX]);
 bool io_address_is_loopback(const struct sockaddr *addr); /* also unix sockets */
 
@@ -46,7 +48,8 @@ typedef void io_accept_fn(void *arg, int fd);
 NODISCARD struct io_listener *io_listener_open(struct io_loop *l, const struct io_address *address,
 	unsigned unix_mode, io_accept_fn *fn, void *arg, struct err *err);
 /* A socket handed over by systemd (LISTEN_FDS). */
-NODISCARD struct io_listener *io_listener_adopt(struct io_loop *l, int fd, io_accept_fn *fn, void *arg);
+NODISCARD struct io_listener *io_listener_adopt(
+	struct io_loop *l, int fd, io_accept_fn *fn, void *arg);
 void io_listener_close(struct io_listener *n); /* unlinks a unix socket it made */
 void io_listener_pause(struct io_listener *n, bool paused);
 int io_listener_port(const struct io_listener *n); /* the real one when 0 was asked for */
@@ -61,6 +64,6 @@ struct io_resolve;
 typedef void io_resolve_fn(void *arg, int rc, const struct io_address *addresses, size_t count);
 NODISCARD struct io_resolver *io_resolver_new(struct io_loop *l, struct err *err);
 void io_resolver_free(struct io_resolver *r);
-NODISCARD struct io_resolve *io_resolve_host(struct io_resolver *r, struct sv host, uint16_t port,
-	io_resolve_fn *fn, void *arg);
+NODISCARD struct io_resolve *io_resolve_host(
+	struct io_resolver *r, struct sv host, uint16_t port, io_resolve_fn *fn, void *arg);
 void io_resolve_cancel(struct io_resolve *q);

@@ -20,15 +20,16 @@ struct io_tls;
 enum io_stream_event {
 	IO_STREAM_CONNECTED, /* client side: TCP is up (TLS not yet) */
 	IO_STREAM_SECURED,   /* the TLS handshake is done and the peer verified, where asked for */
-	IO_STREAM_INPUT,     /* new bytes in io_stream_input(); also after resume() with bytes left */
-	IO_STREAM_DRAINED,   /* output went from "above the low mark" to empty */
-	IO_STREAM_EOF,       /* the peer closed its side; input may still hold bytes. Sent once */
-	IO_STREAM_FAILED,    /* connect, TLS, or a socket error; io_stream_error() has the words. Last */
+	IO_STREAM_INPUT,   /* new bytes in io_stream_input(); also after resume() with bytes left */
+	IO_STREAM_DRAINED, /* output went from "above the low mark" to empty */
+	IO_STREAM_EOF,     /* the peer closed its side; input may still hold bytes. Sent once */
+	IO_STREAM_FAILED, /* connect, TLS, or a socket error; io_stream_error() has the words. Last */
 };
 typedef void io_stream_fn(void *arg, enum io_stream_event event);
 
 /* Takes an accepted descriptor (owned from now on). TCP_NODELAY is set; never fails. */
-NODISCARD struct io_stream *io_stream_accepted(struct io_loop *l, int fd, io_stream_fn *fn, void *arg);
+NODISCARD struct io_stream *io_stream_accepted(
+	struct io_loop *l, int fd, io_stream_fn *fn, void *arg);
 
 /* Starts connecting; the outcome is an event, also for immediate errors. */
 NODISCARD struct io_stream *io_stream_connect(struct io_loop *l, const struct sockaddr *addr,
@@ -47,7 +48,9 @@ void io_stream_close_gently(struct io_stream *s, uint64_t timeout_us);
 void io_stream_set_owner(struct io_stream *s, io_stream_fn *fn, void *arg);
 
 /* Unconsumed input. At most IO_STREAM_INPUT_MAX bytes are held; then the kernel holds the rest. */
-enum { IO_STREAM_INPUT_MAX = 65536 };
+enum {
+	IO_STREAM_INPUT_MAX = 65536
+};
 struct sv io_stream_input(const struct io_stream *s);
 void io_stream_consume(struct io_stream *s, size_t n);
 /* Stops and starts reading from the kernel (back-pressure: waiting for an answer, full memory). */
@@ -58,7 +61,10 @@ void io_stream_resume(struct io_stream *s);
  * Queues bytes; all that is queued in one round leaves in one write. RC_LIMIT when more than
  * `IO_STREAM_OUTPUT_MAX` would wait: the owner checks io_stream_output_len() first when it streams.
  */
-enum { IO_STREAM_OUTPUT_MAX = 1 << 20, IO_STREAM_OUTPUT_LOW = 128 * 1024 };
+enum {
+	IO_STREAM_OUTPUT_MAX = 1 << 20,
+	IO_STREAM_OUTPUT_LOW = 128 * 1024
+};
 NODISCARD int io_stream_write(struct io_stream *s, struct sv bytes);
 size_t io_stream_output_len(const struct io_stream *s);
 
@@ -86,8 +92,8 @@ enum io_tls_profile {
 	IO_TLS_MODERN, /* 1.2 and 1.3, no renegotiation, no compression */
 };
 /* Server: certificate chain (PEM) and key files. err says which file and why. */
-NODISCARD struct io_tls *io_tls_server_new(const char *certificate_file, const char *key_file,
-	struct err *err);
+NODISCARD struct io_tls *io_tls_server_new(
+	const char *certificate_file, const char *key_file, struct err *err);
 /* Client: CA file (PEM), or NULL for the system's. Sessions are resumed per host. */
 NODISCARD struct io_tls *io_tls_client_new(const char *ca_file, struct err *err);
 struct io_tls *io_tls_ref(struct io_tls *t);

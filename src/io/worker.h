@@ -10,8 +10,10 @@
  */
 struct io_workers;
 
-NODISCARD struct io_workers *io_workers_new(struct io_loop *l, unsigned threads, unsigned queue_max);
-void io_workers_free(struct io_workers *w); /* finishes what runs, drops what waits without `done` */
+NODISCARD struct io_workers *io_workers_new(
+	struct io_loop *l, unsigned threads, unsigned queue_max);
+void io_workers_free(
+	struct io_workers *w); /* finishes what runs, drops what waits without `done` */
 /* -EAGAIN when the queue is full: answer 4xx and go on. */
-NODISCARD int io_workers_run(struct io_workers *w, void (*run)(void *arg), void (*done)(void *arg),
-	void *arg);
+NODISCARD int io_workers_run(
+	struct io_workers *w, void (*run)(void *arg), void (*done)(void *arg), void *arg);

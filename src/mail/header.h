@@ -45,13 +45,13 @@ struct header_edits {
 	bool drop_return_path;  /* RFC 5321 4.4: only the final delivery adds it */
 	struct sv from;         /* not empty: the addr-spec of From is replaced, the name stays */
 	struct sv from_missing; /* used as From when the message has none (sendmail) */
-	struct sv qualify;      /* domain put behind bare addresses in From, Sender, To, Cc, Reply-To */
-	struct sv added;        /* whole extra fields, each ending in CRLF; may be empty */
+	struct sv qualify; /* domain put behind bare addresses in From, Sender, To, Cc, Reply-To */
+	struct sv added;   /* whole extra fields, each ending in CRLF; may be empty */
 };
 
 /* Appends the edited block, with the empty line at its end. RC_LIMIT when `out` is full. */
-NODISCARD int header_block_render(struct header_block *h, const struct header_edits *edits,
-	struct buf *out);
+NODISCARD int header_block_render(
+	struct header_block *h, const struct header_edits *edits, struct buf *out);
 
 /* What the queue keeps of it, views into `h`. */
 struct header_facts {

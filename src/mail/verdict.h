@@ -9,8 +9,8 @@
  */
 enum verdict_kind {
 	VERDICT_DELIVERED,
-	VERDICT_RETRY,  /* later, by the retry schedule; or after `retry_after_us` if that is set */
-	VERDICT_PARK,   /* hold `scope` with a visible reason until somebody fixes it; never a bounce */
+	VERDICT_RETRY, /* later, by the retry schedule; or after `retry_after_us` if that is set */
+	VERDICT_PARK, /* hold `scope` with a visible reason until somebody fixes it; never a bounce */
 	VERDICT_BOUNCE, /* can never work: tell the sender */
 	VERDICT_KIND_COUNT,
 };
@@ -31,10 +31,11 @@ enum verdict_scope {
 struct verdict {
 	enum verdict_kind kind;
 	enum verdict_scope scope;
-	uint64_t retry_after_us; /* 0: the schedule decides. For PARK: probe again after this long */
-	char enhanced[12];       /* "5.7.139", from the reply or made to fit its class; NUL-ended */
-	const char *cause;       /* static, lower-case slug for filters and metrics: "smtp-auth-off" */
-	const char *summary;     /* static sentence for people: what it means and who can fix it */
+	uint64_t
+		retry_after_us; /* 0: the schedule decides. For PARK: probe again after this long */
+	char enhanced[12];      /* "5.7.139", from the reply or made to fit its class; NUL-ended */
+	const char *cause;   /* static, lower-case slug for filters and metrics: "smtp-auth-off" */
+	const char *summary; /* static sentence for people: what it means and who can fix it */
 };
 
 const char *verdict_kind_name(enum verdict_kind kind);    /* "delivered", "retry", ... */

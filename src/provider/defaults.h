@@ -16,7 +16,7 @@ struct provider_defaults {
 	uint32_t recipients_per_day;     /* 0: no limit */
 	uint32_t recipients_per_message; /* 0: no limit */
 	uint64_t message_bytes_max;      /* 0: no limit known */
-	uint64_t connection_us_max;      /* never keep one longer: Exchange cuts at about 20 minutes */
+	uint64_t connection_us_max; /* never keep one longer: Exchange cuts at about 20 minutes */
 	uint64_t idle_us_max;
 	bool null_sender; /* MAIL FROM:<> is taken; false on mailbox doors: bounces need a mailbox */
 	bool needs_login;

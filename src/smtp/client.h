@@ -38,9 +38,9 @@ enum smtp_client_tls {
 struct smtp_client_options {
 	struct sv hostname; /* for EHLO; a valid name or address literal */
 	enum smtp_client_tls tls;
-	struct sv login;    /* empty: no AUTH */
+	struct sv login;               /* empty: no AUTH */
 	const struct secret *password; /* borrowed for the life of the session; NULL: no AUTH */
-	bool pipelining_off; /* the peer's PIPELINING is not used (broken middle boxes) */
+	bool pipelining_off;           /* the peer's PIPELINING is not used (broken middle boxes) */
 };
 
 struct smtp_client_recipient {
@@ -54,9 +54,9 @@ struct smtp_client_message {
 	struct sv sender;
 	const struct smtp_client_recipient *recipients;
 	size_t recipient_count;
-	uint64_t size;      /* for SIZE=; the exact size after header edits */
-	bool needs_8bit;    /* body has bytes above 0x7f: BODY=8BITMIME when offered, else sent as is */
-	bool needs_utf8;    /* an address needs SMTPUTF8: without it EV_RESULT is `local` 5.6.7 */
+	uint64_t size;   /* for SIZE=; the exact size after header edits */
+	bool needs_8bit; /* body has bytes above 0x7f: BODY=8BITMIME when offered, else sent as is */
+	bool needs_utf8; /* an address needs SMTPUTF8: without it EV_RESULT is `local` 5.6.7 */
 	uint8_t dsn_ret;
 	struct sv envid;
 };
@@ -65,10 +65,10 @@ enum smtp_client_event_kind {
 	SMTP_CLIENT_EV_STARTTLS, /* secure the stream now, then tls_started() */
 	SMTP_CLIENT_EV_READY,    /* send() may be called */
 	SMTP_CLIENT_EV_RCPT,     /* answer to recipient `index` */
-	SMTP_CLIENT_EV_BODY,     /* 354 is here and at least one recipient was taken: give the body */
-	SMTP_CLIENT_EV_RESULT,   /* the transaction is over: `reply` is the final one (or MAIL's, DATA's) */
-	SMTP_CLIENT_EV_FAILED,   /* the session is over and broken; `stage`, `failure`, maybe `reply` */
-	SMTP_CLIENT_EV_CLOSED,   /* the session is over in good order (after quit(), or 421 when idle) */
+	SMTP_CLIENT_EV_BODY, /* 354 is here and at least one recipient was taken: give the body */
+	SMTP_CLIENT_EV_RESULT, /* the transaction is over: `reply` is the final one (or MAIL's, DATA's) */
+	SMTP_CLIENT_EV_FAILED, /* the session is over and broken; `stage`, `failure`, maybe `reply` */
+	SMTP_CLIENT_EV_CLOSED, /* the session is over in good order (after quit(), or 421 when idle) */
 	SMTP_CLIENT_EV_COUNT,
 };
 
@@ -91,12 +91,12 @@ enum smtp_client_stage {
 const char *smtp_client_stage_text(enum smtp_client_stage stage); /* "sending RCPT TO" */
 
 enum smtp_client_failure {
-	SMTP_CLIENT_FAIL_REPLY,       /* `reply` refused a session step (greeting, EHLO, STARTTLS, AUTH) */
+	SMTP_CLIENT_FAIL_REPLY, /* `reply` refused a session step (greeting, EHLO, STARTTLS, AUTH) */
 	SMTP_CLIENT_FAIL_NO_STARTTLS, /* TLS is required and not offered */
 	SMTP_CLIENT_FAIL_NO_AUTH,     /* neither LOGIN nor PLAIN is offered */
 	SMTP_CLIENT_FAIL_PROTOCOL,    /* not SMTP, or a reply that was not due */
 	SMTP_CLIENT_FAIL_TIMEOUT,
-	SMTP_CLIENT_FAIL_CLOSED,      /* the peer closed, or the owner reported a broken stream */
+	SMTP_CLIENT_FAIL_CLOSED, /* the peer closed, or the owner reported a broken stream */
 	SMTP_CLIENT_FAIL_COUNT,
 };
 
@@ -104,17 +104,19 @@ struct smtp_client_event {
 	enum smtp_client_event_kind kind;
 	enum smtp_client_stage stage;
 	enum smtp_client_failure failure;
-	size_t index;             /* RCPT */
-	struct smtp_reply reply;  /* RCPT, RESULT, FAILED (code 0: none). Borrowed until the next call */
-	bool local;               /* RESULT: decided here, no peer said it (SIZE too small, no SMTPUTF8) */
-	bool uncertain;           /* FAILED: the dot was released and no final reply came */
+	size_t index; /* RCPT */
+	struct smtp_reply
+		reply;  /* RCPT, RESULT, FAILED (code 0: none). Borrowed until the next call */
+	bool local;     /* RESULT: decided here, no peer said it (SIZE too small, no SMTPUTF8) */
+	bool uncertain; /* FAILED: the dot was released and no final reply came */
 };
 
 NODISCARD struct smtp_client *smtp_client_new(const struct smtp_client_options *options);
 void smtp_client_free(struct smtp_client *c);
 DEFINE_CLEANUP(struct smtp_client, smtp_client_free);
 
-void smtp_client_connected(struct smtp_client *c, struct mono_time now); /* waits for the greeting */
+void smtp_client_connected(
+	struct smtp_client *c, struct mono_time now); /* waits for the greeting */
 void smtp_client_tls_started(struct smtp_client *c, struct mono_time now);
 /* Consumes all of `bytes`, unless an event ended the session. */
 void smtp_client_feed(struct smtp_client *c, struct mono_time now, struct sv bytes);
@@ -123,8 +125,8 @@ void smtp_client_eof(struct smtp_client *c); /* peer closed, or the stream faile
 NODISCARD bool smtp_client_next(struct smtp_client *c, struct smtp_client_event *out_event);
 
 /* Only after EV_READY. */
-void smtp_client_send(struct smtp_client *c, struct mono_time now,
-	const struct smtp_client_message *message);
+void smtp_client_send(
+	struct smtp_client *c, struct mono_time now, const struct smtp_client_message *message);
 /* Only after EV_BODY: dot-stuffs into the output. Give more when the output has room. */
 void smtp_client_body(struct smtp_client *c, struct mono_time now, struct sv bytes);
 void smtp_client_body_end(struct smtp_client *c, struct mono_time now); /* dot release */

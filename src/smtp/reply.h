@@ -6,9 +6,9 @@
 
 /* A reply as a value (RFC 5321 4.2, RFC 2034, RFC 3463). Views are borrowed. */
 struct smtp_reply {
-	uint16_t code;          /* 200 to 599 */
-	char enhanced[12];      /* "5.7.139"; empty string when there is none */
-	struct sv text;         /* lines joined by '\n', codes removed; may be several KB */
+	uint16_t code;     /* 200 to 599 */
+	char enhanced[12]; /* "5.7.139"; empty string when there is none */
+	struct sv text;    /* lines joined by '\n', codes removed; may be several KB */
 };
 
 /*
@@ -16,7 +16,7 @@ struct smtp_reply {
  * all; past that the text is cut, never the parse. Lines of one reply must carry one code.
  */
 struct smtp_reply_parser {
-	struct buf line;   /* a line in the making */
+	struct buf line; /* a line in the making */
 	struct buf text;
 	uint16_t code;
 	char enhanced[12];
@@ -31,8 +31,8 @@ void smtp_reply_parser_deinit(struct smtp_reply_parser *p);
  * when all was taken and more is needed, RC_PARSE on what is no SMTP reply. A bare LF line end is
  * accepted here (old servers), a bare CR is not.
  */
-NODISCARD int smtp_reply_parse(struct smtp_reply_parser *p, struct sv *input,
-	struct smtp_reply *out_reply);
+NODISCARD int smtp_reply_parse(
+	struct smtp_reply_parser *p, struct sv *input, struct smtp_reply *out_reply);
 
 /* First digit: 2, 3, 4 or 5. */
 static inline unsigned smtp_reply_class(const struct smtp_reply *r)

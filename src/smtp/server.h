@@ -35,10 +35,10 @@ enum smtp_server_auth {
 
 /* What one session offers. Copied by smtp_server_new(); views must outlive the session. */
 struct smtp_server_options {
-	struct sv hostname;         /* in the greeting and the EHLO answer */
-	struct sv banner;           /* whole text after "220 "; empty: "HOST ESMTP postern" */
-	struct sv ehlo_text;        /* whole first line after "250-"; empty: "HOST" */
-	struct sv ready_tls_text;   /* after "220 " for STARTTLS; empty: "2.0.0 Ready to start TLS" */
+	struct sv hostname;       /* in the greeting and the EHLO answer */
+	struct sv banner;         /* whole text after "220 "; empty: "HOST ESMTP postern" */
+	struct sv ehlo_text;      /* whole first line after "250-"; empty: "HOST" */
+	struct sv ready_tls_text; /* after "220 " for STARTTLS; empty: "2.0.0 Ready to start TLS" */
 	uint64_t message_bytes_max; /* announced as SIZE and enforced with 552 5.3.4 */
 	uint64_t size_announced;    /* 0: message_bytes_max (Exchange announces another) */
 	uint32_t rcpt_max;          /* more get 452 4.5.3 */
@@ -49,31 +49,31 @@ struct smtp_server_options {
 	 * longer than this. */
 	uint64_t slow_us_max;
 	uint64_t session_us_max;
-	unsigned auth;              /* mechanisms, bit set of enum smtp_server_auth; 0: none */
-	bool auth_needs_tls;        /* PLAIN and LOGIN are not offered, and 538 5.7.11, in the clear */
-	bool auth_required;         /* MAIL before AUTH: 530 5.7.0 */
-	bool starttls;              /* offered until TLS is on */
-	bool tls_required;          /* MAIL or AUTH before STARTTLS: 530 5.7.0 */
-	bool tls_on;                /* implicit TLS: the stream was secured before the greeting */
+	unsigned auth;       /* mechanisms, bit set of enum smtp_server_auth; 0: none */
+	bool auth_needs_tls; /* PLAIN and LOGIN are not offered, and 538 5.7.11, in the clear */
+	bool auth_required;  /* MAIL before AUTH: 530 5.7.0 */
+	bool starttls;       /* offered until TLS is on */
+	bool tls_required;   /* MAIL or AUTH before STARTTLS: 530 5.7.0 */
+	bool tls_on;         /* implicit TLS: the stream was secured before the greeting */
 	bool pipelining, eightbitmime, chunking, smtputf8, dsn; /* what EHLO lists */
-	bool binarymime_listed;     /* listed for looks only; BODY=BINARYMIME gets 501 (sandbox) */
-	uint64_t prng_seed;         /* for SCRAM nonces: from the kernel */
+	bool binarymime_listed; /* listed for looks only; BODY=BINARYMIME gets 501 (sandbox) */
+	uint64_t prng_seed;     /* for SCRAM nonces: from the kernel */
 };
 
 enum smtp_server_event_kind {
-	SMTP_SERVER_EV_GREET,    /* client connected: answer() with 220 to go on, 4xx/5xx to close */
+	SMTP_SERVER_EV_GREET, /* client connected: answer() with 220 to go on, 4xx/5xx to close */
 	SMTP_SERVER_EV_STARTTLS, /* the 220 is in the output: start TLS once it left, then tls_started() */
 	SMTP_SERVER_EV_AUTH_PASSWORD, /* answer_auth() */
 	SMTP_SERVER_EV_AUTH_TOKEN,    /* XOAUTH2: answer_auth() */
 	SMTP_SERVER_EV_AUTH_SCRAM,    /* answer_scram() with the verifier of that user */
 	SMTP_SERVER_EV_AUTH_DONE,     /* SCRAM proof checked: `auth_ok`; answer_auth() ends it */
-	SMTP_SERVER_EV_MAIL,     /* answer() */
-	SMTP_SERVER_EV_RCPT,     /* answer() */
-	SMTP_SERVER_EV_DATA,     /* DATA or the first BDAT: answer() with 354 to take the body */
-	SMTP_SERVER_EV_BODY,     /* body bytes, dots unstuffed; no answer */
-	SMTP_SERVER_EV_END,      /* whole and well formed: answer() with the final reply */
-	SMTP_SERVER_EV_RESET,    /* the open transaction is gone (RSET, EHLO, bad body, QUIT); no answer */
-	SMTP_SERVER_EV_CLOSE,    /* send the output, then close; nothing follows; `reason` says why */
+	SMTP_SERVER_EV_MAIL,          /* answer() */
+	SMTP_SERVER_EV_RCPT,          /* answer() */
+	SMTP_SERVER_EV_DATA, /* DATA or the first BDAT: answer() with 354 to take the body */
+	SMTP_SERVER_EV_BODY, /* body bytes, dots unstuffed; no answer */
+	SMTP_SERVER_EV_END,  /* whole and well formed: answer() with the final reply */
+	SMTP_SERVER_EV_RESET, /* the open transaction is gone (RSET, EHLO, bad body, QUIT); no answer */
+	SMTP_SERVER_EV_CLOSE, /* send the output, then close; nothing follows; `reason` says why */
 	SMTP_SERVER_EV_COUNT,
 };
 
@@ -81,7 +81,7 @@ struct smtp_server_event {
 	enum smtp_server_event_kind kind;
 	/* MAIL and RCPT: the path without angle brackets; empty for the null sender. Syntax is checked. */
 	struct sv address;
-	uint64_t size;      /* MAIL SIZE=, 0 when absent */
+	uint64_t size; /* MAIL SIZE=, 0 when absent */
 	bool smtputf8, body_8bit;
 	uint8_t dsn_ret;    /* enum dsn_ret (mail/dsn.h) */
 	struct sv envid;    /* decoded */
@@ -90,14 +90,16 @@ struct smtp_server_event {
 	/* AUTH_*: user as given (no SASLprep: RFC 4013 names are compared as bytes); borrowed */
 	struct sv user;
 	struct sv authzid;
-	struct sv password; /* AUTH_PASSWORD: password; AUTH_TOKEN: bearer token. Wiped by the machine */
+	struct sv
+		password; /* AUTH_PASSWORD: password; AUTH_TOKEN: bearer token. Wiped by the machine */
 	bool auth_ok;
-	struct sv bytes;    /* BODY */
-	struct sv reason;   /* CLOSE: "quit", "timeout", "too-many-errors", "slow", "auth-failures", ... */
+	struct sv bytes; /* BODY */
+	struct sv
+		reason; /* CLOSE: "quit", "timeout", "too-many-errors", "slow", "auth-failures", ... */
 };
 
-NODISCARD struct smtp_server *smtp_server_new(const struct smtp_server_options *options,
-	struct mono_time now);
+NODISCARD struct smtp_server *smtp_server_new(
+	const struct smtp_server_options *options, struct mono_time now);
 void smtp_server_free(struct smtp_server *s);
 DEFINE_CLEANUP(struct smtp_server, smtp_server_free);
 
@@ -127,8 +129,8 @@ struct smtp_scram_verifier {
 	unsigned char stored_key[32];
 	unsigned char server_key[32];
 };
-void smtp_server_answer_scram(struct smtp_server *s, struct mono_time now,
-	const struct smtp_scram_verifier *verifier);
+void smtp_server_answer_scram(
+	struct smtp_server *s, struct mono_time now, const struct smtp_scram_verifier *verifier);
 /* The stream is secured: the session starts again as if new, without a greeting (RFC 3207 4.2). */
 void smtp_server_tls_started(struct smtp_server *s, struct mono_time now);
 

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/ask.h"
+
+#include "base/buf.h"
+#include "base/limits.h"
+#include "base/must.h"
+#include "io/loop.h"
+#include "observe/query.h"
+#include "store/store.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+const struct cli_option cli_filter_options[] = {
+	{ "id", true },
+	{ "sender", true },
+	{ "recipient", true },
+	{ "mailbox", true },
+	{ "state", true },
+	{ "reason", true },
+	{ "older", true },
+	{ "newer", true },
+	{ "since", true },
+	{ "until", true },
+	{ NULL, false },
+};
+static_assert(COUNT_OF(cli_filter_options) == CLI_FILTER_OPTIONS + 1, "see cli_filter_options");
+
+const char *cli_text(const json_t *line, const char *key)
+{
+	const char *text = json_string_value(json_object_get(line, key));
+
+	return text ? text : "";
+}
+
+struct conf *cli_load_conf(const struct cli_context *ctx)
+{
+	struct conf_findings findings;
+	struct conf *c = conf_load(ctx->config_path, &findings);
+
+	for (size_t i = 0; i < findings.count; i++) {
+		const struct conf_finding *f = &findings.items[i];
+
+		if (!f->warning || !c)
+			(void)fprintf(stderr,
+				"%s:%u:%u: %s: %s\n",
+				f->file,
+				f->line,
+				f->column,
+				f->warning ? "warning" : "error",
+				f->text);
+	}
+	conf_findings_free(&findings);
+	return c;
+}
+
+struct asker {
+	struct cli_context *ctx;
+	cli_line_fn *each;
+	void *arg;
+	int exit_code;
+	bool ended;
+	struct io_loop *loop; /* only when the daemon is down */
+};
+
+static void take_line(void *arg, struct sv text)
+{
+	struct asker *a = arg;
+	json_t *line = json_loadb(text.ptr, text.len, 0, NULL);
+	const char *error;
+
+	if (!line)
+		return;
+	error = json_string_value(json_object_get(line, "error"));
+	if (error) {
+		a->exit_code = (int)json_integer_value(json_object_get(line, "code"));
+		(void)cli_fail(0, "%s", error);
+		a->ended = true;
+	} else if (json_object_get(line, "end")) {
+		a->ended = true;
+	} else if (a->ctx->json) {
+		(void)printf("%.*s\n", SV_ARG(text));
+	} else {
+		a->each(a->arg, line);
+	}
+	json_decref(line);
+}
+
+/* ---- the daemon is up ---- */
+
+static int connect_control(struct sv path)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int fd;
+
+	if (path.len >= sizeof(un.sun_path))
+		return -ENAMETOOLONG;
+	memcpy(un.sun_path, path.ptr, path.len);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (const struct sockaddr *)&un, sizeof(un)) != 0) {
+		int rc = -errno;
+
+		(void)close(fd);
+		return rc;
+	}
+	return fd;
+}
+
+static int read_answer(struct asker *a, int fd)
+{
+	CLEANUP(buf_deinitp) struct buf in = BUF_INIT(8 << 20);
+
+	while (!a->ended) {
+		struct sv line;
+		ssize_t n;
+
+		if (buf_reserve(&in, 65536) != 0)
+			return cli_fail(EX_PROTOCOL, "the daemon's answer has a line that is too long");
+		n = read(fd, buf_tail(&in), 65536);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return cli_fail(EX_TEMPFAIL, "the daemon closed the control socket: see its log");
+		buf_grew(&in, (size_t)n);
+		while (sv_find_char(buf_sv(&in), '\n') >= 0) {
+			struct sv rest = buf_sv(&in);
+
+			(void)sv_cut_char(&rest, '\n', &line);
+			take_line(a, line);
+			buf_consume(&in, line.len + 1);
+		}
+	}
+	return a->exit_code;
+}
+
+static int ask_daemon(struct asker *a, int fd, struct sv request)
+{
+	while (request.len) {
+		ssize_t n = send(fd, request.ptr, request.len, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return cli_fail(EX_TEMPFAIL, "control socket: %s", rc_text(-errno));
+		request = sv_skip(request, (size_t)n);
+	}
+	return read_answer(a, fd);
+}
+
+/* ---- the daemon is down ---- */
+
+static bool always_room(void *arg)
+{
+	(void)arg;
+	return true;
+}
+
+static void stop_loop(void *arg)
+{
+	struct asker *a = arg;
+
+	io_loop_stop(a->loop);
+}
+
+static int ask_store(struct asker *a, struct conf *c, struct sv request)
+{
+	const struct conf_general *g = conf_general(c);
+	const struct store_options options = {
+		.data_dir = g->data_dir,
+		.history_keep_us = g->history_keep_us,
+		.history_bytes_max = g->history_bytes_max,
+	};
+	struct observe_query_sink sink = {
+		.line = take_line,
+		.done = stop_loop,
+		.has_room = always_room,
+		.arg = a,
+	};
+	struct observe_sources sources = { 0 };
+	struct store_recovery recovery;
+	struct err err = { 0 };
+	struct observe_query *q;
+	struct store *s;
+	char path[4096];
+
+	(void)snprintf(path, sizeof(path), "%.*s/queue.db", SV_ARG(g->data_dir));
+	if (access(path, F_OK) != 0)
+		return cli_fail(EX_UNAVAILABLE,
+			"the daemon does not run, and there is no queue in %.*s yet",
+			SV_ARG(g->data_dir));
+	a->loop = io_loop_new();
+	s = store_open(a->loop, &options, &recovery, &err);
+	if (!s) {
+		io_loop_free(a->loop);
+		return cli_fail(EX_UNAVAILABLE,
+			"no daemon answers on %.*s, and the queue cannot be opened: %s",
+			SV_ARG(g->control_socket),
+			err.text);
+	}
+	sources.loop = a->loop;
+	sources.store = s;
+	sources.conf = &c;
+	sources.started_at = io_now(a->loop);
+	q = observe_query_new(&sources, request, &sink);
+	if (!a->ended)
+		io_loop_run(a->loop);
+	observe_query_free(q);
+	store_close(s);
+	io_loop_free(a->loop);
+	return a->exit_code;
+}
+
+int cli_ask(struct cli_context *ctx, json_t *request, cli_line_fn *each, void *arg)
+{
+	struct asker a = { .ctx = ctx, .each = each, .arg = arg };
+	CLEANUP(conf_unrefp) struct conf *c = cli_load_conf(ctx);
+	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(LIMIT_CONTROL_LINE);
+	char *dumped = json_dumps(request, JSON_COMPACT);
+	struct sv socket_path;
+	int code, fd;
+
+	json_decref(request);
+	must(dumped != NULL);
+	code = buf_append(&text, sv_from(dumped)) == 0 && buf_append(&text, SV("\n")) == 0 ? 0 : EX_USAGE;
+	free(dumped);
+	if (!c)
+		return cli_fail(EX_CONFIG, "%s has errors: see above", ctx->config_path);
+	if (code != 0)
+		return cli_fail(code, "the request is too long");
+	socket_path = conf_general(c)->control_socket;
+	fd = connect_control(socket_path);
+	if (fd == -EACCES)
+		return cli_fail(EX_NOPERM,
+			"%.*s: permission denied; be root or in its group",
+			SV_ARG(socket_path));
+	if (fd < 0)
+		return ask_store(&a, c, sv_head(buf_sv(&text), text.len - 1));
+	code = ask_daemon(&a, fd, buf_sv(&text));
+	(void)close(fd);
+	return code;
+}

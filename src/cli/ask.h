@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "cli/cli.h"
+#include "conf/conf.h"
+
+#include <jansson.h>
+
+/*
+ * Asks the running daemon by its control socket. When none runs, opens the queue itself (the folder's
+ * lock keeps a daemon out meanwhile) and answers from there by the same code. `each` gets every line
+ * but the last; the object is borrowed. With --json the lines are printed as they come and `each` is
+ * not called. Takes `request`. Returns an exit code; failures are told on standard error.
+ */
+typedef void cli_line_fn(void *arg, const json_t *line);
+int cli_ask(struct cli_context *ctx, json_t *request, cli_line_fn *each, void *arg);
+
+/* The text under `key`, "" when absent; borrowed. */
+const char *cli_text(const json_t *line, const char *key);
+
+/* Loads the configuration and prints all findings to standard error; NULL when there are errors. */
+NODISCARD struct conf *cli_load_conf(const struct cli_context *ctx);
+
+/* Filter options of queue and trace: each goes into the request under its own name. */
+extern const struct cli_option cli_filter_options[];
+enum { CLI_FILTER_OPTIONS = 10 };
+#define CLI_FILTER_HELP                                                        \
+	"  --id ID               queue id, as in the log\n"                    \
+	"  --sender PATTERN      erp@contoso.com or *@contoso.com\n"           \
+	"  --recipient PATTERN   likewise (also --to)\n"                       \
+	"  --mailbox NAME        mailbox or connector it waits for\n"          \
+	"  --state STATE         queued, open, held, delivered, bounced, expired, dropped\n" \
+	"  --reason CAUSE        as shown by `queue summary`: smtp-auth-off, sender-refused, ...\n" \
+	"  --older AGE           accepted longer ago than 30s, 5m, 1h, 2d\n"   \
+	"  --newer AGE           accepted since\n"                             \
+	"  --since TIME          accepted since 2026-11-23, 2026-11-23T20:22:17Z or an age\n" \
+	"  --until TIME          accepted before\n"                            \
+	"  --config FILE         default /etc/postern/postern.yaml\n"          \
+	"  --json                one object a line\n"

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/attr.h"
+#include "base/sv.h"
+
+#include <stdbool.h>
+#include <sysexits.h>
+
+/*
+ * One file a command. Each gets its own arguments (argv[0] is the command's name) and returns an exit
+ * code of sysexits.h. --config, --json and --help are read by each command with cli_option().
+ */
+struct cli_context {
+	const char *config_path; /* /etc/postern/postern.yaml, $POSTERN_CONFIG or --config */
+	bool json;               /* one object a line */
+	bool color;              /* standard output is a terminal and NO_COLOR is not set */
+};
+
+int cli_check(struct cli_context *ctx, int argc, char **argv);
+int cli_demo(struct cli_context *ctx, int argc, char **argv);
+int cli_queue(struct cli_context *ctx, int argc, char **argv);
+int cli_reload(struct cli_context *ctx, int argc, char **argv);
+int cli_sandbox(struct cli_context *ctx, int argc, char **argv);
+int cli_serve(struct cli_context *ctx, int argc, char **argv);
+int cli_status(struct cli_context *ctx, int argc, char **argv);
+int cli_trace(struct cli_context *ctx, int argc, char **argv);
+int cli_user(struct cli_context *ctx, int argc, char **argv);
+
+/*
+ * Reads options in the manner of getopt_long, the common ones included. `options` ends with a NULL
+ * name. Returns the index of the option that was met, CLI_OPTION_END when only operands are left (they
+ * start at argv[optind]), CLI_OPTION_HELP after the help was printed, CLI_OPTION_WRONG after a message.
+ */
+struct cli_option {
+	const char *name;  /* without the dashes */
+	bool has_value;
+};
+enum { CLI_OPTION_END = -1, CLI_OPTION_HELP = -2, CLI_OPTION_WRONG = -3 };
+NODISCARD int cli_option(struct cli_context *ctx, int argc, char **argv,
+	const struct cli_option *options, const char *help, const char **out_value);
+
+/* "postern: " + text + line end, on standard error. Returns `exit_code`. */
+int cli_fail(int exit_code, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* Terminal styles, empty strings when there is no colour. */
+const char *cli_style(const struct cli_context *ctx, const char *name); /* "bold", "red", ..., "off" */

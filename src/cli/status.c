@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/ask.h"
+
+#include "base/text.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char help[] =
+	"usage: postern status [--config FILE] [--json]\n\n"
+	"One screen: what waits, what is parked and why, each mailbox against its limits.\n\n"
+	"example:\n"
+	"  watch -n 2 postern status\n";
+
+static long long number(const json_t *line, const char *key)
+{
+	return (long long)json_integer_value(json_object_get(line, key));
+}
+
+static void print_relay(struct cli_context *ctx, const json_t *line)
+{
+	char span[TEXT_DURATION_MAX], size[TEXT_DURATION_MAX];
+
+	(void)printf("%spostern %s%s", cli_style(ctx, "bold"), cli_text(line, "version"), cli_style(ctx, "off"));
+	if (json_is_true(json_object_get(line, "running")))
+		(void)printf(" on %s, up %s, pid %lld\n",
+			cli_text(line, "hostname"),
+			text_span((uint64_t)number(line, "uptime_seconds") * US_PER_S, span),
+			number(line, "pid"));
+	else
+		(void)printf(": %sthe daemon does not run%s; this is the queue as it lies on disk\n",
+			cli_style(ctx, "red"),
+			cli_style(ctx, "off"));
+	(void)printf("queue    %lld waiting (%s)",
+		number(line, "messages_waiting"),
+		text_size((uint64_t)number(line, "bytes_waiting"), size));
+	(void)printf(", last 24 h %lld delivered, %lld bounced; %s free on disk\n",
+		number(line, "delivered_day"),
+		number(line, "bounced_day"),
+		text_size((uint64_t)number(line, "disk_free_bytes"), size));
+	if (json_is_true(json_object_get(line, "disk_full")))
+		(void)printf("         %sthe disk is full: new mail gets 452, delivery goes on%s\n",
+			cli_style(ctx, "red"),
+			cli_style(ctx, "off"));
+}
+
+static void print_listener(const json_t *line)
+{
+	(void)printf("listen   %-24s %lld sessions, %lld accepted, %lld refused\n",
+		cli_text(line, "name"),
+		number(line, "sessions"),
+		number(line, "accepted"),
+		number(line, "refused"));
+}
+
+static void print_window(const json_t *line, const char *used_key, const char *capacity_key, const char *unit)
+{
+	if (number(line, capacity_key))
+		(void)printf("  %lld/%lld %s", number(line, used_key), number(line, capacity_key), unit);
+}
+
+static void print_lane(struct cli_context *ctx, const json_t *line)
+{
+	const char *state = cli_text(line, "state");
+	const char *style = strcmp(state, "parked") == 0 ? "red"
+		: strcmp(state, "waiting") == 0          ? "yellow"
+							 : "green";
+
+	(void)printf("lane     %-32s %s%-8s%s %lld conn",
+		cli_text(line, "lane"),
+		cli_style(ctx, style),
+		state,
+		cli_style(ctx, "off"),
+		number(line, "connections"));
+	print_window(line, "minute_used", "minute_capacity", "this minute");
+	print_window(line, "day_used", "day_capacity", "recipients/24h");
+	if (cli_text(line, "next_at")[0])
+		(void)printf("  next %.19s", cli_text(line, "next_at"));
+	(void)printf("\n");
+	if (cli_text(line, "reason")[0])
+		(void)printf("         %s%s%s  %s\n",
+			cli_style(ctx, style),
+			cli_text(line, "reason"),
+			cli_style(ctx, "off"),
+			cli_text(line, "summary"));
+	if (cli_text(line, "reply")[0])
+		(void)printf("         said: %.300s\n", cli_text(line, "reply"));
+}
+
+static void print_line(void *arg, const json_t *line)
+{
+	struct cli_context *ctx = arg;
+	const char *type = cli_text(line, "type");
+
+	if (strcmp(type, "relay") == 0)
+		print_relay(ctx, line);
+	else if (strcmp(type, "listener") == 0)
+		print_listener(line);
+	else if (strcmp(type, "lane") == 0)
+		print_lane(ctx, line);
+	else if (strcmp(type, "waiting") == 0)
+		(void)printf("waiting  %-32s %8lld %-7s %-20s oldest %.19s\n",
+			cli_text(line, "lane")[0] ? cli_text(line, "lane") : "(no route)",
+			number(line, "count"),
+			cli_text(line, "state"),
+			cli_text(line, "reason"),
+			cli_text(line, "oldest_at"));
+}
+
+static int simple_request(struct cli_context *ctx, int argc, char **argv, const char *verb,
+	const char *usage, cli_line_fn *each)
+{
+	const char *value = NULL;
+	json_t *request;
+	int seen = cli_option(ctx, argc, argv, NULL, usage, &value);
+
+	if (seen != CLI_OPTION_END)
+		return seen == CLI_OPTION_HELP ? EX_OK : EX_USAGE;
+	if (optind < argc)
+		return cli_fail(EX_USAGE, "%s takes no operand: '%s'", verb, argv[optind]);
+	request = json_object();
+	(void)json_object_set_new(request, "do", json_string(verb));
+	return cli_ask(ctx, request, each, ctx);
+}
+
+int cli_status(struct cli_context *ctx, int argc, char **argv)
+{
+	return simple_request(ctx, argc, argv, "status", help, print_line);
+}
+
+static void print_finding(void *arg, const json_t *line)
+{
+	(void)arg;
+	(void)fprintf(stderr, "%s\n", cli_text(line, "finding"));
+}
+
+int cli_reload(struct cli_context *ctx, int argc, char **argv)
+{
+	return simple_request(ctx,
+		argc,
+		argv,
+		"reload",
+		"usage: postern reload [--config FILE]\n\n"
+		"Makes the running daemon read its configuration again (as SIGHUP does) and says what is\n"
+		"wrong with it. A bad file keeps the old configuration in force.\n",
+		print_finding);
+}

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mail/address.h"
+
+#include "base/err.h"
+#include "base/limits.h"
+#include "base/text.h"
+
+enum { LABEL_MAX = 63 }; /* RFC 1035 2.3.4 */
+
+static bool is_alnum(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* RFC 5322 3.2.3, and RFC 6531 3.3 for the bytes above 0x7f (their form is checked elsewhere). */
+static bool is_atext(char c, unsigned flags)
+{
+	if ((unsigned char)c > 0x7f)
+		return flags & ADDRESS_UTF8;
+	return c != '\0' && (is_alnum(c) || strchr("!#$%&'*+-/=?^_`{|}~", c));
+}
+
+/* U+0080 to U+009F are control characters: some terminals and log viewers obey them. */
+static bool has_c1_control(struct sv v)
+{
+	for (size_t i = 0; i + 1 < v.len; i++) {
+		if (v.ptr[i] == '\xc2' && (unsigned char)v.ptr[i + 1] < 0xa0)
+			return true;
+	}
+	return false;
+}
+
+static int parse_quoted_local(struct sv text, unsigned flags, size_t *out_len)
+{
+	size_t i = 1;
+
+	while (i < text.len && text.ptr[i] != '"') {
+		unsigned char c;
+
+		if (text.ptr[i] == '\\')
+			i++;
+		if (i >= text.len)
+			return RC_PARSE;
+		c = (unsigned char)text.ptr[i];
+		if (c < 0x20 || c == 0x7f || (c > 0x7f && !(flags & ADDRESS_UTF8)))
+			return RC_PARSE;
+		i++;
+	}
+	if (i >= text.len || i == 1)
+		return RC_PARSE;
+	*out_len = i + 1;
+	return 0;
+}
+
+static int parse_dot_string(struct sv text, unsigned flags, size_t *out_len)
+{
+	bool after_dot = true;
+	size_t i = 0;
+
+	for (; i < text.len && text.ptr[i] != '@'; i++) {
+		bool dot = text.ptr[i] == '.';
+
+		if (dot ? after_dot : !is_atext(text.ptr[i], flags))
+			return RC_PARSE;
+		after_dot = dot;
+	}
+	if (after_dot)
+		return RC_PARSE;
+	*out_len = i;
+	return 0;
+}
+
+static bool ipv4_ok(struct sv v)
+{
+	for (int i = 0; i < 4; i++) {
+		struct sv part;
+		uint32_t n;
+		bool more = sv_cut_char(&v, '.', &part);
+
+		if (part.len > 3 || sv_parse_u32(part, 255, &n) != 0 || more != (i < 3))
+			return false;
+	}
+	return v.len == 0;
+}
+
+/* The form of RFC 4291 2.2 in so far as it matters here: groups, one "::", an IPv4 tail. */
+static bool ipv6_ok(struct sv v)
+{
+	int groups = 0, gaps = 0;
+	size_t i = 0;
+
+	while (i < v.len) {
+		struct sv rest = sv_skip(v, i);
+		size_t digits = 0;
+
+		if (sv_starts(rest, SV("::"))) {
+			gaps++;
+			i += 2;
+			continue;
+		}
+		if (groups && rest.ptr[0] == ':' && v.ptr[i - 1] != ':') {
+			i++;
+			continue;
+		}
+		if (sv_find_char(rest, '.') >= 0 && sv_find_char(rest, ':') < 0) {
+			groups += 2;
+			return ipv4_ok(rest) && gaps <= 1 && (gaps ? groups < 8 : groups == 8);
+		}
+		while (digits < rest.len && strchr("0123456789abcdefABCDEF", rest.ptr[digits]) &&
+			rest.ptr[digits] != '\0')
+			digits++;
+		if (digits == 0 || digits > 4)
+			return false;
+		if (digits < rest.len && rest.ptr[digits] != ':')
+			return false;
+		groups++;
+		i += digits;
+	}
+	if (v.len && v.ptr[v.len - 1] == ':' && !(v.len > 1 && v.ptr[v.len - 2] == ':'))
+		return false;
+	return gaps <= 1 && (gaps ? groups < 8 : groups == 8);
+}
+
+static int check_literal(struct sv domain)
+{
+	struct sv inner = sv_head(sv_skip(domain, 1), domain.len >= 2 ? domain.len - 2 : 0);
+
+	if (domain.len < 3 || domain.ptr[domain.len - 1] != ']')
+		return RC_PARSE;
+	if (sv_starts_nocase(inner, SV("IPv6:")))
+		return ipv6_ok(sv_skip(inner, 5)) ? 0 : RC_PARSE;
+	return ipv4_ok(inner) ? 0 : RC_PARSE;
+}
+
+/*
+ * Stricter than no check and laxer than RFC 5321 in one point: an underscore may stand in a label,
+ * since names inside of companies have them.
+ */
+static int check_domain(struct sv domain, unsigned flags)
+{
+	bool more = true;
+
+	if (domain.len && domain.ptr[0] == '[')
+		return check_literal(domain);
+	while (more) {
+		struct sv label;
+
+		more = sv_cut_char(&domain, '.', &label);
+		if (label.len == 0)
+			return RC_PARSE;
+		if (label.len > LABEL_MAX)
+			return RC_LIMIT;
+		if (label.ptr[0] == '-' || label.ptr[label.len - 1] == '-')
+			return RC_PARSE;
+		for (size_t i = 0; i < label.len; i++) {
+			char c = label.ptr[i];
+			bool high = (unsigned char)c > 0x7f;
+
+			if (high ? !(flags & ADDRESS_UTF8) : !(is_alnum(c) || c == '-' || c == '_'))
+				return RC_PARSE;
+		}
+	}
+	return 0;
+}
+
+int address_parse(struct sv text, unsigned flags, struct address *out_address)
+{
+	struct address a = { .text = text };
+	size_t local_len;
+	int rc;
+
+	if (text.len == 0)
+		return RC_PARSE;
+	if (text.len > LIMIT_ADDRESS)
+		return RC_LIMIT;
+	if (text.ptr[0] == '"')
+		rc = parse_quoted_local(text, flags, &local_len);
+	else
+		rc = parse_dot_string(text, flags, &local_len);
+	if (rc != 0)
+		return rc;
+	if (local_len > LIMIT_LOCAL_PART)
+		return RC_LIMIT;
+	a.local = sv_head(text, local_len);
+	if (local_len == text.len) {
+		if (!(flags & ADDRESS_NO_DOMAIN))
+			return RC_PARSE;
+	} else {
+		a.domain = sv_skip(text, local_len + 1);
+		if (text.ptr[local_len] != '@' || a.domain.len == 0)
+			return RC_PARSE;
+		if (a.domain.len > LIMIT_DOMAIN)
+			return RC_LIMIT;
+		rc = check_domain(a.domain, flags);
+		if (rc != 0)
+			return rc;
+	}
+	if ((flags & ADDRESS_UTF8) && (!text_is_utf8(text) || has_c1_control(text)))
+		return RC_PARSE;
+	*out_address = a;
+	return 0;
+}
+
+bool address_eq(struct sv a, struct sv b)
+{
+	return sv_eq_nocase(a, b);
+}
+
+bool address_needs_utf8(struct sv text)
+{
+	for (size_t i = 0; i < text.len; i++) {
+		if ((unsigned char)text.ptr[i] > 0x7f)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * `*` is tried at its shortest and lengthened on a mismatch. Going back to the last star only is
+ * enough for a pattern of stars and bytes, so the work is at most pattern times text.
+ */
+static bool glob_matches(struct sv pattern, struct sv text)
+{
+	size_t p = 0, t = 0, star = SIZE_MAX, star_text = 0;
+
+	while (t < text.len) {
+		if (p < pattern.len && pattern.ptr[p] == '*') {
+			star = p++;
+			star_text = t;
+		} else if (p < pattern.len && ascii_lower(pattern.ptr[p]) == ascii_lower(text.ptr[t])) {
+			p++;
+			t++;
+		} else if (star != SIZE_MAX) {
+			p = star + 1;
+			t = ++star_text;
+		} else {
+			return false;
+		}
+	}
+	while (p < pattern.len && pattern.ptr[p] == '*')
+		p++;
+	return p == pattern.len;
+}
+
+bool address_matches(struct sv pattern, struct sv text)
+{
+	/* The last '@': a quoted local part may hold one, a domain never does. */
+	ptrdiff_t pattern_at = sv_rfind_char(pattern, '@');
+	ptrdiff_t text_at = sv_rfind_char(text, '@');
+
+	if (sv_eq(pattern, SV("*")))
+		return true;
+	if (pattern.len == 0 || text.len == 0)
+		return pattern.len == text.len;
+	if (pattern_at < 0 || text_at < 0)
+		return pattern_at == text_at && glob_matches(pattern, text);
+	return glob_matches(sv_head(pattern, (size_t)pattern_at), sv_head(text, (size_t)text_at)) &&
+		glob_matches(sv_skip(pattern, (size_t)pattern_at + 1),
+			sv_skip(text, (size_t)text_at + 1));
+}
+
+int address_pattern_check(struct sv pattern)
+{
+	char plain[LIMIT_ADDRESS];
+	struct address unused;
+	ptrdiff_t at = sv_rfind_char(pattern, '@');
+
+	if (pattern.len == 0 || sv_eq(pattern, SV("*")))
+		return 0;
+	if (at <= 0 || pattern.len > sizeof(plain))
+		return RC_PARSE;
+	/* A star in the domain may stand for anything there, so a letter in its place must do. In the
+	 * local part a star is an ordinary character already. */
+	memcpy(plain, pattern.ptr, pattern.len);
+	for (size_t i = (size_t)at; i < pattern.len; i++) {
+		if (plain[i] == '*')
+			plain[i] = 'x';
+	}
+	if (address_parse(sv_make(plain, pattern.len), ADDRESS_UTF8, &unused) != 0)
+		return RC_PARSE;
+	return 0;
+}
+
+int address_key(struct buf *out, struct sv text)
+{
+	if (buf_reserve(out, text.len) != 0)
+		return RC_LIMIT;
+	for (size_t i = 0; i < text.len; i++)
+		buf_tail(out)[i] = ascii_lower(text.ptr[i]);
+	if (text.len)
+		buf_grew(out, text.len);
+	return 0;
+}

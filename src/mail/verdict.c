@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mail/verdict.h"
+
+#include "base/err.h"
+#include "base/must.h"
+
+/* These words stand in logs, metrics and the store: they never change, only grow. */
+static const char *const kind_names[] = { "delivered", "retry", "park", "bounce" };
+static_assert(COUNT_OF(kind_names) == VERDICT_KIND_COUNT, "one name a kind");
+
+static const char *const scope_names[] = {
+	"recipient",
+	"message",
+	"sender",
+	"mailbox",
+	"mailbox-window",
+	"tenant",
+	"tenant-external",
+	"route",
+};
+static_assert(COUNT_OF(scope_names) == VERDICT_SCOPE_COUNT, "one name a scope");
+
+const char *verdict_kind_name(enum verdict_kind kind)
+{
+	must(kind < VERDICT_KIND_COUNT);
+	return kind_names[kind];
+}
+
+const char *verdict_scope_name(enum verdict_scope scope)
+{
+	must(scope < VERDICT_SCOPE_COUNT);
+	return scope_names[scope];
+}
+
+static int find_name(const char *const *names, size_t count, struct sv name, size_t *out_index)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (sv_eq_nocase(name, sv_from(names[i]))) {
+			*out_index = i;
+			return 0;
+		}
+	}
+	return RC_PARSE;
+}
+
+int verdict_kind_parse(struct sv name, enum verdict_kind *out_kind)
+{
+	size_t i;
+	int rc = find_name(kind_names, COUNT_OF(kind_names), name, &i);
+
+	if (rc == 0)
+		*out_kind = (enum verdict_kind)i;
+	return rc;
+}
+
+int verdict_scope_parse(struct sv name, enum verdict_scope *out_scope)
+{
+	size_t i;
+	int rc = find_name(scope_names, COUNT_OF(scope_names), name, &i);
+
+	if (rc == 0)
+		*out_scope = (enum verdict_scope)i;
+	return rc;
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "observe/control.h"
+
+#include "base/limits.h"
+#include "base/list.h"
+#include "base/must.h"
+#include "io/net.h"
+#include "io/stream.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+	/* Operators are few; more than this is a script gone wild. */
+	CONTROL_PEERS_MAX = 32,
+	CONTROL_OUTPUT_LOW = 256 * 1024,
+};
+
+struct control_peer {
+	struct list node;
+	struct observe_control *control;
+	struct io_stream *stream;
+	struct observe_query *query; /* NULL: none runs */
+	struct io_task next;         /* the query ended: free it, then read on */
+};
+
+struct observe_control {
+	const struct observe_sources *sources;
+	struct io_listener *listener;
+	struct list peers;
+	size_t peer_count;
+};
+
+static void peer_free(struct control_peer *peer)
+{
+	observe_query_free(peer->query);
+	io_stream_free(peer->stream);
+	list_remove(&peer->node);
+	peer->control->peer_count--;
+	/* The task may still be queued: it then frees the rest. */
+	peer->stream = NULL;
+	peer->query = NULL;
+	if (!peer->next.queued)
+		free(peer);
+}
+
+static bool peer_has_room(void *arg)
+{
+	const struct control_peer *peer = arg;
+
+	return io_stream_output_len(peer->stream) < CONTROL_OUTPUT_LOW;
+}
+
+static void peer_line(void *arg, struct sv line)
+{
+	struct control_peer *peer = arg;
+
+	/* A line past the output's bound is dropped whole; pages are sized so that it cannot happen. */
+	if (io_stream_write(peer->stream, line) == 0)
+		(void)io_stream_write(peer->stream, SV("\n"));
+}
+
+static void peer_query_done(void *arg)
+{
+	struct control_peer *peer = arg;
+
+	io_task_post(peer->control->sources->loop, &peer->next);
+}
+
+static void peer_read(struct control_peer *peer)
+{
+	const struct observe_query_sink sink = {
+		.line = peer_line,
+		.done = peer_query_done,
+		.has_room = peer_has_room,
+		.arg = peer,
+	};
+	struct sv input = io_stream_input(peer->stream);
+	ptrdiff_t end = sv_find_char(input, '\n');
+
+	if (peer->query || end < 0) {
+		if (!peer->query && input.len >= LIMIT_CONTROL_LINE)
+			peer_free(peer);
+		return;
+	}
+	peer->query = observe_query_new(peer->control->sources, sv_head(input, (size_t)end), &sink);
+	io_stream_consume(peer->stream, (size_t)end + 1);
+}
+
+static void peer_next(void *arg)
+{
+	struct control_peer *peer = arg;
+
+	if (!peer->stream) {
+		free(peer);
+		return;
+	}
+	observe_query_free(peer->query);
+	peer->query = NULL;
+	peer_read(peer);
+}
+
+static void peer_event(void *arg, enum io_stream_event event)
+{
+	struct control_peer *peer = arg;
+
+	switch (event) {
+	case IO_STREAM_INPUT:
+		peer_read(peer);
+		break;
+	case IO_STREAM_DRAINED:
+		if (peer->query)
+			observe_query_resume(peer->query);
+		break;
+	case IO_STREAM_EOF:
+	case IO_STREAM_FAILED:
+		peer_free(peer);
+		break;
+	case IO_STREAM_CONNECTED:
+	case IO_STREAM_SECURED:
+		break;
+	}
+}
+
+static void control_accept(void *arg, int fd)
+{
+	struct observe_control *c = arg;
+	struct control_peer *peer = xcalloc(1, sizeof(*peer));
+
+	peer->control = c;
+	peer->next = (struct io_task){ .run = peer_next, .arg = peer };
+	peer->stream = io_stream_accepted(c->sources->loop, fd, peer_event, peer);
+	list_append(&c->peers, &peer->node);
+	if (++c->peer_count > CONTROL_PEERS_MAX)
+		peer_free(peer);
+}
+
+struct observe_control *observe_control_open(const struct observe_sources *sources, struct sv path,
+	struct err *err)
+{
+	struct observe_control *c = xcalloc(1, sizeof(*c));
+	struct io_address address;
+	char text[IO_ADDRESS_TEXT_MAX];
+
+	c->sources = sources;
+	list_init(&c->peers);
+	(void)snprintf(text, sizeof(text), "unix:%.*s", SV_ARG(path));
+	if (io_address_parse(sv_from(text), &address) != 0) {
+		(void)err_set(err, RC_CONFIG, "control_socket: '%.*s' is no socket path", SV_ARG(path));
+		free(c);
+		return NULL;
+	}
+	c->listener = io_listener_open(sources->loop, &address, 0660, control_accept, c, err);
+	if (!c->listener) {
+		free(c);
+		return NULL;
+	}
+	return c;
+}
+
+void observe_control_close(struct observe_control *c)
+{
+	if (!c)
+		return;
+	list_each_safe(node, after, &c->peers)
+		peer_free(list_entry(node, struct control_peer, node));
+	io_listener_close(c->listener);
+	free(c);
+}

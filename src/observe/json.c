@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "observe/json.h"
+
+#include "base/buf.h"
+#include "base/must.h"
+#include "base/text.h"
+
+/* jansson refuses strings that are not UTF-8; a subject may hold any bytes, and \xNN shows them. */
+enum { QUOTED_MAX = 1 << 20 };
+
+void observe_json_sv(json_t *object, const char *key, struct sv value)
+{
+	CLEANUP(buf_deinitp) struct buf quoted = BUF_INIT(QUOTED_MAX);
+
+	if (value.len == 0)
+		return;
+	if (!text_is_utf8(value)) {
+		if (text_log_quote(&quoted, value) != 0)
+			return;
+		value = buf_sv(&quoted);
+	}
+	must(json_object_set_new(object, key, json_stringn(value.ptr, value.len)) == 0);
+}
+
+void observe_json_int(json_t *object, const char *key, uint64_t value)
+{
+	must(json_object_set_new(object, key, json_integer((json_int_t)value)) == 0);
+}
+
+void observe_json_wall(json_t *object, const char *key, struct wall_time at)
+{
+	char text[WALL_RFC3339_MAX];
+
+	if (at.us != 0)
+		observe_json_sv(object, key, sv_from(wall_rfc3339(at, text)));
+}
+
+struct sv observe_json_get_sv(const json_t *object, const char *key)
+{
+	const json_t *value = json_object_get(object, key);
+
+	return json_is_string(value)
+		? sv_make(json_string_value(value), json_string_length(value))
+		: sv_make(NULL, 0);
+}

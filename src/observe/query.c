@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "observe/query.h"
+
+#include "base/must.h"
+#include "observe/query_priv.h"
+
+#include <stdlib.h>
+#include <sysexits.h>
+
+static void query_destroy(struct observe_query *q)
+{
+	json_decref(q->request);
+	arena_reset(&q->arena);
+	arena_reset(&q->page);
+	free(q);
+}
+
+void observe_query_free(struct observe_query *q)
+{
+	if (!q)
+		return;
+	q->freed = true;
+	if (!q->op_running)
+		query_destroy(q);
+}
+
+void observe_query_emit(struct observe_query *q, json_t *object)
+{
+	char *text = json_dumps(object, JSON_COMPACT | JSON_ENSURE_ASCII);
+
+	must(text != NULL);
+	q->sink.line(q->sink.arg, sv_from(text));
+	free(text);
+	json_decref(object);
+}
+
+static void finish(struct observe_query *q, json_t *last)
+{
+	observe_query_emit(q, last);
+	q->finished = true;
+	q->sink.done(q->sink.arg);
+}
+
+void observe_query_end(struct observe_query *q)
+{
+	json_t *last = json_object();
+
+	must(json_object_set_new(last, "end", json_true()) == 0);
+	observe_json_int(last, "rows", q->rows);
+	finish(q, last);
+}
+
+void observe_query_fail(struct observe_query *q, int exit_code, const char *text)
+{
+	json_t *last = json_object();
+
+	observe_json_sv(last, "error", sv_from(text));
+	observe_json_int(last, "code", (uint64_t)exit_code);
+	finish(q, last);
+}
+
+static void op_done(struct store_op *op)
+{
+	struct observe_query *q = CONTAINER_OF(op, struct observe_query, op);
+
+	q->op_running = false;
+	if (q->freed) {
+		query_destroy(q);
+		return;
+	}
+	if (op->rc == RC_NOT_FOUND) {
+		observe_query_fail(q, EX_NOINPUT, "there is no message with this id");
+		return;
+	}
+	if (op->rc != 0) {
+		observe_query_fail(q, EX_TEMPFAIL, op->err.text[0] ? op->err.text : rc_text(op->rc));
+		return;
+	}
+	q->step(q);
+}
+
+void observe_query_submit(struct observe_query *q, enum store_op_kind kind,
+	void (*done)(struct observe_query *q))
+{
+	q->op.kind = kind;
+	q->op.done = op_done;
+	q->op.rc = 0;
+	q->op.err.text[0] = '\0';
+	q->step = done;
+	q->op_running = true;
+	store_submit(q->sources->store, &q->op);
+}
+
+static void reload(struct observe_query *q)
+{
+	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(1 << 20);
+	struct sv rest, line;
+	int rc;
+
+	if (!q->sources->reload) {
+		observe_query_fail(q, EX_UNAVAILABLE, "the daemon does not run: nothing to reload");
+		return;
+	}
+	rc = q->sources->reload(q->sources->reload_arg, &text);
+	rest = buf_sv(&text);
+	while (rest.len) {
+		json_t *object = json_object();
+
+		(void)sv_cut_char(&rest, '\n', &line);
+		observe_json_sv(object, "finding", line);
+		observe_query_emit(q, object);
+	}
+	if (rc != 0)
+		observe_query_fail(q, EX_CONFIG, "the configuration has errors: the old one stays in force");
+	else
+		observe_query_end(q);
+}
+
+static const struct {
+	const char *name;
+	void (*start)(struct observe_query *q);
+} verbs[] = {
+	{ "status", observe_query_status },
+	{ "list", observe_query_list },
+	{ "show", observe_query_show },
+	{ "edit", observe_query_edit },
+	{ "summary", observe_query_summary },
+	{ "reload", reload },
+};
+
+struct observe_query *observe_query_new(const struct observe_sources *sources, struct sv request,
+	const struct observe_query_sink *sink)
+{
+	struct observe_query *q = xcalloc(1, sizeof(*q));
+	struct sv verb;
+
+	q->sources = sources;
+	q->sink = *sink;
+	q->request = json_loadb(request.ptr, request.len, JSON_REJECT_DUPLICATES, NULL);
+	if (!json_is_object(q->request)) {
+		observe_query_fail(q, EX_USAGE, "the request is not a JSON object");
+		return q;
+	}
+	verb = observe_json_get_sv(q->request, "do");
+	for (size_t i = 0; i < COUNT_OF(verbs); i++) {
+		if (sv_eq(verb, sv_from(verbs[i].name))) {
+			verbs[i].start(q);
+			return q;
+		}
+	}
+	observe_query_fail(q, EX_USAGE, "the request's \"do\" is none of status, list, show, edit, summary, reload");
+	return q;
+}
+
+void observe_query_resume(struct observe_query *q)
+{
+	if (!q->paused || q->op_running || q->finished)
+		return;
+	q->paused = false;
+	q->step(q);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/sv.h"
+#include "io/loop.h"
+#include "store/store.h"
+
+/*
+ * One request of an operator, answered as JSON lines. The control socket and the CLI (when the daemon
+ * is down and the queue is opened by hand) use the same code.
+ *
+ * A request is one JSON object:
+ *   {"do":"status"}
+ *   {"do":"list", filter..., "history":true}   one line a recipient
+ *   {"do":"show", "id":"..."}                  a message, its recipients, its attempts
+ *   {"do":"edit", "kind":"retry|hold|release|drop|reroute", filter..., "lane":"..."}
+ *   {"do":"summary"}                           waiting mail by lane, state and cause
+ *   {"do":"reload"}
+ * Filter keys: id, sender, recipient, mailbox (or connector: the name, or a lane's key), state,
+ * reason, older (a duration), newer, since and until (RFC 3339).
+ *
+ * Each answer ends with {"end":true}, or {"error":"...","code":N} (N: sysexits).
+ */
+struct observe_query;
+
+struct inbound;
+struct outbound;
+struct conf;
+
+struct observe_sources {
+	struct io_loop *loop;
+	struct store *store;
+	struct outbound *outbound;   /* NULL when the daemon is down */
+	struct inbound *inbound;     /* likewise */
+	struct conf *const *conf;    /* the snapshot in force */
+	struct mono_time started_at;
+	/* SIGHUP by request: fills *out_text with one line a finding. Returns 0 or RC_CONFIG. */
+	int (*reload)(void *arg, struct buf *out_text);
+	void *reload_arg;
+};
+
+/* `line` is one JSON object without its line end. */
+typedef void observe_line_fn(void *arg, struct sv line);
+typedef void observe_done_fn(void *arg);
+
+/* `done` comes exactly once, perhaps before this returns, unless the query is freed first. */
+struct observe_query_sink {
+	observe_line_fn *line;
+	observe_done_fn *done;
+	/* Asked before each page: false pauses the query until observe_query_resume(). */
+	bool (*has_room)(void *arg);
+	void *arg;
+};
+
+NODISCARD struct observe_query *observe_query_new(const struct observe_sources *sources,
+	struct sv request, const struct observe_query_sink *sink);
+void observe_query_resume(struct observe_query *q);
+/* Also while the store still works on it: the memory goes when the store is done. */
+void observe_query_free(struct observe_query *q);

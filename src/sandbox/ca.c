@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sandbox/ca.h"
+
+#include "base/buf.h"
+#include "base/must.h"
+#include "io/file.h"
+
+#include <openssl/bio.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum { VALID_SECONDS = 31 * 86400, NAMES_MAX = 512 };
+
+static X509 *new_certificate(EVP_PKEY *key, const char *name, long serial)
+{
+	X509 *x = X509_new();
+	X509_NAME *subject;
+
+	must(x != NULL);
+	must(X509_set_version(x, 2) == 1);
+	must(ASN1_INTEGER_set(X509_get_serialNumber(x), serial) == 1);
+	must(X509_gmtime_adj(X509_getm_notBefore(x), -3600) != NULL);
+	must(X509_gmtime_adj(X509_getm_notAfter(x), VALID_SECONDS) != NULL);
+	must(X509_set_pubkey(x, key) == 1);
+	subject = X509_get_subject_name(x);
+	must(X509_NAME_add_entry_by_txt(
+		     subject, "CN", MBSTRING_UTF8, (const unsigned char *)name, -1, -1, 0) == 1);
+	return x;
+}
+
+static bool extend(X509 *x, X509 *issuer, int nid, const char *value)
+{
+	X509V3_CTX ctx;
+	X509_EXTENSION *extension;
+	int ok;
+
+	X509V3_set_ctx_nodb(&ctx);
+	X509V3_set_ctx(&ctx, issuer, x, NULL, NULL, 0);
+	extension = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
+	if (!extension)
+		return false;
+	ok = X509_add_ext(x, extension, -1);
+	X509_EXTENSION_free(extension);
+	return ok == 1;
+}
+
+static int write_pem(struct sv folder, const char *name, X509 *first, X509 *second, EVP_PKEY *key,
+	struct err *err)
+{
+	BIO *bio = BIO_new(BIO_s_mem());
+	char path[4096];
+	char *bytes;
+	long len;
+	int rc;
+
+	must(bio != NULL);
+	if (key)
+		must(PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) == 1);
+	if (first)
+		must(PEM_write_bio_X509(bio, first) == 1);
+	if (second)
+		must(PEM_write_bio_X509(bio, second) == 1);
+	len = BIO_get_mem_data(bio, &bytes);
+	(void)snprintf(path, sizeof(path), "%.*s/%s", SV_ARG(folder), name);
+	rc = io_file_write_durably(path, sv_make(bytes, (size_t)len), key ? 0600 : 0644, err);
+	BIO_free(bio);
+	return rc;
+}
+
+static int make_pair(struct sv folder, const char *names, struct err *err)
+{
+	EVP_PKEY *ca_key = EVP_EC_gen("P-256");
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	X509 *ca, *leaf;
+	int rc = RC_CONFIG;
+
+	must(ca_key != NULL && key != NULL);
+	ca = new_certificate(ca_key, "postern sandbox CA", 1);
+	leaf = new_certificate(key, "postern sandbox", 2);
+	must(X509_set_issuer_name(ca, X509_get_subject_name(ca)) == 1);
+	must(X509_set_issuer_name(leaf, X509_get_subject_name(ca)) == 1);
+	if (extend(ca, ca, NID_basic_constraints, "critical,CA:TRUE") &&
+		extend(ca, ca, NID_key_usage, "critical,keyCertSign,cRLSign") &&
+		extend(ca, ca, NID_subject_key_identifier, "hash") &&
+		extend(leaf, ca, NID_subject_alt_name, names) &&
+		extend(leaf, ca, NID_ext_key_usage, "serverAuth")) {
+		must(X509_sign(ca, ca_key, EVP_sha256()) > 0);
+		must(X509_sign(leaf, ca_key, EVP_sha256()) > 0);
+		rc = write_pem(folder, "server.key", NULL, NULL, key, err);
+		if (rc == 0)
+			rc = write_pem(folder, "server.pem", leaf, ca, NULL, err);
+		if (rc == 0)
+			rc = write_pem(folder, "ca.pem", ca, NULL, NULL, err);
+	} else {
+		rc = err_set(err, RC_CONFIG, "'%s' cannot be certificate names", names);
+	}
+	X509_free(ca);
+	X509_free(leaf);
+	EVP_PKEY_free(ca_key);
+	EVP_PKEY_free(key);
+	return rc;
+}
+
+int sandbox_ca_make(struct sv folder, struct sv host_name, struct err *err)
+{
+	char path[4096], names[NAMES_MAX];
+	int rc;
+
+	(void)snprintf(path, sizeof(path), "%.*s", SV_ARG(folder));
+	rc = io_folder_make(path, 0755, err);
+	if (rc != 0)
+		return rc;
+	(void)snprintf(path, sizeof(path), "%.*s/ca.pem", SV_ARG(folder));
+	if (access(path, R_OK) == 0)
+		return 0;
+	(void)snprintf(names,
+		sizeof(names),
+		"DNS:localhost,IP:127.0.0.1,IP:::1,DNS:smtp.office365.com%s%.*s",
+		host_name.len ? ",DNS:" : "",
+		SV_ARG(host_name));
+	return make_pair(folder, names, err);
+}

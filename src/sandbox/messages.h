@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/buf.h"
+#include "base/sv.h"
+
+#include <jansson.h>
+
+/* The messages the sandbox took, newest kept: for the API, for `wait`, and to count duplicates. */
+struct sandbox_messages;
+
+struct sandbox_message {
+	uint64_t number;     /* 1.. in order of arrival */
+	uint64_t at_us;      /* the sandbox's time */
+	char *mailbox;       /* that signed in; "" when anonymous */
+	char *sender;
+	char **recipients;
+	size_t recipient_count;
+	char *message_id;    /* as it came, with brackets; "" */
+	char *new_id;        /* the one it was given; "" */
+	char *subject;
+	char *raw;           /* the bytes */
+	size_t raw_len;
+	uint32_t copies;     /* how often this Message-ID came for these recipients; 1: no duplicate */
+};
+
+NODISCARD struct sandbox_messages *sandbox_messages_new(uint64_t keep_bytes);
+void sandbox_messages_free(struct sandbox_messages *m);
+
+/* Takes the message and all its parts; numbers it. Returns its `copies`. */
+uint32_t sandbox_messages_add(struct sandbox_messages *m, struct sandbox_message *message);
+void sandbox_messages_clear(struct sandbox_messages *m);
+const struct sandbox_message *sandbox_messages_get(const struct sandbox_messages *m, uint64_t number);
+uint64_t sandbox_messages_duplicates(const struct sandbox_messages *m);
+
+struct sandbox_message_filter {
+	struct sv to, from, subject; /* addresses exact, subject contains; empty: any */
+	uint64_t after;              /* numbers above this */
+};
+/* The next kept message that fits, after `number`; NULL: none. */
+const struct sandbox_message *sandbox_messages_next(const struct sandbox_messages *m, uint64_t number,
+	const struct sandbox_message_filter *filter);
+json_t *sandbox_message_json(const struct sandbox_message *message);

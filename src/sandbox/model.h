@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/sv.h"
+#include "base/time.h"
+
+/*
+ * The behaviour of Microsoft 365 as a sender meets it, without I/O: switches of the tenant and of its
+ * mailboxes, and limits that are counted at the end of DATA. It answers in Exchange Online's words and
+ * keeps a record of every limit that was broken: the sandbox is a judge, too.
+ *
+ * Sources of texts and figures: Exchange Online limits (learn.microsoft.com, outbound sending limits,
+ * 2026-05-26), "SMTP submission improvements" (OfficeDocs-Support), NDR table, public session logs of
+ * 2025. Times are the sandbox's own, which may run faster than the wall.
+ */
+struct sandbox_model;
+
+enum sandbox_switch { SANDBOX_INHERIT, SANDBOX_ON, SANDBOX_OFF };
+
+struct sandbox_limits {
+	uint32_t messages_per_minute;    /* 30 */
+	uint32_t connections;            /* 3 sending at once */
+	uint32_t recipients_per_day;     /* 10,000 in 24 h, sliding */
+	uint32_t recipients_per_message; /* 500 */
+	uint64_t message_bytes_max;      /* 35 MB: the mailbox default; SIZE says 150 MB all the same */
+};
+
+struct sandbox_mailbox {
+	char *address;       /* lower case */
+	char *password;      /* the sandbox's own, no secret */
+	enum sandbox_switch smtp_auth;
+	bool full;           /* Sent Items filled it: 554 5.2.2 */
+	bool blocked;        /* restricted entity: 550 5.1.8 */
+	char **send_as;      /* patterns it may send as besides itself */
+	size_t send_as_count;
+	uint32_t refusals;   /* SendAs refusals in a row: at ten the whole mailbox is throttled, 5.2.252 */
+	uint32_t sending;    /* open transactions now */
+	/* Instants of counted messages and recipients, oldest first; both grow with use only. */
+	uint64_t *message_at;
+	size_t message_count, message_cap;
+	uint64_t *recipient_at;
+	size_t recipient_count, recipient_cap;
+	uint64_t accepted;
+};
+
+struct sandbox_reply {
+	uint16_t code;
+	char enhanced[12];
+	char text[400];
+};
+
+/* One limit broken: `limit` is a static name, "messages-per-minute". */
+struct sandbox_violation {
+	const char *limit;
+	char mailbox[320];
+	uint64_t at_us;
+	uint32_t used, allowed;
+};
+
+NODISCARD struct sandbox_model *sandbox_model_new(void);
+void sandbox_model_free(struct sandbox_model *m);
+
+struct sandbox_limits *sandbox_model_limits(struct sandbox_model *m);
+/* Tenant switches, all on at first. */
+void sandbox_model_set_tenant_auth(struct sandbox_model *m, bool on);
+void sandbox_model_set_basic_auth(struct sandbox_model *m, bool on);
+void sandbox_model_set_security_defaults(struct sandbox_model *m, bool on);
+void sandbox_model_set_rewrite_ids(struct sandbox_model *m, bool on);
+bool sandbox_model_rewrites_ids(const struct sandbox_model *m);
+/* Any address signs in with this password, and its mailbox comes into being; empty: only known ones. */
+void sandbox_model_set_open_password(struct sandbox_model *m, struct sv password);
+
+/* Finds, or with `make` makes, a mailbox. NULL when unknown. */
+struct sandbox_mailbox *sandbox_model_mailbox(struct sandbox_model *m, struct sv address, bool make);
+size_t sandbox_model_mailbox_count(const struct sandbox_model *m);
+struct sandbox_mailbox *sandbox_model_mailbox_at(struct sandbox_model *m, size_t index);
+void sandbox_mailbox_set_password(struct sandbox_mailbox *b, struct sv password);
+void sandbox_mailbox_allow_send_as(struct sandbox_mailbox *b, struct sv pattern);
+
+/* At AUTH: code 235 and the mailbox, or Exchange's refusal. `token`: XOAUTH2 (its value is "token-" +
+ * the mailbox's password here: the sandbox has no token service in this version). */
+struct sandbox_mailbox *sandbox_model_sign_in(struct sandbox_model *m, struct sv user, struct sv password,
+	bool token, struct sandbox_reply *out_reply);
+
+/* One message at the end of DATA. */
+struct sandbox_submission {
+	struct sandbox_mailbox *mailbox; /* NULL: anonymous session */
+	struct sv sender;                /* MAIL FROM */
+	struct sv from;                  /* the header's */
+	uint32_t recipients;
+	uint64_t bytes;
+	uint64_t now_us;
+};
+/* code 250 (text left empty: the session writes it) or a refusal; broken limits are recorded. */
+void sandbox_model_submit(struct sandbox_model *m, const struct sandbox_submission *s,
+	struct sandbox_reply *out_reply);
+
+size_t sandbox_model_violation_count(const struct sandbox_model *m);
+const struct sandbox_violation *sandbox_model_violation(const struct sandbox_model *m, size_t index);
+void sandbox_model_forget(struct sandbox_model *m); /* counts and violations, not the switches */

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/err.h"
+#include "io/loop.h"
+#include "io/net.h"
+
+/*
+ * A Microsoft 365 on loopback that a developer uses for its own sake (docs/man/postern-sandbox.1):
+ * SMTP AUTH client submission with Exchange Online's dialogue, limits and error texts, scripted faults,
+ * an HTTP API, an event log, and a verdict at the end: which limit was broken, when, by whom.
+ */
+struct sandbox;
+
+struct sandbox_options {
+	struct sv smtp_address;  /* "127.0.0.1:2587"; port 0: any. Loopback only: it is no mail server */
+	struct sv http_address;  /* empty: no API */
+	struct sv folder;        /* for ca.pem, certificate and key; made when missing */
+	struct sv host_name;     /* certificate name besides localhost and 127.0.0.1 */
+	struct sv password;      /* any address signs in with it */
+	struct sv scenario;      /* name, empty: none */
+	struct sv events_path;   /* JSON lines; empty: none, "-": standard output */
+	uint64_t keep_bytes;     /* messages kept for the API; older ones go first */
+	double speed;            /* of its clock; 1: like the wall */
+	bool rewrite_ids;        /* new Message-IDs in the final 250 */
+	bool implicit_tls_off;   /* offers no STARTTLS (to test that nothing leaves in the clear) */
+};
+
+NODISCARD struct sandbox *sandbox_new(struct io_loop *l, const struct sandbox_options *options,
+	struct err *err);
+void sandbox_free(struct sandbox *s);
+
+int sandbox_smtp_port(const struct sandbox *s);
+int sandbox_http_port(const struct sandbox *s); /* 0: none */
+struct sv sandbox_ca_path(const struct sandbox *s);
+
+struct sandbox_totals {
+	uint64_t sessions, accepted, refused, recipients, duplicates;
+	size_t violations;
+};
+struct sandbox_totals sandbox_totals(const struct sandbox *s);
+/* The verdict as text for a person; one line for each kind of broken limit. */
+NODISCARD int sandbox_verdict(const struct sandbox *s, struct buf *out);
+
+/* Names and one-line descriptions of the ready scenarios; NULL past the last. */
+const char *sandbox_scenario_name(size_t index, const char **out_does);
