@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include <assert.h>
+
 /* Compiler attributes and the few macros that are allowed (style: never for flow). */
 
 #define NODISCARD __attribute__((warn_unused_result))

@@ -2,6 +2,7 @@
 #include "observe/query_priv.h"
 
 #include "base/buf.h"
+#include "base/limits.h"
 #include "base/must.h"
 #include "base/text.h"
 #include "conf/conf.h"

@@ -31,6 +31,11 @@ static const char *const deed_names[] = {
 };
 static_assert(COUNT_OF(deed_names) == SANDBOX_DO_COUNT, "name every deed");
 
+const char *sandbox_stage_name(enum sandbox_stage stage)
+{
+	return stage_names[stage];
+}
+
 void sandbox_faults_deinit(struct sandbox_faults *f)
 {
 	free(f->items);

@@ -53,6 +53,7 @@ struct sandbox_faults {
 	size_t count;
 };
 
+const char *sandbox_stage_name(enum sandbox_stage stage);
 void sandbox_faults_deinit(struct sandbox_faults *f);
 /* Appends one fault, or each of an array. The err says what is wrong with which member. */
 NODISCARD int sandbox_faults_add(struct sandbox_faults *f, const json_t *spec, struct err *err);

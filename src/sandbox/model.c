@@ -13,7 +13,7 @@ enum { VIOLATIONS_MAX = 10000, REFUSALS_UNTIL_THROTTLED = 10 };
 
 struct sandbox_model {
 	struct sandbox_limits limits;
-	bool tenant_auth, basic_auth, security_defaults, rewrite_ids;
+	bool tenant_auth, basic_auth, security_defaults, rewrite_ids, all_full;
 	char *open_password;
 	struct sandbox_mailbox **mailboxes;
 	size_t mailbox_count;
@@ -92,6 +92,11 @@ void sandbox_model_set_security_defaults(struct sandbox_model *m, bool on)
 void sandbox_model_set_rewrite_ids(struct sandbox_model *m, bool on)
 {
 	m->rewrite_ids = on;
+}
+
+void sandbox_model_set_all_full(struct sandbox_model *m, bool on)
+{
+	m->all_full = on;
 }
 
 bool sandbox_model_rewrites_ids(const struct sandbox_model *m)
@@ -310,7 +315,7 @@ static bool store_refuses(struct sandbox_model *m, const struct sandbox_submissi
 			from.ptr);
 		return true;
 	}
-	if (b->full) {
+	if (b->full || m->all_full) {
 		say(r,
 			554,
 			"5.2.2",

@@ -66,6 +66,7 @@ void sandbox_model_set_tenant_auth(struct sandbox_model *m, bool on);
 void sandbox_model_set_basic_auth(struct sandbox_model *m, bool on);
 void sandbox_model_set_security_defaults(struct sandbox_model *m, bool on);
 void sandbox_model_set_rewrite_ids(struct sandbox_model *m, bool on);
+void sandbox_model_set_all_full(struct sandbox_model *m, bool on); /* every mailbox is full */
 bool sandbox_model_rewrites_ids(const struct sandbox_model *m);
 /* Any address signs in with this password, and its mailbox comes into being; empty: only known ones. */
 void sandbox_model_set_open_password(struct sandbox_model *m, struct sv password);

@@ -11,6 +11,7 @@
  * an HTTP API, an event log, and a verdict at the end: which limit was broken, when, by whom.
  */
 struct sandbox;
+struct buf;
 
 struct sandbox_options {
 	struct sv smtp_address;  /* "127.0.0.1:2587"; port 0: any. Loopback only: it is no mail server */

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sandbox/sandbox.h"
+
+#include "base/must.h"
+#include "base/text.h"
+#include "sandbox/ca.h"
+#include "sandbox/sandbox_priv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { PATH_LEN_MAX = 4096 };
+
+uint64_t sandbox_now_us(const struct sandbox *s)
+{
+	uint64_t passed = mono_span(s->clock_at, io_now(s->loop));
+
+	return s->clock_us + (uint64_t)((double)passed * s->speed);
+}
+
+void sandbox_set_speed(struct sandbox *s, double speed)
+{
+	s->clock_us = sandbox_now_us(s);
+	s->clock_at = io_now(s->loop);
+	s->speed = speed;
+}
+
+void sandbox_advance(struct sandbox *s, uint64_t us)
+{
+	s->clock_us += us;
+}
+
+static void accept_client(void *arg, int fd)
+{
+	sandbox_session_start(arg, fd);
+}
+
+static int listen_smtp(struct sandbox *s, struct sv text, struct err *err)
+{
+	struct io_address address;
+
+	if (io_address_parse(text, &address) != 0)
+		return err_set(err,
+			RC_CONFIG,
+			"'%.*s' is no address and port, as 127.0.0.1:2587",
+			SV_ARG(text));
+	if (!io_address_is_loopback(&address.any))
+		return err_set(err,
+			RC_CONFIG,
+			"the sandbox listens on loopback only: it takes mail from anybody who asks");
+	s->listener = io_listener_open(s->loop, &address, 0, accept_client, s, err);
+	return s->listener ? 0 : RC_CONFIG;
+}
+
+static int load_tls(struct sandbox *s, const struct sandbox_options *o, struct err *err)
+{
+	char certificate[PATH_LEN_MAX], key[PATH_LEN_MAX];
+	int rc = sandbox_ca_make(o->folder, o->host_name, err);
+
+	if (rc != 0)
+		return rc;
+	(void)snprintf(certificate, sizeof(certificate), "%.*s/server.pem", SV_ARG(o->folder));
+	(void)snprintf(key, sizeof(key), "%.*s/server.key", SV_ARG(o->folder));
+	buf_init(&s->ca_path, PATH_LEN_MAX);
+	rc = buf_printf(&s->ca_path, "%.*s/ca.pem", SV_ARG(o->folder));
+	if (rc != 0)
+		return err_set(err, rc, "the folder's name is too long");
+	s->tls = io_tls_server_new(certificate, key, err);
+	return s->tls ? 0 : RC_TLS;
+}
+
+static int start(struct sandbox *s, const struct sandbox_options *o, struct err *err)
+{
+	int rc = load_tls(s, o, err);
+
+	if (rc != 0)
+		return rc;
+	s->events = sandbox_events_open(o->events_path, err);
+	if (!s->events)
+		return RC_CONFIG;
+	if (o->scenario.len) {
+		rc = sandbox_scenario_apply(s, o->scenario, err);
+		if (rc != 0)
+			return rc;
+	}
+	rc = listen_smtp(s, o->smtp_address, err);
+	if (rc == 0 && o->http_address.len) {
+		s->api = sandbox_api_open(s, o->http_address, err);
+		rc = s->api ? 0 : RC_CONFIG;
+	}
+	return rc;
+}
+
+struct sandbox *sandbox_new(struct io_loop *l, const struct sandbox_options *options, struct err *err)
+{
+	struct sandbox *s = xcalloc(1, sizeof(*s));
+
+	s->loop = l;
+	s->speed = options->speed > 0 ? options->speed : 1;
+	s->clock_at = io_now(l);
+	s->starttls_off = options->implicit_tls_off;
+	list_init(&s->sessions);
+	s->model = sandbox_model_new();
+	s->messages = sandbox_messages_new(options->keep_bytes);
+	sandbox_model_set_open_password(s->model, options->password);
+	sandbox_model_set_rewrite_ids(s->model, options->rewrite_ids);
+	if (start(s, options, err) != 0) {
+		sandbox_free(s);
+		return NULL;
+	}
+	return s;
+}
+
+void sandbox_free(struct sandbox *s)
+{
+	if (!s)
+		return;
+	sandbox_session_close_all(s);
+	sandbox_api_close(s->api);
+	io_listener_close(s->listener);
+	io_tls_unref(s->tls);
+	sandbox_events_close(s->events);
+	sandbox_faults_deinit(&s->faults);
+	sandbox_messages_free(s->messages);
+	sandbox_model_free(s->model);
+	buf_deinit(&s->ca_path);
+	free(s);
+}
+
+int sandbox_smtp_port(const struct sandbox *s)
+{
+	return io_listener_port(s->listener);
+}
+
+int sandbox_http_port(const struct sandbox *s)
+{
+	return s->api ? sandbox_api_port(s->api) : 0;
+}
+
+struct sv sandbox_ca_path(const struct sandbox *s)
+{
+	return buf_sv(&s->ca_path);
+}
+
+struct sandbox_totals sandbox_totals(const struct sandbox *s)
+{
+	struct sandbox_totals totals = s->totals;
+
+	totals.duplicates = sandbox_messages_duplicates(s->messages);
+	totals.violations = sandbox_model_violation_count(s->model);
+	return totals;
+}
+
+json_t *sandbox_verdict_json(const struct sandbox *s)
+{
+	struct sandbox_totals totals = sandbox_totals(s);
+	json_t *o = json_object();
+	json_t *broken = json_array();
+
+	(void)json_object_set_new(o, "sessions", json_integer((json_int_t)totals.sessions));
+	(void)json_object_set_new(o, "accepted", json_integer((json_int_t)totals.accepted));
+	(void)json_object_set_new(o, "recipients", json_integer((json_int_t)totals.recipients));
+	(void)json_object_set_new(o, "refused", json_integer((json_int_t)totals.refused));
+	(void)json_object_set_new(o, "duplicates", json_integer((json_int_t)totals.duplicates));
+	for (size_t i = 0; i < totals.violations; i++) {
+		const struct sandbox_violation *v = sandbox_model_violation(s->model, i);
+		json_t *one = json_object();
+
+		(void)json_object_set_new(one, "limit", json_string(v->limit));
+		(void)json_object_set_new(one, "mailbox", json_string(v->mailbox));
+		(void)json_object_set_new(one, "at", json_integer((json_int_t)v->at_us));
+		(void)json_object_set_new(one, "used", json_integer(v->used));
+		(void)json_object_set_new(one, "allowed", json_integer(v->allowed));
+		(void)json_array_append_new(broken, one);
+	}
+	(void)json_object_set_new(o, "limits_broken", broken);
+	return o;
+}
+
+/* The first of each (limit, mailbox), with how often it happened. */
+static int verdict_violations(const struct sandbox *s, struct buf *out)
+{
+	size_t count = sandbox_model_violation_count(s->model);
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < count; i++) {
+		const struct sandbox_violation *v = sandbox_model_violation(s->model, i);
+		size_t same = 0;
+		bool seen = false;
+		char at[TEXT_DURATION_MAX];
+
+		for (size_t k = 0; k < count; k++) {
+			const struct sandbox_violation *w = sandbox_model_violation(s->model, k);
+
+			if (strcmp(v->limit, w->limit) != 0 || strcmp(v->mailbox, w->mailbox) != 0)
+				continue;
+			seen = seen || k < i;
+			same++;
+		}
+		if (!seen)
+			rc = buf_printf(out,
+				"  %s broken by %s: %zu times, first after %s (%u, allowed %u)\n",
+				v->limit,
+				v->mailbox,
+				same,
+				text_span(v->at_us, at),
+				v->used,
+				v->allowed);
+	}
+	return rc;
+}
+
+int sandbox_verdict(const struct sandbox *s, struct buf *out)
+{
+	struct sandbox_totals t = sandbox_totals(s);
+	int rc = buf_printf(out,
+		"sandbox: %llu sessions, %llu messages accepted (%llu recipients), %llu refused, %llu duplicates\n",
+		(unsigned long long)t.sessions,
+		(unsigned long long)t.accepted,
+		(unsigned long long)t.recipients,
+		(unsigned long long)t.refused,
+		(unsigned long long)t.duplicates);
+
+	if (rc == 0)
+		rc = t.violations ? buf_printf(out, "verdict: limits were broken\n")
+				  : buf_printf(out, "verdict: no limit was broken\n");
+	return rc == 0 ? verdict_violations(s, out) : rc;
+}

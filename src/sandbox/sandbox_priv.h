@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/list.h"
+#include "io/stream.h"
+#include "sandbox/events.h"
+#include "sandbox/fault.h"
+#include "sandbox/messages.h"
+#include "sandbox/model.h"
+#include "sandbox/sandbox.h"
+
+struct sandbox {
+	struct io_loop *loop;
+	struct sandbox_model *model;
+	struct sandbox_messages *messages;
+	struct sandbox_faults faults;
+	struct sandbox_events *events;
+	struct io_tls *tls;
+	struct io_listener *listener;
+	struct sandbox_api *api; /* NULL: none */
+	struct list sessions;
+	struct buf ca_path;
+	bool starttls_off;
+	/* Its clock: `clock_us` at `clock_at`, running `speed` times as fast as the wall. */
+	uint64_t clock_us;
+	struct mono_time clock_at;
+	double speed;
+	struct sandbox_totals totals;
+	uint64_t next_session;
+};
+
+uint64_t sandbox_now_us(const struct sandbox *s);
+void sandbox_set_speed(struct sandbox *s, double speed);
+void sandbox_advance(struct sandbox *s, uint64_t us);
+
+void sandbox_session_start(struct sandbox *s, int fd);
+void sandbox_session_close_all(struct sandbox *s);
+
+/* Sets switches, limits, mailboxes and faults of a ready scenario; RC_NOT_FOUND with a list. */
+NODISCARD int sandbox_scenario_apply(struct sandbox *s, struct sv name, struct err *err);
+/* {"tenant_auth":false, "limits":{...}, "mailboxes":[...]}: what the API's PUT /settings takes too. */
+NODISCARD int sandbox_settings_apply(struct sandbox *s, const json_t *settings, struct err *err);
+
+NODISCARD struct sandbox_api *sandbox_api_open(struct sandbox *s, struct sv address, struct err *err);
+void sandbox_api_close(struct sandbox_api *a);
+int sandbox_api_port(const struct sandbox_api *a);
+void sandbox_api_message_arrived(struct sandbox_api *a); /* answers those who wait */
+json_t *sandbox_verdict_json(const struct sandbox *s);

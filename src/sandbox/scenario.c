@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sandbox/sandbox_priv.h"
+
+#include "base/must.h"
+
+#include <stdio.h>
+
+/* Ready scenarios: settings and faults as JSON, the same that the API takes. */
+static const struct {
+	const char *name;
+	const char *does;
+	const char *settings; /* NULL: none */
+	const char *faults;
+} scenarios[] = {
+	{ "smtp-auth-off",
+		"SMTP AUTH is switched off for the tenant (535 5.7.139)",
+		"{\"tenant_auth\":false}",
+		NULL },
+	{ "basic-auth-off",
+		"basic authentication is gone: only XOAUTH2 signs in",
+		"{\"basic_auth\":false}",
+		NULL },
+	{ "security-defaults",
+		"Entra security defaults lock password sign-in",
+		"{\"security_defaults\":true}",
+		NULL },
+	{ "mailbox-full", "every mailbox is full (554 5.2.2 after DATA)", "{\"all_full\":true}", NULL },
+	{ "throttled",
+		"a quarter of the messages meet 4.4.2, the submission rate",
+		NULL,
+		"{\"at\":\"dot\",\"do\":\"reply\",\"probability\":0.25,\"reply\":\"451 4.4.2 Message submission rate for this client has exceeded the configured limit\"}" },
+	{ "busy",
+		"temporary server errors at all stages",
+		NULL,
+		"[{\"at\":\"connect\",\"do\":\"reply\",\"probability\":0.1,\"reply\":\"421 4.3.2 Service not active\"},"
+		"{\"at\":\"mail\",\"do\":\"reply\",\"probability\":0.1,\"reply\":\"451 4.7.0 Temporary server error. Please try again later. PRX4\"},"
+		"{\"at\":\"dot\",\"do\":\"reply\",\"probability\":0.1,\"reply\":\"451 4.7.0 Temporary server error. Please try again later. PRX2\"}]" },
+	{ "cut-before-reply",
+		"one message in ten: the connection is cut, the message is not taken",
+		NULL,
+		"{\"at\":\"dot\",\"do\":\"cut\",\"probability\":0.1}" },
+	{ "cut-after-reply",
+		"one message in ten: taken, but the connection is cut before the reply",
+		NULL,
+		"{\"at\":\"dot\",\"do\":\"cut-after\",\"probability\":0.1}" },
+	{ "slow", "the final reply takes two seconds", NULL, "{\"at\":\"dot\",\"do\":\"slow\",\"delay_ms\":2000}" },
+	{ "tiny-limits",
+		"3 messages a minute, 10 recipients a day, 1 connection",
+		"{\"limits\":{\"messages_per_minute\":3,\"recipients_per_day\":10,\"connections\":1}}",
+		NULL },
+};
+
+const char *sandbox_scenario_name(size_t index, const char **out_does)
+{
+	if (index >= COUNT_OF(scenarios))
+		return NULL;
+	*out_does = scenarios[index].does;
+	return scenarios[index].name;
+}
+
+static json_t *parsed(const char *text)
+{
+	json_t *value = json_loads(text, 0, NULL);
+
+	must(value != NULL);
+	return value;
+}
+
+int sandbox_scenario_apply(struct sandbox *s, struct sv name, struct err *err)
+{
+	for (size_t i = 0; i < COUNT_OF(scenarios); i++) {
+		int rc = 0;
+
+		if (!sv_eq(name, sv_from(scenarios[i].name)))
+			continue;
+		if (scenarios[i].settings) {
+			json_t *settings = parsed(scenarios[i].settings);
+
+			rc = sandbox_settings_apply(s, settings, err);
+			json_decref(settings);
+		}
+		if (rc == 0 && scenarios[i].faults) {
+			json_t *faults = parsed(scenarios[i].faults);
+
+			rc = sandbox_faults_add(&s->faults, faults, err);
+			json_decref(faults);
+		}
+		return rc;
+	}
+	return err_set(err,
+		RC_NOT_FOUND,
+		"no scenario is called '%.*s'; `postern sandbox --scenarios` lists them",
+		SV_ARG(name));
+}
+
+static bool read_bool(const json_t *settings, const char *key, bool *out_value)
+{
+	const json_t *value = json_object_get(settings, key);
+
+	if (!json_is_boolean(value))
+		return false;
+	*out_value = json_is_true(value);
+	return true;
+}
+
+static void apply_limits(struct sandbox *s, const json_t *limits)
+{
+	struct sandbox_limits *l = sandbox_model_limits(s->model);
+	const struct {
+		const char *key;
+		uint32_t *value;
+	} rows[] = {
+		{ "messages_per_minute", &l->messages_per_minute },
+		{ "connections", &l->connections },
+		{ "recipients_per_day", &l->recipients_per_day },
+		{ "recipients_per_message", &l->recipients_per_message },
+	};
+	const json_t *bytes = json_object_get(limits, "message_bytes");
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		const json_t *value = json_object_get(limits, rows[i].key);
+
+		if (json_is_integer(value) && json_integer_value(value) >= 0)
+			*rows[i].value = (uint32_t)json_integer_value(value);
+	}
+	if (json_is_integer(bytes) && json_integer_value(bytes) >= 0)
+		l->message_bytes_max = (uint64_t)json_integer_value(bytes);
+}
+
+static int apply_mailbox(struct sandbox *s, const json_t *spec, struct err *err)
+{
+	const char *address = json_string_value(json_object_get(spec, "address"));
+	const char *password = json_string_value(json_object_get(spec, "password"));
+	const char *auth = json_string_value(json_object_get(spec, "smtp_auth"));
+	const json_t *send_as = json_object_get(spec, "send_as");
+	struct sandbox_mailbox *b;
+
+	if (!address || !address[0])
+		return err_set(err, RC_PARSE, "mailboxes: each needs an \"address\"");
+	b = sandbox_model_mailbox(s->model, sv_from(address), true);
+	if (password)
+		sandbox_mailbox_set_password(b, sv_from(password));
+	if (auth)
+		b->smtp_auth = strcmp(auth, "on") == 0 ? SANDBOX_ON
+			: strcmp(auth, "off") == 0     ? SANDBOX_OFF
+						       : SANDBOX_INHERIT;
+	(void)read_bool(spec, "full", &b->full);
+	(void)read_bool(spec, "blocked", &b->blocked);
+	for (size_t i = 0; i < json_array_size(send_as); i++) {
+		const char *pattern = json_string_value(json_array_get(send_as, i));
+
+		if (pattern)
+			sandbox_mailbox_allow_send_as(b, sv_from(pattern));
+	}
+	return 0;
+}
+
+int sandbox_settings_apply(struct sandbox *s, const json_t *settings, struct err *err)
+{
+	const json_t *mailboxes = json_object_get(settings, "mailboxes");
+	bool on;
+
+	if (!json_is_object(settings))
+		return err_set(err, RC_PARSE, "settings must be a JSON object");
+	if (read_bool(settings, "tenant_auth", &on))
+		sandbox_model_set_tenant_auth(s->model, on);
+	if (read_bool(settings, "basic_auth", &on))
+		sandbox_model_set_basic_auth(s->model, on);
+	if (read_bool(settings, "security_defaults", &on))
+		sandbox_model_set_security_defaults(s->model, on);
+	if (read_bool(settings, "rewrite_ids", &on))
+		sandbox_model_set_rewrite_ids(s->model, on);
+	if (read_bool(settings, "all_full", &on))
+		sandbox_model_set_all_full(s->model, on);
+	apply_limits(s, json_object_get(settings, "limits"));
+	for (size_t i = 0; i < json_array_size(mailboxes); i++) {
+		int rc = apply_mailbox(s, json_array_get(mailboxes, i), err);
+
+		if (rc != 0)
+			return rc;
+	}
+	return 0;
+}

@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sandbox/sandbox_priv.h"
+
+#include "base/arena.h"
+#include "base/limits.h"
+#include "base/must.h"
+#include "mail/header.h"
+#include "smtp/server.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/*
+ * One SMTP session of the sandbox: the product's own protocol machine, answering in Exchange Online's
+ * words (public session log of 2025-11-23; NDR table of Microsoft's documentation).
+ */
+enum {
+	SESSION_BODY_MAX = LIMIT_MESSAGE + 65536,
+	HOST_NAME_MAX_LEN = 64,
+	SIZE_ANNOUNCED = 157286400, /* always, whatever the mailbox may send */
+};
+
+struct session {
+	struct list node;
+	struct sandbox *sandbox;
+	uint64_t number;
+	struct io_stream *stream;
+	struct smtp_server *smtp;
+	struct io_timer deadline;
+	struct io_timer slow;      /* an answer that a fault holds back */
+	void (*slow_answer)(struct session *s);
+	struct sandbox_mailbox *mailbox;
+	bool transaction;          /* counted in mailbox->sending */
+	bool stalled, cut_after_reply, closed;
+	struct arena texts;        /* banner and greeting: as long as the session */
+	struct arena arena;        /* of the transaction */
+	struct sv sender;
+	char **recipients;         /* heap: handed to the message */
+	size_t recipient_count, recipient_cap;
+	struct buf body;
+	char pop[HOST_NAME_MAX_LEN];   /* "AM0PR01CA0001.eurprd01" */
+};
+
+static void pump(struct session *s);
+
+static void drop_transaction(struct session *s)
+{
+	if (s->transaction && s->mailbox && s->mailbox->sending)
+		s->mailbox->sending--;
+	s->transaction = false;
+	for (size_t i = 0; i < s->recipient_count; i++)
+		free(s->recipients[i]);
+	s->recipient_count = 0;
+	buf_deinit(&s->body);
+	arena_reset(&s->arena);
+}
+
+static void session_free(struct session *s)
+{
+	drop_transaction(s);
+	free(s->recipients);
+	arena_reset(&s->texts);
+	io_timer_stop(&s->deadline);
+	io_timer_stop(&s->slow);
+	io_stream_free(s->stream);
+	smtp_server_free(s->smtp);
+	list_remove(&s->node);
+	free(s);
+}
+
+static void log_session(struct session *s, const char *event, struct sv text)
+{
+	json_t *o = json_object();
+
+	(void)json_object_set_new(o, "session", json_integer((json_int_t)s->number));
+	if (s->mailbox)
+		(void)json_object_set_new(o, "mailbox", sandbox_json_text(sv_from(s->mailbox->address)));
+	if (text.len)
+		(void)json_object_set_new(o, "text", sandbox_json_text(text));
+	sandbox_events_write(s->sandbox->events, event, sandbox_now_us(s->sandbox), o);
+}
+
+/* Exchange adds the server's name, the time and the session to its refusals. */
+static void answer(struct session *s, enum smtp_server_event_kind kind, const struct sandbox_reply *r)
+{
+	struct mono_time now = io_now(s->sandbox->loop);
+	char text[sizeof(r->text) + 128];
+	char at[WALL_RFC3339_MAX];
+
+	(void)snprintf(text, sizeof(text), "%s", r->text);
+	if (r->code >= 400)
+		(void)snprintf(text,
+			sizeof(text),
+			"%s [%s.prod.outlook.com %s %016llX]",
+			r->text,
+			s->pop,
+			wall_rfc3339(io_wall(s->sandbox->loop), at),
+			(unsigned long long)s->number);
+	if (r->code >= 400)
+		log_session(s, "refused", sv_from(text));
+	if (kind == SMTP_SERVER_EV_AUTH_PASSWORD || kind == SMTP_SERVER_EV_AUTH_TOKEN)
+		smtp_server_answer_auth(s->smtp, now, r->code, r->enhanced, sv_from(text));
+	else
+		smtp_server_answer(s->smtp, now, r->code, r->enhanced, sv_from(text));
+}
+
+static void slow_over(void *arg)
+{
+	struct session *s = arg;
+
+	s->slow_answer(s);
+	pump(s);
+}
+
+/* True when a fault took the answer over. */
+static bool fault_strikes(struct session *s, enum sandbox_stage at, struct sv address,
+	enum smtp_server_event_kind kind, void (*go_on)(struct session *s))
+{
+	uint32_t dice = (uint32_t)prng_next(io_prng(s->sandbox->loop));
+	const struct sandbox_fault *fault = sandbox_faults_strike(&s->sandbox->faults, at, address, dice);
+	struct sandbox_reply reply = { 0 };
+
+	if (!fault)
+		return false;
+	log_session(s, "fault", sv_from(sandbox_stage_name(at)));
+	switch (fault->deed) {
+	case SANDBOX_DO_REPLY:
+		reply.code = fault->code;
+		memcpy(reply.enhanced, fault->enhanced, sizeof(reply.enhanced));
+		memcpy(reply.text, fault->text, sizeof(reply.text));
+		if (kind == SMTP_SERVER_EV_END)
+			s->sandbox->totals.refused++;
+		answer(s, kind, &reply);
+		return true;
+	case SANDBOX_DO_CUT:
+		s->closed = true;
+		return true;
+	case SANDBOX_DO_CUT_AFTER:
+		s->cut_after_reply = true;
+		return false;
+	case SANDBOX_DO_STALL:
+		s->stalled = true;
+		return true;
+	case SANDBOX_DO_SLOW:
+		s->slow_answer = go_on;
+		io_timer_start(&s->slow, mono_add(io_now(s->sandbox->loop), fault->delay_us));
+		return true;
+	case SANDBOX_DO_COUNT:
+		break;
+	}
+	return false;
+}
+
+static void greet(struct session *s)
+{
+	smtp_server_answer(s->smtp, io_now(s->sandbox->loop), 220, NULL, sv_make(NULL, 0));
+}
+
+static void take_auth(struct session *s, const struct smtp_server_event *ev)
+{
+	struct sandbox_reply reply;
+	struct sandbox_mailbox *mailbox = sandbox_model_sign_in(s->sandbox->model,
+		ev->user,
+		ev->password,
+		ev->kind == SMTP_SERVER_EV_AUTH_TOKEN,
+		&reply);
+
+	s->mailbox = mailbox;
+	if (mailbox)
+		log_session(s, "signed-in", ev->user);
+	answer(s, ev->kind, &reply);
+}
+
+static void mail_ok(struct session *s)
+{
+	smtp_server_answer(s->smtp, io_now(s->sandbox->loop), 250, "2.1.0", SV("Sender OK"));
+}
+
+static void take_mail(struct session *s, const struct smtp_server_event *ev)
+{
+	static const struct sandbox_reply anonymous = { 530, "5.7.57", "Client not authenticated to send mail." };
+
+	drop_transaction(s);
+	if (!s->mailbox) {
+		answer(s, ev->kind, &anonymous);
+		return;
+	}
+	s->sender = arena_sv(&s->arena, ev->address);
+	s->transaction = true;
+	s->mailbox->sending++;
+	buf_init(&s->body, SESSION_BODY_MAX);
+	if (!fault_strikes(s, SANDBOX_AT_MAIL, ev->address, ev->kind, mail_ok))
+		mail_ok(s);
+}
+
+static void rcpt_ok(struct session *s)
+{
+	smtp_server_answer(s->smtp, io_now(s->sandbox->loop), 250, "2.1.5", SV("Recipient OK"));
+}
+
+static void take_rcpt(struct session *s, const struct smtp_server_event *ev)
+{
+	if (fault_strikes(s, SANDBOX_AT_RCPT, ev->address, ev->kind, rcpt_ok))
+		return;
+	if (s->recipient_count == s->recipient_cap) {
+		s->recipient_cap = s->recipient_cap ? s->recipient_cap * 2 : 4;
+		s->recipients = xrealloc(s->recipients, s->recipient_cap * sizeof(char *));
+	}
+	s->recipients[s->recipient_count++] = sv_dup(ev->address);
+	rcpt_ok(s);
+}
+
+static void data_ok(struct session *s)
+{
+	smtp_server_answer(s->smtp,
+		io_now(s->sandbox->loop),
+		354,
+		NULL,
+		SV("Start mail input; end with <CRLF>.<CRLF>"));
+}
+
+static struct header_block *read_header(const struct buf *body)
+{
+	struct header_block *h = header_block_new(LIMIT_HEADER, LIMIT_HEADER_FIELDS);
+	size_t used;
+	int rc = header_block_feed(h, buf_sv(body), &used);
+
+	if (rc == 0)
+		rc = header_block_end(h);
+	if (rc < 0) {
+		header_block_free(h);
+		return NULL;
+	}
+	return h;
+}
+
+static struct sandbox_message *make_message(struct session *s, const struct header_facts *facts)
+{
+	struct sandbox_message *m = xcalloc(1, sizeof(*m));
+	char id[128] = "";
+
+	if (sandbox_model_rewrites_ids(s->sandbox->model))
+		(void)snprintf(id,
+			sizeof(id),
+			"<%s%08llX@%s.PROD.OUTLOOK.COM>",
+			"AM0PR01MB",
+			(unsigned long long)(prng_next(io_prng(s->sandbox->loop)) & 0xffffffffU),
+			"AM0PR01MB0001.eurprd01");
+	m->at_us = sandbox_now_us(s->sandbox);
+	m->mailbox = sv_dup(sv_from(s->mailbox->address));
+	m->sender = sv_dup(s->sender);
+	m->message_id = sv_dup(facts->message_id);
+	m->new_id = sv_dup(sv_from(id));
+	m->subject = sv_dup(facts->subject);
+	m->recipients = xmalloc((s->recipient_count + 1) * sizeof(char *));
+	if (s->recipient_count)
+		memcpy(m->recipients, s->recipients, s->recipient_count * sizeof(char *));
+	m->recipient_count = s->recipient_count;
+	s->recipient_count = 0;
+	m->raw_len = s->body.len;
+	m->raw = xmalloc(m->raw_len + 1);
+	if (m->raw_len)
+		memcpy(m->raw, buf_sv(&s->body).ptr, m->raw_len);
+	return m;
+}
+
+static void store_message(struct session *s, const struct header_facts *facts, struct sandbox_reply *reply)
+{
+	struct sandbox_message *m = make_message(s, facts);
+	const char *id = m->new_id[0] ? m->new_id : m->message_id;
+	uint32_t copies;
+
+	(void)snprintf(reply->text,
+		sizeof(reply->text),
+		"OK %.200s [Hostname=%s.prod.outlook.com]",
+		id[0] ? id : "<none>",
+		s->pop);
+	copies = sandbox_messages_add(s->sandbox->messages, m);
+	s->sandbox->totals.accepted++;
+	s->sandbox->totals.recipients += m->recipient_count;
+	sandbox_events_write(s->sandbox->events,
+		copies > 1 ? "duplicate" : "accepted",
+		sandbox_now_us(s->sandbox),
+		sandbox_message_json(m));
+	if (s->sandbox->api)
+		sandbox_api_message_arrived(s->sandbox->api);
+}
+
+static void end_of_data(struct session *s)
+{
+	struct header_block *h = read_header(&s->body);
+	struct header_facts facts = { 0 };
+	struct sandbox_reply reply = { 0 };
+	struct sandbox_submission submission;
+
+	if (h)
+		header_block_facts(h, &facts);
+	submission = (struct sandbox_submission){
+		.mailbox = s->mailbox,
+		.sender = s->sender,
+		.from = facts.from,
+		.recipients = (uint32_t)s->recipient_count,
+		.bytes = s->body.len,
+		.now_us = sandbox_now_us(s->sandbox),
+	};
+	sandbox_model_submit(s->sandbox->model, &submission, &reply);
+	if (reply.code == 250)
+		store_message(s, &facts, &reply);
+	else
+		s->sandbox->totals.refused++;
+	header_block_free(h);
+	drop_transaction(s);
+	if (s->cut_after_reply)
+		s->closed = true;
+	else
+		answer(s, SMTP_SERVER_EV_END, &reply);
+}
+
+static void take_body(struct session *s, const struct smtp_server_event *ev)
+{
+	/* The machine enforces SIZE; what goes past the buffer is refused by the model by its length. */
+	(void)buf_append(&s->body, ev->bytes);
+}
+
+static void handle(struct session *s, const struct smtp_server_event *ev)
+{
+	switch (ev->kind) {
+	case SMTP_SERVER_EV_GREET:
+		if (!fault_strikes(s, SANDBOX_AT_CONNECT, sv_make(NULL, 0), ev->kind, greet))
+			greet(s);
+		break;
+	case SMTP_SERVER_EV_STARTTLS:
+		(void)io_stream_write(s->stream, smtp_server_output(s->smtp));
+		smtp_server_sent(s->smtp, smtp_server_output(s->smtp).len);
+		io_stream_tls_server(s->stream, s->sandbox->tls);
+		break;
+	case SMTP_SERVER_EV_AUTH_PASSWORD:
+	case SMTP_SERVER_EV_AUTH_TOKEN:
+		if (!fault_strikes(s, SANDBOX_AT_AUTH, ev->user, ev->kind, NULL))
+			take_auth(s, ev);
+		break;
+	case SMTP_SERVER_EV_AUTH_SCRAM: /* not offered */
+	case SMTP_SERVER_EV_AUTH_DONE:
+		break;
+	case SMTP_SERVER_EV_MAIL:
+		take_mail(s, ev);
+		break;
+	case SMTP_SERVER_EV_RCPT:
+		take_rcpt(s, ev);
+		break;
+	case SMTP_SERVER_EV_DATA:
+		if (!fault_strikes(s, SANDBOX_AT_DATA, s->sender, ev->kind, data_ok))
+			data_ok(s);
+		break;
+	case SMTP_SERVER_EV_BODY:
+		take_body(s, ev);
+		break;
+	case SMTP_SERVER_EV_END:
+		if (!fault_strikes(s, SANDBOX_AT_DOT, s->sender, ev->kind, end_of_data))
+			end_of_data(s);
+		break;
+	case SMTP_SERVER_EV_RESET:
+		drop_transaction(s);
+		break;
+	case SMTP_SERVER_EV_CLOSE:
+		s->closed = true;
+		break;
+	case SMTP_SERVER_EV_COUNT:
+		break;
+	}
+}
+
+/* Moves bytes and events until both sides wait; may free the session. */
+static void pump(struct session *s)
+{
+	struct smtp_server_event ev;
+	bool progress = true;
+
+	while (progress && !s->closed && !s->stalled) {
+		struct sv input = io_stream_input(s->stream);
+		size_t used = 0;
+
+		progress = false;
+		while (!s->closed && !s->stalled && smtp_server_next(s->smtp, &ev)) {
+			progress = true;
+			handle(s, &ev);
+		}
+		if (!s->closed && !s->stalled && input.len && !smtp_server_waits_for_answer(s->smtp)) {
+			input = io_stream_input(s->stream);
+			used = smtp_server_feed(s->smtp, io_now(s->sandbox->loop), input);
+			io_stream_consume(s->stream, used);
+			progress = progress || used > 0;
+		}
+	}
+	if (!s->stalled) {
+		struct sv out = smtp_server_output(s->smtp);
+
+		if (out.len && io_stream_write(s->stream, out) == 0)
+			smtp_server_sent(s->smtp, out.len);
+	}
+	if (s->closed) {
+		/* A cut is abrupt; a QUIT's answer still leaves. */
+		if (!s->cut_after_reply)
+			io_stream_close_gently(TAKE(s->stream), US_PER_S);
+		session_free(s);
+		return;
+	}
+	io_timer_start(&s->deadline, smtp_server_deadline(s->smtp));
+}
+
+static void deadline_over(void *arg)
+{
+	struct session *s = arg;
+
+	smtp_server_tick(s->smtp, io_now(s->sandbox->loop));
+	pump(s);
+}
+
+static void stream_event(void *arg, enum io_stream_event event)
+{
+	struct session *s = arg;
+
+	switch (event) {
+	case IO_STREAM_SECURED:
+		smtp_server_tls_started(s->smtp, io_now(s->sandbox->loop));
+		pump(s);
+		break;
+	case IO_STREAM_INPUT:
+	case IO_STREAM_DRAINED:
+		pump(s);
+		break;
+	case IO_STREAM_EOF:
+	case IO_STREAM_FAILED:
+		session_free(s);
+		break;
+	case IO_STREAM_CONNECTED:
+		break;
+	}
+}
+
+void sandbox_session_start(struct sandbox *sandbox, int fd)
+{
+	struct session *s = xcalloc(1, sizeof(*s));
+	char banner[256], hello[256], at[WALL_RFC5322_MAX];
+	struct smtp_server_options options = {
+		.message_bytes_max = LIMIT_MESSAGE,
+		.size_announced = SIZE_ANNOUNCED,
+		.rcpt_max = 1000,
+		.bad_command_max = 20,
+		.idle_us_max = 5 * US_PER_MIN,
+		.data_us_max = 5 * US_PER_MIN,
+		.slow_us_max = 10 * US_PER_MIN,
+		.session_us_max = 20 * US_PER_MIN,
+		.auth = SMTP_SERVER_AUTH_LOGIN | SMTP_SERVER_AUTH_XOAUTH2,
+		.auth_needs_tls = true,
+		.starttls = !sandbox->starttls_off,
+		.pipelining = true,
+		.eightbitmime = true,
+		.chunking = true,
+		.smtputf8 = true,
+		.dsn = true,
+		.binarymime_listed = true,
+		.prng_seed = prng_next(io_prng(sandbox->loop)),
+	};
+
+	s->sandbox = sandbox;
+	s->number = ++sandbox->next_session;
+	sandbox->totals.sessions++;
+	(void)snprintf(s->pop, sizeof(s->pop), "AM0PR01CA%04llu.eurprd01", (unsigned long long)(s->number % 10000));
+	(void)snprintf(banner,
+		sizeof(banner),
+		"%s.outlook.office365.com Microsoft ESMTP MAIL Service ready at %s [%016llX]",
+		s->pop,
+		wall_rfc5322(io_wall(sandbox->loop), at),
+		(unsigned long long)s->number);
+	s->stream = io_stream_accepted(sandbox->loop, fd, stream_event, s);
+	(void)snprintf(hello,
+		sizeof(hello),
+		"%s.outlook.office365.com Hello [127.0.0.1]",
+		s->pop);
+	options.hostname = SV("smtp.office365.com");
+	options.banner = arena_sv(&s->texts, sv_from(banner));
+	options.ehlo_text = arena_sv(&s->texts, sv_from(hello));
+	options.ready_tls_text = SV("2.0.0 SMTP server ready");
+	s->smtp = smtp_server_new(&options, io_now(sandbox->loop));
+	io_timer_init(&s->deadline, sandbox->loop, deadline_over, s);
+	io_timer_init(&s->slow, sandbox->loop, slow_over, s);
+	list_append(&sandbox->sessions, &s->node);
+	log_session(s, "connected", sv_make(NULL, 0));
+	pump(s);
+}
+
+void sandbox_session_close_all(struct sandbox *sandbox)
+{
+	list_each_safe(node, after, &sandbox->sessions)
+		session_free(list_entry(node, struct session, node));
+}
