@@ -1,0 +1,77 @@
+import pathlib
+
+import pytest
+
+import support
+
+
+@pytest.fixture
+def folder(tmp_path: pathlib.Path):
+    # Unix socket paths are short: pytest's own folders are not always.
+    return tmp_path
+
+
+@pytest.fixture
+def sandbox(folder):
+    made = []
+
+    def make(*args):
+        made.append(support.Sandbox(folder / f"sandbox{len(made)}", *args))
+        return made[-1]
+
+    yield make
+    for s in made:
+        if s.process.alive():
+            s.process.kill()
+
+
+@pytest.fixture
+def relay(folder):
+    made = []
+
+    def make(sections, general="", listeners="", start=True, env=None):
+        r = support.Relay(folder / f"relay{len(made)}", sections, general, listeners, env)
+        made.append(r)
+        if start:
+            r.start()
+        return r
+
+    yield make
+    for r in made:
+        r.end()
+
+
+@pytest.fixture
+def process(folder):
+    made = []
+
+    def make(args, name, **kw):
+        made.append(support.Process(args, folder / f"{name}.log", **kw))
+        return made[-1]
+
+    yield make
+    for p in made:
+        if p.alive():
+            p.kill()
+
+
+@pytest.fixture
+def password(folder):
+    path = folder / "mailbox.secret"
+    path.write_text("sandbox\n")
+    path.chmod(0o600)
+    return path
+
+
+@pytest.fixture
+def submission(sandbox, relay, password):
+    """A sandbox and a relay whose usual route is `through: sender`, for two mailboxes."""
+
+    def make(*sandbox_args, limits="", general="", routes="  - { through: sender }", more_mailboxes="", listeners="",
+             extra="", start=True):
+        s = sandbox(*sandbox_args)
+        sections = support.TENANT + "mailboxes:" + support.mailbox("erp@contoso.com", s, password, limits) + \
+            support.mailbox("crm@contoso.com", s, password, limits) + more_mailboxes + "\nroutes:\n" + routes + "\n" + extra
+        return s, relay(sections, general=general, listeners=listeners, start=start)
+
+    return make
