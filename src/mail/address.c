@@ -5,7 +5,9 @@
 #include "base/limits.h"
 #include "base/text.h"
 
-enum { LABEL_MAX = 63 }; /* RFC 1035 2.3.4 */
+enum {
+	LABEL_MAX = 63
+}; /* RFC 1035 2.3.4 */
 
 static bool is_alnum(char c)
 {
@@ -227,7 +229,8 @@ static bool glob_matches(struct sv pattern, struct sv text)
 		if (p < pattern.len && pattern.ptr[p] == '*') {
 			star = p++;
 			star_text = t;
-		} else if (p < pattern.len && ascii_lower(pattern.ptr[p]) == ascii_lower(text.ptr[t])) {
+		} else if (p < pattern.len &&
+			   ascii_lower(pattern.ptr[p]) == ascii_lower(text.ptr[t])) {
 			p++;
 			t++;
 		} else if (star != SIZE_MAX) {
@@ -255,8 +258,8 @@ bool address_matches(struct sv pattern, struct sv text)
 	if (pattern_at < 0 || text_at < 0)
 		return pattern_at == text_at && glob_matches(pattern, text);
 	return glob_matches(sv_head(pattern, (size_t)pattern_at), sv_head(text, (size_t)text_at)) &&
-		glob_matches(sv_skip(pattern, (size_t)pattern_at + 1),
-			sv_skip(text, (size_t)text_at + 1));
+	       glob_matches(sv_skip(pattern, (size_t)pattern_at + 1),
+		       sv_skip(text, (size_t)text_at + 1));
 }
 
 int address_pattern_check(struct sv pattern)

@@ -25,6 +25,13 @@ DEFINE_CLEANUP(struct header_block, header_block_free);
 NODISCARD int header_block_feed(struct header_block *h, struct sv bytes, size_t *out_used);
 NODISCARD int header_block_end(struct header_block *h);
 
+/*
+ * How many bytes of body the block had to take before it could tell that they are not a field (less
+ * than a line, and only when that line came in pieces). header_block_render() puts them behind the
+ * empty line, so nothing is lost; who wants the size of the header alone subtracts this.
+ */
+size_t header_block_body_bytes(const struct header_block *h);
+
 /* The unfolded, trimmed value of the first field of that name; empty and false when absent. */
 NODISCARD bool header_block_get(struct header_block *h, struct sv name, struct sv *out_value);
 NODISCARD size_t header_block_count(const struct header_block *h, struct sv name);
@@ -49,7 +56,13 @@ struct header_edits {
 	struct sv added;   /* whole extra fields, each ending in CRLF; may be empty */
 };
 
-/* Appends the edited block, with the empty line at its end. RC_LIMIT when `out` is full. */
+/*
+ * Appends the edited block, with the empty line at its end (and header_block_body_bytes() behind it).
+ * Once, and after the block is complete. RC_LIMIT when `out` is full.
+ * The edits are one line each, checked by the caller: a CR, LF or NUL in them is a bug. `received`
+ * may be folded; `added` is taken as it is. Empty Message-ID and Date fields count as missing. With
+ * `from`, second From fields (there must be one only) are removed.
+ */
 NODISCARD int header_block_render(
 	struct header_block *h, const struct header_edits *edits, struct buf *out);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mail/verdict.h"
 
+#include <assert.h>
+
 #include "base/err.h"
 #include "base/must.h"
 
