@@ -33,4 +33,6 @@ enum {
 	LIMIT_LOG_LINE = 8192,
 	LIMIT_CONTROL_LINE = 65536, /* one request on the control socket */
 	LIMIT_PAGE = 1000,          /* rows in one read of the store */
+	LIMIT_HOST_ADDRESSES = 16,  /* of one name; more are not tried */
+	LIMIT_TLS_SESSIONS = 256,   /* hosts whose TLS session is kept for resumption */
 };

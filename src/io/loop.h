@@ -3,6 +3,7 @@
 
 #include "base/attr.h"
 #include "base/err.h"
+#include "base/heap.h"
 #include "base/rng.h"
 #include "base/sv.h"
 #include "base/time.h"
@@ -39,8 +40,7 @@ struct io_timer {
 	void (*fire)(void *arg);
 	void *arg;
 	struct mono_time at;
-	size_t heap_place; /* private to io/ */
-	uint64_t order;
+	struct heap_node node; /* private to io/ */
 };
 
 void io_timer_init(struct io_timer *t, struct io_loop *l, void (*fire)(void *arg), void *arg);
@@ -55,6 +55,7 @@ struct io_task {
 	void *arg;
 };
 void io_task_post(struct io_loop *l, struct io_task *t); /* nothing when it is queued already */
+void io_task_cancel(struct io_loop *l, struct io_task *t); /* nothing when it is not queued */
 
 /*
  * Wakes the loop from another thread: `fn` runs on the loop thread some time after each
@@ -68,7 +69,11 @@ void io_wakeup_free(struct io_wakeup *w); /* loop thread, when no other thread c
 /* SIGTERM, SIGHUP, SIGINT and friends arrive as a callback on the loop. */
 void io_signal_watch(struct io_loop *l, int signum, void (*fn)(void *arg, int signum), void *arg);
 
-/* Watches any descriptor (libmicrohttpd's epoll, a pipe). The owner closes the descriptor after. */
+/*
+ * Watches any descriptor (libmicrohttpd's epoll, a pipe). The owner closes the descriptor after. When
+ * the kernel reports an error on it, the callback comes with both bits and the watch is paused:
+ * whoever wants to go on sets it again. NULL for what cannot be watched (a plain file).
+ */
 enum {
 	IO_READABLE = 1,
 	IO_WRITABLE = 2

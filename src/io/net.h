@@ -19,6 +19,7 @@ struct io_address {
 		struct sockaddr_un un;
 	};
 	socklen_t len;
+	bool both_families; /* "*": an IPv6 socket that takes IPv4 too */
 };
 
 /*

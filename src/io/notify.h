@@ -10,7 +10,7 @@
  */
 void io_notify_ready(void);
 void io_notify_stopping(void);
-void io_notify_reloading(struct mono_time now); /* MONOTONIC_USEC with RELOADING=1 */
+void io_notify_reloading(void);
 void io_notify_status(struct sv text);
 void io_notify_watchdog(void);
 /* Half of WATCHDOG_USEC; 0 when no watchdog is asked for. */

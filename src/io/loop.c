@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "io/loop.h"
+
+#include "base/must.h"
+#include "io/loop_priv.h"
+
+#include <signal.h>
+#include <stdlib.h>
+
+/*
+ * A round of libuv is: prepare, poll (sleeps, then runs the callbacks of descriptors, wake-ups and
+ * signals), check, closing. Ours is laid over it:
+ *
+ *   poll      descriptors: streams read and tell their owners
+ *   check     timers that are due, tasks, then every dirty stream writes once
+ *   closing   libuv gives closed handles back; until here a freed stream can still be looked at
+ *   prepare   once more tasks and dirty streams (left-overs), then the sleep is measured
+ *
+ * The clock goes stale in prepare and is read again by the first who asks after the poll.
+ */
+
+enum {
+	/* libuv's clock stands still while the machine is suspended, ours does not: with this bound a
+	 * timer is at most this late after waking up. */
+	SLEEP_MS_MAX = 60000,
+	CLOSE_TURNS = 16,
+};
+
+static void sleep_over(uv_timer_t *timer)
+{
+	struct io_loop *l = timer->data;
+
+	l->sleep_key = 0;
+}
+
+static void measure_sleep(struct io_loop *l)
+{
+	const struct heap_node *first = heap_first(&l->timers);
+	uint64_t ms;
+
+	if (!first) {
+		if (l->sleep_key)
+			(void)uv_timer_stop(&l->sleep);
+		l->sleep_key = 0;
+		return;
+	}
+	/* Key 0 cannot be told from "not set": it is measured again, and is due anyway. */
+	if (first->key == l->sleep_key && l->sleep_key)
+		return;
+	ms = mono_span(io_clock_mono(), (struct mono_time){ first->key });
+	ms = ms / US_PER_MS + (ms % US_PER_MS != 0);
+	if (ms > SLEEP_MS_MAX)
+		ms = SLEEP_MS_MAX;
+	uv_update_time(&l->uv);
+	must(uv_timer_start(&l->sleep, sleep_over, ms, 0) == 0);
+	l->sleep_key = first->key;
+}
+
+static void fire_timers(struct io_loop *l)
+{
+	uint64_t newcomers = l->timers.inserted;
+	struct heap_node *first = heap_first(&l->timers);
+
+	if (!first)
+		return;
+	l->firing = true;
+	/* A timer that is started again here waits for the next round, or it could stop the world. */
+	while (first && first->key <= io_now(l).us && first->order < newcomers) {
+		struct io_timer *t = CONTAINER_OF(first, struct io_timer, node);
+
+		heap_remove(&l->timers, first);
+		t->fire(t->arg);
+		first = heap_first(&l->timers);
+	}
+	l->firing = false;
+}
+
+static void run_tasks(struct io_loop *l)
+{
+	size_t count = l->task_count;
+
+	while (count > 0 && l->task_first) {
+		struct io_task *t = l->task_first;
+
+		count--;
+		io_task_cancel(l, t);
+		t->run(t->arg);
+	}
+}
+
+/* An active idle handle keeps the poll from sleeping; that is all it is for. */
+static void on_idle(uv_idle_t *idle)
+{
+	must(idle->data != NULL);
+}
+
+static void end_round(struct io_loop *l)
+{
+	run_tasks(l);
+	io_streams_serve(l);
+	if (l->task_first || !list_empty(&l->dirty))
+		must(uv_idle_start(&l->idle, on_idle) == 0);
+	else
+		must(uv_idle_stop(&l->idle) == 0);
+}
+
+static void on_check(uv_check_t *check)
+{
+	struct io_loop *l = check->data;
+
+	fire_timers(l);
+	end_round(l);
+}
+
+static void on_prepare(uv_prepare_t *prepare)
+{
+	struct io_loop *l = prepare->data;
+
+	end_round(l);
+	measure_sleep(l);
+	l->clock->fresh = false;
+}
+
+struct io_loop *io_loop_new(void)
+{
+	struct io_loop *l = xcalloc(1, sizeof(*l));
+	struct sigaction ignore = { .sa_handler = SIG_IGN };
+	uint64_t seed;
+
+	/* OpenSSL writes with write(2), which has no MSG_NOSIGNAL. */
+	must(sigaction(SIGPIPE, &ignore, NULL) == 0);
+	must(uv_loop_init(&l->uv) == 0);
+	must(uv_timer_init(&l->uv, &l->sleep) == 0);
+	must(uv_prepare_init(&l->uv, &l->prepare) == 0);
+	must(uv_check_init(&l->uv, &l->check) == 0);
+	must(uv_idle_init(&l->uv, &l->idle) == 0);
+	l->sleep.data = l;
+	l->prepare.data = l;
+	l->check.data = l;
+	l->idle.data = l;
+	must(uv_prepare_start(&l->prepare, on_prepare) == 0);
+	must(uv_check_start(&l->check, on_check) == 0);
+	list_init(&l->dirty);
+	list_init(&l->closing);
+	list_init(&l->signals);
+	l->clock = xcalloc(1, sizeof(*l->clock));
+	io_random(&seed, sizeof(seed));
+	prng_seed(&l->prng, seed);
+	return l;
+}
+
+void io_loop_run(struct io_loop *l)
+{
+	(void)uv_run(&l->uv, UV_RUN_DEFAULT);
+}
+
+void io_loop_stop(struct io_loop *l)
+{
+	uv_stop(&l->uv);
+}
+
+struct mono_time io_now(const struct io_loop *l)
+{
+	if (!l->clock->fresh)
+		*l->clock = (struct io_clock){ io_clock_mono(), io_clock_wall(), true };
+	return l->clock->mono;
+}
+
+struct wall_time io_wall(const struct io_loop *l)
+{
+	(void)io_now(l);
+	return l->clock->wall;
+}
+
+struct prng *io_prng(struct io_loop *l)
+{
+	return &l->prng;
+}
+
+void io_timer_init(struct io_timer *t, struct io_loop *l, void (*fire)(void *arg), void *arg)
+{
+	*t = (struct io_timer){ .loop = l, .fire = fire, .arg = arg };
+}
+
+void io_timer_start(struct io_timer *t, struct mono_time at)
+{
+	uint64_t key = at.us;
+
+	if (at.us == MONO_NEVER.us) {
+		io_timer_stop(t);
+		return;
+	}
+	/* While timers fire, one that always asks for the past must queue behind the others. */
+	if (t->loop->firing && key < io_now(t->loop).us)
+		key = io_now(t->loop).us;
+	heap_update(&t->loop->timers, &t->node, key);
+}
+
+void io_timer_stop(struct io_timer *t)
+{
+	if (heap_holds(&t->node))
+		heap_remove(&t->loop->timers, &t->node);
+}
+
+void io_task_post(struct io_loop *l, struct io_task *t)
+{
+	if (t->queued)
+		return;
+	t->queued = true;
+	t->next = NULL;
+	if (l->task_last)
+		l->task_last->next = t;
+	else
+		l->task_first = t;
+	l->task_last = t;
+	l->task_count++;
+}
+
+void io_task_cancel(struct io_loop *l, struct io_task *t)
+{
+	struct io_task **at = &l->task_first;
+	struct io_task *before = NULL;
+
+	if (!t->queued)
+		return;
+	while (*at != t) {
+		before = *at;
+		must(before != NULL);
+		at = &before->next;
+	}
+	*at = t->next;
+	if (l->task_last == t)
+		l->task_last = before;
+	l->task_count--;
+	t->queued = false;
+	t->next = NULL;
+}
+
+void io_loop_free(struct io_loop *l)
+{
+	struct heap_node *node;
+
+	if (!l)
+		return;
+	io_streams_drop(l);
+	node = heap_first(&l->timers);
+	while (node) {
+		heap_remove(&l->timers, node);
+		node = heap_first(&l->timers);
+	}
+	heap_deinit(&l->timers);
+	list_each_safe(at, after, &l->signals)
+	{
+		list_remove(at);
+		io_signal_drop(at);
+	}
+	uv_close((uv_handle_t *)&l->sleep, NULL);
+	uv_close((uv_handle_t *)&l->prepare, NULL);
+	uv_close((uv_handle_t *)&l->check, NULL);
+	uv_close((uv_handle_t *)&l->idle, NULL);
+	/* A signal that is in flight keeps its handle for another turn. Runs out of turns only when a
+	 * stream, watch, listener or wake-up outlives its loop. */
+	for (unsigned turns = CLOSE_TURNS; uv_loop_close(&l->uv) != 0; turns--) {
+		must(turns > 0);
+		(void)uv_run(&l->uv, UV_RUN_NOWAIT);
+	}
+	free(l->clock);
+	free(l);
+}

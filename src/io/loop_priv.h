@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/list.h"
+#include "io/loop.h"
+
+#include <uv.h>
+
+enum {
+	IO_SCRATCH_LEN = 65536
+};
+
+/* Apart from the loop, so that io_now() can refresh it through a const loop. */
+struct io_clock {
+	struct mono_time mono;
+	struct wall_time wall;
+	bool fresh;
+};
+
+struct io_loop {
+	uv_loop_t uv;
+	uv_timer_t sleep; /* bounds the sleep; our own timers fire after the poll */
+	uv_prepare_t prepare;
+	uv_check_t check;
+	uv_idle_t idle; /* active while work is left over: then the poll does not sleep */
+	struct heap timers;
+	uint64_t sleep_key; /* the timer that `sleep` was set for; 0 when it is not set */
+	bool firing;
+	struct io_task *task_first, *task_last;
+	size_t task_count;
+	struct list dirty;   /* streams with something to do at the end of the round */
+	struct list closing; /* streams that close gently, and so have no owner */
+	struct list signals;
+	struct prng prng;
+	struct io_clock *clock;
+	char scratch[IO_SCRATCH_LEN]; /* what any stream reads into first */
+};
+
+/* Serves the streams that are dirty now; what they make dirty waits for the next call. */
+void io_streams_serve(struct io_loop *l);
+/* Frees the streams that were closing gently. */
+void io_streams_drop(struct io_loop *l);
+
+/* Closes the signal watch whose node this is; it is out of the list already. */
+void io_signal_drop(struct list *node);
+
+/* uv_close() callback for handles whose `data` is the heap block that holds them. */
+void io_handle_closed(uv_handle_t *handle);

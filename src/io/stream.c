@@ -1,0 +1,649 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "io/stream.h"
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/must.h"
+#include "io/file.h"
+#include "io/loop_priv.h"
+#include "io/net.h"
+#include "io/stream_priv.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/*
+ * States: CONNECTING -> CLEAR -> HANDSHAKE -> TLS -> DEAD. A stream is DEAD after its FAILED event, or
+ * while it is being freed. The memory goes at the end of the round at the earliest (libuv's closing
+ * step), so what runs further up the stack may still look at it; `gone` tells it to stop.
+ */
+enum stream_state { STREAM_CONNECTING, STREAM_CLEAR, STREAM_HANDSHAKE, STREAM_TLS, STREAM_DEAD };
+
+/* Reads from one stream before the others get their turn. */
+enum { READS_PER_TURN = 4 };
+
+struct io_stream {
+	uv_poll_t uv;
+	uv_timer_t no_fd; /* stands for `uv` at the end when there is no descriptor */
+	struct io_loop *loop;
+	int fd; /* -1: there was none to be had; the failure is told on the next round */
+	enum stream_state state;
+	int armed; /* libuv events that are watched now */
+	bool paused, eof, gone, want_write, above_low;
+	bool look_again; /* bytes are held here or in OpenSSL that no poll event will tell of */
+	bool closing;    /* io_stream_close_gently(): no owner any more */
+	io_stream_fn *fn;
+	void *arg;
+	struct buf in, out;
+	struct list dirty;   /* in loop->dirty while there is something to do at the end of the round */
+	struct list closers; /* in loop->closing */
+	struct io_timer close_timer;
+	SSL *ssl;
+	struct io_tls *tls;
+	struct io_tls *tls_next; /* handshake that begins once the output left in the clear */
+	char *host;
+	struct err err;
+	struct io_address peer;
+	char peer_text[IO_ADDRESS_TEXT_MAX];
+	char tls_text[64];
+};
+
+static void on_poll(uv_poll_t *handle, int status, int events);
+
+/* ---- telling the owner ---- */
+
+static void tell(struct io_stream *s, enum io_stream_event event)
+{
+	if (!s->gone && s->fn)
+		s->fn(s->arg, event);
+}
+
+static void fail(struct io_stream *s)
+{
+	if (s->state == STREAM_DEAD)
+		return;
+	s->state = STREAM_DEAD;
+	if (s->fd >= 0)
+		(void)uv_poll_stop(&s->uv);
+	s->armed = 0;
+	list_remove(&s->dirty);
+	if (s->closing)
+		io_stream_free(s);
+	else
+		tell(s, IO_STREAM_FAILED);
+}
+
+static void arm(struct io_stream *s)
+{
+	int events = 0;
+
+	if (s->gone || s->state == STREAM_DEAD || s->fd < 0)
+		return;
+	if (s->state == STREAM_CONNECTING || s->want_write)
+		events |= UV_WRITABLE;
+	if (s->state == STREAM_HANDSHAKE ||
+		(s->state != STREAM_CONNECTING && !s->paused && !s->eof && s->in.len < IO_STREAM_INPUT_MAX))
+		events |= UV_READABLE;
+	if (events == s->armed)
+		return;
+	s->armed = events;
+	if (events)
+		must(uv_poll_start(&s->uv, events, on_poll) == 0);
+	else
+		must(uv_poll_stop(&s->uv) == 0);
+}
+
+static void make_dirty(struct io_stream *s)
+{
+	if (!s->gone && s->state != STREAM_DEAD && list_empty(&s->dirty))
+		list_append(&s->loop->dirty, &s->dirty);
+}
+
+/* A record that OpenSSL has read from the kernel already gives no poll event. */
+static void look_again(struct io_stream *s)
+{
+	s->look_again = true;
+	make_dirty(s);
+}
+
+/* ---- reading ---- */
+
+/* Bytes read, 0 at the end, -EAGAIN, or RC_TLS and friends with s->err set. */
+static ssize_t read_some(struct io_stream *s, char *to, size_t room)
+{
+	size_t got = 0;
+	ssize_t n;
+	int error;
+
+	if (s->state != STREAM_TLS) {
+		do
+			n = recv(s->fd, to, room, 0);
+		while (n < 0 && errno == EINTR);
+		if (n >= 0)
+			return n;
+		if (errno == EAGAIN || errno == EWOULDBLOCK)
+			return -EAGAIN;
+		return err_set(&s->err, -errno, "%s: %s", s->peer_text, rc_text(-errno));
+	}
+	ERR_clear_error();
+	if (SSL_read_ex(s->ssl, to, room, &got) == 1)
+		return (ssize_t)got;
+	error = SSL_get_error(s->ssl, 0);
+	switch (error) {
+	case SSL_ERROR_WANT_READ:
+		return -EAGAIN;
+	case SSL_ERROR_WANT_WRITE:
+		s->want_write = true;
+		return -EAGAIN;
+	case SSL_ERROR_ZERO_RETURN:
+		return 0;
+	case SSL_ERROR_SYSCALL:
+		return err_set(&s->err, -ECONNRESET, "%s: connection reset", s->peer_text);
+	default:
+		return io_tls_fail(s->ssl, sv_from(s->host), error, &s->err);
+	}
+}
+
+static void read_input(struct io_stream *s)
+{
+	bool grew = false;
+
+	for (int turn = 0; turn < READS_PER_TURN; turn++) {
+		size_t room = IO_STREAM_INPUT_MAX - s->in.len;
+		ssize_t n;
+
+		if (room == 0 || s->paused)
+			break;
+		n = read_some(s, s->loop->scratch, room);
+		if (n == -EAGAIN)
+			break;
+		if (n < 0) {
+			/* What came before the failure is told first. */
+			if (grew)
+				tell(s, IO_STREAM_INPUT);
+			if (!s->gone)
+				fail(s);
+			return;
+		}
+		if (n == 0) {
+			s->eof = true;
+			break;
+		}
+		must(buf_append(&s->in, sv_make(s->loop->scratch, (size_t)n)) == 0);
+		grew = true;
+		/* A short read of a socket means there is no more now; TLS may still hold a record. */
+		if ((size_t)n < room && s->state != STREAM_TLS)
+			break;
+	}
+	if (s->state == STREAM_TLS && !s->eof && !s->paused && s->in.len < IO_STREAM_INPUT_MAX &&
+		SSL_pending(s->ssl) > 0)
+		look_again(s);
+	if (grew)
+		tell(s, IO_STREAM_INPUT);
+	if (s->eof && !s->gone && s->state != STREAM_DEAD)
+		tell(s, IO_STREAM_EOF);
+}
+
+/* ---- writing ---- */
+
+static ssize_t write_some(struct io_stream *s, struct sv bytes)
+{
+	size_t sent = 0;
+	ssize_t n;
+	int error;
+
+	if (s->state != STREAM_TLS) {
+		do
+			n = send(s->fd, bytes.ptr, bytes.len, MSG_NOSIGNAL);
+		while (n < 0 && errno == EINTR);
+		if (n >= 0)
+			return n;
+		if (errno == EAGAIN || errno == EWOULDBLOCK)
+			return -EAGAIN;
+		return err_set(&s->err, -errno, "%s: %s", s->peer_text, rc_text(-errno));
+	}
+	ERR_clear_error();
+	if (SSL_write_ex(s->ssl, bytes.ptr, bytes.len, &sent) == 1)
+		return (ssize_t)sent;
+	error = SSL_get_error(s->ssl, 0);
+	if (error == SSL_ERROR_WANT_WRITE || error == SSL_ERROR_WANT_READ)
+		return -EAGAIN;
+	if (error == SSL_ERROR_SYSCALL)
+		return err_set(&s->err, -ECONNRESET, "%s: connection reset", s->peer_text);
+	return io_tls_fail(s->ssl, sv_from(s->host), error, &s->err);
+}
+
+static void begin_tls(struct io_stream *s);
+
+static void output_gone(struct io_stream *s)
+{
+	if (s->out.cap > IO_STREAM_OUTPUT_LOW / 4)
+		buf_deinit(&s->out);
+	if (s->closing) {
+		if (s->ssl)
+			(void)SSL_shutdown(s->ssl);
+		io_stream_free(s);
+		return;
+	}
+	if (s->tls_next) {
+		begin_tls(s);
+		return;
+	}
+	if (s->above_low) {
+		s->above_low = false;
+		tell(s, IO_STREAM_DRAINED);
+	}
+}
+
+static void flush(struct io_stream *s)
+{
+	if (s->state != STREAM_CLEAR && s->state != STREAM_TLS)
+		return;
+	while (s->out.len) {
+		ssize_t n = write_some(s, buf_sv(&s->out));
+
+		if (n == -EAGAIN) {
+			s->want_write = true;
+			arm(s);
+			return;
+		}
+		if (n < 0) {
+			fail(s);
+			return;
+		}
+		buf_consume(&s->out, (size_t)n);
+	}
+	if (s->want_write) {
+		s->want_write = false;
+		arm(s);
+	}
+	output_gone(s);
+}
+
+/* ---- TLS ---- */
+
+static void handshake(struct io_stream *s)
+{
+	int error;
+
+	ERR_clear_error();
+	s->want_write = false;
+	if (SSL_do_handshake(s->ssl) == 1) {
+		s->state = STREAM_TLS;
+		(void)snprintf(s->tls_text,
+			sizeof(s->tls_text),
+			"%s %s",
+			SSL_get_version(s->ssl),
+			SSL_get_cipher_name(s->ssl));
+		arm(s);
+		tell(s, IO_STREAM_SECURED);
+		if (!s->gone && s->state == STREAM_TLS && !s->paused)
+			look_again(s);
+		return;
+	}
+	error = SSL_get_error(s->ssl, 0);
+	if (error == SSL_ERROR_WANT_WRITE)
+		s->want_write = true;
+	if (error == SSL_ERROR_WANT_WRITE || error == SSL_ERROR_WANT_READ) {
+		arm(s);
+		return;
+	}
+	(void)io_tls_fail(s->ssl, sv_from(s->host ? s->host : "the client"), error, &s->err);
+	fail(s);
+}
+
+static void begin_tls(struct io_stream *s)
+{
+	s->tls = TAKE(s->tls_next);
+	/* Bytes that arrived in the clear behind STARTTLS are an attacker's (RFC 3207 4.2). */
+	buf_deinit(&s->in);
+	s->ssl = s->tls->server ? io_tls_begin_server(s->tls, s->fd)
+				: io_tls_begin_client(s->tls, s->fd, sv_from(s->host), &s->err);
+	if (!s->ssl) {
+		fail(s);
+		return;
+	}
+	s->state = STREAM_HANDSHAKE;
+	handshake(s);
+}
+
+static void plan_tls(struct io_stream *s, struct io_tls *tls)
+{
+	must(s->state == STREAM_CLEAR);
+	must(!s->tls_next);
+	s->tls_next = io_tls_ref(tls);
+	make_dirty(s);
+}
+
+void io_stream_tls_server(struct io_stream *s, struct io_tls *tls)
+{
+	must(tls->server);
+	plan_tls(s, tls);
+}
+
+void io_stream_tls_client(struct io_stream *s, struct io_tls *tls, struct sv host)
+{
+	must(!tls->server);
+	free(s->host);
+	s->host = sv_dup(host);
+	plan_tls(s, tls);
+}
+
+/* ---- events of the descriptor ---- */
+
+static void connected(struct io_stream *s)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
+		error = errno;
+	if (error == EINPROGRESS || error == EALREADY)
+		return;
+	if (error != 0) {
+		(void)err_set(&s->err, -error, "connect to %s: %s", s->peer_text, rc_text(-error));
+		fail(s);
+		return;
+	}
+	s->state = STREAM_CLEAR;
+	arm(s);
+	make_dirty(s);
+	tell(s, IO_STREAM_CONNECTED);
+}
+
+static void on_poll(uv_poll_t *handle, int status, int events)
+{
+	struct io_stream *s = CONTAINER_OF(handle, struct io_stream, uv);
+
+	/* An error state: the next call on the descriptor gives the reason. */
+	if (status < 0)
+		events = UV_READABLE | UV_WRITABLE;
+	switch (s->state) {
+	case STREAM_CONNECTING:
+		connected(s);
+		return;
+	case STREAM_HANDSHAKE:
+		handshake(s);
+		return;
+	case STREAM_DEAD:
+		return;
+	case STREAM_CLEAR:
+	case STREAM_TLS:
+		break;
+	}
+	if ((events & UV_WRITABLE) && s->want_write) {
+		s->want_write = false;
+		flush(s);
+	}
+	if (!s->gone && s->state != STREAM_DEAD && (events & UV_READABLE))
+		read_input(s);
+	if (!s->gone)
+		arm(s);
+}
+
+/* ---- life ---- */
+
+static void serve_input(struct io_stream *s)
+{
+	s->look_again = false;
+	if (s->paused || (s->state != STREAM_CLEAR && s->state != STREAM_TLS))
+		return;
+	if (s->in.len)
+		tell(s, IO_STREAM_INPUT);
+	if (!s->gone && s->state == STREAM_TLS && !s->eof && !s->paused)
+		read_input(s);
+	if (!s->gone)
+		arm(s);
+}
+
+void io_streams_serve(struct io_loop *l)
+{
+	struct list now;
+
+	if (list_empty(&l->dirty))
+		return;
+	list_init(&now);
+	list_append(&l->dirty, &now);
+	/* The old head leaves the ring, so `now` heads what is dirty at this moment. */
+	list_remove(&l->dirty);
+	while (!list_empty(&now)) {
+		struct io_stream *s = list_entry(now.next, struct io_stream, dirty);
+
+		list_remove(&s->dirty);
+		if (s->state == STREAM_CONNECTING && s->err.code != 0) {
+			fail(s);
+			continue;
+		}
+		if (s->look_again)
+			serve_input(s);
+		if (!s->gone)
+			flush(s);
+	}
+}
+
+void io_streams_drop(struct io_loop *l)
+{
+	while (!list_empty(&l->closing))
+		io_stream_free(list_entry(l->closing.next, struct io_stream, closers));
+}
+
+static struct io_stream *stream_new(struct io_loop *l, int fd, io_stream_fn *fn, void *arg)
+{
+	struct io_stream *s = xcalloc(1, sizeof(*s));
+
+	s->loop = l;
+	s->fd = fd;
+	s->fn = fn;
+	s->arg = arg;
+	buf_init(&s->in, IO_STREAM_INPUT_MAX);
+	buf_init(&s->out, IO_STREAM_OUTPUT_MAX);
+	list_init(&s->dirty);
+	list_init(&s->closers);
+	s->uv.data = s;
+	if (fd >= 0)
+		must(uv_poll_init(&l->uv, &s->uv, fd) == 0);
+	return s;
+}
+
+static void set_no_delay(int fd)
+{
+	int on = 1;
+
+	/* Fails on unix sockets, where it is not needed. */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+}
+
+struct io_stream *io_stream_accepted(struct io_loop *l, int fd, io_stream_fn *fn, void *arg)
+{
+	struct io_stream *s = stream_new(l, fd, fn, arg);
+
+	s->peer.len = sizeof(s->peer) - sizeof(s->peer.len);
+	if (getpeername(fd, &s->peer.any, &s->peer.len) != 0)
+		s->peer.any.sa_family = AF_UNSPEC;
+	(void)io_address_text(&s->peer.any, s->peer_text);
+	set_no_delay(fd);
+	s->state = STREAM_CLEAR;
+	arm(s);
+	return s;
+}
+
+struct io_stream *io_stream_connect(struct io_loop *l, const struct sockaddr *addr, socklen_t addr_len,
+	io_stream_fn *fn, void *arg)
+{
+	int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int error = fd < 0 ? errno : 0;
+	struct io_stream *s;
+
+	s = stream_new(l, fd, fn, arg);
+	must(addr_len <= sizeof(s->peer.un));
+	memcpy(&s->peer.any, addr, addr_len);
+	s->peer.len = addr_len;
+	(void)io_address_text(addr, s->peer_text);
+	s->state = STREAM_CONNECTING;
+	if (error == 0) {
+		set_no_delay(fd);
+		if (connect(fd, addr, addr_len) != 0 && errno != EINPROGRESS)
+			error = errno;
+	}
+	if (error != 0) {
+		(void)err_set(&s->err, -error, "connect to %s: %s", s->peer_text, rc_text(-error));
+		make_dirty(s);
+	} else {
+		arm(s);
+	}
+	return s;
+}
+
+void io_stream_free(struct io_stream *s)
+{
+	if (!s || s->gone)
+		return;
+	s->gone = true;
+	s->state = STREAM_DEAD;
+	io_timer_stop(&s->close_timer);
+	list_remove(&s->dirty);
+	list_remove(&s->closers);
+	SSL_free(s->ssl);
+	s->ssl = NULL;
+	io_tls_unref(s->tls);
+	io_tls_unref(s->tls_next);
+	free(s->host);
+	s->host = NULL;
+	buf_deinit(&s->in);
+	buf_deinit(&s->out);
+	if (s->fd < 0) {
+		/* No handle that libuv would give back: the loop frees it as it frees them. */
+		must(uv_timer_init(&s->loop->uv, &s->no_fd) == 0);
+		s->no_fd.data = s;
+		uv_close((uv_handle_t *)&s->no_fd, io_handle_closed);
+		return;
+	}
+	uv_close((uv_handle_t *)&s->uv, io_handle_closed);
+	io_closep(&s->fd);
+}
+
+static void close_late(void *arg)
+{
+	io_stream_free(arg);
+}
+
+void io_stream_close_gently(struct io_stream *s, uint64_t timeout_us)
+{
+	if (!s)
+		return;
+	if (s->state == STREAM_DEAD || s->state == STREAM_CONNECTING || s->out.len == 0) {
+		if (s->state == STREAM_TLS)
+			(void)SSL_shutdown(s->ssl);
+		io_stream_free(s);
+		return;
+	}
+	s->closing = true;
+	list_append(&s->loop->closing, &s->closers);
+	s->fn = NULL;
+	s->paused = true;
+	io_timer_init(&s->close_timer, s->loop, close_late, s);
+	io_timer_start(&s->close_timer, mono_add(io_now(s->loop), timeout_us));
+	make_dirty(s);
+	arm(s);
+}
+
+void io_stream_set_owner(struct io_stream *s, io_stream_fn *fn, void *arg)
+{
+	s->fn = fn;
+	s->arg = arg;
+}
+
+/* ---- what owners ask ---- */
+
+struct sv io_stream_input(const struct io_stream *s)
+{
+	return buf_sv(&s->in);
+}
+
+void io_stream_consume(struct io_stream *s, size_t n)
+{
+	bool was_full = s->in.len >= IO_STREAM_INPUT_MAX;
+
+	buf_consume(&s->in, n);
+	/* An idle connection holds no buffer. */
+	if (s->in.len == 0 && s->in.cap)
+		buf_deinit(&s->in);
+	if (!was_full || n == 0 || s->gone)
+		return;
+	arm(s);
+	if (s->state == STREAM_TLS && SSL_pending(s->ssl) > 0)
+		look_again(s);
+}
+
+void io_stream_pause(struct io_stream *s)
+{
+	s->paused = true;
+	arm(s);
+}
+
+void io_stream_resume(struct io_stream *s)
+{
+	s->paused = false;
+	arm(s);
+	if (s->in.len || (s->state == STREAM_TLS && SSL_pending(s->ssl) > 0))
+		look_again(s);
+}
+
+int io_stream_write(struct io_stream *s, struct sv bytes)
+{
+	int rc = buf_append(&s->out, bytes);
+
+	if (rc != 0)
+		return rc;
+	if (s->out.len > IO_STREAM_OUTPUT_LOW)
+		s->above_low = true;
+	make_dirty(s);
+	return 0;
+}
+
+size_t io_stream_output_len(const struct io_stream *s)
+{
+	return s->out.len;
+}
+
+bool io_stream_is_tls(const struct io_stream *s)
+{
+	return s->state == STREAM_TLS;
+}
+
+struct sv io_stream_tls_text(const struct io_stream *s)
+{
+	return sv_from(s->tls_text);
+}
+
+const struct err *io_stream_error(const struct io_stream *s)
+{
+	return &s->err;
+}
+
+struct sv io_stream_peer(const struct io_stream *s)
+{
+	return sv_from(s->peer_text);
+}
+
+const struct sockaddr *io_stream_peer_addr(const struct io_stream *s)
+{
+	return &s->peer.any;
+}
+
+int io_stream_peer_uid(const struct io_stream *s, unsigned *out_uid, int *out_pid)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (s->peer.any.sa_family != AF_UNIX ||
+		getsockopt(s->fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0)
+		return RC_STATE;
+	*out_uid = cred.uid;
+	*out_pid = cred.pid;
+	return 0;
+}
