@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "smtp/server.h"
+
+#include "base/err.h"
+#include "base/must.h"
+#include "smtp/server_priv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct smtp_server *smtp_server_new(const struct smtp_server_options *options, struct mono_time now)
+{
+	struct smtp_server *s = xcalloc(1, sizeof(*s));
+
+	s->o = *options;
+	prng_seed(&s->prng, options->prng_seed);
+	buf_init(&s->line, LIMIT_AUTH_LINE);
+	buf_init(&s->out, SERVER_OUTPUT_MAX);
+	buf_init(&s->helo, LIMIT_DOMAIN);
+	buf_init(&s->sasl_text, LIMIT_AUTH_LINE);
+	buf_init(&s->sasl_user, LIMIT_AUTH_LINE);
+	buf_init(&s->scram, LIMIT_AUTH_LINE);
+	s->tls = options->tls_on;
+	s->awaits = SMTP_SERVER_EV_COUNT;
+	s->now = now;
+	s->session_end = mono_add(now, options->session_us_max ? options->session_us_max : UINT64_MAX);
+	s->idle_end = mono_add(now, options->idle_us_max);
+	s->slow_end = MONO_NEVER;
+	(void)server_ask(s, SMTP_SERVER_EV_GREET);
+	return s;
+}
+
+void smtp_server_free(struct smtp_server *s)
+{
+	if (!s)
+		return;
+	server_auth_wipe(s);
+	buf_deinit(&s->line);
+	buf_deinit(&s->out);
+	buf_deinit(&s->helo);
+	buf_deinit(&s->sasl_text);
+	buf_deinit(&s->sasl_user);
+	buf_deinit(&s->scram);
+	arena_reset(&s->arena);
+	free(s);
+}
+
+/* ---- events and replies ---- */
+
+struct smtp_server_event *server_push(struct smtp_server *s, enum smtp_server_event_kind kind)
+{
+	struct smtp_server_event *e;
+
+	must(s->event_count < SERVER_EVENTS_MAX);
+	e = &s->events[(s->event_first + s->event_count) % SERVER_EVENTS_MAX];
+	s->event_count++;
+	*e = (struct smtp_server_event){ .kind = kind };
+	return e;
+}
+
+struct smtp_server_event *server_ask(struct smtp_server *s, enum smtp_server_event_kind kind)
+{
+	s->awaits = kind;
+	return server_push(s, kind);
+}
+
+bool smtp_server_next(struct smtp_server *s, struct smtp_server_event *out_event)
+{
+	if (s->event_count == 0)
+		return false;
+	*out_event = s->events[s->event_first];
+	s->event_first = (s->event_first + 1) % SERVER_EVENTS_MAX;
+	s->event_count--;
+	return true;
+}
+
+void server_reply(struct smtp_server *s, uint16_t code, const char *enhanced, struct sv text)
+{
+	const char *space = enhanced && enhanced[0] ? " " : "";
+	struct smtp_reply r = { .code = code, .text = text };
+
+	if (s->state == SERVER_CLOSED)
+		return;
+	/* What is read stops far below the maximum, so there is room for any one reply of ours. */
+	if (sv_find_char(text, '\n') < 0) {
+		must(buf_printf(&s->out,
+			     "%u%s%s %.*s\r\n",
+			     (unsigned)code,
+			     space,
+			     enhanced ? enhanced : "",
+			     SV_ARG(sv_head(text, LIMIT_REPLY_LINE))) == 0);
+		return;
+	}
+	(void)snprintf(r.enhanced, sizeof(r.enhanced), "%s", enhanced ? enhanced : "");
+	must(smtp_reply_render(&r, &s->out) == 0);
+}
+
+void server_complain(struct smtp_server *s, uint16_t code, const char *enhanced, struct sv text)
+{
+	s->bad_commands++;
+	if (s->o.bad_command_max && s->bad_commands > s->o.bad_command_max) {
+		server_reply(s, 421, "4.7.0", SV("Too many errors, goodbye"));
+		server_close(s, SV("too-many-errors"));
+		return;
+	}
+	server_reply(s, code, enhanced, text);
+}
+
+void server_forget(struct smtp_server *s)
+{
+	s->mail = false;
+	s->bdat = false;
+	s->smtputf8 = false;
+	s->rcpts = 0;
+	s->fault = BODY_OK;
+	s->body_bytes = 0;
+}
+
+void server_reset(struct smtp_server *s)
+{
+	bool told = s->fault != BODY_OK; /* a bad body was reset when it turned bad */
+
+	if (s->mail && !told)
+		(void)server_push(s, SMTP_SERVER_EV_RESET);
+	server_forget(s);
+}
+
+void server_close(struct smtp_server *s, struct sv reason)
+{
+	if (s->state == SERVER_CLOSED)
+		return;
+	server_reset(s);
+	server_auth_wipe(s);
+	s->state = SERVER_CLOSED;
+	s->awaits = SMTP_SERVER_EV_COUNT;
+	server_push(s, SMTP_SERVER_EV_CLOSE)->reason = reason;
+}
+
+void smtp_server_shut(struct smtp_server *s, const char *enhanced, struct sv text)
+{
+	if (s->state == SERVER_CLOSED)
+		return;
+	/* An answer that is under way (a commit) comes first. */
+	if (s->awaits != SMTP_SERVER_EV_COUNT && s->awaits != SMTP_SERVER_EV_GREET) {
+		s->shut_planned = true;
+		(void)snprintf(s->shut_enhanced, sizeof(s->shut_enhanced), "%s", enhanced);
+		(void)snprintf(s->shut_text, sizeof(s->shut_text), "%.*s", SV_ARG(text));
+		return;
+	}
+	s->event_count = 0;
+	server_reply(s, 421, enhanced, text);
+	server_close(s, SV("shut"));
+}
+
+/* ---- lines ---- */
+
+static bool is_secret_line(const struct smtp_server *s, struct sv line)
+{
+	return s->state == SERVER_AUTH_LINE || sv_starts_nocase(line, SV("AUTH"));
+}
+
+static void whole_line(struct smtp_server *s)
+{
+	struct sv line = buf_sv(&s->line);
+	bool secret = is_secret_line(s, line);
+
+	s->idle_end = mono_add(s->now, s->o.idle_us_max);
+	s->slow_end = MONO_NEVER;
+	s->line_done = true;
+	arena_reset(&s->arena);
+	if (s->line_too_long) {
+		s->sasl = SASL_NONE;
+		s->state = SERVER_COMMAND;
+		server_complain(s, 500, "5.5.2", SV("Line too long"));
+	} else if (s->line_bad) {
+		s->sasl = SASL_NONE;
+		s->state = SERVER_COMMAND;
+		server_complain(s, 500, "5.5.2", SV("Lines must end in CR LF and hold no other CR, LF or NUL"));
+	} else if (s->state == SERVER_AUTH_LINE) {
+		server_auth_line(s, line);
+	} else {
+		server_command(s, line);
+	}
+	if (secret)
+		secret_wipe(s->line.ptr, s->line.cap);
+}
+
+/* Collects up to an LF. Returns how much was taken. */
+static size_t take_line(struct smtp_server *s, struct sv bytes)
+{
+	const char *lf = memchr(bytes.ptr, '\n', bytes.len);
+	struct sv part = sv_head(bytes, lf ? (size_t)(lf - bytes.ptr) : bytes.len);
+	size_t max;
+	struct sv line;
+
+	if (s->line_done) {
+		buf_reset(&s->line);
+		s->line_done = s->line_too_long = s->line_bad = false;
+		s->slow_end = mono_add(s->now, s->o.slow_us_max);
+	}
+	if (!s->line_too_long && buf_append(&s->line, part) != 0)
+		s->line_too_long = true;
+	if (!lf)
+		return bytes.len;
+	line = buf_sv(&s->line);
+	max = is_secret_line(s, line) ? LIMIT_AUTH_LINE : LIMIT_COMMAND_LINE;
+	if (line.len > max)
+		s->line_too_long = true;
+	/* Only CR LF ends a command: a bare LF is no line end anywhere (smuggling). */
+	if (line.len == 0 || line.ptr[line.len - 1] != '\r')
+		s->line_bad = true;
+	else
+		s->line.len--;
+	line = buf_sv(&s->line);
+	if (line.len && (memchr(line.ptr, '\r', line.len) || memchr(line.ptr, '\0', line.len)))
+		s->line_bad = true;
+	whole_line(s);
+	return part.len + 1;
+}
+
+size_t smtp_server_feed(struct smtp_server *s, struct mono_time now, struct sv bytes)
+{
+	size_t used = 0;
+
+	s->now = now;
+	while (used < bytes.len && s->event_count == 0 && s->awaits == SMTP_SERVER_EV_COUNT) {
+		struct sv rest = sv_skip(bytes, used);
+
+		if (s->state == SERVER_CLOSED)
+			return bytes.len;
+		if (s->state == SERVER_STARTTLS || s->out.len > SERVER_OUTPUT_FULL)
+			break;
+		if (s->state == SERVER_DATA)
+			used += server_data(s, rest);
+		else if (s->state == SERVER_BDAT)
+			used += server_bdat(s, rest);
+		else
+			used += take_line(s, rest);
+	}
+	return used;
+}
+
+void smtp_server_eof(struct smtp_server *s)
+{
+	server_close(s, SV("closed-by-client"));
+}
+
+/* ---- answers ---- */
+
+static void greeted(struct smtp_server *s, uint16_t code, const char *enhanced, struct sv text)
+{
+	char banner[LIMIT_DOMAIN + 32];
+
+	s->state = SERVER_COMMAND;
+	s->line_done = true;
+	if (code != 220) {
+		server_reply(s, code, enhanced, text);
+		server_close(s, SV("refused"));
+		return;
+	}
+	(void)snprintf(banner, sizeof(banner), "%.*s ESMTP postern", SV_ARG(s->o.hostname));
+	server_reply(s, 220, NULL, s->o.banner.len ? s->o.banner : sv_from(banner));
+}
+
+static void finish_planned_shut(struct smtp_server *s)
+{
+	if (!s->shut_planned || s->awaits != SMTP_SERVER_EV_COUNT || s->state == SERVER_CLOSED)
+		return;
+	server_reply(s, 421, s->shut_enhanced, sv_from(s->shut_text));
+	server_close(s, SV("shut"));
+}
+
+void smtp_server_answer(struct smtp_server *s, struct mono_time now, uint16_t code,
+	const char *enhanced, struct sv text)
+{
+	enum smtp_server_event_kind asked = s->awaits;
+	bool yes = code < 400;
+
+	s->now = now;
+	if (s->state == SERVER_CLOSED)
+		return;
+	must(asked != SMTP_SERVER_EV_COUNT);
+	s->awaits = SMTP_SERVER_EV_COUNT;
+	s->idle_end = mono_add(now, s->o.idle_us_max);
+	if (asked == SMTP_SERVER_EV_GREET) {
+		greeted(s, code, enhanced, text);
+		return;
+	}
+	if (asked == SMTP_SERVER_EV_DATA && s->bdat) {
+		server_bdat_answered(s, code, enhanced, text);
+	} else {
+		server_reply(s, code, enhanced, text);
+		if (asked == SMTP_SERVER_EV_DATA && yes)
+			server_data_begin(s);
+		else if (asked == SMTP_SERVER_EV_MAIL)
+			s->mail = yes;
+		else if (asked == SMTP_SERVER_EV_RCPT)
+			s->rcpts += yes;
+		else if (asked == SMTP_SERVER_EV_END)
+			server_forget(s);
+	}
+	if (code == 421)
+		server_close(s, SV("refused"));
+	finish_planned_shut(s);
+}
+
+void smtp_server_answer_auth(struct smtp_server *s, struct mono_time now, uint16_t code,
+	const char *enhanced, struct sv text)
+{
+	s->now = now;
+	if (s->state == SERVER_CLOSED)
+		return;
+	must(s->awaits == SMTP_SERVER_EV_AUTH_PASSWORD || s->awaits == SMTP_SERVER_EV_AUTH_TOKEN ||
+		s->awaits == SMTP_SERVER_EV_AUTH_SCRAM || s->awaits == SMTP_SERVER_EV_AUTH_DONE);
+	s->awaits = SMTP_SERVER_EV_COUNT;
+	s->idle_end = mono_add(now, s->o.idle_us_max);
+	server_auth_answered(s, code, enhanced, text);
+	if (code == 421)
+		server_close(s, SV("auth-failures"));
+	finish_planned_shut(s);
+}
+
+void smtp_server_tls_started(struct smtp_server *s, struct mono_time now)
+{
+	if (s->state != SERVER_STARTTLS)
+		return;
+	s->now = now;
+	s->idle_end = mono_add(now, s->o.idle_us_max);
+	s->state = SERVER_COMMAND;
+	s->tls = true;
+	s->extended = false;
+	s->authenticated = false;
+	s->line_done = true;
+	buf_reset(&s->helo);
+}
+
+/* ---- output and time ---- */
+
+struct sv smtp_server_output(const struct smtp_server *s)
+{
+	return buf_sv(&s->out);
+}
+
+void smtp_server_sent(struct smtp_server *s, size_t n)
+{
+	buf_consume(&s->out, n);
+	/* An idle session holds no buffer. */
+	if (s->out.len == 0 && s->out.cap > 1024)
+		buf_deinit(&s->out);
+}
+
+struct mono_time smtp_server_deadline(const struct smtp_server *s)
+{
+	if (s->state == SERVER_CLOSED || s->awaits != SMTP_SERVER_EV_COUNT)
+		return MONO_NEVER;
+	return mono_min(s->session_end, mono_min(s->idle_end, s->slow_end));
+}
+
+void smtp_server_tick(struct smtp_server *s, struct mono_time now)
+{
+	if (mono_before(now, smtp_server_deadline(s)) || s->state == SERVER_CLOSED ||
+		s->awaits != SMTP_SERVER_EV_COUNT)
+		return;
+	s->now = now;
+	s->event_count = 0;
+	server_reply(s, 421, "4.4.2", SV("Timeout, closing the connection"));
+	server_close(s, mono_before(now, s->slow_end) ? SV("timeout") : SV("slow"));
+}
+
+bool smtp_server_waits_for_answer(const struct smtp_server *s)
+{
+	return s->awaits != SMTP_SERVER_EV_COUNT;
+}
+
+bool smtp_server_in_transaction(const struct smtp_server *s)
+{
+	return s->mail;
+}
+
+struct sv smtp_server_helo(const struct smtp_server *s)
+{
+	return buf_sv(&s->helo);
+}
+
+struct sv smtp_server_protocol(const struct smtp_server *s)
+{
+	/* RFC 3848, RFC 6531 4.3: [SMTPUTF8][TLS][authenticated]. */
+	static const struct sv names[2][2][2] = {
+		{ { SV_INIT("ESMTP"), SV_INIT("ESMTPA") }, { SV_INIT("ESMTPS"), SV_INIT("ESMTPSA") } },
+		{ { SV_INIT("UTF8SMTP"), SV_INIT("UTF8SMTPA") },
+			{ SV_INIT("UTF8SMTPS"), SV_INIT("UTF8SMTPSA") } },
+	};
+
+	return s->extended ? names[s->smtputf8][s->tls][s->authenticated] : SV("SMTP");
+}

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/err.h"
+#include "base/must.h"
+#include "smtp/server_priv.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/*
+ * The body. Only CRLF "." CRLF ends DATA, and nothing else in the stream is taken for an end: a message
+ * with a bare CR, a bare LF or a NUL is read on to its real end, refused, and none of its bytes can
+ * become a command (SMTP smuggling).
+ *
+ * `eol` says what was seen last in DATA:
+ */
+enum {
+	EOL_INSIDE,   /* in a line */
+	EOL_CR,       /* CR; it is not handed out yet */
+	EOL_START,    /* at the start of a line */
+	EOL_DOT,      /* "." at the start of a line; not handed out */
+	EOL_DOT_CR,   /* ".CR" at the start of a line; not handed out */
+};
+
+static void body_fault(struct smtp_server *s, enum server_body_fault fault)
+{
+	if (s->fault != BODY_OK)
+		return;
+	s->fault = fault;
+	/* What the owner kept of it is of no use any more; the reply comes at the end. */
+	if (s->mail)
+		(void)server_push(s, SMTP_SERVER_EV_RESET);
+}
+
+static void hand_out(struct smtp_server *s, struct sv bytes)
+{
+	if (bytes.len == 0)
+		return;
+	s->body_bytes += bytes.len;
+	if (s->o.message_bytes_max && s->body_bytes > s->o.message_bytes_max)
+		body_fault(s, BODY_TOO_LARGE);
+	if (s->fault == BODY_OK)
+		server_push(s, SMTP_SERVER_EV_BODY)->bytes = bytes;
+}
+
+static void progress(struct smtp_server *s, size_t n)
+{
+	s->idle_end = mono_add(s->now, s->o.data_us_max);
+	s->slow_bytes += n;
+	if (s->slow_bytes < SERVER_SLOW_STEP)
+		return;
+	s->slow_bytes = 0;
+	s->slow_end = mono_add(s->now, s->o.slow_us_max);
+}
+
+static void progress_begin(struct smtp_server *s)
+{
+	s->slow_bytes = 0;
+	s->idle_end = mono_add(s->now, s->o.data_us_max);
+	s->slow_end = mono_add(s->now, s->o.slow_us_max);
+}
+
+static void refuse_body(struct smtp_server *s)
+{
+	switch (s->fault) {
+	case BODY_OK:
+		break;
+	case BODY_BARE_CR_LF:
+		server_complain(s, 550, "5.6.0", SV("Message has a bare CR or LF (smuggling is not possible here)"));
+		break;
+	case BODY_NUL:
+		server_complain(s, 550, "5.6.0", SV("Message has a NUL byte"));
+		break;
+	case BODY_TOO_LARGE:
+		server_reply(s, 552, "5.3.4", SV("Message is larger than this listener takes"));
+		break;
+	case BODY_REFUSED:
+		server_complain(s, s->refusal.code, s->refusal.enhanced, sv_from(s->refusal_text));
+		break;
+	}
+}
+
+static void body_ended(struct smtp_server *s)
+{
+	s->state = SERVER_COMMAND;
+	s->line_done = true;
+	s->idle_end = mono_add(s->now, s->o.idle_us_max);
+	s->slow_end = MONO_NEVER;
+	if (s->fault == BODY_OK) {
+		(void)server_ask(s, SMTP_SERVER_EV_END);
+		return;
+	}
+	refuse_body(s);
+	if (s->state != SERVER_CLOSED)
+		server_forget(s);
+}
+
+/* ---- DATA ---- */
+
+void server_data_begin(struct smtp_server *s)
+{
+	s->state = SERVER_DATA;
+	s->eol = EOL_START;
+	s->body_bytes = 0;
+	s->fault = BODY_OK;
+	progress_begin(s);
+}
+
+/* Checks a run of whole lines or a piece of one: CR only before LF, LF only behind CR, no NUL. */
+static void check_line(struct smtp_server *s, struct sv line)
+{
+	if (line.len == 0 || s->fault != BODY_OK)
+		return;
+	if (memchr(line.ptr, '\0', line.len))
+		body_fault(s, BODY_NUL);
+	else if (memchr(line.ptr, '\r', line.len))
+		body_fault(s, BODY_BARE_CR_LF);
+}
+
+/*
+ * Takes what can be decided of the beginning of `bytes`, where a line start or a split CRLF makes single
+ * bytes matter. Returns how much it took; *out_end: the message is over.
+ */
+static size_t data_edge(struct smtp_server *s, struct sv bytes, bool *out_end)
+{
+	char c = bytes.ptr[0];
+
+	switch (s->eol) {
+	case EOL_CR:
+		if (c == '\n') {
+			s->eol = EOL_START;
+			hand_out(s, SV("\r\n"));
+			return 1;
+		}
+		body_fault(s, BODY_BARE_CR_LF);
+		s->eol = EOL_INSIDE;
+		return 0;
+	case EOL_START:
+		s->eol = c == '.' ? EOL_DOT : EOL_INSIDE;
+		return c == '.';
+	case EOL_DOT:
+		if (c == '\r') {
+			s->eol = EOL_DOT_CR;
+			return 1;
+		}
+		/* Stuffing undone: the dot is gone (RFC 5321 4.5.2). */
+		s->eol = EOL_INSIDE;
+		return 0;
+	case EOL_DOT_CR:
+		if (c == '\n') {
+			*out_end = true;
+			return 1;
+		}
+		body_fault(s, BODY_BARE_CR_LF);
+		s->eol = EOL_INSIDE;
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+/* Length of the run that can be handed out at once: whole lines, none of which begins with a dot. */
+static size_t plain_run(struct smtp_server *s, struct sv bytes)
+{
+	size_t at = 0;
+
+	while (at < bytes.len) {
+		const char *line = bytes.ptr + at;
+		const char *lf;
+
+		if (s->eol == EOL_START && *line == '.')
+			break;
+		s->eol = EOL_INSIDE;
+		lf = memchr(line, '\n', bytes.len - at);
+		if (!lf) {
+			size_t left = bytes.len - at;
+
+			/* A CR at the very end may belong to a CRLF that is cut in two. */
+			if (line[left - 1] == '\r') {
+				check_line(s, sv_make(line, left - 1));
+				s->eol = EOL_CR;
+				return bytes.len - 1;
+			}
+			check_line(s, sv_make(line, left));
+			return bytes.len;
+		}
+		if (lf == line || lf[-1] != '\r')
+			body_fault(s, BODY_BARE_CR_LF);
+		else {
+			check_line(s, sv_make(line, (size_t)(lf - line) - 1));
+			s->eol = EOL_START;
+		}
+		at += (size_t)(lf - line) + 1;
+	}
+	return at;
+}
+
+size_t server_data(struct smtp_server *s, struct sv bytes)
+{
+	size_t at = 0;
+	bool end = false;
+
+	/* Two events fit beside the RESET that a fault gives: then the owner takes them. */
+	while (at < bytes.len && !end && s->event_count < SERVER_EVENTS_MAX - 2) {
+		struct sv rest;
+		size_t run;
+
+		if (s->eol != EOL_INSIDE && (s->eol != EOL_START || bytes.ptr[at] == '.')) {
+			at += data_edge(s, sv_skip(bytes, at), &end);
+			continue;
+		}
+		rest = sv_skip(bytes, at);
+		run = plain_run(s, rest);
+		hand_out(s, sv_head(rest, run));
+		/* plain_run() stops one early at a CR that it has noted in `eol`. */
+		at += s->eol == EOL_CR ? run + 1 : run;
+	}
+	progress(s, at);
+	if (end)
+		body_ended(s);
+	return at;
+}
+
+/* ---- BDAT (RFC 3030) ---- */
+
+static void refuse_chunk(struct smtp_server *s, uint16_t code, const char *enhanced, struct sv text)
+{
+	body_fault(s, BODY_REFUSED);
+	s->refusal.code = code;
+	(void)snprintf(s->refusal.enhanced, sizeof(s->refusal.enhanced), "%s", enhanced);
+	(void)snprintf(s->refusal_text, sizeof(s->refusal_text), "%.*s", SV_ARG(text));
+}
+
+static void chunk_ended(struct smtp_server *s)
+{
+	char text[64];
+
+	if (s->chunk_last && s->fault == BODY_OK && s->last_cr)
+		body_fault(s, BODY_BARE_CR_LF);
+	if (s->chunk_last) {
+		body_ended(s);
+		return;
+	}
+	s->state = SERVER_COMMAND;
+	s->line_done = true;
+	s->idle_end = mono_add(s->now, s->o.idle_us_max);
+	s->slow_end = MONO_NEVER;
+	if (s->fault == BODY_OK) {
+		(void)snprintf(text, sizeof(text), "%" PRIu64 " octets received", s->chunk_size);
+		server_reply(s, 250, "2.0.0", sv_from(text));
+		return;
+	}
+	/* Each later chunk is refused likewise, until RSET or the last one. */
+	refuse_body(s);
+	if (s->state != SERVER_CLOSED && !s->mail)
+		server_forget(s);
+}
+
+static void chunk_begin(struct smtp_server *s)
+{
+	s->state = SERVER_BDAT;
+	progress_begin(s);
+	if (s->chunk_left == 0)
+		chunk_ended(s);
+}
+
+void server_bdat_command(struct smtp_server *s, struct sv rest)
+{
+	struct sv size;
+	uint64_t n;
+
+	(void)sv_cut_char(&rest, ' ', &size);
+	rest = sv_trim(rest);
+	/* Without a size nobody knows where the next command is: the connection cannot go on. */
+	if (!s->o.chunking || sv_parse_u64(size, INT64_MAX, &n) != 0 ||
+		(rest.len && !sv_eq_nocase(rest, SV("LAST")))) {
+		server_reply(s, 501, "5.5.4", SV("Syntax: BDAT size [LAST]; where the chunk ends is unknown, goodbye"));
+		server_close(s, SV("bad-chunk"));
+		return;
+	}
+	s->chunk_left = s->chunk_size = n;
+	s->chunk_last = rest.len > 0;
+	if (s->bdat) {
+		chunk_begin(s);
+		return;
+	}
+	s->body_bytes = 0;
+	s->last_cr = false;
+	if (!s->mail || s->rcpts == 0) {
+		bool had_mail = s->mail;
+
+		refuse_chunk(s, had_mail ? 554 : 503, "5.5.1", had_mail ? SV("No valid recipients") : SV("Say MAIL first"));
+		s->bdat = had_mail;
+		chunk_begin(s);
+		return;
+	}
+	s->bdat = true;
+	(void)server_ask(s, SMTP_SERVER_EV_DATA);
+}
+
+void server_bdat_answered(struct smtp_server *s, uint16_t code, const char *enhanced, struct sv text)
+{
+	if (code != 354)
+		refuse_chunk(s, code, enhanced ? enhanced : "", text);
+	chunk_begin(s);
+}
+
+static void check_chunk(struct smtp_server *s, struct sv bytes)
+{
+	const char *end = bytes.ptr + bytes.len;
+
+	if (s->fault != BODY_OK)
+		return;
+	if (memchr(bytes.ptr, '\0', bytes.len)) {
+		body_fault(s, BODY_NUL);
+		return;
+	}
+	if (s->last_cr && bytes.ptr[0] != '\n') {
+		body_fault(s, BODY_BARE_CR_LF);
+		return;
+	}
+	for (const char *at = bytes.ptr; at < end; at++) {
+		const char *lf = memchr(at, '\n', (size_t)(end - at));
+		size_t len = (size_t)((lf ? lf : end) - at);
+		const char *cr = memchr(at, '\r', len);
+		bool crlf = lf && ((len && cr == lf - 1) || (lf == bytes.ptr && s->last_cr));
+
+		if (lf ? !crlf : cr && cr != end - 1) {
+			body_fault(s, BODY_BARE_CR_LF);
+			return;
+		}
+		if (!lf)
+			break;
+		at = lf;
+	}
+	s->last_cr = bytes.ptr[bytes.len - 1] == '\r';
+}
+
+size_t server_bdat(struct smtp_server *s, struct sv bytes)
+{
+	struct sv part = sv_head(bytes, s->chunk_left < bytes.len ? (size_t)s->chunk_left : bytes.len);
+
+	check_chunk(s, part);
+	hand_out(s, part);
+	s->chunk_left -= part.len;
+	progress(s, part.len);
+	if (s->chunk_left == 0)
+		chunk_ended(s);
+	return part.len;
+}
