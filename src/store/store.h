@@ -391,6 +391,8 @@ struct store_summary {
 	size_t out_count;
 	uint64_t out_messages_waiting, out_bytes_waiting, out_history_messages;
 	uint64_t out_delivered_day, out_bounced_day;
+	bool resumed; /* private to store/, like the next line: zero at first */
+	int64_t after_lane, after_due, after_id;
 };
 
 /* After start: what becomes of recipients of attempts that have no outcome. */
@@ -413,7 +415,7 @@ NODISCARD int store_each_uncertain(struct store *s,
 /* Counters for status and metrics; loop thread. */
 struct store_stats {
 	uint64_t commits, operations, failed_commits, reopened;
-	uint64_t wal_bytes, free_bytes;
+	uint64_t free_bytes; /* on the disk, as last measured */
 	bool disk_full;
 };
 struct store_stats store_stats(const struct store *s);

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/must.h"
+#include "store/store_priv.h"
+
+/* ---- claim ---- */
+
+static int next_attempt(struct store *s, uint64_t message_id, uint32_t *out, struct err *err)
+{
+	sqlite3_stmt *q = store_sql(s, SQL_ATTEMPT_LAST);
+	int rc;
+
+	(void)sqlite3_bind_int64(q, 1, row_id(message_id, 0));
+	(void)sqlite3_bind_int64(q, 2, row_id(message_id, STORE_NUMBER_MAX));
+	rc = store_step(s, q, err);
+	if (rc < 0)
+		return rc;
+	*out = 1 + (rc == 1 && sqlite3_column_type(q, 0) != SQLITE_NULL ? row_number(sqlite3_column_int64(q, 0)) : 0);
+	(void)sqlite3_reset(q);
+	/* Past 4095 attempts the last place is written over: the story ends there, the mail does not. */
+	if (*out > STORE_NUMBER_MAX)
+		*out = STORE_NUMBER_MAX;
+	return 0;
+}
+
+int store_do_claim(struct store *s, struct store_claim *op)
+{
+	struct store_attempt *a = op->attempt;
+	struct err *err = &op->op.err;
+	int64_t lane;
+	int rc = store_lane_number(s, a->lane, &lane, err);
+
+	for (size_t i = 0; i < a->recipient_count && rc == 0; i++) {
+		sqlite3_stmt *q = store_sql(s, SQL_RECIPIENT_CLAIM);
+
+		(void)sqlite3_bind_int64(q, 1, row_id(a->message_id, a->recipients[i]));
+		(void)sqlite3_bind_int64(q, 2, lane);
+		rc = store_run(s, q, err);
+		if (rc == 0 && sqlite3_changes(s->db) != 1)
+			rc = err_set(err, RC_STATE, "recipient %u does not wait any more", a->recipients[i]);
+	}
+	if (rc == 0)
+		rc = next_attempt(s, a->message_id, &a->number, err);
+	if (rc == 0)
+		rc = store_put_attempt(s, a, err);
+	return rc ? rc : store_add_ledger(s, op->ledger, op->ledger_count, err);
+}
+
+/* ---- outcome ---- */
+
+static int end_attempt(struct store *s, const struct store_outcome *op, uint32_t *out_story_bytes,
+	struct err *err)
+{
+	CLEANUP(buf_deinitp) struct buf story = BUF_INIT(LIMIT_RCPT * (2 * LIMIT_REPLY_KEPT));
+	sqlite3_stmt *q;
+	int64_t id = row_id(op->message_id, op->attempt);
+	bool uncertain = false;
+	int rc = 0;
+
+	if (op->withdrawn) {
+		q = store_sql(s, SQL_ATTEMPT_DROP);
+		(void)sqlite3_bind_int64(q, 1, id);
+		return store_run(s, q, err);
+	}
+	for (size_t i = 0; i < op->recipient_count && rc == 0; i++) {
+		rc = story_add(&story, &op->recipients[i]);
+		uncertain |= op->recipients[i].uncertain;
+	}
+	if (rc != 0)
+		return err_set(err, rc, "the story of the attempt is too long");
+	q = store_sql(s, SQL_ATTEMPT_END);
+	(void)sqlite3_bind_int64(q, 1, id);
+	(void)sqlite3_bind_int64(q, 2, op->at.us);
+	(void)sqlite3_bind_int64(q, 3, uncertain);
+	store_bind_sv(q, 4, op->relay);
+	store_bind_sv(q, 5, op->stage);
+	store_bind_sv(q, 6, buf_sv(&story));
+	rc = store_run(s, q, err);
+	(void)sqlite3_clear_bindings(q);
+	*out_story_bytes = (uint32_t)(story.len + op->relay.len + 64);
+	return rc;
+}
+
+static int end_recipient(struct store *s, const struct store_outcome *op,
+	const struct store_recipient_outcome *r, struct err *err)
+{
+	sqlite3_stmt *q;
+	int64_t lane, cause;
+	int rc = store_lane_number(s, r->lane, &lane, err);
+
+	if (rc == 0)
+		rc = store_cause_number(s, sv_from(r->verdict.cause), &cause, err);
+	if (rc != 0)
+		return rc;
+	q = store_sql(s, SQL_RECIPIENT_UPDATE);
+	(void)sqlite3_bind_int64(q, 1, row_id(op->message_id, r->index));
+	(void)sqlite3_bind_int64(q, 2, lane);
+	(void)sqlite3_bind_int64(q, 3, r->state);
+	if (r->state == STORE_RCPT_QUEUED)
+		(void)sqlite3_bind_int64(q, 4, r->next_at.us);
+	else if (r->state == STORE_RCPT_HELD)
+		(void)sqlite3_bind_int64(q, 4, DUE_HELD);
+	else
+		(void)sqlite3_bind_null(q, 4);
+	(void)sqlite3_bind_int64(q, 5, cause);
+	store_bind_sv(q, 6, sv_head(r->reply, LIMIT_REPLY_KEPT));
+	(void)sqlite3_bind_int64(q, 7, r->uncertain);
+	(void)sqlite3_bind_int64(q, 8, op->withdrawn);
+	rc = store_run(s, q, err);
+	(void)sqlite3_clear_bindings(q);
+	if (rc == 0 && sqlite3_changes(s->db) != 1)
+		rc = err_set(err, RC_NOT_FOUND, "there is no such recipient");
+	s->delivered_now += r->state == STORE_RCPT_DELIVERED;
+	s->bounced_now += r->state == STORE_RCPT_BOUNCED || r->state == STORE_RCPT_EXPIRED;
+	return rc;
+}
+
+int store_do_outcome(struct store *s, struct store_outcome *op)
+{
+	struct err *err = &op->op.err;
+	uint32_t final = 0, story_bytes = 0;
+	int rc = 0;
+
+	if (op->attempt)
+		rc = end_attempt(s, op, &story_bytes, err);
+	for (size_t i = 0; i < op->recipient_count && rc == 0; i++) {
+		rc = end_recipient(s, op, &op->recipients[i], err);
+		final += store_state_is_final(op->recipients[i].state);
+	}
+	if (rc == 0)
+		rc = store_message_settle(
+			s, op->message_id, final, op->set_flags, op->at, story_bytes, &op->out_finished, err);
+	return rc ? rc : store_add_ledger(s, op->ledger, op->ledger_count, err);
+}
+
+/* ---- due ---- */
+
+struct due_row {
+	int64_t id, due;
+};
+
+static int read_due_rows(struct store *s, struct store_due *op, int64_t lane, struct due_row rows[LIMIT_PAGE],
+	size_t *out_count)
+{
+	sqlite3_stmt *q = store_sql(s, SQL_DUE);
+	int64_t after = op->after_id ? row_id(op->after_id, STORE_NUMBER_MAX) : 0;
+	uint32_t messages = 0;
+	size_t count = 0;
+	int rc;
+
+	(void)sqlite3_bind_int64(q, 1, lane);
+	(void)sqlite3_bind_int64(q, 2, op->after_at.us);
+	(void)sqlite3_bind_int64(q, 3, after);
+	(void)sqlite3_bind_int64(q, 4, op->until.us);
+	(void)sqlite3_bind_int64(q, 5, LIMIT_PAGE);
+	while ((rc = store_step(s, q, &op->op.err)) == 1) {
+		struct due_row row = { sqlite3_column_int64(q, 0), sqlite3_column_int64(q, 1) };
+
+		if (count == 0 || row_message(row.id) != row_message(rows[count - 1].id))
+			messages++;
+		if (messages > op->limit)
+			break;
+		rows[count++] = row;
+	}
+	(void)sqlite3_reset(q);
+	*out_count = count;
+	return rc < 0 ? rc : 0;
+}
+
+static int read_next_due(struct store *s, struct store_due *op, int64_t lane, const struct due_row *last)
+{
+	sqlite3_stmt *q = store_sql(s, SQL_DUE_NEXT);
+	int rc;
+
+	(void)sqlite3_bind_int64(q, 1, lane);
+	(void)sqlite3_bind_int64(q, 2, last ? last->due : op->after_at.us);
+	(void)sqlite3_bind_int64(q,
+		3,
+		last	       ? row_id(row_message(last->id), STORE_NUMBER_MAX)
+		: op->after_id ? row_id(op->after_id, STORE_NUMBER_MAX)
+			       : 0);
+	rc = store_step(s, q, &op->op.err);
+	op->out_next_at.us = rc == 1 ? sqlite3_column_int64(q, 0) : INT64_MAX;
+	(void)sqlite3_reset(q);
+	return rc < 0 ? rc : 0;
+}
+
+static int read_due_recipient(struct store *s, int64_t id, struct arena *a, struct store_recipient *out,
+	struct err *err)
+{
+	sqlite3_stmt *q = store_sql(s, SQL_RECIPIENT_READ);
+	int rc;
+
+	(void)sqlite3_bind_int64(q, 1, id);
+	rc = store_step(s, q, err);
+	if (rc == 1)
+		store_recipient_row(s, q, a, out);
+	(void)sqlite3_reset(q);
+	return rc == 1 ? 0 : rc < 0 ? rc : err_set(err, RC_CORRUPT, "a waiting recipient has no row");
+}
+
+/* The recipients of one message, rows[0..count). */
+static int read_due_message(struct store *s, struct store_due *op, const struct due_row *rows, size_t count)
+{
+	struct store_message *m = &op->out_messages[op->out_count];
+	struct store_recipient *list = arena_alloc(op->out_arena, count * sizeof(*list));
+	int rc = store_read_message(s, row_message(rows[0].id), op->out_arena, m, NULL, &op->op.err);
+
+	for (size_t i = 0; i < count && rc == 0; i++)
+		rc = read_due_recipient(s, rows[i].id, op->out_arena, &list[i], &op->op.err);
+	m->recipients = list;
+	m->recipient_count = count;
+	op->out_count++;
+	return rc;
+}
+
+int store_do_due(struct store *s, struct store_due *op)
+{
+	struct due_row rows[LIMIT_PAGE];
+	size_t count = 0, first = 0;
+	int64_t lane;
+	int rc = store_lane_number(s, op->lane, &lane, &op->op.err);
+
+	op->out_count = 0;
+	op->out_messages = NULL;
+	if (rc == 0)
+		rc = read_due_rows(s, op, lane, rows, &count);
+	if (rc == 0)
+		rc = read_next_due(s, op, lane, count ? &rows[count - 1] : NULL);
+	if (rc != 0 || count == 0)
+		return rc;
+	op->out_messages = arena_alloc(op->out_arena, count * sizeof(*op->out_messages));
+	for (size_t i = 1; i <= count && rc == 0; i++) {
+		if (i < count && row_message(rows[i].id) == row_message(rows[first].id))
+			continue;
+		rc = read_due_message(s, op, &rows[first], i - first);
+		first = i;
+	}
+	return rc;
+}
+
+/* ---- body ---- */
+
+int store_do_body(struct store *s, struct store_body *op)
+{
+	uint64_t offset = op->offset;
+	int rc = 1;
+
+	while (rc == 1 && buf_room(op->out) > 0) {
+		sqlite3_stmt *q = store_sql(s, SQL_CHUNK_READ);
+		uint64_t index = offset / LIMIT_CHUNK;
+		struct sv bytes;
+
+		if (index > STORE_NUMBER_MAX)
+			break;
+		(void)sqlite3_bind_int64(q, 1, row_id(op->message_id, (uint32_t)index));
+		rc = store_step(s, q, &op->op.err);
+		if (rc == 1) {
+			bytes = sv_skip(store_column_sv(q, 0), (size_t)(offset % LIMIT_CHUNK));
+			bytes = sv_head(bytes, buf_room(op->out));
+			must(buf_append(op->out, bytes) == 0);
+			offset += bytes.len;
+			/* A short chunk is the last one. */
+			if (bytes.len == 0 || offset % LIMIT_CHUNK != 0)
+				rc = 0;
+		}
+		(void)sqlite3_reset(q);
+	}
+	return rc < 0 ? rc : 0;
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/must.h"
+#include "store/store_priv.h"
+
+struct edited {
+	int64_t lane;
+	enum store_recipient_state state;
+	int64_t due;
+	int64_t cause;
+};
+
+/* What becomes of one recipient; false: this edit does not touch it. */
+static bool plan(const struct store_edit *op, const struct store_recipient *r, struct edited *e)
+{
+	if (r->state != STORE_RCPT_QUEUED && r->state != STORE_RCPT_HELD)
+		return false;
+	e->state = STORE_RCPT_QUEUED;
+	e->due = op->at.us;
+	switch (op->kind) {
+	case STORE_EDIT_RETRY:
+	case STORE_EDIT_REROUTE:
+		return true;
+	case STORE_EDIT_RELEASE:
+		return r->state == STORE_RCPT_HELD;
+	case STORE_EDIT_HOLD:
+		e->state = STORE_RCPT_HELD;
+		e->due = DUE_HELD;
+		return r->state == STORE_RCPT_QUEUED;
+	case STORE_EDIT_DROP:
+		e->state = STORE_RCPT_DROPPED;
+		return true;
+	}
+	return false;
+}
+
+static int write_edit(struct store *s, struct store_edit *op, int64_t row, const struct edited *e)
+{
+	sqlite3_stmt *q = store_sql(s, SQL_RECIPIENT_EDIT);
+	bool finished;
+	int rc;
+
+	(void)sqlite3_bind_int64(q, 1, row);
+	(void)sqlite3_bind_int64(q, 2, e->lane);
+	(void)sqlite3_bind_int64(q, 3, e->state);
+	if (store_state_is_final(e->state))
+		(void)sqlite3_bind_null(q, 4);
+	else
+		(void)sqlite3_bind_int64(q, 4, e->due);
+	(void)sqlite3_bind_int64(q, 5, e->cause);
+	rc = store_run(s, q, &op->op.err);
+	if (rc != 0 || !store_state_is_final(e->state))
+		return rc;
+	return store_message_settle(s, row_message(row), 1, 0, op->at, 64, &finished, &op->op.err);
+}
+
+static int edit_row(struct store *s, struct store_edit *op, int64_t row, struct arena *a)
+{
+	struct store_message m;
+	struct store_recipient r;
+	struct edited e = { 0 };
+	sqlite3_stmt *q = store_sql(s, SQL_RECIPIENT_READ);
+	struct sv cause;
+	int rc;
+
+	(void)sqlite3_bind_int64(q, 1, row);
+	rc = store_step(s, q, &op->op.err);
+	if (rc == 1)
+		store_recipient_row(s, q, a, &r);
+	(void)sqlite3_reset(q);
+	if (rc <= 0)
+		return rc;
+	rc = store_read_message(s, row_message(row), a, &m, NULL, &op->op.err);
+	if (rc != 0)
+		return rc;
+	if (!store_filter_matches(s, &op->filter, &m, &r) || !plan(op, &r, &e))
+		return 0;
+	cause = op->kind == STORE_EDIT_HOLD ? SV("held") : op->kind == STORE_EDIT_DROP ? SV("dropped") : r.last_cause;
+	rc = store_cause_number(s, cause, &e.cause, &op->op.err);
+	if (rc == 0)
+		rc = store_lane_number(
+			s, op->kind == STORE_EDIT_REROUTE ? op->lane : r.lane, &e.lane, &op->op.err);
+	if (rc == 0)
+		rc = write_edit(s, op, row, &e);
+	if (rc == 0)
+		op->out_changed++;
+	return rc;
+}
+
+int store_do_edit(struct store *s, struct store_edit *op)
+{
+	int64_t rows[LIMIT_PAGE];
+	struct arena a = { 0 };
+	struct store_filter waiting = op->filter;
+	uint64_t last = 0;
+	size_t count;
+	int rc = 0;
+
+	waiting.waiting_only = true;
+	op->out_changed = 0;
+	count = store_filter_rows(
+		s, &waiting, op->after_id, STORE_NUMBER_MAX, rows, COUNT_OF(rows), &rc, &op->op.err);
+	/* Pages end between messages: the cursor has no place for half of one. A message larger than
+	 * a page is the page. */
+	if (count == COUNT_OF(rows) && row_message(rows[0]) != row_message(rows[count - 1]))
+		while (row_message(rows[count - 1]) == row_message(rows[COUNT_OF(rows) - 1]))
+			count--;
+	for (size_t i = 0; i < count && rc == 0; i++) {
+		rc = edit_row(s, op, rows[i], &a);
+		last = row_message(rows[i]);
+		arena_reset(&a);
+	}
+	op->out_more = rc == 0 && count > 0 && last != 0;
+	if (op->out_more)
+		op->after_id = last;
+	return rc;
+}

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/must.h"
+#include "io/loop.h"
+#include "store/store_priv.h"
+
+#include <errno.h>
+#include <time.h>
+
+/*
+ * Group commit. All operations of a chain share one transaction, each in a savepoint of its own; their
+ * answers are given only after the COMMIT. What can go wrong, and what then holds:
+ *   an operation fails      its savepoint is rolled back, the others go on
+ *   the disk is full        the transaction is rolled back, the ballast is given up, and the chain runs
+ *                           again without what needs room (accepting): RC_DISK_FULL for those
+ *   COMMIT fails            nobody knows whether it happened (I4): the queue is opened again and the
+ *                           commit counter inside it tells
+ */
+enum { REOPEN_PAUSE_MS = 200 };
+
+/* How far back a failed operation takes the store's own memory. */
+struct mark {
+	struct store_state state;
+	size_t lanes, causes;
+	int64_t delivered, bounced;
+	bool writing;
+};
+
+static struct mark mark_now(const struct store *s)
+{
+	return (struct mark){ s->state, s->lanes.count, s->causes.count, s->delivered_now, s->bounced_now,
+		s->writing };
+}
+
+static void go_back(struct store *s, const struct mark *m)
+{
+	s->state = m->state;
+	s->delivered_now = m->delivered;
+	s->bounced_now = m->bounced;
+	s->writing = m->writing;
+	store_names_cut(&s->lanes, m->lanes);
+	store_names_cut(&s->causes, m->causes);
+}
+
+static int run_op(struct store *s, struct store_op *op)
+{
+	switch (op->kind) {
+	case STORE_OP_CHUNK:
+		return store_do_chunk(s, (struct store_chunk *)op);
+	case STORE_OP_PUT:
+		return store_do_put(s, (struct store_put *)op);
+	case STORE_OP_ABORT:
+		return store_do_abort(s, (struct store_abort *)op);
+	case STORE_OP_CLAIM:
+		return store_do_claim(s, (struct store_claim *)op);
+	case STORE_OP_OUTCOME:
+		return store_do_outcome(s, (struct store_outcome *)op);
+	case STORE_OP_DUE:
+		return store_do_due(s, (struct store_due *)op);
+	case STORE_OP_BODY:
+		return store_do_body(s, (struct store_body *)op);
+	case STORE_OP_LIST:
+		return store_do_list(s, (struct store_list *)op);
+	case STORE_OP_SHOW:
+		return store_do_show(s, (struct store_show *)op);
+	case STORE_OP_EDIT:
+		return store_do_edit(s, (struct store_edit *)op);
+	case STORE_OP_SUMMARY:
+		return store_do_summary(s, (struct store_summary *)op);
+	case STORE_OP_LANES:
+		return store_do_lanes(s, (struct store_lanes *)op);
+	case STORE_OP_LEDGER_READ:
+		return store_do_ledger_read(s, (struct store_ledger_read *)op);
+	case STORE_OP_PARKS_READ:
+		return store_do_parks_read(s, (struct store_parks_read *)op);
+	case STORE_OP_PARK:
+		return store_do_park(s, (struct store_park *)op);
+	case STORE_OP_COUNT:
+		break;
+	}
+	return RC_STATE;
+}
+
+static bool op_only_reads(const struct store_op *op)
+{
+	return op->kind == STORE_OP_DUE || op->kind == STORE_OP_BODY || op->kind == STORE_OP_LIST ||
+		op->kind == STORE_OP_SHOW || op->kind == STORE_OP_SUMMARY || op->kind == STORE_OP_LANES ||
+		op->kind == STORE_OP_LEDGER_READ || op->kind == STORE_OP_PARKS_READ;
+}
+
+static bool op_needs_room(const struct store_op *op)
+{
+	return op->kind == STORE_OP_CHUNK || op->kind == STORE_OP_PUT;
+}
+
+/* 0, STORE_AGAIN or the operation's own failure. A failure of the transaction comes in *out_broken. */
+static int run_in_savepoint(struct store *s, struct store_op *op, bool *out_broken)
+{
+	struct mark mark;
+	int rc;
+
+	if (op_only_reads(op))
+		return run_op(s, op);
+	mark = mark_now(s);
+	rc = store_run(s, store_sql(s, SQL_SAVEPOINT), &op->err);
+	if (rc == 0)
+		rc = run_op(s, op);
+	/* A full disk may have rolled everything back already. */
+	if (sqlite3_get_autocommit(s->db)) {
+		*out_broken = true;
+		return rc ? rc : RC_DISK_FULL;
+	}
+	if (rc == 0)
+		return store_run(s, store_sql(s, SQL_RELEASE), &op->err);
+	go_back(s, &mark);
+	if (store_run(s, store_sql(s, SQL_ROLLBACK_TO), NULL) != 0 ||
+		store_run(s, store_sql(s, SQL_RELEASE), NULL) != 0)
+		*out_broken = true;
+	s->writing = mark.writing;
+	return rc;
+}
+
+int store_write_state(struct store *s)
+{
+	sqlite3_stmt *q = store_sql(s, SQL_STATE_WRITE);
+	struct mono_time now = io_clock_mono();
+	int rc;
+
+	s->state.commits++;
+	s->state.mono_us = (int64_t)now.us;
+	s->state.steady_us = (int64_t)now.us + s->steady_base_us;
+	(void)sqlite3_bind_int64(q, 1, s->state.commits);
+	(void)sqlite3_bind_int64(q, 2, s->state.messages);
+	(void)sqlite3_bind_int64(q, 3, s->state.bytes);
+	(void)sqlite3_bind_int64(q, 4, s->state.history);
+	(void)sqlite3_bind_int64(q, 5, s->state.history_bytes);
+	(void)sqlite3_bind_int64(q, 6, s->state.steady_us);
+	(void)sqlite3_bind_int64(q, 7, s->state.mono_us);
+	store_bind_sv(q, 8, sv_from(s->boot_id));
+	rc = store_run(s, q, NULL);
+	if (rc != 0 || (s->delivered_now == 0 && s->bounced_now == 0))
+		return rc;
+	q = store_sql(s, SQL_DAY_ADD);
+	(void)sqlite3_bind_int64(q, 1, io_clock_wall().us / (int64_t)US_PER_HOUR);
+	(void)sqlite3_bind_int64(q, 2, s->delivered_now);
+	(void)sqlite3_bind_int64(q, 3, s->bounced_now);
+	return store_run(s, q, NULL);
+}
+
+static void roll_back(struct store *s)
+{
+	if (!sqlite3_get_autocommit(s->db))
+		(void)sqlite3_step(store_sql(s, SQL_ROLLBACK));
+	(void)sqlite3_reset(s->sql[SQL_ROLLBACK]);
+}
+
+static bool open_and_sync(struct store *s)
+{
+	if (!s->db && store_db_open(s, NULL) != 0)
+		return false;
+	/* What SQLite found in the WAL may be in the kernel's memory only: its fsync has failed. A whole
+	 * checkpoint writes and syncs it anew. */
+	return sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) == SQLITE_OK;
+}
+
+/* The queue is opened again, however long it takes: only it knows what happened. False when the store
+ * is closed meanwhile. */
+static bool reopen(struct store *s)
+{
+	const struct timespec pause = { .tv_nsec = REOPEN_PAUSE_MS * 1000000L };
+
+	store_db_close(s);
+	while (!open_and_sync(s)) {
+		if (atomic_load(&s->closing))
+			return false;
+		(void)nanosleep(&pause, NULL);
+	}
+	s->wal_pages = 0;
+	atomic_fetch_add_explicit(&s->stat_reopened, 1, memory_order_relaxed);
+	return true;
+}
+
+enum outcome { COMMITTED, NOT_COMMITTED, NO_ROOM };
+
+static enum outcome finish(struct store *s)
+{
+	int64_t before = s->committed.commits;
+	int rc;
+
+	if (s->writing) {
+		rc = store_write_state(s);
+		if (rc != 0) {
+			roll_back(s);
+			return rc == RC_DISK_FULL ? NO_ROOM : NOT_COMMITTED;
+		}
+	}
+	rc = store_run(s, store_sql(s, SQL_COMMIT), NULL);
+	if (rc == 0) {
+		s->committed = s->state;
+		atomic_fetch_add_explicit(&s->stat_commits, s->writing, memory_order_relaxed);
+		return COMMITTED;
+	}
+	atomic_fetch_add_explicit(&s->stat_failed, 1, memory_order_relaxed);
+	if (rc == RC_DISK_FULL && !sqlite3_get_autocommit(s->db)) {
+		roll_back(s);
+		return NO_ROOM;
+	}
+	if (rc == RC_DISK_FULL)
+		store_ballast_give(s);
+	if (!reopen(s))
+		return NOT_COMMITTED;
+	return s->state.commits > before ? COMMITTED : rc == RC_DISK_FULL ? NO_ROOM : NOT_COMMITTED;
+}
+
+/* One transaction over the chain. Every op's rc is set. */
+static enum outcome run_once(struct store *s, struct store_op *first, bool no_room)
+{
+	struct mark mark;
+	bool broken = false;
+
+	if (!s->db)
+		return NOT_COMMITTED;
+	s->state = s->committed;
+	s->delivered_now = s->bounced_now = 0;
+	s->writing = false;
+	mark = mark_now(s);
+	if (store_run(s, store_sql(s, SQL_BEGIN), NULL) != 0)
+		return NOT_COMMITTED;
+	s->writing = false;
+	for (struct store_op *op = first; op && !broken; op = op->next) {
+		op->err.text[0] = '\0';
+		if (no_room && op_needs_room(op)) {
+			op->rc = err_set(&op->err, RC_DISK_FULL, "the disk is full");
+			continue;
+		}
+		op->rc = run_in_savepoint(s, op, &broken);
+		if (op->rc == RC_DISK_FULL)
+			broken = true;
+	}
+	if (!broken) {
+		enum outcome o = finish(s);
+
+		if (o != COMMITTED)
+			go_back(s, &mark);
+		return o;
+	}
+	roll_back(s);
+	go_back(s, &mark);
+	return NO_ROOM;
+}
+
+static void fail_all(struct store_op *first, int rc)
+{
+	for (struct store_op *op = first; op; op = op->next)
+		op->rc = err_set(&op->err, rc, "the queue could not be written: %s", rc_text(rc));
+}
+
+void store_group_run(struct store *s, struct store_op *first)
+{
+	enum outcome o = run_once(s, first, false);
+
+	if (o == NOT_COMMITTED)
+		o = run_once(s, first, false);
+	if (o == NO_ROOM) {
+		store_ballast_give(s);
+		atomic_store_explicit(&s->disk_full, true, memory_order_relaxed);
+		o = run_once(s, first, true);
+	}
+	if (o != COMMITTED)
+		fail_all(first, o == NO_ROOM ? RC_DISK_FULL : -EIO);
+}
+
+void store_group_step(struct store *s, int (*step)(struct store *s))
+{
+	struct mark mark;
+	int rc;
+
+	s->state = s->committed;
+	s->delivered_now = s->bounced_now = 0;
+	mark = mark_now(s);
+	if (store_run(s, store_sql(s, SQL_BEGIN), NULL) != 0)
+		return;
+	s->writing = false;
+	rc = step(s);
+	if (rc == 0 && !sqlite3_get_autocommit(s->db) && finish(s) == COMMITTED)
+		return;
+	if (s->db)
+		roll_back(s);
+	go_back(s, &mark);
+}

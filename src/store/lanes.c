@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/store_priv.h"
+
+/* Lanes with waiting mail, the ledger, and what is parked. */
+
+enum { LANE_COUNT_MAX = 10000 };
+
+int store_do_lanes(struct store *s, struct store_lanes *op)
+{
+	op->out_count = 0;
+	op->out_lanes = arena_alloc(op->out_arena, (s->lanes.count + 1) * sizeof(*op->out_lanes));
+	/* Number 0: mail without a route. */
+	for (size_t i = 0; i <= s->lanes.count; i++) {
+		struct store_lane_info *info = &op->out_lanes[op->out_count];
+		sqlite3_stmt *q = store_sql(s, SQL_LANE_FIRST);
+		int rc;
+
+		(void)sqlite3_bind_int64(q, 1, (int64_t)i);
+		rc = store_step(s, q, &op->op.err);
+		if (rc < 0)
+			return rc;
+		if (rc == 0)
+			continue;
+		info->next_at.us = sqlite3_column_int64(q, 0);
+		(void)sqlite3_reset(q);
+		q = store_sql(s, SQL_LANE_COUNT);
+		(void)sqlite3_bind_int64(q, 1, (int64_t)i);
+		(void)sqlite3_bind_int64(q, 2, LANE_COUNT_MAX);
+		rc = store_step(s, q, &op->op.err);
+		if (rc < 0)
+			return rc;
+		info->waiting = (uint64_t)sqlite3_column_int64(q, 0);
+		(void)sqlite3_reset(q);
+		info->lane = arena_sv(op->out_arena, store_lane_text(s, (int64_t)i));
+		op->out_count++;
+	}
+	return 0;
+}
+
+int store_do_ledger_read(struct store *s, struct store_ledger_read *op)
+{
+	sqlite3_stmt *q = store_sql(s, SQL_LEDGER_READ);
+	size_t cap = 0;
+	int rc;
+
+	op->out_count = 0;
+	op->out_rows = NULL;
+	(void)sqlite3_bind_int64(q, 1, op->since_us);
+	while ((rc = store_step(s, q, &op->op.err)) == 1) {
+		if (op->out_count == cap) {
+			struct store_ledger *rows;
+
+			cap = cap ? cap * 2 : 64;
+			rows = arena_alloc(op->out_arena, cap * sizeof(*rows));
+			if (op->out_count)
+				memcpy(rows, op->out_rows, op->out_count * sizeof(*rows));
+			op->out_rows = rows;
+		}
+		op->out_rows[op->out_count++] =
+			(struct store_ledger){ .key = store_column_copy(q, 0, op->out_arena),
+				.bucket_us = sqlite3_column_int64(q, 1),
+				.amount = (int32_t)sqlite3_column_int64(q, 2) };
+	}
+	return rc;
+}
+
+int store_do_parks_read(struct store *s, struct store_parks_read *op)
+{
+	sqlite3_stmt *q = store_sql(s, SQL_PARKS);
+	size_t cap = 0;
+	int rc;
+
+	op->out_count = 0;
+	op->out_rows = NULL;
+	while ((rc = store_step(s, q, &op->op.err)) == 1) {
+		if (op->out_count == cap) {
+			struct store_park_row *rows;
+
+			cap = cap ? cap * 2 : 16;
+			rows = arena_alloc(op->out_arena, cap * sizeof(*rows));
+			if (op->out_count)
+				memcpy(rows, op->out_rows, op->out_count * sizeof(*rows));
+			op->out_rows = rows;
+		}
+		op->out_rows[op->out_count++] =
+			(struct store_park_row){ .key = store_column_copy(q, 0, op->out_arena),
+				.cause = store_column_copy(q, 1, op->out_arena),
+				.summary = store_column_copy(q, 2, op->out_arena),
+				.reply = store_column_copy(q, 3, op->out_arena),
+				.since.us = sqlite3_column_int64(q, 4),
+				.probe_at.us = sqlite3_column_int64(q, 5) };
+	}
+	return rc;
+}
+
+int store_do_park(struct store *s, struct store_park *op)
+{
+	sqlite3_stmt *q = store_sql(s, op->clear ? SQL_PARK_CLEAR : SQL_PARK_SET);
+	int rc;
+
+	store_bind_sv(q, 1, op->row.key);
+	if (!op->clear) {
+		store_bind_sv(q, 2, op->row.cause);
+		store_bind_sv(q, 3, op->row.summary);
+		store_bind_sv(q, 4, op->row.reply);
+		(void)sqlite3_bind_int64(q, 5, op->row.since.us);
+		(void)sqlite3_bind_int64(q, 6, op->row.probe_at.us);
+	}
+	rc = store_run(s, q, &op->op.err);
+	(void)sqlite3_clear_bindings(q);
+	return rc;
+}

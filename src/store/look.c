@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/must.h"
+#include "mail/address.h"
+#include "store/store_priv.h"
+
+/* Looking at the queue and the history. Each call looks at a bounded number of rows. */
+
+/* ---- filters ---- */
+
+bool store_filter_matches(const struct store *s, const struct store_filter *f, const struct store_message *m,
+	const struct store_recipient *r)
+{
+	(void)s;
+	if (f->state >= 0 && (int)r->state != f->state)
+		return false;
+	if (f->waiting_only && store_state_is_final(r->state))
+		return false;
+	if (f->lane.len && !sv_eq(f->lane, r->lane))
+		return false;
+	if (f->cause.len && !sv_eq(f->cause, r->last_cause))
+		return false;
+	if (f->recipient.len && !address_matches(f->recipient, r->address))
+		return false;
+	if (f->sender.len && !address_matches(f->sender, m->sender))
+		return false;
+	if (f->accepted_from.us && m->accepted_at.us < f->accepted_from.us)
+		return false;
+	return !f->accepted_until.us || m->accepted_at.us < f->accepted_until.us;
+}
+
+/* The range of rows that can match; ids rise with the time of acceptance. */
+static void filter_range(const struct store_filter *f, uint64_t after_id, uint32_t after_index,
+	int64_t *out_after, int64_t *out_before)
+{
+	*out_after = after_id ? row_id(after_id, after_index > STORE_NUMBER_MAX ? STORE_NUMBER_MAX : after_index) : -1;
+	*out_before = INT64_MAX;
+	if (f->id) {
+		if (*out_after < row_id(f->id, 0) - 1)
+			*out_after = row_id(f->id, 0) - 1;
+		*out_before = row_id(f->id + 1, 0);
+	} else if (f->accepted_from.us > STORE_EPOCH_US) {
+		/* An id is made when MAIL comes, a while before the message is accepted. */
+		int64_t from = f->accepted_from.us - STORE_EPOCH_US - (int64_t)US_PER_DAY;
+
+		if (from > 0 && *out_after < row_id((uint64_t)from, 0))
+			*out_after = row_id((uint64_t)from, 0);
+	}
+}
+
+size_t store_filter_rows(struct store *s, const struct store_filter *f, uint64_t after_id, uint32_t after_index,
+	int64_t *out_rows, size_t max, int *out_rc, struct err *err)
+{
+	bool waiting = f->waiting_only || (f->state >= 0 && !store_state_is_final((enum store_recipient_state)f->state));
+	sqlite3_stmt *q = store_sql(s, waiting ? SQL_WAITING_FROM : SQL_ALL_FROM);
+	int64_t after, before;
+	size_t count = 0;
+	int rc = 0;
+
+	filter_range(f, after_id, after_index, &after, &before);
+	(void)sqlite3_bind_int64(q, 1, after);
+	(void)sqlite3_bind_int64(q, 2, before);
+	(void)sqlite3_bind_int64(q, 3, (int64_t)max);
+	while (count < max && (rc = store_step(s, q, err)) == 1)
+		out_rows[count++] = sqlite3_column_int64(q, 0);
+	(void)sqlite3_reset(q);
+	*out_rc = rc < 0 ? rc : 0;
+	return count;
+}
+
+/* ---- list ---- */
+
+struct list_walk {
+	struct arena keep; /* the message under way, and one recipient */
+	struct store_message message;
+	struct wall_time finished_at;
+};
+
+static int walk_row(struct store *s, struct list_walk *w, int64_t row, struct store_recipient *out,
+	struct err *err)
+{
+	sqlite3_stmt *q;
+	int rc;
+
+	if (w->message.id != row_message(row)) {
+		arena_reset(&w->keep);
+		w->message.id = 0;
+		rc = store_read_message(s, row_message(row), &w->keep, &w->message, &w->finished_at, err);
+		if (rc != 0)
+			return rc;
+	}
+	q = store_sql(s, SQL_RECIPIENT_READ);
+	(void)sqlite3_bind_int64(q, 1, row);
+	rc = store_step(s, q, err);
+	if (rc == 1)
+		store_recipient_row(s, q, &w->keep, out);
+	(void)sqlite3_reset(q);
+	return rc == 1 ? 0 : rc < 0 ? rc : RC_NOT_FOUND;
+}
+
+static void copy_row(struct arena *a, const struct list_walk *w, const struct store_recipient *r,
+	struct store_list_row *out)
+{
+	struct sv *const views[] = { &out->message.sender, &out->message.envid, &out->message.message_id,
+		&out->message.subject, &out->message.user, &out->message.client, &out->message.listener,
+		&out->recipient.address, &out->recipient.orcpt, &out->recipient.lane,
+		&out->recipient.last_reply, &out->recipient.last_cause };
+
+	*out = (struct store_list_row){ .message = w->message, .recipient = *r, .finished_at = w->finished_at };
+	for (size_t i = 0; i < COUNT_OF(views); i++)
+		*views[i] = arena_sv(a, *views[i]);
+}
+
+int store_do_list(struct store *s, struct store_list *op)
+{
+	int64_t rows[LIMIT_PAGE];
+	uint32_t limit = op->limit && op->limit < LIMIT_PAGE ? op->limit : LIMIT_PAGE;
+	struct list_walk w = { 0 };
+	size_t count, scanned = 0;
+	int rc = 0;
+
+	op->out_count = 0;
+	op->out_rows = arena_alloc(op->out_arena, limit * sizeof(*op->out_rows));
+	do {
+		count = store_filter_rows(
+			s, &op->filter, op->after_id, op->after_index, rows, COUNT_OF(rows), &rc, &op->op.err);
+		for (size_t i = 0; i < count && rc == 0 && op->out_count < limit; i++) {
+			struct store_recipient r;
+
+			rc = walk_row(s, &w, rows[i], &r, &op->op.err);
+			if (rc == 0 && store_filter_matches(s, &op->filter, &w.message, &r))
+				copy_row(op->out_arena, &w, &r, &op->out_rows[op->out_count++]);
+			op->after_id = row_message(rows[i]);
+			op->after_index = row_number(rows[i]);
+		}
+		scanned += count;
+	} while (rc == 0 && count == COUNT_OF(rows) && op->out_count < limit && scanned < STORE_SCAN_MAX);
+	op->out_more = count == COUNT_OF(rows) || op->out_count == limit;
+	arena_reset(&w.keep);
+	return rc;
+}
+
+/* ---- show ---- */
+
+static int show_recipients(struct store *s, struct store_show *op)
+{
+	sqlite3_stmt *q = store_sql(s, SQL_RECIPIENTS_OF);
+	struct store_recipient *list = arena_alloc(op->out_arena, LIMIT_RCPT * sizeof(*list));
+	size_t count = 0;
+	int rc;
+
+	(void)sqlite3_bind_int64(q, 1, row_id(op->message_id, 0));
+	(void)sqlite3_bind_int64(q, 2, row_id(op->message_id, STORE_NUMBER_MAX));
+	while ((rc = store_step(s, q, &op->op.err)) == 1 && count < LIMIT_RCPT)
+		store_recipient_row(s, q, op->out_arena, &list[count++]);
+	(void)sqlite3_reset(q);
+	op->out_message->recipients = list;
+	op->out_message->recipient_count = count;
+	return rc < 0 ? rc : 0;
+}
+
+struct story_list {
+	struct store_attempt_story *items;
+	size_t count, cap;
+};
+
+static struct store_attempt_story *story_more(struct arena *a, struct story_list *l)
+{
+	if (l->count == l->cap) {
+		size_t cap = l->cap ? l->cap * 2 : 16;
+		struct store_attempt_story *items = arena_alloc(a, cap * sizeof(*items));
+
+		if (l->count)
+			memcpy(items, l->items, l->count * sizeof(*items));
+		l->items = items;
+		l->cap = cap;
+	}
+	return &l->items[l->count++];
+}
+
+/* One attempt row: an entry for each of its recipients. */
+static void add_attempt(struct store *s, sqlite3_stmt *q, struct arena *a, struct story_list *l)
+{
+	struct store_attempt_story base = {
+		.number = row_number(sqlite3_column_int64(q, 0)),
+		.lane = arena_sv(a, store_lane_text(s, sqlite3_column_int64(q, 1))),
+		.at.us = sqlite3_column_int64(q, 2),
+		.ended_at.us = sqlite3_column_int64(q, 3),
+		.uncertain = sqlite3_column_int(q, 4) != 0,
+		.relay = store_column_copy(q, 5, a),
+		.stage = store_column_copy(q, 6, a),
+	};
+	struct sv text = store_column_copy(q, 7, a), number;
+	bool more = text.len > 0;
+
+	if (base.ended_at.us) {
+		struct store_attempt_story one = base;
+
+		while (story_next(&text, &one))
+			*story_more(a, l) = one;
+		return;
+	}
+	while (more) {
+		more = sv_cut_char(&text, ' ', &number);
+		if (sv_parse_u32(number, UINT32_MAX, &base.index) == 0)
+			*story_more(a, l) = base;
+	}
+}
+
+int store_do_show(struct store *s, struct store_show *op)
+{
+	struct story_list l = { 0 };
+	sqlite3_stmt *q;
+	int rc;
+
+	op->out_message = arena_alloc(op->out_arena, sizeof(*op->out_message));
+	op->out_attempts = NULL;
+	op->out_attempt_count = 0;
+	rc = store_read_message(
+		s, op->message_id, op->out_arena, op->out_message, &op->out_finished_at, &op->op.err);
+	if (rc == 0)
+		rc = show_recipients(s, op);
+	if (rc != 0)
+		return rc;
+	q = store_sql(s, SQL_ATTEMPTS_OF);
+	(void)sqlite3_bind_int64(q, 1, row_id(op->message_id, 0));
+	(void)sqlite3_bind_int64(q, 2, row_id(op->message_id, STORE_NUMBER_MAX));
+	while ((rc = store_step(s, q, &op->op.err)) == 1)
+		add_attempt(s, q, op->out_arena, &l);
+	op->out_attempts = l.items;
+	op->out_attempt_count = l.count;
+	return rc;
+}
+
+/* ---- summary ---- */
+
+/* Counting goes on over several turns; the counts live in the op's arena meanwhile. */
+static struct store_summary_row *summary_row(struct store *s, struct store_summary *op, int64_t lane,
+	int64_t cause, enum store_recipient_state state, size_t *hint)
+{
+	struct sv lane_text = store_lane_text(s, lane), cause_text = store_cause_text(s, cause);
+	struct store_summary_row *rows;
+
+	for (size_t i = 0; i < op->out_count; i++) {
+		struct store_summary_row *r = &op->out_rows[(i + *hint) % op->out_count];
+
+		if (r->state == state && sv_eq(r->lane, lane_text) && sv_eq(r->cause, cause_text)) {
+			*hint = (size_t)(r - op->out_rows);
+			return r;
+		}
+	}
+	if ((op->out_count & (op->out_count - 1)) == 0) {
+		rows = arena_alloc(op->out_arena, (op->out_count ? op->out_count * 2 : 1) * sizeof(*rows));
+		if (op->out_count)
+			memcpy(rows, op->out_rows, op->out_count * sizeof(*rows));
+		op->out_rows = rows;
+	}
+	*hint = op->out_count;
+	op->out_rows[op->out_count] = (struct store_summary_row){ .lane = arena_sv(op->out_arena, lane_text),
+		.cause = arena_sv(op->out_arena, cause_text),
+		.state = state };
+	return &op->out_rows[op->out_count++];
+}
+
+static void count_row(struct store_summary_row *r, int64_t id)
+{
+	int64_t at = STORE_EPOCH_US + (int64_t)row_message(id);
+
+	r->count++;
+	if (r->oldest_at.us == 0 || at < r->oldest_at.us)
+		r->oldest_at.us = at;
+}
+
+/* What is on its way right now: as many as there are connections. */
+static int summary_open(struct store *s, struct store_summary *op)
+{
+	sqlite3_stmt *q = store_sql(s, SQL_ATTEMPTS_OPEN);
+	size_t hint = 0;
+	int rc;
+
+	while ((rc = store_step(s, q, &op->op.err)) == 1) {
+		struct sv list = store_column_sv(q, 2), number;
+		int64_t id = sqlite3_column_int64(q, 0), lane = sqlite3_column_int64(q, 1);
+
+		do
+			count_row(summary_row(s, op, lane, 0, STORE_RCPT_OPEN, &hint), id);
+		while (sv_cut_char(&list, ' ', &number));
+	}
+	return rc;
+}
+
+static int summary_totals(struct store *s, struct store_summary *op)
+{
+	sqlite3_stmt *q = store_sql(s, SQL_DAY_SUM);
+	int rc;
+
+	(void)sqlite3_bind_int64(q, 1, io_clock_wall().us / (int64_t)US_PER_HOUR - 24);
+	rc = store_step(s, q, &op->op.err);
+	if (rc == 1) {
+		op->out_delivered_day = (uint64_t)sqlite3_column_int64(q, 0);
+		op->out_bounced_day = (uint64_t)sqlite3_column_int64(q, 1);
+	}
+	(void)sqlite3_reset(q);
+	op->out_messages_waiting = (uint64_t)s->state.messages;
+	op->out_bytes_waiting = (uint64_t)s->state.bytes;
+	op->out_history_messages = (uint64_t)s->state.history;
+	return rc < 0 ? rc : 0;
+}
+
+int store_do_summary(struct store *s, struct store_summary *op)
+{
+	sqlite3_stmt *q = store_sql(s, SQL_SUMMARY);
+	uint64_t counted = 0;
+	size_t hint = 0;
+	int rc;
+
+	if (!op->resumed) {
+		op->out_count = 0;
+		op->out_rows = NULL;
+		op->after_lane = op->after_due = op->after_id = -1;
+		op->resumed = true;
+	}
+	(void)sqlite3_bind_int64(q, 1, op->after_lane);
+	(void)sqlite3_bind_int64(q, 2, op->after_due);
+	(void)sqlite3_bind_int64(q, 3, op->after_id);
+	(void)sqlite3_bind_int64(q, 4, STORE_SCAN_MAX);
+	while ((rc = store_step(s, q, &op->op.err)) == 1) {
+		op->after_lane = sqlite3_column_int64(q, 0);
+		op->after_due = sqlite3_column_int64(q, 1);
+		op->after_id = sqlite3_column_int64(q, 2);
+		count_row(summary_row(s,
+				  op,
+				  op->after_lane,
+				  sqlite3_column_int64(q, 3),
+				  op->after_due == DUE_HELD ? STORE_RCPT_HELD : STORE_RCPT_QUEUED,
+				  &hint),
+			op->after_id);
+		counted++;
+	}
+	if (rc != 0)
+		return rc;
+	if (counted == STORE_SCAN_MAX)
+		return STORE_AGAIN;
+	op->resumed = false;
+	rc = summary_open(s, op);
+	return rc ? rc : summary_totals(s, op);
+}

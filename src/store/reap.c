@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/must.h"
+#include "io/file.h"
+#include "store/store_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/*
+ * What is done when nobody waits, a bounded step at a time: bodies of finished messages that were too
+ * large to go with the outcome, history past its time, old ledger rows, the ballast, checkpoints.
+ */
+enum {
+	HISTORY_EVERY_US = 60 * 1000000,
+	HOUSEKEEPING_EVERY_US = 10 * 1000000,
+	LEDGER_KEPT_US_HOURS = 48,
+};
+
+/* ---- ballast ---- */
+
+void store_ballast_make(struct store *s)
+{
+	CLEANUP(io_closep) int fd = -1;
+	uint64_t room = 0;
+	struct stat st;
+
+	if (s->ballast_bytes == 0)
+		return;
+	if (stat(s->ballast_path, &st) == 0 && (uint64_t)st.st_size >= s->ballast_bytes) {
+		s->ballast_given = false;
+		return;
+	}
+	/* Only when it leaves as much again. */
+	if (io_disk_free(s->folder, &room, NULL) != 0 || room < 2 * s->ballast_bytes)
+		return;
+	fd = open(s->ballast_path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return;
+	if (posix_fallocate(fd, 0, (off_t)s->ballast_bytes) != 0) {
+		(void)unlink(s->ballast_path);
+		return;
+	}
+	s->ballast_given = false;
+}
+
+void store_ballast_give(struct store *s)
+{
+	if (s->ballast_given)
+		return;
+	s->ballast_given = true;
+	(void)unlink(s->ballast_path);
+}
+
+/* ---- steps, each in a transaction of its own ---- */
+
+static int drop_some_chunks(struct store *s)
+{
+	sqlite3_stmt *q = store_sql(s, SQL_DEAD_FIRST);
+	int64_t id, chunks;
+	uint32_t first;
+	int rc = store_step(s, q, NULL);
+
+	if (rc <= 0) {
+		s->dead_left = false;
+		return rc;
+	}
+	id = sqlite3_column_int64(q, 0);
+	chunks = sqlite3_column_int64(q, 1);
+	(void)sqlite3_reset(q);
+	first = chunks > STORE_REAP_CHUNKS ? (uint32_t)chunks - STORE_REAP_CHUNKS : 0;
+	for (uint32_t i = first; i < chunks && rc >= 0; i++) {
+		q = store_sql(s, SQL_CHUNK_DROP);
+		(void)sqlite3_bind_int64(q, 1, row_id((uint64_t)id, i));
+		rc = store_run(s, q, NULL);
+	}
+	if (rc < 0)
+		return rc;
+	q = store_sql(s, first ? SQL_DEAD_ADD : SQL_DEAD_DROP);
+	(void)sqlite3_bind_int64(q, 1, id);
+	if (first)
+		(void)sqlite3_bind_int64(q, 2, first);
+	return store_run(s, q, NULL);
+}
+
+static int drop_range(struct store *s, enum store_sql which, uint64_t id)
+{
+	sqlite3_stmt *q = store_sql(s, which);
+
+	(void)sqlite3_bind_int64(q, 1, row_id(id, 0));
+	(void)sqlite3_bind_int64(q, 2, row_id(id, STORE_NUMBER_MAX));
+	return store_run(s, q, NULL);
+}
+
+static int drop_message(struct store *s, uint64_t id, int64_t story_bytes)
+{
+	sqlite3_stmt *q;
+	int rc = drop_range(s, SQL_HISTORY_DROP_RECIPIENTS, id);
+
+	if (rc == 0)
+		rc = drop_range(s, SQL_HISTORY_DROP_ATTEMPTS, id);
+	if (rc != 0)
+		return rc;
+	q = store_sql(s, SQL_HISTORY_DROP_MESSAGE);
+	(void)sqlite3_bind_int64(q, 1, (int64_t)id);
+	rc = store_run(s, q, NULL);
+	s->state.history--;
+	s->state.history_bytes -= story_bytes;
+	return rc;
+}
+
+static int drop_old_history(struct store *s)
+{
+	sqlite3_stmt *q = store_sql(s, SQL_HISTORY_FROM);
+	int64_t cutoff = io_clock_wall().us - (int64_t)s->history_keep_us;
+	bool too_large = s->history_bytes_max && (uint64_t)s->state.history_bytes > s->history_bytes_max;
+	struct {
+		int64_t id, story;
+	} old[STORE_REAP_MESSAGES];
+	size_t count = 0;
+	int rows = 0;
+	int64_t cursor = s->reap_from;
+	bool reached_young = false;
+	int rc;
+
+	(void)sqlite3_bind_int64(q, 1, cursor);
+	(void)sqlite3_bind_int64(q, 2, STORE_REAP_MESSAGES);
+	while (!reached_young && (rc = store_step(s, q, NULL)) == 1) {
+		int64_t finished = sqlite3_column_int64(q, 1);
+
+		rows++;
+		cursor = sqlite3_column_int64(q, 0);
+		/* Ids rise with time, so nothing behind a young one is old. */
+		reached_young = !too_large && STORE_EPOCH_US + cursor > cutoff;
+		if (finished && (too_large || finished < cutoff)) {
+			old[count].id = cursor;
+			old[count++].story = sqlite3_column_int64(q, 2);
+		}
+	}
+	(void)sqlite3_reset(q);
+	rc = 0;
+	for (size_t i = 0; i < count && rc == 0; i++)
+		rc = drop_message(s, (uint64_t)old[i].id, old[i].story);
+	s->history_left = !reached_young && rows == STORE_REAP_MESSAGES;
+	s->reap_from = s->history_left ? cursor : 0;
+	return rc;
+}
+
+static int drop_old_ledger(struct store *s)
+{
+	sqlite3_stmt *q = store_sql(s, SQL_LEDGER_DROP);
+	int64_t steady = (int64_t)io_clock_mono().us + s->steady_base_us;
+
+	(void)sqlite3_bind_int64(q, 1, steady - LEDGER_KEPT_US_HOURS * (int64_t)US_PER_HOUR);
+	return store_run(s, q, NULL);
+}
+
+static void checkpoint(struct store *s)
+{
+	int log = 0;
+
+	/* PASSIVE with no reader but us: all of the WAL goes into the file. */
+	if (sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &log, NULL) == SQLITE_OK)
+		s->wal_pages = 0;
+}
+
+static void housekeeping(struct store *s)
+{
+	if (s->ballast_given)
+		store_ballast_make(s);
+	if (!s->ballast_given)
+		atomic_store_explicit(&s->disk_full, false, memory_order_relaxed);
+}
+
+bool store_reap(struct store *s, struct mono_time now)
+{
+	if (!s->db)
+		return false;
+	if (s->wal_pages >= STORE_WAL_PAGES)
+		checkpoint(s);
+	if (s->dead_left) {
+		store_group_step(s, drop_some_chunks);
+		return true;
+	}
+	if (s->history_left || !mono_before(now, s->history_at)) {
+		s->history_at = mono_add(now, HISTORY_EVERY_US);
+		store_group_step(s, drop_old_history);
+		return true;
+	}
+	if (!mono_before(now, s->housekeeping_at)) {
+		s->housekeeping_at = mono_add(now, HOUSEKEEPING_EVERY_US);
+		housekeeping(s);
+		store_group_step(s, drop_old_ledger);
+		return true;
+	}
+	return false;
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/must.h"
+#include "store/store_priv.h"
+
+#include <stdlib.h>
+
+/* After a crash: attempts without an outcome, and bodies of messages that never came to be ours. */
+
+static int read_one(struct store *s, const char *sql, int64_t *out, struct err *err)
+{
+	sqlite3_stmt *q = NULL;
+	int rc = sqlite3_prepare_v2(s->db, sql, -1, &q, NULL);
+
+	if (rc == SQLITE_OK)
+		rc = sqlite3_step(q);
+	if (rc == SQLITE_ROW)
+		*out = sqlite3_column_int64(q, 0);
+	(void)sqlite3_finalize(q);
+	return rc == SQLITE_ROW ? 0 : store_fail(s, rc == SQLITE_OK ? SQLITE_ERROR : rc, err);
+}
+
+int store_recover(struct store *s, struct store_recovery *out, struct err *err)
+{
+	int64_t last = 0, partial_last = 0, queued = 0, open = 0, orphans = 0, dead = 0;
+	sqlite3_stmt *q;
+	int rc = read_one(s, "SELECT coalesce(max(id),0) FROM message", &last, err);
+
+	if (rc == 0)
+		rc = read_one(s, "SELECT coalesce(max(message_id),0) FROM partial", &partial_last, err);
+	if (rc == 0)
+		rc = read_one(s, "SELECT count(*) FROM recipient INDEXED BY recipient_wait WHERE due IS NOT NULL", &queued, err);
+	if (rc == 0)
+		rc = read_one(s, "SELECT count(*) FROM attempt INDEXED BY attempt_open WHERE ended_at IS NULL", &open, err);
+	if (rc == 0)
+		rc = read_one(s, "SELECT coalesce(sum(chunks),0) FROM partial", &orphans, err);
+	if (rc == 0 && orphans) {
+		q = store_sql(s, SQL_DEAD_FROM_PARTIAL);
+		(void)sqlite3_bind_int64(q, 1, 0);
+		rc = store_run(s, q, err);
+		if (rc == 0) {
+			q = store_sql(s, SQL_PARTIAL_DROP);
+			(void)sqlite3_bind_int64(q, 1, 0);
+			rc = store_run(s, q, err);
+		}
+	}
+	if (rc == 0)
+		rc = read_one(s, "SELECT count(*) FROM dead", &dead, err);
+	if (rc != 0)
+		return rc;
+	s->dead_left = dead > 0;
+	s->last_id = (uint64_t)(last > partial_last ? last : partial_last);
+	if (out)
+		*out = (struct store_recovery){ (uint64_t)queued, (uint64_t)open, (uint64_t)orphans };
+	return 0;
+}
+
+/* ---- attempts without an outcome ---- */
+
+struct open_attempt {
+	int64_t id;
+	struct sv lane;
+	uint32_t *recipients;
+	size_t count;
+};
+
+static void take_numbers(struct arena *a, struct sv list, struct open_attempt *out)
+{
+	size_t spaces = 1;
+	bool more = list.len > 0;
+	struct sv number;
+
+	for (size_t i = 0; i < list.len; i++)
+		spaces += list.ptr[i] == ' ';
+	out->recipients = arena_alloc(a, spaces * sizeof(*out->recipients));
+	while (more) {
+		more = sv_cut_char(&list, ' ', &number);
+		if (sv_parse_u32(number, STORE_NUMBER_MAX, &out->recipients[out->count]) == 0)
+			out->count++;
+	}
+}
+
+/* Bounded by the connections that were open at the crash. */
+static int read_open(struct store *s, struct arena *a, struct open_attempt **out, size_t *out_count,
+	struct err *err)
+{
+	sqlite3_stmt *q = store_sql(s, SQL_ATTEMPTS_OPEN);
+	size_t cap = 0;
+	int rc;
+
+	*out = NULL;
+	*out_count = 0;
+	while ((rc = store_step(s, q, err)) == 1) {
+		if (*out_count == cap) {
+			struct open_attempt *more;
+
+			cap = cap ? cap * 2 : 16;
+			more = arena_alloc(a, cap * sizeof(*more));
+			if (*out_count)
+				memcpy(more, *out, *out_count * sizeof(*more));
+			*out = more;
+		}
+		(*out)[*out_count] = (struct open_attempt){ .id = sqlite3_column_int64(q, 0),
+			.lane = arena_sv(a, store_lane_text(s, sqlite3_column_int64(q, 1))) };
+		take_numbers(a, store_column_sv(q, 2), &(*out)[*out_count]);
+		(*out_count)++;
+	}
+	return rc;
+}
+
+int store_each_uncertain(struct store *s,
+	void (*each)(void *arg, struct sv lane, uint32_t messages, uint32_t recipients), void *arg,
+	struct err *err)
+{
+	struct arena a = { 0 };
+	struct open_attempt *list;
+	size_t count;
+	int rc;
+
+	must(!s->open_for_work);
+	rc = read_open(s, &a, &list, &count, err);
+	for (size_t i = 0; i < count && rc == 0; i++)
+		each(arg, list[i].lane, 1, (uint32_t)list[i].count);
+	arena_reset(&a);
+	return rc;
+}
+
+static int resolve_one(struct store *s, const struct open_attempt *a, enum store_uncertain_policy policy,
+	struct wall_time now, struct wall_time retry_at, struct arena *arena, struct err *err)
+{
+	static const enum store_recipient_state states[] = { STORE_RCPT_QUEUED, STORE_RCPT_HELD,
+		STORE_RCPT_DELIVERED };
+	struct store_recipient_outcome *list = arena_alloc(arena, (a->count + 1) * sizeof(*list));
+	struct store_outcome op = { .op.kind = STORE_OP_OUTCOME,
+		.message_id = row_message(a->id),
+		.attempt = row_number(a->id),
+		.at = now,
+		.stage = SV("postern ended before the answer came"),
+		.recipients = list,
+		.recipient_count = a->count };
+	int rc;
+
+	for (size_t i = 0; i < a->count; i++)
+		list[i] = (struct store_recipient_outcome){ .index = a->recipients[i],
+			.state = states[policy],
+			.next_at = retry_at,
+			.lane = a->lane,
+			.uncertain = true,
+			.verdict = { .kind = policy == STORE_UNCERTAIN_ASSUME_SENT ? VERDICT_DELIVERED
+										     : VERDICT_RETRY,
+				.scope = VERDICT_SCOPE_MESSAGE,
+				.cause = "uncertain" },
+			.reply = SV("the outcome of the last attempt is unknown: postern ended before the "
+				    "answer came") };
+	rc = store_do_outcome(s, &op);
+	if (rc != 0 && err)
+		*err = op.op.err;
+	return rc;
+}
+
+int store_resolve_uncertain(struct store *s, enum store_uncertain_policy policy, struct wall_time now,
+	struct wall_time retry_at, struct err *err)
+{
+	struct arena a = { 0 };
+	struct open_attempt *list;
+	size_t count;
+	int rc = read_open(s, &a, &list, &count, err);
+
+	if (rc == 0)
+		rc = store_run(s, store_sql(s, SQL_BEGIN), err);
+	for (size_t i = 0; i < count && rc == 0; i++)
+		rc = resolve_one(s, &list[i], policy, now, retry_at, &a, err);
+	if (rc == 0)
+		rc = store_write_state(s);
+	if (rc == 0)
+		rc = store_run(s, store_sql(s, SQL_COMMIT), err);
+	s->committed = s->state;
+	arena_reset(&a);
+	if (!s->open_for_work)
+		store_thread_start(s);
+	return rc;
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/must.h"
+#include "store/store_priv.h"
+
+int store_read_message(struct store *s, uint64_t id, struct arena *a, struct store_message *out,
+	struct wall_time *out_finished_at, struct err *err)
+{
+	sqlite3_stmt *q = store_sql(s, SQL_MESSAGE_READ);
+	int rc;
+
+	(void)sqlite3_bind_int64(q, 1, (int64_t)id);
+	rc = store_step(s, q, err);
+	if (rc <= 0)
+		return rc < 0 ? rc : err_set(err, RC_NOT_FOUND, "there is no such message");
+	*out = (struct store_message){
+		.id = (uint64_t)sqlite3_column_int64(q, 0),
+		.accepted_at.us = sqlite3_column_int64(q, 1),
+		.expires_at.us = sqlite3_column_int64(q, 2),
+		.flags = (uint32_t)sqlite3_column_int64(q, 4),
+		.size = (uint64_t)sqlite3_column_int64(q, 5),
+		.header_size = (uint32_t)sqlite3_column_int64(q, 6),
+		.bounce_of = (uint64_t)sqlite3_column_int64(q, 7),
+		.dsn_ret = (uint8_t)sqlite3_column_int64(q, 8),
+		.sender = store_column_copy(q, 9, a),
+		.envid = store_column_copy(q, 10, a),
+		.message_id = store_column_copy(q, 11, a),
+		.subject = store_column_copy(q, 12, a),
+		.user = store_column_copy(q, 13, a),
+		.client = store_column_copy(q, 14, a),
+		.listener = store_column_copy(q, 15, a),
+	};
+	if (out_finished_at)
+		out_finished_at->us = sqlite3_column_int64(q, 3);
+	(void)sqlite3_reset(q);
+	return 0;
+}
+
+void store_recipient_row(struct store *s, sqlite3_stmt *q, struct arena *a, struct store_recipient *out)
+{
+	*out = (struct store_recipient){
+		.index = row_number(sqlite3_column_int64(q, 0)),
+		.lane = arena_sv(a, store_lane_text(s, sqlite3_column_int64(q, 1))),
+		.state = (enum store_recipient_state)sqlite3_column_int(q, 2),
+		.next_at.us = sqlite3_column_int64(q, 3),
+		.last_cause = arena_sv(a, store_cause_text(s, sqlite3_column_int64(q, 4))),
+		.attempts = (uint32_t)sqlite3_column_int64(q, 5),
+		.uncertain = (uint32_t)sqlite3_column_int64(q, 6),
+		.dsn_notify = (uint8_t)sqlite3_column_int(q, 7),
+		.address = store_column_copy(q, 8, a),
+		.orcpt = store_column_copy(q, 9, a),
+		.last_reply = store_column_copy(q, 10, a),
+	};
+	if (out->state == STORE_RCPT_HELD)
+		out->next_at.us = 0;
+}
+
+int store_add_ledger(struct store *s, const struct store_ledger *rows, size_t count, struct err *err)
+{
+	for (size_t i = 0; i < count; i++) {
+		sqlite3_stmt *q = store_sql(s, SQL_LEDGER_ADD);
+		int rc;
+
+		store_bind_sv(q, 1, rows[i].key);
+		(void)sqlite3_bind_int64(q, 2, rows[i].bucket_us);
+		(void)sqlite3_bind_int64(q, 3, rows[i].amount);
+		rc = store_run(s, q, err);
+		if (rc != 0)
+			return rc;
+	}
+	return 0;
+}
+
+static int drop_body(struct store *s, uint64_t id, uint32_t chunks, struct err *err)
+{
+	sqlite3_stmt *q;
+	int rc = 0;
+
+	if (chunks > STORE_INLINE_CHUNKS) {
+		q = store_sql(s, SQL_DEAD_ADD);
+		(void)sqlite3_bind_int64(q, 1, (int64_t)id);
+		(void)sqlite3_bind_int64(q, 2, chunks);
+		s->dead_left = true;
+		return store_run(s, q, err);
+	}
+	for (uint32_t i = 0; i < chunks && rc == 0; i++) {
+		q = store_sql(s, SQL_CHUNK_DROP);
+		(void)sqlite3_bind_int64(q, 1, row_id(id, i));
+		rc = store_run(s, q, err);
+	}
+	return rc;
+}
+
+int store_message_settle(struct store *s, uint64_t id, uint32_t final, uint32_t set_flags,
+	struct wall_time at, uint32_t story_bytes, bool *out_finished, struct err *err)
+{
+	sqlite3_stmt *q = store_sql(s, SQL_MESSAGE_PENDING);
+	int64_t pending, flags, size, story;
+	uint32_t chunks;
+	int rc;
+
+	(void)sqlite3_bind_int64(q, 1, (int64_t)id);
+	rc = store_step(s, q, err);
+	if (rc <= 0)
+		return rc < 0 ? rc : err_set(err, RC_NOT_FOUND, "there is no such message");
+	pending = sqlite3_column_int64(q, 0) - final;
+	flags = sqlite3_column_int64(q, 1) | set_flags;
+	chunks = (uint32_t)sqlite3_column_int64(q, 2);
+	size = sqlite3_column_int64(q, 3);
+	story = sqlite3_column_int64(q, 4) + story_bytes;
+	(void)sqlite3_reset(q);
+	*out_finished = pending <= 0;
+	q = store_sql(s, SQL_MESSAGE_UPDATE);
+	(void)sqlite3_bind_int64(q, 1, (int64_t)id);
+	(void)sqlite3_bind_int64(q, 2, pending);
+	(void)sqlite3_bind_int64(q, 3, flags);
+	(void)sqlite3_bind_int64(q, 4, *out_finished ? at.us : 0);
+	(void)sqlite3_bind_int64(q, 5, story);
+	rc = store_run(s, q, err);
+	if (rc != 0 || !*out_finished)
+		return rc;
+	s->state.messages--;
+	s->state.bytes -= size;
+	s->state.history++;
+	s->state.history_bytes += story;
+	return drop_body(s, id, chunks, err);
+}

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/must.h"
+#include "mail/address.h"
+#include "store/store_priv.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+enum {
+	SCHEMA_VERSION = 1,
+	CACHE_KIB = 8192,
+	WAL_KEPT_BYTES = 16 << 20, /* of the WAL file after a checkpoint */
+};
+
+static const char schema[] =
+	"CREATE TABLE state(one INTEGER PRIMARY KEY CHECK(one=1), commits, messages, bytes, history,"
+	" history_bytes, steady_us, mono_us, boot_id);"
+	"INSERT INTO state VALUES(1,0,0,0,0,0,0,0,'');"
+	"CREATE TABLE day(hour INTEGER PRIMARY KEY, delivered INTEGER, bounced INTEGER);"
+	"CREATE TABLE lane(id INTEGER PRIMARY KEY, key TEXT UNIQUE);"
+	"CREATE TABLE cause(id INTEGER PRIMARY KEY, key TEXT UNIQUE);"
+	"CREATE TABLE partial(message_id INTEGER PRIMARY KEY, chunks INTEGER);"
+	"CREATE TABLE dead(message_id INTEGER PRIMARY KEY, chunks INTEGER);"
+	"CREATE TABLE chunk(id INTEGER PRIMARY KEY, bytes BLOB);"
+	"CREATE TABLE message(id INTEGER PRIMARY KEY, accepted_at, expires_at, finished_at, pending, flags,"
+	" chunks, size, header_size, story_bytes, bounce_of, dsn_ret, sender, envid, message_id, subject,"
+	" user, client, listener);"
+	"CREATE TABLE recipient(id INTEGER PRIMARY KEY, lane, state, due, cause, attempts, uncertain,"
+	" dsn_notify, address, orcpt, last_reply);"
+	"CREATE INDEX recipient_due ON recipient(lane, due, id, cause) WHERE due IS NOT NULL;"
+	"CREATE INDEX recipient_wait ON recipient(id) WHERE due IS NOT NULL;"
+	"CREATE TABLE attempt(id INTEGER PRIMARY KEY, lane, at, ended_at, uncertain, relay, stage, story);"
+	"CREATE INDEX attempt_open ON attempt(id) WHERE ended_at IS NULL;"
+	"CREATE TABLE ledger(key TEXT, bucket INTEGER, amount INTEGER, PRIMARY KEY(key, bucket)) WITHOUT ROWID;"
+	"CREATE TABLE park(key TEXT PRIMARY KEY, cause, summary, reply, since, probe_at) WITHOUT ROWID;"
+	"PRAGMA user_version=1;";
+
+#define RECIPIENT_COLUMNS \
+	"id, lane, state, due, cause, attempts, uncertain, dsn_notify, address, orcpt, last_reply"
+
+static const char *const texts[SQL_COUNT] = {
+	[SQL_BEGIN] = "BEGIN",
+	[SQL_COMMIT] = "COMMIT",
+	[SQL_ROLLBACK] = "ROLLBACK",
+	[SQL_SAVEPOINT] = "SAVEPOINT op",
+	[SQL_RELEASE] = "RELEASE op",
+	[SQL_ROLLBACK_TO] = "ROLLBACK TO op",
+	[SQL_STATE_WRITE] = "UPDATE state SET commits=?, messages=?, bytes=?, history=?, history_bytes=?,"
+			    " steady_us=?, mono_us=?, boot_id=? WHERE one=1",
+	[SQL_DAY_ADD] = "INSERT INTO day VALUES(?1,?2,?3) ON CONFLICT DO UPDATE SET"
+			" delivered=delivered+?2, bounced=bounced+?3",
+	[SQL_DAY_SUM] = "SELECT coalesce(sum(delivered),0), coalesce(sum(bounced),0) FROM day WHERE hour>?",
+	[SQL_LANE_ADD] = "INSERT INTO lane VALUES(?,?)",
+	[SQL_CAUSE_ADD] = "INSERT INTO cause VALUES(?,?)",
+	[SQL_PARTIAL_ADD] = "INSERT INTO partial VALUES(?1,?2) ON CONFLICT DO UPDATE SET chunks=?2",
+	[SQL_PARTIAL_DROP] = "DELETE FROM partial WHERE message_id=?1 OR ?1=0",
+	[SQL_DEAD_ADD] = "INSERT OR REPLACE INTO dead VALUES(?,?)",
+	[SQL_DEAD_FROM_PARTIAL] = "INSERT OR REPLACE INTO dead SELECT message_id, chunks FROM partial"
+				  " WHERE message_id=?1 OR ?1=0",
+	[SQL_DEAD_FIRST] = "SELECT message_id, chunks FROM dead LIMIT 1",
+	[SQL_DEAD_DROP] = "DELETE FROM dead WHERE message_id=?",
+	[SQL_CHUNK_ADD] = "INSERT INTO chunk VALUES(?,?)",
+	[SQL_CHUNK_DROP] = "DELETE FROM chunk WHERE id=?",
+	[SQL_CHUNK_READ] = "SELECT bytes FROM chunk WHERE id=?",
+	[SQL_MESSAGE_ADD] = "INSERT INTO message VALUES(?,?,?,0,?,?,?,?,?,0,?,?,?,?,?,?,?,?,?)",
+	[SQL_MESSAGE_READ] = "SELECT id, accepted_at, expires_at, finished_at, flags, size, header_size,"
+			     " bounce_of, dsn_ret, sender, envid, message_id, subject, user, client, listener"
+			     " FROM message WHERE id=?",
+	[SQL_MESSAGE_PENDING] = "SELECT pending, flags, chunks, size, story_bytes FROM message WHERE id=?",
+	[SQL_MESSAGE_UPDATE] = "UPDATE message SET pending=?2, flags=?3, finished_at=?4, story_bytes=?5 WHERE id=?1",
+	[SQL_RECIPIENT_ADD] = "INSERT INTO recipient VALUES(?,?,?,?,?,?,0,?,?,?,?)",
+	[SQL_RECIPIENT_READ] = "SELECT " RECIPIENT_COLUMNS " FROM recipient WHERE id=?",
+	[SQL_RECIPIENTS_OF] = "SELECT " RECIPIENT_COLUMNS " FROM recipient WHERE id BETWEEN ? AND ? ORDER BY id",
+	[SQL_RECIPIENT_CLAIM] = "UPDATE recipient SET state=1, due=NULL, lane=?2, attempts=attempts+1"
+				" WHERE id=?1 AND state=0",
+	[SQL_RECIPIENT_UPDATE] = "UPDATE recipient SET lane=?2, state=?3, due=?4, cause=?5, last_reply=?6,"
+				 " uncertain=uncertain+?7, attempts=attempts-?8 WHERE id=?1",
+	[SQL_RECIPIENT_EDIT] = "UPDATE recipient SET lane=?2, state=?3, due=?4, cause=?5 WHERE id=?1",
+	[SQL_ATTEMPT_LAST] = "SELECT max(id) FROM attempt WHERE id BETWEEN ? AND ?",
+	[SQL_ATTEMPT_ADD] = "INSERT OR REPLACE INTO attempt VALUES(?,?,?,NULL,0,NULL,NULL,?)",
+	[SQL_ATTEMPT_END] = "UPDATE attempt SET ended_at=?2, uncertain=?3, relay=?4, stage=?5, story=?6 WHERE id=?1",
+	[SQL_ATTEMPT_DROP] = "DELETE FROM attempt WHERE id=?",
+	[SQL_ATTEMPTS_OF] = "SELECT id, lane, at, ended_at, uncertain, relay, stage, story FROM attempt"
+			    " WHERE id BETWEEN ? AND ? ORDER BY id",
+	[SQL_ATTEMPTS_OPEN] = "SELECT id, lane, story FROM attempt WHERE ended_at IS NULL ORDER BY id",
+	[SQL_DUE] = "SELECT id, due FROM recipient WHERE lane=?1 AND due IS NOT NULL AND (due, id)>(?2, ?3)"
+		    " AND due<=?4 ORDER BY due, id LIMIT ?5",
+	[SQL_DUE_NEXT] = "SELECT due FROM recipient WHERE lane=?1 AND due IS NOT NULL AND (due, id)>(?2, ?3)"
+			 " ORDER BY due, id LIMIT 1",
+	[SQL_LANE_FIRST] = "SELECT due FROM recipient WHERE lane=? AND due IS NOT NULL ORDER BY due LIMIT 1",
+	[SQL_LANE_COUNT] = "SELECT count(*) FROM (SELECT 1 FROM recipient WHERE lane=? AND due IS NOT NULL LIMIT ?)",
+	[SQL_LEDGER_ADD] = "INSERT INTO ledger VALUES(?1,?2,?3) ON CONFLICT DO UPDATE SET amount=amount+?3",
+	[SQL_LEDGER_READ] = "SELECT key, bucket, amount FROM ledger WHERE bucket>? AND amount>0",
+	[SQL_LEDGER_DROP] = "DELETE FROM ledger WHERE bucket<?",
+	[SQL_PARK_SET] = "INSERT OR REPLACE INTO park VALUES(?,?,?,?,?,?)",
+	[SQL_PARK_CLEAR] = "DELETE FROM park WHERE key=?",
+	[SQL_PARKS] = "SELECT key, cause, summary, reply, since, probe_at FROM park",
+	/* Both halves come sorted from their index, so the union is a merge. */
+	[SQL_WAITING_FROM] = "SELECT id FROM recipient INDEXED BY recipient_wait WHERE due IS NOT NULL AND id>?1"
+			     " AND id<?2 UNION SELECT r.id FROM attempt a INDEXED BY attempt_open JOIN recipient r"
+			     " ON r.id BETWEEN (a.id & ~4095) AND (a.id | 4095) AND r.state=1"
+			     " WHERE a.ended_at IS NULL AND a.id>=(?1 & ~4095) AND r.id>?1 AND r.id<?2"
+			     " ORDER BY 1 LIMIT ?3",
+	[SQL_ALL_FROM] = "SELECT id FROM recipient WHERE id>?1 AND id<?2 ORDER BY id LIMIT ?3",
+	[SQL_SUMMARY] = "SELECT lane, due, id, cause FROM recipient INDEXED BY recipient_due"
+			" WHERE due IS NOT NULL AND (lane, due, id)>(?1, ?2, ?3) ORDER BY lane, due, id LIMIT ?4",
+	[SQL_HISTORY_FROM] = "SELECT id, finished_at, story_bytes FROM message WHERE id>? ORDER BY id LIMIT ?",
+	[SQL_HISTORY_DROP_MESSAGE] = "DELETE FROM message WHERE id=?",
+	[SQL_HISTORY_DROP_RECIPIENTS] = "DELETE FROM recipient WHERE id BETWEEN ? AND ?",
+	[SQL_HISTORY_DROP_ATTEMPTS] = "DELETE FROM attempt WHERE id BETWEEN ? AND ?",
+};
+
+int store_fail(struct store *s, int sqlite_rc, struct err *err)
+{
+	int code = sqlite_rc & 0xff;
+	int rc = -EIO;
+
+	if (code == SQLITE_FULL)
+		rc = RC_DISK_FULL;
+	else if (code == SQLITE_CORRUPT || code == SQLITE_NOTADB)
+		rc = RC_CORRUPT;
+	else if (code == SQLITE_CONSTRAINT)
+		rc = RC_STATE;
+	/* A write that meets the end of the disk half way is reported as an I/O error. */
+	else if (code == SQLITE_IOERR && s->db && sqlite3_system_errno(s->db) == ENOSPC)
+		rc = RC_DISK_FULL;
+	return err_set(err, rc, "queue %s: %s", s->path, s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(sqlite_rc));
+}
+
+static int exec(struct store *s, const char *sql, struct err *err)
+{
+	int rc = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
+
+	return rc == SQLITE_OK ? 0 : store_fail(s, rc, err);
+}
+
+static int read_version(struct store *s, int64_t *out, struct err *err)
+{
+	sqlite3_stmt *q = NULL;
+	int rc = sqlite3_prepare_v2(s->db, "PRAGMA user_version", -1, &q, NULL);
+
+	if (rc == SQLITE_OK && sqlite3_step(q) == SQLITE_ROW)
+		*out = sqlite3_column_int64(q, 0);
+	else
+		rc = store_fail(s, rc == SQLITE_OK ? SQLITE_IOERR : rc, err);
+	(void)sqlite3_finalize(q);
+	return rc;
+}
+
+static int set_up(struct store *s, struct err *err)
+{
+	char sql[512];
+	int64_t version = 0;
+	int rc;
+
+	/* EXCLUSIVE before WAL: then the WAL's index is in our memory, and nobody else can come in.
+	 * Debian builds SQLite with secure_delete, which would write every freed page once more.
+	 * Checkpoints are ours (store_reap), never in the middle of a commit. */
+	(void)snprintf(sql,
+		sizeof(sql),
+		"PRAGMA locking_mode=EXCLUSIVE; PRAGMA page_size=4096; PRAGMA journal_mode=WAL;"
+		"PRAGMA synchronous=FULL; PRAGMA secure_delete=OFF; PRAGMA wal_autocheckpoint=0;"
+		"PRAGMA journal_size_limit=%d; PRAGMA cache_size=-%d; PRAGMA temp_store=MEMORY;"
+		"PRAGMA foreign_keys=OFF; PRAGMA trusted_schema=OFF;",
+		(int)WAL_KEPT_BYTES,
+		(int)CACHE_KIB);
+	rc = exec(s, sql, err);
+	if (rc == 0)
+		rc = read_version(s, &version, err);
+	if (rc != 0)
+		return rc;
+	if (version > SCHEMA_VERSION)
+		return err_set(err,
+			RC_CORRUPT,
+			"queue %s was written by a newer postern (format %lld, this one knows %d)",
+			s->path,
+			(long long)version,
+			(int)SCHEMA_VERSION);
+	if (version == 0) {
+		(void)snprintf(sql, sizeof(sql), "BEGIN");
+		rc = exec(s, sql, err);
+		if (rc == 0)
+			rc = exec(s, schema, err);
+		if (rc == 0)
+			rc = exec(s, "COMMIT", err);
+	}
+	return rc;
+}
+
+static int prepare_all(struct store *s, struct err *err)
+{
+	for (size_t i = 0; i < SQL_COUNT; i++) {
+		int rc;
+
+		must(texts[i] != NULL);
+		rc = sqlite3_prepare_v3(s->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT, &s->sql[i], NULL);
+		if (rc != SQLITE_OK)
+			return store_fail(s, rc, err);
+	}
+	return 0;
+}
+
+static int load_names(struct store *s, const char *sql, struct store_names *names, struct err *err)
+{
+	sqlite3_stmt *q = NULL;
+	int rc = sqlite3_prepare_v2(s->db, sql, -1, &q, NULL);
+
+	if (rc != SQLITE_OK)
+		return store_fail(s, rc, err);
+	store_names_free(names);
+	while ((rc = sqlite3_step(q)) == SQLITE_ROW)
+		store_names_load(names, sqlite3_column_int64(q, 0), store_column_sv(q, 1));
+	(void)sqlite3_finalize(q);
+	return rc == SQLITE_DONE ? 0 : store_fail(s, rc, err);
+}
+
+static int load_state(struct store *s, struct err *err)
+{
+	sqlite3_stmt *q = NULL;
+	int rc = sqlite3_prepare_v2(s->db,
+		"SELECT commits, messages, bytes, history, history_bytes, steady_us, mono_us, boot_id FROM state",
+		-1,
+		&q,
+		NULL);
+
+	if (rc != SQLITE_OK)
+		return store_fail(s, rc, err);
+	rc = sqlite3_step(q);
+	if (rc == SQLITE_ROW) {
+		s->state = (struct store_state){ sqlite3_column_int64(q, 0), sqlite3_column_int64(q, 1),
+			sqlite3_column_int64(q, 2), sqlite3_column_int64(q, 3), sqlite3_column_int64(q, 4),
+			sqlite3_column_int64(q, 5), sqlite3_column_int64(q, 6) };
+		s->committed = s->state;
+		(void)snprintf(s->boot_id, sizeof(s->boot_id), "%.*s", SV_ARG(store_column_sv(q, 7)));
+	}
+	(void)sqlite3_finalize(q);
+	return rc == SQLITE_ROW ? 0 : store_fail(s, rc == SQLITE_DONE ? SQLITE_CORRUPT : rc, err);
+}
+
+static int on_wal(void *arg, sqlite3 *db, const char *name, int pages)
+{
+	struct store *s = arg;
+
+	(void)db;
+	(void)name;
+	s->wal_pages = pages;
+	return SQLITE_OK;
+}
+
+int store_db_open(struct store *s, struct err *err)
+{
+	int rc = sqlite3_open_v2(s->path,
+		&s->db,
+		SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE,
+		s->vfs);
+
+	if (rc == SQLITE_OK) {
+		(void)sqlite3_extended_result_codes(s->db, 1);
+		rc = set_up(s, err);
+		(void)sqlite3_wal_hook(s->db, on_wal, s);
+		if (rc == 0)
+			rc = prepare_all(s, err);
+		if (rc == 0)
+			rc = load_names(s, "SELECT id, key FROM lane ORDER BY id", &s->lanes, err);
+		if (rc == 0)
+			rc = load_names(s, "SELECT id, key FROM cause ORDER BY id", &s->causes, err);
+		if (rc == 0)
+			rc = load_state(s, err);
+	} else {
+		rc = store_fail(s, rc, err);
+	}
+	if (rc != 0)
+		store_db_close(s);
+	return rc;
+}
+
+void store_db_close(struct store *s)
+{
+	for (size_t i = 0; i < SQL_COUNT; i++) {
+		(void)sqlite3_finalize(s->sql[i]);
+		s->sql[i] = NULL;
+	}
+	(void)sqlite3_close(s->db);
+	s->db = NULL;
+}
+
+sqlite3_stmt *store_sql(struct store *s, enum store_sql which)
+{
+	sqlite3_stmt *q = s->sql[which];
+
+	(void)sqlite3_reset(q);
+	return q;
+}
+
+int store_step(struct store *s, sqlite3_stmt *q, struct err *err)
+{
+	int rc = sqlite3_step(q);
+
+	if (rc == SQLITE_ROW)
+		return 1;
+	if (rc == SQLITE_DONE) {
+		(void)sqlite3_reset(q);
+		return 0;
+	}
+	rc = store_fail(s, rc, err);
+	(void)sqlite3_reset(q);
+	return rc;
+}
+
+int store_run(struct store *s, sqlite3_stmt *q, struct err *err)
+{
+	int rc = store_step(s, q, err);
+
+	s->writing = true;
+	must(rc <= 0);
+	return rc;
+}
+
+void store_bind_sv(sqlite3_stmt *q, int at, struct sv text)
+{
+	/* An empty text stays a text: NULL would not compare. */
+	(void)sqlite3_bind_text(q, at, text.len ? text.ptr : "", (int)text.len, SQLITE_STATIC);
+}
+
+struct sv store_column_sv(sqlite3_stmt *q, int at)
+{
+	const void *bytes = sqlite3_column_blob(q, at);
+
+	return sv_make(bytes, bytes ? (size_t)sqlite3_column_bytes(q, at) : 0);
+}
+
+struct sv store_column_copy(sqlite3_stmt *q, int at, struct arena *a)
+{
+	return arena_sv(a, store_column_sv(q, at));
+}
