@@ -62,3 +62,15 @@ void arena_reset(struct arena *a)
 	}
 	*a = (struct arena){ 0 };
 }
+
+void arena_join(struct arena *a, struct arena *other)
+{
+	struct arena_block **last = &a->blocks;
+
+	/* The first block is the one with room: it stays first. */
+	while (*last)
+		last = &(*last)->next;
+	*last = other->blocks;
+	a->used_bytes += other->used_bytes;
+	*other = (struct arena){ 0 };
+}

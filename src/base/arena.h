@@ -16,4 +16,6 @@ struct arena {
 NODISCARD void *arena_alloc(struct arena *a, size_t size);      /* zeroed, aligned for any type */
 NODISCARD struct sv arena_sv(struct arena *a, struct sv bytes); /* a copy, NUL-ended too */
 NODISCARD const char *arena_str(struct arena *a, struct sv bytes);
+/* Everything of `other` lives as long as `a` from now on; `other` is empty. */
+void arena_join(struct arena *a, struct arena *other);
 void arena_reset(struct arena *a); /* frees all but nothing is kept */

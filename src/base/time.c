@@ -45,14 +45,14 @@ const char *wall_rfc3339(struct wall_time t, char out[WALL_RFC3339_MAX])
 
 	(void)snprintf(out,
 		WALL_RFC3339_MAX,
-		"%04d-%02d-%02dT%02d:%02d:%02d.%06dZ",
-		c.year % 10000,
-		c.month,
-		c.day,
-		c.hour,
-		c.minute,
-		c.second,
-		c.micros);
+		"%04u-%02u-%02uT%02u:%02u:%02u.%06uZ",
+		(unsigned)c.year % 10000,
+		(unsigned)c.month % 100,
+		(unsigned)c.day % 100,
+		(unsigned)c.hour % 100,
+		(unsigned)c.minute % 100,
+		(unsigned)c.second % 100,
+		(unsigned)c.micros % 1000000);
 	return out;
 }
 
@@ -77,13 +77,13 @@ const char *wall_rfc5322(struct wall_time t, char out[WALL_RFC5322_MAX])
 
 	(void)snprintf(out,
 		WALL_RFC5322_MAX,
-		"%s, %02d %s %04d %02d:%02d:%02d +0000",
+		"%s, %02u %s %04u %02u:%02u:%02u +0000",
 		days[c.weekday],
-		c.day,
+		(unsigned)c.day % 100,
 		months[c.month - 1],
-		c.year % 10000,
-		c.hour,
-		c.minute,
-		c.second);
+		(unsigned)c.year % 10000,
+		(unsigned)c.hour % 100,
+		(unsigned)c.minute % 100,
+		(unsigned)c.second % 100);
 	return out;
 }

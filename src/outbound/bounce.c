@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/must.h"
+#include "base/text.h"
+#include "conf/route.h"
+#include "io/log.h"
+#include "mail/dsn.h"
+#include "mail/trace.h"
+#include "outbound/outbound_priv.h"
+#include "provider/defaults.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/*
+ * Notices to the sender (RFC 3461, 3464). A notice is in the queue before the outcome that it speaks of:
+ * a crash between the two sends it twice rather than never. A notice never causes a notice (I7).
+ */
+enum {
+	HEADERS_MAX = 65536, /* of the original, attached */
+	NOTICE_MAX = 4 << 20,
+	BOUNDARY_LEN = 24,
+};
+
+struct bounce_job {
+	struct delivery *d;
+	void (*then)(struct delivery *d);
+	enum dsn_action action; /* under way; failed, then delayed, then relayed */
+	struct buf headers;
+	struct store_body read;
+	struct arena arena;
+	struct store_put put;
+	struct store_message message;
+	struct store_recipient recipient;
+	struct buf body;
+	struct io_timer again;
+};
+
+static void next_action(struct bounce_job *j);
+
+static bool wants(uint8_t notify, uint8_t bit)
+{
+	/* Not asked: failures and delays (RFC 3461 4.1, what every server does). */
+	return notify ? (notify & bit) != 0 : bit != DSN_NOTIFY_SUCCESS;
+}
+
+static bool is_delay_due(const struct delivery *d)
+{
+	const struct outbound *o = d->lane->o;
+	uint64_t after = conf_general(o->conf)->delay_notice_us;
+
+	return after && !(d->m.flags & STORE_MSG_DELAY_NOTICED) &&
+		io_wall(o->loop).us >= d->m.accepted_at.us + (int64_t)after;
+}
+
+/* Does recipient `i` belong into this notice? */
+static bool belongs(const struct delivery *d, size_t i, enum dsn_action action)
+{
+	uint8_t notify = d->recipients[i].r.dsn_notify;
+
+	switch (action) {
+	case DSN_FAILED:
+		return (d->outcomes[i].state == STORE_RCPT_BOUNCED || d->outcomes[i].state == STORE_RCPT_EXPIRED) &&
+			wants(notify, DSN_NOTIFY_FAILURE);
+	case DSN_DELAYED:
+		return d->outcomes[i].state == STORE_RCPT_QUEUED && is_delay_due(d) &&
+			wants(notify, DSN_NOTIFY_DELAY);
+	case DSN_RELAYED:
+		return d->outcomes[i].state == STORE_RCPT_DELIVERED && !d->next_hop_dsn &&
+			wants(notify, DSN_NOTIFY_SUCCESS);
+	}
+	return false;
+}
+
+static bool any_belongs(const struct delivery *d, enum dsn_action action)
+{
+	for (size_t i = 0; i < d->count; i++)
+		if (belongs(d, i, action))
+			return true;
+	return false;
+}
+
+static void done(struct bounce_job *j)
+{
+	struct delivery *d = j->d;
+	void (*then)(struct delivery *d) = j->then;
+
+	io_timer_stop(&j->again);
+	buf_deinit(&j->headers);
+	buf_deinit(&j->body);
+	arena_reset(&j->arena);
+	free(j);
+	then(d);
+}
+
+/* ---- where a notice goes out ---- */
+
+/* The mailbox or connector named in `bounces:`, else the lane that failed. */
+static const struct conf_lane *notice_lane(const struct delivery *d)
+{
+	const struct conf_general *g = conf_general(d->lane->o->conf);
+	const struct conf_lane *named = NULL;
+
+	if (g->bounces_through.len)
+		named = conf_lane_named(d->lane->o->conf, g->bounces_through);
+	return named ? named : conf_lane(d->lane->o->conf, d->lane->key);
+}
+
+/* Who it is from: the mailbox itself, since mailbox doors let nobody else send. */
+static struct sv notice_from(struct bounce_job *j, const struct conf_lane *lane)
+{
+	const struct conf_general *g = conf_general(j->d->lane->o->conf);
+	char text[LIMIT_ADDRESS + 32];
+	int n;
+
+	if (lane && lane->kind == CONF_LANE_MAILBOX)
+		return lane->name;
+	n = snprintf(text, sizeof(text), "postmaster@%.*s", SV_ARG(g->qualify.len ? g->qualify : g->hostname));
+	return arena_sv(&j->arena, sv_make(text, (size_t)n));
+}
+
+/* ---- making it ---- */
+
+static struct sv random_text(struct bounce_job *j, size_t len)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+	char *text = arena_alloc(&j->arena, len + 1);
+
+	for (size_t i = 0; i < len; i++)
+		text[i] = letters[prng_below(io_prng(j->d->lane->o->loop), sizeof(letters) - 1)];
+	return sv_make(text, len);
+}
+
+static size_t list_recipients(struct bounce_job *j, struct dsn_recipient *out)
+{
+	struct delivery *d = j->d;
+	size_t n = 0;
+
+	for (size_t i = 0; i < d->count; i++) {
+		const struct store_recipient_outcome *o = &d->outcomes[i];
+
+		if (!belongs(d, i, j->action))
+			continue;
+		out[n++] = (struct dsn_recipient){ .address = d->recipients[i].r.address,
+			.original = d->recipients[i].r.orcpt,
+			.enhanced = o->verdict.enhanced[0] ? sv_from(o->verdict.enhanced)
+				: j->action == DSN_FAILED  ? SV("5.0.0")
+				: j->action == DSN_DELAYED ? SV("4.0.0")
+							   : SV("2.0.0"),
+			.reply = o->reply,
+			.relay = d->outcome.relay,
+			.summary = sv_from(o->verdict.summary),
+			.last_attempt_at = d->outcome.at };
+	}
+	return n;
+}
+
+static void notice_queued(struct store_op *op)
+{
+	struct bounce_job *j = CONTAINER_OF(op, struct bounce_job, put.op);
+	struct outbound *o = j->d->lane->o;
+	char id[TEXT_ID_MAX], of[TEXT_ID_MAX];
+
+	if (op->rc != 0) {
+		/* The outcome waits for it: a failure that nobody hears of is worse than a late one. */
+		log_line(LOG_ERROR, "outbound", "a notice could not be queued, trying again: %s", op->err.text);
+		io_timer_start(&j->again, mono_add(io_now(o->loop), OUTCOME_RETRY_US));
+		return;
+	}
+	log_event(LOG_INFO,
+		"outbound",
+		sv_from(text_id(j->message.id, id)),
+		"notice",
+		(const struct log_field[]){ LOG_F("of", sv_from(text_id(j->d->m.id, of))),
+			LOG_F("to", j->recipient.address),
+			LOG_F("kind",
+				j->action == DSN_FAILED	   ? SV("failed")
+				: j->action == DSN_DELAYED ? SV("delayed")
+							   : SV("relayed")) },
+		3);
+	outbound_queued(o, j->recipient.lane);
+	j->action++;
+	next_action(j);
+}
+
+static void put_again(void *arg)
+{
+	struct bounce_job *j = arg;
+
+	store_submit(j->d->lane->o->store, &j->put.op);
+}
+
+static void make_message_id(struct bounce_job *j, uint64_t id)
+{
+	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(512);
+	struct outbound *o = j->d->lane->o;
+
+	must(message_id_render(&text, id, prng_next(io_prng(o->loop)), conf_general(o->conf)->hostname) == 0);
+	j->message.message_id = arena_sv(&j->arena, buf_sv(&text));
+}
+
+static void submit_notice(struct bounce_job *j, const struct conf_lane *lane, struct sv to, struct sv from)
+{
+	struct delivery *d = j->d;
+	struct outbound *o = d->lane->o;
+	const struct conf_general *g = conf_general(o->conf);
+	struct dsn_recipient *list = arena_alloc(&j->arena, d->count * sizeof(*list));
+	uint64_t id = store_new_id(o->store);
+	char of[TEXT_ID_MAX];
+	struct dsn dsn;
+	struct sv body;
+	ptrdiff_t blank;
+
+	j->message = (struct store_message){ .id = id };
+	make_message_id(j, id);
+	dsn = (struct dsn){ .action = j->action,
+		.hostname = g->hostname,
+		.from = from,
+		.to = to,
+		.message_id = j->message.message_id,
+		.boundary = random_text(j, BOUNDARY_LEN),
+		.envid = d->m.envid,
+		.queue_id = arena_sv(&j->arena, sv_from(text_id(d->m.id, of))),
+		.arrived_at = d->m.accepted_at,
+		.now = io_wall(o->loop),
+		.expires_at = d->m.expires_at,
+		.original_headers = buf_sv(&j->headers),
+		.recipients = list,
+		.recipient_count = list_recipients(j, list) };
+	buf_deinit(&j->body);
+	buf_init(&j->body, NOTICE_MAX);
+	if (dsn_render(&dsn, &j->body) != 0) {
+		/* Too many recipients with long replies: the headers are what can be left out. */
+		dsn.original_headers = SV("");
+		buf_reset(&j->body);
+		must(dsn_render(&dsn, &j->body) == 0);
+	}
+	body = buf_sv(&j->body);
+	blank = sv_find(body, SV("\r\n\r\n"));
+	j->recipient = (struct store_recipient){ .address = to,
+		.lane = lane ? lane->key : SV(""),
+		.state = STORE_RCPT_QUEUED,
+		.dsn_notify = DSN_NOTIFY_NEVER,
+		.next_at = outbound_due_now(o) };
+	j->message = (struct store_message){ .id = id,
+		.message_id = j->message.message_id,
+		.accepted_at = io_wall(o->loop),
+		.expires_at = wall_add(io_wall(o->loop), (int64_t)g->retry_expire_us),
+		.sender = lane && !provider_defaults(lane->provider)->null_sender ? from : SV(""),
+		.flags = STORE_MSG_BOUNCE | (text_is_ascii(body) ? 0 : STORE_MSG_8BIT),
+		.size = body.len,
+		.header_size = blank < 0 ? 0 : (uint32_t)blank + 4,
+		.subject = SV("Delivery status notification"),
+		.client = SV("postern"),
+		.bounce_of = d->m.id,
+		.recipients = &j->recipient,
+		.recipient_count = 1 };
+	j->put = (struct store_put){ .op.kind = STORE_OP_PUT, .op.done = notice_queued, .message = &j->message, .body = body };
+	store_submit(o->store, &j->put.op);
+}
+
+static void headers_read(struct store_op *op)
+{
+	struct bounce_job *j = CONTAINER_OF(op, struct bounce_job, read.op);
+	const struct conf_lane *lane = notice_lane(j->d);
+	struct sv to = j->d->m.sender;
+
+	if (to.len == 0)
+		to = conf_general(j->d->lane->o->conf)->bounces_to;
+	if (op->rc != 0)
+		buf_reset(&j->headers);
+	submit_notice(j, lane, to, notice_from(j, lane));
+}
+
+/* Nobody to tell: said in the log, and that is all that can be done. */
+static bool has_addressee(struct bounce_job *j)
+{
+	struct delivery *d = j->d;
+	char id[TEXT_ID_MAX];
+
+	if (d->m.flags & STORE_MSG_BOUNCE || d->m.bounce_of) {
+		if (j->action == DSN_FAILED)
+			log_event(LOG_WARN,
+				"outbound",
+				sv_from(text_id(d->m.id, id)),
+				"a notice could not be delivered and is dropped",
+				(const struct log_field[]){ LOG_F("to", d->recipients[0].r.address) },
+				1);
+		return false;
+	}
+	if (d->m.sender.len || (j->action == DSN_FAILED && conf_general(d->lane->o->conf)->bounces_to.len))
+		return true;
+	if (j->action == DSN_FAILED)
+		log_event(LOG_WARN,
+			"outbound",
+			sv_from(text_id(d->m.id, id)),
+			"undeliverable, and there is no sender to tell (see bounces: to)",
+			NULL,
+			0);
+	return false;
+}
+
+static void next_action(struct bounce_job *j)
+{
+	struct delivery *d = j->d;
+
+	while (j->action <= DSN_RELAYED && !(any_belongs(d, j->action) && has_addressee(j)))
+		j->action++;
+	if (j->action > DSN_RELAYED) {
+		done(j);
+		return;
+	}
+	if (j->action == DSN_DELAYED)
+		d->outcome.set_flags |= STORE_MSG_DELAY_NOTICED;
+	buf_reset(&j->headers);
+	j->headers.max = d->m.header_size < HEADERS_MAX ? d->m.header_size : HEADERS_MAX;
+	j->read = (struct store_body){ .op.kind = STORE_OP_BODY,
+		.op.done = headers_read,
+		.message_id = d->m.id,
+		.out = &j->headers };
+	store_submit(d->lane->o->store, &j->read.op);
+}
+
+void bounce_send(struct delivery *d, void (*then)(struct delivery *d))
+{
+	struct bounce_job *j;
+
+	if (!any_belongs(d, DSN_FAILED) && !any_belongs(d, DSN_DELAYED) && !any_belongs(d, DSN_RELAYED)) {
+		then(d);
+		return;
+	}
+	j = xcalloc(1, sizeof(*j));
+	j->d = d;
+	j->then = then;
+	j->action = DSN_FAILED;
+	buf_init(&j->headers, HEADERS_MAX);
+	io_timer_init(&j->again, d->lane->o->loop, put_again, j);
+	next_action(j);
+}

@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/must.h"
+#include "base/text.h"
+#include "identity/secrets.h"
+#include "io/log.h"
+#include "outbound/outbound_priv.h"
+#include "provider/defaults.h"
+
+#include <stdlib.h>
+
+/*
+ * A lane decides what leaves next, and when it looks again. lane_pump() is the whole of it: as long as
+ * there is work, room in the windows and a connection, it gives the work to the connection.
+ */
+#define SWEEP_EVERY_US (15 * US_PER_MIN)
+
+static void on_timer(void *arg);
+static void pump(void *arg);
+
+/* ---- life ---- */
+
+struct lane *lane_get(struct outbound *o, struct sv key)
+{
+	struct lane *l = htable_get(&o->lanes, key);
+
+	if (l)
+		return l;
+	l = xcalloc(1, sizeof(*l));
+	l->o = o;
+	l->key = sv_from(sv_dup(key));
+	list_init(&l->fresh);
+	list_init(&l->connections);
+	list_init(&l->starved);
+	l->next_due.us = INT64_MAX;
+	io_timer_init(&l->timer, o->loop, on_timer, l);
+	l->task = (struct io_task){ .run = pump, .arg = l };
+	l->sched = sched_lane_new(&(struct sched_lane_limits){ 0 });
+	htable_put(&o->lanes, key, l);
+	lane_configure(l);
+	return l;
+}
+
+void lane_free(struct lane *l)
+{
+	io_timer_stop(&l->timer);
+	io_task_cancel(l->o->loop, &l->task);
+	list_remove(&l->starved);
+	sched_lane_free(l->sched);
+	secret_free(l->password);
+	hold_reason_clear(&l->why);
+	arena_reset(&l->page);
+	conf_unref(l->conf);
+	free((void *)(uintptr_t)l->key.ptr);
+	free(l);
+}
+
+static uint32_t share_of(uint32_t limit, uint32_t percent)
+{
+	uint64_t share = (uint64_t)limit * percent / 100;
+
+	return limit == 0 ? 0 : share == 0 ? 1 : (uint32_t)share;
+}
+
+/* App passwords are shown in groups of four and pasted with the spaces. */
+static void unspace(struct lane *l)
+{
+	char plain[17];
+
+	if (l->c->provider == PROVIDER_SMTP ||
+		!provider_app_password_unspace(secret_reveal(l->password), plain))
+		return;
+	secret_free(l->password);
+	l->password = secret_new(sv_from(plain));
+	secret_wipe(plain, sizeof(plain));
+	log_event(LOG_INFO,
+		"outbound",
+		SV(""),
+		"the password looks like an app password with spaces in it: they are left out",
+		(const struct log_field[]){ LOG_F("mailbox", l->c->name) },
+		1);
+}
+
+static void load_password(struct lane *l)
+{
+	struct err err = { 0 };
+	const char *warning = NULL;
+
+	secret_free(l->password);
+	l->password = NULL;
+	if (!l->c || l->c->password.kind == CONF_SECRET_NONE)
+		return;
+	if (identity_secret_load(&l->c->password, &l->password, &warning, &err) != 0) {
+		const struct verdict v = { .kind = VERDICT_PARK,
+			.scope = VERDICT_SCOPE_MAILBOX,
+			.enhanced = "4.7.0",
+			.cause = "password-unreadable",
+			.summary = "The password of this mailbox cannot be read; see the file named in the reply." };
+
+		l->password = NULL;
+		lane_hold(l, &v, sv_from(err.text));
+		return;
+	}
+	if (warning)
+		log_event(LOG_WARN,
+			"outbound",
+			SV(""),
+			warning,
+			(const struct log_field[]){ LOG_F("mailbox", l->c->name) },
+			1);
+	unspace(l);
+}
+
+void lane_configure(struct lane *l)
+{
+	const struct conf_lane *c = conf_lane(l->o->conf, l->key);
+	struct sched_lane_limits limits = { 0 };
+
+	conf_unref(l->conf);
+	l->conf = conf_ref(l->o->conf);
+	l->c = c;
+	if (c)
+		limits = (struct sched_lane_limits){
+			.messages_per_minute = share_of(c->limits.messages_per_minute, c->limits.share_percent),
+			.recipients_per_day = share_of(c->limits.recipients_per_day, c->limits.share_percent),
+			.recipients_per_message = c->limits.recipients_per_message,
+		};
+	sched_lane_set_limits(l->sched, &limits);
+	load_password(l);
+}
+
+uint32_t lane_connections_max(const struct lane *l)
+{
+	return l->c ? share_of(l->c->limits.connections, l->c->limits.share_percent) : 0;
+}
+
+/* ---- being held ---- */
+
+static void withdraw_fresh(struct lane *l, const struct verdict *v, struct sv reply)
+{
+	while (!list_empty(&l->fresh)) {
+		struct delivery *d = list_entry(l->fresh.next, struct delivery, node);
+
+		list_remove(&d->node);
+		l->fresh_count--;
+		delivery_withdraw(d, v, reply);
+	}
+}
+
+void lane_hold(struct lane *l, const struct verdict *v, struct sv reply)
+{
+	struct outbound *o = l->o;
+	bool park = v->kind == VERDICT_PARK && v->scope != VERDICT_SCOPE_MAILBOX_WINDOW;
+	bool news = !l->why.cause || !sv_eq(sv_from(l->why.cause), sv_from(v->cause));
+	char span[TEXT_DURATION_MAX];
+	uint64_t pause;
+
+	hold_reason_set(&l->why, io_wall(o->loop), v, reply);
+	if (park) {
+		pause = sched_lane_park(l->sched, io_now(o->loop), v->retry_after_us, io_prng(o->loop));
+		park_record_lane(l, false);
+		/* It may have been put right in its file meanwhile. */
+		if (v->scope == VERDICT_SCOPE_MAILBOX && l->password)
+			load_password(l);
+	} else {
+		struct sched_policy policy = outbound_policy(o);
+
+		pause = sched_lane_wait(l->sched, io_now(o->loop), v->retry_after_us, &policy.retry, io_prng(o->loop));
+	}
+	if (news || park)
+		log_event(park ? LOG_WARN : LOG_INFO,
+			"outbound",
+			SV(""),
+			park ? "lane parked" : "lane waits",
+			(const struct log_field[]){ LOG_F("lane", l->key),
+				LOG_F("cause", sv_from(v->cause)),
+				LOG_F("again", sv_from(text_span(pause, span))),
+				LOG_F("why", sv_from(v->summary)),
+				LOG_F("reply", reply) },
+			5);
+	withdraw_fresh(l, v, reply);
+	lane_poke(l);
+}
+
+void lane_succeeded(struct lane *l)
+{
+	if (!l->why.cause)
+		return;
+	log_event(LOG_INFO,
+		"outbound",
+		SV(""),
+		"lane goes on",
+		(const struct log_field[]){ LOG_F("lane", l->key), LOG_F("cause", sv_from(l->why.cause)) },
+		2);
+	sched_lane_clear(l->sched);
+	park_record_lane(l, true);
+	hold_reason_clear(&l->why);
+}
+
+/* ---- the page of due mail ---- */
+
+static void page_read(struct store_op *op)
+{
+	struct lane *l = CONTAINER_OF(op, struct lane, due.op);
+
+	l->due_running = false;
+	l->page_at = 0;
+	l->recipient_at = 0;
+	l->next_due.us = INT64_MAX;
+	if (op->rc != 0) {
+		l->due.out_count = 0;
+		l->next_due = wall_add(outbound_due_now(l->o), OUTCOME_RETRY_US);
+		log_line(LOG_WARN, "outbound", "the queue could not be read: %s", op->err.text);
+	} else {
+		/* More than a page is due, or later mail is: look there after this page. */
+		l->next_due = l->due.out_next_at;
+	}
+	pump(l);
+}
+
+static void read_page(struct lane *l)
+{
+	l->due_running = true;
+	arena_reset(&l->page);
+	l->due.out_count = 0;
+	l->due = (struct store_due){ .op.kind = STORE_OP_DUE,
+		.op.done = page_read,
+		.lane = l->key,
+		.until = outbound_due_now(l->o),
+		.after_at = l->sweeping ? l->sweep_after_at : (struct wall_time){ 0 },
+		.after_id = l->sweeping ? l->sweep_after_id : 0,
+		.limit = DUE_PAGE,
+		.out_arena = &l->page };
+	store_submit(l->o->store, &l->due.op);
+}
+
+static bool page_has_more(const struct lane *l)
+{
+	return !l->due_running && l->page_at < l->due.out_count;
+}
+
+static void page_skip(struct lane *l)
+{
+	l->page_at++;
+	l->recipient_at = 0;
+}
+
+/* Mail of a lane that is not configured any more finds its new lane, or waits with the reason. */
+static void reroute_page(struct lane *l)
+{
+	while (page_has_more(l)) {
+		delivery_reroute(l, &l->due.out_messages[l->page_at]);
+		page_skip(l);
+	}
+}
+
+/* While a lane is held, mail past its time is looked for, page by page. */
+static void sweep_page(struct lane *l)
+{
+	const struct conf_general *g = conf_general(l->o->conf);
+	bool parked = l->why.cause && sched_lane_state(l->sched, io_now(l->o->loop)) != SCHED_LANE_WAITING;
+	int64_t now = io_wall(l->o->loop).us;
+
+	for (; page_has_more(l); page_skip(l)) {
+		const struct store_message *m = &l->due.out_messages[l->page_at];
+		int64_t ends = m->expires_at.us;
+
+		if (parked && ends < m->accepted_at.us + (int64_t)g->parked_expire_us)
+			ends = m->accepted_at.us + (int64_t)g->parked_expire_us;
+		l->sweep_after_at = m->recipients[m->recipient_count - 1].next_at;
+		l->sweep_after_id = m->id;
+		if (now >= ends)
+			delivery_expire(l, m);
+	}
+	if (l->due.out_count < DUE_PAGE)
+		l->sweeping = false;
+}
+
+/* ---- what leaves next ---- */
+
+/* The next recipients of the page that may leave now; NULL: none in this page. */
+static struct delivery *next_queued(struct lane *l)
+{
+	while (page_has_more(l)) {
+		const struct store_message *m = &l->due.out_messages[l->page_at];
+		const struct store_recipient *first = &m->recipients[l->recipient_at];
+		size_t left = m->recipient_count - l->recipient_at, count = 1;
+		const struct park *park = park_find(l, m->sender, first->address);
+		uint32_t room;
+
+		/* Those with the same answer go together. */
+		while (count < left && park_find(l, m->sender, first[count].address) == park)
+			count++;
+		if (park) {
+			delivery_postpone(l, m, first, count, park);
+		} else {
+			room = sched_lane_room(l->sched, io_now(l->o->loop), (uint32_t)count);
+			if (room == 0)
+				return NULL;
+			count = room;
+		}
+		l->recipient_at += (uint32_t)count;
+		if (l->recipient_at >= m->recipient_count)
+			page_skip(l);
+		if (!park)
+			return delivery_from_queue(l, m, first, count);
+	}
+	return NULL;
+}
+
+static struct delivery *next_work(struct lane *l)
+{
+	struct delivery *d;
+
+	if (list_empty(&l->fresh))
+		return next_queued(l);
+	d = list_entry(l->fresh.next, struct delivery, node);
+	list_remove(&d->node);
+	l->fresh_count--;
+	return d;
+}
+
+static bool has_due(struct lane *l)
+{
+	return page_has_more(l) || l->next_due.us <= outbound_due_now(l->o).us;
+}
+
+static struct connection *idle_connection(struct lane *l)
+{
+	list_each(at, &l->connections)
+	{
+		struct connection *c = list_entry(at, struct connection, node);
+
+		if (c->state == CONNECTION_IDLE)
+			return c;
+	}
+	return NULL;
+}
+
+static uint32_t connections_under_way(const struct lane *l)
+{
+	uint32_t n = 0;
+
+	list_each(at, &l->connections)
+	{
+		const struct connection *c = list_entry(at, struct connection, node);
+
+		n += c->state < CONNECTION_IDLE;
+	}
+	return n;
+}
+
+/* Opens as many connections as the waiting work is worth. */
+static void open_connections(struct lane *l, bool probing)
+{
+	struct outbound *o = l->o;
+	uint32_t wanted = l->fresh_count + (has_due(l) ? (uint32_t)(l->due.out_count - l->page_at) + 1 : 0);
+	uint32_t max = probing ? 1 : lane_connections_max(l);
+
+	while (l->connection_count < max && connections_under_way(l) < wanted && !o->draining) {
+		if (o->connecting >= CONNECTING_MAX ||
+			o->connections >= conf_general(o->conf)->upstream_connections_max) {
+			if (o->connections >= conf_general(o->conf)->upstream_connections_max)
+				connection_close_oldest_idle(o);
+			if (list_empty(&l->starved))
+				list_append(&o->starved, &l->starved);
+			return;
+		}
+		if (!connection_open(l))
+			return;
+	}
+}
+
+/* ---- the pump ---- */
+
+static void set_timer(struct lane *l, bool held)
+{
+	struct outbound *o = l->o;
+	struct mono_time now = io_now(o->loop), at = MONO_NEVER;
+	int64_t wait = l->next_due.us == INT64_MAX ? INT64_MAX : l->next_due.us - outbound_due_now(o).us;
+
+	if (held)
+		at = sched_lane_until(l->sched);
+	else if (page_has_more(l) && sched_lane_room(l->sched, now, 1) == 0)
+		at = sched_lane_room_at(l->sched, now);
+	else if (wait != INT64_MAX && wait > 0)
+		at = mono_add(now, (uint64_t)wait);
+	else if (wait <= 0 && sched_lane_room(l->sched, now, 1) == 0)
+		at = sched_lane_room_at(l->sched, now);
+	/* An open reservation ends the wait when it settles, and says so; till then a slow look. */
+	if (at.us == MONO_NEVER.us && has_due(l))
+		at = mono_add(now, US_PER_S);
+	io_timer_start(&l->timer, at);
+}
+
+/* True when the page must be read (again) first. */
+static bool needs_page(struct lane *l)
+{
+	return !l->due_running && !page_has_more(l) && l->next_due.us <= outbound_due_now(l->o).us;
+}
+
+static void held_pump(struct lane *l)
+{
+	struct mono_time now = io_now(l->o->loop);
+
+	if (l->due_running)
+		return;
+	if (l->sweeping) {
+		sweep_page(l);
+	} else if (l->swept_at.us == 0 || mono_span(l->swept_at, now) > SWEEP_EVERY_US) {
+		l->sweeping = true;
+		l->sweep_after_at.us = 0;
+		l->sweep_after_id = 0;
+		l->swept_at = now;
+	}
+	if (l->sweeping)
+		read_page(l);
+	else
+		l->next_due.us = 0; /* whatever is due is read anew when the lane goes on */
+}
+
+static void send_pump(struct lane *l, bool probing)
+{
+	struct outbound *o = l->o;
+	struct mono_time now = io_now(o->loop);
+
+	while (!o->draining) {
+		struct connection *c;
+		struct delivery *d;
+
+		if (probing && l->probes > 0)
+			return;
+		if (list_empty(&l->fresh) && (needs_page(l) || l->due_running)) {
+			if (!l->due_running)
+				read_page(l);
+			return;
+		}
+		if (list_empty(&l->fresh) && (!page_has_more(l) || sched_lane_room(l->sched, now, 1) == 0))
+			return;
+		c = idle_connection(l);
+		if (!c) {
+			open_connections(l, probing);
+			return;
+		}
+		d = next_work(l);
+		if (!d)
+			continue;
+		d->probe = probing;
+		l->probes += probing;
+		connection_give(c, d);
+	}
+}
+
+static void pump(void *arg)
+{
+	struct lane *l = arg;
+	struct outbound *o = l->o;
+	enum sched_lane_state state = sched_lane_state(l->sched, io_now(o->loop));
+	bool held = state == SCHED_LANE_WAITING || state == SCHED_LANE_PARKED;
+
+	if (!o->started)
+		return;
+	if (!l->c) {
+		if (needs_page(l) && !o->draining)
+			read_page(l);
+		reroute_page(l);
+	} else if (held) {
+		held_pump(l);
+	} else {
+		if (l->sweeping && !l->due_running) {
+			l->sweeping = false;
+			l->page_at = l->due.out_count;
+			l->next_due.us = 0;
+		}
+		if (!l->sweeping)
+			send_pump(l, state == SCHED_LANE_PROBING);
+	}
+	set_timer(l, held);
+}
+
+static void on_timer(void *arg)
+{
+	pump(arg);
+}
+
+void lane_poke(struct lane *l)
+{
+	io_task_post(l->o->loop, &l->task);
+}
+
+void lane_queued(struct lane *l)
+{
+	l->next_due.us = 0;
+	lane_poke(l);
+}

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "outbound/outbound.h"
+
+#include "base/must.h"
+#include "io/log.h"
+#include "outbound/outbound_priv.h"
+
+#include <stdlib.h>
+
+static void drain_check(void *arg);
+
+struct outbound *outbound_new(const struct outbound_options *options)
+{
+	struct outbound *o = xcalloc(1, sizeof(*o));
+
+	o->loop = options->loop;
+	o->store = options->store;
+	o->resolver = options->resolver;
+	o->conf = conf_ref(options->conf);
+	list_init(&o->starved);
+	list_init(&o->idle);
+	o->drain_check = (struct io_task){ .run = drain_check, .arg = o };
+	o->last_wall = io_wall(o->loop);
+	o->last_mono = io_now(o->loop);
+	return o;
+}
+
+void outbound_free(struct outbound *o)
+{
+	if (!o)
+		return;
+	io_task_cancel(o->loop, &o->drain_check);
+	htable_each(&o->lanes, slot) lane_free(slot->value);
+	htable_deinit(&o->lanes);
+	parks_free(o);
+	htable_each(&o->tls, slot) io_tls_unref(slot->value);
+	htable_deinit(&o->tls);
+	arena_reset(&o->lanes_arena);
+	arena_reset(&o->parks_arena);
+	arena_reset(&o->ledger_arena);
+	conf_unref(o->conf);
+	free(o);
+}
+
+/* ---- time, policy, TLS ---- */
+
+struct wall_time outbound_due_now(struct outbound *o)
+{
+	struct wall_time wall = io_wall(o->loop);
+	struct mono_time mono = io_now(o->loop);
+	int64_t expected = o->last_wall.us + o->due_ahead_us + (int64_t)mono_span(o->last_mono, mono);
+
+	/* The wall clock was turned back: mail that is due stays due. Small steps are followed. */
+	o->due_ahead_us = expected - wall.us > (int64_t)US_PER_S ? expected - wall.us : 0;
+	o->last_wall = wall;
+	o->last_mono = mono;
+	return wall_add(wall, o->due_ahead_us);
+}
+
+struct sched_policy outbound_policy(const struct outbound *o)
+{
+	const struct conf_general *g = conf_general(o->conf);
+
+	return (struct sched_policy){ .retry = { g->retry_first_us, g->retry_ceiling_us },
+		.uncertain = g->uncertain == CONF_UNCERTAIN_HOLD	  ? SCHED_UNCERTAIN_HOLD
+			: g->uncertain == CONF_UNCERTAIN_ASSUME_SENT ? SCHED_UNCERTAIN_ASSUME_SENT
+								     : SCHED_UNCERTAIN_RETRY };
+}
+
+struct io_tls *outbound_tls(struct outbound *o, struct sv ca_file, struct err *err)
+{
+	struct io_tls *tls = htable_get(&o->tls, ca_file);
+	char *path;
+
+	if (tls)
+		return tls;
+	path = sv_dup(ca_file);
+	tls = io_tls_client_new(ca_file.len ? path : NULL, err);
+	free(path);
+	if (tls)
+		htable_put(&o->tls, ca_file, tls);
+	return tls;
+}
+
+/* ---- start ---- */
+
+void outbound_restore_uncertain(void *arg, struct sv lane, uint32_t messages, uint32_t recipients)
+{
+	struct outbound *o = arg;
+	struct lane *l = lane_get(o, lane);
+	struct mono_time until = mono_add(io_now(o->loop), UNCERTAIN_SETTLE_US);
+
+	sched_lane_restore_messages(l->sched, until, messages);
+	sched_lane_restore_recipients(l->sched, until, recipients);
+}
+
+static void read_done(struct outbound *o)
+{
+	if (--o->reads_left > 0)
+		return;
+	o->started = true;
+	arena_reset(&o->lanes_arena);
+	arena_reset(&o->parks_arena);
+	arena_reset(&o->ledger_arena);
+	htable_each(&o->lanes, slot) lane_poke(slot->value);
+}
+
+static bool read_failed(struct outbound *o, const struct store_op *op)
+{
+	if (op->rc != 0)
+		log_line(LOG_ERROR, "outbound", "the queue could not be read: %s", op->err.text);
+	if (op->rc != 0)
+		read_done(o);
+	return op->rc != 0;
+}
+
+static void lanes_read(struct store_op *op)
+{
+	struct outbound *o = CONTAINER_OF(op, struct outbound, lanes_op.op);
+
+	if (read_failed(o, op))
+		return;
+	for (size_t i = 0; i < o->lanes_op.out_count; i++) {
+		struct lane *l = lane_get(o, o->lanes_op.out_lanes[i].lane);
+
+		if (o->lanes_op.out_lanes[i].next_at.us < l->next_due.us)
+			l->next_due = o->lanes_op.out_lanes[i].next_at;
+	}
+	read_done(o);
+}
+
+static void parks_read(struct store_op *op)
+{
+	struct outbound *o = CONTAINER_OF(op, struct outbound, parks_op.op);
+
+	if (read_failed(o, op))
+		return;
+	for (size_t i = 0; i < o->parks_op.out_count; i++)
+		park_loaded(o, &o->parks_op.out_rows[i]);
+	read_done(o);
+}
+
+/* "LANE/messages-minute", "LANE/recipients-day": used at the bucket's newest edge at the latest. */
+static void restore_row(struct outbound *o, const struct store_ledger *row, int64_t steady_now)
+{
+	ptrdiff_t slash = sv_rfind_char(row->key, '/');
+	struct mono_time now = io_now(o->loop), used = now;
+	int64_t ago = steady_now - row->bucket_us;
+	struct lane *l;
+
+	if (slash < 0 || row->amount <= 0)
+		return;
+	/* An edge that lies ahead belongs to the bucket of now. */
+	if (ago > 0)
+		used.us = now.us > (uint64_t)ago ? now.us - (uint64_t)ago : 0;
+	else
+		used = mono_add(now, (uint64_t)-ago);
+	l = lane_get(o, sv_head(row->key, (size_t)slash));
+	if (sv_ends_nocase(row->key, SV("/messages-minute")))
+		sched_lane_restore_messages(l->sched, used, (uint32_t)row->amount);
+	else
+		sched_lane_restore_recipients(l->sched, used, (uint32_t)row->amount);
+}
+
+static void ledger_read(struct store_op *op)
+{
+	struct outbound *o = CONTAINER_OF(op, struct outbound, ledger_op.op);
+
+	if (read_failed(o, op))
+		return;
+	for (size_t i = 0; i < o->ledger_op.out_count; i++)
+		restore_row(o, &o->ledger_op.out_rows[i], store_steady_now(o->store, io_now(o->loop)));
+	read_done(o);
+}
+
+void outbound_start(struct outbound *o)
+{
+	o->reads_left = 3;
+	o->ledger_op = (struct store_ledger_read){ .op.kind = STORE_OP_LEDGER_READ,
+		.op.done = ledger_read,
+		.since_us = store_steady_now(o->store, io_now(o->loop)) - (int64_t)US_PER_DAY,
+		.out_arena = &o->ledger_arena };
+	o->parks_op = (struct store_parks_read){ .op.kind = STORE_OP_PARKS_READ,
+		.op.done = parks_read,
+		.out_arena = &o->parks_arena };
+	o->lanes_op = (struct store_lanes){ .op.kind = STORE_OP_LANES,
+		.op.done = lanes_read,
+		.out_arena = &o->lanes_arena };
+	store_submit(o->store, &o->ledger_op.op);
+	store_submit(o->store, &o->parks_op.op);
+	store_submit(o->store, &o->lanes_op.op);
+}
+
+/* ---- reload, drain ---- */
+
+struct make_due {
+	struct store_edit edit;
+	struct outbound *o;
+	char key[];
+};
+
+static void made_due(struct store_op *op)
+{
+	struct make_due *m = CONTAINER_OF(op, struct make_due, edit.op);
+
+	if (op->rc == 0 && m->edit.out_more) {
+		store_submit(m->o->store, op);
+		return;
+	}
+	outbound_queued(m->o, m->edit.filter.lane);
+	free(m);
+}
+
+/* Mail of a lane that is not configured looks for its route now, not in a quarter of an hour. */
+static void make_due(struct outbound *o, struct sv key)
+{
+	struct make_due *m = xcalloc(1, sizeof(*m) + key.len);
+
+	if (key.len == 0) {
+		/* The filter has no word for "no lane": the cause says it. */
+		m->edit.filter.cause = SV("no-route");
+	}
+	memcpy(m->key, key.ptr ? key.ptr : "", key.len);
+	m->o = o;
+	m->edit.op = (struct store_op){ .kind = STORE_OP_EDIT, .done = made_due };
+	m->edit.kind = STORE_EDIT_RETRY;
+	m->edit.filter.lane = sv_make(m->key, key.len);
+	m->edit.filter.state = STORE_RCPT_QUEUED;
+	m->edit.at = outbound_due_now(o);
+	store_submit(o->store, &m->edit.op);
+}
+
+void outbound_reload(struct outbound *o, struct conf *conf)
+{
+	struct conf *old = o->conf;
+
+	o->conf = conf_ref(conf);
+	conf_unref(old);
+	/* CA files may have been renewed in place. Connections hold their own reference. */
+	htable_each(&o->tls, slot) io_tls_unref(slot->value);
+	htable_deinit(&o->tls);
+	o->tls = (struct htable){ 0 };
+	htable_each(&o->lanes, slot)
+	{
+		struct lane *l = slot->value;
+
+		lane_configure(l);
+		if (l->c && l->why.cause)
+			sched_lane_probe_now(l->sched, io_now(o->loop));
+		if (!l->c && o->started)
+			make_due(o, l->key);
+		lane_queued(l);
+	}
+}
+
+void outbound_check_drained(struct outbound *o)
+{
+	if (o->draining)
+		io_task_post(o->loop, &o->drain_check);
+}
+
+static void drain_check(void *arg)
+{
+	struct outbound *o = arg;
+	void (*drained)(void *arg) = o->drained;
+
+	if (o->deliveries || o->connections || !drained)
+		return;
+	o->drained = NULL;
+	drained(o->drained_arg);
+}
+
+void outbound_drain(struct outbound *o, void (*done)(void *arg), void *arg)
+{
+	o->draining = true;
+	o->drained = done;
+	o->drained_arg = arg;
+	htable_each(&o->lanes, slot)
+	{
+		struct lane *l = slot->value;
+
+		while (!list_empty(&l->fresh)) {
+			struct delivery *d = list_entry(l->fresh.next, struct delivery, node);
+
+			list_remove(&d->node);
+			l->fresh_count--;
+			delivery_withdraw(d, NULL, SV(""));
+		}
+		list_each_safe(at, after, &l->connections)
+		{
+			struct connection *c = list_entry(at, struct connection, node);
+
+			if (c->state == CONNECTION_IDLE) {
+				connection_quit(c);
+			} else if (c->state < CONNECTION_IDLE) {
+				c->ended = true;
+				connection_pump(c);
+			}
+		}
+	}
+	outbound_check_drained(o);
+}
+
+/* ---- what others ask ---- */
+
+void outbound_queued(void *outbound, struct sv lane)
+{
+	lane_queued(lane_get(outbound, lane));
+}
+
+void outbound_kick(struct outbound *o, bool probe)
+{
+	if (probe)
+		park_probe_all(o);
+	htable_each(&o->lanes, slot)
+	{
+		struct lane *l = slot->value;
+
+		if (probe)
+			sched_lane_probe_now(l->sched, io_now(o->loop));
+		lane_queued(l);
+	}
+}
+
+void outbound_each_lane(struct outbound *o, void (*each)(void *arg, const struct outbound_lane_status *status),
+	void *arg)
+{
+	struct mono_time now = io_now(o->loop);
+
+	htable_each(&o->lanes, slot)
+	{
+		struct lane *l = slot->value;
+		struct mono_time until = sched_lane_until(l->sched);
+		struct outbound_lane_status status = { .lane = l->key,
+			.state = sched_lane_state(l->sched, now),
+			.connections = l->connection_count,
+			.use = sched_lane_use(l->sched, now),
+			.since = l->why.since,
+			.cause = sv_from(l->why.cause),
+			.summary = sv_from(l->why.summary),
+			.reply = sv_from(l->why.reply) };
+
+		if (until.us != MONO_NEVER.us)
+			status.next_at = wall_add(io_wall(o->loop), (int64_t)mono_span(now, until));
+		each(arg, &status);
+	}
+}

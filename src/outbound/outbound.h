@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "conf/conf.h"
+#include "io/loop.h"
+#include "io/net.h"
+#include "sched/lane.h"
+#include "store/store.h"
+
+/*
+ * Delivers what the queue holds: lanes, connections, attempts, verdicts, bounces. Driven by the loop; one
+ * object for the daemon. Limits, states and retry times are sched/'s; what a reply means is provider/'s.
+ */
+struct outbound;
+
+struct outbound_options {
+	struct io_loop *loop;
+	struct store *store;
+	struct io_resolver *resolver;
+	struct conf *conf; /* a reference is taken */
+};
+
+NODISCARD struct outbound *outbound_new(const struct outbound_options *options);
+void outbound_free(struct outbound *o);
+
+/* Before start(): an attempt without an outcome may have used so much of its lane's limits. */
+void outbound_restore_uncertain(void *arg, struct sv lane, uint32_t messages, uint32_t recipients);
+/* Reads the ledger, the parks and the lanes with mail, then delivers. */
+void outbound_start(struct outbound *o);
+/* Running deliveries end on their old snapshot. */
+void outbound_reload(struct outbound *o, struct conf *conf);
+/* Takes no more work, ends what runs, closes its connections; then `done`. */
+void outbound_drain(struct outbound *o, void (*done)(void *arg), void *arg);
+
+/*
+ * The quick way of a fresh message (two commits instead of three). claim() comes before the PUT: when the
+ * message can leave at once it adds the open attempt and the ledger rows to `put` and returns a handle.
+ * Then either committed() (the body is in memory: *arena and *body are taken over and left empty) or
+ * withdrawn(). NULL: the message waits in the queue; its recipients then show what holds the lane.
+ */
+void *outbound_claim(void *outbound, struct arena *arena, struct store_put *put,
+	struct store_message *message, struct store_recipient *recipients);
+void outbound_committed(void *outbound, void *claim, struct arena *arena, struct buf *body);
+void outbound_withdrawn(void *outbound, void *claim);
+/* Mail for this lane was queued, due at once. */
+void outbound_queued(void *outbound, struct sv lane);
+
+/* An operator changed what waits: every lane looks again; held ones probe when `probe`. */
+void outbound_kick(struct outbound *o, bool probe);
+
+struct outbound_lane_status {
+	struct sv lane;
+	enum sched_lane_state state;
+	uint32_t connections;
+	struct sched_lane_use use;
+	struct wall_time next_at; /* when the state changes by itself; 0: it does not */
+	struct wall_time since;   /* held since; 0 */
+	struct sv cause, summary, reply;
+};
+void outbound_each_lane(struct outbound *o,
+	void (*each)(void *arg, const struct outbound_lane_status *status), void *arg);

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/htable.h"
+#include "base/list.h"
+#include "base/limits.h"
+#include "base/secret.h"
+#include "io/stream.h"
+#include "outbound/outbound.h"
+#include "provider/reply.h"
+#include "sched/act.h"
+#include "smtp/client.h"
+
+/*
+ * outbound.c   life: start, reload, drain, what others call
+ * lane.c       one lane: which work next, on which connection, timers
+ * park.c       what is held beyond a lane: senders on a mailbox, tenants; and the records of all parks
+ * delivery.c   one attempt: its message, body and outcome
+ * connection.c one session with a provider
+ * bounce.c     notices to the sender
+ */
+enum {
+	DUE_PAGE = 50,               /* messages a lane reads at once */
+	FRESH_PER_CONNECTION = 2,    /* claimed messages that wait for each connection of a lane */
+	CONNECTING_MAX = 16,         /* handshakes at once, over all lanes */
+	BODY_PIECE = 4 * LIMIT_CHUNK, /* of a body that is read from the queue */
+	OUTCOME_RETRY_US = 1000000,
+};
+/* An uncertain attempt may be counted by the receiver until its own time for the dot is over. */
+#define UNCERTAIN_SETTLE_US (10 * US_PER_MIN)
+#define MINUTE_BUCKET_US (5 * (int64_t)US_PER_S)
+#define DAY_BUCKET_US (5 * (int64_t)US_PER_MIN)
+
+/* Why a lane, a sender or a tenant is held. Texts are on the heap. */
+struct hold_reason {
+	char *cause, *summary, *reply;
+	struct wall_time since;
+};
+
+struct park {
+	struct hold_reason why;
+	struct mono_time probe_at;
+	uint64_t pause_us;
+};
+
+struct outbound {
+	struct io_loop *loop;
+	struct store *store;
+	struct io_resolver *resolver;
+	struct conf *conf;
+	struct htable lanes; /* key -> struct lane; "" is mail without a route */
+	struct htable parks; /* "sender:LANE:ADDRESS", "tenant:ID", ... -> struct park */
+	struct htable tls;   /* CA file, "" for the system's -> struct io_tls */
+	uint32_t connections, connecting;
+	struct list starved; /* lanes that want a connection when the budget has one */
+	struct list idle;    /* connections, longest idle first */
+	size_t deliveries;   /* alive, outcomes under way included */
+
+	unsigned reads_left; /* of start() */
+	bool started, draining;
+	void (*drained)(void *arg);
+	void *drained_arg;
+	struct io_task drain_check;
+	int64_t due_ahead_us; /* of the wall clock, after it was turned back */
+	struct wall_time last_wall;
+	struct mono_time last_mono;
+	struct store_lanes lanes_op;
+	struct store_parks_read parks_op;
+	struct store_ledger_read ledger_op;
+	struct arena lanes_arena, parks_arena, ledger_arena;
+};
+
+struct lane {
+	struct outbound *o;
+	struct sv key;
+	struct conf *conf;          /* the snapshot `c` belongs to */
+	const struct conf_lane *c;  /* NULL: not configured any more, or no route */
+	struct sched_lane *sched;
+	struct secret *password;
+	struct hold_reason why;     /* while waiting or parked */
+	struct list fresh;          /* claimed deliveries without a connection */
+	uint32_t fresh_count;
+	struct list connections;
+	uint32_t connection_count;
+	uint32_t claims_running; /* handed to the queue, not committed yet */
+	struct list starved;
+	struct io_timer timer;
+	struct io_task task;
+	/* A page of due messages. */
+	struct store_due due;
+	struct arena page;
+	bool due_running;
+	size_t page_at;          /* next message of the page */
+	uint32_t recipient_at;   /* next recipient in it */
+	struct wall_time next_due; /* the earliest that is not in the page; INT64_MAX: none known */
+	bool sweeping;           /* the page is read to find mail past its time, not to send */
+	struct wall_time sweep_after_at;
+	uint64_t sweep_after_id;
+	struct mono_time swept_at;
+	unsigned probes; /* deliveries that run as probe */
+};
+
+enum connection_state {
+	CONNECTION_RESOLVING,
+	CONNECTION_CONNECTING,
+	CONNECTION_SESSION, /* greeting to ready */
+	CONNECTION_IDLE,
+	CONNECTION_BUSY,
+	CONNECTION_QUITTING,
+};
+
+struct connection {
+	struct outbound *o;
+	struct lane *lane;
+	struct conf *conf;
+	const struct conf_lane *c;
+	enum connection_state state;
+	struct list node, idle;
+	struct io_resolve *resolve;
+	struct io_address addresses[LIMIT_HOST_ADDRESSES];
+	size_t address_count, address_at;
+	struct io_stream *stream;
+	struct smtp_client *client;
+	struct io_tls *tls;
+	struct secret *password;
+	struct io_timer timer;
+	struct mono_time connected_at, idle_since;
+	struct delivery *delivery;
+	bool ended, pumping, counted_connecting;
+	char relay[256]; /* "smtp.office365.com[52.97.1.2]:587" */
+};
+
+/* A recipient's part of an attempt. */
+struct delivery_recipient {
+	struct store_recipient r;
+	bool answered, accepted;
+	struct verdict verdict;
+	struct sv reply;
+};
+
+struct delivery {
+	struct list node; /* in lane->fresh */
+	struct lane *lane;
+	struct connection *connection;
+	struct arena arena;
+	struct store_message m;
+	struct delivery_recipient *recipients;
+	struct smtp_client_recipient *envelope;
+	uint32_t *indexes;
+	size_t count;
+	struct buf body;       /* what is in memory: from body_at on */
+	uint64_t body_at;      /* offset of body[0] in the message */
+	uint64_t body_given;   /* handed to the client */
+	bool claimed, claim_failed; /* the attempt is committed; or cannot be */
+	bool claim_running, body_running, wants_body, released, over, probe, reserved;
+	struct mono_time begun_at;
+	int64_t minute_bucket, day_bucket; /* where the ledger counts it */
+	struct store_attempt attempt;
+	struct store_claim claim;
+	struct store_body body_op;
+	struct store_outcome outcome;
+	struct store_ledger ledger[4];
+	struct store_recipient_outcome *outcomes;
+	struct io_timer again; /* the outcome could not be written */
+	bool next_hop_dsn; /* it takes NOTIFY over from us */
+	struct sv remote_message_id;
+	struct smtp_client_message message;
+};
+
+/* ---- outbound.c ---- */
+/* Time by which mail is due: the wall clock, but never going back while we run. */
+struct wall_time outbound_due_now(struct outbound *o);
+struct io_tls *outbound_tls(struct outbound *o, struct sv ca_file, struct err *err); /* borrowed */
+struct sched_policy outbound_policy(const struct outbound *o);
+void outbound_check_drained(struct outbound *o);
+
+/* ---- lane.c ---- */
+struct lane *lane_get(struct outbound *o, struct sv key); /* makes it */
+void lane_free(struct lane *l);
+void lane_configure(struct lane *l); /* after a new snapshot */
+void lane_poke(struct lane *l);      /* looks for work soon */
+void lane_queued(struct lane *l);    /* mail is due now */
+/* Waits or parks by the verdict; the mail that has not left goes back to the queue. */
+void lane_hold(struct lane *l, const struct verdict *v, struct sv reply);
+void lane_succeeded(struct lane *l);
+uint32_t lane_connections_max(const struct lane *l);
+
+/* ---- park.c ---- */
+void hold_reason_set(struct hold_reason *why, struct wall_time now, const struct verdict *v, struct sv reply);
+void hold_reason_clear(struct hold_reason *why);
+/* Holds a sender on a lane, or a tenant. */
+void park_set(struct lane *l, const struct verdict *v, struct sv sender, struct sv reply);
+/* The park that stops this message now; NULL: none, or its probe is due. */
+const struct park *park_find(struct lane *l, struct sv sender, struct sv recipient);
+/* A message of this sender got through. */
+void park_clear(struct lane *l, struct sv sender);
+void park_probe_all(struct outbound *o);
+void parks_free(struct outbound *o);
+/* The record of a lane's own park in the queue. */
+void park_record_lane(struct lane *l, bool clear);
+void park_loaded(struct outbound *o, const struct store_park_row *row);
+
+/* ---- delivery.c ---- */
+struct delivery *delivery_new(struct lane *l);
+/* Takes recipients of a queued message; reserves, and submits the claim. */
+struct delivery *delivery_from_queue(struct lane *l, const struct store_message *m,
+	const struct store_recipient *recipients, size_t count);
+void delivery_ledger(struct delivery *d, struct mono_time now);
+void delivery_begin(struct delivery *d, struct connection *c);
+void delivery_event(struct delivery *d, const struct smtp_client_event *e);
+void delivery_feed(struct delivery *d); /* the connection has room for more body */
+/* Never left: back to the queue, with the reason. NULL verdict: none. */
+void delivery_withdraw(struct delivery *d, const struct verdict *v, struct sv reply);
+void delivery_free(struct delivery *d);
+/* A change to waiting recipients without an attempt. */
+void delivery_postpone(struct lane *l, const struct store_message *m, const struct store_recipient *recipients,
+	size_t count, const struct park *park);
+void delivery_expire(struct lane *l, const struct store_message *m);
+void delivery_reroute(struct lane *l, const struct store_message *m);
+
+/* ---- connection.c ---- */
+struct connection *connection_open(struct lane *l);
+void connection_give(struct connection *c, struct delivery *d);
+void connection_body(struct connection *c, struct sv bytes, bool end);
+bool connection_has_room(const struct connection *c);
+void connection_pump(struct connection *c);
+void connection_abandon(struct connection *c); /* gives the running transaction up */
+void connection_quit(struct connection *c);    /* an idle one */
+void connection_close_oldest_idle(struct outbound *o);
+
+/* ---- bounce.c ---- */
+struct bounce_job;
+/* Tells the sender; `then` runs when the notice is in the queue, or was not needed. */
+void bounce_send(struct delivery *d, void (*then)(struct delivery *d));
