@@ -45,31 +45,38 @@ static void refuse_one(struct io_listener *n)
 	n->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
+static void rest(struct io_listener *n)
+{
+	set_polling(n, false);
+	io_timer_start(&n->rest, mono_add(io_now(n->loop), REST_US));
+}
+
 static void on_acceptable(uv_poll_t *poll, int status, int events)
 {
 	struct io_listener *n = poll->data;
 
-	(void)status;
 	(void)events;
 	for (unsigned i = 0; i < ACCEPTS_PER_ROUND && !n->closed && !n->paused; i++) {
 		int fd = accept4(n->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int error = fd < 0 ? errno : 0;
 
 		if (fd >= 0) {
 			n->fn(n->arg, fd);
 			continue;
 		}
-		if (errno == EAGAIN)
-			return;
-		if (errno == EMFILE || errno == ENFILE)
+		if (error == EAGAIN)
+			break;
+		if (error == EMFILE || error == ENFILE)
 			refuse_one(n);
-		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM ||
-			status < 0) {
-			set_polling(n, false);
-			io_timer_start(&n->rest, mono_add(io_now(n->loop), REST_US));
+		if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) {
+			rest(n);
 			return;
 		}
 		/* Everything else is the end of that one connection (accept(2), "Error handling"). */
 	}
+	/* An error state, and libuv has stopped the handle: it goes on, but not at once. */
+	if (status < 0 && !n->closed && !n->paused)
+		rest(n);
 }
 
 static void set_polling(struct io_listener *n, bool on)

@@ -14,6 +14,11 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Of a sentence. Every byte may become six, and the line must be whole (as JSON) all the same. */
+enum { EVENT_MAX = 1024 };
+
+static_assert(EVENT_MAX * 6 + 512 < LIMIT_LOG_LINE, "what stands before it fits, too");
+
 static const char *const level_names[] = { "debug", "info", "warning", "error" };
 
 static _Atomic int log_least = LOG_INFO;
@@ -47,7 +52,7 @@ static int put_json_field(struct buf *line, const struct log_field *f)
 }
 
 static int begin_text(struct buf *line, const char *part, enum log_level level, struct sv id,
-	const char *event)
+	struct sv event)
 {
 	if (buf_printf(line,
 		    "postern/%s[%d]: %s%s%.*s%s",
@@ -58,11 +63,11 @@ static int begin_text(struct buf *line, const char *part, enum log_level level, 
 		    SV_ARG(id),
 		    id.len ? ": " : "") != 0)
 		return RC_LIMIT;
-	return text_log_quote(line, sv_from(event));
+	return text_log_quote(line, event);
 }
 
 static int begin_json(struct buf *line, const char *part, enum log_level level, struct sv id,
-	const char *event)
+	struct sv event)
 {
 	char at[WALL_RFC3339_MAX];
 
@@ -73,7 +78,7 @@ static int begin_json(struct buf *line, const char *part, enum log_level level, 
 		    part,
 		    SV_ARG(id)) != 0)
 		return RC_LIMIT;
-	return text_json_string(line, sv_from(event));
+	return text_json_string(line, event);
 }
 
 void log_event(enum log_level level, const char *part, struct sv id, const char *event,
@@ -81,6 +86,7 @@ void log_event(enum log_level level, const char *part, struct sv id, const char 
 {
 	CLEANUP(buf_deinitp) struct buf line = BUF_INIT(LIMIT_LOG_LINE);
 	bool json = atomic_load_explicit(&log_json, memory_order_relaxed);
+	struct sv words = sv_head(sv_from(event), EVENT_MAX);
 	int rc;
 	ssize_t n;
 
@@ -88,7 +94,7 @@ void log_event(enum log_level level, const char *part, struct sv id, const char 
 		return;
 	/* Room is kept for the end; a field that does not fit is left out whole. */
 	line.max -= 2;
-	rc = json ? begin_json(&line, part, level, id, event) : begin_text(&line, part, level, id, event);
+	rc = json ? begin_json(&line, part, level, id, words) : begin_text(&line, part, level, id, words);
 	for (size_t i = 0; i < field_count && rc == 0; i++) {
 		size_t before = line.len;
 
@@ -105,7 +111,7 @@ void log_event(enum log_level level, const char *part, struct sv id, const char 
 
 void log_line(enum log_level level, const char *part, const char *fmt, ...)
 {
-	char text[1024];
+	char text[EVENT_MAX + 1];
 	va_list args;
 
 	if ((int)level < atomic_load_explicit(&log_least, memory_order_relaxed))

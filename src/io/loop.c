@@ -190,6 +190,7 @@ void io_timer_start(struct io_timer *t, struct mono_time at)
 		io_timer_stop(t);
 		return;
 	}
+	t->at = at;
 	/* While timers fire, one that always asks for the past must queue behind the others. */
 	if (t->loop->firing && key < io_now(t->loop).us)
 		key = io_now(t->loop).us;

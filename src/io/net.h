@@ -58,7 +58,7 @@ int io_listener_port(const struct io_listener *n); /* the real one when 0 was as
 /*
  * Resolves a host name to addresses in the order to try them (c-ares; /etc/hosts is honoured). A
  * numeric host answers at once, but still on a later round. The callback comes exactly once, unless
- * cancelled: rc 0, RC_NO_NAME or RC_DNS.
+ * cancelled: rc 0, RC_NO_NAME or RC_DNS. It must not free the resolver.
  */
 struct io_resolver;
 struct io_resolve;

@@ -78,9 +78,10 @@ void io_notify_watchdog(void)
 
 static bool is_for_us(const char *pid_name)
 {
-	const char *pid = getenv(pid_name);
+	const char *text = getenv(pid_name);
+	uint32_t pid;
 
-	return !pid || strtol(pid, NULL, 10) == (long)getpid();
+	return !text || (sv_parse_u32(sv_from(text), INT32_MAX, &pid) == 0 && pid == (uint32_t)getpid());
 }
 
 uint64_t io_notify_watchdog_interval_us(void)

@@ -34,6 +34,7 @@ struct io_resolver {
 		struct io_resolver *resolver;
 		struct io_watch *watch;
 		ares_socket_t fd;
+		unsigned events;
 	} watches[WATCHES_MAX];
 	struct list starting; /* queries whose first round has not come */
 };
@@ -89,6 +90,9 @@ static void on_watch(void *arg, unsigned events)
 	ares_process_fd(r->channel,
 		events & IO_READABLE ? fd : ARES_SOCKET_BAD,
 		events & IO_WRITABLE ? fd : ARES_SOCKET_BAD);
+	/* An error has paused the watch, and c-ares may not have given the socket up. */
+	if (w->watch && w->fd == fd)
+		io_watch_set(w->watch, w->events);
 	set_timer(r);
 }
 
@@ -108,6 +112,7 @@ static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writa
 		if (w->fd != fd)
 			continue;
 		if (events) {
+			w->events = events;
 			io_watch_set(w->watch, events);
 			return;
 		}
@@ -120,6 +125,7 @@ static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writa
 		return;
 	empty->resolver = r;
 	empty->fd = fd;
+	empty->events = events;
 	empty->watch = io_watch_new(r->loop, fd, events, on_watch, empty);
 }
 
@@ -151,6 +157,10 @@ static void follow_config(struct io_resolver *r)
 {
 	struct stat st;
 
+	if (!r->open) {
+		(void)open_channel(r);
+		return;
+	}
 	if (r->running || stat("/etc/resolv.conf", &st) != 0 ||
 		(st.st_mtim.tv_sec == r->config_seen.tv_sec &&
 			st.st_mtim.tv_nsec == r->config_seen.tv_nsec))

@@ -18,10 +18,18 @@
 
 /*
  * States: CONNECTING -> CLEAR -> HANDSHAKE -> TLS -> DEAD. A stream is DEAD after its FAILED event, or
- * while it is being freed. The memory goes at the end of the round at the earliest (libuv's closing
- * step), so what runs further up the stack may still look at it; `gone` tells it to stop.
+ * while it is being freed; LEAVING comes before that when it closes gently. The memory goes at the end
+ * of the round at the earliest (libuv's closing step), so what runs further up the stack may still
+ * look at it; `gone` tells it to stop.
  */
-enum stream_state { STREAM_CONNECTING, STREAM_CLEAR, STREAM_HANDSHAKE, STREAM_TLS, STREAM_DEAD };
+enum stream_state {
+	STREAM_CONNECTING,
+	STREAM_CLEAR,
+	STREAM_HANDSHAKE,
+	STREAM_TLS,
+	STREAM_LEAVING,
+	STREAM_DEAD
+};
 
 /* Reads from one stream before the others get their turn. */
 enum { READS_PER_TURN = 4 };
@@ -77,6 +85,23 @@ static void fail(struct io_stream *s)
 		tell(s, IO_STREAM_FAILED);
 }
 
+static bool wants_input(const struct io_stream *s)
+{
+	switch (s->state) {
+	case STREAM_HANDSHAKE:
+	case STREAM_LEAVING:
+		return true;
+	case STREAM_CLEAR:
+	case STREAM_TLS:
+		/* What comes in the clear once TLS is planned is nobody's. */
+		return !s->paused && !s->eof && !s->tls_next && s->in.len < IO_STREAM_INPUT_MAX;
+	case STREAM_CONNECTING:
+	case STREAM_DEAD:
+		break;
+	}
+	return false;
+}
+
 static void arm(struct io_stream *s)
 {
 	int events = 0;
@@ -85,8 +110,7 @@ static void arm(struct io_stream *s)
 		return;
 	if (s->state == STREAM_CONNECTING || s->want_write)
 		events |= UV_WRITABLE;
-	if (s->state == STREAM_HANDSHAKE ||
-		(s->state != STREAM_CONNECTING && !s->paused && !s->eof && s->in.len < IO_STREAM_INPUT_MAX))
+	if (wants_input(s))
 		events |= UV_READABLE;
 	if (events == s->armed)
 		return;
@@ -125,7 +149,7 @@ static ssize_t read_some(struct io_stream *s, char *to, size_t room)
 		while (n < 0 && errno == EINTR);
 		if (n >= 0)
 			return n;
-		if (errno == EAGAIN || errno == EWOULDBLOCK)
+		if (errno == EAGAIN)
 			return -EAGAIN;
 		return err_set(&s->err, -errno, "%s: %s", s->peer_text, rc_text(-errno));
 	}
@@ -152,6 +176,8 @@ static void read_input(struct io_stream *s)
 {
 	bool grew = false;
 
+	if ((s->state != STREAM_CLEAR && s->state != STREAM_TLS) || s->eof || s->tls_next)
+		return;
 	for (int turn = 0; turn < READS_PER_TURN; turn++) {
 		size_t room = IO_STREAM_INPUT_MAX - s->in.len;
 		ssize_t n;
@@ -202,7 +228,7 @@ static ssize_t write_some(struct io_stream *s, struct sv bytes)
 		while (n < 0 && errno == EINTR);
 		if (n >= 0)
 			return n;
-		if (errno == EAGAIN || errno == EWOULDBLOCK)
+		if (errno == EAGAIN)
 			return -EAGAIN;
 		return err_set(&s->err, -errno, "%s: %s", s->peer_text, rc_text(-errno));
 	}
@@ -219,14 +245,53 @@ static ssize_t write_some(struct io_stream *s, struct sv bytes)
 
 static void begin_tls(struct io_stream *s);
 
+static void drop_tls(struct io_stream *s)
+{
+	/* Without this OpenSSL takes the end for an accident, and the session is not resumed. */
+	if (s->ssl && s->state == STREAM_TLS)
+		SSL_set_shutdown(s->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+	SSL_free(s->ssl);
+	s->ssl = NULL;
+}
+
+/*
+ * The kernel has all of the output. Closing while it also has input that nobody read makes it send a
+ * reset, and that takes away the last reply on its way: so the other side closes first, or the time
+ * is over.
+ */
+static void leave(struct io_stream *s)
+{
+	if (s->state == STREAM_TLS)
+		(void)SSL_shutdown(s->ssl);
+	if (s->eof || shutdown(s->fd, SHUT_WR) != 0) {
+		io_stream_free(s);
+		return;
+	}
+	drop_tls(s);
+	buf_deinit(&s->in);
+	s->state = STREAM_LEAVING;
+	arm(s);
+}
+
+static void discard_input(struct io_stream *s)
+{
+	for (int turn = 0; turn < READS_PER_TURN; turn++) {
+		ssize_t n = recv(s->fd, s->loop->scratch, sizeof(s->loop->scratch), 0);
+
+		if (n > 0 || (n < 0 && errno == EINTR))
+			continue;
+		if (n == 0 || errno != EAGAIN)
+			io_stream_free(s);
+		return;
+	}
+}
+
 static void output_gone(struct io_stream *s)
 {
 	if (s->out.cap > IO_STREAM_OUTPUT_LOW / 4)
 		buf_deinit(&s->out);
 	if (s->closing) {
-		if (s->ssl)
-			(void)SSL_shutdown(s->ssl);
-		io_stream_free(s);
+		leave(s);
 		return;
 	}
 	if (s->tls_next) {
@@ -237,6 +302,18 @@ static void output_gone(struct io_stream *s)
 		s->above_low = false;
 		tell(s, IO_STREAM_DRAINED);
 	}
+}
+
+/* One that refuses us and closes may have said why: its words are told before the failure. */
+static void write_failed(struct io_stream *s)
+{
+	struct err why = s->err;
+
+	read_input(s);
+	if (s->gone || s->state == STREAM_DEAD)
+		return;
+	s->err = why;
+	fail(s);
 }
 
 static void flush(struct io_stream *s)
@@ -252,7 +329,7 @@ static void flush(struct io_stream *s)
 			return;
 		}
 		if (n < 0) {
-			fail(s);
+			write_failed(s);
 			return;
 		}
 		buf_consume(&s->out, (size_t)n);
@@ -281,8 +358,8 @@ static void handshake(struct io_stream *s)
 			SSL_get_cipher_name(s->ssl));
 		arm(s);
 		tell(s, IO_STREAM_SECURED);
-		if (!s->gone && s->state == STREAM_TLS && !s->paused)
-			look_again(s);
+		/* Output may have waited for this, and a record behind the handshake be read already. */
+		look_again(s);
 		return;
 	}
 	error = SSL_get_error(s->ssl, 0);
@@ -359,15 +436,22 @@ static void on_poll(uv_poll_t *handle, int status, int events)
 {
 	struct io_stream *s = CONTAINER_OF(handle, struct io_stream, uv);
 
-	/* An error state: the next call on the descriptor gives the reason. */
-	if (status < 0)
+	/* An error state: the next call on the descriptor gives the reason, or first the input that
+	 * came before it. libuv has stopped the handle. */
+	if (status < 0) {
+		s->armed = 0;
 		events = UV_READABLE | UV_WRITABLE;
+	}
 	switch (s->state) {
 	case STREAM_CONNECTING:
 		connected(s);
 		return;
 	case STREAM_HANDSHAKE:
 		handshake(s);
+		return;
+	case STREAM_LEAVING:
+		discard_input(s);
+		arm(s);
 		return;
 	case STREAM_DEAD:
 		return;
@@ -390,11 +474,11 @@ static void on_poll(uv_poll_t *handle, int status, int events)
 static void serve_input(struct io_stream *s)
 {
 	s->look_again = false;
-	if (s->paused || (s->state != STREAM_CLEAR && s->state != STREAM_TLS))
+	if (s->paused || s->tls_next || (s->state != STREAM_CLEAR && s->state != STREAM_TLS))
 		return;
 	if (s->in.len)
 		tell(s, IO_STREAM_INPUT);
-	if (!s->gone && s->state == STREAM_TLS && !s->eof && !s->paused)
+	if (!s->gone && s->state == STREAM_TLS && !s->paused)
 		read_input(s);
 	if (!s->gone)
 		arm(s);
@@ -461,7 +545,7 @@ struct io_stream *io_stream_accepted(struct io_loop *l, int fd, io_stream_fn *fn
 {
 	struct io_stream *s = stream_new(l, fd, fn, arg);
 
-	s->peer.len = sizeof(s->peer) - sizeof(s->peer.len);
+	s->peer.len = sizeof(s->peer.un);
 	if (getpeername(fd, &s->peer.any, &s->peer.len) != 0)
 		s->peer.any.sa_family = AF_UNSPEC;
 	(void)io_address_text(&s->peer.any, s->peer_text);
@@ -503,12 +587,11 @@ void io_stream_free(struct io_stream *s)
 	if (!s || s->gone)
 		return;
 	s->gone = true;
+	drop_tls(s);
 	s->state = STREAM_DEAD;
 	io_timer_stop(&s->close_timer);
 	list_remove(&s->dirty);
 	list_remove(&s->closers);
-	SSL_free(s->ssl);
-	s->ssl = NULL;
 	io_tls_unref(s->tls);
 	io_tls_unref(s->tls_next);
 	free(s->host);
@@ -535,9 +618,8 @@ void io_stream_close_gently(struct io_stream *s, uint64_t timeout_us)
 {
 	if (!s)
 		return;
-	if (s->state == STREAM_DEAD || s->state == STREAM_CONNECTING || s->out.len == 0) {
-		if (s->state == STREAM_TLS)
-			(void)SSL_shutdown(s->ssl);
+	if (s->state == STREAM_DEAD || s->state == STREAM_CONNECTING ||
+		(s->state == STREAM_HANDSHAKE && s->out.len == 0)) {
 		io_stream_free(s);
 		return;
 	}

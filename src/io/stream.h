@@ -41,7 +41,8 @@ DEFINE_CLEANUP(struct io_stream, io_stream_free);
 
 /*
  * Lets the kernel and TLS finish what is in the output, then closes: for the owner that is done
- * after a last reply. Takes the stream; no more callbacks. Bounded by `timeout_us`.
+ * after a last reply. Takes the stream; no more callbacks. The other side sees the end as soon as the
+ * output is out; the descriptor goes when it has closed, too, or after `timeout_us`.
  */
 void io_stream_close_gently(struct io_stream *s, uint64_t timeout_us);
 
@@ -80,7 +81,7 @@ bool io_stream_is_tls(const struct io_stream *s);
 struct sv io_stream_tls_text(const struct io_stream *s); /* "TLSv1.3 TLS_AES_256_GCM_SHA384" */
 const struct err *io_stream_error(const struct io_stream *s);
 
-/* "[192.0.2.1]:587", "[2001:db8::1]:25", "unix"; borrowed for the life of the stream. */
+/* "192.0.2.1:587", "[2001:db8::1]:25", "unix:"; borrowed for the life of the stream. */
 struct sv io_stream_peer(const struct io_stream *s);
 /* The address alone, for networks and logs; family AF_UNIX for unix sockets. */
 const struct sockaddr *io_stream_peer_addr(const struct io_stream *s);

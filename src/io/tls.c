@@ -193,7 +193,8 @@ SSL *io_tls_begin_server(struct io_tls *t, int fd)
 	return ssl;
 }
 
-static bool set_peer_name(SSL *ssl, const char *host)
+/* `host` is not const only because SSL_set_tlsext_host_name() casts it so. */
+static bool set_peer_name(SSL *ssl, char *host)
 {
 	unsigned char address[16];
 
@@ -243,6 +244,6 @@ int io_tls_fail(SSL *ssl, struct sv host, int ssl_error, struct err *err)
 	if (reason)
 		return err_set(err, RC_TLS, "TLS: %s", reason);
 	return err_set(err,
-		ssl_error == SSL_ERROR_SYSCALL ? RC_CLOSED : RC_TLS,
+		ssl_error == SSL_ERROR_SYSCALL || ssl_error == SSL_ERROR_ZERO_RETURN ? RC_CLOSED : RC_TLS,
 		"TLS: the other side closed during the handshake");
 }

@@ -20,7 +20,8 @@
  * an arena that lives as long as the operation). A completion gets rc 0 only when the change would
  * survive a power cut.
  *   RC_DISK_FULL        nothing of it remains; say 452
- *   RC_UNKNOWN_OUTCOME  never reaches the caller: the store reopens and looks the ids up (I4)
+ *   RC_UNKNOWN_OUTCOME  does not reach the caller: the store reopens and looks (I4). One exception:
+ *                       store_close() while the disk fails cannot wait for it; close without an answer
  *   other negative      nothing of it remains; say 451
  */
 struct store;
@@ -158,7 +159,7 @@ struct store_chunk {
  * instead of three), else by CLAIM. */
 struct store_attempt {
 	uint64_t message_id;
-	uint32_t number; /* out, set by the store: 1.. within the message */
+	uint32_t number; /* 1.. within the message: set by CLAIM; the attempts of a PUT are 1, 2, ... */
 	struct sv lane;
 	struct wall_time at;
 	const uint32_t *recipients; /* their indexes */
@@ -214,7 +215,10 @@ struct store_recipient_outcome {
 /*
  * Closes an attempt. When every recipient of the message is final the message becomes history and its
  * body goes (a few chunks a commit when it is large). A withdrawn attempt (never dot released) leaves
- * no trace but its recipients' states.
+ * no trace but its recipients' states; without a cause of its own they keep what they had.
+ *
+ * An attempt is closed once, with all of its recipients: RC_NOT_FOUND when it is not open. A change
+ * without an attempt leaves alone who does not wait any more (an operator was faster).
  */
 struct store_outcome {
 	struct store_op op;
@@ -254,6 +258,7 @@ struct store_body {
 	uint64_t message_id;
 	uint64_t offset;
 	struct buf *out; /* appended; its room bounds the read */
+	size_t begun_len; /* private to store/: where this call began, should it run twice */
 };
 
 /* ---- lanes, parks, ledger ---- */
@@ -335,6 +340,8 @@ struct store_list {
 	struct store_list_row *out_rows;
 	size_t out_count;
 	bool out_more; /* after_id/after_index were moved; call again */
+	uint64_t begun_id; /* private to store/: where this call began, should it run twice */
+	uint32_t begun_index;
 };
 
 struct store_attempt_story {
@@ -375,6 +382,7 @@ struct store_edit {
 	uint64_t after_id;
 	uint64_t out_changed;
 	bool out_more;
+	uint64_t begun_id; /* private to store/: where this call began, should it run twice */
 };
 
 struct store_summary_row {

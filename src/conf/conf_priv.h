@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/htable.h"
+#include "base/limits.h"
+#include "conf/conf.h"
+
+/*
+ * How a file becomes a snapshot:
+ *   tree.c     YAML events -> nodes, each with its place; read_csv.c makes the same nodes of a row
+ *   schema.c   a table of fields is laid over a map of nodes and fills a struct
+ *   read_*.c   the tables, and what a table cannot say (combinations, names, routes)
+ *   load.c     files and includes, and the order: names are read before what refers to them
+ * Nothing stops at the first error; a broken part is left at its default and not judged any further,
+ * so that one mistake gives one finding.
+ */
+
+/* Bounds of what a file may ask for. Its author is trusted, but a typo or a generator is not. */
+enum {
+	CONF_FILE_BYTES_MAX = 4 << 20,
+	CONF_CSV_BYTES_MAX = 64 << 20,
+	CONF_CSV_ROWS_MAX = 100000,
+	CONF_DEPTH_MAX = 16,
+	CONF_NODES_MAX = 500000,
+	CONF_INCLUDE_DEPTH_MAX = 4,
+	CONF_FILES_MAX = 64,
+	CONF_FINDINGS_MAX = 1000, /* past that only counted */
+	CONF_FIELDS_MAX = 32,     /* of one schema */
+	CONF_ROUTES_MAX = 2000,   /* each is compared with all before it */
+	CONF_LISTENERS_MAX = 256,
+	CONF_NAME_MAX = 64,
+};
+
+struct conf_node;
+
+struct conf {
+	unsigned refs;
+	struct arena arena;
+	struct conf_general general;
+	struct conf_listener *listeners;
+	size_t listener_count;
+	struct conf_user *users;
+	size_t user_count;
+	struct conf_tenant **tenants; /* pointers: lanes keep them while the array grows */
+	size_t tenant_count;
+	struct conf_lane *lanes;
+	size_t lane_count;
+	struct conf_route *routes;
+	size_t route_count;
+	struct htable user_by_name, tenant_by_name, lane_by_key, lane_by_name;
+	struct htable alias; /* lower-case local part -> struct sv * */
+};
+
+/* tree.c */
+enum conf_node_kind {
+	CONF_NODE_SCALAR,
+	CONF_NODE_LIST,
+	CONF_NODE_MAP
+};
+
+struct conf_node {
+	enum conf_node_kind kind;
+	bool quoted; /* a scalar that was not plain: "" is a value then */
+	const char *file;
+	unsigned line, column;
+	struct sv text;                /* of a scalar */
+	struct conf_node *first, *next; /* children; those of a map are its keys */
+	struct conf_node *value;       /* of a key */
+};
+
+/* A section of the top level: its nodes, one for each file that has it. */
+enum conf_section {
+	CONF_SECTION_ALIASES,
+	CONF_SECTION_LISTENERS,
+	CONF_SECTION_USERS,
+	CONF_SECTION_TENANTS,
+	CONF_SECTION_MAILBOXES,
+	CONF_SECTION_MAILBOXES_FROM,
+	CONF_SECTION_CONNECTORS,
+	CONF_SECTION_ROUTES,
+	CONF_SECTION_COUNT
+};
+
+struct conf_load_file {
+	const char *path; /* as named */
+	uint64_t device, inode;
+	struct conf_node *root;
+};
+
+struct conf_found {
+	struct conf_finding finding;
+	size_t order; /* of its file */
+	size_t turn;  /* in which it was found: keeps the sort stable */
+};
+
+/* One load: everything that is not in the snapshot. */
+struct conf_load {
+	struct conf *conf;
+	bool on_disk;              /* false: no file is looked at */
+	struct arena nodes;        /* the trees: gone after the load */
+	struct arena *found_arena; /* texts and file names, kept by the findings */
+	size_t node_count;
+	struct conf_load_file files[CONF_FILES_MAX];
+	size_t file_count;
+	const struct conf_node *sections[CONF_SECTION_COUNT][CONF_FILES_MAX];
+	size_t section_count[CONF_SECTION_COUNT];
+	const struct conf_node *bounces_through;
+	struct conf_found *found;
+	size_t found_count, found_cap;
+	size_t error_count;
+	size_t hidden_count; /* past CONF_FINDINGS_MAX */
+};
+
+/* The root of a text, or NULL with a finding; an empty text is an empty map. */
+struct conf_node *conf_tree_read(struct conf_load *ld, const char *file, struct sv text);
+struct conf_node *conf_tree_scalar(struct arena *a, const char *file, struct sv text);
+
+/* findings.c */
+void conf_error(struct conf_load *ld, const struct conf_node *at, const char *fmt, ...)
+	PRINTF_LIKE(3, 4);
+void conf_warn(struct conf_load *ld, const struct conf_node *at, const char *fmt, ...)
+	PRINTF_LIKE(3, 4);
+struct conf_place conf_place_of(struct conf_load *ld, const struct conf_node *at);
+/* For messages about what stands at a place. */
+struct conf_node conf_node_at(struct conf_place place);
+/* Moves what was found, in the order of the files, into *out. */
+void conf_findings_take(struct conf_load *ld, struct conf_findings *out);
+/*
+ * A name for a message, in quotes. What does not look like a name (and so might be a misplaced
+ * password or a URL with one in it) gives words without it.
+ */
+enum {
+	CONF_SHOWN_MAX = 72
+};
+const char *conf_shown(struct sv text, char out[CONF_SHOWN_MAX]);
+/* The nearest candidate of a misspelt name, or empty. */
+struct conf_guess {
+	struct sv name;
+	struct sv best;
+	unsigned distance;
+};
+void conf_guess_try(struct conf_guess *g, struct sv candidate);
+
+/* schema.c */
+enum conf_type {
+	CONF_TYPE_TEXT,
+	CONF_TYPE_NAME,     /* [A-Za-z0-9._-] */
+	CONF_TYPE_PATH,     /* from the root */
+	CONF_TYPE_HOST,     /* name or address of a server */
+	CONF_TYPE_ADDRESS,  /* a@b */
+	CONF_TYPE_PATTERN,  /* mail/address.h */
+	CONF_TYPE_PATTERNS, /* a list: struct sv const *, then size_t right behind it */
+	CONF_TYPE_DOMAINS,  /* the same, domains */
+	CONF_TYPE_DURATION,
+	CONF_TYPE_SIZE,
+	CONF_TYPE_U32,
+	CONF_TYPE_PORT,
+	CONF_TYPE_PERCENT,
+	CONF_TYPE_BOOL,
+	CONF_TYPE_CHOICE,  /* an enum by the index of its word */
+	CONF_TYPE_WORD,    /* one of the words, kept as text */
+	CONF_TYPE_SECRET,
+	CONF_TYPE_MAP,     /* `fields` over the same struct */
+	CONF_TYPE_READ,    /* `read` does it */
+};
+
+enum {
+	CONF_REQUIRED = 1,
+	CONF_EMPTY = 2,    /* "" is allowed */
+	CONF_EXISTS = 4,   /* the file must be there */
+	CONF_OFF = 8,      /* 0 and "off" mean none */
+	CONF_REPEAT = 16,  /* may stand once in each file */
+	CONF_SEEN_LOST = 32, /* the file's absence is only a warning */
+};
+
+struct conf_field {
+	struct sv name;
+	enum conf_type type;
+	unsigned flags;
+	size_t offset;
+	uint64_t min, max;       /* numbers, durations (us), sizes (bytes) */
+	const char *const *words; /* NULL-ended */
+	const struct conf_field *fields; /* of a MAP: ends at an empty name */
+	void (*read)(struct conf_load *ld, const struct conf_node *value, void *out);
+};
+
+/* Which fields of a map were given: their values, by the index of the field. */
+struct conf_seen {
+	const struct conf_node *at[CONF_FIELDS_MAX];
+};
+
+/* Lays `fields` over `map`. True when it made no error. `seen` may be NULL or come from before. */
+bool conf_read_map(struct conf_load *ld, const struct conf_node *map,
+	const struct conf_field *fields, void *out, struct conf_seen *seen);
+/* The value given for `name`, or NULL. */
+const struct conf_node *conf_given(
+	const struct conf_field *fields, const struct conf_seen *seen, const char *name);
+/* Is it a list? An absent value (`listeners:` with all items commented out) is an empty one. */
+bool conf_is_list(struct conf_load *ld, const struct conf_node *value);
+/* A scalar with text and without control characters? Says what is wrong otherwise. */
+bool conf_is_text(struct conf_load *ld, const struct conf_node *value);
+bool conf_name_ok(struct sv text, const char *more);
+bool conf_host_ok(struct sv text);
+struct sv conf_keep(struct conf_load *ld, struct sv text); /* a copy in the snapshot */
+struct sv conf_keep_lower(struct conf_load *ld, struct sv text);
+
+/* schema_value.c */
+void conf_read_value(struct conf_load *ld, const struct conf_node *value,
+	const struct conf_field *f, void *out);
+
+/* read_general.c */
+extern const struct conf_field conf_top_fields[];
+void conf_read_top(struct conf_load *ld, const struct conf_node *root, struct conf_seen *seen);
+void conf_general_defaults(struct conf_general *g);
+void conf_general_check(struct conf_load *ld, const struct conf_seen *seen);
+void conf_read_aliases(struct conf_load *ld, const struct conf_seen *seen);
+void conf_read_users(struct conf_load *ld);
+
+/* read_listeners.c */
+void conf_read_listeners(struct conf_load *ld);
+void conf_check_open_networks(struct conf_load *ld); /* after the routes */
+
+/* read_lanes.c */
+void conf_read_tenants(struct conf_load *ld);
+void conf_read_mailboxes(struct conf_load *ld);
+void conf_read_mailbox(struct conf_load *ld, const struct conf_node *map);
+void conf_read_connectors(struct conf_load *ld);
+
+/* read_csv.c */
+void conf_read_mailboxes_from(struct conf_load *ld);
+void conf_read_csv(struct conf_load *ld, const char *file, struct sv text);
+
+/* read_routes.c */
+void conf_read_routes(struct conf_load *ld);
+void conf_check_bounces(struct conf_load *ld);
+
+/* route.c */
+/* The mailbox whose address is `sender`, or NULL. */
+const struct conf_lane *conf_mailbox_of(const struct conf *c, struct sv sender);
+
+/* Room for one more in a growing array; all zero. */
+void *conf_grow(void *array, size_t count, size_t size);

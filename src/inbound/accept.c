@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/must.h"
+#include "base/text.h"
+#include "conf/route.h"
+#include "inbound/accept_priv.h"
+#include "mail/address.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+void answer_set(struct answer *a, uint16_t code, const char *enhanced, const char *fmt, ...)
+{
+	va_list args;
+
+	a->code = code;
+	(void)snprintf(a->enhanced, sizeof(a->enhanced), "%s", enhanced);
+	va_start(args, fmt);
+	(void)vsnprintf(a->text, sizeof(a->text), fmt, args);
+	va_end(args);
+}
+
+struct accept *accept_new(struct inbound *in, struct conf *conf, const struct accept_origin *origin)
+{
+	struct accept *a = xcalloc(1, sizeof(*a));
+	struct sv *const views[] = { &a->origin.user, &a->origin.client, &a->origin.listener };
+
+	a->in = in;
+	a->conf = conf_ref(conf);
+	a->origin = *origin;
+	for (size_t i = 0; i < COUNT_OF(views); i++)
+		*views[i] = arena_sv(&a->arena, *views[i]);
+	buf_init(&a->body, LIMIT_HEADER + 4 * LIMIT_CHUNK);
+	in->accepts++;
+	return a;
+}
+
+void accept_free(struct accept *a)
+{
+	struct inbound *in = a->in;
+
+	if (a->cost)
+		inbound_memory_give(in, a->cost);
+	in->promised -= a->promised;
+	header_block_free(a->header);
+	buf_deinit(&a->body);
+	arena_reset(&a->arena);
+	free(a->recipients);
+	conf_unref(a->conf);
+	in->accepts--;
+	free(a);
+	inbound_check_drained(in);
+}
+
+/* ---- addresses ---- */
+
+/* root -> root@contoso.com -> by alias it@contoso.com. Empty: it stays without a domain. */
+static struct sv complete(struct accept *a, struct sv address)
+{
+	const struct conf_general *g = conf_general(a->conf);
+	ptrdiff_t at = sv_rfind_char(address, '@');
+	struct sv alias, domain = sv_skip(address, (size_t)(at + 1));
+	char text[LIMIT_ADDRESS + 2];
+	int n;
+
+	/* A local name: bare, at our own host name, or at the domain that bare names get. */
+	if (at < 0 || sv_eq_nocase(domain, g->hostname) || (g->qualify.len && sv_eq_nocase(domain, g->qualify))) {
+		alias = conf_alias(a->conf, at < 0 ? address : sv_head(address, (size_t)at));
+		if (alias.len)
+			address = alias;
+	}
+	if (sv_rfind_char(address, '@') >= 0)
+		return arena_sv(&a->arena, address);
+	if (g->qualify.len == 0 || address.len + 1 + g->qualify.len > LIMIT_ADDRESS)
+		return SV("");
+	n = snprintf(text, sizeof(text), "%.*s@%.*s", SV_ARG(address), SV_ARG(g->qualify));
+	return arena_sv(&a->arena, sv_make(text, (size_t)n));
+}
+
+/* ---- MAIL ---- */
+
+static uint64_t min_free(const struct accept *a)
+{
+	const struct conf_general *g = conf_general(a->conf);
+	uint64_t rule = 2 * a->origin.bytes_max;
+
+	if (g->min_free_bytes)
+		return g->min_free_bytes;
+	return rule > MIN_FREE_DEFAULT ? rule : MIN_FREE_DEFAULT;
+}
+
+static bool has_room(struct accept *a, uint64_t size, struct answer *out)
+{
+	struct inbound *in = a->in;
+
+	if (store_room(in->store, min_free(a), in->promised + size) != 0) {
+		answer_set(out, 452, "4.3.1", "The disk of the queue is nearly full, try again later");
+		return false;
+	}
+	if (!inbound_memory_take(in, MESSAGE_COST)) {
+		answer_set(out, 452, "4.3.1", "Too much mail at once, try again later");
+		return false;
+	}
+	a->cost = MESSAGE_COST;
+	a->promised = size;
+	in->promised += size;
+	return true;
+}
+
+void accept_mail(struct accept *a, const struct smtp_server_event *e, struct answer *out)
+{
+	a->sender = e->address.len ? complete(a, e->address) : SV("");
+	if (e->address.len && a->sender.len == 0) {
+		answer_set(out, 553, "5.1.7", "The sender has no domain, and `qualify:` is not set");
+		return;
+	}
+	if (a->origin.account && !identity_sender_allowed(a->origin.account, a->sender)) {
+		answer_set(out,
+			553,
+			"5.7.1",
+			"User %.*s may not send as <%.*s>; see `senders:`",
+			SV_ARG(sv_head(a->origin.user, 40)),
+			SV_ARG(sv_head(a->sender, 80)));
+		return;
+	}
+	if (!a->origin.park_no_route &&
+		!conf_route_possible(a->conf, a->sender, a->origin.user, a->origin.listener)) {
+		answer_set(out, 550, "5.7.1", "No route takes mail from <%.*s>", SV_ARG(sv_head(a->sender, 100)));
+		return;
+	}
+	if (!has_room(a, e->size, out))
+		return;
+	a->smtputf8 = e->smtputf8;
+	a->dsn_ret = e->dsn_ret;
+	a->envid = arena_sv(&a->arena, e->envid);
+	answer_set(out, 250, "2.1.0", "Ok");
+}
+
+/* ---- RCPT ---- */
+
+static struct store_recipient *more_recipients(struct accept *a)
+{
+	if (a->recipient_count == a->recipient_cap) {
+		a->recipient_cap = a->recipient_cap ? a->recipient_cap * 2 : 4;
+		a->recipients = xrealloc(a->recipients, a->recipient_cap * sizeof(*a->recipients));
+	}
+	return &a->recipients[a->recipient_count++];
+}
+
+/* One message has one sender: recipients whose route rewrites it differently come in a message of their
+ * own, which clients do when they hear 452. */
+static bool same_rewrite(const struct accept *a, struct sv rewrite)
+{
+	return a->recipient_count == 0 || sv_eq(a->rewrite_from, rewrite);
+}
+
+void accept_rcpt(struct accept *a, const struct smtp_server_event *e, struct answer *out)
+{
+	struct sv address = complete(a, e->address), rewrite = SV(""), lane = SV("");
+	struct conf_route_query q;
+	struct conf_route_answer found;
+
+	if (address.len == 0) {
+		answer_set(out, 553, "5.1.3", "The recipient has no domain, and `qualify:` is not set");
+		return;
+	}
+	q = (struct conf_route_query){ a->sender, address, a->origin.user, a->origin.listener };
+	found = conf_route_find(a->conf, &q);
+	if (found.lane) {
+		lane = found.lane->key;
+		rewrite = found.route->rewrite_from;
+	} else if (!a->origin.park_no_route) {
+		answer_set(out,
+			550,
+			"5.7.1",
+			"No route takes mail from <%.*s> to <%.*s>",
+			SV_ARG(sv_head(a->sender, 60)),
+			SV_ARG(sv_head(address, 60)));
+		return;
+	}
+	if (!same_rewrite(a, rewrite)) {
+		answer_set(out, 452, "4.5.3", "Send to this recipient in a message of its own");
+		return;
+	}
+	if (a->recipient_count >= LIMIT_RCPT) {
+		answer_set(out, 452, "4.5.3", "Too many recipients");
+		return;
+	}
+	a->rewrite_from = arena_sv(&a->arena, rewrite);
+	*more_recipients(a) = (struct store_recipient){ .index = (uint32_t)a->recipient_count - 1,
+		.address = address,
+		.orcpt = arena_sv(&a->arena, e->orcpt),
+		.dsn_notify = e->dsn_notify,
+		.lane = arena_sv(&a->arena, lane),
+		.state = STORE_RCPT_QUEUED,
+		.last_cause = lane.len ? SV("") : SV("no-route") };
+	answer_set(out, 250, "2.1.5", "Ok");
+}
+
+size_t accept_recipient_count(const struct accept *a)
+{
+	return a->recipient_count;
+}
+
+uint64_t accept_id(const struct accept *a)
+{
+	return a->id;
+}
+
+/* ---- the body ---- */
+
+void accept_begin_body(struct accept *a, uint64_t id, struct sv helo, struct sv protocol, struct sv tls)
+{
+	a->id = id ? id : store_new_id(a->in->store);
+	a->origin.helo = arena_sv(&a->arena, helo);
+	a->origin.protocol = arena_sv(&a->arena, protocol);
+	a->origin.tls = arena_sv(&a->arena, tls);
+	a->header = header_block_new(LIMIT_HEADER, LIMIT_HEADER_FIELDS);
+}
+
+struct chunk_op {
+	struct store_chunk op;
+	struct accept *accept;
+	char bytes[LIMIT_CHUNK];
+};
+
+static void chunk_written(struct store_op *op)
+{
+	struct chunk_op *c = CONTAINER_OF(op, struct chunk_op, op.op);
+	struct accept *a = c->accept;
+
+	if (op->rc != 0 && a->failed == 0)
+		a->failed = op->rc;
+	free(c);
+	a->chunks_under_way--;
+	if (a->aborted) {
+		if (a->chunks_under_way == 0)
+			accept_take_back(a);
+		return;
+	}
+	if (a->ended)
+		accept_put(a);
+	else if (a->room)
+		a->room(a->room_arg);
+}
+
+/* A full piece goes ahead of its message, so that memory does not grow with it. */
+static void write_chunk(struct accept *a)
+{
+	struct chunk_op *c = xmalloc(sizeof(*c));
+
+	memcpy(c->bytes, buf_sv(&a->body).ptr, LIMIT_CHUNK);
+	c->accept = a;
+	c->op = (struct store_chunk){ .op.kind = STORE_OP_CHUNK,
+		.op.done = chunk_written,
+		.message_id = a->id,
+		.index = a->chunk_count++,
+		.bytes = sv_make(c->bytes, LIMIT_CHUNK) };
+	buf_consume(&a->body, LIMIT_CHUNK);
+	a->chunks_under_way++;
+	store_submit(a->in->store, &c->op.op);
+}
+
+void accept_append(struct accept *a, struct sv bytes)
+{
+	a->size += bytes.len;
+	if (a->failed)
+		return;
+	if (buf_append(&a->body, bytes) != 0) {
+		a->failed = RC_LIMIT;
+		return;
+	}
+	while (a->body.len > LIMIT_CHUNK)
+		write_chunk(a);
+}
+
+static bool has_high_bit(struct sv bytes)
+{
+	unsigned char seen = 0;
+
+	for (size_t i = 0; i < bytes.len; i++)
+		seen |= (unsigned char)bytes.ptr[i];
+	return seen & 0x80;
+}
+
+void accept_body(struct accept *a, struct sv bytes)
+{
+	size_t used = 0;
+	int rc;
+
+	if (!a->header_done && a->refusal.code == 0) {
+		rc = header_block_feed(a->header, bytes, &used);
+		if (rc == 1)
+			accept_render_header(a);
+		else if (rc < 0)
+			answer_set(&a->refusal, 552, "5.3.4", "The header of the message is too large");
+		bytes = sv_skip(bytes, used);
+	}
+	/* What is refused at the end is only counted. */
+	if (a->refusal.code || bytes.len == 0)
+		return;
+	if (!a->has_8bit)
+		a->has_8bit = has_high_bit(bytes);
+	accept_append(a, bytes);
+}
+
+bool accept_is_full(const struct accept *a)
+{
+	return a->chunks_under_way >= CHUNKS_UNDER_WAY;
+}
+
+void accept_on_room(struct accept *a, accept_room_fn *room, void *arg)
+{
+	a->room = room;
+	a->room_arg = arg;
+}
+
+/* ---- giving up ---- */
+
+struct abort_op {
+	struct store_abort op;
+};
+
+static void taken_back(struct store_op *op)
+{
+	free(CONTAINER_OF(op, struct abort_op, op.op));
+}
+
+void accept_take_back(struct accept *a)
+{
+	if (a->chunk_count) {
+		struct abort_op *op = xcalloc(1, sizeof(*op));
+
+		op->op.op = (struct store_op){ .kind = STORE_OP_ABORT, .done = taken_back };
+		op->op.message_id = a->id;
+		store_submit(a->in->store, &op->op.op);
+	}
+	accept_free(a);
+}
+
+void accept_abort(struct accept *a)
+{
+	if (!a)
+		return;
+	a->room = NULL;
+	if (a->chunks_under_way) {
+		a->aborted = true;
+		return;
+	}
+	accept_take_back(a);
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/must.h"
+#include "base/text.h"
+#include "inbound/accept_priv.h"
+#include "io/log.h"
+#include "mail/address.h"
+#include "mail/trace.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- header ---- */
+
+/* "192.0.2.1:4711" and "[2001:db8::1]:4711" without the port, which is nobody's business further on. */
+static struct sv address_literal(struct sv client, char *out, size_t size)
+{
+	ptrdiff_t colon = sv_rfind_char(client, ':');
+	int n;
+
+	if (sv_starts(client, SV("unix")))
+		return SV("unix");
+	if (colon < 0 || client.ptr[0] == '[')
+		return colon < 0 ? client : sv_head(client, (size_t)colon);
+	n = snprintf(out, size, "[%.*s]", SV_ARG(sv_head(client, (size_t)colon)));
+	return sv_make(out, (size_t)n);
+}
+
+static void make_received(struct accept *a, struct buf *out)
+{
+	char id[TEXT_ID_MAX], client[IO_ADDRESS_TEXT_MAX + 2];
+	struct trace t = { .helo = a->origin.helo,
+		.hostname = conf_general(a->conf)->hostname,
+		.protocol = a->origin.protocol,
+		.id = sv_from(text_id(a->id, id)),
+		.tls = a->origin.tls,
+		.at = io_wall(a->in->loop) };
+
+	t.client = address_literal(a->origin.client, client, sizeof(client));
+	/* With several recipients the others stay private. */
+	if (a->recipient_count == 1)
+		t.for_address = a->recipients[0].address;
+	must(trace_render(&t, out) == 0);
+}
+
+static bool is_loop(struct accept *a, const struct header_facts *f)
+{
+	if (f->received_hops < LIMIT_RECEIVED_HOPS)
+		return false;
+	answer_set(&a->refusal, 554, "5.4.6", "Mail loop: the message has passed %" PRIu32 " servers", f->received_hops);
+	return true;
+}
+
+void accept_render_header(struct accept *a)
+{
+	CLEANUP(buf_deinitp) struct buf received = BUF_INIT(4096), message_id = BUF_INIT(512);
+	CLEANUP(buf_deinitp) struct buf out = BUF_INIT(LIMIT_HEADER + LIMIT_CHUNK);
+	const struct conf_general *g = conf_general(a->conf);
+	struct header_edits edits;
+	struct header_facts facts;
+	size_t body_bytes = header_block_body_bytes(a->header);
+
+	header_block_facts(a->header, &facts);
+	a->header_done = true;
+	if (is_loop(a, &facts))
+		return;
+	make_received(a, &received);
+	must(message_id_render(&message_id, a->id, prng_next(io_prng(a->in->loop)), g->hostname) == 0);
+	a->message_id = arena_sv(&a->arena, facts.message_id.len ? facts.message_id : buf_sv(&message_id));
+	if (g->keep_subject)
+		a->subject = arena_sv(&a->arena, sv_head(facts.subject, LIMIT_SUBJECT_KEPT));
+	a->header_8bit = facts.has_8bit;
+	a->has_8bit |= facts.has_8bit;
+	edits = (struct header_edits){ .received = buf_sv(&received),
+		.message_id = buf_sv(&message_id),
+		.date = io_wall(a->in->loop),
+		.drop_bcc = true,
+		.drop_return_path = true,
+		.from = a->rewrite_from,
+		.qualify = g->qualify };
+	if (header_block_render(a->header, &edits, &out) != 0) {
+		answer_set(&a->refusal, 552, "5.3.4", "The header of the message is too large");
+		return;
+	}
+	a->header_size = (uint32_t)(out.len - body_bytes);
+	/* UTF-8 in the header can only go on as SMTPUTF8 (RFC 6531 3.2); without that it is 8-bit text of
+	 * an older custom, and passes as it came. */
+	accept_append(a, buf_sv(&out));
+	header_block_free(a->header);
+	a->header = NULL;
+}
+
+/* ---- the end ---- */
+
+static void answer_and_free(struct accept *a, const struct answer *answer)
+{
+	accept_done_fn *done = a->done;
+	void *arg = a->done_arg;
+
+	accept_free(a);
+	if (done)
+		done(arg, answer);
+}
+
+static void refuse(struct accept *a, const struct answer *answer)
+{
+	accept_done_fn *done = a->done;
+	void *arg = a->done_arg;
+
+	accept_take_back(a);
+	if (done)
+		done(arg, answer);
+}
+
+static void failure_answer(int rc, struct answer *out)
+{
+	if (rc == RC_DISK_FULL)
+		answer_set(out, 452, "4.3.1", "The disk of the queue is full, try again later");
+	else
+		answer_set(out, 451, "4.3.0", "The message could not be stored, try again later");
+}
+
+static void tell_lanes(struct accept *a)
+{
+	const struct inbound_dispatch *d = &a->in->dispatch;
+
+	for (size_t i = 0; i < a->message.recipient_count; i++)
+		if (i == 0 || !sv_eq(a->message.recipients[i].lane, a->message.recipients[i - 1].lane))
+			d->queued(d->arg, a->message.recipients[i].lane);
+}
+
+static void log_accepted(const struct accept *a)
+{
+	char id[TEXT_ID_MAX], size[24], count[16];
+
+	(void)snprintf(size, sizeof(size), "%" PRIu64, a->size);
+	(void)snprintf(count, sizeof(count), "%zu", a->recipient_count);
+	log_event(LOG_INFO,
+		"inbound",
+		sv_from(text_id(a->id, id)),
+		"accepted",
+		(const struct log_field[]){ LOG_F("from", a->message.sender),
+			LOG_F("client", a->origin.client),
+			LOG_F("user", a->origin.user),
+			LOG_F("size", sv_from(size)),
+			LOG_F("nrcpt", sv_from(count)),
+			LOG_F("message-id", a->message_id) },
+		6);
+}
+
+static void put_done(struct store_op *op)
+{
+	struct accept *a = CONTAINER_OF(op, struct accept, put.op);
+	const struct inbound_dispatch *d = &a->in->dispatch;
+	struct answer answer;
+	char id[TEXT_ID_MAX];
+
+	if (op->rc != 0) {
+		log_line(LOG_ERROR, "inbound", "a message could not be stored: %s", op->err.text);
+		failure_answer(op->rc, &answer);
+		if (a->claim)
+			d->withdrawn(d->arg, a->claim);
+		refuse(a, &answer);
+		return;
+	}
+	log_accepted(a);
+	answer_set(&answer, 250, "2.0.0", "Ok: queued as %s", text_id(a->id, id));
+	if (a->claim)
+		d->committed(d->arg, a->claim, &a->arena, &a->body);
+	else
+		tell_lanes(a);
+	answer_and_free(a, &answer);
+}
+
+static void fill_message(struct accept *a, struct store_recipient *recipients)
+{
+	const struct conf_general *g = conf_general(a->conf);
+	struct wall_time now = io_wall(a->in->loop);
+	bool utf8 = address_needs_utf8(a->sender);
+
+	for (size_t i = 0; i < a->recipient_count; i++) {
+		recipients[i].next_at = now;
+		utf8 |= address_needs_utf8(recipients[i].address);
+	}
+	a->message = (struct store_message){ .id = a->id,
+		.accepted_at = now,
+		.expires_at = wall_add(now, (int64_t)g->retry_expire_us),
+		.sender = a->rewrite_from.len ? a->rewrite_from : a->sender,
+		.envid = a->envid,
+		.dsn_ret = a->dsn_ret,
+		.flags = (a->has_8bit ? (unsigned)STORE_MSG_8BIT : 0) |
+			(utf8 || (a->smtputf8 && a->header_8bit) ? (unsigned)STORE_MSG_UTF8 : 0),
+		.size = a->size,
+		.header_size = a->header_size,
+		.message_id = a->message_id,
+		.subject = a->subject,
+		.user = a->origin.user,
+		.client = a->origin.client,
+		.listener = a->origin.listener,
+		.recipients = recipients,
+		.recipient_count = a->recipient_count };
+}
+
+void accept_put(struct accept *a)
+{
+	const struct inbound_dispatch *d = &a->in->dispatch;
+	struct store_recipient *recipients;
+	struct answer answer;
+
+	if (a->chunks_under_way)
+		return;
+	if (a->failed) {
+		failure_answer(a->failed, &answer);
+		refuse(a, &answer);
+		return;
+	}
+	/* The arena may be handed over with the message: everything it points to lives there. */
+	recipients = arena_alloc(&a->arena, a->recipient_count * sizeof(*recipients));
+	memcpy(recipients, a->recipients, a->recipient_count * sizeof(*recipients));
+	fill_message(a, recipients);
+	a->put = (struct store_put){ .op.kind = STORE_OP_PUT,
+		.op.done = put_done,
+		.message = &a->message,
+		.body = buf_sv(&a->body),
+		.chunk_count = a->chunk_count };
+	a->claim = d->claim(d->arg, &a->arena, &a->put, &a->message, recipients);
+	store_submit(a->in->store, &a->put.op);
+}
+
+void accept_end(struct accept *a, accept_done_fn *done, void *arg)
+{
+	a->ended = true;
+	a->room = NULL;
+	a->done = done;
+	a->done_arg = arg;
+	if (!a->header_done && a->refusal.code == 0) {
+		if (header_block_end(a->header) < 0)
+			answer_set(&a->refusal, 552, "5.3.4", "The header of the message is too large");
+		else
+			accept_render_header(a);
+	}
+	if (a->refusal.code) {
+		struct answer refusal = a->refusal;
+
+		accept_abort(a);
+		done(arg, &refusal);
+		return;
+	}
+	accept_put(a);
+}
+
+void accept_forget(struct accept *a)
+{
+	a->done = NULL;
+}

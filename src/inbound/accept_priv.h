@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "inbound/inbound_priv.h"
+
+/* Shared by accept.c and accept_end.c. */
+#define MIN_FREE_DEFAULT (UINT64_C(256) << 20)
+
+struct accept {
+	struct inbound *in;
+	struct conf *conf;
+	struct accept_origin origin;
+	struct arena arena;
+	uint64_t id;
+	struct sv sender, envid, rewrite_from;
+	uint8_t dsn_ret;
+	bool smtputf8;
+	struct store_recipient *recipients; /* heap, while it grows */
+	size_t recipient_count, recipient_cap;
+	uint64_t cost, promised;
+
+	struct header_block *header;
+	bool header_done, header_8bit, has_8bit;
+	uint32_t header_size;
+	struct sv message_id, subject;
+	struct answer refusal; /* code 0: none; said at the end */
+	struct buf body;       /* what is not written yet */
+	uint64_t size;
+	uint32_t chunk_count, chunks_under_way;
+	int failed; /* a piece could not be written */
+	bool ended, aborted;
+	accept_room_fn *room;
+	void *room_arg;
+
+	accept_done_fn *done;
+	void *done_arg;
+	struct store_message message;
+	struct store_put put;
+	void *claim;
+};
+
+void accept_free(struct accept *a);
+void accept_append(struct accept *a, struct sv bytes);
+void accept_render_header(struct accept *a); /* may set a->refusal */
+void accept_put(struct accept *a);           /* when no piece is under way any more */
+void accept_take_back(struct accept *a);

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/must.h"
+#include "base/text.h"
+#include "inbound/drop_priv.h"
+#include "io/file.h"
+#include "io/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/*
+ * One file of the maildrop. Who wrote it is its owner, nothing else. Recipients whose routes rewrite the
+ * sender differently need a message each: then the file is taken in several turns.
+ */
+enum { READ_PIECE = LIMIT_CHUNK };
+
+struct drop_file {
+	struct drop *d;
+	char name[NAME_MAX + 1];
+	uint64_t id;
+	int fd;
+	struct arena arena;
+	struct drop_envelope envelope;
+	size_t body_at; /* offset of the message in the file */
+	uint64_t given;
+	struct accept *accept;
+	bool *taken;    /* per recipient: in a message already */
+	bool known_id; /* the file was renamed in an earlier life: the same id again */
+	struct io_task task;
+	struct store_show show;
+	struct arena show_arena;
+	char user[128];
+	unsigned uid;
+};
+
+static void begin_turn(struct drop_file *f);
+
+static void path_of(const struct drop_file *f, char out[PATH_MAX])
+{
+	(void)snprintf(out, PATH_MAX, "%s/%s", f->d->path, f->name);
+}
+
+static void done(struct drop_file *f)
+{
+	struct drop *d = f->d;
+
+	io_task_cancel(d->in->loop, &f->task);
+	io_closep(&f->fd);
+	arena_reset(&f->arena);
+	arena_reset(&f->show_arena);
+	free(f);
+	d->file = NULL;
+	drop_next(d);
+}
+
+static void remove_file(struct drop_file *f)
+{
+	char path[PATH_MAX];
+
+	path_of(f, path);
+	if (unlink(path) != 0)
+		log_line(LOG_ERROR, "inbound", "cannot remove %s: %s", path, rc_text(-errno));
+}
+
+/* Kept for a person to look at; never taken again. */
+static void set_aside(struct drop_file *f, const char *why)
+{
+	char path[PATH_MAX], aside[PATH_MAX + 8];
+
+	path_of(f, path);
+	(void)snprintf(aside, sizeof(aside), "%s/bad.%s", f->d->path, f->name);
+	log_event(LOG_WARN,
+		"inbound",
+		SV(""),
+		"a file in the maildrop is not taken and is set aside",
+		(const struct log_field[]){ LOG_F("file", sv_from(aside)), LOG_F("why", sv_from(why)) },
+		2);
+	(void)rename(path, aside);
+	done(f);
+}
+
+/* ---- checks ---- */
+
+static const char *check_file(const struct stat *st, const struct conf_general *g)
+{
+	if (!S_ISREG(st->st_mode))
+		return "it is no plain file";
+	if (st->st_nlink != 1)
+		return "it has several links";
+	if (st->st_mode & (S_IWGRP | S_IWOTH))
+		return "others than its owner may write it";
+	if ((uint64_t)st->st_size > LIMIT_MESSAGE + (uint64_t)DROP_ENVELOPE_MAX)
+		return "it is too large";
+	if (g->local_bytes_per_uid_max && (uint64_t)st->st_size > g->local_bytes_per_uid_max)
+		return "it is larger than local_bytes_per_uid";
+	return NULL;
+}
+
+static void name_owner(struct drop_file *f)
+{
+	char names[1024];
+	struct passwd entry, *found = NULL;
+
+	if (getpwuid_r(f->uid, &entry, names, sizeof(names), &found) == 0 && found)
+		(void)snprintf(f->user, sizeof(f->user), "local:%s", found->pw_name);
+	else
+		(void)snprintf(f->user, sizeof(f->user), "local:%u", f->uid);
+}
+
+static int read_envelope(struct drop_file *f, const struct stat *st, struct err *err)
+{
+	CLEANUP(buf_deinitp) struct buf head = BUF_INIT(DROP_ENVELOPE_MAX);
+	int rc = 0;
+
+	while (rc == 0) {
+		ssize_t n;
+
+		if (buf_reserve(&head, READ_PIECE) != 0)
+			return err_set(err, RC_LIMIT, "its envelope is too long");
+		n = pread(f->fd, buf_tail(&head), READ_PIECE, (off_t)head.len);
+		if (n < 0)
+			return err_set(err, -errno, "%s", rc_text(-errno));
+		if (n == 0)
+			return err_set(err, RC_PARSE, "it ends within its envelope");
+		buf_grew(&head, (size_t)n);
+		rc = drop_envelope_parse(&f->arena, buf_sv(&head), &f->envelope, &f->body_at, err);
+	}
+	if (rc < 0)
+		return rc;
+	if ((uint64_t)st->st_size != drop_file_size(&f->envelope, f->body_at))
+		return err_set(err, RC_PARSE, "it is not whole");
+	return 0;
+}
+
+/* ---- a turn: one message out of the file ---- */
+
+static void message_done(void *arg, const struct answer *a)
+{
+	struct drop_file *f = arg;
+
+	f->accept = NULL;
+	if (a->code < 300) {
+		begin_turn(f);
+		return;
+	}
+	if (a->code < 500) {
+		/* The disk, or the like: the file stays and is tried at the next scan. */
+		log_line(LOG_WARN, "inbound", "mail in the maildrop must wait: %s", a->text);
+		done(f);
+		return;
+	}
+	set_aside(f, a->text);
+}
+
+static void feed(void *arg)
+{
+	struct drop_file *f = arg;
+	char piece[READ_PIECE];
+	uint64_t left = f->envelope.size - f->given;
+	ssize_t n;
+
+	if (accept_is_full(f->accept))
+		return;
+	if (left == 0) {
+		accept_end(f->accept, message_done, f);
+		return;
+	}
+	n = pread(f->fd, piece, left < sizeof(piece) ? (size_t)left : sizeof(piece), (off_t)(f->body_at + f->given));
+	if (n <= 0) {
+		accept_abort(f->accept);
+		f->accept = NULL;
+		set_aside(f, "it cannot be read to its end");
+		return;
+	}
+	f->given += (uint64_t)n;
+	accept_body(f->accept, sv_make(piece, (size_t)n));
+	/* A piece a round: sessions have their turns between. */
+	io_task_post(f->d->in->loop, &f->task);
+}
+
+static void on_room(void *arg)
+{
+	struct drop_file *f = arg;
+
+	io_task_post(f->d->in->loop, &f->task);
+}
+
+/* Recipients that go into this message; the others wait for a turn of their own. */
+static void take_recipients(struct drop_file *f)
+{
+	for (size_t i = 0; i < f->envelope.recipient_count; i++) {
+		struct smtp_server_event e = { .kind = SMTP_SERVER_EV_RCPT,
+			.address = f->envelope.recipients[i],
+			.dsn_notify = f->envelope.notify };
+		struct answer a;
+
+		if (f->taken[i])
+			continue;
+		accept_rcpt(f->accept, &e, &a);
+		if (a.code < 400 || a.code >= 500)
+			f->taken[i] = true;
+		if (a.code >= 500)
+			log_event(LOG_WARN,
+				"inbound",
+				SV(""),
+				"a recipient of local mail is refused",
+				(const struct log_field[]){ LOG_F("user", sv_from(f->user)),
+					LOG_F("to", f->envelope.recipients[i]),
+					LOG_F("reply", sv_from(a.text)) },
+				3);
+	}
+}
+
+static bool all_taken(const struct drop_file *f)
+{
+	for (size_t i = 0; i < f->envelope.recipient_count; i++)
+		if (!f->taken[i])
+			return false;
+	return true;
+}
+
+static int rename_with_id(struct drop_file *f)
+{
+	char from[PATH_MAX], to[PATH_MAX], id[TEXT_ID_MAX];
+	struct sv base = sv_from(f->name);
+	char name[NAME_MAX + 1];
+
+	if (!sv_ends_nocase(base, SV(DROP_SUFFIX)))
+		return 0;
+	path_of(f, from);
+	if (snprintf(name, sizeof(name), "%s.%s", f->name, text_id(f->id, id)) >= (int)sizeof(name))
+		return -ENAMETOOLONG;
+	(void)snprintf(to, sizeof(to), "%s/%s", f->d->path, name);
+	if (rename(from, to) != 0)
+		return -errno;
+	(void)snprintf(f->name, sizeof(f->name), "%s", name);
+	return io_folder_sync(f->d->path, NULL);
+}
+
+static void begin_turn(struct drop_file *f)
+{
+	struct inbound *in = f->d->in;
+	struct accept_origin origin = { .user = sv_from(f->user),
+		.client = SV("maildrop"),
+		.listener = SV("maildrop"),
+		.bytes_max = LIMIT_MESSAGE,
+		.park_no_route = true };
+	struct smtp_server_event mail = { .kind = SMTP_SERVER_EV_MAIL,
+		.address = f->envelope.sender,
+		.size = f->envelope.size,
+		.smtputf8 = f->envelope.smtputf8,
+		.dsn_ret = (uint8_t)f->envelope.ret,
+		.envid = f->envelope.envid };
+	bool first = f->id == 0;
+	struct answer a;
+
+	if (all_taken(f)) {
+		remove_file(f);
+		done(f);
+		return;
+	}
+	f->given = 0;
+	f->accept = accept_new(in, in->conf, &origin);
+	accept_mail(f->accept, &mail, &a);
+	if (a.code < 400)
+		take_recipients(f);
+	if (a.code >= 400 || accept_recipient_count(f->accept) == 0) {
+		accept_abort(f->accept);
+		f->accept = NULL;
+		if (a.code >= 500 || a.code < 400)
+			set_aside(f, a.code >= 500 ? a.text : "none of its recipients can be taken");
+		else
+			done(f);
+		return;
+	}
+	accept_begin_body(f->accept, f->known_id ? f->id : 0, SV(""), SV("local"), SV(""));
+	f->known_id = false;
+	if (first) {
+		f->id = accept_id(f->accept);
+		if (rename_with_id(f) != 0) {
+			accept_abort(f->accept);
+			f->accept = NULL;
+			done(f);
+			return;
+		}
+	}
+	accept_on_room(f->accept, on_room, f);
+	io_task_post(in->loop, &f->task);
+}
+
+/* ---- beginning ---- */
+
+static void looked_up(struct store_op *op)
+{
+	struct drop_file *f = CONTAINER_OF(op, struct drop_file, show.op);
+
+	if (op->rc == 0) {
+		/* Its message was committed before we died. */
+		remove_file(f);
+		done(f);
+	} else if (op->rc == RC_NOT_FOUND) {
+		f->known_id = true;
+		begin_turn(f);
+	} else {
+		done(f);
+	}
+}
+
+void drop_file_begin(struct drop *d, const char *name, uint64_t id)
+{
+	const struct conf_general *g = conf_general(d->in->conf);
+	struct drop_file *f = xcalloc(1, sizeof(*f));
+	struct err err = { 0 };
+	const char *fault;
+	char path[PATH_MAX];
+	struct stat st;
+
+	d->file = f;
+	f->d = d;
+	f->id = id;
+	f->task = (struct io_task){ .run = feed, .arg = f };
+	(void)snprintf(f->name, sizeof(f->name), "%s", name);
+	path_of(f, path);
+	/* A fifo must not stop us, nor a link lead us elsewhere. */
+	f->fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (f->fd < 0 || fstat(f->fd, &st) != 0) {
+		set_aside(f, rc_text(-errno));
+		return;
+	}
+	fault = check_file(&st, g);
+	if (fault) {
+		set_aside(f, fault);
+		return;
+	}
+	f->uid = st.st_uid;
+	name_owner(f);
+	if (read_envelope(f, &st, &err) != 0) {
+		set_aside(f, err.text);
+		return;
+	}
+	f->taken = arena_alloc(&f->arena, f->envelope.recipient_count * sizeof(*f->taken));
+	if (id == 0) {
+		begin_turn(f);
+		return;
+	}
+	f->show = (struct store_show){ .op.kind = STORE_OP_SHOW,
+		.op.done = looked_up,
+		.message_id = id,
+		.out_arena = &f->show_arena };
+	store_submit(d->in->store, &f->show.op);
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "inbound/inbound.h"
+
+#include "base/must.h"
+#include "inbound/inbound_priv.h"
+#include "io/log.h"
+
+#include <stdlib.h>
+
+static void drain_check(void *arg)
+{
+	struct inbound *in = arg;
+	void (*drained)(void *arg) = in->drained;
+
+	if (!drained || in->session_count || in->accepts)
+		return;
+	in->drained = NULL;
+	drained(in->drained_arg);
+}
+
+struct inbound *inbound_new(const struct inbound_options *options, struct err *err)
+{
+	struct inbound *in = xcalloc(1, sizeof(*in));
+
+	in->loop = options->loop;
+	in->store = options->store;
+	in->workers = options->workers;
+	in->conf = conf_ref(options->conf);
+	in->dispatch = options->dispatch;
+	list_init(&in->listeners);
+	list_init(&in->sessions);
+	in->drain_check = (struct io_task){ .run = drain_check, .arg = in };
+	io_random(&in->peers.seed, sizeof(in->peers.seed));
+	in->users = identity_users_new(in->conf, in->workers, err);
+	if (!in->users || listeners_open(in, in->conf, err) != 0) {
+		inbound_free(in);
+		return NULL;
+	}
+	in->drop = drop_open(in);
+	return in;
+}
+
+void inbound_free(struct inbound *in)
+{
+	if (!in)
+		return;
+	io_task_cancel(in->loop, &in->drain_check);
+	drop_close(in->drop);
+	listeners_close_all(in);
+	must(in->session_count == 0);
+	if (in->users)
+		identity_users_unref(in->users);
+	htable_deinit(&in->peers);
+	conf_unref(in->conf);
+	free(in);
+}
+
+int inbound_reload(struct inbound *in, struct conf *conf, struct err *err)
+{
+	struct identity_users *users = identity_users_new(conf, in->workers, err);
+	int rc = users ? listeners_open(in, conf, err) : RC_CONFIG;
+
+	if (rc != 0) {
+		if (users)
+			identity_users_unref(users);
+		return rc;
+	}
+	identity_users_unref(in->users);
+	in->users = users;
+	(void)conf_ref(conf);
+	conf_unref(in->conf);
+	in->conf = conf;
+	drop_reload(in->drop);
+	return 0;
+}
+
+void inbound_drain(struct inbound *in, void (*done)(void *arg), void *arg)
+{
+	in->draining = true;
+	in->drained = done;
+	in->drained_arg = arg;
+	drop_close(in->drop);
+	in->drop = NULL;
+	listeners_close_all(in);
+	list_each_safe(at, after, &in->sessions)
+	{
+		session_shut(list_entry(at, struct session, node), "4.3.2", SV("postern is going down, try again"));
+	}
+	inbound_check_drained(in);
+}
+
+void inbound_check_drained(struct inbound *in)
+{
+	if (in->draining)
+		io_task_post(in->loop, &in->drain_check);
+}
+
+bool inbound_memory_take(struct inbound *in, uint64_t bytes)
+{
+	if (in->memory + bytes > conf_general(in->conf)->inbound_memory_bytes)
+		return false;
+	in->memory += bytes;
+	return true;
+}
+
+void inbound_memory_give(struct inbound *in, uint64_t bytes)
+{
+	must(in->memory >= bytes);
+	in->memory -= bytes;
+}
+
+void inbound_each_listener(struct inbound *in,
+	void (*each)(void *arg, const struct inbound_listener_status *status), void *arg)
+{
+	list_each(at, &in->listeners)
+	{
+		const struct listener *n = list_entry(at, struct listener, node);
+		const struct inbound_listener_status status = { .name = n->name,
+			.sessions = n->sessions,
+			.accepted = n->accepted,
+			.refused = n->refused };
+
+		if (!n->closed)
+			each(arg, &status);
+	}
+}

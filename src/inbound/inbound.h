@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "conf/conf.h"
+#include "io/worker.h"
+#include "store/store.h"
+
+/*
+ * Takes mail: listeners, SMTP sessions, the local submission socket and the maildrop. Nothing is answered
+ * with 250 before its commit.
+ */
+struct inbound;
+
+/* The other side of the queue; cli/serve fills it with outbound's functions (outbound/outbound.h). */
+struct inbound_dispatch {
+	void *arg;
+	/* Before the PUT: may open an attempt in it. NULL: the message waits. */
+	void *(*claim)(void *arg, struct arena *arena, struct store_put *put, struct store_message *message,
+		struct store_recipient *recipients);
+	/* The PUT is committed: arena and body are taken over. */
+	void (*committed)(void *arg, void *claim, struct arena *arena, struct buf *body);
+	void (*withdrawn)(void *arg, void *claim);
+	void (*queued)(void *arg, struct sv lane);
+};
+
+struct inbound_options {
+	struct io_loop *loop;
+	struct store *store;
+	struct io_workers *workers;
+	struct conf *conf; /* a reference is taken */
+	struct inbound_dispatch dispatch;
+};
+
+/* Opens every listener, or none: err says which cannot be opened and why. */
+NODISCARD struct inbound *inbound_new(const struct inbound_options *options, struct err *err);
+void inbound_free(struct inbound *in);
+
+/* Listeners that stay keep their sockets; sessions end on their old snapshot. On failure nothing changed. */
+NODISCARD int inbound_reload(struct inbound *in, struct conf *conf, struct err *err);
+/* Closes the listeners, ends idle sessions, lets messages under way be answered; then `done`. */
+void inbound_drain(struct inbound *in, void (*done)(void *arg), void *arg);
+
+struct inbound_listener_status {
+	struct sv name;
+	uint32_t sessions;
+	uint64_t accepted, refused; /* messages; connections and messages that were turned away */
+};
+void inbound_each_listener(struct inbound *in,
+	void (*each)(void *arg, const struct inbound_listener_status *status), void *arg);

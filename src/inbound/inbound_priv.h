@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/htable.h"
+#include "base/limits.h"
+#include "base/list.h"
+#include "identity/users.h"
+#include "inbound/inbound.h"
+#include "io/net.h"
+#include "io/stream.h"
+#include "mail/header.h"
+#include "smtp/server.h"
+
+/*
+ * inbound.c    life, reload, drain
+ * listener.c   sockets, who may connect
+ * session.c    one SMTP session; session_auth.c: signing in
+ * accept.c     one message on its way into the queue, from wherever it comes
+ * accept_end.c its header edits and the PUT
+ * drop.c       the maildrop; drop_file.c: one file of it
+ */
+enum {
+	SESSION_COST = 16 * 1024,            /* of the memory budget, for an idle session */
+	MESSAGE_COST = 2 * LIMIT_CHUNK,      /* while a message is being taken */
+	CHUNKS_UNDER_WAY = 2,                /* of one message; then its sender waits */
+	HANDSHAKE_S = 30,
+	CLOSE_S = 5,
+};
+
+struct listener {
+	struct list node;
+	struct inbound *in;
+	struct conf *conf;
+	const struct conf_listener *c; /* NULL: the submit socket */
+	struct sv name;                /* on the heap */
+	struct io_listener *socket;
+	struct io_tls *tls;
+	uint32_t sessions;
+	uint64_t accepted, refused;
+	bool closed; /* lives on until its last session ends */
+};
+
+struct inbound {
+	struct io_loop *loop;
+	struct store *store;
+	struct io_workers *workers;
+	struct conf *conf;
+	struct inbound_dispatch dispatch;
+	struct identity_users *users;
+	struct list listeners;
+	struct list sessions;
+	uint32_t session_count;
+	struct htable peers; /* address -> (void *)(sessions) */
+	uint64_t memory;     /* of general.inbound_memory_bytes */
+	uint64_t promised;   /* bytes that open messages announced */
+	size_t accepts;      /* messages alive */
+	struct drop *drop;
+	bool draining;
+	void (*drained)(void *arg);
+	void *drained_arg;
+	struct io_task drain_check;
+};
+
+/* An answer to a client. */
+struct answer {
+	uint16_t code;
+	char enhanced[8];
+	char text[200];
+};
+void answer_set(struct answer *a, uint16_t code, const char *enhanced, const char *fmt, ...) PRINTF_LIKE(4, 5);
+
+/* ---- accept.c: one message ---- */
+struct accept_origin {
+	struct sv user;     /* "erp", "local:www-data", "" */
+	const struct conf_user *account; /* whose senders are checked; NULL: anybody's */
+	struct sv client;   /* "[10.0.5.30]:4711", "unix", "maildrop" */
+	struct sv listener;
+	struct sv helo, protocol, tls; /* for the Received field; set before the body comes */
+	uint64_t bytes_max;
+	bool park_no_route; /* local mail is kept, visible, even when no route leads anywhere */
+};
+
+struct accept;
+typedef void accept_done_fn(void *arg, const struct answer *answer);
+typedef void accept_room_fn(void *arg);
+
+/* The strings of `origin` are copied. */
+NODISCARD struct accept *accept_new(struct inbound *in, struct conf *conf, const struct accept_origin *origin);
+/* Gives it up; what is in the queue already is taken back. Not after accept_end(). */
+void accept_abort(struct accept *a);
+
+void accept_mail(struct accept *a, const struct smtp_server_event *e, struct answer *out);
+void accept_rcpt(struct accept *a, const struct smtp_server_event *e, struct answer *out);
+/* The body begins: `helo`, `protocol`, `tls` are final now. `id` 0: a new one. */
+void accept_begin_body(struct accept *a, uint64_t id, struct sv helo, struct sv protocol, struct sv tls);
+void accept_body(struct accept *a, struct sv bytes);
+/* Too many pieces are on their way into the queue: stop feeding until `room` is called. */
+bool accept_is_full(const struct accept *a);
+void accept_on_room(struct accept *a, accept_room_fn *room, void *arg);
+/* Takes the message; `done` comes once, later, unless accept_forget() is called before. */
+void accept_end(struct accept *a, accept_done_fn *done, void *arg);
+void accept_forget(struct accept *a); /* the client is gone; the message goes on */
+uint64_t accept_id(const struct accept *a);
+/* Recipients that were put off because their route rewrites the sender differently. */
+size_t accept_recipient_count(const struct accept *a);
+
+/* ---- listener.c ---- */
+NODISCARD int listeners_open(struct inbound *in, struct conf *conf, struct err *err);
+void listeners_close_all(struct inbound *in);
+void listener_release(struct listener *n); /* a session ended */
+bool listener_needs_password(const struct listener *n, const struct sockaddr *peer);
+bool listener_peer_allowed(const struct listener *n, const struct sockaddr *peer);
+
+/* ---- session.c ---- */
+struct session {
+	struct list node;
+	struct inbound *in;
+	struct listener *listener;
+	struct conf *conf;
+	struct io_stream *stream;
+	struct smtp_server *smtp;
+	struct io_timer timer;     /* the machine's deadline, or the handshake's */
+	struct io_timer auth_delay;
+	struct accept *accept;
+	const struct conf_user *account;
+	char *user;                /* NULL: nobody signed in */
+	char *peer_key;            /* in inbound.peers */
+	struct identity_check *check;
+	char *check_user;
+	unsigned auth_failures;
+	bool pumping, ended, waits_for_room, in_handshake;
+	enum smtp_server_event_kind asked;
+	struct answer held; /* the delayed answer to a failed sign-in */
+};
+void session_begin(struct listener *n, int fd);
+void session_pump(struct session *s);
+void session_shut(struct session *s, const char *enhanced, struct sv text);
+struct mono_time session_now(const struct session *s);
+
+/* ---- session_auth.c ---- */
+void session_auth_init(struct session *s);
+void session_auth_event(struct session *s, const struct smtp_server_event *e);
+
+/* ---- drop.c ---- */
+struct drop;
+NODISCARD struct drop *drop_open(struct inbound *in);
+void drop_close(struct drop *d);
+void drop_reload(struct drop *d);
+
+/* ---- inbound.c ---- */
+void inbound_check_drained(struct inbound *in);
+bool inbound_memory_take(struct inbound *in, uint64_t bytes);
+void inbound_memory_give(struct inbound *in, uint64_t bytes);

@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/must.h"
+#include "inbound/inbound_priv.h"
+#include "io/log.h"
+
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/*
+ * One SMTP session: bytes of the stream into the machine, its events to the message, answers back. All
+ * that a round of input gives leaves in one write. session_pump() frees the session when it has ended:
+ * nobody touches a session after calling it.
+ */
+enum { BAD_COMMANDS_MAX = LIMIT_BAD_COMMANDS };
+#define SLOW_US (5 * US_PER_MIN)
+#define SESSION_US_MAX (12 * US_PER_HOUR)
+
+static void on_stream(void *arg, enum io_stream_event event);
+
+struct mono_time session_now(const struct session *s)
+{
+	return io_now(s->in->loop);
+}
+
+/* ---- end ---- */
+
+static void forget_peer(struct session *s)
+{
+	struct sv key = sv_from(s->peer_key);
+	uintptr_t count = (uintptr_t)htable_get(&s->in->peers, key);
+
+	if (count > 1)
+		htable_put(&s->in->peers, key, (void *)(count - 1));
+	else
+		(void)htable_take(&s->in->peers, key);
+	free(s->peer_key);
+}
+
+static void session_free(struct session *s)
+{
+	struct inbound *in = s->in;
+
+	io_timer_stop(&s->timer);
+	io_timer_stop(&s->auth_delay);
+	if (s->check)
+		identity_check_cancel(s->check);
+	/* A message whose end was taken goes on by itself. */
+	if (s->accept && s->asked == SMTP_SERVER_EV_END)
+		accept_forget(s->accept);
+	else
+		accept_abort(s->accept);
+	io_stream_close_gently(s->stream, CLOSE_S * US_PER_S);
+	smtp_server_free(s->smtp);
+	list_remove(&s->node);
+	forget_peer(s);
+	free(s->user);
+	free(s->check_user);
+	in->session_count--;
+	inbound_memory_give(in, SESSION_COST);
+	listener_release(s->listener);
+	conf_unref(s->conf);
+	free(s);
+	inbound_check_drained(in);
+}
+
+/* ---- answers ---- */
+
+static void say(struct session *s, const struct answer *a)
+{
+	s->asked = SMTP_SERVER_EV_COUNT;
+	smtp_server_answer(s->smtp, session_now(s), a->code, a->enhanced, sv_from(a->text));
+}
+
+static void log_refusal(struct session *s, const struct answer *a, const char *what, struct sv address)
+{
+	char text[256];
+
+	s->listener->refused++;
+	(void)snprintf(text, sizeof(text), "%u %s %s", (unsigned)a->code, a->enhanced, a->text);
+	log_event(LOG_INFO,
+		"inbound",
+		SV(""),
+		"refused",
+		(const struct log_field[]){ LOG_F("client", io_stream_peer(s->stream)),
+			LOG_F("user", sv_from(s->user)),
+			LOG_F("at", sv_from(what)),
+			LOG_F("address", address),
+			LOG_F("reply", sv_from(text)) },
+		5);
+}
+
+static void message_done(void *arg, const struct answer *a)
+{
+	struct session *s = arg;
+
+	s->accept = NULL;
+	if (a->code < 300)
+		s->listener->accepted++;
+	else
+		log_refusal(s, a, "end of message", SV(""));
+	say(s, a);
+	session_pump(s);
+}
+
+static void on_room(void *arg)
+{
+	struct session *s = arg;
+
+	if (s->accept && accept_is_full(s->accept))
+		return;
+	s->waits_for_room = false;
+	session_pump(s);
+}
+
+/* ---- events ---- */
+
+static void do_greet(struct session *s)
+{
+	const struct conf_general *g = conf_general(s->conf);
+	const struct conf_listener *c = s->listener->c;
+	struct answer a = { .code = 220 };
+
+	if (!listener_peer_allowed(s->listener, io_stream_peer_addr(s->stream)))
+		answer_set(&a, 554, "5.7.1", "Your address may not send here; see no_password_from");
+	else if (s->in->session_count > g->inbound_connections_max ||
+		(c && s->listener->sessions > c->connections_max))
+		answer_set(&a, 421, "4.3.2", "Too many connections, try again later");
+	else if (c && (uintptr_t)htable_get(&s->in->peers, sv_from(s->peer_key)) > c->connections_per_peer_max)
+		answer_set(&a, 421, "4.7.0", "Too many connections from your address");
+	else if (s->in->draining)
+		answer_set(&a, 421, "4.3.2", "postern is going down, try again");
+	if (a.code != 220)
+		log_refusal(s, &a, "connect", SV(""));
+	say(s, &a);
+}
+
+static void do_mail(struct session *s, const struct smtp_server_event *e)
+{
+	struct accept_origin origin = { .user = sv_from(s->user),
+		.account = s->account,
+		.client = io_stream_peer(s->stream),
+		.listener = s->listener->name,
+		.bytes_max = s->listener->c ? s->listener->c->message_bytes_max : LIMIT_MESSAGE };
+	struct answer a;
+
+	s->accept = accept_new(s->in, s->conf, &origin);
+	accept_mail(s->accept, e, &a);
+	if (a.code >= 400) {
+		log_refusal(s, &a, "MAIL", e->address);
+		accept_abort(s->accept);
+		s->accept = NULL;
+	}
+	say(s, &a);
+}
+
+static void do_rcpt(struct session *s, const struct smtp_server_event *e)
+{
+	struct answer a;
+
+	accept_rcpt(s->accept, e, &a);
+	if (a.code >= 400)
+		log_refusal(s, &a, "RCPT", e->address);
+	say(s, &a);
+}
+
+static void do_data(struct session *s)
+{
+	struct answer a = { .code = 354, .text = "End data with <CR><LF>.<CR><LF>" };
+
+	accept_begin_body(s->accept,
+		0,
+		smtp_server_helo(s->smtp),
+		smtp_server_protocol(s->smtp),
+		io_stream_tls_text(s->stream));
+	accept_on_room(s->accept, on_room, s);
+	say(s, &a);
+}
+
+static void log_end(struct session *s, struct sv reason)
+{
+	enum log_level level = sv_eq(reason, SV("quit")) || sv_eq(reason, SV("closed-by-client")) ? LOG_DEBUG : LOG_INFO;
+
+	log_event(level,
+		"inbound",
+		SV(""),
+		"session ended",
+		(const struct log_field[]){
+			LOG_F("client", io_stream_peer(s->stream)), LOG_F("reason", reason) },
+		2);
+}
+
+static void handle(struct session *s, const struct smtp_server_event *e)
+{
+	s->asked = e->kind;
+	switch (e->kind) {
+	case SMTP_SERVER_EV_GREET:
+		do_greet(s);
+		return;
+	case SMTP_SERVER_EV_STARTTLS:
+		break; /* the 220 leaves first, see session_pump() */
+	case SMTP_SERVER_EV_AUTH_PASSWORD:
+	case SMTP_SERVER_EV_AUTH_TOKEN:
+	case SMTP_SERVER_EV_AUTH_SCRAM:
+	case SMTP_SERVER_EV_AUTH_DONE:
+		session_auth_event(s, e);
+		return;
+	case SMTP_SERVER_EV_MAIL:
+		do_mail(s, e);
+		return;
+	case SMTP_SERVER_EV_RCPT:
+		do_rcpt(s, e);
+		return;
+	case SMTP_SERVER_EV_DATA:
+		do_data(s);
+		return;
+	case SMTP_SERVER_EV_BODY:
+		accept_body(s->accept, e->bytes);
+		s->waits_for_room = accept_is_full(s->accept);
+		return;
+	case SMTP_SERVER_EV_END:
+		accept_end(s->accept, message_done, s);
+		return;
+	case SMTP_SERVER_EV_RESET:
+		accept_abort(s->accept);
+		s->accept = NULL;
+		s->waits_for_room = false;
+		return;
+	case SMTP_SERVER_EV_CLOSE:
+		log_end(s, e->reason);
+		s->ended = true;
+		return;
+	case SMTP_SERVER_EV_COUNT:
+		return;
+	}
+}
+
+static void send_output(struct session *s)
+{
+	struct sv out = smtp_server_output(s->smtp);
+
+	if (out.len == 0)
+		return;
+	/* A client that reads nothing is cut: the machine holds little, and the stream a megabyte. */
+	if (io_stream_write(s->stream, out) != 0)
+		s->ended = true;
+	smtp_server_sent(s->smtp, out.len);
+}
+
+static void start_tls(struct session *s)
+{
+	s->in_handshake = true;
+	io_stream_tls_server(s->stream, s->listener->tls);
+	io_timer_start(&s->timer, mono_add(session_now(s), HANDSHAKE_S * US_PER_S));
+}
+
+static void run_events(struct session *s, bool *out_tls)
+{
+	struct smtp_server_event e;
+
+	while (!s->ended && smtp_server_next(s->smtp, &e)) {
+		handle(s, &e);
+		if (e.kind == SMTP_SERVER_EV_STARTTLS)
+			*out_tls = true;
+	}
+}
+
+void session_pump(struct session *s)
+{
+	bool tls = false, again = true;
+
+	/* Answers that come at once come from inside. */
+	if (s->pumping || !s->smtp)
+		return;
+	s->pumping = true;
+	run_events(s, &tls);
+	while (again && !tls && !s->ended && !s->waits_for_room) {
+		struct sv input = io_stream_input(s->stream);
+		size_t used = input.len ? smtp_server_feed(s->smtp, session_now(s), input) : 0;
+
+		/* Events point into the input: it goes only after them. */
+		run_events(s, &tls);
+		io_stream_consume(s->stream, used);
+		again = used > 0;
+		/* Replies that pile up stop the machine until they have left. */
+		send_output(s);
+	}
+	send_output(s);
+	s->pumping = false;
+	if (s->ended)
+		session_free(s);
+	else if (tls)
+		start_tls(s);
+	else
+		io_timer_start(&s->timer, smtp_server_deadline(s->smtp));
+}
+
+void session_shut(struct session *s, const char *enhanced, struct sv text)
+{
+	if (!s->smtp) {
+		session_free(s);
+		return;
+	}
+	smtp_server_shut(s->smtp, enhanced, text);
+	session_pump(s);
+}
+
+/* ---- beginning ---- */
+
+static void begin_smtp(struct session *s, bool tls_on)
+{
+	const struct conf_listener *c = s->listener->c;
+	struct smtp_server_options o = { .hostname = conf_general(s->conf)->hostname,
+		.message_bytes_max = LIMIT_MESSAGE,
+		.rcpt_max = LIMIT_RCPT,
+		.bad_command_max = BAD_COMMANDS_MAX,
+		.idle_us_max = 5 * US_PER_MIN,
+		.data_us_max = 5 * US_PER_MIN,
+		.slow_us_max = SLOW_US,
+		.session_us_max = SESSION_US_MAX,
+		.tls_on = tls_on,
+		.pipelining = true,
+		.eightbitmime = true,
+		.chunking = true,
+		.smtputf8 = true,
+		.dsn = true,
+		.prng_seed = prng_next(io_prng(s->in->loop)) };
+
+	if (c) {
+		o.message_bytes_max = c->message_bytes_max;
+		o.rcpt_max = c->rcpt_max;
+		o.idle_us_max = o.data_us_max = c->idle_us_max;
+		if (c->auth != CONF_AUTH_OFF)
+			o.auth = SMTP_SERVER_AUTH_PLAIN | SMTP_SERVER_AUTH_LOGIN | SMTP_SERVER_AUTH_SCRAM_SHA_256;
+		o.auth_needs_tls = !c->plaintext_auth;
+		o.auth_required = listener_needs_password(s->listener, io_stream_peer_addr(s->stream));
+		o.starttls = c->tls == CONF_TLS_STARTTLS;
+	}
+	s->smtp = smtp_server_new(&o, session_now(s));
+	session_pump(s);
+}
+
+static void on_timer(void *arg)
+{
+	struct session *s = arg;
+
+	/* In a handshake the machine has no deadline of its own that counts. */
+	if (!s->smtp || s->in_handshake) {
+		session_free(s);
+		return;
+	}
+	smtp_server_tick(s->smtp, session_now(s));
+	session_pump(s);
+}
+
+static void on_stream(void *arg, enum io_stream_event event)
+{
+	struct session *s = arg;
+	const struct err *err;
+
+	switch (event) {
+	case IO_STREAM_SECURED:
+		s->in_handshake = false;
+		if (!s->smtp) {
+			begin_smtp(s, true);
+			return;
+		}
+		smtp_server_tls_started(s->smtp, session_now(s));
+		session_pump(s);
+		return;
+	case IO_STREAM_INPUT:
+	case IO_STREAM_DRAINED:
+		session_pump(s);
+		return;
+	case IO_STREAM_EOF:
+		if (!s->smtp) {
+			session_free(s);
+			return;
+		}
+		/* What came before the end was fed already, but for what waits for an answer: that
+		 * client hears nothing any more. */
+		smtp_server_eof(s->smtp);
+		session_pump(s);
+		return;
+	case IO_STREAM_FAILED:
+		err = io_stream_error(s->stream);
+		if (err->code == RC_TLS)
+			log_event(LOG_INFO,
+				"inbound",
+				SV(""),
+				"TLS failed",
+				(const struct log_field[]){ LOG_F("client", io_stream_peer(s->stream)),
+					LOG_F("why", sv_from(err->text)) },
+				2);
+		session_free(s);
+		return;
+	case IO_STREAM_CONNECTED:
+		return;
+	}
+}
+
+/* Who is on the other end of a unix socket: "local:www-data". */
+static char *local_user(const struct io_stream *stream)
+{
+	char text[128], names[1024];
+	struct passwd entry, *found = NULL;
+	unsigned uid;
+	int pid;
+
+	if (io_stream_peer_uid(stream, &uid, &pid) != 0)
+		return NULL;
+	if (getpwuid_r(uid, &entry, names, sizeof(names), &found) == 0 && found)
+		(void)snprintf(text, sizeof(text), "local:%s", found->pw_name);
+	else
+		(void)snprintf(text, sizeof(text), "local:%u", uid);
+	return sv_dup(sv_from(text));
+}
+
+/* The address without the port; local peers are one by one. */
+static char *peer_key(const struct io_stream *stream)
+{
+	struct sv peer = io_stream_peer(stream);
+	ptrdiff_t colon = sv_rfind_char(peer, ':');
+
+	return sv_dup(colon > 0 ? sv_head(peer, (size_t)colon) : peer);
+}
+
+void session_begin(struct listener *n, int fd)
+{
+	struct inbound *in = n->in;
+	struct session *s;
+
+	if (!inbound_memory_take(in, SESSION_COST)) {
+		static const char full[] = "421 4.3.2 Too many connections, try again later\r\n";
+
+		n->refused++;
+		(void)send(fd, full, sizeof(full) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+		(void)close(fd);
+		return;
+	}
+	s = xcalloc(1, sizeof(*s));
+	s->in = in;
+	s->listener = n;
+	s->conf = conf_ref(n->conf);
+	s->asked = SMTP_SERVER_EV_COUNT;
+	n->sessions++;
+	in->session_count++;
+	list_append(&in->sessions, &s->node);
+	io_timer_init(&s->timer, in->loop, on_timer, s);
+	s->stream = io_stream_accepted(in->loop, fd, on_stream, s);
+	s->peer_key = peer_key(s->stream);
+	htable_put(&in->peers,
+		sv_from(s->peer_key),
+		(void *)((uintptr_t)htable_get(&in->peers, sv_from(s->peer_key)) + 1));
+	if (io_stream_peer_addr(s->stream)->sa_family == AF_UNIX)
+		s->user = local_user(s->stream);
+	session_auth_init(s);
+	if (n->c && n->c->tls == CONF_TLS_IMPLICIT) {
+		io_stream_tls_server(s->stream, n->tls);
+		io_timer_start(&s->timer, mono_add(session_now(s), HANDSHAKE_S * US_PER_S));
+	} else {
+		begin_smtp(s, false);
+	}
+}

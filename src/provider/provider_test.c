@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "provider/defaults.h"
+#include "provider/reply.h"
+
+#include "base/err.h"
+#include "provider/reply_priv.h"
+
+#include "cmocka_all.h"
+#include <errno.h>
+
+#define SUB PROVIDER_SUBMISSION
+#define ANY PROVIDER_SMTP
+#define AT(s) SMTP_CLIENT_STAGE_##s
+
+static bool is_slug(const char *s)
+{
+	size_t len = strlen(s);
+
+	return len && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == len;
+}
+
+static bool is_day(const char *s)
+{
+	static const char shape[] = "0000-00-00";
+
+	if (strlen(s) != sizeof(shape) - 1)
+		return false;
+	for (size_t i = 0; i < sizeof(shape) - 1; i++)
+		if (shape[i] == '-' ? s[i] != '-' : s[i] < '0' || s[i] > '9')
+			return false;
+	return true;
+}
+
+/* What every row must keep, whoever adds one. */
+static void check_row(const struct provider_row *row)
+{
+	const struct provider_pattern *on = &row->on;
+
+	assert_true(row->kind < VERDICT_KIND_COUNT);
+	assert_true(row->scope <= PROVIDER_SCOPE_BY_STAGE);
+	assert_true(is_slug(row->cause));
+	assert_int_equal(row->summary[strlen(row->summary) - 1], '.');
+	assert_true(strlen(row->source) > 5);
+	assert_true(is_day(row->checked));
+	assert_true(on->stages != 0);
+	assert_int_equal(on->stages & ~(unsigned)PROVIDER_AT_ANY, 0);
+	assert_true(on->code == 4 || on->code == 5 || (on->code >= 400 && on->code < 600));
+	if (on->enhanced && on->enhanced[0] && on->code)
+		assert_int_equal(
+			on->enhanced[0], on->code < 10 ? on->code + '0' : on->code / 100 + '0');
+	if (row->kind == VERDICT_PARK)
+		assert_true(row->retry_after_us >= 5 * US_PER_MIN);
+	if (row->kind == VERDICT_BOUNCE) {
+		/* Never for a step of the session, never for what clears, never wider than a message. */
+		assert_int_equal(on->stages & ~(unsigned)PROVIDER_AT_MESSAGE, 0);
+		assert_int_equal(on->code < 10 ? on->code : on->code / 100, 5);
+		assert_true(row->scope == PROVIDER_SCOPE_BY_STAGE ||
+			    row->scope == VERDICT_SCOPE_MESSAGE ||
+			    row->scope == VERDICT_SCOPE_RECIPIENT);
+	}
+	if (row->kind == VERDICT_DELIVERED)
+		assert_true(on->after_uncertain);
+}
+
+/* A row that the judge can never choose is a row nobody should believe in. */
+static void check_reachable(const struct provider_row *row)
+{
+	const struct provider_pattern *on = &row->on;
+	struct smtp_reply reply = {
+		.code = on->code < 10 ? (uint16_t)(on->code * 100 + 50) : on->code,
+		.text = sv_from(on->text ? on->text + (on->text[0] == '^') : ""),
+	};
+	struct provider_answer sample = { .reply = &reply, .after_uncertain = on->after_uncertain };
+	unsigned providers = on->providers ? on->providers : (1U << PROVIDER_COUNT) - 1;
+
+	(void)snprintf(
+		reply.enhanced, sizeof(reply.enhanced), "%s", on->enhanced ? on->enhanced : "");
+	for (unsigned p = 0; p < PROVIDER_COUNT; p++) {
+		for (unsigned s = 0; s < SMTP_CLIENT_STAGE_COUNT; s++) {
+			sample.provider = (enum provider_kind)p;
+			sample.stage = (enum smtp_client_stage)s;
+			if (!(providers & 1U << p) || !(on->stages & 1U << s))
+				continue;
+			if (provider_judge(&sample).summary == row->summary)
+				return;
+		}
+	}
+	fail_msg("no reply finds the row of \"%s\": %s", row->cause, row->summary);
+}
+
+static void test_every_row_is_sound_and_reachable(void **state)
+{
+	(void)state;
+	for (size_t t = 0; t < PROVIDER_TABLE_COUNT; t++) {
+		for (size_t i = 0; i < provider_tables[t]->count; i++) {
+			check_row(&provider_tables[t]->rows[i]);
+			check_reachable(&provider_tables[t]->rows[i]);
+		}
+	}
+}
+
+static void test_session_steps_never_bounce(void **state)
+{
+	static const enum smtp_client_stage stages[] = {
+		AT(CONNECT), AT(GREETING), AT(EHLO), AT(STARTTLS), AT(AUTH), AT(IDLE), AT(QUIT)
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(stages); i++) {
+		for (uint16_t code = 400; code < 600; code++) {
+			struct smtp_reply reply = { .code = code, .text = SV("no such user") };
+			struct provider_answer a = {
+				.stage = stages[i], .reply = &reply, .after_uncertain = true
+			};
+
+			for (unsigned p = 0; p < PROVIDER_COUNT; p++) {
+				struct verdict v;
+
+				a.provider = (enum provider_kind)p;
+				(void)snprintf(reply.enhanced, sizeof(reply.enhanced), "%s", "");
+				v = provider_judge(&a);
+				assert_true(v.kind == VERDICT_RETRY || v.kind == VERDICT_PARK);
+				(void)snprintf(reply.enhanced,
+					sizeof(reply.enhanced),
+					"%u.1.1",
+					code / 100U);
+				v = provider_judge(&a);
+				assert_true(v.kind == VERDICT_RETRY || v.kind == VERDICT_PARK);
+			}
+		}
+	}
+}
+
+static void test_failures_without_a_reply(void **state)
+{
+	struct verdict v;
+
+	(void)state;
+	v = provider_judge_failure(SUB, AT(EHLO), SMTP_CLIENT_FAIL_NO_STARTTLS);
+	assert_int_equal(v.kind, VERDICT_PARK);
+	assert_int_equal(v.scope, VERDICT_SCOPE_ROUTE);
+	assert_string_equal(v.cause, "starttls-missing");
+	v = provider_judge_failure(SUB, AT(AUTH), SMTP_CLIENT_FAIL_NO_AUTH);
+	assert_int_equal(v.kind, VERDICT_PARK);
+	assert_int_equal(v.scope, VERDICT_SCOPE_MAILBOX);
+	assert_non_null(strstr(v.summary, "smtp.office365.com"));
+	v = provider_judge_failure(ANY, AT(AUTH), SMTP_CLIENT_FAIL_NO_AUTH);
+	assert_null(strstr(v.summary, "smtp.office365.com"));
+	v = provider_judge_failure(ANY, AT(GREETING), SMTP_CLIENT_FAIL_TIMEOUT);
+	assert_int_equal(v.kind, VERDICT_RETRY);
+	assert_int_equal(v.scope, VERDICT_SCOPE_ROUTE);
+	assert_string_equal(v.enhanced, "4.4.2");
+	v = provider_judge_failure(ANY, AT(DOT), SMTP_CLIENT_FAIL_CLOSED);
+	assert_int_equal(v.kind, VERDICT_RETRY);
+	assert_int_equal(v.scope, VERDICT_SCOPE_MESSAGE);
+	v = provider_judge_failure(ANY, AT(RCPT), SMTP_CLIENT_FAIL_PROTOCOL);
+	assert_int_equal(v.kind, VERDICT_RETRY);
+}
+
+static void test_network_failures_hold_the_route(void **state)
+{
+	static const struct {
+		int rc;
+		enum verdict_kind kind;
+		const char *cause;
+	} rows[] = {
+		{ RC_DNS, VERDICT_RETRY, "dns-failure" },
+		{ RC_NO_NAME, VERDICT_PARK, "no-such-host" },
+		{ RC_TLS, VERDICT_PARK, "tls-failure" },
+		{ RC_TIMEOUT, VERDICT_RETRY, "connect-timeout" },
+		{ -ECONNREFUSED, VERDICT_RETRY, "connection-refused" },
+		{ -EHOSTUNREACH, VERDICT_RETRY, "unreachable" },
+		{ -EACCES, VERDICT_RETRY, "forbidden-here" },
+		{ -EMFILE, VERDICT_RETRY, "network-error" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct verdict v = provider_judge_network(SUB, rows[i].rc);
+
+		assert_int_equal(v.kind, rows[i].kind);
+		assert_int_equal(v.scope, VERDICT_SCOPE_ROUTE);
+		assert_string_equal(v.cause, rows[i].cause);
+		assert_int_equal(v.enhanced[0], '4');
+	}
+}
+
+static void test_names(void **state)
+{
+	enum provider_kind kind = PROVIDER_SMTP;
+
+	(void)state;
+	assert_string_equal(provider_name(PROVIDER_SMTP), "smtp");
+	assert_int_equal(provider_parse(SV("Submission"), &kind), 0);
+	assert_int_equal(kind, PROVIDER_SUBMISSION);
+	assert_int_equal(provider_parse(SV("graph"), &kind), RC_PARSE);
+	assert_int_equal(provider_parse(SV(""), &kind), RC_PARSE);
+	assert_int_equal(kind, PROVIDER_SUBMISSION);
+}
+
+static void test_defaults(void **state)
+{
+	const struct provider_defaults *d = provider_defaults(PROVIDER_SUBMISSION);
+
+	(void)state;
+	assert_true(sv_eq(d->host, SV("smtp.office365.com")));
+	assert_int_equal(d->port, 587);
+	assert_int_equal(d->connections, 2);
+	assert_int_equal(d->messages_per_minute, 30);
+	assert_int_equal(d->recipients_per_day, 10000);
+	assert_int_equal(d->recipients_per_message, 500);
+	assert_true(d->connection_us_max < 20 * US_PER_MIN);
+	assert_false(d->null_sender);
+	assert_true(d->needs_login);
+	d = provider_defaults(PROVIDER_SMTP);
+	assert_int_equal(d->host.len, 0);
+	assert_int_equal(d->messages_per_minute, 0);
+	assert_int_equal(d->connections, 10);
+	assert_true(d->null_sender);
+}
+
+static void test_app_password(void **state)
+{
+	static const char *const others[] = { "",
+		"abcdefghijklmnop",
+		"abcd efgh ijkl mno",
+		"abcd efgh ijkl mnoP",
+		"abcde fgh ijkl mnop",
+		"abcd efgh ijkl mno1",
+		"abcd  efgh ijkl mnop",
+		"abcd efgh ijkl mnop qrst",
+		"abcd\tefgh ijkl mnop" };
+	char out[17] = "untouched";
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(others); i++) {
+		assert_false(provider_app_password_unspace(sv_from(others[i]), out));
+		assert_string_equal(out, "untouched");
+	}
+	assert_true(provider_app_password_unspace(SV("abcd efgh ijkl mnop"), out));
+	assert_string_equal(out, "abcdefghijklmnop");
+	assert_true(provider_app_password_unspace(SV(" zzzz efgh ijkl mnop "), out));
+	assert_string_equal(out, "zzzzefghijklmnop");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_every_row_is_sound_and_reachable),
+		cmocka_unit_test(test_session_steps_never_bounce),
+		cmocka_unit_test(test_failures_without_a_reply),
+		cmocka_unit_test(test_network_failures_hold_the_route),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_app_password),
+	};
+
+	return cmocka_run_group_tests_name("provider", tests, NULL, NULL);
+}

@@ -1,0 +1,551 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "provider/reply.h"
+
+#include "base/err.h"
+#include "base/must.h"
+#include "provider/reply_priv.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+/* These words stand in the configuration and the store: they never change, only grow. */
+static const char *const names[] = { "submission", "smtp" };
+static_assert(COUNT_OF(names) == PROVIDER_COUNT, "one name a provider");
+
+const struct provider_table *const provider_tables[PROVIDER_TABLE_COUNT] = {
+	&provider_exchange_sign_in,
+	&provider_exchange_limits,
+	&provider_exchange,
+	&provider_generic,
+};
+
+/* What is told when nobody knows the reply. */
+static const struct provider_row accepted_row = {
+	.kind = VERDICT_DELIVERED,
+	.scope = VERDICT_SCOPE_MESSAGE,
+	.cause = "accepted",
+	.summary = "The provider accepted the message.",
+};
+static const struct provider_row strange_row = {
+	.kind = VERDICT_RETRY,
+	.scope = PROVIDER_SCOPE_BY_STAGE,
+	.cause = "unexpected-reply",
+	.summary = "The server answered with a code that has no meaning at this step; it is tried "
+		   "again.",
+};
+static const struct provider_row transient_row = {
+	.kind = VERDICT_RETRY,
+	.scope = PROVIDER_SCOPE_BY_STAGE,
+	.cause = "unknown-transient",
+	.summary =
+		"The server refused for the moment; its words are in the reply. It is tried again.",
+};
+static const struct provider_row permanent_row = {
+	.kind = VERDICT_BOUNCE,
+	.scope = PROVIDER_SCOPE_BY_STAGE,
+	.cause = "unknown-permanent",
+	.summary = "The server refused for good; its words are in the reply.",
+};
+static const struct provider_row session_row = {
+	.kind = VERDICT_PARK,
+	.scope = PROVIDER_SCOPE_BY_STAGE,
+	.retry_after_us = 15 * US_PER_MIN,
+	.cause = "session-refused",
+	.summary =
+		"The server refuses our sessions; check host, port and sign-in of this route, and "
+		"ask the server's administrator with the words of the reply.",
+};
+
+const char *provider_name(enum provider_kind kind)
+{
+	must(kind < PROVIDER_COUNT);
+	return names[kind];
+}
+
+int provider_parse(struct sv name, enum provider_kind *out_kind)
+{
+	for (size_t i = 0; i < COUNT_OF(names); i++) {
+		if (sv_eq_nocase(name, sv_from(names[i]))) {
+			*out_kind = (enum provider_kind)i;
+			return 0;
+		}
+	}
+	return RC_PARSE;
+}
+
+/* "5.7.139" */
+struct status {
+	uint32_t digit[3];
+};
+
+static bool read_status(struct sv text, struct status *out)
+{
+	struct status s;
+
+	for (size_t i = 0; i < 3; i++) {
+		struct sv part;
+		bool dot = sv_cut_char(&text, '.', &part);
+
+		if (dot != (i < 2) || part.len > 3 || sv_parse_u32(part, 999, &s.digit[i]) != 0)
+			return false;
+	}
+	if (s.digit[0] != 2 && s.digit[0] != 4 && s.digit[0] != 5)
+		return false;
+	*out = s;
+	return true;
+}
+
+/* A reply taken apart once, for all rows. */
+struct seen {
+	uint16_t code;
+	struct sv enhanced; /* empty: none */
+	struct status status;
+	bool has_status;
+	struct sv text;
+};
+
+static struct sv cut_word(struct sv *text)
+{
+	struct sv word = *text;
+
+	for (size_t i = 0; i < text->len; i++) {
+		char c = text->ptr[i];
+
+		if (c == ' ' || c == '\n' || c == '\t' || c == '\r') {
+			word.len = i;
+			break;
+		}
+	}
+	*text = sv_skip(*text, word.len + 1);
+	return word;
+}
+
+/*
+ * "5.7.57 Client not authenticated to send mail. Error: 535 5.7.139 Authentication unsuccessful, ...":
+ * the second reply is the reason, so that one is judged. Only behind 5.7.57: other replies repeat what
+ * the sender wrote, and he must not choose the verdict.
+ */
+static void unglue(struct seen *seen)
+{
+	ptrdiff_t at;
+	struct sv rest, word;
+
+	if (seen->code / 100U != 5 || !sv_eq(seen->enhanced, SV("5.7.57")))
+		return;
+	at = sv_find(seen->text, SV("535 5.7."));
+	if (at < 0)
+		return;
+	rest = sv_skip(seen->text, (size_t)at + 4);
+	word = cut_word(&rest);
+	if (!read_status(word, &seen->status))
+		return;
+	seen->code = 535;
+	seen->enhanced = word;
+	seen->has_status = true;
+	seen->text = rest;
+}
+
+static struct seen look_at(const struct smtp_reply *reply)
+{
+	struct seen seen = {
+		.code = reply->code,
+		.enhanced =
+			sv_make(reply->enhanced, strnlen(reply->enhanced, sizeof(reply->enhanced))),
+		.text = reply->text,
+	};
+
+	seen.has_status = read_status(seen.enhanced, &seen.status);
+	unglue(&seen);
+	return seen;
+}
+
+/* The points of a part that fits; -1 when it does not. A part that is not set fits for nothing. */
+
+static int match_code(uint16_t code, const struct seen *seen)
+{
+	if (code == 0)
+		return 0;
+	if (code < 10)
+		return seen->code / 100U == code ? 10 : -1;
+	return seen->code == code ? 20 : -1;
+}
+
+static int match_enhanced(const struct provider_pattern *on, const struct seen *seen)
+{
+	struct status first;
+
+	if (!on->enhanced)
+		return 0;
+	if (!on->detail_max)
+		return sv_eq(seen->enhanced, sv_from(on->enhanced)) ? 200 : -1;
+	if (!seen->has_status || !read_status(sv_from(on->enhanced), &first))
+		return -1;
+	if (seen->status.digit[0] != first.digit[0] || seen->status.digit[1] != first.digit[1])
+		return -1;
+	if (seen->status.digit[2] < first.digit[2] || seen->status.digit[2] > on->detail_max)
+		return -1;
+	return 100;
+}
+
+static int match_text(const char *pattern, const struct seen *seen)
+{
+	struct sv words = sv_from(pattern);
+
+	if (!pattern)
+		return 0;
+	if (words.ptr[0] == '^') {
+		words = sv_skip(words, 1);
+		if (!sv_starts_nocase(seen->text, words))
+			return -1;
+	} else if (sv_find_nocase(seen->text, words) < 0) {
+		return -1;
+	}
+	return 1000 + (int)words.len;
+}
+
+static int match(
+	const struct provider_pattern *on, const struct provider_answer *a, const struct seen *seen)
+{
+	int code, enhanced, text;
+
+	if (!(on->stages & 1U << a->stage))
+		return -1;
+	if (on->providers && !(on->providers & 1U << a->provider))
+		return -1;
+	if (on->after_uncertain && !a->after_uncertain)
+		return -1;
+	code = match_code(on->code, seen);
+	if (code < 0)
+		return -1;
+	enhanced = match_enhanced(on, seen);
+	if (enhanced < 0)
+		return -1;
+	text = match_text(on->text, seen);
+	if (text < 0)
+		return -1;
+	return code + enhanced + text + (on->providers != 0) + 2 * on->after_uncertain;
+}
+
+/* The most specific row: text before enhanced code before code; of equals the first. */
+static const struct provider_row *find_row(const struct provider_answer *a, const struct seen *seen)
+{
+	const struct provider_row *best = NULL;
+	int best_points = -1;
+
+	for (size_t t = 0; t < PROVIDER_TABLE_COUNT; t++) {
+		for (size_t i = 0; i < provider_tables[t]->count; i++) {
+			const struct provider_row *row = &provider_tables[t]->rows[i];
+			int points = match(&row->on, a, seen);
+
+			if (points > best_points) {
+				best = row;
+				best_points = points;
+			}
+		}
+	}
+	return best;
+}
+
+static bool is_session_stage(enum smtp_client_stage stage)
+{
+	return (PROVIDER_AT_SESSION | PROVIDER_AT_AUTH) & 1U << stage;
+}
+
+static const struct provider_row *judge_unknown(const struct provider_answer *a, unsigned class)
+{
+	switch (class) {
+	case 4:
+		return &transient_row;
+	case 5:
+		return is_session_stage(a->stage) ? &session_row : &permanent_row;
+	default:
+		return class == 2 && a->stage == SMTP_CLIENT_STAGE_DOT ? &accepted_row
+								       : &strange_row;
+	}
+}
+
+static enum verdict_scope scope_of_stage(enum smtp_client_stage stage)
+{
+	if (stage == SMTP_CLIENT_STAGE_RCPT)
+		return VERDICT_SCOPE_RECIPIENT;
+	if (stage == SMTP_CLIENT_STAGE_AUTH)
+		return VERDICT_SCOPE_MAILBOX;
+	return is_session_stage(stage) ? VERDICT_SCOPE_ROUTE : VERDICT_SCOPE_MESSAGE;
+}
+
+static struct verdict verdict_of(const struct provider_row *row, enum smtp_client_stage stage)
+{
+	return (struct verdict){
+		.kind = row->kind,
+		.scope = row->scope == PROVIDER_SCOPE_BY_STAGE ? scope_of_stage(stage) : row->scope,
+		.retry_after_us = row->retry_after_us,
+		.cause = row->cause,
+		.summary = row->summary,
+	};
+}
+
+/*
+ * The status for notices and the queue. Its class must be that of the verdict, or a reader of the
+ * notice is misled ("550 4.4.7 message expired" is a bounce, a duplicate a success).
+ */
+static void set_enhanced(struct verdict *v, const struct seen *seen)
+{
+	struct status s = seen->has_status ? seen->status : (struct status){ 0 };
+	unsigned class = seen->code / 100U == 5 ? 5 : 4;
+
+	if (v->kind == VERDICT_DELIVERED) {
+		class = 2;
+		if (s.digit[0] != 2)
+			s = (struct status){ 0 };
+	} else if (v->kind == VERDICT_BOUNCE) {
+		class = 5;
+	}
+	(void)snprintf(v->enhanced,
+		sizeof(v->enhanced),
+		"%u.%u.%u",
+		class,
+		s.digit[1] % 1000U,
+		s.digit[2] % 1000U);
+}
+
+struct verdict provider_judge(const struct provider_answer *answer)
+{
+	struct seen seen = look_at(answer->reply);
+	unsigned class = seen.code / 100U;
+	const struct provider_row *row = NULL;
+	struct verdict v;
+
+	must(answer->provider < PROVIDER_COUNT);
+	must(answer->stage < SMTP_CLIENT_STAGE_COUNT);
+	if (class == 4 || class == 5)
+		row = find_row(answer, &seen);
+	if (!row)
+		row = judge_unknown(answer, class);
+	v = verdict_of(row, answer->stage);
+	set_enhanced(&v, &seen);
+	return v;
+}
+
+/* ---- failures without a reply ---- */
+
+struct failure_row {
+	struct provider_row row;
+	const char *enhanced;
+};
+
+static struct verdict failure_verdict(const struct failure_row *f, enum smtp_client_stage stage)
+{
+	struct verdict v = verdict_of(&f->row, stage);
+
+	(void)snprintf(v.enhanced, sizeof(v.enhanced), "%s", f->enhanced);
+	return v;
+}
+
+static const struct failure_row no_starttls_row = {
+	{ .kind = VERDICT_PARK,
+		.scope = VERDICT_SCOPE_ROUTE,
+		.retry_after_us = 15 * US_PER_MIN,
+		.cause = "starttls-missing",
+		.summary = "The server offers no STARTTLS, and this route needs TLS. Check host "
+			   "and port; a "
+			   "middle box that hides STARTTLS must be told to let it pass." },
+	"5.7.10",
+};
+static const struct failure_row no_auth_row = {
+	{ .kind = VERDICT_PARK,
+		.scope = VERDICT_SCOPE_MAILBOX,
+		.retry_after_us = 15 * US_PER_MIN,
+		.cause = "password-sign-in-missing",
+		.summary = "The server offers no sign-in with a password here. Check host, port "
+			   "and TLS; at a "
+			   "server that needs no sign-in, remove login and password." },
+	"5.7.4",
+};
+static const struct failure_row no_auth_exchange_row = {
+	{ .kind = VERDICT_PARK,
+		.scope = VERDICT_SCOPE_MAILBOX,
+		.retry_after_us = US_PER_HOUR,
+		.cause = "password-sign-in-missing",
+		.summary = "The server offers no sign-in with a password. Check that the host is "
+			   "smtp.office365.com, port 587; if it is, Microsoft has retired "
+			   "passwords here and an "
+			   "administrator must allow them again or use another way out." },
+	"5.7.4",
+};
+static const struct failure_row protocol_row = {
+	{ .kind = VERDICT_RETRY,
+		.scope = PROVIDER_SCOPE_BY_STAGE,
+		.cause = "protocol-error",
+		.summary = "The server did not speak SMTP as it must. If this stays, check that "
+			   "host and port "
+			   "belong to a mail server and that no middle box changes the traffic." },
+	"4.5.0",
+};
+static const struct failure_row timeout_row = {
+	{ .kind = VERDICT_RETRY,
+		.scope = PROVIDER_SCOPE_BY_STAGE,
+		.cause = "timeout",
+		.summary = "The server did not answer in time; it is tried again." },
+	"4.4.2",
+};
+static const struct failure_row closed_row = {
+	{ .kind = VERDICT_RETRY,
+		.scope = PROVIDER_SCOPE_BY_STAGE,
+		.cause = "connection-lost",
+		.summary = "The connection broke before the answer came; it is tried again." },
+	"4.4.2",
+};
+
+struct verdict provider_judge_failure(
+	enum provider_kind provider, enum smtp_client_stage stage, enum smtp_client_failure failure)
+{
+	must(provider < PROVIDER_COUNT);
+	must(stage < SMTP_CLIENT_STAGE_COUNT);
+	switch (failure) {
+	case SMTP_CLIENT_FAIL_NO_STARTTLS:
+		return failure_verdict(&no_starttls_row, stage);
+	case SMTP_CLIENT_FAIL_NO_AUTH:
+		return failure_verdict(
+			provider == PROVIDER_SUBMISSION ? &no_auth_exchange_row : &no_auth_row,
+			stage);
+	case SMTP_CLIENT_FAIL_PROTOCOL:
+		return failure_verdict(&protocol_row, stage);
+	case SMTP_CLIENT_FAIL_TIMEOUT:
+		return failure_verdict(&timeout_row, stage);
+	case SMTP_CLIENT_FAIL_CLOSED:
+		return failure_verdict(&closed_row, stage);
+	case SMTP_CLIENT_FAIL_REPLY: /* has a reply: provider_judge() */
+	case SMTP_CLIENT_FAIL_COUNT:
+		break;
+	}
+	must_fail("a failure without a reply", __FILE__, __LINE__);
+}
+
+/* ---- the network ---- */
+
+static const struct network_row {
+	int rc;
+	enum verdict_kind kind;
+	uint64_t retry_after_us;
+	const char *enhanced;
+	const char *cause;
+	const char *summary;
+} network_rows[] = {
+	{ RC_DNS,
+		VERDICT_RETRY,
+		0,
+		"4.4.3",
+		"dns-failure",
+		"The server's name could not be looked up now. If this stays, check this machine's "
+		"resolver." },
+	{ RC_NO_NAME,
+		VERDICT_PARK,
+		5 * US_PER_MIN,
+		"4.4.4",
+		"no-such-host",
+		"The server's name does not exist. Correct `host` in the configuration, or its DNS "
+		"record." },
+	{ RC_TLS,
+		VERDICT_PARK,
+		5 * US_PER_MIN,
+		"4.7.5",
+		"tls-failure",
+		"TLS with the server failed: its certificate does not fit its name, is not trusted "
+		"or is out of "
+		"date, or the handshake broke. Correct `host` or `ca_file`, or have the "
+		"certificate renewed." },
+	{ RC_TIMEOUT,
+		VERDICT_RETRY,
+		0,
+		"4.4.1",
+		"connect-timeout",
+		"The server did not answer the connection. If this stays, check `port` and the "
+		"firewall." },
+	{ -ETIMEDOUT,
+		VERDICT_RETRY,
+		0,
+		"4.4.1",
+		"connect-timeout",
+		"The server did not answer the connection. If this stays, check `port` and the "
+		"firewall." },
+	{ -ECONNREFUSED,
+		VERDICT_RETRY,
+		0,
+		"4.4.1",
+		"connection-refused",
+		"Nothing listens at the server's address and port, or a firewall refuses. Check "
+		"`port`." },
+	{ -EHOSTUNREACH,
+		VERDICT_RETRY,
+		0,
+		"4.4.1",
+		"unreachable",
+		"There is no way to the server from here. Check this machine's network." },
+	{ -ENETUNREACH,
+		VERDICT_RETRY,
+		0,
+		"4.4.1",
+		"unreachable",
+		"There is no way to the server from here. Check this machine's network." },
+	{ -ECONNRESET,
+		VERDICT_RETRY,
+		0,
+		"4.4.2",
+		"connection-lost",
+		"The connection broke; it is tried again." },
+	{ -EPIPE,
+		VERDICT_RETRY,
+		0,
+		"4.4.2",
+		"connection-lost",
+		"The connection broke; it is tried again." },
+	{ RC_CLOSED,
+		VERDICT_RETRY,
+		0,
+		"4.4.2",
+		"connection-lost",
+		"The connection broke; it is tried again." },
+	{ -EACCES,
+		VERDICT_RETRY,
+		0,
+		"4.4.1",
+		"forbidden-here",
+		"This machine does not allow the connection: check its firewall and the service's "
+		"sandbox." },
+	{ -EPERM,
+		VERDICT_RETRY,
+		0,
+		"4.4.1",
+		"forbidden-here",
+		"This machine does not allow the connection: check its firewall and the service's "
+		"sandbox." },
+};
+
+static const struct network_row network_else = {
+	0,
+	VERDICT_RETRY,
+	0,
+	"4.4.0",
+	"network-error",
+	"The server could not be reached; the log has the error. It is tried again.",
+};
+
+struct verdict provider_judge_network(enum provider_kind provider, int rc)
+{
+	const struct network_row *row = &network_else;
+	struct verdict v;
+
+	must(provider < PROVIDER_COUNT);
+	for (size_t i = 0; i < COUNT_OF(network_rows); i++)
+		if (network_rows[i].rc == rc)
+			row = &network_rows[i];
+	v = (struct verdict){
+		.kind = row->kind,
+		.scope = VERDICT_SCOPE_ROUTE,
+		.retry_after_us = row->retry_after_us,
+		.cause = row->cause,
+		.summary = row->summary,
+	};
+	(void)snprintf(v.enhanced, sizeof(v.enhanced), "%s", row->enhanced);
+	return v;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "provider/reply.h"
+
+/* The rows of the reply catalogue, shared between its tables and the judge. */
+
+#define PROVIDER_AT(stage) (1U << SMTP_CLIENT_STAGE_##stage)
+
+enum {
+	PROVIDER_AT_AUTH = PROVIDER_AT(AUTH),
+	PROVIDER_AT_RCPT = PROVIDER_AT(RCPT),
+	/* Connecting, greeting, securing, resting: no message is spoken of. */
+	PROVIDER_AT_SESSION = PROVIDER_AT(CONNECT) | PROVIDER_AT(GREETING) | PROVIDER_AT(EHLO) |
+			      PROVIDER_AT(STARTTLS) | PROVIDER_AT(IDLE) | PROVIDER_AT(QUIT),
+	/* The store of Exchange speaks only behind the dot. */
+	PROVIDER_AT_DATA = PROVIDER_AT(DATA) | PROVIDER_AT(BODY) | PROVIDER_AT(DOT),
+	PROVIDER_AT_MESSAGE = PROVIDER_AT(MAIL) | PROVIDER_AT_RCPT | PROVIDER_AT_DATA,
+	/* A wrong sign-in is told at AUTH, or left to a command of the message (5.7.57). */
+	PROVIDER_AT_SIGN_IN = PROVIDER_AT_AUTH | PROVIDER_AT_MESSAGE,
+	PROVIDER_AT_ANY = PROVIDER_AT_SESSION | PROVIDER_AT_AUTH | PROVIDER_AT_MESSAGE,
+};
+static_assert(PROVIDER_AT_ANY == (1U << SMTP_CLIENT_STAGE_COUNT) - 1, "every stage is in a group");
+
+enum {
+	PROVIDER_OF_SUBMISSION = 1U << PROVIDER_SUBMISSION,
+	PROVIDER_OF_SMTP = 1U << PROVIDER_SMTP,
+};
+
+/* Recipient at RCPT, mailbox at AUTH, route in a session step, else message. */
+#define PROVIDER_SCOPE_BY_STAGE VERDICT_SCOPE_COUNT
+
+/* The shape of a reply. All that is set must fit. */
+struct provider_pattern {
+	uint16_t code; /* 0: any; 4 or 5: that class; else this code */
+	const char *
+		enhanced; /* NULL: any; "": none was given; else this one, or the first of a range */
+	uint16_t detail_max; /* the last number of the range's end; 0: no range */
+	const char *text;   /* NULL: any; found anywhere, in any case; with '^' only at the start */
+	unsigned stages;    /* PROVIDER_AT_* */
+	unsigned providers; /* PROVIDER_OF_* */
+	bool after_uncertain; /* only when an earlier attempt of the message ended uncertain */
+};
+
+struct provider_row {
+	struct provider_pattern on;
+	enum verdict_kind kind;
+	enum verdict_scope scope;
+	uint64_t retry_after_us;
+	const char *cause;
+	const char *summary;
+	const char *source;  /* an address, or an RFC with its section */
+	const char *checked; /* the day on which somebody read the source: 2026-11-23 */
+};
+
+struct provider_table {
+	const struct provider_row *rows;
+	size_t count;
+};
+
+extern const struct provider_table provider_exchange_sign_in; /* reply_exchange_sign_in.c */
+extern const struct provider_table provider_exchange_limits;  /* reply_exchange_limits.c */
+extern const struct provider_table provider_exchange;         /* reply_exchange.c */
+extern const struct provider_table provider_generic;          /* reply_generic.c */
+
+/* The tables in order, for the judge and the test. */
+enum {
+	PROVIDER_TABLE_COUNT = 4
+};
+extern const struct provider_table *const provider_tables[PROVIDER_TABLE_COUNT];
