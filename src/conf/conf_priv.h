@@ -172,7 +172,7 @@ enum {
 	CONF_EXISTS = 4,   /* the file must be there */
 	CONF_OFF = 8,      /* 0 and "off" mean none */
 	CONF_REPEAT = 16,  /* may stand once in each file */
-	CONF_SEEN_LOST = 32, /* the file's absence is only a warning */
+	CONF_LATER = 32,   /* with EXISTS: its absence is only a warning */
 };
 
 struct conf_field {

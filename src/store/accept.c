@@ -36,7 +36,8 @@ int store_do_chunk(struct store *s, struct store_chunk *op)
 {
 	int rc;
 
-	must(op->index < STORE_NUMBER_MAX && op->bytes.len <= LIMIT_CHUNK);
+	must(op->index < STORE_NUMBER_MAX);
+	must(op->bytes.len <= LIMIT_CHUNK);
 	rc = put_chunk(s, op->message_id, op->index, op->bytes, &op->op.err);
 	/* What a crash leaves behind is found here, without a look at all chunks. */
 	return rc ? rc : note_partial(s, op->message_id, op->index + 1, &op->op.err);
@@ -82,6 +83,7 @@ static int put_recipient(struct store *s, const struct store_put *op, const stru
 	int64_t lane, cause;
 	int rc = store_lane_number(s, r->lane, &lane, err);
 
+	must(r->index <= STORE_NUMBER_MAX);
 	if (rc == 0)
 		rc = store_cause_number(s, r->last_cause, &cause, err);
 	if (rc != 0)
@@ -130,7 +132,11 @@ int store_do_put(struct store *s, struct store_put *op)
 	uint32_t chunks = op->chunk_count + (op->body.len > 0);
 	int rc = 0;
 
-	must(chunks <= STORE_NUMBER_MAX && m->recipient_count > 0 && m->recipient_count <= LIMIT_RCPT);
+	must(chunks <= STORE_NUMBER_MAX);
+	/* Reading finds a place in the body by division. */
+	must(op->body.len <= LIMIT_CHUNK);
+	must(m->recipient_count > 0);
+	must(m->recipient_count <= LIMIT_RCPT);
 	if (op->body.len)
 		rc = put_chunk(s, m->id, op->chunk_count, op->body, err);
 	if (rc == 0 && op->chunk_count)
@@ -139,8 +145,12 @@ int store_do_put(struct store *s, struct store_put *op)
 		rc = put_message(s, op, chunks, err);
 	for (size_t i = 0; i < m->recipient_count && rc == 0; i++)
 		rc = put_recipient(s, op, &m->recipients[i], err);
-	for (size_t i = 0; i < op->attempt_count && rc == 0; i++)
-		rc = store_put_attempt(s, &op->attempts[i], err);
+	for (size_t i = 0; i < op->attempt_count && rc == 0; i++) {
+		struct store_attempt a = op->attempts[i];
+
+		a.number = (uint32_t)i + 1;
+		rc = store_put_attempt(s, &a, err);
+	}
 	if (rc == 0)
 		rc = store_add_ledger(s, op->ledger, op->ledger_count, err);
 	if (rc != 0)
@@ -155,6 +165,8 @@ int store_do_abort(struct store *s, struct store_abort *op)
 	sqlite3_stmt *q = store_sql(s, SQL_DEAD_FROM_PARTIAL);
 	int rc;
 
+	/* 0 is every message, and only the start may say that. */
+	must(op->message_id != 0);
 	(void)sqlite3_bind_int64(q, 1, (int64_t)op->message_id);
 	rc = store_run(s, q, &op->op.err);
 	s->dead_left = true;

@@ -47,6 +47,11 @@ int store_do_claim(struct store *s, struct store_claim *op)
 
 /* ---- outcome ---- */
 
+static int attempt_was_open(struct store *s, struct err *err)
+{
+	return sqlite3_changes(s->db) == 1 ? 0 : err_set(err, RC_NOT_FOUND, "there is no such open attempt");
+}
+
 static int end_attempt(struct store *s, const struct store_outcome *op, uint32_t *out_story_bytes,
 	struct err *err)
 {
@@ -59,7 +64,8 @@ static int end_attempt(struct store *s, const struct store_outcome *op, uint32_t
 	if (op->withdrawn) {
 		q = store_sql(s, SQL_ATTEMPT_DROP);
 		(void)sqlite3_bind_int64(q, 1, id);
-		return store_run(s, q, err);
+		rc = store_run(s, q, err);
+		return rc ? rc : attempt_was_open(s, err);
 	}
 	for (size_t i = 0; i < op->recipient_count && rc == 0; i++) {
 		rc = story_add(&story, &op->recipients[i]);
@@ -77,12 +83,15 @@ static int end_attempt(struct store *s, const struct store_outcome *op, uint32_t
 	rc = store_run(s, q, err);
 	(void)sqlite3_clear_bindings(q);
 	*out_story_bytes = (uint32_t)(story.len + op->relay.len + 64);
-	return rc;
+	return rc ? rc : attempt_was_open(s, err);
 }
 
 static int end_recipient(struct store *s, const struct store_outcome *op,
-	const struct store_recipient_outcome *r, struct err *err)
+	const struct store_recipient_outcome *r, uint32_t *final, struct err *err)
 {
+	/* NULL leaves what is there. */
+	bool keep_lane = r->lane.len == 0 && r->state != STORE_RCPT_QUEUED;
+	bool keep_words = op->withdrawn && !r->verdict.cause && r->reply.len == 0;
 	sqlite3_stmt *q;
 	int64_t lane, cause;
 	int rc = store_lane_number(s, r->lane, &lane, err);
@@ -91,9 +100,12 @@ static int end_recipient(struct store *s, const struct store_outcome *op,
 		rc = store_cause_number(s, sv_from(r->verdict.cause), &cause, err);
 	if (rc != 0)
 		return rc;
-	q = store_sql(s, SQL_RECIPIENT_UPDATE);
+	q = store_sql(s, op->attempt ? SQL_RECIPIENT_UPDATE : SQL_RECIPIENT_CHANGE);
 	(void)sqlite3_bind_int64(q, 1, row_id(op->message_id, r->index));
-	(void)sqlite3_bind_int64(q, 2, lane);
+	if (keep_lane)
+		(void)sqlite3_bind_null(q, 2);
+	else
+		(void)sqlite3_bind_int64(q, 2, lane);
 	(void)sqlite3_bind_int64(q, 3, r->state);
 	if (r->state == STORE_RCPT_QUEUED)
 		(void)sqlite3_bind_int64(q, 4, r->next_at.us);
@@ -101,17 +113,22 @@ static int end_recipient(struct store *s, const struct store_outcome *op,
 		(void)sqlite3_bind_int64(q, 4, DUE_HELD);
 	else
 		(void)sqlite3_bind_null(q, 4);
-	(void)sqlite3_bind_int64(q, 5, cause);
-	store_bind_sv(q, 6, sv_head(r->reply, LIMIT_REPLY_KEPT));
+	if (!keep_words) {
+		(void)sqlite3_bind_int64(q, 5, cause);
+		store_bind_sv(q, 6, sv_head(r->reply, LIMIT_REPLY_KEPT));
+	}
 	(void)sqlite3_bind_int64(q, 7, r->uncertain);
 	(void)sqlite3_bind_int64(q, 8, op->withdrawn);
 	rc = store_run(s, q, err);
 	(void)sqlite3_clear_bindings(q);
-	if (rc == 0 && sqlite3_changes(s->db) != 1)
-		rc = err_set(err, RC_NOT_FOUND, "there is no such recipient");
+	if (rc != 0)
+		return rc;
+	if (sqlite3_changes(s->db) != 1)
+		return op->attempt ? err_set(err, RC_NOT_FOUND, "recipient %u is not in an attempt", r->index) : 0;
+	*final += store_state_is_final(r->state);
 	s->delivered_now += r->state == STORE_RCPT_DELIVERED;
 	s->bounced_now += r->state == STORE_RCPT_BOUNCED || r->state == STORE_RCPT_EXPIRED;
-	return rc;
+	return 0;
 }
 
 int store_do_outcome(struct store *s, struct store_outcome *op)
@@ -122,10 +139,8 @@ int store_do_outcome(struct store *s, struct store_outcome *op)
 
 	if (op->attempt)
 		rc = end_attempt(s, op, &story_bytes, err);
-	for (size_t i = 0; i < op->recipient_count && rc == 0; i++) {
-		rc = end_recipient(s, op, &op->recipients[i], err);
-		final += store_state_is_final(op->recipients[i].state);
-	}
+	for (size_t i = 0; i < op->recipient_count && rc == 0; i++)
+		rc = end_recipient(s, op, &op->recipients[i], &final, err);
 	if (rc == 0)
 		rc = store_message_settle(
 			s, op->message_id, final, op->set_flags, op->at, story_bytes, &op->out_finished, err);
@@ -162,6 +177,11 @@ static int read_due_rows(struct store *s, struct store_due *op, int64_t lane, st
 		rows[count++] = row;
 	}
 	(void)sqlite3_reset(q);
+	/* The rest of the last message may lie behind the page's end: all of it comes with the next page.
+	 * A message larger than a page comes in pieces. */
+	if (count == LIMIT_PAGE && row_message(rows[0].id) != row_message(rows[count - 1].id))
+		while (row_message(rows[count - 1].id) == row_message(rows[LIMIT_PAGE - 1].id))
+			count--;
 	*out_count = count;
 	return rc < 0 ? rc : 0;
 }
@@ -173,11 +193,8 @@ static int read_next_due(struct store *s, struct store_due *op, int64_t lane, co
 
 	(void)sqlite3_bind_int64(q, 1, lane);
 	(void)sqlite3_bind_int64(q, 2, last ? last->due : op->after_at.us);
-	(void)sqlite3_bind_int64(q,
-		3,
-		last	       ? row_id(row_message(last->id), STORE_NUMBER_MAX)
-		: op->after_id ? row_id(op->after_id, STORE_NUMBER_MAX)
-			       : 0);
+	(void)sqlite3_bind_int64(
+		q, 3, last ? last->id : op->after_id ? row_id(op->after_id, STORE_NUMBER_MAX) : 0);
 	rc = store_step(s, q, &op->op.err);
 	op->out_next_at.us = rc == 1 ? sqlite3_column_int64(q, 0) : INT64_MAX;
 	(void)sqlite3_reset(q);
@@ -217,13 +234,12 @@ int store_do_due(struct store *s, struct store_due *op)
 {
 	struct due_row rows[LIMIT_PAGE];
 	size_t count = 0, first = 0;
-	int64_t lane;
-	int rc = store_lane_number(s, op->lane, &lane, &op->op.err);
+	int64_t lane = store_lane_known(s, op->lane);
+	int rc;
 
 	op->out_count = 0;
 	op->out_messages = NULL;
-	if (rc == 0)
-		rc = read_due_rows(s, op, lane, rows, &count);
+	rc = read_due_rows(s, op, lane, rows, &count);
 	if (rc == 0)
 		rc = read_next_due(s, op, lane, count ? &rows[count - 1] : NULL);
 	if (rc != 0 || count == 0)
@@ -245,6 +261,8 @@ int store_do_body(struct store *s, struct store_body *op)
 	uint64_t offset = op->offset;
 	int rc = 1;
 
+	must(op->out->len >= op->begun_len);
+	op->out->len = op->begun_len;
 	while (rc == 1 && buf_room(op->out) > 0) {
 		sqlite3_stmt *q = store_sql(s, SQL_CHUNK_READ);
 		uint64_t index = offset / LIMIT_CHUNK;

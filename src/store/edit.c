@@ -88,20 +88,23 @@ static int edit_row(struct store *s, struct store_edit *op, int64_t row, struct 
 
 int store_do_edit(struct store *s, struct store_edit *op)
 {
-	int64_t rows[LIMIT_PAGE];
+	int64_t rows[STORE_NUMBER_MAX + 1];
 	struct arena a = { 0 };
 	struct store_filter waiting = op->filter;
 	uint64_t last = 0;
 	size_t count;
+	bool full;
 	int rc = 0;
 
 	waiting.waiting_only = true;
 	op->out_changed = 0;
+	op->after_id = op->begun_id;
 	count = store_filter_rows(
 		s, &waiting, op->after_id, STORE_NUMBER_MAX, rows, COUNT_OF(rows), &rc, &op->op.err);
-	/* Pages end between messages: the cursor has no place for half of one. A message larger than
-	 * a page is the page. */
-	if (count == COUNT_OF(rows) && row_message(rows[0]) != row_message(rows[count - 1]))
+	full = count == COUNT_OF(rows);
+	/* Pages end between messages: the cursor has no place for half of one. The largest message fits
+	 * into a page. */
+	if (full && row_message(rows[0]) != row_message(rows[count - 1]))
 		while (row_message(rows[count - 1]) == row_message(rows[COUNT_OF(rows) - 1]))
 			count--;
 	for (size_t i = 0; i < count && rc == 0; i++) {
@@ -109,7 +112,7 @@ int store_do_edit(struct store *s, struct store_edit *op)
 		last = row_message(rows[i]);
 		arena_reset(&a);
 	}
-	op->out_more = rc == 0 && count > 0 && last != 0;
+	op->out_more = rc == 0 && full;
 	if (op->out_more)
 		op->after_id = last;
 	return rc;

@@ -12,6 +12,8 @@
  *   an operation fails      its savepoint is rolled back, the others go on
  *   the disk is full        the transaction is rolled back, the ballast is given up, and the chain runs
  *                           again without what needs room (accepting): RC_DISK_FULL for those
+ *   the disk fails before   the transaction is rolled back and runs once more; then each operation for
+ *   COMMIT                  itself, so that one unreadable page does not fail its neighbours
  *   COMMIT fails            nobody knows whether it happened (I4): the queue is opened again and the
  *                           commit counter inside it tells
  */
@@ -92,25 +94,36 @@ static bool op_needs_room(const struct store_op *op)
 	return op->kind == STORE_OP_CHUNK || op->kind == STORE_OP_PUT;
 }
 
+/* Whatever I/O fails, SQLite rolls the whole transaction back, even when it was only a read. */
+static bool is_lost(struct store *s, int rc)
+{
+	return sqlite3_get_autocommit(s->db) || rc == RC_DISK_FULL;
+}
+
 /* 0, STORE_AGAIN or the operation's own failure. A failure of the transaction comes in *out_broken. */
 static int run_in_savepoint(struct store *s, struct store_op *op, bool *out_broken)
 {
 	struct mark mark;
 	int rc;
 
-	if (op_only_reads(op))
-		return run_op(s, op);
+	if (op_only_reads(op)) {
+		rc = run_op(s, op);
+		*out_broken = is_lost(s, rc);
+		return rc;
+	}
 	mark = mark_now(s);
 	rc = store_run(s, store_sql(s, SQL_SAVEPOINT), &op->err);
 	if (rc == 0)
 		rc = run_op(s, op);
-	/* A full disk may have rolled everything back already. */
-	if (sqlite3_get_autocommit(s->db)) {
+	if (is_lost(s, rc)) {
 		*out_broken = true;
-		return rc ? rc : RC_DISK_FULL;
+		return rc ? rc : -EIO;
 	}
-	if (rc == 0)
-		return store_run(s, store_sql(s, SQL_RELEASE), &op->err);
+	if (rc == 0) {
+		rc = store_run(s, store_sql(s, SQL_RELEASE), &op->err);
+		*out_broken = rc != 0;
+		return rc;
+	}
 	go_back(s, &mark);
 	if (store_run(s, store_sql(s, SQL_ROLLBACK_TO), NULL) != 0 ||
 		store_run(s, store_sql(s, SQL_RELEASE), NULL) != 0)
@@ -146,8 +159,10 @@ int store_write_state(struct store *s)
 	return store_run(s, q, NULL);
 }
 
-static void roll_back(struct store *s)
+void store_roll_back(struct store *s)
 {
+	if (!s->db)
+		return;
 	if (!sqlite3_get_autocommit(s->db))
 		(void)sqlite3_step(store_sql(s, SQL_ROLLBACK));
 	(void)sqlite3_reset(s->sql[SQL_ROLLBACK]);
@@ -155,11 +170,14 @@ static void roll_back(struct store *s)
 
 static bool open_and_sync(struct store *s)
 {
-	if (!s->db && store_db_open(s, NULL) != 0)
+	if (store_db_open(s, NULL) != 0)
 		return false;
 	/* What SQLite found in the WAL may be in the kernel's memory only: its fsync has failed. A whole
 	 * checkpoint writes and syncs it anew. */
-	return sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) == SQLITE_OK;
+	if (sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) == SQLITE_OK)
+		return true;
+	store_db_close(s);
+	return false;
 }
 
 /* The queue is opened again, however long it takes: only it knows what happened. False when the store
@@ -179,7 +197,7 @@ static bool reopen(struct store *s)
 	return true;
 }
 
-enum outcome { COMMITTED, NOT_COMMITTED, NO_ROOM };
+enum outcome { COMMITTED, NOT_COMMITTED, NO_ROOM, UNKNOWN };
 
 static enum outcome finish(struct store *s)
 {
@@ -189,7 +207,7 @@ static enum outcome finish(struct store *s)
 	if (s->writing) {
 		rc = store_write_state(s);
 		if (rc != 0) {
-			roll_back(s);
+			store_roll_back(s);
 			return rc == RC_DISK_FULL ? NO_ROOM : NOT_COMMITTED;
 		}
 	}
@@ -201,13 +219,13 @@ static enum outcome finish(struct store *s)
 	}
 	atomic_fetch_add_explicit(&s->stat_failed, 1, memory_order_relaxed);
 	if (rc == RC_DISK_FULL && !sqlite3_get_autocommit(s->db)) {
-		roll_back(s);
+		store_roll_back(s);
 		return NO_ROOM;
 	}
 	if (rc == RC_DISK_FULL)
 		store_ballast_give(s);
 	if (!reopen(s))
-		return NOT_COMMITTED;
+		return UNKNOWN;
 	return s->state.commits > before ? COMMITTED : rc == RC_DISK_FULL ? NO_ROOM : NOT_COMMITTED;
 }
 
@@ -215,7 +233,7 @@ static enum outcome finish(struct store *s)
 static enum outcome run_once(struct store *s, struct store_op *first, bool no_room)
 {
 	struct mark mark;
-	bool broken = false;
+	bool broken = false, full = false;
 
 	if (!s->db)
 		return NOT_COMMITTED;
@@ -233,8 +251,7 @@ static enum outcome run_once(struct store *s, struct store_op *first, bool no_ro
 			continue;
 		}
 		op->rc = run_in_savepoint(s, op, &broken);
-		if (op->rc == RC_DISK_FULL)
-			broken = true;
+		full = op->rc == RC_DISK_FULL;
 	}
 	if (!broken) {
 		enum outcome o = finish(s);
@@ -243,33 +260,81 @@ static enum outcome run_once(struct store *s, struct store_op *first, bool no_ro
 			go_back(s, &mark);
 		return o;
 	}
-	roll_back(s);
+	store_roll_back(s);
 	go_back(s, &mark);
-	return NO_ROOM;
+	return full ? NO_ROOM : NOT_COMMITTED;
 }
 
-static void fail_all(struct store_op *first, int rc)
+static int answer_of(enum outcome o)
 {
-	for (struct store_op *op = first; op; op = op->next)
-		op->rc = err_set(&op->err, rc, "the queue could not be written: %s", rc_text(rc));
+	switch (o) {
+	case COMMITTED:
+		return 0;
+	case NOT_COMMITTED:
+		return -EIO;
+	case NO_ROOM:
+		return RC_DISK_FULL;
+	case UNKNOWN:
+		return RC_UNKNOWN_OUTCOME;
+	}
+	return RC_STATE;
 }
 
-void store_group_run(struct store *s, struct store_op *first)
+static enum outcome run_again_without_room(struct store *s, struct store_op *first)
+{
+	store_ballast_give(s);
+	atomic_store_explicit(&s->disk_full, true, memory_order_relaxed);
+	return run_once(s, first, true);
+}
+
+static enum outcome run_chain(struct store *s, struct store_op *first)
 {
 	enum outcome o = run_once(s, first, false);
 
 	if (o == NOT_COMMITTED)
 		o = run_once(s, first, false);
-	if (o == NO_ROOM) {
-		store_ballast_give(s);
-		atomic_store_explicit(&s->disk_full, true, memory_order_relaxed);
-		o = run_once(s, first, true);
-	}
-	if (o != COMMITTED)
-		fail_all(first, o == NO_ROOM ? RC_DISK_FULL : -EIO);
+	return o == NO_ROOM ? run_again_without_room(s, first) : o;
 }
 
-void store_group_step(struct store *s, int (*step)(struct store *s))
+static void fail(struct store_op *op, int rc)
+{
+	/* The words of the operation itself say more. */
+	if (op->rc >= 0 || op->err.text[0] == '\0')
+		(void)err_set(&op->err, rc, "the queue could not be written: %s", rc_text(rc));
+	op->rc = rc;
+}
+
+static void run_singly(struct store *s, struct store_op *first)
+{
+	for (struct store_op *op = first; op; op = op->next) {
+		struct store_op *next = op->next;
+		enum outcome o;
+
+		op->next = NULL;
+		o = run_once(s, op, false);
+		if (o == NO_ROOM)
+			o = run_again_without_room(s, op);
+		if (o != COMMITTED)
+			fail(op, answer_of(o));
+		op->next = next;
+	}
+}
+
+void store_group_run(struct store *s, struct store_op *first)
+{
+	enum outcome o = run_chain(s, first);
+
+	if (o == COMMITTED)
+		return;
+	if (o == NOT_COMMITTED && s->db && first->next) {
+		run_singly(s, first);
+		return;
+	}
+	for (struct store_op *op = first; op; op = op->next)
+		fail(op, answer_of(o));
+}
+
+bool store_group_step(struct store *s, int (*step)(struct store *s))
 {
 	struct mark mark;
 	int rc;
@@ -278,12 +343,12 @@ void store_group_step(struct store *s, int (*step)(struct store *s))
 	s->delivered_now = s->bounced_now = 0;
 	mark = mark_now(s);
 	if (store_run(s, store_sql(s, SQL_BEGIN), NULL) != 0)
-		return;
+		return false;
 	s->writing = false;
 	rc = step(s);
 	if (rc == 0 && !sqlite3_get_autocommit(s->db) && finish(s) == COMMITTED)
-		return;
-	if (s->db)
-		roll_back(s);
+		return true;
+	store_roll_back(s);
 	go_back(s, &mark);
+	return false;
 }

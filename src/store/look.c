@@ -120,6 +120,8 @@ int store_do_list(struct store *s, struct store_list *op)
 
 	op->out_count = 0;
 	op->out_rows = arena_alloc(op->out_arena, limit * sizeof(*op->out_rows));
+	op->after_id = op->begun_id;
+	op->after_index = op->begun_index;
 	do {
 		count = store_filter_rows(
 			s, &op->filter, op->after_id, op->after_index, rows, COUNT_OF(rows), &rc, &op->op.err);
@@ -224,11 +226,12 @@ int store_do_show(struct store *s, struct store_show *op)
 	q = store_sql(s, SQL_ATTEMPTS_OF);
 	(void)sqlite3_bind_int64(q, 1, row_id(op->message_id, 0));
 	(void)sqlite3_bind_int64(q, 2, row_id(op->message_id, STORE_NUMBER_MAX));
-	while ((rc = store_step(s, q, &op->op.err)) == 1)
+	while (l.count < STORE_SCAN_MAX && (rc = store_step(s, q, &op->op.err)) == 1)
 		add_attempt(s, q, op->out_arena, &l);
+	(void)sqlite3_reset(q);
 	op->out_attempts = l.items;
 	op->out_attempt_count = l.count;
-	return rc;
+	return rc < 0 ? rc : 0;
 }
 
 /* ---- summary ---- */

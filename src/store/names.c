@@ -65,6 +65,13 @@ int store_cause_number(struct store *s, struct sv cause, int64_t *out, struct er
 	return number_of(s, &s->causes, SQL_CAUSE_ADD, cause, out, err);
 }
 
+int64_t store_lane_known(const struct store *s, struct sv key)
+{
+	int64_t number = key.len ? (int64_t)(uintptr_t)htable_get(&s->lanes.numbers, key) : 0;
+
+	return key.len && number == 0 ? -1 : number;
+}
+
 struct sv store_lane_text(const struct store *s, int64_t number)
 {
 	return text_of(&s->lanes, number);

@@ -16,6 +16,8 @@
 enum {
 	HISTORY_EVERY_US = 60 * 1000000,
 	HOUSEKEEPING_EVERY_US = 10 * 1000000,
+	FULL_LOOK_EVERY_US = 1000000,
+	LEDGER_EVERY_US = 600 * 1000000,
 	LEDGER_KEPT_US_HOURS = 48,
 };
 
@@ -63,10 +65,10 @@ static int drop_some_chunks(struct store *s)
 	uint32_t first;
 	int rc = store_step(s, q, NULL);
 
-	if (rc <= 0) {
+	if (rc == 0)
 		s->dead_left = false;
+	if (rc <= 0)
 		return rc;
-	}
 	id = sqlite3_column_int64(q, 0);
 	chunks = sqlite3_column_int64(q, 1);
 	(void)sqlite3_reset(q);
@@ -168,7 +170,9 @@ static void checkpoint(struct store *s)
 
 static void housekeeping(struct store *s)
 {
-	if (s->ballast_given)
+	if (s->ballast_bytes == 0)
+		s->ballast_given = false; /* the next message tries the disk */
+	else if (s->ballast_given)
 		store_ballast_make(s);
 	if (!s->ballast_given)
 		atomic_store_explicit(&s->disk_full, false, memory_order_relaxed);
@@ -180,20 +184,20 @@ bool store_reap(struct store *s, struct mono_time now)
 		return false;
 	if (s->wal_pages >= STORE_WAL_PAGES)
 		checkpoint(s);
-	if (s->dead_left) {
-		store_group_step(s, drop_some_chunks);
-		return true;
+	if (!mono_before(now, s->housekeeping_at)) {
+		s->housekeeping_at = mono_add(now, s->ballast_given ? FULL_LOOK_EVERY_US : HOUSEKEEPING_EVERY_US);
+		housekeeping(s);
 	}
+	/* A step that fails is not tried again at once: the disk needs a moment too. */
+	if (s->dead_left)
+		return store_group_step(s, drop_some_chunks);
 	if (s->history_left || !mono_before(now, s->history_at)) {
 		s->history_at = mono_add(now, HISTORY_EVERY_US);
-		store_group_step(s, drop_old_history);
-		return true;
+		return store_group_step(s, drop_old_history);
 	}
-	if (!mono_before(now, s->housekeeping_at)) {
-		s->housekeeping_at = mono_add(now, HOUSEKEEPING_EVERY_US);
-		housekeeping(s);
-		store_group_step(s, drop_old_ledger);
-		return true;
+	if (!mono_before(now, s->ledger_at)) {
+		s->ledger_at = mono_add(now, LEDGER_EVERY_US);
+		return store_group_step(s, drop_old_ledger);
 	}
 	return false;
 }

@@ -163,8 +163,10 @@ int store_resolve_uncertain(struct store *s, enum store_uncertain_policy policy,
 	struct arena a = { 0 };
 	struct open_attempt *list;
 	size_t count;
-	int rc = read_open(s, &a, &list, &count, err);
+	int rc;
 
+	must(!s->open_for_work);
+	rc = read_open(s, &a, &list, &count, err);
 	if (rc == 0)
 		rc = store_run(s, store_sql(s, SQL_BEGIN), err);
 	for (size_t i = 0; i < count && rc == 0; i++)
@@ -173,9 +175,13 @@ int store_resolve_uncertain(struct store *s, enum store_uncertain_policy policy,
 		rc = store_write_state(s);
 	if (rc == 0)
 		rc = store_run(s, store_sql(s, SQL_COMMIT), err);
-	s->committed = s->state;
 	arena_reset(&a);
-	if (!s->open_for_work)
-		store_thread_start(s);
-	return rc;
+	if (rc != 0) {
+		store_roll_back(s);
+		s->state = s->committed;
+		return rc;
+	}
+	s->committed = s->state;
+	store_thread_start(s);
+	return 0;
 }

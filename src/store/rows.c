@@ -96,6 +96,7 @@ int store_message_settle(struct store *s, uint64_t id, uint32_t final, uint32_t 
 	sqlite3_stmt *q = store_sql(s, SQL_MESSAGE_PENDING);
 	int64_t pending, flags, size, story;
 	uint32_t chunks;
+	bool finished;
 	int rc;
 
 	(void)sqlite3_bind_int64(q, 1, (int64_t)id);
@@ -107,7 +108,13 @@ int store_message_settle(struct store *s, uint64_t id, uint32_t final, uint32_t 
 	chunks = (uint32_t)sqlite3_column_int64(q, 2);
 	size = sqlite3_column_int64(q, 3);
 	story = sqlite3_column_int64(q, 4) + story_bytes;
+	finished = sqlite3_column_int64(q, 5) != 0;
 	(void)sqlite3_reset(q);
+	if (finished) {
+		/* Only by a change that came too late for all of its recipients. */
+		*out_finished = true;
+		return final ? err_set(err, RC_CORRUPT, "a finished message had recipients that waited") : 0;
+	}
 	*out_finished = pending <= 0;
 	q = store_sql(s, SQL_MESSAGE_UPDATE);
 	(void)sqlite3_bind_int64(q, 1, (int64_t)id);

@@ -38,6 +38,10 @@ static const char schema[] =
 #define RECIPIENT_COLUMNS \
 	"id, lane, state, due, cause, attempts, uncertain, dsn_notify, address, orcpt, last_reply"
 
+#define RECIPIENT_OUTCOME                                                                                      \
+	"UPDATE recipient SET lane=coalesce(?2, lane), state=?3, due=?4, cause=coalesce(?5, cause),"             \
+	" last_reply=coalesce(?6, last_reply), uncertain=uncertain+?7, attempts=attempts-?8 WHERE id=?1 AND state"
+
 static const char *const texts[SQL_COUNT] = {
 	[SQL_BEGIN] = "BEGIN",
 	[SQL_COMMIT] = "COMMIT",
@@ -66,20 +70,22 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_MESSAGE_READ] = "SELECT id, accepted_at, expires_at, finished_at, flags, size, header_size,"
 			     " bounce_of, dsn_ret, sender, envid, message_id, subject, user, client, listener"
 			     " FROM message WHERE id=?",
-	[SQL_MESSAGE_PENDING] = "SELECT pending, flags, chunks, size, story_bytes FROM message WHERE id=?",
+	[SQL_MESSAGE_PENDING] = "SELECT pending, flags, chunks, size, story_bytes, finished_at FROM message WHERE id=?",
 	[SQL_MESSAGE_UPDATE] = "UPDATE message SET pending=?2, flags=?3, finished_at=?4, story_bytes=?5 WHERE id=?1",
 	[SQL_RECIPIENT_ADD] = "INSERT INTO recipient VALUES(?,?,?,?,?,?,0,?,?,?,?)",
 	[SQL_RECIPIENT_READ] = "SELECT " RECIPIENT_COLUMNS " FROM recipient WHERE id=?",
 	[SQL_RECIPIENTS_OF] = "SELECT " RECIPIENT_COLUMNS " FROM recipient WHERE id BETWEEN ? AND ? ORDER BY id",
 	[SQL_RECIPIENT_CLAIM] = "UPDATE recipient SET state=1, due=NULL, lane=?2, attempts=attempts+1"
 				" WHERE id=?1 AND state=0",
-	[SQL_RECIPIENT_UPDATE] = "UPDATE recipient SET lane=?2, state=?3, due=?4, cause=?5, last_reply=?6,"
-				 " uncertain=uncertain+?7, attempts=attempts-?8 WHERE id=?1",
+	/* Who is in an attempt, and who waits: nothing else may change (docs/design-queue.md). */
+	[SQL_RECIPIENT_UPDATE] = RECIPIENT_OUTCOME "=1",
+	[SQL_RECIPIENT_CHANGE] = RECIPIENT_OUTCOME " IN (0, 2)",
 	[SQL_RECIPIENT_EDIT] = "UPDATE recipient SET lane=?2, state=?3, due=?4, cause=?5 WHERE id=?1",
 	[SQL_ATTEMPT_LAST] = "SELECT max(id) FROM attempt WHERE id BETWEEN ? AND ?",
 	[SQL_ATTEMPT_ADD] = "INSERT OR REPLACE INTO attempt VALUES(?,?,?,NULL,0,NULL,NULL,?)",
-	[SQL_ATTEMPT_END] = "UPDATE attempt SET ended_at=?2, uncertain=?3, relay=?4, stage=?5, story=?6 WHERE id=?1",
-	[SQL_ATTEMPT_DROP] = "DELETE FROM attempt WHERE id=?",
+	[SQL_ATTEMPT_END] = "UPDATE attempt SET ended_at=?2, uncertain=?3, relay=?4, stage=?5, story=?6"
+			    " WHERE id=?1 AND ended_at IS NULL",
+	[SQL_ATTEMPT_DROP] = "DELETE FROM attempt WHERE id=? AND ended_at IS NULL",
 	[SQL_ATTEMPTS_OF] = "SELECT id, lane, at, ended_at, uncertain, relay, stage, story FROM attempt"
 			    " WHERE id BETWEEN ? AND ? ORDER BY id",
 	[SQL_ATTEMPTS_OPEN] = "SELECT id, lane, story FROM attempt WHERE ended_at IS NULL ORDER BY id",
@@ -122,7 +128,8 @@ int store_fail(struct store *s, int sqlite_rc, struct err *err)
 	else if (code == SQLITE_CONSTRAINT)
 		rc = RC_STATE;
 	/* A write that meets the end of the disk half way is reported as an I/O error. */
-	else if (code == SQLITE_IOERR && s->db && sqlite3_system_errno(s->db) == ENOSPC)
+	else if (code == SQLITE_IOERR && s->db &&
+		(sqlite3_system_errno(s->db) == ENOSPC || sqlite3_system_errno(s->db) == EDQUOT))
 		rc = RC_DISK_FULL;
 	return err_set(err, rc, "queue %s: %s", s->path, s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(sqlite_rc));
 }
@@ -208,8 +215,13 @@ static int load_names(struct store *s, const char *sql, struct store_names *name
 	if (rc != SQLITE_OK)
 		return store_fail(s, rc, err);
 	store_names_free(names);
-	while ((rc = sqlite3_step(q)) == SQLITE_ROW)
+	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
+		if (sqlite3_column_int64(q, 0) != (int64_t)names->count + 1) {
+			rc = SQLITE_CORRUPT;
+			break;
+		}
 		store_names_load(names, sqlite3_column_int64(q, 0), store_column_sv(q, 1));
+	}
 	(void)sqlite3_finalize(q);
 	return rc == SQLITE_DONE ? 0 : store_fail(s, rc, err);
 }
@@ -231,7 +243,9 @@ static int load_state(struct store *s, struct err *err)
 			sqlite3_column_int64(q, 2), sqlite3_column_int64(q, 3), sqlite3_column_int64(q, 4),
 			sqlite3_column_int64(q, 5), sqlite3_column_int64(q, 6) };
 		s->committed = s->state;
-		(void)snprintf(s->boot_id, sizeof(s->boot_id), "%.*s", SV_ARG(store_column_sv(q, 7)));
+		/* At a reopening this boot is known already. */
+		if (s->boot_id[0] == '\0')
+			(void)snprintf(s->boot_id, sizeof(s->boot_id), "%.*s", SV_ARG(store_column_sv(q, 7)));
 	}
 	(void)sqlite3_finalize(q);
 	return rc == SQLITE_ROW ? 0 : store_fail(s, rc == SQLITE_DONE ? SQLITE_CORRUPT : rc, err);

@@ -17,6 +17,7 @@
 enum {
 	ROOM_FRESH_US = 200 * 1000, /* how old a measurement of the disk may be */
 	IDLE_WAKE_S = 5,            /* housekeeping looks at the clock so often */
+	FULL_WAKE_S = 1,
 };
 
 const char *store_recipient_state_name(enum store_recipient_state state)
@@ -88,7 +89,8 @@ static void wait_for_work(struct store *s)
 	struct timespec until;
 
 	must(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
-	until.tv_sec += IDLE_WAKE_S;
+	/* While the disk is full somebody waits for the moment it is not. */
+	until.tv_sec += s->ballast_given ? FULL_WAKE_S : IDLE_WAKE_S;
 	must(pthread_mutex_lock(&s->lock) == 0);
 	s->sleeping = true;
 	if (!s->in_first && !atomic_load(&s->closing)) {
@@ -181,11 +183,31 @@ static void on_done(void *arg)
 	}
 }
 
+/* A group that was rolled back runs again, and what moves while it runs must begin where it began. */
+static void note_begin(struct store_op *op)
+{
+	if (op->kind == STORE_OP_BODY) {
+		struct store_body *body = CONTAINER_OF(op, struct store_body, op);
+
+		body->begun_len = body->out->len;
+	} else if (op->kind == STORE_OP_LIST) {
+		struct store_list *list = CONTAINER_OF(op, struct store_list, op);
+
+		list->begun_id = list->after_id;
+		list->begun_index = list->after_index;
+	} else if (op->kind == STORE_OP_EDIT) {
+		struct store_edit *edit = CONTAINER_OF(op, struct store_edit, op);
+
+		edit->begun_id = edit->after_id;
+	}
+}
+
 void store_submit(struct store *s, struct store_op *op)
 {
 	bool wake;
 
 	must(op->done != NULL);
+	note_begin(op);
 	op->next = NULL;
 	op->rc = 0;
 	must(pthread_mutex_lock(&s->lock) == 0);
@@ -319,7 +341,9 @@ void store_close(struct store *s)
 		must(pthread_cond_signal(&s->work) == 0);
 		must(pthread_mutex_unlock(&s->lock) == 0);
 		must(pthread_join(s->thread, NULL) == 0);
-		on_done(s);
+		/* A completion may hand over the next operation. */
+		for (on_done(s); s->in_first; on_done(s))
+			(void)run(s);
 	}
 	free_store(s);
 }

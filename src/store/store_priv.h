@@ -77,6 +77,7 @@ enum store_sql {
 	SQL_RECIPIENTS_OF,
 	SQL_RECIPIENT_CLAIM,
 	SQL_RECIPIENT_UPDATE,
+	SQL_RECIPIENT_CHANGE,
 	SQL_RECIPIENT_EDIT,
 	SQL_ATTEMPT_LAST,
 	SQL_ATTEMPT_ADD,
@@ -161,7 +162,7 @@ struct store {
 	char boot_id[BOOT_ID_MAX];
 	int64_t steady_base_us; /* steady time - mono time */
 	int64_t reap_from;      /* cursor in the history */
-	struct mono_time history_at, housekeeping_at;
+	struct mono_time history_at, housekeeping_at, ledger_at;
 	bool dead_left, history_left;
 	int wal_pages;
 };
@@ -187,6 +188,8 @@ struct sv store_column_copy(sqlite3_stmt *q, int at, struct arena *a);
 /* ---- names.c ---- */
 NODISCARD int store_lane_number(struct store *s, struct sv key, int64_t *out, struct err *err);
 NODISCARD int store_cause_number(struct store *s, struct sv cause, int64_t *out, struct err *err);
+/* For reading: -1 when no mail has ever waited for it. */
+int64_t store_lane_known(const struct store *s, struct sv key);
 struct sv store_lane_text(const struct store *s, int64_t number);
 struct sv store_cause_text(const struct store *s, int64_t number);
 void store_names_load(struct store_names *names, int64_t number, struct sv text);
@@ -244,9 +247,10 @@ NODISCARD bool story_next(struct sv *text, struct store_attempt_story *out);
 /* ---- group.c: transactions ---- */
 /* Runs the chain and commits it; every op has its rc afterwards (STORE_AGAIN: it wants another turn). */
 void store_group_run(struct store *s, struct store_op *first);
-/* Runs one step of housekeeping in a transaction of its own; a failure is tried again another time. */
+/* Runs one step of housekeeping in a transaction of its own. False: it failed, try another time. */
+NODISCARD bool store_group_step(struct store *s, int (*step)(struct store *s));
 NODISCARD int store_write_state(struct store *s);
-void store_group_step(struct store *s, int (*step)(struct store *s));
+void store_roll_back(struct store *s);
 
 /* ---- recover.c: what a crash left behind ---- */
 NODISCARD int store_recover(struct store *s, struct store_recovery *out, struct err *err);

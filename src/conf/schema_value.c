@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/must.h"
+#include "base/text.h"
+#include "conf/conf_priv.h"
+#include "mail/address.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+/*
+ * One value of each type. A value that has not the right form is never repeated in the message: it may
+ * be a password at the wrong place, and its place is told exactly.
+ */
+
+/* The longest text that is kept as it is; addresses and names have limits of their own. */
+enum {
+	VALUE_MAX = 4096
+};
+
+static void check_exists(struct conf_load *ld, const struct conf_node *value,
+	const struct conf_field *f, struct sv path)
+{
+	struct stat st;
+	char name[VALUE_MAX + 1];
+
+	if (!ld->on_disk || !(f->flags & CONF_EXISTS))
+		return;
+	(void)snprintf(name, sizeof(name), "%.*s", SV_ARG(path));
+	/* A folder that this user may not look into says nothing: the relay runs as another one. */
+	if (stat(name, &st) == 0 || (errno != ENOENT && errno != ENOTDIR))
+		return;
+	if (f->flags & CONF_LATER)
+		conf_warn(ld,
+			value,
+			"%.*s: there is no file %s: write it, or correct the path; until then the mail for it waits",
+			SV_ARG(f->name),
+			name);
+	else
+		conf_error(ld,
+			value,
+			"%.*s: there is no file %s: write it, or correct the path",
+			SV_ARG(f->name),
+			name);
+}
+
+static void read_path(struct conf_load *ld, const struct conf_node *value,
+	const struct conf_field *f, struct sv *out)
+{
+	struct sv text = value->text;
+
+	if (text.len && text.ptr[0] != '/') {
+		conf_error(ld,
+			value,
+			"%.*s: must be a full path: begin it with /",
+			SV_ARG(f->name));
+		return;
+	}
+	if (f->max && text.len > f->max) {
+		conf_error(ld,
+			value,
+			"%.*s: is longer than the %u bytes that a socket's path may have: choose a shorter one",
+			SV_ARG(f->name),
+			(unsigned)f->max);
+		return;
+	}
+	if (text.len)
+		check_exists(ld, value, f, text);
+	*out = conf_keep(ld, text);
+}
+
+static void read_host(struct conf_load *ld, const struct conf_node *value,
+	const struct conf_field *f, struct sv *out)
+{
+	struct sv text = value->text;
+
+	if (conf_host_ok(text))
+		*out = conf_keep(ld, text);
+	else if (text.len > 1 && text.ptr[text.len - 1] == '.')
+		conf_error(ld,
+			value,
+			"%.*s: must not end in a dot: write the name without it",
+			SV_ARG(f->name));
+	else
+		conf_error(ld,
+			value,
+			"%.*s: must be a host name like relay.example.com or an IP address, without port, user or protocol",
+			SV_ARG(f->name));
+}
+
+static void read_name(struct conf_load *ld, const struct conf_node *value,
+	const struct conf_field *f, struct sv *out)
+{
+	if (value->text.len <= CONF_NAME_MAX && conf_name_ok(value->text, ""))
+		*out = conf_keep(ld, value->text);
+	else
+		conf_error(ld,
+			value,
+			"%.*s: must be made of letters, digits, dots, dashes and underscores, at most %d of them",
+			SV_ARG(f->name),
+			CONF_NAME_MAX);
+}
+
+static void read_address(struct conf_load *ld, const struct conf_node *value,
+	const struct conf_field *f, struct sv *out)
+{
+	struct address a;
+
+	if (address_parse(value->text, ADDRESS_UTF8, &a) == 0)
+		*out = conf_keep(ld, value->text);
+	else
+		conf_error(ld,
+			value,
+			"%.*s: must be a mail address like erp@contoso.com",
+			SV_ARG(f->name));
+}
+
+static void read_pattern(struct conf_load *ld, const struct conf_node *value,
+	const struct conf_field *f, struct sv *out)
+{
+	if (address_pattern_check(value->text) == 0)
+		*out = conf_keep(ld, value->text);
+	else
+		conf_error(ld,
+			value,
+			"%.*s: must be an address or a pattern: erp@contoso.com, \"*@contoso.com\", \"*@*.contoso.com\" or \"*\"",
+			SV_ARG(f->name));
+}
+
+/* In memory the list is a pointer and right behind it the count, as in conf.h. */
+struct text_list {
+	const struct sv *items;
+	size_t count;
+};
+
+static void read_texts(struct conf_load *ld, const struct conf_node *value,
+	const struct conf_field *f, struct text_list *out)
+{
+	struct conf_field item = { .name = f->name,
+		.type = f->type == CONF_TYPE_PATTERNS ? CONF_TYPE_PATTERN : CONF_TYPE_HOST };
+	struct sv *items;
+	size_t count = 0, i = 0;
+
+	if (!conf_is_list(ld, value))
+		return;
+	for (const struct conf_node *n = value->first; n; n = n->next)
+		count++;
+	items = arena_alloc(&ld->conf->arena, (count + 1) * sizeof(*items));
+	for (const struct conf_node *n = value->first; n; n = n->next)
+		conf_read_value(ld, n, &item, &items[i++]);
+	*out = (struct text_list){ items, count };
+}
+
+static void read_duration(struct conf_load *ld, const struct conf_node *value,
+	const struct conf_field *f, uint64_t *out)
+{
+	char low[TEXT_DURATION_MAX], high[TEXT_DURATION_MAX];
+	struct sv text = value->text;
+	uint64_t us;
+
+	if ((f->flags & CONF_OFF) && (sv_eq(text, SV("off")) || sv_eq(text, SV("0")))) {
+		*out = 0;
+		return;
+	}
+	if (text_parse_duration(text, &us) != 0) {
+		conf_error(ld,
+			value,
+			"%.*s: must be a time with its unit: write 30s, 5m, 1h or 2d%s",
+			SV_ARG(f->name),
+			f->flags & CONF_OFF ? " (or off)" : "");
+		return;
+	}
+	if (us < f->min || us > f->max) {
+		conf_error(ld,
+			value,
+			"%.*s: must lie between %s and %s",
+			SV_ARG(f->name),
+			text_duration(f->min, low),
+			text_duration(f->max, high));
+		return;
+	}
+	*out = us;
+}
+
+static void read_size(struct conf_load *ld, const struct conf_node *value,
+	const struct conf_field *f, uint64_t *out)
+{
+	char low[TEXT_DURATION_MAX], high[TEXT_DURATION_MAX];
+	struct sv text = value->text;
+	uint64_t bytes, bare;
+
+	if ((f->flags & CONF_OFF) && (sv_eq(text, SV("off")) || sv_eq(text, SV("0")))) {
+		*out = 0;
+		return;
+	}
+	if (text_parse_size(text, &bytes) != 0 || sv_parse_u64(text, UINT64_MAX, &bare) == 0) {
+		conf_error(ld,
+			value,
+			"%.*s: must be a size with its unit: write 64KB, 10MB or 1GB",
+			SV_ARG(f->name));
+		return;
+	}
+	if (bytes < f->min || bytes > f->max) {
+		conf_error(ld,
+			value,
+			"%.*s: must lie between %s and %s",
+			SV_ARG(f->name),
+			text_size(f->min, low),
+			text_size(f->max, high));
+		return;
+	}
+	*out = bytes;
+}
+
+static bool read_number(struct conf_load *ld, const struct conf_node *value,
+	const struct conf_field *f, uint32_t *out)
+{
+	uint32_t n;
+
+	if (sv_parse_u32(value->text, (uint32_t)f->max, &n) == 0 && n >= f->min) {
+		*out = n;
+		return true;
+	}
+	conf_error(ld,
+		value,
+		"%.*s: must be a whole number from %u to %u",
+		SV_ARG(f->name),
+		(unsigned)f->min,
+		(unsigned)f->max);
+	return false;
+}
+
+static void read_port(struct conf_load *ld, const struct conf_node *value,
+	const struct conf_field *f, uint16_t *out)
+{
+	struct conf_field range = *f;
+	uint32_t n;
+
+	range.min = 1;
+	range.max = UINT16_MAX;
+	if (read_number(ld, value, &range, &n))
+		*out = (uint16_t)n;
+}
+
+static void read_percent(struct conf_load *ld, const struct conf_node *value,
+	const struct conf_field *f, uint32_t *out)
+{
+	struct sv text = value->text;
+	uint32_t n;
+
+	if (text.len && text.ptr[text.len - 1] == '%' &&
+		sv_parse_u32(sv_head(text, text.len - 1), 100, &n) == 0 && n > 0)
+		*out = n;
+	else
+		conf_error(ld,
+			value,
+			"%.*s: must be a percentage with its sign, from 1%% to 100%%: write 80%%",
+			SV_ARG(f->name));
+}
+
+static void read_bool(struct conf_load *ld, const struct conf_node *value,
+	const struct conf_field *f, bool *out)
+{
+	if (sv_eq(value->text, SV("true")))
+		*out = true;
+	else if (sv_eq(value->text, SV("false")))
+		*out = false;
+	else
+		conf_error(ld, value, "%.*s: must be true or false", SV_ARG(f->name));
+}
+
+static void list_words(const char *const *words, struct buf *out)
+{
+	for (size_t i = 0; words[i]; i++)
+		if (buf_printf(out, "%s%s", i == 0 ? "" : words[i + 1] ? ", " : " or ", words[i]) != 0)
+			return;
+}
+
+/* The index of the word, or -1 with a finding. */
+static int read_word(
+	struct conf_load *ld, const struct conf_node *value, const struct conf_field *f)
+{
+	CLEANUP(buf_deinitp) struct buf words = BUF_INIT(200);
+
+	for (int i = 0; f->words[i]; i++)
+		if (sv_eq(value->text, sv_from(f->words[i])))
+			return i;
+	list_words(f->words, &words);
+	conf_error(ld,
+		value,
+		"%.*s: must be %.*s",
+		SV_ARG(f->name),
+		SV_ARG(buf_sv(&words)));
+	return -1;
+}
+
+static bool env_name_ok(struct sv name)
+{
+	return conf_name_ok(name, "") && sv_find_char(name, '.') < 0 && sv_find_char(name, '-') < 0;
+}
+
+/*
+ * A plain value would make the file itself the secret: it is copied into tickets, backups and version
+ * control. Nothing of the value is repeated, since it most likely is the password.
+ */
+static void read_secret(struct conf_load *ld, const struct conf_node *value,
+	const struct conf_field *f, struct conf_secret *out)
+{
+	struct sv text = value->text, rest;
+	struct conf_secret s = { .place = conf_place_of(ld, value) };
+
+	if (sv_starts(text, SV("file:"))) {
+		rest = sv_skip(text, 5);
+		s.kind = rest.len > 1 && rest.ptr[0] == '/' && rest.len <= VALUE_MAX ? CONF_SECRET_FILE : CONF_SECRET_NONE;
+	} else if (sv_starts(text, SV("env:"))) {
+		rest = sv_skip(text, 4);
+		s.kind = env_name_ok(rest) ? CONF_SECRET_ENV : CONF_SECRET_NONE;
+	} else if (sv_starts(text, SV("credential:"))) {
+		rest = sv_skip(text, 11);
+		s.kind = conf_name_ok(rest, "") && rest.ptr[0] != '.' ? CONF_SECRET_CREDENTIAL : CONF_SECRET_NONE;
+	} else {
+		conf_error(ld,
+			value,
+			"%.*s: a secret never stands in the configuration: put it into a file of mode 0600 and write file:/PATH "
+			"(or env:NAME, credential:NAME); if this was a real one, change it",
+			SV_ARG(f->name));
+		return;
+	}
+	if (s.kind == CONF_SECRET_NONE) {
+		conf_error(ld,
+			value,
+			"%.*s: must be file:/FULL/PATH, env:NAME or credential:NAME",
+			SV_ARG(f->name));
+		return;
+	}
+	if (s.kind == CONF_SECRET_FILE)
+		check_exists(ld, value, f, rest);
+	s.name = conf_keep(ld, rest);
+	*out = s;
+}
+
+static void read_choice(struct conf_load *ld, const struct conf_node *value,
+	const struct conf_field *f, unsigned *out)
+{
+	int i = read_word(ld, value, f);
+
+	if (i >= 0)
+		*out = (unsigned)i;
+}
+
+static void read_scalar(struct conf_load *ld, const struct conf_node *value,
+	const struct conf_field *f, void *at)
+{
+	switch (f->type) {
+	case CONF_TYPE_TEXT:
+		*(struct sv *)at = conf_keep(ld, value->text);
+		break;
+	case CONF_TYPE_NAME:
+		read_name(ld, value, f, at);
+		break;
+	case CONF_TYPE_PATH:
+		read_path(ld, value, f, at);
+		break;
+	case CONF_TYPE_HOST:
+		read_host(ld, value, f, at);
+		break;
+	case CONF_TYPE_ADDRESS:
+		read_address(ld, value, f, at);
+		break;
+	case CONF_TYPE_PATTERN:
+		read_pattern(ld, value, f, at);
+		break;
+	case CONF_TYPE_DURATION:
+		read_duration(ld, value, f, at);
+		break;
+	case CONF_TYPE_SIZE:
+		read_size(ld, value, f, at);
+		break;
+	case CONF_TYPE_U32:
+		(void)read_number(ld, value, f, at);
+		break;
+	case CONF_TYPE_PORT:
+		read_port(ld, value, f, at);
+		break;
+	case CONF_TYPE_PERCENT:
+		read_percent(ld, value, f, at);
+		break;
+	case CONF_TYPE_BOOL:
+		read_bool(ld, value, f, at);
+		break;
+	case CONF_TYPE_CHOICE:
+		read_choice(ld, value, f, at);
+		break;
+	case CONF_TYPE_WORD:
+		if (read_word(ld, value, f) >= 0)
+			*(struct sv *)at = conf_keep(ld, value->text);
+		break;
+	case CONF_TYPE_SECRET:
+		read_secret(ld, value, f, at);
+		break;
+	case CONF_TYPE_PATTERNS:
+	case CONF_TYPE_DOMAINS:
+	case CONF_TYPE_MAP:
+	case CONF_TYPE_READ:
+		must(!"a scalar type");
+	}
+}
+
+void conf_read_value(struct conf_load *ld, const struct conf_node *value,
+	const struct conf_field *f, void *out)
+{
+	void *at = (char *)out + f->offset;
+
+	switch ((unsigned)f->type) {
+	case CONF_TYPE_MAP:
+		(void)conf_read_map(ld, value, f->fields, out, NULL);
+		return;
+	case CONF_TYPE_READ:
+		f->read(ld, value, at);
+		return;
+	case CONF_TYPE_PATTERNS:
+	case CONF_TYPE_DOMAINS:
+		read_texts(ld, value, f, at);
+		return;
+	default:
+		break;
+	}
+	if (!conf_is_text(ld, value))
+		return;
+	if (value->text.len > VALUE_MAX)
+		conf_error(ld, value, "%.*s: is longer than %d bytes", SV_ARG(f->name), VALUE_MAX);
+	else if (value->text.len == 0 && !(f->flags & CONF_EMPTY))
+		conf_error(ld,
+			value,
+			"%.*s: must not be empty: write a value, or remove the key",
+			SV_ARG(f->name));
+	else
+		read_scalar(ld, value, f, at);
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "smtp/reply.h"
+
+#include "base/err.h"
+#include "base/limits.h"
+
+#include <stdio.h>
+
+void smtp_reply_parser_init(struct smtp_reply_parser *p)
+{
+	*p = (struct smtp_reply_parser){ 0 };
+	buf_init(&p->line, LIMIT_REPLY_LINE);
+	buf_init(&p->text, LIMIT_REPLY);
+}
+
+void smtp_reply_parser_deinit(struct smtp_reply_parser *p)
+{
+	buf_deinit(&p->line);
+	buf_deinit(&p->text);
+}
+
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* Length of "5.7.139" at the front of `text` when its class fits the code (RFC 2034 4), else 0. */
+static size_t enhanced_length(struct sv text, unsigned class)
+{
+	size_t at = 0;
+
+	for (unsigned part = 0; part < 3; part++) {
+		size_t digits = 0;
+
+		if (part > 0 && (at >= text.len || text.ptr[at++] != '.'))
+			return 0;
+		while (at < text.len && is_digit(text.ptr[at]) && digits < 3) {
+			at++;
+			digits++;
+		}
+		if (digits == 0 || (part == 0 && (digits != 1 || text.ptr[0] != (char)('0' + class))))
+			return 0;
+	}
+	return at < text.len && text.ptr[at] != ' ' ? 0 : at;
+}
+
+static void add_text(struct smtp_reply_parser *p, struct sv text, bool first)
+{
+	size_t n = enhanced_length(text, p->code / 100U);
+
+	if (n && first)
+		(void)snprintf(p->enhanced, sizeof(p->enhanced), "%.*s", (int)n, text.ptr);
+	/* The same code on each line is form, not text. */
+	if (n && sv_eq(sv_head(text, n), sv_from(p->enhanced)))
+		text = sv_trim(sv_skip(text, n));
+	/* Past the maximum the text is cut, the parse goes on. */
+	if (!first && buf_append_char(&p->text, '\n') != 0)
+		return;
+	if (buf_append(&p->text, sv_head(text, buf_room(&p->text))) != 0)
+		return;
+}
+
+/* One whole line. 1: it was the last, 0: more to come. */
+static int take_line(struct smtp_reply_parser *p, struct sv line)
+{
+	uint32_t code;
+	bool last;
+
+	if (line.len && line.ptr[line.len - 1] == '\r')
+		line.len--;
+	if (line.len < 3 || memchr(line.ptr, '\r', line.len) || memchr(line.ptr, '\0', line.len) ||
+		sv_parse_u32(sv_head(line, 3), 599, &code) != 0 || code < 200)
+		return RC_PARSE;
+	if (line.len > 3 && line.ptr[3] != ' ' && line.ptr[3] != '-')
+		return RC_PARSE;
+	if (p->started && code != p->code)
+		return RC_PARSE;
+	last = line.len == 3 || line.ptr[3] == ' ';
+	p->code = (uint16_t)code;
+	add_text(p, sv_skip(line, 4), !p->started);
+	p->started = true;
+	return last;
+}
+
+int smtp_reply_parse(struct smtp_reply_parser *p, struct sv *input, struct smtp_reply *out_reply)
+{
+	if (!p->started) {
+		buf_reset(&p->text);
+		p->enhanced[0] = '\0';
+	}
+	while (input->len) {
+		const char *lf = memchr(input->ptr, '\n', input->len);
+		size_t n = lf ? (size_t)(lf - input->ptr) : input->len;
+		int rc;
+
+		/* A line longer than any honest one is cut; its code stands at the front. */
+		if (buf_append(&p->line, sv_head(sv_head(*input, n), buf_room(&p->line))) != 0)
+			return RC_LIMIT;
+		*input = sv_skip(*input, lf ? n + 1 : n);
+		if (!lf)
+			return 0;
+		rc = take_line(p, buf_sv(&p->line));
+		buf_reset(&p->line);
+		if (rc < 0)
+			return rc;
+		if (rc == 0)
+			continue;
+		*out_reply = (struct smtp_reply){ .code = p->code, .text = buf_sv(&p->text) };
+		(void)snprintf(out_reply->enhanced, sizeof(out_reply->enhanced), "%s", p->enhanced);
+		p->started = false;
+		return 1;
+	}
+	return 0;
+}
+
+int smtp_reply_render(const struct smtp_reply *r, struct buf *out)
+{
+	struct sv rest = r->text, line;
+	size_t before = out->len;
+	bool more = true;
+
+	while (more) {
+		int rc;
+
+		more = sv_cut_char(&rest, '\n', &line);
+		rc = buf_printf(out,
+			"%u%c%s%s%.*s\r\n",
+			(unsigned)r->code,
+			more ? '-' : ' ',
+			r->enhanced,
+			r->enhanced[0] ? " " : "",
+			SV_ARG(line));
+		if (rc != 0) {
+			out->len = before;
+			return rc;
+		}
+	}
+	return 0;
+}
+
+int smtp_reply_line(const struct smtp_reply *r, struct buf *out)
+{
+	struct sv rest = r->text, line;
+	bool more = true;
+	int rc = buf_printf(out, "%u%s%s", (unsigned)r->code, r->enhanced[0] ? " " : "", r->enhanced);
+
+	while (more && rc == 0) {
+		more = sv_cut_char(&rest, '\n', &line);
+		if (line.len)
+			rc = buf_append_char(out, ' ');
+		if (rc == 0)
+			rc = buf_append(out, line);
+	}
+	return rc;
+}
+
+struct sv smtp_reply_message_id(const struct smtp_reply *r)
+{
+	struct sv rest = r->text;
+	ptrdiff_t end;
+
+	if (r->code != 250 || !sv_starts_nocase(rest, SV("OK ")))
+		return SV("");
+	rest = sv_trim(sv_skip(rest, 3));
+	end = sv_find_char(rest, '>');
+	if (rest.len == 0 || rest.ptr[0] != '<' || end < 2)
+		return SV("");
+	rest = sv_head(rest, (size_t)end + 1);
+	return sv_find_char(rest, ' ') >= 0 ? SV("") : rest;
+}
