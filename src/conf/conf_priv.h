@@ -110,12 +110,12 @@ struct conf_load {
 	struct conf_found *found;
 	size_t found_count, found_cap;
 	size_t error_count;
+	bool incomplete; /* a file could not be read: that a name is unknown says nothing */
 	size_t hidden_count; /* past CONF_FINDINGS_MAX */
 };
 
 /* The root of a text, or NULL with a finding; an empty text is an empty map. */
 struct conf_node *conf_tree_read(struct conf_load *ld, const char *file, struct sv text);
-struct conf_node *conf_tree_scalar(struct arena *a, const char *file, struct sv text);
 
 /* findings.c */
 void conf_error(struct conf_load *ld, const struct conf_node *at, const char *fmt, ...)
@@ -186,6 +186,11 @@ struct conf_field {
 	void (*read)(struct conf_load *ld, const struct conf_node *value, void *out);
 };
 
+#define CONF_FIELDS_END     \
+	{                   \
+		.name = { 0 } \
+	}
+
 /* Which fields of a map were given: their values, by the index of the field. */
 struct conf_seen {
 	const struct conf_node *at[CONF_FIELDS_MAX];
@@ -197,6 +202,7 @@ bool conf_read_map(struct conf_load *ld, const struct conf_node *map,
 /* The value given for `name`, or NULL. */
 const struct conf_node *conf_given(
 	const struct conf_field *fields, const struct conf_seen *seen, const char *name);
+bool conf_is_absent(const struct conf_node *value); /* nothing behind the colon */
 /* Is it a list? An absent value (`listeners:` with all items commented out) is an empty one. */
 bool conf_is_list(struct conf_load *ld, const struct conf_node *value);
 /* A scalar with text and without control characters? Says what is wrong otherwise. */
@@ -215,7 +221,7 @@ extern const struct conf_field conf_top_fields[];
 void conf_read_top(struct conf_load *ld, const struct conf_node *root, struct conf_seen *seen);
 void conf_general_defaults(struct conf_general *g);
 void conf_general_check(struct conf_load *ld, const struct conf_seen *seen);
-void conf_read_aliases(struct conf_load *ld, const struct conf_seen *seen);
+void conf_read_aliases(struct conf_load *ld);
 void conf_read_users(struct conf_load *ld);
 
 /* read_listeners.c */
@@ -239,6 +245,9 @@ void conf_check_bounces(struct conf_load *ld);
 /* route.c */
 /* The mailbox whose address is `sender`, or NULL. */
 const struct conf_lane *conf_mailbox_of(const struct conf *c, struct sv sender);
+
+/* Looks up `name` in lower case; NULL also for what is longer than an address. */
+void *conf_get_lower(const struct htable *t, struct sv name);
 
 /* Room for one more in a growing array; all zero. */
 void *conf_grow(void *array, size_t count, size_t size);

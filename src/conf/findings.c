@@ -2,6 +2,7 @@
 #include "base/must.h"
 #include "conf/conf_priv.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 

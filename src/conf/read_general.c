@@ -27,7 +27,7 @@ static const struct conf_field retry_fields[] = {
 		.min = US_PER_S, .max = 7 * US_PER_DAY },
 	{ .name = SV_INIT("expire"), .type = CONF_TYPE_DURATION, AT(retry_expire_us), .min = US_PER_S,
 		.max = 30 * US_PER_DAY },
-	{ 0 },
+	CONF_FIELDS_END,
 };
 
 static const struct conf_field history_fields[] = {
@@ -36,7 +36,7 @@ static const struct conf_field history_fields[] = {
 	{ .name = SV_INIT("max"), .type = CONF_TYPE_SIZE, AT(history_bytes_max), .min = 1 << 20,
 		.max = BYTES_MAX },
 	{ .name = SV_INIT("subject"), .type = CONF_TYPE_BOOL, AT(keep_subject) },
-	{ 0 },
+	CONF_FIELDS_END,
 };
 
 /* Resolved when mailboxes and connectors are known. */
@@ -54,13 +54,13 @@ static const struct conf_field bounces_fields[] = {
 	{ .name = SV_INIT("through"), .type = CONF_TYPE_READ, AT(bounces_through),
 		.read = read_bounces_through },
 	{ .name = SV_INIT("to"), .type = CONF_TYPE_ADDRESS, AT(bounces_to) },
-	{ 0 },
+	CONF_FIELDS_END,
 };
 
 static const struct conf_field log_fields[] = {
 	{ .name = SV_INIT("level"), .type = CONF_TYPE_WORD, AT(log_level), .words = log_levels },
 	{ .name = SV_INIT("format"), .type = CONF_TYPE_WORD, AT(log_format), .words = log_formats },
-	{ 0 },
+	CONF_FIELDS_END,
 };
 
 static const struct conf_field limits_fields[] = {
@@ -72,7 +72,7 @@ static const struct conf_field limits_fields[] = {
 		AT(upstream_connections_max), .min = 1, .max = 1000000 },
 	{ .name = SV_INIT("local_bytes_per_uid"), .type = CONF_TYPE_SIZE,
 		AT(local_bytes_per_uid_max), .min = 1 << 20, .max = BYTES_MAX },
-	{ 0 },
+	CONF_FIELDS_END,
 };
 
 /* Sections are only noted: names must be known before what refers to them is read. */
@@ -141,7 +141,7 @@ const struct conf_field conf_top_fields[] = {
 	SECTION("connectors", keep_connectors),
 	SECTION("routes", keep_routes),
 	SECTION("include", skip_include),
-	{ 0 },
+	CONF_FIELDS_END,
 };
 
 void conf_read_top(struct conf_load *ld, const struct conf_node *root, struct conf_seen *seen)
@@ -260,7 +260,7 @@ static bool alias_end(struct conf_load *ld, const struct alias *a, const struct 
 	CLEANUP(buf_deinitp) struct buf full = BUF_INIT(LIMIT_ADDRESS + 1);
 
 	for (unsigned steps = 0; sv_find_char(at, '@') < 0; steps++) {
-		const struct alias *next = htable_get(all, conf_keep_lower(ld, at));
+		const struct alias *next = conf_get_lower(all, at);
 
 		if (next == a || steps >= ALIAS_STEPS_MAX) {
 			conf_error(ld,
@@ -289,19 +289,20 @@ static bool alias_end(struct conf_load *ld, const struct alias *a, const struct 
 	return true;
 }
 
-void conf_read_aliases(struct conf_load *ld, const struct conf_seen *seen)
+void conf_read_aliases(struct conf_load *ld)
 {
 	struct htable all = { 0 };
 
-	(void)seen;
 	for (size_t i = 0; i < ld->section_count[CONF_SECTION_ALIASES]; i++) {
 		const struct conf_node *map = ld->sections[CONF_SECTION_ALIASES][i];
 
-		if (map->kind == CONF_NODE_MAP)
-			for (const struct conf_node *key = map->first; key; key = key->next)
-				(void)read_alias(ld, key, &all);
-		else if (!conf_is_list(ld, map) || map->kind == CONF_NODE_LIST)
-			conf_error(ld, map, "aliases: must be names with addresses: aliases: { root: it@contoso.com }");
+		if (map->kind != CONF_NODE_MAP && !conf_is_absent(map))
+			conf_error(ld,
+				map,
+				"aliases: must be names with addresses: aliases: { root: it@contoso.com }");
+		for (const struct conf_node *key = map->kind == CONF_NODE_MAP ? map->first : NULL; key;
+			key = key->next)
+			(void)read_alias(ld, key, &all);
 	}
 	htable_each(&all, slot) {
 		struct alias *a = slot->value;
@@ -322,7 +323,7 @@ static const struct conf_field user_fields[] = {
 		.offset = offsetof(struct conf_user, password) },
 	{ .name = SV_INIT("senders"), .type = CONF_TYPE_PATTERNS, .flags = CONF_REQUIRED,
 		.offset = offsetof(struct conf_user, senders) },
-	{ 0 },
+	CONF_FIELDS_END,
 };
 
 static_assert(offsetof(struct conf_user, sender_count) ==

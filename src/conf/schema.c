@@ -8,7 +8,7 @@
  * maps that are none are found here for every section alike.
  */
 
-static bool is_absent(const struct conf_node *n)
+bool conf_is_absent(const struct conf_node *n)
 {
 	return n->kind == CONF_NODE_SCALAR && n->text.len == 0 && !n->quoted;
 }
@@ -127,7 +127,7 @@ const struct conf_node *conf_given(
 
 bool conf_is_list(struct conf_load *ld, const struct conf_node *value)
 {
-	if (value->kind == CONF_NODE_LIST || is_absent(value))
+	if (value->kind == CONF_NODE_LIST || conf_is_absent(value))
 		return true;
 	conf_error(ld, value, "a list must stand here: begin each item with `- `, or write [a, b]");
 	return false;
@@ -153,7 +153,7 @@ bool conf_is_text(struct conf_load *ld, const struct conf_node *value)
 		conf_error(ld, value, "one value must stand here, not a list or a map");
 		return false;
 	}
-	if (is_absent(value)) {
+	if (conf_is_absent(value)) {
 		conf_error(ld, value, "the value is missing: write one behind the colon, or remove the key");
 		return false;
 	}

@@ -221,7 +221,9 @@ struct conf_node *conf_tree_read(struct conf_load *ld, const char *file, struct 
 		return NULL;
 	}
 	yaml_parser_set_encoding(&b.parser, YAML_UTF8_ENCODING);
-	yaml_parser_set_input_string(&b.parser, (const unsigned char *)text.ptr, text.len);
+	/* An empty text may have no pointer, but libyaml wants one. */
+	yaml_parser_set_input_string(
+		&b.parser, (const unsigned char *)(text.ptr ? text.ptr : ""), text.len);
 	root = build_root(&b);
 	if (b.failed)
 		return NULL;

@@ -681,7 +681,7 @@ int io_stream_write(struct io_stream *s, struct sv bytes)
 
 	if (rc != 0)
 		return rc;
-	if (s->out.len > IO_STREAM_OUTPUT_LOW)
+	if (s->out.len >= IO_STREAM_OUTPUT_LOW)
 		s->above_low = true;
 	make_dirty(s);
 	return 0;

@@ -57,8 +57,8 @@ static void peer_line(void *arg, struct sv line)
 	struct control_peer *peer = arg;
 
 	/* A line past the output's bound is dropped whole; pages are sized so that it cannot happen. */
-	if (io_stream_write(peer->stream, line) == 0)
-		(void)io_stream_write(peer->stream, SV("\n"));
+	if (io_stream_write(peer->stream, line) != 0 || io_stream_write(peer->stream, SV("\n")) != 0)
+		io_stream_pause(peer->stream);
 }
 
 static void peer_query_done(void *arg)

@@ -32,6 +32,9 @@ void observe_query_fail(struct observe_query *q, int exit_code, const char *text
 void observe_query_submit(struct observe_query *q, enum store_op_kind kind,
 	void (*done)(struct observe_query *q));
 
+/* One line for each lane, state and cause of q->summary. */
+void observe_query_emit_waiting(struct observe_query *q);
+
 /* After an edit: running lanes look again (retry, release, reroute). */
 void observe_query_edited(struct observe_query *q);
 

@@ -351,14 +351,12 @@ void observe_query_edit(struct observe_query *q)
 
 /* ---- summary ---- */
 
-static void summary_rows(struct observe_query *q)
+void observe_query_emit_waiting(struct observe_query *q)
 {
-	json_t *o;
-
 	for (size_t i = 0; i < q->summary.out_count; i++) {
 		const struct store_summary_row *row = &q->summary.out_rows[i];
+		json_t *o = json_object();
 
-		o = json_object();
 		observe_json_sv(o, "type", SV("waiting"));
 		observe_json_sv(o, "lane", row->lane);
 		observe_json_sv(o, "state", sv_from(store_recipient_state_name(row->state)));
@@ -368,6 +366,13 @@ static void summary_rows(struct observe_query *q)
 		observe_query_emit(q, o);
 		q->rows++;
 	}
+}
+
+static void summary_rows(struct observe_query *q)
+{
+	json_t *o;
+
+	observe_query_emit_waiting(q);
 	o = json_object();
 	observe_json_sv(o, "type", SV("totals"));
 	observe_json_int(o, "messages_waiting", q->summary.out_messages_waiting);

@@ -21,7 +21,8 @@ json_t *sandbox_json_text(struct sv text)
 
 	if (text_is_utf8(text))
 		return json_stringn(text.len ? text.ptr : "", text.len);
-	(void)text_log_quote(&quoted, text);
+	if (text_log_quote(&quoted, text) != 0)
+		buf_reset(&quoted);
 	return json_stringn(quoted.len ? buf_sv(&quoted).ptr : "", quoted.len);
 }
 

@@ -318,8 +318,9 @@ static void end_of_data(struct session *s)
 
 static void take_body(struct session *s, const struct smtp_server_event *ev)
 {
-	/* The machine enforces SIZE; what goes past the buffer is refused by the model by its length. */
-	(void)buf_append(&s->body, ev->bytes);
+	/* The machine enforces SIZE, which is less. */
+	if (buf_append(&s->body, ev->bytes) != 0)
+		s->closed = true;
 }
 
 static void handle(struct session *s, const struct smtp_server_event *ev)
@@ -330,7 +331,8 @@ static void handle(struct session *s, const struct smtp_server_event *ev)
 			greet(s);
 		break;
 	case SMTP_SERVER_EV_STARTTLS:
-		(void)io_stream_write(s->stream, smtp_server_output(s->smtp));
+		if (io_stream_write(s->stream, smtp_server_output(s->smtp)) != 0)
+			s->closed = true;
 		smtp_server_sent(s->smtp, smtp_server_output(s->smtp).len);
 		io_stream_tls_server(s->stream, s->sandbox->tls);
 		break;
@@ -388,6 +390,9 @@ static void pump(struct session *s)
 		if (!s->closed && !s->stalled && input.len && !smtp_server_waits_for_answer(s->smtp)) {
 			input = io_stream_input(s->stream);
 			used = smtp_server_feed(s->smtp, io_now(s->sandbox->loop), input);
+			/* A body's events point into the input: it goes only after them. */
+			while (!s->closed && !s->stalled && smtp_server_next(s->smtp, &ev))
+				handle(s, &ev);
 			io_stream_consume(s->stream, used);
 			progress = progress || used > 0;
 		}

@@ -5,11 +5,8 @@
 #include "smtp/client_priv.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 
 /* One transaction. envelope_pump() sends what may leave now; each reply calls it again. */
-
-static void envelope_pump(struct smtp_client *c);
 
 /* ---- commands ---- */
 
@@ -17,20 +14,22 @@ static void put_mail(struct smtp_client *c)
 {
 	const struct smtp_client_message *m = c->m;
 
-	must(buf_printf(&c->out, "MAIL FROM:<%.*s>", SV_ARG(m->sender)) == 0);
+	client_put(c, SV("MAIL FROM:<"));
+	client_put(c, m->sender);
+	client_put(c, SV(">"));
 	if (c->offers.size)
 		must(buf_printf(&c->out, " SIZE=%" PRIu64, m->size) == 0);
 	if (m->needs_8bit && c->offers.eightbitmime)
-		must(buf_append(&c->out, SV(" BODY=8BITMIME")) == 0);
+		client_put(c, SV(" BODY=8BITMIME"));
 	if (m->needs_utf8)
-		must(buf_append(&c->out, SV(" SMTPUTF8")) == 0);
+		client_put(c, SV(" SMTPUTF8"));
 	if (c->offers.dsn && m->dsn_ret != DSN_RET_NONE)
-		must(buf_append(&c->out, m->dsn_ret == DSN_RET_FULL ? SV(" RET=FULL") : SV(" RET=HDRS")) == 0);
+		client_put(c, m->dsn_ret == DSN_RET_FULL ? SV(" RET=FULL") : SV(" RET=HDRS"));
 	if (c->offers.dsn && m->envid.len) {
-		must(buf_append(&c->out, SV(" ENVID=")) == 0);
+		client_put(c, SV(" ENVID="));
 		must(dsn_xtext_encode(&c->out, m->envid) == 0);
 	}
-	must(buf_append(&c->out, SV("\r\n")) == 0);
+	client_put(c, SV("\r\n"));
 	client_expect(c, PENDING_MAIL, 0);
 }
 
@@ -38,15 +37,20 @@ static void put_notify(struct smtp_client *c, uint8_t bits)
 {
 	static const struct {
 		uint8_t bit;
-		const char *name;
-	} names[] = { { DSN_NOTIFY_NEVER, "NEVER" }, { DSN_NOTIFY_SUCCESS, "SUCCESS" },
-		{ DSN_NOTIFY_FAILURE, "FAILURE" }, { DSN_NOTIFY_DELAY, "DELAY" } };
+		struct sv name;
+	} names[] = {
+		{ DSN_NOTIFY_NEVER, SV_INIT("NEVER") },
+		{ DSN_NOTIFY_SUCCESS, SV_INIT("SUCCESS") },
+		{ DSN_NOTIFY_FAILURE, SV_INIT("FAILURE") },
+		{ DSN_NOTIFY_DELAY, SV_INIT("DELAY") },
+	};
 	bool any = false;
 
 	for (size_t i = 0; i < COUNT_OF(names); i++) {
 		if (!(bits & names[i].bit))
 			continue;
-		must(buf_printf(&c->out, "%s%s", any ? "," : " NOTIFY=", names[i].name) == 0);
+		client_put(c, any ? SV(",") : SV(" NOTIFY="));
+		client_put(c, names[i].name);
 		any = true;
 	}
 }
@@ -55,33 +59,53 @@ static void put_rcpt(struct smtp_client *c)
 {
 	const struct smtp_client_recipient *r = &c->m->recipients[c->rcpt_sent];
 
-	must(buf_printf(&c->out, "RCPT TO:<%.*s>", SV_ARG(r->address)) == 0);
-	if (c->offers.dsn) {
+	client_put(c, SV("RCPT TO:<"));
+	client_put(c, r->address);
+	client_put(c, SV(">"));
+	if (c->offers.dsn)
 		put_notify(c, r->dsn_notify);
-		if (r->orcpt.len)
-			must(buf_printf(&c->out, " ORCPT=%.*s", SV_ARG(r->orcpt)) == 0);
+	if (c->offers.dsn && r->orcpt.len) {
+		client_put(c, SV(" ORCPT="));
+		client_put(c, r->orcpt);
 	}
-	must(buf_append(&c->out, SV("\r\n")) == 0);
+	client_put(c, SV("\r\n"));
 	client_expect(c, PENDING_RCPT, (uint32_t)c->rcpt_sent);
 	c->rcpt_sent++;
 }
 
 /* ---- the end of a transaction ---- */
 
-static void keep_result(struct smtp_client *c, enum smtp_client_stage stage, const struct smtp_reply *r)
+/* The reply of the one who decided it; the parser reads on meanwhile. */
+static void keep_refusal(
+	struct smtp_client *c, enum smtp_client_stage stage, const struct smtp_reply *r)
 {
-	char *text = xmalloc(r->text.len + 1);
-
-	if (r->text.len)
-		memcpy(text, r->text.ptr, r->text.len);
-	free(c->result_text);
-	c->result_text = text;
-	c->result = *r;
-	c->result.text = sv_make(text, r->text.len);
-	c->result_stage = stage;
+	buf_reset(&c->refusal_text);
+	must(buf_append(&c->refusal_text, r->text) == 0);
+	c->refusal = *r;
+	c->refusal.text = buf_sv(&c->refusal_text);
+	c->refusal_stage = stage;
 }
 
-static void conclude(struct smtp_client *c, enum smtp_client_stage stage, const struct smtp_reply *r)
+void client_push_refusal(struct smtp_client *c)
+{
+	struct smtp_client_event *e = client_push(c, SMTP_CLIENT_EV_RESULT);
+
+	e->stage = c->refusal_stage;
+	e->reply = c->refusal;
+}
+
+bool client_is_decided(const struct smtp_client *c)
+{
+	if (c->state == CLIENT_EMPTY)
+		return true;
+	if (c->state != CLIENT_ENVELOPE || !c->mail_answered)
+		return false;
+	return !c->mail_accepted ||
+	       (c->rcpt_answered == c->m->recipient_count && c->rcpt_accepted == 0);
+}
+
+static void conclude(
+	struct smtp_client *c, enum smtp_client_stage stage, const struct smtp_reply *r)
 {
 	struct smtp_client_event *e = client_push(c, SMTP_CLIENT_EV_RESULT);
 
@@ -90,17 +114,14 @@ static void conclude(struct smtp_client *c, enum smtp_client_stage stage, const 
 	client_ready(c);
 }
 
-static void conclude_without_body(struct smtp_client *c, enum smtp_client_stage stage, const struct smtp_reply *r)
+static void conclude_refused(struct smtp_client *c)
 {
-	/* The server still has the sender of this one. */
-	c->needs_rset = c->mail_ok;
-	if (c->result.code)
-		conclude(c, c->result_stage, &c->result);
-	else
-		conclude(c, stage, r);
+	client_push_refusal(c);
+	client_ready(c);
 }
 
-static void conclude_local(struct smtp_client *c, uint16_t code, const char *enhanced, struct sv text)
+static void conclude_local(
+	struct smtp_client *c, uint16_t code, const char enhanced[6], struct sv text)
 {
 	struct smtp_client_event *e = client_push(c, SMTP_CLIENT_EV_RESULT);
 
@@ -113,49 +134,24 @@ static void conclude_local(struct smtp_client *c, uint16_t code, const char *enh
 
 /* ---- sending ---- */
 
-void smtp_client_send(struct smtp_client *c, struct mono_time now, const struct smtp_client_message *message)
-{
-	c->now = now;
-	if (c->state != CLIENT_READY)
-		return;
-	must(message->recipient_count > 0);
-	if (c->offers.size_max && message->size > c->offers.size_max) {
-		conclude_local(c, 552, "5.3.4", SV("message is larger than the server takes"));
-		return;
-	}
-	if (message->needs_utf8 && !c->offers.smtputf8) {
-		conclude_local(c, 550, "5.6.7", SV("the server does not speak SMTPUTF8"));
-		return;
-	}
-	c->m = message;
-	c->state = CLIENT_ENVELOPE;
-	c->rcpt_sent = c->rcpt_answered = c->rcpt_accepted = 0;
-	c->mail_sent = c->data_sent = c->mail_ok = false;
-	c->result.code = 0;
-	envelope_pump(c);
-}
-
-/* All that could be accepted was refused: DATA would be for nobody. */
-static bool is_hopeless(const struct smtp_client *c)
-{
-	return c->result.code != 0 || (c->rcpt_answered == c->m->recipient_count && c->rcpt_accepted == 0);
-}
-
 static bool send_next(struct smtp_client *c)
 {
 	if (c->needs_rset) {
 		c->needs_rset = false;
-		must(buf_append(&c->out, SV("RSET\r\n")) == 0);
+		client_put(c, SV("RSET\r\n"));
 		client_expect(c, PENDING_RSET, 0);
 	} else if (!c->mail_sent) {
 		c->mail_sent = true;
 		put_mail(c);
-	} else if (c->rcpt_sent < c->m->recipient_count && c->result.code == 0) {
+	} else if (client_is_decided(c)) {
+		/* What is on its way stays on its way; no more is added to it. */
+		return false;
+	} else if (c->rcpt_sent < c->m->recipient_count) {
 		put_rcpt(c);
-	} else if (!c->data_sent && !is_hopeless(c)) {
+	} else if (!c->data_sent) {
 		/* Without pipelining every answer is in by now; with it, DATA goes along. */
 		c->data_sent = true;
-		must(buf_append(&c->out, SV("DATA\r\n")) == 0);
+		client_put(c, SV("DATA\r\n"));
 		client_expect(c, PENDING_DATA, 0);
 	} else {
 		return false;
@@ -167,64 +163,104 @@ static void envelope_pump(struct smtp_client *c)
 {
 	size_t max = c->offers.pipelining ? PIPELINE_MAX : 1;
 
-	while (c->state == CLIENT_ENVELOPE && c->pending_count < max && send_next(c))
+	while (c->pending_count < max && send_next(c))
 		;
+}
+
+void smtp_client_send(
+	struct smtp_client *c, struct mono_time now, const struct smtp_client_message *message)
+{
+	c->now = now;
+	client_listen(c);
+	if (c->state != CLIENT_READY)
+		return;
+	must(message->recipient_count > 0);
+	must(message->recipient_count <= UINT32_MAX);
+	if (c->offers.size_max && message->size > c->offers.size_max) {
+		conclude_local(c, 552, "5.3.4", SV("the message is larger than the server takes"));
+		return;
+	}
+	if (message->needs_utf8 && !c->offers.smtputf8) {
+		conclude_local(c, 550, "5.6.7", SV("the server does not speak SMTPUTF8"));
+		return;
+	}
+	c->m = message;
+	client_set_state(c, CLIENT_ENVELOPE);
+	c->rcpt_sent = c->rcpt_answered = c->rcpt_accepted = 0;
+	c->mail_sent = c->data_sent = c->mail_answered = c->mail_accepted = false;
+	envelope_pump(c);
 }
 
 /* ---- replies ---- */
 
 static void answered_mail(struct smtp_client *c, const struct smtp_reply *r)
 {
-	c->mail_ok = r->code < 300;
-	if (!c->mail_ok)
-		keep_result(c, SMTP_CLIENT_STAGE_MAIL, r);
+	c->mail_answered = true;
+	c->mail_accepted = r->code < 300;
+	if (!c->mail_accepted)
+		keep_refusal(c, SMTP_CLIENT_STAGE_MAIL, r);
 }
 
-static void answered_rcpt(struct smtp_client *c, struct pending p, const struct smtp_reply *r)
+static void answered_rcpt(struct smtp_client *c, uint32_t index, const struct smtp_reply *r)
 {
 	struct smtp_client_event *e;
 
 	c->rcpt_answered++;
-	c->rcpt_accepted += r->code < 300;
 	/* After a refused MAIL these are its echoes. */
-	if (!c->mail_ok)
+	if (!c->mail_accepted)
 		return;
+	c->rcpt_accepted += r->code < 300;
+	if (c->rcpt_answered == c->m->recipient_count && c->rcpt_accepted == 0)
+		keep_refusal(c, SMTP_CLIENT_STAGE_RCPT, r);
 	e = client_push(c, SMTP_CLIENT_EV_RCPT);
-	e->index = p.index;
+	e->index = index;
 	e->reply = *r;
 }
 
 static void answered_data(struct smtp_client *c, const struct smtp_reply *r)
 {
 	if (r->code != 354) {
-		conclude_without_body(
-			c, c->rcpt_accepted ? SMTP_CLIENT_STAGE_DATA : SMTP_CLIENT_STAGE_RCPT, r);
-		return;
-	}
-	if (c->mail_ok && c->rcpt_accepted) {
-		c->state = CLIENT_BODY;
+		/* The server still has the sender, and those it took. */
+		c->needs_rset = c->mail_accepted;
+		if (client_is_decided(c))
+			conclude_refused(c);
+		else
+			conclude(c, SMTP_CLIENT_STAGE_DATA, r);
+	} else if (client_is_decided(c)) {
+		/* It takes a body although there is nobody to get it (RFC 2920 3.1). */
+		client_set_state(c, CLIENT_EMPTY);
+		client_put(c, SV(".\r\n"));
+		client_expect(c, PENDING_EMPTY_DOT, 0);
+	} else {
+		client_set_state(c, CLIENT_BODY);
 		c->line_start = true;
 		c->last_cr = false;
 		client_wait(c, TIMEOUT_BLOCK);
 		(void)client_push(c, SMTP_CLIENT_EV_BODY);
-		return;
 	}
-	/* It takes a body although there is nobody to get it (RFC 2920 3.1). */
-	if (c->result.code == 0)
-		keep_result(c, SMTP_CLIENT_STAGE_RCPT, r);
-	c->state = CLIENT_EMPTY;
-	must(buf_append(&c->out, SV(".\r\n")) == 0);
-	client_expect(c, PENDING_EMPTY_DOT, 0);
 }
 
-/* 421: the server leaves. What it said is the result of the step it said it to. */
+static void answered_envelope(struct smtp_client *c, struct pending p, const struct smtp_reply *r)
+{
+	if (p.kind == PENDING_MAIL)
+		answered_mail(c, r);
+	envelope_pump(c);
+	if (c->pending_count)
+		return;
+	/* Nothing is due and DATA was not sent: refused before. */
+	must(client_is_decided(c));
+	c->needs_rset = c->mail_accepted;
+	conclude_refused(c);
+}
+
+/* 421: the server leaves. What it said is the verdict of the step it said it to. */
 static void leaves(struct smtp_client *c, const struct smtp_reply *r)
 {
-	struct smtp_client_event *e = client_push(c, SMTP_CLIENT_EV_RESULT);
-
-	e->reply = *r;
-	(void)client_push(c, SMTP_CLIENT_EV_CLOSED);
-	client_end(c);
+	if (client_is_decided(c))
+		client_push_refusal(c);
+	else
+		client_push(c, SMTP_CLIENT_EV_RESULT)->reply = *r;
+	client_close(c);
 }
 
 static bool is_due(enum pending_kind kind, uint16_t code)
@@ -244,57 +280,69 @@ void client_message_reply(struct smtp_client *c, struct pending p, const struct 
 		leaves(c, r);
 		return;
 	}
+	/* While it is the head: the event takes its stage from there. */
 	if (p.kind == PENDING_RCPT)
-		answered_rcpt(c, p, r);
+		answered_rcpt(c, p.index, r);
 	client_answered(c);
-	if (p.kind == PENDING_DATA) {
+	if (p.kind == PENDING_DATA)
 		answered_data(c, r);
-		return;
-	}
-	if (p.kind == PENDING_DOT || p.kind == PENDING_EMPTY_DOT) {
-		conclude(c,
-			p.kind == PENDING_DOT ? SMTP_CLIENT_STAGE_DOT : c->result_stage,
-			p.kind == PENDING_DOT ? r : &c->result);
-		return;
-	}
-	if (p.kind == PENDING_MAIL)
-		answered_mail(c, r);
-	envelope_pump(c);
-	/* Nothing more can leave and nothing is due: no DATA was sent. */
-	if (c->state == CLIENT_ENVELOPE && c->pending_count == 0)
-		conclude_without_body(c, p.kind == PENDING_MAIL ? SMTP_CLIENT_STAGE_MAIL : SMTP_CLIENT_STAGE_RCPT, r);
+	else if (p.kind == PENDING_DOT)
+		conclude(c, SMTP_CLIENT_STAGE_DOT, r);
+	else if (p.kind == PENDING_EMPTY_DOT)
+		conclude_refused(c);
+	else
+		answered_envelope(c, p, r);
 }
 
 /* ---- the body ---- */
 
+/* Appends whole runs: a dot that begins a line is doubled where it stands (RFC 5321 4.5.2). */
+static void put_stuffed(struct smtp_client *c, struct sv bytes)
+{
+	size_t done = 0, at = 0;
+
+	for (;;) {
+		const char *lf = memchr(bytes.ptr + at, '\n', bytes.len - at);
+
+		if (!lf)
+			break;
+		at = (size_t)(lf - bytes.ptr) + 1;
+		if (at == bytes.len)
+			break;
+		if (bytes.ptr[at] != '.')
+			continue;
+		/* The next run begins at this same dot, so that it leaves twice. */
+		client_put(c, sv_make(bytes.ptr + done, at + 1 - done));
+		done = at;
+	}
+	client_put(c, sv_skip(bytes, done));
+}
+
 void smtp_client_body(struct smtp_client *c, struct mono_time now, struct sv bytes)
 {
 	c->now = now;
+	client_listen(c);
 	if (c->state != CLIENT_BODY || bytes.len == 0)
 		return;
+	if (c->out.len == 0)
+		client_wait(c, TIMEOUT_BLOCK);
 	if (c->line_start && bytes.ptr[0] == '.')
-		must(buf_append_char(&c->out, '.') == 0);
+		client_put(c, SV("."));
 	c->line_start = bytes.ptr[bytes.len - 1] == '\n';
 	c->last_cr = bytes.ptr[bytes.len - 1] == '\r';
-	while (bytes.len) {
-		const char *dot = memmem(bytes.ptr, bytes.len, "\n.", 2);
-		size_t run = dot ? (size_t)(dot - bytes.ptr) + 1 : bytes.len;
-
-		must(buf_append(&c->out, sv_head(bytes, run)) == 0);
-		bytes = sv_skip(bytes, run);
-		if (dot)
-			must(buf_append_char(&c->out, '.') == 0);
-	}
+	put_stuffed(c, bytes);
 }
 
 void smtp_client_body_end(struct smtp_client *c, struct mono_time now)
 {
 	c->now = now;
+	/* A refusal that is here already must not become the answer to the dot. */
+	client_listen(c);
 	if (c->state != CLIENT_BODY)
 		return;
 	if (!c->line_start)
-		must(buf_append(&c->out, c->last_cr ? SV("\n") : SV("\r\n")) == 0);
-	must(buf_append(&c->out, SV(".\r\n")) == 0);
-	c->state = CLIENT_DOT;
+		client_put(c, c->last_cr ? SV("\n") : SV("\r\n"));
+	client_put(c, SV(".\r\n"));
+	client_set_state(c, CLIENT_DOT);
 	client_expect(c, PENDING_DOT, 0);
 }

@@ -16,16 +16,17 @@ enum pending_kind {
 	PENDING_EHLO,
 	PENDING_HELO,
 	PENDING_STARTTLS,
-	PENDING_AUTH,          /* LOGIN: 334; PLAIN: 235 */
-	PENDING_AUTH_USER,
-	PENDING_AUTH_PASSWORD,
-	PENDING_MAIL,
+	PENDING_AUTH,          /* AUTH LOGIN: 334 */
+	PENDING_AUTH_USER,     /* the login left: 334 */
+	PENDING_AUTH_PASSWORD, /* the password left, or all of PLAIN: 235 */
+	PENDING_MAIL,          /* from here on: a transaction */
 	PENDING_RCPT,
 	PENDING_DATA,
 	PENDING_DOT,
 	PENDING_EMPTY_DOT, /* of a body nobody is to get (RFC 2920 3.1) */
 	PENDING_RSET,
 	PENDING_QUIT,
+	PENDING_KIND_COUNT,
 };
 
 struct pending {
@@ -33,6 +34,7 @@ struct pending {
 	uint32_t index; /* RCPT */
 };
 
+/* Which may follow which: client.c, may_follow[]. */
 enum client_state {
 	CLIENT_NEW,
 	CLIENT_STARTING, /* greeting to the last step before ready */
@@ -44,15 +46,23 @@ enum client_state {
 	CLIENT_EMPTY,    /* the reply to an empty body is awaited, and ignored */
 	CLIENT_QUIT,
 	CLIENT_ENDED,
+	CLIENT_STATE_COUNT,
 };
 
 enum {
+	/* One reply gives at most two events and the next is read when they are taken; an end adds one. */
 	CLIENT_EVENTS_MAX = 8,
+	/* A piece of body doubles at worst, 100 commands stay below 300 KB. */
 	CLIENT_OUTPUT_MAX = 1 << 20,
-	PIPELINE_MAX = 100, /* commands on their way at once: neither side's buffers may fill (RFC 2920 3.1) */
+	/* More than a window of honest replies; past it the peer does not wait for questions. */
+	CLIENT_HELD_MAX = 4 * LIMIT_REPLY,
+	/* Kept between messages; what a large one needed above that is given back. */
+	CLIENT_OUTPUT_KEPT = 2 * LIMIT_CHUNK,
+	/* On their way at once: neither side's buffers may fill (RFC 2920 3.1). */
+	PIPELINE_MAX = 100,
 };
 
-/* RFC 5321 4.5.3.2 */
+/* RFC 5321 4.5.3.2. A shorter TIMEOUT_DOT would make us send messages twice. */
 #define TIMEOUT_GREETING (5 * US_PER_MIN)
 #define TIMEOUT_COMMAND (5 * US_PER_MIN)
 #define TIMEOUT_DATA (2 * US_PER_MIN)
@@ -64,36 +74,44 @@ struct smtp_client {
 	enum client_state state;
 	struct smtp_client_offers offers;
 	struct smtp_reply_parser parser;
-	bool tls, secret_in_output;
+	bool tls;
+	bool secret_in_output;
+	bool eof; /* nothing more comes; what came is answered first */
 	struct buf out;
-	struct pending pending[PIPELINE_MAX + 8]; /* ring */
+	struct pending pending[PIPELINE_MAX]; /* ring */
 	size_t pending_first, pending_count;
-	struct smtp_client_event events[CLIENT_EVENTS_MAX];
+	struct smtp_client_event events[CLIENT_EVENTS_MAX]; /* ring */
 	size_t event_first, event_count;
-	struct buf held;           /* replies that came while events waited */
+	struct buf held; /* replies that came while events waited */
 	struct mono_time deadline, now;
 
 	/* The transaction. */
 	const struct smtp_client_message *m;
 	size_t rcpt_sent, rcpt_answered, rcpt_accepted;
-	bool mail_sent, data_sent, mail_ok, needs_rset;
+	bool mail_sent, data_sent, mail_answered, mail_accepted;
+	bool needs_rset; /* of the one before */
 	bool line_start; /* of the body, for dot-stuffing */
 	bool last_cr;
-	/* The reply that ended it, until DATA's own reply is in too. */
-	struct smtp_reply result;
-	char *result_text;
-	enum smtp_client_stage result_stage;
+	/* The reply that decided it before DATA, kept until DATA's own reply is in too. */
+	struct smtp_reply refusal;
+	struct buf refusal_text;
+	enum smtp_client_stage refusal_stage;
 };
 
 /* client.c */
 struct smtp_client_event *client_push(struct smtp_client *c, enum smtp_client_event_kind kind);
+void client_set_state(struct smtp_client *c, enum client_state next);
+void client_put(struct smtp_client *c, struct sv bytes);
 void client_expect(struct smtp_client *c, enum pending_kind kind, uint32_t index);
 /* The head of the pending commands has its reply. */
 void client_answered(struct smtp_client *c);
-void client_fail(struct smtp_client *c, enum smtp_client_failure failure, const struct smtp_reply *reply);
-void client_end(struct smtp_client *c);
+void client_fail(
+	struct smtp_client *c, enum smtp_client_failure failure, const struct smtp_reply *reply);
+void client_close(struct smtp_client *c); /* EV_CLOSED and the end */
 void client_ready(struct smtp_client *c);
 void client_wait(struct smtp_client *c, uint64_t us);
+/* Answers what has come already. The owner's next step must not be taken for its question. */
+void client_listen(struct smtp_client *c);
 
 /* client_session.c */
 void client_hello(struct smtp_client *c, bool extended);
@@ -101,3 +119,6 @@ void client_session_reply(struct smtp_client *c, struct pending p, const struct 
 
 /* client_message.c */
 void client_message_reply(struct smtp_client *c, struct pending p, const struct smtp_reply *r);
+/* Whether the transaction has its verdict although replies are outstanding. */
+bool client_is_decided(const struct smtp_client *c);
+void client_push_refusal(struct smtp_client *c);

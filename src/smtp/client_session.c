@@ -8,7 +8,9 @@
 
 void client_hello(struct smtp_client *c, bool extended)
 {
-	must(buf_printf(&c->out, "%s %.*s\r\n", extended ? "EHLO" : "HELO", SV_ARG(c->o.hostname)) == 0);
+	client_put(c, extended ? SV("EHLO ") : SV("HELO "));
+	client_put(c, c->o.hostname);
+	client_put(c, SV("\r\n"));
 	client_expect(c, extended ? PENDING_EHLO : PENDING_HELO, 0);
 }
 
@@ -69,18 +71,18 @@ static void read_offers(struct smtp_client *c, struct sv text)
 
 static void put_secret(struct smtp_client *c, struct sv prefix, struct sv plain)
 {
-	/* Room first: a buffer that moves would leave the secret behind. */
+	/* Its full size at once: a buffer that grows leaves the secret behind. */
 	must(buf_reserve(&c->out, prefix.len + plain.len * 2 + 16) == 0);
 	c->secret_in_output = true;
-	must(buf_append(&c->out, prefix) == 0);
+	client_put(c, prefix);
 	must(text_base64_encode(&c->out, plain) == 0);
-	must(buf_append(&c->out, SV("\r\n")) == 0);
+	client_put(c, SV("\r\n"));
 }
 
 static void auth_plain(struct smtp_client *c)
 {
-	struct buf plain = BUF_INIT(LIMIT_AUTH_LINE);
 	struct sv password = secret_reveal(c->o.password);
+	struct buf plain = BUF_INIT(c->o.login.len + password.len + 2);
 
 	must(buf_reserve(&plain, c->o.login.len + password.len + 2) == 0);
 	must(buf_append_char(&plain, '\0') == 0);
@@ -100,12 +102,12 @@ static void after_hello(struct smtp_client *c)
 			client_fail(c, SMTP_CLIENT_FAIL_NO_STARTTLS, NULL);
 			return;
 		}
-		must(buf_append(&c->out, SV("STARTTLS\r\n")) == 0);
+		client_put(c, SV("STARTTLS\r\n"));
 		client_expect(c, PENDING_STARTTLS, 0);
 	} else if (c->o.login.len == 0 || !c->o.password) {
 		client_ready(c);
 	} else if (c->offers.auth_login) {
-		must(buf_append(&c->out, SV("AUTH LOGIN\r\n")) == 0);
+		client_put(c, SV("AUTH LOGIN\r\n"));
 		client_expect(c, PENDING_AUTH, 0);
 	} else if (c->offers.auth_plain) {
 		auth_plain(c);
@@ -119,7 +121,8 @@ static void after_hello(struct smtp_client *c)
 static void hello_refused(struct smtp_client *c, struct pending p, const struct smtp_reply *r)
 {
 	/* A server that knows no EHLO offers neither TLS nor AUTH: only where none is wanted. */
-	if (p.kind == PENDING_EHLO && r->code >= 500 && c->o.tls == SMTP_CLIENT_TLS_NONE && c->o.login.len == 0) {
+	if (p.kind == PENDING_EHLO && r->code >= 500 && c->o.tls == SMTP_CLIENT_TLS_NONE &&
+		c->o.login.len == 0) {
 		client_answered(c);
 		client_hello(c, false);
 		return;
@@ -129,12 +132,13 @@ static void hello_refused(struct smtp_client *c, struct pending p, const struct 
 
 static void starttls_accepted(struct smtp_client *c)
 {
+	/* Bytes in the clear behind it are an attacker's (RFC 3207 4.2). */
 	if (c->held.len) {
 		client_fail(c, SMTP_CLIENT_FAIL_PROTOCOL, NULL);
 		return;
 	}
 	client_answered(c);
-	c->state = CLIENT_TLS_WAIT;
+	client_set_state(c, CLIENT_TLS_WAIT);
 	client_wait(c, TIMEOUT_COMMAND);
 	(void)client_push(c, SMTP_CLIENT_EV_STARTTLS);
 }

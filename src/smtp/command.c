@@ -67,7 +67,8 @@ static struct sv drop_source_route(struct sv path)
 	if (path.len == 0 || path.ptr[0] != '@')
 		return path;
 	colon = sv_find_char(path, ':');
-	return colon < 0 ? path : sv_skip(path, (size_t)colon + 1);
+	/* With nothing behind it, it must not turn into the null sender. */
+	return colon < 0 || (size_t)colon + 1 == path.len ? path : sv_skip(path, (size_t)colon + 1);
 }
 
 int smtp_command_path(struct sv rest, struct sv keyword, struct sv *out_path, struct sv *out_params)
@@ -95,6 +96,18 @@ int smtp_command_path(struct sv rest, struct sv keyword, struct sv *out_path, st
 	return 0;
 }
 
+/* Letters, digits and hyphens: an esmtp-keyword, or an address type of ORCPT. */
+static bool is_keyword(struct sv word)
+{
+	for (size_t i = 0; i < word.len; i++) {
+		char c = ascii_lower(word.ptr[i]);
+
+		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'))
+			return false;
+	}
+	return word.len > 0;
+}
+
 int smtp_command_param(struct sv *params, struct sv *out_key, struct sv *out_value)
 {
 	struct sv word;
@@ -107,15 +120,17 @@ int smtp_command_param(struct sv *params, struct sv *out_key, struct sv *out_val
 	equals = sv_find_char(word, '=');
 	*out_key = equals < 0 ? word : sv_head(word, (size_t)equals);
 	*out_value = equals < 0 ? SV("") : sv_skip(word, (size_t)equals + 1);
-	if (out_key->len == 0 || (equals >= 0 && out_value->len == 0))
+	if (equals >= 0 && out_value->len == 0)
 		return RC_PARSE;
-	for (size_t i = 0; i < out_key->len; i++) {
-		char c = ascii_lower(out_key->ptr[i]);
+	return is_keyword(*out_key) ? 1 : RC_PARSE;
+}
 
-		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'))
-			return RC_PARSE;
-	}
-	return 1;
+bool smtp_text_printable(struct sv text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		if (text.ptr[i] < ' ' || text.ptr[i] > '~')
+			return false;
+	return true;
 }
 
 bool smtp_orcpt_ok(struct sv value)
@@ -123,7 +138,9 @@ bool smtp_orcpt_ok(struct sv value)
 	ptrdiff_t semicolon = sv_find_char(value, ';');
 	CLEANUP(buf_deinitp) struct buf decoded = BUF_INIT(2 * LIMIT_ADDRESS);
 
-	if (semicolon <= 0 || (size_t)semicolon + 1 == value.len || value.len > 2 * LIMIT_ADDRESS)
+	if (semicolon <= 0 || (size_t)semicolon + 1 == value.len || value.len > 2 * LIMIT_ADDRESS ||
+		!is_keyword(sv_head(value, (size_t)semicolon)))
 		return false;
-	return dsn_xtext_decode(&decoded, sv_skip(value, (size_t)semicolon + 1)) == 0;
+	return dsn_xtext_decode(&decoded, sv_skip(value, (size_t)semicolon + 1)) == 0 &&
+		smtp_text_printable(buf_sv(&decoded));
 }

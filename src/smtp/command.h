@@ -39,5 +39,7 @@ NODISCARD int smtp_command_path(
 /* Cuts the next "KEY" or "KEY=value" off. 1: there is one; 0: the end; RC_PARSE. */
 NODISCARD int smtp_command_param(struct sv *params, struct sv *out_key, struct sv *out_value);
 
+/* Only space to "~": what RFC 3461 asks of ENVID and ORCPT once their xtext is undone (4.2, 4.4). */
+NODISCARD bool smtp_text_printable(struct sv text);
 /* ORCPT: "type;xtext" (RFC 3461 4.2). */
 NODISCARD bool smtp_orcpt_ok(struct sv value);

@@ -4,7 +4,9 @@
 #include "base/err.h"
 #include "base/limits.h"
 
-#include <stdio.h>
+static_assert(sizeof(((struct smtp_reply *)0)->enhanced) ==
+		      sizeof(((struct smtp_reply_parser *)0)->enhanced),
+	"copied whole");
 
 void smtp_reply_parser_init(struct smtp_reply_parser *p)
 {
@@ -38,7 +40,8 @@ static size_t enhanced_length(struct sv text, unsigned class)
 			at++;
 			digits++;
 		}
-		if (digits == 0 || (part == 0 && (digits != 1 || text.ptr[0] != (char)('0' + class))))
+		if (digits == 0 ||
+			(part == 0 && (digits != 1 || text.ptr[0] != (char)('0' + class))))
 			return 0;
 	}
 	return at < text.len && text.ptr[at] != ' ' ? 0 : at;
@@ -48,16 +51,17 @@ static void add_text(struct smtp_reply_parser *p, struct sv text, bool first)
 {
 	size_t n = enhanced_length(text, p->code / 100U);
 
-	if (n && first)
-		(void)snprintf(p->enhanced, sizeof(p->enhanced), "%.*s", (int)n, text.ptr);
+	if (n && first) {
+		memcpy(p->enhanced, text.ptr, n);
+		p->enhanced[n] = '\0';
+	}
 	/* The same code on each line is form, not text. */
 	if (n && sv_eq(sv_head(text, n), sv_from(p->enhanced)))
 		text = sv_trim(sv_skip(text, n));
 	/* Past the maximum the text is cut, the parse goes on. */
 	if (!first && buf_append_char(&p->text, '\n') != 0)
 		return;
-	if (buf_append(&p->text, sv_head(text, buf_room(&p->text))) != 0)
-		return;
+	(void)!buf_append(&p->text, sv_head(text, buf_room(&p->text)));
 }
 
 /* One whole line. 1: it was the last, 0: more to come. */
@@ -82,6 +86,25 @@ static int take_line(struct smtp_reply_parser *p, struct sv line)
 	return last;
 }
 
+/* The next line without its LF. False when it is not whole yet: what came of it is kept. */
+static bool next_line(struct smtp_reply_parser *p, struct sv *input, struct sv *out_line)
+{
+	const char *lf = memchr(input->ptr, '\n', input->len);
+	size_t n = lf ? (size_t)(lf - input->ptr) : input->len;
+	struct sv part = sv_head(*input, n);
+
+	*input = sv_skip(*input, lf ? n + 1 : n);
+	/* Nearly always a line comes in one piece, and needs no copy. */
+	if (lf && p->line.len == 0) {
+		*out_line = sv_head(part, LIMIT_REPLY_LINE);
+		return true;
+	}
+	/* A line longer than any honest one is cut; its code stands at the front. */
+	(void)!buf_append(&p->line, sv_head(part, buf_room(&p->line)));
+	*out_line = buf_sv(&p->line);
+	return lf;
+}
+
 int smtp_reply_parse(struct smtp_reply_parser *p, struct sv *input, struct smtp_reply *out_reply)
 {
 	if (!p->started) {
@@ -89,24 +112,19 @@ int smtp_reply_parse(struct smtp_reply_parser *p, struct sv *input, struct smtp_
 		p->enhanced[0] = '\0';
 	}
 	while (input->len) {
-		const char *lf = memchr(input->ptr, '\n', input->len);
-		size_t n = lf ? (size_t)(lf - input->ptr) : input->len;
+		struct sv line;
 		int rc;
 
-		/* A line longer than any honest one is cut; its code stands at the front. */
-		if (buf_append(&p->line, sv_head(sv_head(*input, n), buf_room(&p->line))) != 0)
-			return RC_LIMIT;
-		*input = sv_skip(*input, lf ? n + 1 : n);
-		if (!lf)
+		if (!next_line(p, input, &line))
 			return 0;
-		rc = take_line(p, buf_sv(&p->line));
+		rc = take_line(p, line);
 		buf_reset(&p->line);
 		if (rc < 0)
 			return rc;
 		if (rc == 0)
 			continue;
 		*out_reply = (struct smtp_reply){ .code = p->code, .text = buf_sv(&p->text) };
-		(void)snprintf(out_reply->enhanced, sizeof(out_reply->enhanced), "%s", p->enhanced);
+		memcpy(out_reply->enhanced, p->enhanced, sizeof(out_reply->enhanced));
 		p->started = false;
 		return 1;
 	}
@@ -141,8 +159,10 @@ int smtp_reply_render(const struct smtp_reply *r, struct buf *out)
 int smtp_reply_line(const struct smtp_reply *r, struct buf *out)
 {
 	struct sv rest = r->text, line;
+	size_t before = out->len;
 	bool more = true;
-	int rc = buf_printf(out, "%u%s%s", (unsigned)r->code, r->enhanced[0] ? " " : "", r->enhanced);
+	int rc = buf_printf(
+		out, "%u%s%s", (unsigned)r->code, r->enhanced[0] ? " " : "", r->enhanced);
 
 	while (more && rc == 0) {
 		more = sv_cut_char(&rest, '\n', &line);
@@ -151,6 +171,8 @@ int smtp_reply_line(const struct smtp_reply *r, struct buf *out)
 		if (rc == 0)
 			rc = buf_append(out, line);
 	}
+	if (rc != 0)
+		out->len = before;
 	return rc;
 }
 

@@ -83,9 +83,14 @@ static int take_base64(struct sv text, unsigned char *out, size_t len)
 {
 	CLEANUP(buf_deinitp) struct buf bytes = BUF_INIT(64);
 
-	if (text_base64_decode(&bytes, text) != 0 || bytes.len != len)
+	struct sv decoded;
+
+	if (text_base64_decode(&bytes, text) != 0)
 		return RC_PARSE;
-	memcpy(out, buf_sv(&bytes).ptr, len);
+	decoded = buf_sv(&bytes);
+	if (decoded.len != len || !decoded.ptr)
+		return RC_PARSE;
+	memcpy(out, decoded.ptr, len);
 	return 0;
 }
 

@@ -30,11 +30,19 @@ struct smtp_server *smtp_server_new(const struct smtp_server_options *options, s
 	return s;
 }
 
+/* It may hold a part of a password. */
+static void wipe_line(struct smtp_server *s)
+{
+	if (s->line.ptr)
+		secret_wipe(s->line.ptr, s->line.cap);
+}
+
 void smtp_server_free(struct smtp_server *s)
 {
 	if (!s)
 		return;
 	server_auth_wipe(s);
+	wipe_line(s);
 	buf_deinit(&s->line);
 	buf_deinit(&s->out);
 	buf_deinit(&s->helo);
@@ -92,7 +100,9 @@ void server_reply(struct smtp_server *s, uint16_t code, const char *enhanced, st
 		return;
 	}
 	(void)snprintf(r.enhanced, sizeof(r.enhanced), "%s", enhanced ? enhanced : "");
-	must(smtp_reply_render(&r, &s->out) == 0);
+	/* Many short lines grow, by a code each: then the first has to do. */
+	if (smtp_reply_render(&r, &s->out) != 0)
+		server_reply(s, code, enhanced, sv_head(text, (size_t)sv_find_char(text, '\n')));
 }
 
 void server_complain(struct smtp_server *s, uint16_t code, const char *enhanced, struct sv text)
@@ -127,13 +137,29 @@ void server_reset(struct smtp_server *s)
 
 void server_close(struct smtp_server *s, struct sv reason)
 {
+	bool reset = s->mail && s->fault == BODY_OK;
+
 	if (s->state == SERVER_CLOSED)
 		return;
-	server_reset(s);
+	/* What the owner did not take yet has views that die now. Only a RESET is still owed. */
+	for (unsigned i = 0; i < s->event_count; i++)
+		reset |= s->events[(s->event_first + i) % SERVER_EVENTS_MAX].kind == SMTP_SERVER_EV_RESET;
+	s->event_count = 0;
+	if (reset)
+		(void)server_push(s, SMTP_SERVER_EV_RESET);
+	server_forget(s);
 	server_auth_wipe(s);
+	wipe_line(s);
 	s->state = SERVER_CLOSED;
 	s->awaits = SMTP_SERVER_EV_COUNT;
 	server_push(s, SMTP_SERVER_EV_CLOSE)->reason = reason;
+}
+
+static void last_words(struct smtp_server *s, const char *enhanced, struct sv text)
+{
+	/* Behind the 220 of STARTTLS comes a handshake; words in the clear would be dirt in it. */
+	if (s->state != SERVER_STARTTLS)
+		server_reply(s, 421, enhanced, text);
 }
 
 void smtp_server_shut(struct smtp_server *s, const char *enhanced, struct sv text)
@@ -147,8 +173,7 @@ void smtp_server_shut(struct smtp_server *s, const char *enhanced, struct sv tex
 		(void)snprintf(s->shut_text, sizeof(s->shut_text), "%.*s", SV_ARG(text));
 		return;
 	}
-	s->event_count = 0;
-	server_reply(s, 421, enhanced, text);
+	last_words(s, enhanced, text);
 	server_close(s, SV("shut"));
 }
 
@@ -156,7 +181,31 @@ void smtp_server_shut(struct smtp_server *s, const char *enhanced, struct sv tex
 
 static bool is_secret_line(const struct smtp_server *s, struct sv line)
 {
-	return s->state == SERVER_AUTH_LINE || sv_starts_nocase(line, SV("AUTH"));
+	return s->state == SERVER_AUTH_LINE || sv_starts_nocase(sv_trim(line), SV("AUTH"));
+}
+
+static void refuse_line(struct smtp_server *s, struct sv text)
+{
+	/* RFC 4954 4: 5.5.6 when it is a line of the exchange that is too long. */
+	const char *enhanced = s->line_too_long && s->state == SERVER_AUTH_LINE ? "5.5.6" : "5.5.2";
+
+	server_auth_wipe(s);
+	s->state = SERVER_COMMAND;
+	server_complain(s, 500, enhanced, text);
+}
+
+/*
+ * Only CR LF ends a command: a bare LF is no line end anywhere (smuggling), so what stands behind it is
+ * no command. The reply comes at once, for a client that knows no other end would wait for it for ever.
+ */
+static void bare_lf(struct smtp_server *s)
+{
+	if (s->line_refused)
+		return;
+	s->line_refused = true;
+	wipe_line(s);
+	buf_reset(&s->line);
+	refuse_line(s, SV("Lines must end in CR LF and hold no other CR, LF or NUL"));
 }
 
 static void whole_line(struct smtp_server *s)
@@ -168,21 +217,21 @@ static void whole_line(struct smtp_server *s)
 	s->slow_end = MONO_NEVER;
 	s->line_done = true;
 	arena_reset(&s->arena);
-	if (s->line_too_long) {
-		s->sasl = SASL_NONE;
-		s->state = SERVER_COMMAND;
-		server_complain(s, 500, "5.5.2", SV("Line too long"));
-	} else if (s->line_bad) {
-		s->sasl = SASL_NONE;
-		s->state = SERVER_COMMAND;
-		server_complain(s, 500, "5.5.2", SV("Lines must end in CR LF and hold no other CR, LF or NUL"));
-	} else if (s->state == SERVER_AUTH_LINE) {
+	if (s->line_refused)
+		return;
+	if (line.len > (secret ? LIMIT_AUTH_LINE : LIMIT_COMMAND_LINE))
+		s->line_too_long = true;
+	line.len -= !s->line_too_long; /* the CR */
+	if (s->line_too_long)
+		refuse_line(s, SV("Line too long"));
+	else if (memchr(line.ptr, '\r', line.len) || memchr(line.ptr, '\0', line.len))
+		refuse_line(s, SV("Lines must end in CR LF and hold no other CR, LF or NUL"));
+	else if (s->state == SERVER_AUTH_LINE)
 		server_auth_line(s, line);
-	} else {
+	else
 		server_command(s, line);
-	}
 	if (secret)
-		secret_wipe(s->line.ptr, s->line.cap);
+		wipe_line(s);
 }
 
 /* Collects up to an LF. Returns how much was taken. */
@@ -190,31 +239,23 @@ static size_t take_line(struct smtp_server *s, struct sv bytes)
 {
 	const char *lf = memchr(bytes.ptr, '\n', bytes.len);
 	struct sv part = sv_head(bytes, lf ? (size_t)(lf - bytes.ptr) : bytes.len);
-	size_t max;
-	struct sv line;
+	bool cr;
 
 	if (s->line_done) {
 		buf_reset(&s->line);
-		s->line_done = s->line_too_long = s->line_bad = false;
+		s->line_done = s->line_too_long = s->line_refused = s->line_cr = false;
 		s->slow_end = mono_add(s->now, s->o.slow_us_max);
 	}
-	if (!s->line_too_long && buf_append(&s->line, part) != 0)
+	cr = part.len ? part.ptr[part.len - 1] == '\r' : s->line_cr;
+	s->line_cr = cr && !lf;
+	if (!s->line_too_long && !s->line_refused && buf_append(&s->line, part) != 0)
 		s->line_too_long = true;
 	if (!lf)
 		return bytes.len;
-	line = buf_sv(&s->line);
-	max = is_secret_line(s, line) ? LIMIT_AUTH_LINE : LIMIT_COMMAND_LINE;
-	if (line.len > max)
-		s->line_too_long = true;
-	/* Only CR LF ends a command: a bare LF is no line end anywhere (smuggling). */
-	if (line.len == 0 || line.ptr[line.len - 1] != '\r')
-		s->line_bad = true;
+	if (cr)
+		whole_line(s);
 	else
-		s->line.len--;
-	line = buf_sv(&s->line);
-	if (line.len && (memchr(line.ptr, '\r', line.len) || memchr(line.ptr, '\0', line.len)))
-		s->line_bad = true;
-	whole_line(s);
+		bare_lf(s);
 	return part.len + 1;
 }
 
@@ -262,7 +303,7 @@ static void greeted(struct smtp_server *s, uint16_t code, const char *enhanced, 
 	server_reply(s, 220, NULL, s->o.banner.len ? s->o.banner : sv_from(banner));
 }
 
-static void finish_planned_shut(struct smtp_server *s)
+void server_finish_shut(struct smtp_server *s)
 {
 	if (!s->shut_planned || s->awaits != SMTP_SERVER_EV_COUNT || s->state == SERVER_CLOSED)
 		return;
@@ -301,7 +342,7 @@ void smtp_server_answer(struct smtp_server *s, struct mono_time now, uint16_t co
 	}
 	if (code == 421)
 		server_close(s, SV("refused"));
-	finish_planned_shut(s);
+	server_finish_shut(s);
 }
 
 void smtp_server_answer_auth(struct smtp_server *s, struct mono_time now, uint16_t code,
@@ -312,12 +353,14 @@ void smtp_server_answer_auth(struct smtp_server *s, struct mono_time now, uint16
 		return;
 	must(s->awaits == SMTP_SERVER_EV_AUTH_PASSWORD || s->awaits == SMTP_SERVER_EV_AUTH_TOKEN ||
 		s->awaits == SMTP_SERVER_EV_AUTH_SCRAM || s->awaits == SMTP_SERVER_EV_AUTH_DONE);
+	/* A verifier comes by answer_scram(); a yes without any proof would be a hole. */
+	must(code != 235 || s->awaits != SMTP_SERVER_EV_AUTH_SCRAM);
 	s->awaits = SMTP_SERVER_EV_COUNT;
 	s->idle_end = mono_add(now, s->o.idle_us_max);
 	server_auth_answered(s, code, enhanced, text);
 	if (code == 421)
 		server_close(s, SV("auth-failures"));
-	finish_planned_shut(s);
+	server_finish_shut(s);
 }
 
 void smtp_server_tls_started(struct smtp_server *s, struct mono_time now)
@@ -362,8 +405,7 @@ void smtp_server_tick(struct smtp_server *s, struct mono_time now)
 		s->awaits != SMTP_SERVER_EV_COUNT)
 		return;
 	s->now = now;
-	s->event_count = 0;
-	server_reply(s, 421, "4.4.2", SV("Timeout, closing the connection"));
+	last_words(s, "4.4.2", SV("Timeout, closing the connection"));
 	server_close(s, mono_before(now, s->slow_end) ? SV("timeout") : SV("slow"));
 }
 

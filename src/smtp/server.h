@@ -19,7 +19,7 @@
  *
  * Smuggling: only CRLF "." CRLF ends DATA. A bare CR, a bare LF or a NUL anywhere in a message is
  * refused with 550 5.6.0 (5.5.2 in a command) after the message's end was found, and its bytes never
- * become a second message.
+ * become a second message: behind such a DATA the session closes.
  *
  * Order of a normal message: MAIL, RCPT (once or more), DATA, BODY (many), END. RESET may come at any
  * time after MAIL and before the answer to END was given; after END was answered there is none.
@@ -106,7 +106,8 @@ DEFINE_CLEANUP(struct smtp_server, smtp_server_free);
 /*
  * Offers bytes received from the client and returns how many were consumed. It stops early while an
  * event waits to be taken or answered, and right after STARTTLS: bytes behind it arrived in the clear
- * and must not be trusted. Call again with the rest after the answer.
+ * and must not be trusted. Call again with the rest after the answer. BODY events point into `bytes`: take
+ * them before those bytes are given up.
  */
 NODISCARD size_t smtp_server_feed(struct smtp_server *s, struct mono_time now, struct sv bytes);
 /* The client closed its side. */

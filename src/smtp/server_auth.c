@@ -32,6 +32,7 @@ void server_auth_wipe(struct smtp_server *s)
 	}
 	secret_wipe(&s->scram_verifier, sizeof(s->scram_verifier));
 	buf_deinit(&s->sasl_user);
+	s->scram_gs2_len = 0;
 	s->sasl = SASL_NONE;
 }
 
@@ -154,6 +155,15 @@ static bool unescape_name(struct sv name, struct buf *out)
 	return out->len > 0;
 }
 
+/* RFC 5802 7: "printable", and no comma. */
+static bool nonce_form_ok(struct sv nonce)
+{
+	for (size_t i = 0; i < nonce.len; i++)
+		if (nonce.ptr[i] < 0x21 || nonce.ptr[i] > 0x7e)
+			return false;
+	return nonce.len > 0 && nonce.len <= 256;
+}
+
 static void make_nonce(struct smtp_server *s)
 {
 	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -174,23 +184,30 @@ static void got_scram_first(struct smtp_server *s, struct sv data)
 	buf_reset(&s->sasl_user);
 	buf_reset(&s->scram);
 	/* "p=" asks for channel binding, which is not offered. */
-	if ((!sv_eq(flag, SV("n")) && !sv_eq(flag, SV("y"))) || !cut_attribute(&rest, 'n', &user) ||
-		!cut_attribute(&rest, 'r', &nonce) || nonce.len == 0 || nonce.len > 256 ||
-		!unescape_name(user, &s->sasl_user) || buf_append(&s->scram, bare) != 0 ||
+	if ((!sv_eq(flag, SV("n")) && !sv_eq(flag, SV("y"))) ||
+		(authzid.len && !sv_starts(authzid, SV("a="))) || !cut_attribute(&rest, 'n', &user) ||
+		!cut_attribute(&rest, 'r', &nonce) || !nonce_form_ok(nonce) ||
+		!unescape_name(user, &s->sasl_user) || buf_append(&s->scram, data) != 0 ||
 		buf_append_char(&s->scram, ',') != 0) {
 		malformed(s);
 		return;
 	}
+	s->scram_gs2_len = data.len - bare.len;
 	make_nonce(s);
 	e = server_ask(s, SMTP_SERVER_EV_AUTH_SCRAM);
 	e->user = buf_sv(&s->sasl_user);
-	e->authzid = authzid.len > 2 ? sv_skip(authzid, 2) : SV("");
+	e->authzid = sv_skip(authzid, 2);
+}
+
+static struct sv auth_message(const struct smtp_server *s)
+{
+	return sv_skip(buf_sv(&s->scram), s->scram_gs2_len);
 }
 
 /* The client's nonce stands in client-first-bare behind ",r=". */
 static struct sv client_nonce(const struct smtp_server *s)
 {
-	struct sv bare = buf_sv(&s->scram), skipped, nonce = SV("");
+	struct sv bare = auth_message(s), skipped, nonce = SV("");
 
 	(void)sv_cut_char(&bare, ',', &skipped);
 	(void)cut_attribute(&bare, 'r', &nonce);
@@ -209,6 +226,7 @@ void smtp_server_answer_scram(
 		return;
 	must(s->awaits == SMTP_SERVER_EV_AUTH_SCRAM);
 	s->awaits = SMTP_SERVER_EV_COUNT;
+	s->idle_end = mono_add(now, s->o.idle_us_max);
 	s->scram_verifier = *verifier;
 	must(text_base64_encode(&salt, sv_make((const char *)verifier->salt, sizeof(verifier->salt))) == 0);
 	must(buf_printf(&first,
@@ -217,11 +235,11 @@ void smtp_server_answer_scram(
 		     s->scram_nonce,
 		     SV_ARG(buf_sv(&salt)),
 		     verifier->iterations) == 0);
-	if (buf_append(&s->scram, buf_sv(&first)) != 0) {
+	if (buf_append(&s->scram, buf_sv(&first)) == 0)
+		challenge(s, buf_sv(&first), SASL_SCRAM_PROOF);
+	else
 		malformed(s);
-		return;
-	}
-	challenge(s, buf_sv(&first), SASL_SCRAM_PROOF);
+	server_finish_shut(s);
 }
 
 static void hmac(const unsigned char key[32], struct sv text, unsigned char out[32])
@@ -239,12 +257,12 @@ static bool proof_ok(struct smtp_server *s, struct sv proof)
 	unsigned char signature[32], key[32], hash[32];
 	bool ok;
 
-	hmac(v->stored_key, buf_sv(&s->scram), signature);
+	hmac(v->stored_key, auth_message(s), signature);
 	for (size_t i = 0; i < sizeof(key); i++)
 		key[i] = (unsigned char)(signature[i] ^ (unsigned char)proof.ptr[i]);
 	must(SHA256(key, sizeof(key), hash) != NULL);
 	ok = CRYPTO_memcmp(hash, v->stored_key, sizeof(hash)) == 0;
-	hmac(v->server_key, buf_sv(&s->scram), s->scram_signature);
+	hmac(v->server_key, auth_message(s), s->scram_signature);
 	secret_wipe(key, sizeof(key));
 	return ok;
 }
@@ -255,6 +273,15 @@ static bool nonce_ok(const struct smtp_server *s, struct sv nonce)
 
 	return nonce.len == ours.len + SERVER_NONCE_LEN && sv_starts(nonce, ours) &&
 		sv_eq(sv_skip(nonce, ours.len), sv_from(s->scram_nonce));
+}
+
+/* RFC 5802 5.1: "c=" repeats the gs2-header; nothing else vouches for the authzid in it. */
+static bool binding_ok(const struct smtp_server *s, struct sv binding)
+{
+	CLEANUP(buf_deinitp) struct buf header = BUF_INIT(LIMIT_AUTH_LINE);
+
+	return text_base64_decode(&header, binding) == 0 &&
+		sv_eq(buf_sv(&header), sv_head(buf_sv(&s->scram), s->scram_gs2_len));
 }
 
 static void got_scram_proof(struct smtp_server *s, struct sv data)
@@ -270,9 +297,8 @@ static void got_scram_proof(struct smtp_server *s, struct sv data)
 		return;
 	}
 	bare = rest = sv_head(data, (size_t)at);
-	/* "biws" is base64 of "n,,", "eSws" of "y,,"; a longer one names an authzid. */
 	if (!cut_attribute(&rest, 'c', &binding) || !cut_attribute(&rest, 'r', &nonce) ||
-		!(sv_starts(binding, SV("bi")) || sv_starts(binding, SV("eS"))) ||
+		!binding_ok(s, binding) ||
 		text_base64_decode(&proof, sv_skip(data, (size_t)at + 3)) != 0 || proof.len != 32 ||
 		buf_append_char(&s->scram, ',') != 0 || buf_append(&s->scram, bare) != 0) {
 		malformed(s);
@@ -318,6 +344,8 @@ static void data_line(struct smtp_server *s, struct sv data)
 		got_xoauth2(s, data);
 		return;
 	case SASL_SCRAM_END:
+		if (data.len)
+			break;
 		s->authenticated = true;
 		server_auth_wipe(s);
 		server_reply(s, 235, "2.7.0", SV("Authentication successful"));
@@ -334,6 +362,8 @@ void server_auth_line(struct smtp_server *s, struct sv line)
 	if (s->sasl_text.ptr)
 		secret_wipe(s->sasl_text.ptr, s->sasl_text.cap);
 	buf_reset(&s->sasl_text);
+	/* In one go: growing would leave pieces of a password in freed memory. */
+	must(buf_reserve(&s->sasl_text, line.len) == 0);
 	if (sv_eq(line, SV("*")))
 		refuse(s, 501, "5.7.0", SV("Authentication cancelled"));
 	else if (text_base64_decode(&s->sasl_text, line) != 0)
@@ -378,6 +408,10 @@ void server_auth_command(struct smtp_server *s, struct sv rest)
 			: s->mail	 ? SV("Not within a message")
 			: !s->o.auth	 ? SV("Authentication is not offered")
 					 : SV("Say EHLO first"));
+		return;
+	}
+	if (s->o.tls_required && !s->tls) {
+		server_complain(s, 530, "5.7.0", SV("Use STARTTLS first"));
 		return;
 	}
 	for (size_t i = 0; i < COUNT_OF(mechanisms); i++) {

@@ -8,8 +8,9 @@
 
 /*
  * The body. Only CRLF "." CRLF ends DATA, and nothing else in the stream is taken for an end: a message
- * with a bare CR, a bare LF or a NUL is read on to its real end, refused, and none of its bytes can
- * become a command (SMTP smuggling).
+ * with a bare CR, a bare LF or a NUL is read on to its real end and refused, and the connection closed,
+ * so that nothing of it and nothing behind it can become a command (SMTP smuggling). BDAT counts its
+ * bytes: there the session goes on.
  *
  * `eol` says what was seen last in DATA:
  */
@@ -23,12 +24,20 @@ enum {
 
 static void body_fault(struct smtp_server *s, enum server_body_fault fault)
 {
-	if (s->fault != BODY_OK)
+	bool first = s->fault == BODY_OK;
+
+	/* Of the form of a message more depends than of its size, see body_ended(). */
+	if (!first && (s->fault != BODY_TOO_LARGE || fault == BODY_TOO_LARGE))
 		return;
 	s->fault = fault;
 	/* What the owner kept of it is of no use any more; the reply comes at the end. */
-	if (s->mail)
+	if (first && s->mail)
 		(void)server_push(s, SMTP_SERVER_EV_RESET);
+}
+
+static bool form_matters(const struct smtp_server *s)
+{
+	return s->fault == BODY_OK || s->fault == BODY_TOO_LARGE;
 }
 
 static void hand_out(struct smtp_server *s, struct sv bytes)
@@ -74,13 +83,19 @@ static void refuse_body(struct smtp_server *s)
 		server_reply(s, 552, "5.3.4", SV("Message is larger than this listener takes"));
 		break;
 	case BODY_REFUSED:
-		server_complain(s, s->refusal.code, s->refusal.enhanced, sv_from(s->refusal_text));
+		/* Of a message that was begun, any number of chunks may be under way already. */
+		if (s->mail)
+			server_reply(s, s->refusal.code, s->refusal.enhanced, sv_from(s->refusal_text));
+		else
+			server_complain(s, s->refusal.code, s->refusal.enhanced, sv_from(s->refusal_text));
 		break;
 	}
 }
 
 static void body_ended(struct smtp_server *s)
 {
+	bool doubtful = s->state == SERVER_DATA && (s->fault == BODY_BARE_CR_LF || s->fault == BODY_NUL);
+
 	s->state = SERVER_COMMAND;
 	s->line_done = true;
 	s->idle_end = mono_add(s->now, s->o.idle_us_max);
@@ -90,6 +105,9 @@ static void body_ended(struct smtp_server *s)
 		return;
 	}
 	refuse_body(s);
+	/* Whoever made this message may have meant another end ("\r\r\n.\r\n"), and what follows as text. */
+	if (doubtful)
+		server_close(s, SV("bad-message"));
 	if (s->state != SERVER_CLOSED)
 		server_forget(s);
 }
@@ -105,14 +123,18 @@ void server_data_begin(struct smtp_server *s)
 	progress_begin(s);
 }
 
-/* Checks a run of whole lines or a piece of one: CR only before LF, LF only behind CR, no NUL. */
+/* Checks a line without its CRLF, or a piece of one. What comes first is named, however it is cut. */
 static void check_line(struct smtp_server *s, struct sv line)
 {
-	if (line.len == 0 || s->fault != BODY_OK)
+	const char *nul, *cr;
+
+	if (line.len == 0 || !form_matters(s))
 		return;
-	if (memchr(line.ptr, '\0', line.len))
+	nul = memchr(line.ptr, '\0', line.len);
+	cr = memchr(line.ptr, '\r', line.len);
+	if (nul && (!cr || nul < cr))
 		body_fault(s, BODY_NUL);
-	else if (memchr(line.ptr, '\r', line.len))
+	else if (cr)
 		body_fault(s, BODY_BARE_CR_LF);
 }
 
@@ -183,9 +205,10 @@ static size_t plain_run(struct smtp_server *s, struct sv bytes)
 			check_line(s, sv_make(line, left));
 			return bytes.len;
 		}
-		if (lf == line || lf[-1] != '\r')
+		if (lf == line || lf[-1] != '\r') {
+			check_line(s, sv_make(line, (size_t)(lf - line)));
 			body_fault(s, BODY_BARE_CR_LF);
-		else {
+		} else {
 			check_line(s, sv_make(line, (size_t)(lf - line) - 1));
 			s->eol = EOL_START;
 		}
@@ -234,7 +257,7 @@ static void chunk_ended(struct smtp_server *s)
 {
 	char text[64];
 
-	if (s->chunk_last && s->fault == BODY_OK && s->last_cr)
+	if (s->chunk_last && s->last_cr && form_matters(s))
 		body_fault(s, BODY_BARE_CR_LF);
 	if (s->chunk_last) {
 		body_ended(s);
@@ -299,39 +322,49 @@ void server_bdat_command(struct smtp_server *s, struct sv rest)
 
 void server_bdat_answered(struct smtp_server *s, uint16_t code, const char *enhanced, struct sv text)
 {
+	/* Then the connection ends, whatever of the chunk is still to come. */
+	if (code == 421) {
+		server_reply(s, code, enhanced, text);
+		return;
+	}
 	if (code != 354)
 		refuse_chunk(s, code, enhanced ? enhanced : "", text);
 	chunk_begin(s);
 }
 
-static void check_chunk(struct smtp_server *s, struct sv bytes)
+/* The first CR or LF that is no part of a CRLF; NULL: none. A CR at the very end waits for what follows. */
+static const char *find_bare(const struct smtp_server *s, struct sv bytes)
 {
 	const char *end = bytes.ptr + bytes.len;
 
-	if (s->fault != BODY_OK)
-		return;
-	if (memchr(bytes.ptr, '\0', bytes.len)) {
-		body_fault(s, BODY_NUL);
-		return;
-	}
-	if (s->last_cr && bytes.ptr[0] != '\n') {
-		body_fault(s, BODY_BARE_CR_LF);
-		return;
-	}
+	if (s->last_cr && bytes.ptr[0] != '\n')
+		return bytes.ptr;
 	for (const char *at = bytes.ptr; at < end; at++) {
 		const char *lf = memchr(at, '\n', (size_t)(end - at));
-		size_t len = (size_t)((lf ? lf : end) - at);
-		const char *cr = memchr(at, '\r', len);
-		bool crlf = lf && ((len && cr == lf - 1) || (lf == bytes.ptr && s->last_cr));
+		const char *line_end = lf ? lf : end;
+		const char *cr = memchr(at, '\r', (size_t)(line_end - at));
 
-		if (lf ? !crlf : cr && cr != end - 1) {
-			body_fault(s, BODY_BARE_CR_LF);
-			return;
-		}
-		if (!lf)
-			break;
-		at = lf;
+		if (cr && cr + 1 != line_end)
+			return cr;
+		if (lf && !cr && !(lf == bytes.ptr && s->last_cr))
+			return lf;
+		at = line_end;
 	}
+	return NULL;
+}
+
+static void check_chunk(struct smtp_server *s, struct sv bytes)
+{
+	const char *nul, *bare;
+
+	if (!form_matters(s))
+		return;
+	nul = memchr(bytes.ptr, '\0', bytes.len);
+	bare = find_bare(s, bytes);
+	if (nul && (!bare || nul < bare))
+		body_fault(s, BODY_NUL);
+	else if (bare)
+		body_fault(s, BODY_BARE_CR_LF);
 	s->last_cr = bytes.ptr[bytes.len - 1] == '\r';
 }
 

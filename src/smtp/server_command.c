@@ -126,8 +126,10 @@ static uint16_t mail_param(struct smtp_server *s, struct smtp_server_event *e, s
 	CLEANUP(buf_deinitp) struct buf envid = BUF_INIT(LIMIT_ENVID);
 
 	if (sv_eq_nocase(key, SV("SIZE"))) {
-		if (sv_parse_u64(value, UINT64_MAX, &e->size) != 0)
-			return 501;
+		int rc = sv_parse_u64(value, UINT64_MAX, &e->size);
+
+		if (rc != 0)
+			return rc == RC_LIMIT ? 552 : 501;
 		return s->o.message_bytes_max && e->size > s->o.message_bytes_max ? 552 : 0;
 	}
 	if (sv_eq_nocase(key, SV("BODY")) && s->o.eightbitmime) {
@@ -147,7 +149,8 @@ static uint16_t mail_param(struct smtp_server *s, struct smtp_server_event *e, s
 		return 0;
 	}
 	if (sv_eq_nocase(key, SV("ENVID")) && s->o.dsn) {
-		if (e->envid.len || dsn_xtext_decode(&envid, value) != 0)
+		if (e->envid.len || dsn_xtext_decode(&envid, value) != 0 ||
+			!smtp_text_printable(buf_sv(&envid)))
 			return 501;
 		e->envid = arena_sv(&s->arena, buf_sv(&envid));
 		return 0;

@@ -60,7 +60,9 @@ struct smtp_server {
 	enum smtp_server_event_kind awaits; /* COUNT: no answer is due */
 	struct buf line;                    /* command in the making, then under way */
 	bool line_done;                     /* `line` is whole: the next byte begins a new one */
-	bool line_too_long, line_bad;
+	bool line_too_long;
+	bool line_refused; /* answered already, at a bare LF: the rest up to CR LF is dropped */
+	bool line_cr;      /* the last byte was a CR */
 	struct buf out;
 	struct arena arena; /* views of the event under way */
 
@@ -83,7 +85,8 @@ struct smtp_server {
 	enum server_sasl sasl;
 	struct buf sasl_text; /* decoded line; wiped */
 	struct buf sasl_user;
-	struct buf scram;     /* client-first-bare "," server-first "," client-final-without-proof */
+	struct buf scram;     /* gs2-header client-first-bare "," server-first "," client-final-without-proof */
+	size_t scram_gs2_len; /* of the gs2-header at the front, which is no part of the AuthMessage */
 	struct smtp_scram_verifier scram_verifier;
 	unsigned char scram_signature[32];
 	char scram_nonce[SERVER_NONCE_LEN + 1];
@@ -103,6 +106,8 @@ void server_reply(struct smtp_server *s, uint16_t code, const char *enhanced, st
 /* A reply to what the client did wrong; past the limit 421 and the end. */
 void server_complain(struct smtp_server *s, uint16_t code, const char *enhanced, struct sv text);
 void server_close(struct smtp_server *s, struct sv reason);
+/* The end that smtp_server_shut() asked for while an answer was due. */
+void server_finish_shut(struct smtp_server *s);
 /* Ends the open transaction with EV_RESET; nothing when there is none. */
 void server_reset(struct smtp_server *s);
 void server_forget(struct smtp_server *s); /* the same without the event */

@@ -17,7 +17,7 @@
  *   COMMIT fails            nobody knows whether it happened (I4): the queue is opened again and the
  *                           commit counter inside it tells
  */
-enum { REOPEN_PAUSE_MS = 200 };
+enum { REOPEN_PAUSE_MS = 50 };
 
 /* How far back a failed operation takes the store's own memory. */
 struct mark {

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/limits.h"
+#include "base/must.h"
+#include "base/text.h"
+#include "cli/ask.h"
+#include "inbound/inbound.h"
+#include "io/log.h"
+#include "io/notify.h"
+#include "io/worker.h"
+#include "observe/control.h"
+#include "outbound/outbound.h"
+#include "store/store.h"
+
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/*
+ * The daemon: puts the parts together, in the order in which they need each other, and takes them apart in
+ * the other order. SIGTERM and SIGINT drain, SIGHUP reloads.
+ */
+static const char help[] =
+	"usage: postern serve [--config FILE]\n\n"
+	"Runs the relay in the foreground; systemd keeps it (Type=notify, socket activation and watchdog are\n"
+	"understood). SIGHUP reloads: a bad file keeps the old configuration. SIGTERM drains and ends.\n\n"
+	"example:\n"
+	"  postern serve --config ./postern.yaml\n";
+
+enum {
+	WORKERS = 2,
+	WORKER_QUEUE = 64,
+	BALLAST_BYTES = 32 << 20,
+};
+#define DRAIN_US_MAX (60 * US_PER_S)
+#define UNCERTAIN_RETRY_STEPS 8 /* of retry.first, after a crash */
+
+struct daemon {
+	struct cli_context *ctx;
+	struct io_loop *loop;
+	struct conf *conf;
+	struct store *store;
+	struct io_workers *workers;
+	struct io_resolver *resolver;
+	struct outbound *outbound;
+	struct inbound *inbound;
+	struct observe_control *control;
+	struct observe_sources sources;
+	struct io_timer watchdog, drain_limit;
+	bool stopping, drained;
+};
+
+static void set_log(const struct conf *c)
+{
+	static const char *const levels[] = { "debug", "info", "warning", "error" };
+	const struct conf_general *g = conf_general(c);
+	enum log_level level = LOG_INFO;
+
+	for (size_t i = 0; i < COUNT_OF(levels); i++)
+		if (sv_eq(g->log_level, sv_from(levels[i])))
+			level = (enum log_level)i;
+	log_setup(level, sv_eq(g->log_format, SV("json")));
+}
+
+/* ---- reload ---- */
+
+static int put_findings(const struct conf_findings *f, struct buf *out)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < f->count && rc == 0; i++)
+		rc = buf_printf(out,
+			"%s:%u:%u: %s: %s\n",
+			f->items[i].file,
+			f->items[i].line,
+			f->items[i].column,
+			f->items[i].warning ? "warning" : "error",
+			f->items[i].text);
+	return rc;
+}
+
+static int reload(void *arg, struct buf *out_text)
+{
+	struct daemon *d = arg;
+	struct conf_findings findings;
+	struct conf *fresh = conf_load(d->ctx->config_path, &findings);
+	struct err err = { 0 };
+	struct conf *old = d->conf;
+
+	(void)put_findings(&findings, out_text);
+	conf_findings_free(&findings);
+	if (!fresh)
+		return RC_CONFIG;
+	if (inbound_reload(d->inbound, fresh, &err) != 0) {
+		if (buf_printf(out_text, "error: %s\n", err.text) != 0)
+			out_text->len = 0;
+		conf_unref(fresh);
+		return RC_CONFIG;
+	}
+	d->conf = fresh;
+	conf_unref(old);
+	outbound_reload(d->outbound, fresh);
+	set_log(fresh);
+	return 0;
+}
+
+static void on_hup(void *arg, int signum)
+{
+	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(1 << 20);
+	struct daemon *d = arg;
+	struct sv rest, line;
+	int rc;
+
+	(void)signum;
+	io_notify_reloading();
+	rc = reload(d, &text);
+	rest = buf_sv(&text);
+	while (rest.len) {
+		(void)sv_cut_char(&rest, '\n', &line);
+		log_line(rc ? LOG_ERROR : LOG_WARN, "serve", "%.*s", SV_ARG(line));
+	}
+	log_line(rc ? LOG_ERROR : LOG_INFO,
+		"serve",
+		"%s",
+		rc ? "the configuration has errors: the old one stays in force" : "configuration reloaded");
+	io_notify_ready();
+}
+
+/* ---- stopping ---- */
+
+static void stop_loop(void *arg)
+{
+	struct daemon *d = arg;
+
+	io_loop_stop(d->loop);
+}
+
+static void outbound_drained(void *arg)
+{
+	struct daemon *d = arg;
+
+	d->drained = true;
+	stop_loop(d);
+}
+
+static void inbound_drained(void *arg)
+{
+	struct daemon *d = arg;
+
+	outbound_drain(d->outbound, outbound_drained, d);
+}
+
+static void drain_too_long(void *arg)
+{
+	log_line(LOG_WARN, "serve", "draining takes too long: ending now; nothing is lost, open attempts become uncertain");
+	stop_loop(arg);
+}
+
+static void on_stop(void *arg, int signum)
+{
+	struct daemon *d = arg;
+
+	if (d->stopping) {
+		stop_loop(d);
+		return;
+	}
+	d->stopping = true;
+	log_line(LOG_INFO, "serve", "signal %d: draining", signum);
+	io_notify_stopping();
+	io_timer_init(&d->drain_limit, d->loop, drain_too_long, d);
+	io_timer_start(&d->drain_limit, mono_add(io_now(d->loop), DRAIN_US_MAX));
+	inbound_drain(d->inbound, inbound_drained, d);
+}
+
+static void on_watchdog(void *arg)
+{
+	struct daemon *d = arg;
+	uint64_t every = io_notify_watchdog_interval_us();
+
+	io_notify_watchdog();
+	io_timer_start(&d->watchdog, mono_add(io_now(d->loop), every));
+}
+
+/* ---- starting ---- */
+
+static int open_store(struct daemon *d, struct err *err)
+{
+	const struct conf_general *g = conf_general(d->conf);
+	const struct store_options options = { .data_dir = g->data_dir,
+		.history_keep_us = g->history_keep_us,
+		.history_bytes_max = g->history_bytes_max,
+		.ballast_bytes = BALLAST_BYTES };
+	struct store_recovery recovery = { 0 };
+
+	d->store = store_open(d->loop, &options, &recovery, err);
+	if (!d->store)
+		return RC_CONFIG;
+	if (recovery.queued_count || recovery.uncertain_count || recovery.orphan_chunks)
+		log_line(LOG_INFO,
+			"serve",
+			"queue: %llu recipients wait, %llu attempts without an outcome, %llu orphaned pieces",
+			(unsigned long long)recovery.queued_count,
+			(unsigned long long)recovery.uncertain_count,
+			(unsigned long long)recovery.orphan_chunks);
+	return 0;
+}
+
+static int resolve_uncertain(struct daemon *d, struct err *err)
+{
+	static const enum store_uncertain_policy policies[] = { [CONF_UNCERTAIN_RETRY] = STORE_UNCERTAIN_RETRY,
+		[CONF_UNCERTAIN_HOLD] = STORE_UNCERTAIN_HOLD,
+		[CONF_UNCERTAIN_ASSUME_SENT] = STORE_UNCERTAIN_ASSUME_SENT };
+	const struct conf_general *g = conf_general(d->conf);
+	struct wall_time now = io_wall(d->loop);
+	uint64_t pause = UNCERTAIN_RETRY_STEPS * g->retry_first_us;
+	int rc;
+
+	if (pause > g->retry_ceiling_us)
+		pause = g->retry_ceiling_us;
+	rc = store_each_uncertain(d->store, outbound_restore_uncertain, d->outbound, err);
+	if (rc == 0)
+		rc = store_resolve_uncertain(
+			d->store, policies[g->uncertain], now, wall_add(now, (int64_t)pause), err);
+	return rc;
+}
+
+static int start(struct daemon *d, struct err *err)
+{
+	struct inbound_options inbound;
+	int rc = open_store(d, err);
+
+	if (rc != 0)
+		return rc;
+	d->workers = io_workers_new(d->loop, WORKERS, WORKER_QUEUE);
+	d->resolver = io_resolver_new(d->loop, err);
+	if (!d->resolver)
+		return RC_DNS;
+	d->outbound = outbound_new(
+		&(struct outbound_options){ d->loop, d->store, d->resolver, d->conf });
+	rc = resolve_uncertain(d, err);
+	if (rc != 0)
+		return rc;
+	inbound = (struct inbound_options){ .loop = d->loop,
+		.store = d->store,
+		.workers = d->workers,
+		.conf = d->conf,
+		.dispatch = { d->outbound, outbound_claim, outbound_committed, outbound_withdrawn, outbound_queued } };
+	d->inbound = inbound_new(&inbound, err);
+	if (!d->inbound)
+		return RC_CONFIG;
+	d->sources = (struct observe_sources){ .loop = d->loop,
+		.store = d->store,
+		.outbound = d->outbound,
+		.inbound = d->inbound,
+		.conf = &d->conf,
+		.started_at = io_now(d->loop),
+		.reload = reload,
+		.reload_arg = d };
+	d->control = observe_control_open(&d->sources, conf_general(d->conf)->control_socket, err);
+	if (!d->control)
+		return RC_CONFIG;
+	outbound_start(d->outbound);
+	return 0;
+}
+
+static void run(struct daemon *d)
+{
+	io_signal_watch(d->loop, SIGTERM, on_stop, d);
+	io_signal_watch(d->loop, SIGINT, on_stop, d);
+	io_signal_watch(d->loop, SIGHUP, on_hup, d);
+	if (io_notify_watchdog_interval_us()) {
+		io_timer_init(&d->watchdog, d->loop, on_watchdog, d);
+		on_watchdog(d);
+	}
+	log_line(LOG_INFO, "serve", "postern %s serves", POSTERN_VERSION);
+	io_notify_ready();
+	io_loop_run(d->loop);
+}
+
+static void limit_resources(void)
+{
+	const struct rlimit none = { 0, 0 };
+	struct rlimit files;
+
+	/* Passwords are in this memory. */
+	(void)setrlimit(RLIMIT_CORE, &none);
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &files);
+	}
+	(void)umask(0077);
+}
+
+int cli_serve(struct cli_context *ctx, int argc, char **argv)
+{
+	struct daemon d = { .ctx = ctx };
+	struct err err = { 0 };
+	const char *value = NULL;
+	int seen = cli_option(ctx, argc, argv, NULL, help, &value);
+	int rc;
+
+	if (seen != CLI_OPTION_END)
+		return seen == CLI_OPTION_HELP ? EX_OK : EX_USAGE;
+	if (optind < argc)
+		return cli_fail(EX_USAGE, "serve takes no operand: '%s'", argv[optind]);
+	limit_resources();
+	d.conf = cli_load_conf(ctx);
+	if (!d.conf)
+		return cli_fail(EX_CONFIG, "%s has errors: see above", ctx->config_path);
+	set_log(d.conf);
+	d.loop = io_loop_new();
+	rc = start(&d, &err);
+	if (rc != 0) {
+		/* The kernel takes the parts apart: nothing was promised to anybody yet. */
+		(void)cli_fail(0, "%s", err.text);
+		_exit(rc == RC_CONFIG ? EX_CONFIG : EX_UNAVAILABLE);
+	}
+	run(&d);
+	observe_control_close(d.control);
+	/* What was handed to the queue is finished; its completions find everybody alive. */
+	store_close(d.store);
+	if (d.drained) {
+		inbound_free(d.inbound);
+		outbound_free(d.outbound);
+		io_resolver_free(d.resolver);
+		io_workers_free(d.workers);
+		conf_unref(d.conf);
+		io_loop_free(d.loop);
+	}
+	log_line(LOG_INFO, "serve", "ended");
+	return EX_OK;
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "conf/conf.h"
+
+#include "base/must.h"
+#include "conf/conf_priv.h"
+
+#include <stdlib.h>
+
+const struct conf_general *conf_general(const struct conf *c)
+{
+	return &c->general;
+}
+
+const struct conf_listener *conf_listeners(const struct conf *c, size_t *out_count)
+{
+	*out_count = c->listener_count;
+	return c->listeners;
+}
+
+const struct conf_user *conf_users(const struct conf *c, size_t *out_count)
+{
+	*out_count = c->user_count;
+	return c->users;
+}
+
+const struct conf_user *conf_user(const struct conf *c, struct sv name)
+{
+	const size_t *place = htable_get(&c->user_by_name, name);
+
+	return place ? &c->users[*place - 1] : NULL;
+}
+
+const struct conf_lane *conf_lanes(const struct conf *c, size_t *out_count)
+{
+	*out_count = c->lane_count;
+	return c->lanes;
+}
+
+const struct conf_lane *conf_lane(const struct conf *c, struct sv key)
+{
+	const size_t *place = htable_get(&c->lane_by_key, key);
+
+	return place ? &c->lanes[*place - 1] : NULL;
+}
+
+const struct conf_lane *conf_lane_named(const struct conf *c, struct sv name)
+{
+	const size_t *place = htable_get(&c->lane_by_name, name);
+
+	return place ? &c->lanes[*place - 1] : conf_mailbox_of(c, name);
+}
+
+const struct conf_route *conf_routes(const struct conf *c, size_t *out_count)
+{
+	*out_count = c->route_count;
+	return c->routes;
+}
+
+struct sv conf_alias(const struct conf *c, struct sv local_part)
+{
+	const struct sv *end = conf_get_lower(&c->alias, local_part);
+
+	return end ? *end : SV("");
+}
+
+struct conf *conf_ref(struct conf *c)
+{
+	c->refs++;
+	return c;
+}
+
+void conf_unref(struct conf *c)
+{
+	if (!c)
+		return;
+	must(c->refs > 0);
+	if (--c->refs)
+		return;
+	htable_deinit(&c->user_by_name);
+	htable_deinit(&c->tenant_by_name);
+	htable_deinit(&c->lane_by_key);
+	htable_deinit(&c->lane_by_name);
+	htable_deinit(&c->alias);
+	free(c->listeners);
+	free(c->users);
+	free(c->tenants);
+	free(c->lanes);
+	free(c->routes);
+	arena_reset(&c->arena);
+	free(c);
+}

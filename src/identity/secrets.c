@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "identity/secrets.h"
+
+#include "base/buf.h"
+#include "base/must.h"
+#include "io/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+	SECRET_MAX = 65536 /* room for any key file; a password is shorter */
+};
+
+/* Wipes all that the buffer ever held: its storage may not go back to the heap with a password. */
+static void wiped_deinit(struct buf *b)
+{
+	if (b->ptr)
+		secret_wipe(b->ptr, b->cap);
+	buf_deinit(b);
+}
+
+static int PRINTF_LIKE(4, 5)
+	fail(const struct conf_secret *where, struct err *err, int code, const char *fmt, ...)
+{
+	char text[200];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (!where->place.file)
+		return err_set(err, code, "%s", text);
+	return err_set(err,
+		code,
+		"%.80s:%u:%u: %s",
+		where->place.file,
+		where->place.line,
+		where->place.column,
+		text);
+}
+
+static int keep(const struct conf_secret *where, struct sv bytes, struct secret **out_secret, struct err *err)
+{
+	if (bytes.len == 0)
+		return fail(where, err, RC_CONFIG, "the secret is empty: write the password into it");
+	*out_secret = secret_new(bytes);
+	return 0;
+}
+
+/* "\n" and, from other systems' editors, "\r\n". */
+static struct sv cut_newline(struct sv v)
+{
+	if (v.len && v.ptr[v.len - 1] == '\n') {
+		v.len--;
+		if (v.len && v.ptr[v.len - 1] == '\r')
+			v.len--;
+	}
+	return v;
+}
+
+/* Not io_file_read(): its buffers are not wiped. */
+static int read_all(int fd, struct buf *out)
+{
+	for (;;) {
+		ssize_t n = buf_room(out) ? read(fd, buf_tail(out), buf_room(out)) : 0;
+
+		if (buf_room(out) == 0)
+			return RC_LIMIT;
+		if (n == 0)
+			return 0;
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n > 0)
+			buf_grew(out, (size_t)n);
+	}
+}
+
+static int load_file(const struct conf_secret *where, const char *path, struct secret **out_secret,
+	const char **out_warning, struct err *err)
+{
+	CLEANUP(wiped_deinit) struct buf bytes = BUF_INIT(SECRET_MAX);
+	/* Without O_NONBLOCK a FIFO of this name would stop the loop. */
+	CLEANUP(io_closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st = { 0 };
+	int rc;
+
+	if (fd < 0 || fstat(fd, &st) != 0) {
+		rc = -errno;
+		return fail(where, err, rc, "cannot read %s: %s", path, rc_text(rc));
+	}
+	if (!S_ISREG(st.st_mode))
+		return fail(where, err, -EINVAL, "%s is not a file", path);
+	/* Room at once: a buffer that grows leaves copies behind. */
+	must(buf_reserve(&bytes, SECRET_MAX) == 0);
+	rc = read_all(fd, &bytes);
+	if (rc != 0)
+		return fail(where, err, rc, "cannot read %s: %s", path, rc_text(rc));
+	rc = keep(where, cut_newline(buf_sv(&bytes)), out_secret, err);
+	if (rc == 0 && (st.st_mode & S_IRWXO))
+		*out_warning = "the file of a secret can be read by everybody: chmod 0640 it";
+	return rc;
+}
+
+static int load_env(const struct conf_secret *where, struct secret **out_secret, struct err *err)
+{
+	CLEANUP(buf_deinitp) struct buf name = BUF_INIT(PATH_MAX);
+	const char *value;
+
+	if (buf_append(&name, where->name) != 0 || buf_append_char(&name, '\0') != 0)
+		return fail(where, err, RC_LIMIT, "the name of the environment variable is too long");
+	value = getenv(buf_sv(&name).ptr);
+	if (!value)
+		return fail(where,
+			err,
+			RC_NOT_FOUND,
+			"the environment has no %.80s: set it in the service's unit",
+			buf_sv(&name).ptr);
+	return keep(where, sv_from(value), out_secret, err);
+}
+
+static int load_credential(const struct conf_secret *where, struct secret **out_secret,
+	const char **out_warning, struct err *err)
+{
+	const char *folder = getenv("CREDENTIALS_DIRECTORY");
+	char path[PATH_MAX];
+	int n;
+
+	if (!folder)
+		return fail(where,
+			err,
+			RC_NOT_FOUND,
+			"there is no CREDENTIALS_DIRECTORY: add LoadCredential=%.*s:PATH to the service's unit",
+			SV_ARG(where->name));
+	n = snprintf(path, sizeof(path), "%s/%.*s", folder, SV_ARG(where->name));
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return fail(where, err, -ENAMETOOLONG, "the path of the credential is too long");
+	return load_file(where, path, out_secret, out_warning, err);
+}
+
+int identity_secret_load(const struct conf_secret *where, struct secret **out_secret,
+	const char **out_warning, struct err *err)
+{
+	char path[PATH_MAX];
+	const char *unused;
+	int n;
+
+	if (!out_warning)
+		out_warning = &unused;
+	*out_warning = NULL;
+	switch (where->kind) {
+	case CONF_SECRET_FILE:
+		n = snprintf(path, sizeof(path), "%.*s", SV_ARG(where->name));
+		if (n < 0 || (size_t)n >= sizeof(path))
+			return fail(where, err, -ENAMETOOLONG, "the path of the secret is too long");
+		return load_file(where, path, out_secret, out_warning, err);
+	case CONF_SECRET_ENV:
+		return load_env(where, out_secret, err);
+	case CONF_SECRET_CREDENTIAL:
+		return load_credential(where, out_secret, out_warning, err);
+	case CONF_SECRET_NONE:
+		break;
+	}
+	return fail(where, err, RC_CONFIG, "no secret is configured here");
+}

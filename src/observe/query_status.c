@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/text.h"
+#include "inbound/inbound.h"
+#include "observe/query_priv.h"
+#include "outbound/outbound.h"
+
+#include <jansson.h>
+#include <unistd.h>
+
+/* `postern status`: the relay, its listeners, its lanes, and what waits. */
+
+static void emit_relay(struct observe_query *q)
+{
+	const struct observe_sources *s = q->sources;
+	struct store_stats stats;
+	json_t *o = json_object();
+
+	observe_json_sv(o, "type", SV("relay"));
+	observe_json_sv(o, "version", SV(POSTERN_VERSION));
+	(void)json_object_set_new(o, "running", json_boolean(s->outbound != NULL));
+	observe_json_sv(o, "hostname", conf_general(*s->conf)->hostname);
+	observe_json_int(o, "uptime_seconds", mono_span(s->started_at, io_now(s->loop)) / US_PER_S);
+	observe_json_int(o, "pid", (uint64_t)getpid());
+	observe_json_int(o, "messages_waiting", q->summary.out_messages_waiting);
+	observe_json_int(o, "bytes_waiting", q->summary.out_bytes_waiting);
+	observe_json_int(o, "history_messages", q->summary.out_history_messages);
+	observe_json_int(o, "delivered_day", q->summary.out_delivered_day);
+	observe_json_int(o, "bounced_day", q->summary.out_bounced_day);
+	/* Asking measures the disk when nobody did lately. */
+	(void)json_object_set_new(o, "disk_full", json_boolean(store_room(s->store, 0, 0) != 0));
+	stats = store_stats(s->store);
+	observe_json_int(o, "disk_free_bytes", stats.free_bytes);
+	observe_json_int(o, "commits", stats.commits);
+	observe_json_int(o, "failed_commits", stats.failed_commits);
+	observe_query_emit(q, o);
+}
+
+static void emit_listener(void *arg, const struct inbound_listener_status *status)
+{
+	json_t *o = json_object();
+
+	observe_json_sv(o, "type", SV("listener"));
+	observe_json_sv(o, "name", status->name);
+	observe_json_int(o, "sessions", status->sessions);
+	observe_json_int(o, "accepted", status->accepted);
+	observe_json_int(o, "refused", status->refused);
+	observe_query_emit(arg, o);
+}
+
+static void emit_lane(void *arg, const struct outbound_lane_status *status)
+{
+	bool held = status->state != SCHED_LANE_READY;
+	json_t *o;
+
+	/* Mail without a route shows among what waits. */
+	if (status->lane.len == 0)
+		return;
+	o = json_object();
+	observe_json_sv(o, "type", SV("lane"));
+	observe_json_sv(o, "lane", status->lane);
+	observe_json_sv(o, "state", sv_from(sched_lane_state_name(status->state)));
+	observe_json_int(o, "connections", status->connections);
+	observe_json_int(o, "minute_used", status->use.minute_used);
+	observe_json_int(o, "minute_capacity", status->use.minute_capacity);
+	observe_json_int(o, "day_used", status->use.day_used);
+	observe_json_int(o, "day_capacity", status->use.day_capacity);
+	if (held) {
+		observe_json_wall(o, "next_at", status->next_at);
+		observe_json_wall(o, "since", status->since);
+		observe_json_sv(o, "reason", status->cause);
+		observe_json_sv(o, "summary", status->summary);
+		observe_json_sv(o, "reply", status->reply);
+	}
+	observe_query_emit(arg, o);
+}
+
+static void summed(struct observe_query *q)
+{
+	emit_relay(q);
+	if (q->sources->inbound)
+		inbound_each_listener(q->sources->inbound, emit_listener, q);
+	if (q->sources->outbound)
+		outbound_each_lane(q->sources->outbound, emit_lane, q);
+	observe_query_emit_waiting(q);
+	observe_query_end(q);
+}
+
+void observe_query_status(struct observe_query *q)
+{
+	q->summary.out_arena = &q->page;
+	observe_query_submit(q, STORE_OP_SUMMARY, summed);
+}
+
+void observe_query_edited(struct observe_query *q)
+{
+	const struct sv kind = observe_json_get_sv(q->request, "kind");
+
+	if (q->sources->outbound)
+		outbound_kick(q->sources->outbound, sv_eq(kind, SV("retry")) || sv_eq(kind, SV("release")));
+}

@@ -1,0 +1,627 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/fault_vfs.h"
+
+#include "store/store_priv.h"
+#include "store/test_bench.h"
+
+/*
+ * A fixed piece of work while the disk fails at every call there is. Whatever completed with 0 must be
+ * there when the queue is opened again; whatever completed with anything else must not (I0, I4). The
+ * model says what that is; the audit (test_bench.h) says that the rows agree with one another.
+ */
+enum {
+	MAILS = 8,
+	RCPT_MAX = 3,
+	LARGE_CHUNKS = 6, /* past STORE_INLINE_CHUNKS: the reaper takes it */
+	CLEAR_AFTER_MS = 15,
+};
+
+struct model {
+	struct {
+		bool there;
+		size_t count;
+		enum store_recipient_state state[RCPT_MAX];
+		uint32_t attempts[RCPT_MAX];
+	} mails[MAILS];
+	int64_t ledger;
+	bool parked;
+};
+
+struct world {
+	struct bench b;
+	struct model is, maybe; /* `maybe` when nobody can know: the store was closed while the disk failed */
+	bool unsure;
+	bool cut_at_strike; /* the power goes as soon as the step that was struck is over */
+	uint64_t first_id;
+	struct buf large;
+};
+
+static uint64_t id_of(const struct world *w, size_t n)
+{
+	return w->first_id + n;
+}
+
+/* ---- steps ---- */
+
+static bool over(const struct world *w)
+{
+	return w->b.gave_up || (w->cut_at_strike && fault_vfs_struck());
+}
+
+static void settle(struct world *w, int rc, const struct model *next)
+{
+	if (rc == 0)
+		w->is = *next;
+	else if (rc == RC_UNKNOWN_OUTCOME) {
+		/* Only closing may say so. */
+		assert_true(w->b.gave_up);
+		w->maybe = *next;
+		w->unsure = true;
+	}
+	/* One step a time, and none behind a power cut. */
+	assert_true(rc <= 0);
+}
+
+static void model_put(struct model *m, size_t n, size_t count, enum store_recipient_state state)
+{
+	m->mails[n].there = true;
+	m->mails[n].count = count;
+	for (size_t i = 0; i < count; i++) {
+		m->mails[n].state[i] = state;
+		m->mails[n].attempts[i] = state == STORE_RCPT_OPEN;
+	}
+}
+
+static void step_put(struct world *w, size_t n, size_t count, bool claimed)
+{
+	struct model next = w->is;
+	struct mail mail;
+
+	if (over(w))
+		return;
+	model_put(&next, n, count, claimed ? STORE_RCPT_OPEN : STORE_RCPT_QUEUED);
+	mail_make_as(&mail, id_of(w, n), count, "submission/a");
+	settle(w,
+		claimed ? bench_put_claimed(&w->b, &mail, SV("body")) : bench_put(&w->b, &mail, SV("body")),
+		&next);
+	mail_free(&mail);
+}
+
+static void step_put_large(struct world *w, size_t n)
+{
+	struct model next = w->is;
+	struct sv body = buf_sv(&w->large);
+	struct store_put op = { .op.kind = STORE_OP_PUT };
+	struct mail mail;
+	int rc = 0;
+
+	for (op.chunk_count = 0; op.chunk_count < LARGE_CHUNKS - 1 && rc == 0; op.chunk_count++) {
+		if (over(w))
+			return;
+		rc = bench_chunk(&w->b, id_of(w, n), op.chunk_count, sv_head(body, LIMIT_CHUNK));
+		body = sv_skip(body, LIMIT_CHUNK);
+	}
+	if (over(w))
+		return;
+	if (rc != 0) {
+		(void)bench_abort(&w->b, id_of(w, n));
+		return;
+	}
+	mail_make_as(&mail, id_of(w, n), 1, "submission/a");
+	mail.m.size = w->large.len;
+	op.message = &mail.m;
+	op.body = body;
+	model_put(&next, n, 1, STORE_RCPT_QUEUED);
+	settle(w, bench_run(&w->b, &op.op), &next);
+	mail_free(&mail);
+}
+
+static void step_claim(struct world *w, size_t n, size_t count)
+{
+	static const uint32_t indexes[RCPT_MAX] = { 0, 1, 2 };
+	struct model next = w->is;
+	uint32_t number;
+	bool possible = next.mails[n].there;
+	int rc;
+
+	if (over(w))
+		return;
+	for (size_t i = 0; i < count; i++) {
+		possible = possible && next.mails[n].state[i] == STORE_RCPT_QUEUED;
+		next.mails[n].state[i] = STORE_RCPT_OPEN;
+		next.mails[n].attempts[i]++;
+	}
+	rc = bench_claim(&w->b, id_of(w, n), indexes, count, "submission/a", &number);
+	assert_true(possible || rc != 0);
+	settle(w, rc, &next);
+}
+
+static void step_end(struct world *w, size_t n, uint32_t attempt, size_t count, enum store_recipient_state state)
+{
+	struct model next = w->is;
+	bool possible = next.mails[n].there;
+	int rc;
+
+	if (over(w))
+		return;
+	for (size_t i = 0; i < count; i++) {
+		enum store_recipient_state *s = &next.mails[n].state[i];
+
+		if (attempt)
+			possible = possible && *s == STORE_RCPT_OPEN;
+		if (attempt || *s == STORE_RCPT_QUEUED || *s == STORE_RCPT_HELD)
+			*s = state;
+	}
+	rc = bench_end(&w->b, id_of(w, n), attempt, count, state);
+	assert_true(possible || rc != 0);
+	settle(w, rc, &next);
+}
+
+/* Opened and given back before the dot. */
+static void step_withdraw(struct world *w, size_t n, uint32_t attempt)
+{
+	const struct store_ledger row = { SV("submission/a/messages-minute"), INT64_C(1) << 60, -1 };
+	const struct store_recipient_outcome r = { .state = STORE_RCPT_QUEUED, .lane = SV("submission/a") };
+	struct store_outcome op = { .op.kind = STORE_OP_OUTCOME,
+		.message_id = id_of(w, n),
+		.attempt = attempt,
+		.withdrawn = true,
+		.recipients = &r,
+		.recipient_count = 1,
+		.ledger = &row,
+		.ledger_count = 1 };
+	struct model next = w->is;
+
+	if (over(w))
+		return;
+	next.mails[n].state[0] = STORE_RCPT_QUEUED;
+	next.mails[n].attempts[0]--;
+	next.ledger--;
+	settle(w, bench_run(&w->b, &op.op), &next);
+}
+
+static void step_hold(struct world *w, size_t n)
+{
+	struct store_edit op = { .op.kind = STORE_OP_EDIT,
+		.kind = STORE_EDIT_HOLD,
+		.filter = { .id = id_of(w, n), .state = -1 } };
+	struct model next = w->is;
+
+	if (over(w))
+		return;
+	for (size_t i = 0; i < RCPT_MAX; i++)
+		if (next.mails[n].there && next.mails[n].state[i] == STORE_RCPT_QUEUED)
+			next.mails[n].state[i] = STORE_RCPT_HELD;
+	settle(w, bench_run(&w->b, &op.op), &next);
+}
+
+/* Several at once: each for itself. */
+static void step_group(struct world *w, size_t n)
+{
+	const struct store_ledger row = { SV("submission/a/messages-minute"), INT64_C(1) << 60, 1 };
+	struct store_put put = { .op.kind = STORE_OP_PUT, .body = SV("body"), .ledger = &row, .ledger_count = 1 };
+	struct store_put again = { .op.kind = STORE_OP_PUT, .body = SV("body") };
+	struct store_park park = { .op.kind = STORE_OP_PARK, .row.key = SV("tenant:x") };
+	struct model next = w->is;
+	struct mail mail;
+
+	if (over(w))
+		return;
+	mail_make_as(&mail, id_of(w, n), 2, "submission/b");
+	mail.m.size = 4;
+	put.message = again.message = &mail.m;
+	bench_hand(&w->b, &put.op);
+	bench_hand(&w->b, &again.op);
+	bench_hand(&w->b, &park.op);
+	bench_wait(&w->b);
+	/* The same message twice is a mistake of ours: the second finds the first. */
+	assert_true(put.op.rc != 0 || again.op.rc != 0);
+	if (put.op.rc == 0 || put.op.rc == RC_UNKNOWN_OUTCOME) {
+		model_put(&next, n, 2, STORE_RCPT_QUEUED);
+		next.ledger++;
+	} else if (again.op.rc == 0) {
+		model_put(&next, n, 2, STORE_RCPT_QUEUED);
+	}
+	next.parked |= park.op.rc == 0 || park.op.rc == RC_UNKNOWN_OUTCOME;
+	if (put.op.rc == 0)
+		settle(w, 0, &next);
+	mail_free(&mail);
+	if (put.op.rc == RC_UNKNOWN_OUTCOME || park.op.rc == RC_UNKNOWN_OUTCOME)
+		settle(w, RC_UNKNOWN_OUTCOME, &next);
+	else
+		settle(w, 0, &next);
+}
+
+static void work(struct world *w)
+{
+	step_put(w, 0, 1, false);
+	step_claim(w, 0, 1);
+	step_end(w, 0, 1, 1, STORE_RCPT_DELIVERED);
+	step_put(w, 1, 1, true);
+	step_end(w, 1, 1, 1, STORE_RCPT_QUEUED);
+	step_claim(w, 1, 1);
+	step_withdraw(w, 1, 2);
+	step_put_large(w, 2);
+	step_put(w, 3, 3, false);
+	step_claim(w, 3, 2);
+	step_hold(w, 3);
+	step_end(w, 3, 1, 2, STORE_RCPT_BOUNCED);
+	step_group(w, 4);
+	step_end(w, 2, 0, 1, STORE_RCPT_EXPIRED);
+	step_put(w, 5, 2, true);
+	step_put_large(w, 6);
+	step_put(w, 7, 1, true);
+	step_end(w, 7, 1, 1, STORE_RCPT_DELIVERED);
+}
+
+/* ---- what is there afterwards ---- */
+
+static bool mail_agrees(struct world *w, const struct model *m, size_t n)
+{
+	struct arena a = { 0 };
+	struct store_show show;
+	int rc = bench_show(&w->b, id_of(w, n), &a, &show);
+	bool same = (rc == 0) == m->mails[n].there;
+
+	assert_true(rc == 0 || rc == RC_NOT_FOUND);
+	if (same && rc == 0) {
+		same = show.out_message->recipient_count == m->mails[n].count;
+		for (size_t i = 0; same && i < m->mails[n].count; i++)
+			same = show.out_message->recipients[i].state == m->mails[n].state[i] &&
+				show.out_message->recipients[i].attempts == m->mails[n].attempts[i];
+	}
+	arena_reset(&a);
+	return same;
+}
+
+static bool ledger_agrees(struct world *w, const struct model *m)
+{
+	struct store_ledger_read read = { .op.kind = STORE_OP_LEDGER_READ };
+	struct arena a = { 0 };
+	int64_t sum = 0;
+
+	read.out_arena = &a;
+	assert_int_equal(bench_run(&w->b, &read.op), 0);
+	for (size_t i = 0; i < read.out_count; i++)
+		sum += read.out_rows[i].amount;
+	arena_reset(&a);
+	/* Only what is taken is told. */
+	return sum == (m->ledger > 0 ? m->ledger : 0);
+}
+
+static bool parks_agree(struct world *w, const struct model *m)
+{
+	struct store_parks_read read = { .op.kind = STORE_OP_PARKS_READ };
+	struct arena a = { 0 };
+
+	read.out_arena = &a;
+	assert_int_equal(bench_run(&w->b, &read.op), 0);
+	arena_reset(&a);
+	return read.out_count == m->parked;
+}
+
+static bool agrees(struct world *w, const struct model *m)
+{
+	bool same = ledger_agrees(w, m) && parks_agree(w, m);
+
+	for (size_t n = 0; n < MAILS && same; n++)
+		same = mail_agrees(w, m, n);
+	return same;
+}
+
+static void expect_large_body(struct world *w, size_t n)
+{
+	struct buf got = BUF_INIT(w->large.len + 1);
+
+	assert_int_equal(bench_body(&w->b, id_of(w, n), 0, &got), 0);
+	assert_true(sv_eq(buf_sv(&got), buf_sv(&w->large)));
+	buf_deinit(&got);
+}
+
+static void verify(struct world *w, const char *what, uint64_t nth)
+{
+	w->b.give_up = NULL;
+	fault_vfs_clear();
+	bench_open(&w->b);
+	if (!agrees(w, &w->is) && !(w->unsure && agrees(w, &w->maybe)))
+		fail_msg("%s at call %llu: what completed and what is there differ", what,
+			(unsigned long long)nth);
+	if (w->is.mails[6].there)
+		expect_large_body(w, 6);
+	bench_shut(&w->b);
+	bench_audit(&w->b);
+	/* And life goes on. */
+	bench_open(&w->b);
+	bench_resolve(&w->b, STORE_UNCERTAIN_RETRY);
+	bench_shut(&w->b);
+	bench_audit(&w->b);
+}
+
+/* ---- one run ---- */
+
+static void make_world(struct world *w)
+{
+	*w = (struct world){ .first_id = UINT64_C(1) << 46 };
+	bench_make(&w->b);
+	w->b.options.vfs = FAULT_VFS_NAME;
+	fault_vfs_reset();
+	fill_body(&w->large, (LARGE_CHUNKS - 1) * LIMIT_CHUNK + 10, 5);
+}
+
+static void remove_world(struct world *w)
+{
+	buf_deinit(&w->large);
+	bench_remove(&w->b);
+}
+
+/* Clears a fault that stays, a moment after it has struck. */
+static void *clear_later(void *arg)
+{
+	_Atomic bool *stop = arg;
+
+	while (!fault_vfs_struck() && !atomic_load(stop))
+		bench_sleep(1);
+	if (!atomic_load(stop))
+		bench_sleep(CLEAR_AFTER_MS);
+	fault_vfs_clear();
+	return NULL;
+}
+
+/* Opens, works, closes. False: the queue could not be opened. */
+static bool open_and_work(struct world *w)
+{
+	struct err err = { 0 };
+
+	if (bench_try_open(&w->b, &err) != 0) {
+		assert_true(fault_vfs_struck());
+		return false;
+	}
+	work(w);
+	return true;
+}
+
+static uint64_t run_fault(const struct fault_plan *plan, const char *what)
+{
+	struct world w;
+	_Atomic bool stop = false;
+	pthread_t clearer;
+	uint64_t calls;
+
+	make_world(&w);
+	fault_vfs_plan(plan);
+	if (plan->mode == FAULT_ALWAYS)
+		must(pthread_create(&clearer, NULL, clear_later, &stop) == 0);
+	if (open_and_work(&w))
+		bench_shut(&w.b);
+	calls = fault_vfs_calls();
+	atomic_store(&stop, true);
+	if (plan->mode == FAULT_ALWAYS)
+		must(pthread_join(clearer, NULL) == 0);
+	verify(&w, what, plan->nth);
+	remove_world(&w);
+	return calls;
+}
+
+static uint64_t run_power_cut(const struct fault_plan *plan, const char *what, uint64_t seed)
+{
+	struct world w;
+	uint64_t calls;
+
+	make_world(&w);
+	w.cut_at_strike = true;
+	if (plan->mode == FAULT_ALWAYS)
+		w.b.give_up = fault_vfs_struck;
+	fault_vfs_plan(plan);
+	if (open_and_work(&w)) {
+		calls = fault_vfs_calls();
+		/* From here on nothing reaches the disk. */
+		fault_vfs_plan(&(struct fault_plan){
+			.nth = 1, .mode = FAULT_ALWAYS, .write_code = SQLITE_IOERR_WRITE });
+		bench_shut(&w.b);
+	} else {
+		calls = fault_vfs_calls();
+	}
+	fault_vfs_power_loss(seed);
+	verify(&w, what, plan->nth);
+	remove_world(&w);
+	return calls;
+}
+
+static uint64_t count_calls(bool reads)
+{
+	return run_fault(&(struct fault_plan){ .nth = UINT64_MAX, .write_code = SQLITE_IOERR_WRITE, .reads = reads },
+		"no fault");
+}
+
+/* ---- tests ---- */
+
+static void every_call_fails_once(void **state)
+{
+	static const int codes[] = { SQLITE_IOERR_WRITE, SQLITE_FULL };
+	uint64_t calls = count_calls(false);
+
+	(void)state;
+	assert_true(calls > 200);
+	for (uint64_t n = 1; n <= calls; n++)
+		for (size_t c = 0; c < COUNT_OF(codes); c++)
+			(void)run_fault(&(struct fault_plan){ .nth = n, .write_code = codes[c], .half = n & 1 },
+				c ? "full once" : "write error once");
+}
+
+static void every_read_fails_once(void **state)
+{
+	uint64_t calls = count_calls(true);
+
+	(void)state;
+	assert_true(calls > 10);
+	for (uint64_t n = 1; n <= calls; n++)
+		(void)run_fault(&(struct fault_plan){ .nth = n, .reads = true }, "read error once");
+}
+
+static void faults_stay_a_while(void **state)
+{
+	static const int codes[] = { SQLITE_IOERR_WRITE, SQLITE_FULL };
+	uint64_t calls = count_calls(false);
+
+	(void)state;
+	for (uint64_t n = 1; n <= calls; n += 5)
+		(void)run_fault(&(struct fault_plan){ .nth = n,
+					.mode = FAULT_ALWAYS,
+					.write_code = codes[n / 5 % 2],
+					.half = n & 1 },
+			"fault for a while");
+}
+
+/* I0: what completed with 0 survives the loss of everything that was not synced. */
+static void power_goes_at_every_call(void **state)
+{
+	uint64_t calls = count_calls(false);
+
+	(void)state;
+	for (uint64_t n = 1; n <= calls; n += 1)
+		(void)run_power_cut(&(struct fault_plan){ .nth = n,
+					    .mode = FAULT_ALWAYS,
+					    .write_code = SQLITE_IOERR_WRITE,
+					    .half = n & 1 },
+			"power cut",
+			n);
+}
+
+/*
+ * As Linux does it: a sync fails, its pages count as clean, and the next sync says that all is well. What
+ * the store answered after it reopened must survive the power cut all the same.
+ */
+static void failed_sync_loses_and_then_the_power_goes(void **state)
+{
+	uint64_t calls = count_calls(false);
+
+	(void)state;
+	for (uint64_t n = 1; n <= calls; n++)
+		(void)run_power_cut(
+			&(struct fault_plan){ .nth = n, .write_code = SQLITE_IOERR_WRITE, .sync_loses = true },
+			"lost sync",
+			n);
+}
+
+/* ---- the disk is full ---- */
+
+enum {
+	FULL_BALLAST = 1 << 20,
+	FULL_QUOTA = 3 << 20,
+	FULL_MAILS_MAX = 400,
+	FULL_BODY = 50000,
+};
+
+static size_t fill_the_disk(struct world *w, struct sv body, uint64_t *ids)
+{
+	size_t count = 0;
+	int rc = 0;
+
+	while (rc == 0) {
+		struct mail mail;
+
+		must(count < FULL_MAILS_MAX);
+		mail_make(&w->b, &mail, 1, "submission/a");
+		rc = bench_put_claimed(&w->b, &mail, body);
+		ids[count] = mail.m.id;
+		count += rc == 0;
+		mail_free(&mail);
+	}
+	assert_int_equal(rc, RC_DISK_FULL);
+	return count;
+}
+
+static void wait_for_room(struct world *w, struct sv body)
+{
+	struct mail mail;
+
+	/* What was there has left, and others have made room. */
+	for (int i = 0; i < 100 && store_room(w->b.s, 0, 0) != 0; i++) {
+		struct store_parks_read read = { .op.kind = STORE_OP_PARKS_READ };
+		struct arena a = { 0 };
+
+		bench_sleep(100);
+		read.out_arena = &a;
+		assert_int_equal(bench_run(&w->b, &read.op), 0);
+		arena_reset(&a);
+	}
+	assert_int_equal(store_room(w->b.s, 0, 0), 0);
+	mail_make(&w->b, &mail, 1, "submission/a");
+	assert_int_equal(bench_put(&w->b, &mail, body), 0);
+	mail_free(&mail);
+}
+
+static void full_disk_stops_accepting_but_not_delivering(void **state)
+{
+	uint64_t ids[FULL_MAILS_MAX];
+	char ballast[2 * BENCH_PATH_MAX];
+	struct world w;
+	struct buf body;
+	size_t count;
+
+	(void)state;
+	make_world(&w);
+	fill_body(&body, FULL_BODY, 9);
+	(void)snprintf(ballast, sizeof(ballast), "%s/ballast", w.b.folder);
+	w.b.options.ballast_bytes = FULL_BALLAST;
+	fault_vfs_quota(FULL_QUOTA, ballast);
+	bench_open(&w.b);
+	assert_int_equal(access(ballast, F_OK), 0);
+	assert_int_equal(store_room(w.b.s, 0, 0), 0);
+	count = fill_the_disk(&w, buf_sv(&body), ids);
+	assert_true(count > 10);
+	assert_int_equal(store_room(w.b.s, 0, 0), RC_DISK_FULL);
+	assert_int_equal(bench_chunk(&w.b, store_new_id(w.b.s), 0, buf_sv(&body)), RC_DISK_FULL);
+	/* The ballast is what their outcomes need. */
+	assert_int_not_equal(access(ballast, F_OK), 0);
+	for (size_t i = 0; i < count; i++)
+		assert_int_equal(bench_end(&w.b, ids[i], 1, 1, STORE_RCPT_DELIVERED), 0);
+	fault_vfs_quota(4 * FULL_QUOTA, ballast);
+	wait_for_room(&w, buf_sv(&body));
+	assert_int_equal(access(ballast, F_OK), 0);
+	bench_shut(&w.b);
+	bench_audit(&w.b);
+	assert_int_equal(bench_sql(&w.b, "SELECT history FROM state"), (int64_t)count);
+	assert_int_equal(bench_sql(&w.b, "SELECT messages FROM state"), 1);
+	buf_deinit(&body);
+	remove_world(&w);
+}
+
+/* Without a ballast it says so as well, and comes back when there is room. */
+static void full_disk_without_ballast(void **state)
+{
+	uint64_t ids[FULL_MAILS_MAX];
+	struct world w;
+	struct buf body;
+	size_t count;
+
+	(void)state;
+	make_world(&w);
+	fill_body(&body, FULL_BODY, 9);
+	fault_vfs_quota(FULL_QUOTA, NULL);
+	bench_open(&w.b);
+	count = fill_the_disk(&w, buf_sv(&body), ids);
+	assert_int_equal(store_room(w.b.s, 0, 0), RC_DISK_FULL);
+	fault_vfs_quota(4 * FULL_QUOTA, NULL);
+	wait_for_room(&w, buf_sv(&body));
+	bench_shut(&w.b);
+	bench_audit(&w.b);
+	assert_int_equal(bench_sql(&w.b, "SELECT messages FROM state"), (int64_t)count + 1);
+	buf_deinit(&body);
+	remove_world(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_call_fails_once),
+		cmocka_unit_test(every_read_fails_once),
+		cmocka_unit_test(faults_stay_a_while),
+		cmocka_unit_test(power_goes_at_every_call),
+		cmocka_unit_test(failed_sync_loses_and_then_the_power_goes),
+		cmocka_unit_test(full_disk_stops_accepting_but_not_delivering),
+		cmocka_unit_test(full_disk_without_ballast),
+	};
+
+	return cmocka_run_group_tests_name("fault", tests, NULL, NULL);
+}

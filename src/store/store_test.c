@@ -1,0 +1,928 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/store.h"
+
+#include "store/test_bench.h"
+
+/* The life of messages. What is said here as I1... stands in docs/design-queue.md. */
+
+static int make_bench(void **state)
+{
+	struct bench *b = xcalloc(1, sizeof(*b));
+
+	bench_make(b);
+	*state = b;
+	return 0;
+}
+
+static int remove_bench(void **state)
+{
+	struct bench *b = *state;
+
+	if (b->s)
+		bench_shut(b);
+	bench_remove(b);
+	free(b);
+	return 0;
+}
+
+static void shut_and_audit(struct bench *b)
+{
+	bench_shut(b);
+	bench_audit(b);
+}
+
+static void expect_body(struct bench *b, uint64_t id, struct sv expected)
+{
+	struct buf got = BUF_INIT(expected.len + 1);
+
+	assert_int_equal(bench_body(b, id, 0, &got), 0);
+	assert_int_equal(got.len, expected.len);
+	assert_memory_equal(buf_sv(&got).ptr, expected.ptr, expected.len);
+	buf_deinit(&got);
+}
+
+static void expect_state(struct bench *b, uint64_t id, size_t at, enum store_recipient_state state)
+{
+	struct arena a = { 0 };
+	struct store_show show;
+
+	assert_int_equal(bench_show(b, id, &a, &show), 0);
+	assert_true(at < show.out_message->recipient_count);
+	assert_int_equal(show.out_message->recipients[at].state, state);
+	arena_reset(&a);
+}
+
+/* ---- one message, from the first byte to the history ---- */
+
+static void expect_message(const struct store_message *m, const struct store_message *expected)
+{
+	assert_int_equal(m->id, expected->id);
+	assert_int_equal(m->accepted_at.us, expected->accepted_at.us);
+	assert_int_equal(m->expires_at.us, expected->expires_at.us);
+	assert_true(sv_eq(m->sender, expected->sender));
+	assert_true(sv_eq(m->envid, expected->envid));
+	assert_int_equal(m->dsn_ret, expected->dsn_ret);
+	assert_int_equal(m->flags, expected->flags);
+	assert_int_equal(m->size, expected->size);
+	assert_int_equal(m->header_size, expected->header_size);
+	assert_true(sv_eq(m->message_id, expected->message_id));
+	assert_true(sv_eq(m->subject, expected->subject));
+	assert_true(sv_eq(m->user, expected->user));
+	assert_true(sv_eq(m->client, expected->client));
+	assert_true(sv_eq(m->listener, expected->listener));
+	assert_int_equal(m->bounce_of, expected->bounce_of);
+}
+
+static void expect_recipient(const struct store_recipient *r, const struct store_recipient *expected)
+{
+	assert_int_equal(r->index, expected->index);
+	assert_true(sv_eq(r->address, expected->address));
+	assert_true(sv_eq(r->orcpt, expected->orcpt));
+	assert_int_equal(r->dsn_notify, expected->dsn_notify);
+	assert_true(sv_eq(r->lane, expected->lane));
+	assert_int_equal(r->next_at.us, expected->next_at.us);
+}
+
+static void message_waits_and_is_found(void **state)
+{
+	struct bench *b = *state;
+	struct arena a = { 0 };
+	struct store_due due;
+	struct mail mail;
+
+	bench_open(b);
+	mail_make(b, &mail, 2, "submission/a");
+	mail.recipients[1].next_at.us += (int64_t)US_PER_HOUR;
+	assert_int_equal(bench_put(b, &mail, SV("Subject: x\r\n\r\nhello\r\n")), 0);
+	bench_due(b, "submission/a", &a, 10, &due);
+	assert_int_equal(due.out_count, 1);
+	assert_int_equal(due.out_messages[0].recipient_count, 1);
+	expect_message(&due.out_messages[0], &mail.m);
+	expect_recipient(&due.out_messages[0].recipients[0], &mail.recipients[0]);
+	assert_int_equal(due.out_next_at.us, mail.recipients[1].next_at.us);
+	expect_body(b, mail.m.id, SV("Subject: x\r\n\r\nhello\r\n"));
+	bench_due(b, "submission/other", &a, 10, &due);
+	assert_int_equal(due.out_count, 0);
+	assert_true(due.out_next_at.us == INT64_MAX);
+	shut_and_audit(b);
+	/* Looking for a lane leaves no trace of it. */
+	assert_int_equal(bench_sql(b, "SELECT count(*) FROM lane"), 1);
+	arena_reset(&a);
+	mail_free(&mail);
+}
+
+static void expect_story(const struct store_attempt_story *s, uint32_t number, const char *reply)
+{
+	assert_int_equal(s->number, number);
+	assert_true(sv_eq(s->reply, sv_from(reply)));
+	assert_true(sv_eq(s->lane, SV("submission/a")));
+	assert_true(s->ended_at.us > 0);
+	assert_false(s->uncertain);
+}
+
+static void message_is_delivered_at_the_second_attempt(void **state)
+{
+	struct bench *b = *state;
+	struct arena a = { 0 };
+	struct store_show show;
+	struct mail mail;
+	uint32_t number = 0;
+	bool finished = true;
+
+	bench_open(b);
+	mail_make(b, &mail, 1, "submission/a");
+	assert_int_equal(bench_put(b, &mail, SV("body")), 0);
+	assert_int_equal(bench_claim(b, mail.m.id, mail.indexes, 1, "submission/a", &number), 0);
+	assert_int_equal(number, 1);
+	expect_state(b, mail.m.id, 0, STORE_RCPT_OPEN);
+	/* In an attempt it can be claimed by nobody else (I1). */
+	assert_int_equal(
+		bench_claim(b, mail.m.id, mail.indexes, 1, "submission/a", &number), RC_STATE);
+	assert_int_equal(
+		bench_end_at(b, mail.m.id, 1, 0, 1, STORE_RCPT_QUEUED, io_clock_wall(), &finished), 0);
+	assert_false(finished);
+	/* An attempt is closed once. */
+	assert_int_equal(bench_end(b, mail.m.id, 1, 1, STORE_RCPT_DELIVERED), RC_NOT_FOUND);
+	expect_body(b, mail.m.id, SV("body"));
+	assert_int_equal(bench_claim(b, mail.m.id, mail.indexes, 1, "submission/a", &number), 0);
+	assert_int_equal(number, 2);
+	assert_int_equal(bench_end_at(b, mail.m.id, 2, 0, 1, STORE_RCPT_DELIVERED, io_clock_wall(),
+				 &finished),
+		0);
+	assert_true(finished);
+	assert_int_equal(bench_show(b, mail.m.id, &a, &show), 0);
+	assert_true(show.out_finished_at.us > 0);
+	assert_int_equal(show.out_message->recipients[0].state, STORE_RCPT_DELIVERED);
+	assert_int_equal(show.out_message->recipients[0].attempts, 2);
+	/* The history still knows the lane it left by. */
+	assert_true(sv_eq(show.out_message->recipients[0].lane, SV("submission/a")));
+	assert_true(sv_eq(show.out_message->recipients[0].last_reply, SV("250 2.0.0 OK")));
+	assert_int_equal(show.out_attempt_count, 2);
+	expect_story(&show.out_attempts[0], 1, "451 4.7.1 later\nplease");
+	expect_story(&show.out_attempts[1], 2, "250 2.0.0 OK");
+	assert_true(sv_eq(show.out_attempts[1].remote_message_id, SV("<x@outlook.com>")));
+	assert_int_equal(show.out_attempts[1].kind, VERDICT_DELIVERED);
+	shut_and_audit(b);
+	assert_int_equal(bench_sql(b, "SELECT count(*) FROM chunk"), 0);
+	arena_reset(&a);
+	mail_free(&mail);
+}
+
+static void changes_without_an_attempt_leave_others_alone(void **state)
+{
+	struct bench *b = *state;
+	struct store_edit drop = {
+		.op.kind = STORE_OP_EDIT, .kind = STORE_EDIT_DROP, .filter.state = -1
+	};
+	struct mail mail;
+	uint32_t number;
+	bool finished = true;
+
+	bench_open(b);
+	mail_make(b, &mail, 3, "submission/a");
+	assert_int_equal(bench_put(b, &mail, SV("body")), 0);
+	assert_int_equal(bench_claim(b, mail.m.id, mail.indexes, 1, "submission/a", &number), 0);
+	drop.filter.id = mail.m.id;
+	drop.filter.recipient = SV("r1@example.com");
+	assert_int_equal(bench_run(b, &drop.op), 0);
+	assert_int_equal(drop.out_changed, 1);
+	/* Recipient 0 is in an attempt, 1 was dropped by an operator: only 2 can expire. */
+	assert_int_equal(bench_end_at(b, mail.m.id, 0, 0, 3, STORE_RCPT_EXPIRED, io_clock_wall(),
+				 &finished),
+		0);
+	assert_false(finished);
+	expect_state(b, mail.m.id, 0, STORE_RCPT_OPEN);
+	expect_state(b, mail.m.id, 1, STORE_RCPT_DROPPED);
+	expect_state(b, mail.m.id, 2, STORE_RCPT_EXPIRED);
+	assert_int_equal(bench_end_at(b, mail.m.id, number, 0, 1, STORE_RCPT_DELIVERED,
+				 io_clock_wall(), &finished),
+		0);
+	assert_true(finished);
+	/* Too late for all of them: nothing is counted twice. */
+	assert_int_equal(bench_end(b, mail.m.id, 0, 3, STORE_RCPT_EXPIRED), 0);
+	assert_int_equal(bench_end(b, mail.m.id + 1, 0, 1, STORE_RCPT_EXPIRED), RC_NOT_FOUND);
+	shut_and_audit(b);
+	mail_free(&mail);
+}
+
+static void recipients_that_do_not_exist_fail_alone(void **state)
+{
+	struct bench *b = *state;
+	struct mail mail;
+	uint32_t number, wrong[] = { 0, 7 };
+	struct store_attempt a;
+	struct store_claim bad = { .op.kind = STORE_OP_CLAIM, .attempt = &a };
+	struct store_park good = { .op.kind = STORE_OP_PARK, .row.key = SV("tenant:x") };
+	struct store_parks_read parks = { .op.kind = STORE_OP_PARKS_READ };
+	struct arena arena = { 0 };
+
+	bench_open(b);
+	mail_make(b, &mail, 1, "submission/a");
+	assert_int_equal(bench_put(b, &mail, SV("body")), 0);
+	a = (struct store_attempt){ .message_id = mail.m.id,
+		.lane = SV("submission/never"),
+		.recipients = wrong,
+		.recipient_count = 2 };
+	/* Both in one group: the bad one takes nothing with it, not even the name of its lane. */
+	bench_hand(b, &bad.op);
+	bench_hand(b, &good.op);
+	bench_wait(b);
+	assert_int_equal(bad.op.rc, RC_STATE);
+	assert_int_equal(good.op.rc, 0);
+	expect_state(b, mail.m.id, 0, STORE_RCPT_QUEUED);
+	assert_int_equal(bench_claim(b, mail.m.id, mail.indexes, 1, "submission/b", &number), 0);
+	parks.out_arena = &arena;
+	assert_int_equal(bench_run(b, &parks.op), 0);
+	assert_int_equal(parks.out_count, 1);
+	shut_and_audit(b);
+	assert_int_equal(bench_sql(b, "SELECT count(*) FROM lane"), 2);
+	arena_reset(&arena);
+	mail_free(&mail);
+}
+
+/* ---- attempts ---- */
+
+static void withdrawn_attempt_leaves_no_trace(void **state)
+{
+	struct bench *b = *state;
+	struct store_recipient_outcome r = { .state = STORE_RCPT_QUEUED, .lane = SV("submission/a") };
+	struct store_outcome op = { .op.kind = STORE_OP_OUTCOME,
+		.attempt = 2,
+		.withdrawn = true,
+		.recipients = &r,
+		.recipient_count = 1 };
+	struct arena a = { 0 };
+	struct store_show show;
+	struct mail mail;
+	uint32_t number;
+
+	bench_open(b);
+	mail_make(b, &mail, 1, "submission/a");
+	assert_int_equal(bench_put_claimed(b, &mail, SV("body")), 0);
+	assert_int_equal(bench_end(b, mail.m.id, 1, 1, STORE_RCPT_QUEUED), 0);
+	assert_int_equal(bench_claim(b, mail.m.id, mail.indexes, 1, "submission/a", &number), 0);
+	assert_int_equal(number, 2);
+	op.message_id = mail.m.id;
+	r.next_at.us = 77;
+	assert_int_equal(bench_run(b, &op.op), 0);
+	assert_int_equal(bench_show(b, mail.m.id, &a, &show), 0);
+	assert_int_equal(show.out_attempt_count, 1);
+	assert_int_equal(show.out_message->recipients[0].attempts, 1);
+	assert_int_equal(show.out_message->recipients[0].next_at.us, 77);
+	assert_true(sv_eq(show.out_message->recipients[0].last_cause, SV("greylisted")));
+	assert_true(sv_eq(show.out_message->recipients[0].last_reply, SV("451 4.7.1 later\nplease")));
+	assert_int_equal(bench_claim(b, mail.m.id, mail.indexes, 1, "submission/a", &number), 0);
+	assert_int_equal(number, 2);
+	shut_and_audit(b);
+	arena_reset(&a);
+	mail_free(&mail);
+}
+
+static int put_two_attempts(struct bench *b, struct mail *mail)
+{
+	const struct store_attempt attempts[] = {
+		{ .message_id = mail->m.id,
+			.lane = SV("submission/a"),
+			.at.us = 5,
+			.recipients = mail->indexes,
+			.recipient_count = 2 },
+		{ .message_id = mail->m.id,
+			.lane = SV("submission/b"),
+			.at.us = 6,
+			.recipients = mail->indexes + 2,
+			.recipient_count = 1 },
+	};
+
+	return bench_put_with(b, mail, SV("body"), attempts, COUNT_OF(attempts));
+}
+
+static void several_attempts_of_one_message_are_open(void **state)
+{
+	struct bench *b = *state;
+	struct mail mail;
+	uint32_t number = 0;
+	bool finished = true;
+
+	bench_open(b);
+	mail_make(b, &mail, 4, "submission/a");
+	assert_int_equal(put_two_attempts(b, &mail), 0);
+	expect_state(b, mail.m.id, 0, STORE_RCPT_OPEN);
+	expect_state(b, mail.m.id, 2, STORE_RCPT_OPEN);
+	expect_state(b, mail.m.id, 3, STORE_RCPT_QUEUED);
+	assert_int_equal(bench_claim(b, mail.m.id, mail.indexes + 3, 1, "submission/c", &number), 0);
+	assert_int_equal(number, 3);
+	assert_int_equal(bench_end_at(b, mail.m.id, 2, 2, 1, STORE_RCPT_BOUNCED, io_clock_wall(),
+				 &finished),
+		0);
+	assert_false(finished);
+	assert_int_equal(bench_end_at(b, mail.m.id, 1, 0, 2, STORE_RCPT_DELIVERED, io_clock_wall(),
+				 &finished),
+		0);
+	assert_false(finished);
+	assert_int_equal(bench_end_at(b, mail.m.id, 3, 3, 1, STORE_RCPT_DELIVERED, io_clock_wall(),
+				 &finished),
+		0);
+	assert_true(finished);
+	shut_and_audit(b);
+	mail_free(&mail);
+}
+
+/* ---- bodies ---- */
+
+enum { LARGE_BODY = 9 * LIMIT_CHUNK - 1000 };
+
+/* Until the reaper has nothing left, or the guard strikes. */
+static void wait_for_reaper(struct bench *b)
+{
+	for (int i = 0; i < 100; i++) {
+		bench_sleep(20);
+		bench_shut(b);
+		if (bench_sql(b, "SELECT count(*) FROM dead") == 0)
+			return;
+		bench_open(b);
+		bench_resolve(b, STORE_UNCERTAIN_HOLD);
+	}
+	fail_msg("dead bodies stay");
+}
+
+static void large_body_comes_back_in_pieces_and_goes(void **state)
+{
+	struct bench *b = *state;
+	struct buf body, piece = BUF_INIT(10000);
+	struct mail mail;
+
+	bench_open(b);
+	fill_body(&body, LARGE_BODY, 1);
+	mail_make(b, &mail, 1, "submission/a");
+	assert_int_equal(bench_put_large(b, &mail, buf_sv(&body)), 0);
+	expect_body(b, mail.m.id, buf_sv(&body));
+	/* Pieces that end where no chunk ends. */
+	for (size_t at = 0; at < body.len; at += 10000) {
+		struct sv rest = sv_head(sv_skip(buf_sv(&body), at), 10000);
+
+		buf_reset(&piece);
+		assert_int_equal(bench_body(b, mail.m.id, at, &piece), 0);
+		assert_true(sv_eq(buf_sv(&piece), rest));
+	}
+	buf_reset(&piece);
+	assert_int_equal(bench_body(b, mail.m.id, body.len, &piece), 0);
+	assert_int_equal(piece.len, 0);
+	bench_reopen(b);
+	assert_int_equal(b->found.orphan_chunks, 0);
+	expect_body(b, mail.m.id, buf_sv(&body));
+	assert_int_equal(bench_end(b, mail.m.id, 0, 1, STORE_RCPT_EXPIRED), 0);
+	wait_for_reaper(b);
+	bench_audit(b);
+	assert_int_equal(bench_sql(b, "SELECT count(*) FROM chunk"), 0);
+	buf_deinit(&body);
+	buf_deinit(&piece);
+	mail_free(&mail);
+}
+
+static void bodies_of_whole_chunks_come_back(void **state)
+{
+	static const size_t sizes[] = { 1, LIMIT_CHUNK, LIMIT_CHUNK + 1, 2 * LIMIT_CHUNK };
+	struct bench *b = *state;
+
+	bench_open(b);
+	for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+		struct mail mail;
+		struct buf body;
+
+		fill_body(&body, sizes[i], i);
+		mail_make(b, &mail, 1, "submission/a");
+		assert_int_equal(bench_put_large(b, &mail, buf_sv(&body)), 0);
+		expect_body(b, mail.m.id, buf_sv(&body));
+		buf_deinit(&body);
+		mail_free(&mail);
+	}
+	shut_and_audit(b);
+}
+
+static void aborted_body_goes(void **state)
+{
+	struct bench *b = *state;
+	struct buf chunk;
+
+	bench_open(b);
+	fill_body(&chunk, LIMIT_CHUNK, 3);
+	for (uint32_t i = 0; i < 20; i++)
+		assert_int_equal(bench_chunk(b, 4711, i, buf_sv(&chunk)), 0);
+	assert_int_equal(bench_abort(b, 4711), 0);
+	wait_for_reaper(b);
+	bench_audit(b);
+	assert_int_equal(bench_sql(b, "SELECT count(*) FROM chunk"), 0);
+	buf_deinit(&chunk);
+}
+
+static void die_with_half_a_body(struct bench *b)
+{
+	struct buf chunk;
+
+	bench_open(b);
+	fill_body(&chunk, LIMIT_CHUNK, 3);
+	for (uint32_t i = 0; i < 3; i++)
+		must(bench_chunk(b, UINT64_C(1) << 45, i, buf_sv(&chunk)) == 0);
+	_exit(0);
+}
+
+static void half_a_body_is_found_at_start(void **state)
+{
+	struct bench *b = *state;
+
+	bench_in_child(b, die_with_half_a_body);
+	bench_open(b);
+	assert_int_equal(b->found.orphan_chunks, 3);
+	assert_int_equal(b->found.queued_count, 0);
+	/* Its id is not given again. */
+	assert_true(store_new_id(b->s) > UINT64_C(1) << 45);
+	bench_resolve(b, STORE_UNCERTAIN_RETRY);
+	wait_for_reaper(b);
+	bench_audit(b);
+	assert_int_equal(bench_sql(b, "SELECT count(*) FROM chunk"), 0);
+	bench_open(b);
+	assert_int_equal(b->found.orphan_chunks, 0);
+	bench_shut(b);
+}
+
+/* ---- dying ---- */
+
+static const uint64_t fixed_id = UINT64_C(1) << 47;
+
+static void die_after_put(struct bench *b)
+{
+	struct mail mail;
+
+	bench_open(b);
+	mail_make_as(&mail, fixed_id, 1, "submission/a");
+	must(bench_put(b, &mail, SV("body")) == 0);
+	_exit(0);
+}
+
+static void die_after_claim(struct bench *b)
+{
+	uint32_t number, zero = 0;
+
+	bench_open(b);
+	must(bench_claim(b, fixed_id, &zero, 1, "submission/a", &number) == 0);
+	_exit(0);
+}
+
+static void die_after_outcome(struct bench *b)
+{
+	bench_open(b);
+	must(bench_end(b, fixed_id, 1, 1, STORE_RCPT_DELIVERED) == 0);
+	_exit(0);
+}
+
+/* I0: what was completed with 0 is there, whenever we die. */
+static void what_completed_is_there_after_exit(void **state)
+{
+	struct bench *b = *state;
+
+	bench_in_child(b, die_after_put);
+	bench_open(b);
+	assert_int_equal(b->found.queued_count, 1);
+	assert_int_equal(b->found.uncertain_count, 0);
+	expect_body(b, fixed_id, SV("body"));
+	shut_and_audit(b);
+	bench_in_child(b, die_after_claim);
+	bench_open(b);
+	assert_int_equal(b->found.queued_count, 0);
+	assert_int_equal(b->found.uncertain_count, 1);
+	expect_state(b, fixed_id, 0, STORE_RCPT_OPEN);
+	shut_and_audit(b);
+	bench_in_child(b, die_after_outcome);
+	bench_open(b);
+	assert_int_equal(b->found.uncertain_count, 0);
+	expect_state(b, fixed_id, 0, STORE_RCPT_DELIVERED);
+	shut_and_audit(b);
+}
+
+/*
+ * A child works until it is killed and says through a pipe what was completed. Steps of a message:
+ * put, claimed, queued again, claimed again, delivered.
+ */
+struct fact {
+	uint64_t id;
+	uint32_t step;
+	uint32_t chunks;
+};
+
+enum { STEPS = 5 };
+
+static int do_step(struct bench *b, struct mail *mail, struct sv body, uint32_t step)
+{
+	uint32_t number;
+
+	switch (step) {
+	case 0:
+		return bench_put_large(b, mail, body);
+	case 1:
+	case 3:
+		return bench_claim(b, mail->m.id, mail->indexes, 2, "submission/a", &number);
+	case 2:
+		return bench_end(b, mail->m.id, 1, 2, STORE_RCPT_QUEUED);
+	default:
+		return bench_end(b, mail->m.id, 2, 2, STORE_RCPT_DELIVERED);
+	}
+}
+
+static void NORETURN work_till_death(struct bench *b, int out)
+{
+	bench_open(b);
+	bench_resolve(b, STORE_UNCERTAIN_HOLD);
+	for (uint32_t n = 0;; n++) {
+		struct fact fact = { .chunks = n % 3 };
+		struct mail mail;
+		struct buf body;
+
+		mail_make(b, &mail, 2, "submission/a");
+		fill_body(&body, fact.chunks * LIMIT_CHUNK + 100, mail.m.id);
+		fact.id = mail.m.id;
+		/* Some stay under way. */
+		for (fact.step = 0; fact.step < STEPS - n % 4; fact.step++) {
+			must(do_step(b, &mail, buf_sv(&body), fact.step) == 0);
+			must(write(out, &fact, sizeof(fact)) == (ssize_t)sizeof(fact));
+		}
+		buf_deinit(&body);
+		mail_free(&mail);
+	}
+}
+
+static void expect_fact(struct bench *b, const struct fact *f)
+{
+	struct arena a = { 0 };
+	struct store_show show;
+	size_t rows[STEPS] = { 0, 2, 2, 4, 4 };
+	const struct store_recipient *r;
+	struct buf body;
+
+	assert_int_equal(bench_show(b, f->id, &a, &show), 0);
+	r = show.out_message->recipients;
+	/* What came after the last fact may be there as well: one step. */
+	assert_true(show.out_attempt_count == rows[f->step] ||
+		    (f->step + 1 < STEPS && show.out_attempt_count == rows[f->step + 1]));
+	assert_int_equal(r[0].state, r[1].state);
+	if (f->step == STEPS - 1)
+		assert_int_equal(r[0].state, STORE_RCPT_DELIVERED);
+	if (r[0].state != STORE_RCPT_DELIVERED) {
+		fill_body(&body, f->chunks * LIMIT_CHUNK + 100, f->id);
+		expect_body(b, f->id, buf_sv(&body));
+		buf_deinit(&body);
+	}
+	arena_reset(&a);
+}
+
+static size_t kill_once(struct bench *b, struct fact *facts, size_t max, uint64_t after_us)
+{
+	int ends[2], status;
+	size_t count = 0;
+	pid_t child;
+
+	must(pipe(ends) == 0);
+	child = fork();
+	must(child >= 0);
+	if (child == 0) {
+		(void)close(ends[0]);
+		work_till_death(b, ends[1]);
+	}
+	(void)close(ends[1]);
+	/* The first fact says that the queue is open. */
+	must(read(ends[0], &facts[count++], sizeof(*facts)) == (ssize_t)sizeof(*facts));
+	(void)usleep((useconds_t)after_us);
+	must(kill(child, SIGKILL) == 0);
+	while (count < max && read(ends[0], &facts[count], sizeof(*facts)) == (ssize_t)sizeof(*facts))
+		count++;
+	must(waitpid(child, &status, 0) == child);
+	assert_true(WIFSIGNALED(status));
+	(void)close(ends[0]);
+	return count;
+}
+
+static void what_completed_is_there_after_sigkill(void **state)
+{
+	enum { ROUNDS = 20, FACTS_MAX = 20000 };
+	struct bench *b = *state;
+	struct fact *facts = xcalloc(FACTS_MAX, sizeof(*facts));
+
+	for (int round = 0; round < ROUNDS; round++) {
+		uint64_t after_us;
+		size_t count;
+
+		io_random(&after_us, sizeof(after_us));
+		count = kill_once(b, facts, FACTS_MAX, after_us % 60000);
+		bench_open(b);
+		for (size_t i = 0; i < count; i++)
+			/* Only the last word on a message counts. */
+			if (i + 1 == count || facts[i + 1].id != facts[i].id)
+				expect_fact(b, &facts[i]);
+		bench_reopen(b);
+		bench_resolve(b, (enum store_uncertain_policy)(round % 3));
+		shut_and_audit(b);
+	}
+	free(facts);
+}
+
+/* ---- attempts that were open ---- */
+
+static void die_with_open_attempts(struct bench *b)
+{
+	struct mail mail;
+
+	bench_open(b);
+	mail_make_as(&mail, fixed_id, 4, "submission/a");
+	must(put_two_attempts(b, &mail) == 0);
+	mail_make_as(&mail, fixed_id + 1, 1, "submission/a");
+	must(bench_put_claimed(b, &mail, SV("other")) == 0);
+	_exit(0);
+}
+
+struct uncertain_sum {
+	uint32_t messages_a, recipients_a, messages_b, recipients_b;
+};
+
+static void add_uncertain(void *arg, struct sv lane, uint32_t messages, uint32_t recipients)
+{
+	struct uncertain_sum *sum = arg;
+	bool is_a = sv_eq(lane, SV("submission/a"));
+
+	*(is_a ? &sum->messages_a : &sum->messages_b) += messages;
+	*(is_a ? &sum->recipients_a : &sum->recipients_b) += recipients;
+}
+
+static void open_with_uncertain(struct bench *b)
+{
+	struct uncertain_sum sum = { 0 };
+	struct err err;
+
+	bench_in_child(b, die_with_open_attempts);
+	bench_open(b);
+	assert_int_equal(b->found.uncertain_count, 3);
+	assert_int_equal(b->found.queued_count, 1);
+	assert_int_equal(store_each_uncertain(b->s, add_uncertain, &sum, &err), 0);
+	assert_int_equal(sum.messages_a, 2);
+	assert_int_equal(sum.recipients_a, 3);
+	assert_int_equal(sum.messages_b, 1);
+	assert_int_equal(sum.recipients_b, 1);
+}
+
+static void expect_uncertain(struct bench *b, enum store_recipient_state state, bool finished)
+{
+	struct arena a = { 0 };
+	struct store_show show;
+
+	assert_int_equal(bench_show(b, fixed_id, &a, &show), 0);
+	for (size_t i = 0; i < 3; i++) {
+		const struct store_recipient *r = &show.out_message->recipients[i];
+
+		assert_int_equal(r->state, state);
+		assert_int_equal(r->uncertain, 1);
+		assert_int_equal(r->attempts, 1);
+		assert_true(sv_eq(r->lane, i < 2 ? SV("submission/a") : SV("submission/b")));
+		assert_true(sv_eq(r->last_cause, SV("uncertain")));
+	}
+	assert_int_equal(show.out_message->recipients[3].state, STORE_RCPT_QUEUED);
+	assert_int_equal(show.out_attempt_count, 3);
+	for (size_t i = 0; i < 3; i++)
+		assert_true(show.out_attempts[i].uncertain);
+	assert_int_equal(bench_show(b, fixed_id + 1, &a, &show), 0);
+	assert_int_equal(show.out_finished_at.us != 0, finished);
+	arena_reset(&a);
+	shut_and_audit(b);
+	bench_open(b);
+	assert_int_equal(b->found.uncertain_count, 0);
+	bench_shut(b);
+}
+
+static void uncertain_attempts_are_tried_again(void **state)
+{
+	struct bench *b = *state;
+	struct arena a = { 0 };
+	struct store_due due;
+
+	open_with_uncertain(b);
+	bench_resolve(b, STORE_UNCERTAIN_RETRY);
+	bench_due(b, "submission/b", &a, 10, &due);
+	assert_int_equal(due.out_count, 0);
+	/* Ten minutes from now, as the bench asks. */
+	assert_true(due.out_next_at.us > io_clock_wall().us + 500 * (int64_t)US_PER_S);
+	assert_true(due.out_next_at.us < io_clock_wall().us + 700 * (int64_t)US_PER_S);
+	arena_reset(&a);
+	expect_uncertain(b, STORE_RCPT_QUEUED, false);
+}
+
+static void uncertain_attempts_are_held(void **state)
+{
+	struct bench *b = *state;
+
+	open_with_uncertain(b);
+	bench_resolve(b, STORE_UNCERTAIN_HOLD);
+	expect_uncertain(b, STORE_RCPT_HELD, false);
+}
+
+static void uncertain_attempts_count_as_sent(void **state)
+{
+	struct bench *b = *state;
+
+	open_with_uncertain(b);
+	bench_resolve(b, STORE_UNCERTAIN_ASSUME_SENT);
+	expect_uncertain(b, STORE_RCPT_DELIVERED, true);
+}
+
+/* ---- the store itself ---- */
+
+static void ids_rise_over_reopening(void **state)
+{
+	struct bench *b = *state;
+	struct mail mail;
+	uint64_t first, id;
+
+	bench_open(b);
+	first = store_new_id(b->s);
+	id = store_new_id(b->s);
+	assert_true(id > first);
+	/* As if the clock had stood a year ahead. */
+	id += 365 * US_PER_DAY;
+	mail_make_as(&mail, id, 1, "submission/a");
+	assert_int_equal(bench_put(b, &mail, SV("body")), 0);
+	bench_reopen(b);
+	assert_int_equal(store_new_id(b->s), id + 1);
+	assert_int_equal(store_new_id(b->s), id + 2);
+	bench_shut(b);
+	mail_free(&mail);
+}
+
+static void second_store_is_refused(void **state)
+{
+	struct bench *b = *state;
+	struct store_recovery found;
+	struct err err = { 0 };
+
+	bench_open(b);
+	assert_null(store_open(b->loop, &b->options, &found, &err));
+	assert_int_equal(err.code, -EBUSY);
+	assert_non_null(strstr(err.text, b->folder));
+	bench_reopen(b);
+	bench_shut(b);
+}
+
+static void newer_format_is_refused(void **state)
+{
+	struct bench *b = *state;
+	struct err err = { 0 };
+
+	bench_open(b);
+	bench_shut(b);
+	bench_exec(b, "PRAGMA user_version=2");
+	assert_int_equal(bench_try_open(b, &err), RC_CORRUPT);
+}
+
+static void no_database_is_refused(void **state)
+{
+	struct bench *b = *state;
+	char path[2 * BENCH_PATH_MAX];
+	struct err err = { 0 };
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "%s/queue.db", b->folder);
+	f = fopen(path, "we");
+	assert_non_null(f);
+	for (int i = 0; i < 1000; i++)
+		(void)fputs("this is not a queue", f);
+	assert_int_equal(fclose(f), 0);
+	assert_int_equal(bench_try_open(b, &err), RC_CORRUPT);
+	assert_non_null(strstr(err.text, path));
+}
+
+static void steady_time_goes_on(void **state)
+{
+	struct bench *b = *state;
+	struct store_park op = { .op.kind = STORE_OP_PARK, .row.key = SV("tenant:x") };
+	struct mono_time now = { UINT64_C(1) << 50 };
+	int64_t before, future = io_clock_wall().us + 100 * (int64_t)US_PER_DAY;
+	char sql[128];
+
+	bench_open(b);
+	before = store_steady_now(b->s, now);
+	assert_int_equal(store_steady_now(b->s, mono_add(now, 5)), before + 5);
+	assert_int_equal(bench_run(b, &op.op), 0);
+	/* The same boot: exactly the same clock, whatever the wall clock does. */
+	bench_reopen(b);
+	assert_int_equal(store_steady_now(b->s, now), before);
+	bench_shut(b);
+	/* Another boot, and the wall clock far behind what was stored: never back. */
+	(void)snprintf(sql,
+		sizeof(sql),
+		"UPDATE state SET boot_id='other', steady_us=%lld",
+		(long long)future);
+	bench_exec(b, sql);
+	bench_open(b);
+	assert_true(store_steady_now(b->s, io_clock_mono()) >= future);
+	assert_true(store_steady_now(b->s, io_clock_mono()) < future + (int64_t)US_PER_HOUR);
+	bench_shut(b);
+	/* Another boot in due order: the wall clock. */
+	bench_exec(b, "UPDATE state SET boot_id='other', steady_us=5");
+	bench_open(b);
+	assert_true(llabs(store_steady_now(b->s, io_clock_mono()) - io_clock_wall().us) <
+		    (int64_t)US_PER_HOUR);
+	bench_shut(b);
+}
+
+static struct mail handed_on;
+
+static void put_from_done(struct store_op *op)
+{
+	static struct store_put put;
+
+	assert_int_equal(op->rc, 0);
+	put = (struct store_put){
+		.op.kind = STORE_OP_PUT, .op.done = bench_done, .message = &handed_on.m, .body = SV("y")
+	};
+	store_submit(bench_now->s, &put.op);
+}
+
+/* What a completion hands over while the store closes is done as well. */
+static void closing_finishes_what_was_handed_over(void **state)
+{
+	struct bench *b = *state;
+	struct store_put put = { .op.kind = STORE_OP_PUT, .op.done = put_from_done, .body = SV("x") };
+	struct mail mail;
+
+	bench_open(b);
+	mail_make(b, &mail, 1, "submission/a");
+	mail_make(b, &handed_on, 1, "submission/a");
+	mail.m.size = handed_on.m.size = 1;
+	put.message = &mail.m;
+	b->pending = 1;
+	store_submit(b->s, &put.op);
+	bench_shut(b);
+	assert_int_equal(b->pending, 0);
+	bench_audit(b);
+	assert_int_equal(bench_sql(b, "SELECT count(*) FROM message"), 2);
+	mail_free(&mail);
+	mail_free(&handed_on);
+}
+
+static void many_operations_share_commits(void **state)
+{
+	enum { COUNT = 500 };
+	struct bench *b = *state;
+	struct mail *mails = xcalloc(COUNT, sizeof(*mails));
+	struct store_put *puts = xcalloc(COUNT, sizeof(*puts));
+	struct store_stats stats;
+
+	bench_open(b);
+	for (size_t i = 0; i < COUNT; i++) {
+		mail_make(b, &mails[i], 1, "submission/a");
+		mails[i].m.size = 4;
+		puts[i] = (struct store_put){
+			.op.kind = STORE_OP_PUT, .message = &mails[i].m, .body = SV("body")
+		};
+		bench_hand(b, &puts[i].op);
+	}
+	bench_wait(b);
+	for (size_t i = 0; i < COUNT; i++) {
+		assert_int_equal(puts[i].op.rc, 0);
+		mail_free(&mails[i]);
+	}
+	stats = store_stats(b->s);
+	assert_int_equal(stats.operations, COUNT);
+	assert_true(stats.commits < COUNT / 2);
+	assert_int_equal(stats.failed_commits, 0);
+	shut_and_audit(b);
+	free(mails);
+	free(puts);
+}
+
+#define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, make_bench, remove_bench)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		STORE_TEST(message_waits_and_is_found),
+		STORE_TEST(message_is_delivered_at_the_second_attempt),
+		STORE_TEST(changes_without_an_attempt_leave_others_alone),
+		STORE_TEST(recipients_that_do_not_exist_fail_alone),
+		STORE_TEST(withdrawn_attempt_leaves_no_trace),
+		STORE_TEST(several_attempts_of_one_message_are_open),
+		STORE_TEST(large_body_comes_back_in_pieces_and_goes),
+		STORE_TEST(bodies_of_whole_chunks_come_back),
+		STORE_TEST(aborted_body_goes),
+		STORE_TEST(half_a_body_is_found_at_start),
+		STORE_TEST(what_completed_is_there_after_exit),
+		STORE_TEST(what_completed_is_there_after_sigkill),
+		STORE_TEST(uncertain_attempts_are_tried_again),
+		STORE_TEST(uncertain_attempts_are_held),
+		STORE_TEST(uncertain_attempts_count_as_sent),
+		STORE_TEST(ids_rise_over_reopening),
+		STORE_TEST(second_store_is_refused),
+		STORE_TEST(newer_format_is_refused),
+		STORE_TEST(no_database_is_refused),
+		STORE_TEST(steady_time_goes_on),
+		STORE_TEST(closing_finishes_what_was_handed_over),
+		STORE_TEST(many_operations_share_commits),
+	};
+
+	return cmocka_run_group_tests_name("store", tests, NULL, NULL);
+}

@@ -1,0 +1,524 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/arena.h"
+#include "base/limits.h"
+#include "base/must.h"
+#include "io/loop.h"
+#include "store/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cmocka_all.h"
+
+/*
+ * A real loop and real files under /tmp. One bench at a time. Children that are to die use it as
+ * well, so nothing here longjmps out: what must hold here is a `must`.
+ */
+enum {
+	BENCH_GUARD_S = 60, /* a test that hangs fails instead */
+	BENCH_PATH_MAX = 128,
+	BENCH_POLL_MS = 2,
+};
+
+struct bench {
+	char folder[BENCH_PATH_MAX];
+	struct io_loop *loop;
+	struct io_timer guard, poll;
+	struct store *s;
+	struct store_options options;
+	struct store_recovery found;
+	size_t pending;
+	/* Asked now and then while an operation runs; then the store is closed under it. NULL: never. */
+	bool (*give_up)(void);
+	bool gave_up;
+};
+
+/* `done` has no argument but the operation. */
+static struct bench *bench_now;
+
+static inline void bench_done(struct store_op *op)
+{
+	(void)op;
+	bench_now->pending--;
+	if (bench_now->pending == 0)
+		io_loop_stop(bench_now->loop);
+}
+
+static inline void bench_guard(void *arg)
+{
+	(void)arg;
+	must_fail("the store does not answer", __FILE__, __LINE__);
+}
+
+static inline void bench_poll(void *arg)
+{
+	struct bench *b = arg;
+
+	b->gave_up = b->give_up();
+	if (b->gave_up)
+		io_loop_stop(b->loop);
+	else
+		io_timer_start(&b->poll, mono_add(io_now(b->loop), BENCH_POLL_MS * US_PER_MS));
+}
+
+static inline void bench_make(struct bench *b)
+{
+	*b = (struct bench){ .folder = "/tmp/postern-store-XXXXXX" };
+	must(mkdtemp(b->folder) != NULL);
+	b->options = (struct store_options){
+		.data_dir = sv_from(b->folder),
+		.history_keep_us = 14 * US_PER_DAY,
+		.history_bytes_max = UINT64_C(1) << 30,
+	};
+}
+
+static inline int bench_try_open(struct bench *b, struct err *err)
+{
+	bench_now = b;
+	b->pending = 0;
+	b->gave_up = false;
+	b->loop = io_loop_new();
+	b->s = store_open(b->loop, &b->options, &b->found, err);
+	if (b->s)
+		return 0;
+	io_loop_free(b->loop);
+	b->loop = NULL;
+	return err->code;
+}
+
+static inline void bench_open(struct bench *b)
+{
+	struct err err = { 0 };
+	int rc = bench_try_open(b, &err);
+
+	if (rc != 0)
+		(void)fprintf(stderr, "%s\n", err.text);
+	must(rc == 0);
+}
+
+static inline void bench_shut(struct bench *b)
+{
+	store_close(b->s);
+	io_timer_stop(&b->guard);
+	io_timer_stop(&b->poll);
+	io_loop_free(b->loop);
+	b->s = NULL;
+	b->loop = NULL;
+}
+
+static inline void bench_reopen(struct bench *b)
+{
+	bench_shut(b);
+	bench_open(b);
+}
+
+static inline void bench_remove(struct bench *b)
+{
+	static const char *const names[] = {
+		"queue.db", "queue.db-wal", "queue.db-journal", "queue.db-shm", "lock", "ballast"
+	};
+	char path[2 * BENCH_PATH_MAX];
+
+	for (size_t i = 0; i < COUNT_OF(names); i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", b->folder, names[i]);
+		(void)unlink(path);
+	}
+	must(rmdir(b->folder) == 0);
+}
+
+static inline void bench_hand(struct bench *b, struct store_op *op)
+{
+	op->done = bench_done;
+	b->pending++;
+	store_submit(b->s, op);
+}
+
+static inline void bench_wait(struct bench *b)
+{
+	if (b->pending == 0)
+		return;
+	io_timer_init(&b->guard, b->loop, bench_guard, b);
+	io_timer_start(&b->guard, mono_add(io_clock_mono(), BENCH_GUARD_S * US_PER_S));
+	io_timer_init(&b->poll, b->loop, bench_poll, b);
+	if (b->give_up)
+		io_timer_start(&b->poll, mono_add(io_clock_mono(), BENCH_POLL_MS * US_PER_MS));
+	io_loop_run(b->loop);
+	io_timer_stop(&b->poll);
+	io_timer_stop(&b->guard);
+	if (b->gave_up) {
+		store_close(b->s);
+		b->s = NULL;
+		must(b->pending == 0);
+	}
+}
+
+static inline int bench_run(struct bench *b, struct store_op *op)
+{
+	bench_hand(b, op);
+	bench_wait(b);
+	return op->rc;
+}
+
+static inline void bench_sleep(uint64_t ms)
+{
+	(void)usleep((useconds_t)(ms * 1000));
+}
+
+/* ---- messages ---- */
+
+struct mail {
+	struct store_message m;
+	struct store_recipient *recipients;
+	uint32_t *indexes; /* 0, 1, 2... */
+	struct arena arena;
+};
+
+static inline void mail_make_as(struct mail *mail, uint64_t id, size_t count, const char *lane)
+{
+	int64_t now = io_clock_wall().us;
+
+	*mail = (struct mail){ 0 };
+	mail->recipients = arena_alloc(&mail->arena, count * sizeof(*mail->recipients));
+	mail->indexes = arena_alloc(&mail->arena, count * sizeof(*mail->indexes));
+	for (size_t i = 0; i < count; i++) {
+		char address[64];
+
+		(void)snprintf(address, sizeof(address), "r%zu@example.com", i);
+		mail->indexes[i] = (uint32_t)i;
+		mail->recipients[i] = (struct store_recipient){
+			.index = (uint32_t)i,
+			.address = arena_sv(&mail->arena, sv_from(address)),
+			.orcpt = SV("rfc822;someone@example.com"),
+			.dsn_notify = 5,
+			.lane = sv_from(lane),
+			.state = STORE_RCPT_QUEUED,
+			.next_at.us = now,
+		};
+	}
+	mail->m = (struct store_message){
+		.id = id,
+		.accepted_at.us = now,
+		.expires_at.us = now + 5 * (int64_t)US_PER_DAY,
+		.sender = SV("erp@contoso.com"),
+		.envid = SV("QQ314159"),
+		.dsn_ret = 2,
+		.flags = STORE_MSG_8BIT,
+		.header_size = 10,
+		.message_id = SV("<1@contoso.com>"),
+		.subject = SV("Invoice 4711"),
+		.user = SV("erp"),
+		.client = SV("[10.0.5.30]:4711"),
+		.listener = SV("smtp"),
+		.recipients = mail->recipients,
+		.recipient_count = count,
+	};
+}
+
+static inline void mail_make(struct bench *b, struct mail *mail, size_t count, const char *lane)
+{
+	mail_make_as(mail, store_new_id(b->s), count, lane);
+}
+
+static inline void mail_free(struct mail *mail)
+{
+	arena_reset(&mail->arena);
+}
+
+/* Bytes that differ from place to place and from message to message. */
+static inline void fill_body(struct buf *out, size_t len, uint64_t seed)
+{
+	uint64_t x = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
+
+	buf_init(out, len);
+	must(buf_reserve(out, len) == 0);
+	for (size_t i = 0; i < len; i++) {
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		buf_tail(out)[i] = (char)(x >> 32);
+	}
+	buf_grew(out, len);
+}
+
+/* ---- operations, one at a time ---- */
+
+static inline int bench_chunk(struct bench *b, uint64_t id, uint32_t index, struct sv bytes)
+{
+	struct store_chunk op = {
+		.op.kind = STORE_OP_CHUNK, .message_id = id, .index = index, .bytes = bytes
+	};
+
+	return bench_run(b, &op.op);
+}
+
+static inline int bench_abort(struct bench *b, uint64_t id)
+{
+	struct store_abort op = { .op.kind = STORE_OP_ABORT, .message_id = id };
+
+	return bench_run(b, &op.op);
+}
+
+static inline int bench_put_with(struct bench *b, struct mail *mail, struct sv body,
+	const struct store_attempt *attempts, size_t attempt_count)
+{
+	struct store_put op = { .op.kind = STORE_OP_PUT,
+		.message = &mail->m,
+		.body = body,
+		.attempts = attempts,
+		.attempt_count = attempt_count };
+
+	mail->m.size = body.len;
+	return bench_run(b, &op.op);
+}
+
+static inline int bench_put(struct bench *b, struct mail *mail, struct sv body)
+{
+	return bench_put_with(b, mail, body, NULL, 0);
+}
+
+static inline int bench_put_claimed(struct bench *b, struct mail *mail, struct sv body)
+{
+	struct store_attempt a = { .message_id = mail->m.id,
+		.lane = mail->recipients[0].lane,
+		.at = io_clock_wall(),
+		.recipients = mail->indexes,
+		.recipient_count = mail->m.recipient_count };
+
+	return bench_put_with(b, mail, body, &a, 1);
+}
+
+/* A large body, cut as the server cuts it. */
+static inline int bench_put_large(struct bench *b, struct mail *mail, struct sv body)
+{
+	struct store_put op = { .op.kind = STORE_OP_PUT, .message = &mail->m };
+	int rc = 0;
+
+	mail->m.size = body.len;
+	while (body.len > LIMIT_CHUNK && rc == 0) {
+		rc = bench_chunk(b, mail->m.id, op.chunk_count++, sv_head(body, LIMIT_CHUNK));
+		body = sv_skip(body, LIMIT_CHUNK);
+	}
+	op.body = body;
+	return rc ? rc : bench_run(b, &op.op);
+}
+
+static inline int bench_claim(struct bench *b, uint64_t id, const uint32_t *recipients,
+	size_t count, const char *lane, uint32_t *out_number)
+{
+	struct store_attempt a = { .message_id = id,
+		.lane = sv_from(lane),
+		.at = io_clock_wall(),
+		.recipients = recipients,
+		.recipient_count = count };
+	struct store_claim op = { .op.kind = STORE_OP_CLAIM, .attempt = &a };
+	int rc = bench_run(b, &op.op);
+
+	if (rc == 0)
+		*out_number = a.number;
+	return rc;
+}
+
+/* The same end for `count` recipients from `first` on. */
+static inline int bench_end_at(struct bench *b, uint64_t id, uint32_t attempt, uint32_t first,
+	size_t count, enum store_recipient_state state, struct wall_time at, bool *out_finished)
+{
+	struct arena a = { 0 };
+	struct store_recipient_outcome *list = arena_alloc(&a, (count + 1) * sizeof(*list));
+	struct store_outcome op = { .op.kind = STORE_OP_OUTCOME,
+		.message_id = id,
+		.attempt = attempt,
+		.at = at,
+		.relay = SV("smtp.office365.com[52.97.1.2]:587"),
+		.stage = SV("end of data"),
+		.recipients = list,
+		.recipient_count = count };
+	bool good = state == STORE_RCPT_DELIVERED;
+
+	for (size_t i = 0; i < count; i++)
+		list[i] = (struct store_recipient_outcome){
+			.index = first + (uint32_t)i,
+			.state = state,
+			.next_at = wall_add(at, 60 * (int64_t)US_PER_S),
+			.lane = state == STORE_RCPT_QUEUED ? SV("submission/a") : SV(""),
+			.verdict = { .kind = good ? VERDICT_DELIVERED : VERDICT_RETRY,
+				.scope = VERDICT_SCOPE_RECIPIENT,
+				.cause = good ? "delivered" : "greylisted" },
+			.reply = good ? SV("250 2.0.0 OK") : SV("451 4.7.1 later\nplease"),
+			.remote_message_id = good ? SV("<x@outlook.com>") : SV(""),
+		};
+	(void)bench_run(b, &op.op);
+	if (op.op.rc == 0 && out_finished)
+		*out_finished = op.out_finished;
+	arena_reset(&a);
+	return op.op.rc;
+}
+
+static inline int bench_end(struct bench *b, uint64_t id, uint32_t attempt, size_t count,
+	enum store_recipient_state state)
+{
+	return bench_end_at(b, id, attempt, 0, count, state, io_clock_wall(), NULL);
+}
+
+static inline int bench_show(struct bench *b, uint64_t id, struct arena *a, struct store_show *out)
+{
+	*out = (struct store_show){ .op.kind = STORE_OP_SHOW, .message_id = id, .out_arena = a };
+	return bench_run(b, &out->op);
+}
+
+static inline int bench_body(struct bench *b, uint64_t id, uint64_t offset, struct buf *out)
+{
+	struct store_body op = {
+		.op.kind = STORE_OP_BODY, .message_id = id, .offset = offset, .out = out
+	};
+
+	return bench_run(b, &op.op);
+}
+
+static inline void bench_summary(struct bench *b, struct arena *a, struct store_summary *out)
+{
+	*out = (struct store_summary){ .op.kind = STORE_OP_SUMMARY, .out_arena = a };
+	must(bench_run(b, &out->op) == 0);
+}
+
+static inline void bench_due(struct bench *b, const char *lane, struct arena *a, uint32_t limit,
+	struct store_due *out)
+{
+	*out = (struct store_due){ .op.kind = STORE_OP_DUE,
+		.lane = sv_from(lane),
+		.until = wall_add(io_clock_wall(), (int64_t)US_PER_S),
+		.limit = limit,
+		.out_arena = a };
+	must(bench_run(b, &out->op) == 0);
+}
+
+static inline void bench_resolve(struct bench *b, enum store_uncertain_policy policy)
+{
+	struct wall_time now = io_clock_wall();
+	struct err err = { 0 };
+
+	must(store_resolve_uncertain(
+		     b->s, policy, now, wall_add(now, 600 * (int64_t)US_PER_S), &err) == 0);
+}
+
+/* ---- children ---- */
+
+/* Runs `fn` in a child that has to end with status 0, as it likes. */
+static inline void bench_in_child(struct bench *b, void (*fn)(struct bench *b))
+{
+	pid_t child = fork();
+	int status = 0;
+
+	must(child >= 0);
+	if (child == 0) {
+		fn(b);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
+/* ---- the database itself, while no store has it open ---- */
+
+static inline sqlite3 *bench_db(struct bench *b)
+{
+	char path[2 * BENCH_PATH_MAX];
+	sqlite3 *db = NULL;
+
+	must(b->s == NULL);
+	(void)snprintf(path, sizeof(path), "%s/queue.db", b->folder);
+	must(sqlite3_open(path, &db) == SQLITE_OK);
+	return db;
+}
+
+static inline int64_t bench_number(sqlite3 *db, const char *sql)
+{
+	sqlite3_stmt *q = NULL;
+	int64_t n;
+
+	if (sqlite3_prepare_v2(db, sql, -1, &q, NULL) != SQLITE_OK)
+		(void)fprintf(stderr, "%s: %s\n", sql, sqlite3_errmsg(db));
+	must(q != NULL);
+	must(sqlite3_step(q) == SQLITE_ROW);
+	n = sqlite3_column_int64(q, 0);
+	(void)sqlite3_finalize(q);
+	return n;
+}
+
+static inline int64_t bench_sql(struct bench *b, const char *sql)
+{
+	sqlite3 *db = bench_db(b);
+	int64_t n = bench_number(db, sql);
+
+	must(sqlite3_close(db) == SQLITE_OK);
+	return n;
+}
+
+static inline void bench_exec(struct bench *b, const char *sql)
+{
+	sqlite3 *db = bench_db(b);
+
+	must(sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK);
+	must(sqlite3_close(db) == SQLITE_OK);
+}
+
+/*
+ * What must hold of the rows at every moment (docs/design-queue.md, "What the audit checks"). Each
+ * counts what contradicts it.
+ */
+#define OF_MESSAGE "BETWEEN m.id<<12 AND (m.id<<12)|4095"
+
+static const char *const bench_audit_sql[] = {
+	/* The counters agree with the rows (I8). */
+	"SELECT messages - (SELECT count(*) FROM message WHERE finished_at=0) FROM state",
+	"SELECT bytes - (SELECT coalesce(sum(size),0) FROM message WHERE finished_at=0) FROM state",
+	"SELECT history - (SELECT count(*) FROM message WHERE finished_at<>0) FROM state",
+	"SELECT history_bytes - (SELECT coalesce(sum(story_bytes),0) FROM message"
+	" WHERE finished_at<>0) FROM state",
+	/* Pending counts those that are not final; none is left exactly when it is finished (I3). */
+	"SELECT count(*) FROM message m WHERE pending <>"
+	" (SELECT count(*) FROM recipient WHERE id " OF_MESSAGE " AND state<3)",
+	"SELECT count(*) FROM message WHERE (pending=0) <> (finished_at<>0)",
+	/* Due exactly while it waits (I9). */
+	"SELECT count(*) FROM recipient WHERE (due IS NOT NULL) <> (state IN (0,2))",
+	"SELECT count(*) FROM recipient WHERE (due=9223372036854775807) <> (state=2)",
+	/* Open exactly while in an open attempt (I5). */
+	"SELECT (SELECT count(*) FROM recipient WHERE state=1) - (SELECT"
+	" coalesce(sum(length(story)-length(replace(story,' ',''))+1),0)"
+	" FROM attempt WHERE ended_at IS NULL)",
+	/* The body is whole while the message waits, and nothing else is kept (I2, I6). */
+	"SELECT count(*) FROM message m WHERE finished_at=0 AND size <>"
+	" (SELECT coalesce(sum(length(bytes)),0) FROM chunk WHERE id " OF_MESSAGE ")",
+	"SELECT count(*) FROM chunk c WHERE NOT EXISTS"
+	" (SELECT 1 FROM message WHERE id=c.id>>12 AND finished_at=0) AND NOT EXISTS"
+	" (SELECT 1 FROM dead WHERE message_id=c.id>>12 AND (c.id&4095)<chunks) AND NOT EXISTS"
+	" (SELECT 1 FROM partial WHERE message_id=c.id>>12 AND (c.id&4095)<chunks)",
+	/* Nothing without its message. */
+	"SELECT count(*) FROM recipient r WHERE NOT EXISTS"
+	" (SELECT 1 FROM message WHERE id=r.id>>12)",
+	"SELECT count(*) FROM attempt a WHERE NOT EXISTS"
+	" (SELECT 1 FROM message WHERE id=a.id>>12)",
+};
+
+static inline void bench_audit(struct bench *b)
+{
+	sqlite3 *db = bench_db(b);
+
+	assert_int_equal(
+		bench_number(db, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check<>'ok'"),
+		0);
+	for (size_t i = 0; i < COUNT_OF(bench_audit_sql); i++) {
+		int64_t n = bench_number(db, bench_audit_sql[i]);
+
+		if (n != 0)
+			(void)fprintf(stderr, "%s: %lld\n", bench_audit_sql[i], (long long)n);
+		assert_int_equal(n, 0);
+	}
+	must(sqlite3_close(db) == SQLITE_OK);
+}
