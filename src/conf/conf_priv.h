@@ -27,6 +27,7 @@ enum {
 	CONF_INCLUDE_DEPTH_MAX = 4,
 	CONF_FILES_MAX = 64,
 	CONF_FINDINGS_MAX = 1000, /* past that only counted */
+	CONF_GUESSES_MAX = 50,    /* errors, after which no similar name is looked for */
 	CONF_FIELDS_MAX = 32,     /* of one schema */
 	CONF_ROUTES_MAX = 2000,   /* each is compared with all before it */
 	CONF_LISTENERS_MAX = 256,
@@ -65,9 +66,9 @@ struct conf_node {
 	bool quoted; /* a scalar that was not plain: "" is a value then */
 	const char *file;
 	unsigned line, column;
-	struct sv text;                /* of a scalar */
+	struct sv text;                 /* of a scalar */
 	struct conf_node *first, *next; /* children; those of a map are its keys */
-	struct conf_node *value;       /* of a key */
+	struct conf_node *value;        /* of a key */
 };
 
 /* A section of the top level: its nodes, one for each file that has it. */
@@ -110,7 +111,7 @@ struct conf_load {
 	struct conf_found *found;
 	size_t found_count, found_cap;
 	size_t error_count;
-	bool incomplete; /* a file could not be read: that a name is unknown says nothing */
+	bool incomplete;     /* a file could not be read: that a name is unknown says nothing */
 	size_t hidden_count; /* past CONF_FINDINGS_MAX */
 };
 
@@ -159,20 +160,20 @@ enum conf_type {
 	CONF_TYPE_PORT,
 	CONF_TYPE_PERCENT,
 	CONF_TYPE_BOOL,
-	CONF_TYPE_CHOICE,  /* an enum by the index of its word */
-	CONF_TYPE_WORD,    /* one of the words, kept as text */
+	CONF_TYPE_CHOICE, /* an enum by the index of its word */
+	CONF_TYPE_WORD,   /* one of the words, kept as text */
 	CONF_TYPE_SECRET,
-	CONF_TYPE_MAP,     /* `fields` over the same struct */
-	CONF_TYPE_READ,    /* `read` does it */
+	CONF_TYPE_MAP,  /* `fields` over the same struct */
+	CONF_TYPE_READ, /* `read` does it */
 };
 
 enum {
 	CONF_REQUIRED = 1,
-	CONF_EMPTY = 2,    /* "" is allowed */
-	CONF_EXISTS = 4,   /* the file must be there */
-	CONF_OFF = 8,      /* 0 and "off" mean none */
-	CONF_REPEAT = 16,  /* may stand once in each file */
-	CONF_LATER = 32,   /* with EXISTS: its absence is only a warning */
+	CONF_EMPTY = 2,   /* "" is allowed */
+	CONF_EXISTS = 4,  /* the file must be there */
+	CONF_OFF = 8,     /* 0 and "off" mean none */
+	CONF_REPEAT = 16, /* may stand once in each file */
+	CONF_LATER = 32,  /* with EXISTS: its absence is only a warning */
 };
 
 struct conf_field {
@@ -180,14 +181,14 @@ struct conf_field {
 	enum conf_type type;
 	unsigned flags;
 	size_t offset;
-	uint64_t min, max;       /* numbers, durations (us), sizes (bytes) */
-	const char *const *words; /* NULL-ended */
+	uint64_t min, max;               /* numbers, durations (us), sizes (bytes) */
+	const char *const *words;        /* NULL-ended */
 	const struct conf_field *fields; /* of a MAP: ends at an empty name */
 	void (*read)(struct conf_load *ld, const struct conf_node *value, void *out);
 };
 
-#define CONF_FIELDS_END     \
-	{                   \
+#define CONF_FIELDS_END       \
+	{                     \
 		.name = { 0 } \
 	}
 
@@ -213,8 +214,8 @@ struct sv conf_keep(struct conf_load *ld, struct sv text); /* a copy in the snap
 struct sv conf_keep_lower(struct conf_load *ld, struct sv text);
 
 /* schema_value.c */
-void conf_read_value(struct conf_load *ld, const struct conf_node *value,
-	const struct conf_field *f, void *out);
+void conf_read_value(
+	struct conf_load *ld, const struct conf_node *value, const struct conf_field *f, void *out);
 
 /* read_general.c */
 extern const struct conf_field conf_top_fields[];

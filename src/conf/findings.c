@@ -38,8 +38,8 @@ static size_t order_of(const struct conf_load *ld, const char *file)
 	return ld->file_count;
 }
 
-static void PRINTF_LIKE(4, 0)
-	add(struct conf_load *ld, const struct conf_node *at, bool warning, const char *fmt, va_list ap)
+static void PRINTF_LIKE(4, 0) add(
+	struct conf_load *ld, const struct conf_node *at, bool warning, const char *fmt, va_list ap)
 {
 	char text[TEXT_MAX];
 	struct conf_found *f;
@@ -86,7 +86,9 @@ struct conf_place conf_place_of(struct conf_load *ld, const struct conf_node *at
 	for (size_t i = 0; i < ld->file_count; i++)
 		if (ld->files[i].path == at->file)
 			return (struct conf_place){ at->file, at->line, at->column };
-	return (struct conf_place){ arena_str(&ld->conf->arena, sv_from(at->file)), at->line, at->column };
+	return (struct conf_place){
+		arena_str(&ld->conf->arena, sv_from(at->file)), at->line, at->column
+	};
 }
 
 struct conf_node conf_node_at(struct conf_place place)
@@ -122,7 +124,8 @@ void conf_findings_take(struct conf_load *ld, struct conf_findings *out)
 	if (ld->hidden_count) {
 		char text[80];
 
-		(void)snprintf(text, sizeof(text), "and %zu more: mend these first", ld->hidden_count);
+		(void)snprintf(
+			text, sizeof(text), "and %zu more: mend these first", ld->hidden_count);
 		out->items[count] = out->items[count - 1];
 		out->items[count].warning = false;
 		out->items[count].text = arena_str(out->arena, sv_from(text));

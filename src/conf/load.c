@@ -29,13 +29,17 @@ static struct conf_load_file *add_file(struct conf_load *ld, const char *path)
 }
 
 /* The whole of a regular file; a finding at `at` otherwise. A FIFO or device could block for ever. */
-static bool read_whole(struct conf_load *ld, const struct conf_node *at, const char *path, struct buf *out,
-	struct stat *st)
+static bool read_whole(struct conf_load *ld, const struct conf_node *at, const char *path,
+	struct buf *out, struct stat *st)
 {
 	struct err err = { 0 };
 
 	if (stat(path, st) != 0) {
-		conf_error(ld, at, "cannot open %s: %s: correct the path, or its permissions", path, rc_text(-errno));
+		conf_error(ld,
+			at,
+			"cannot open %s: %s: correct the path, or its permissions",
+			path,
+			rc_text(-errno));
 		return false;
 	}
 	if (!S_ISREG(st->st_mode)) {
@@ -71,7 +75,8 @@ struct chain {
 	unsigned depth;
 };
 
-static void load_file(struct conf_load *ld, const struct conf_node *at, const char *path, const struct chain *up);
+static void load_file(
+	struct conf_load *ld, const struct conf_node *at, const char *path, const struct chain *up);
 
 static void load_include(struct conf_load *ld, const struct conf_node *at, const struct chain *here)
 {
@@ -87,7 +92,11 @@ static void load_include(struct conf_load *ld, const struct conf_node *at, const
 	if (!path)
 		conf_error(ld, at, "include: must be the path of a file");
 	else if (here->depth >= CONF_INCLUDE_DEPTH_MAX)
-		conf_error(ld, at, "include: files include each other more than %d deep: name this one in an outer file", CONF_INCLUDE_DEPTH_MAX);
+		conf_error(ld,
+			at,
+			"include: files include each other more than %d deep: name this one in an "
+			"outer file",
+			CONF_INCLUDE_DEPTH_MAX);
 	else
 		load_file(ld, at, path, here);
 }
@@ -112,13 +121,17 @@ static bool is_again(struct conf_load *ld, const struct conf_node *at, const str
 
 		if (f->device != st->st_dev || f->inode != st->st_ino)
 			continue;
-		conf_error(ld, at, "include: this file is included already (%s): remove one of them", f->path);
+		conf_error(ld,
+			at,
+			"include: this file is included already (%s): remove one of them",
+			f->path);
 		return true;
 	}
 	return false;
 }
 
-static void load_file(struct conf_load *ld, const struct conf_node *at, const char *path, const struct chain *up)
+static void load_file(
+	struct conf_load *ld, const struct conf_node *at, const char *path, const struct chain *up)
 {
 	struct chain here = { .depth = up ? up->depth + 1 : 0 };
 	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(CONF_FILE_BYTES_MAX);
@@ -126,7 +139,8 @@ static void load_file(struct conf_load *ld, const struct conf_node *at, const ch
 	struct stat st;
 
 	if (ld->file_count >= CONF_FILES_MAX) {
-		conf_error(ld, at, "include: there are more than %d files: join some", CONF_FILES_MAX);
+		conf_error(
+			ld, at, "include: there are more than %d files: join some", CONF_FILES_MAX);
 		return;
 	}
 	if (!read_whole(ld, at, path, &text, &st) || is_again(ld, at, &st))
@@ -152,7 +166,10 @@ void conf_read_mailboxes_from(struct conf_load *ld)
 		if (!conf_is_text(ld, at))
 			continue;
 		if (!ld->on_disk) {
-			conf_error(ld, at, "mailboxes_from: is not possible here: list the mailboxes under mailboxes");
+			conf_error(ld,
+				at,
+				"mailboxes_from: is not possible here: list the mailboxes under "
+				"mailboxes");
 			continue;
 		}
 		errors = ld->error_count;
@@ -160,7 +177,10 @@ void conf_read_mailboxes_from(struct conf_load *ld)
 		if (!path)
 			conf_error(ld, at, "mailboxes_from: must be the path of a CSV file");
 		else if (ld->file_count >= CONF_FILES_MAX)
-			conf_error(ld, at, "mailboxes_from: there are more than %d files: join some", CONF_FILES_MAX);
+			conf_error(ld,
+				at,
+				"mailboxes_from: there are more than %d files: join some",
+				CONF_FILES_MAX);
 		else if (read_whole(ld, at, path, &text, &st)) {
 			(void)add_file(ld, path);
 			conf_read_csv(ld, path, buf_sv(&text));
@@ -228,7 +248,10 @@ struct conf *conf_load_text(struct sv text, struct conf_findings *out_findings)
 	if (text.len > CONF_FILE_BYTES_MAX) {
 		struct conf_node at = { .file = f->path, .line = 1, .column = 1 };
 
-		conf_error(ld, &at, "the text is larger than %d MB: split it", CONF_FILE_BYTES_MAX >> 20);
+		conf_error(ld,
+			&at,
+			"the text is larger than %d MB: split it",
+			CONF_FILE_BYTES_MAX >> 20);
 	} else {
 		f->root = conf_tree_read(ld, f->path, text);
 	}

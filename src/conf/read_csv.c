@@ -56,8 +56,8 @@ struct reader {
 	struct arena row; /* cells and nodes */
 	struct cell cells[COLUMNS_MAX];
 	size_t cell_count;
-	unsigned line;       /* that is being read */
-	unsigned row_line;   /* where the row began */
+	unsigned line;     /* that is being read */
+	unsigned row_line; /* where the row began */
 	unsigned row_count;
 	struct {
 		unsigned line, column;
@@ -140,7 +140,8 @@ static void say_column(struct reader *r, const struct cell *c)
 	else
 		conf_error(r->ld,
 			&at,
-			"unknown column %s: the first row must name the columns: address,password and others of postern.yaml(5)",
+			"unknown column %s: the first row must name the columns: address,password "
+			"and others of postern.yaml(5)",
 			conf_shown(c->text, shown));
 }
 
@@ -170,12 +171,15 @@ static void take_header(struct reader *r)
 	if (!has_address && !r->failed) {
 		struct conf_node at = { .file = r->file, .line = r->row_line, .column = 1 };
 
-		conf_error(r->ld, &at, "there is no column 'address': the first row must name the columns");
+		conf_error(r->ld,
+			&at,
+			"there is no column 'address': the first row must name the columns");
 		r->failed = true;
 	}
 }
 
-static struct conf_node *add_key(struct reader *r, struct conf_node *map, struct sv name, const struct cell *c)
+static struct conf_node *add_key(
+	struct reader *r, struct conf_node *map, struct sv name, const struct cell *c)
 {
 	struct conf_node **last = &map->first;
 	struct conf_node *key = arena_alloc(&r->row, sizeof(*key));
@@ -190,7 +194,8 @@ static struct conf_node *add_key(struct reader *r, struct conf_node *map, struct
 	return key;
 }
 
-static struct conf_node *inner_map(struct reader *r, struct conf_node *map, struct sv name, const struct cell *c)
+static struct conf_node *inner_map(
+	struct reader *r, struct conf_node *map, struct sv name, const struct cell *c)
 {
 	struct conf_node *key = map->first;
 
@@ -202,7 +207,8 @@ static struct conf_node *inner_map(struct reader *r, struct conf_node *map, stru
 	return key->value;
 }
 
-static void add_cell(struct reader *r, struct conf_node *map, struct sv column, const struct cell *c)
+static void add_cell(
+	struct reader *r, struct conf_node *map, struct sv column, const struct cell *c)
 {
 	struct conf_node *at = map;
 
@@ -214,19 +220,25 @@ static void add_cell(struct reader *r, struct conf_node *map, struct sv column, 
 
 static void take_row(struct reader *r)
 {
-	struct conf_node map = { .kind = CONF_NODE_MAP, .file = r->file, .line = r->row_line, .column = 1 };
+	struct conf_node map = {
+		.kind = CONF_NODE_MAP, .file = r->file, .line = r->row_line, .column = 1
+	};
 
 	if (r->cell_count > r->column_count) {
 		conf_error(r->ld,
 			&map,
-			"this row has %zu fields, but the first row names only %zu columns: put quotes around a field with a comma",
+			"this row has %zu fields, but the first row names only %zu columns: put "
+			"quotes around a field with a comma",
 			r->cell_count,
 			r->column_count);
 		return;
 	}
 	if (++r->row_count > CONF_CSV_ROWS_MAX) {
 		if (!r->failed)
-			conf_error(r->ld, &map, "there are more than %d rows: split the work over several relays", CONF_CSV_ROWS_MAX);
+			conf_error(r->ld,
+				&map,
+				"there are more than %d rows: split the work over several relays",
+				CONF_CSV_ROWS_MAX);
 		r->failed = true;
 		return;
 	}
@@ -267,7 +279,8 @@ static void say_broken(struct reader *r)
 
 	conf_error(r->ld,
 		&at,
-		"this row is not CSV: a quote is open or stands inside of a field; write \"\" for a quote in a quoted field");
+		"this row is not CSV: a quote is open or stands inside of a field; write \"\" for "
+		"a quote in a quoted field");
 	r->failed = true;
 }
 
@@ -316,7 +329,9 @@ void conf_read_csv(struct conf_load *ld, const char *file, struct sv text)
 	if (!r->failed && !r->has_header) {
 		struct conf_node at = { .file = file, .line = 1, .column = 1 };
 
-		conf_error(ld, &at, "the file is empty: its first row must name the columns: address,password");
+		conf_error(ld,
+			&at,
+			"the file is empty: its first row must name the columns: address,password");
 	}
 	arena_reset(&r->row);
 	free(r);

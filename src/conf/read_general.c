@@ -21,19 +21,35 @@ static const char *const uncertain_words[] = { "retry", "hold", "assume-sent", N
 #define AT(member) .offset = offsetof(struct conf_general, member)
 
 static const struct conf_field retry_fields[] = {
-	{ .name = SV_INIT("first"), .type = CONF_TYPE_DURATION, AT(retry_first_us), .min = US_PER_S,
+	{ .name = SV_INIT("first"),
+		.type = CONF_TYPE_DURATION,
+		AT(retry_first_us),
+		.min = US_PER_S,
 		.max = 7 * US_PER_DAY },
-	{ .name = SV_INIT("ceiling"), .type = CONF_TYPE_DURATION, AT(retry_ceiling_us),
-		.min = US_PER_S, .max = 7 * US_PER_DAY },
-	{ .name = SV_INIT("expire"), .type = CONF_TYPE_DURATION, AT(retry_expire_us), .min = US_PER_S,
+	{ .name = SV_INIT("ceiling"),
+		.type = CONF_TYPE_DURATION,
+		AT(retry_ceiling_us),
+		.min = US_PER_S,
+		.max = 7 * US_PER_DAY },
+	{ .name = SV_INIT("expire"),
+		.type = CONF_TYPE_DURATION,
+		AT(retry_expire_us),
+		.min = US_PER_S,
 		.max = 30 * US_PER_DAY },
 	CONF_FIELDS_END,
 };
 
 static const struct conf_field history_fields[] = {
-	{ .name = SV_INIT("keep"), .type = CONF_TYPE_DURATION, .flags = CONF_OFF, AT(history_keep_us),
-		.min = US_PER_S, .max = 10 * YEAR_US },
-	{ .name = SV_INIT("max"), .type = CONF_TYPE_SIZE, AT(history_bytes_max), .min = 1 << 20,
+	{ .name = SV_INIT("keep"),
+		.type = CONF_TYPE_DURATION,
+		.flags = CONF_OFF,
+		AT(history_keep_us),
+		.min = US_PER_S,
+		.max = 10 * YEAR_US },
+	{ .name = SV_INIT("max"),
+		.type = CONF_TYPE_SIZE,
+		AT(history_bytes_max),
+		.min = 1 << 20,
 		.max = BYTES_MAX },
 	{ .name = SV_INIT("subject"), .type = CONF_TYPE_BOOL, AT(keep_subject) },
 	CONF_FIELDS_END,
@@ -51,7 +67,9 @@ static void read_bounces_through(struct conf_load *ld, const struct conf_node *v
 }
 
 static const struct conf_field bounces_fields[] = {
-	{ .name = SV_INIT("through"), .type = CONF_TYPE_READ, AT(bounces_through),
+	{ .name = SV_INIT("through"),
+		.type = CONF_TYPE_READ,
+		AT(bounces_through),
 		.read = read_bounces_through },
 	{ .name = SV_INIT("to"), .type = CONF_TYPE_ADDRESS, AT(bounces_to) },
 	CONF_FIELDS_END,
@@ -64,14 +82,26 @@ static const struct conf_field log_fields[] = {
 };
 
 static const struct conf_field limits_fields[] = {
-	{ .name = SV_INIT("inbound_memory"), .type = CONF_TYPE_SIZE, AT(inbound_memory_bytes),
-		.min = 1 << 20, .max = BYTES_MAX },
-	{ .name = SV_INIT("inbound_connections"), .type = CONF_TYPE_U32, AT(inbound_connections_max),
-		.min = 1, .max = 1000000 },
-	{ .name = SV_INIT("upstream_connections"), .type = CONF_TYPE_U32,
-		AT(upstream_connections_max), .min = 1, .max = 1000000 },
-	{ .name = SV_INIT("local_bytes_per_uid"), .type = CONF_TYPE_SIZE,
-		AT(local_bytes_per_uid_max), .min = 1 << 20, .max = BYTES_MAX },
+	{ .name = SV_INIT("inbound_memory"),
+		.type = CONF_TYPE_SIZE,
+		AT(inbound_memory_bytes),
+		.min = 1 << 20,
+		.max = BYTES_MAX },
+	{ .name = SV_INIT("inbound_connections"),
+		.type = CONF_TYPE_U32,
+		AT(inbound_connections_max),
+		.min = 1,
+		.max = 1000000 },
+	{ .name = SV_INIT("upstream_connections"),
+		.type = CONF_TYPE_U32,
+		AT(upstream_connections_max),
+		.min = 1,
+		.max = 1000000 },
+	{ .name = SV_INIT("local_bytes_per_uid"),
+		.type = CONF_TYPE_SIZE,
+		AT(local_bytes_per_uid_max),
+		.min = 1 << 20,
+		.max = BYTES_MAX },
 	CONF_FIELDS_END,
 };
 
@@ -82,12 +112,12 @@ static void keep_section(struct conf_load *ld, const struct conf_node *value, en
 	ld->sections[s][ld->section_count[s]++] = value;
 }
 
-#define DEFINE_KEEP(name, section)                                                                   \
-	static void keep_##name(struct conf_load *ld, const struct conf_node *value, void *out)      \
-	{                                                                                            \
-		(void)out;                                                                           \
-		keep_section(ld, value, section);                                                    \
-	}                                                                                            \
+#define DEFINE_KEEP(name, section)                                                              \
+	static void keep_##name(struct conf_load *ld, const struct conf_node *value, void *out) \
+	{                                                                                       \
+		(void)out;                                                                      \
+		keep_section(ld, value, section);                                               \
+	}                                                                                       \
 	struct keep_decl_##name /* swallows the semicolon */
 
 DEFINE_KEEP(aliases, CONF_SECTION_ALIASES);
@@ -107,29 +137,48 @@ static void skip_include(struct conf_load *ld, const struct conf_node *value, vo
 	(void)out;
 }
 
-#define SECTION(key, fn) \
-	{ .name = SV_INIT(key), .type = CONF_TYPE_READ, .flags = CONF_REPEAT, .read = fn }
+#define SECTION(key, fn)                                                                       \
+	{                                                                                      \
+		.name = SV_INIT(key), .type = CONF_TYPE_READ, .flags = CONF_REPEAT, .read = fn \
+	}
 
 const struct conf_field conf_top_fields[] = {
 	{ .name = SV_INIT("data_dir"), .type = CONF_TYPE_PATH, AT(data_dir) },
 	{ .name = SV_INIT("maildrop"), .type = CONF_TYPE_PATH, AT(maildrop) },
-	{ .name = SV_INIT("submit_socket"), .type = CONF_TYPE_PATH, AT(submit_socket),
+	{ .name = SV_INIT("submit_socket"),
+		.type = CONF_TYPE_PATH,
+		AT(submit_socket),
 		.max = SOCKET_PATH_MAX },
-	{ .name = SV_INIT("control_socket"), .type = CONF_TYPE_PATH, AT(control_socket),
+	{ .name = SV_INIT("control_socket"),
+		.type = CONF_TYPE_PATH,
+		AT(control_socket),
 		.max = SOCKET_PATH_MAX },
 	{ .name = SV_INIT("hostname"), .type = CONF_TYPE_HOST, AT(hostname) },
 	{ .name = SV_INIT("qualify"), .type = CONF_TYPE_HOST, AT(qualify) },
 	SECTION("aliases", keep_aliases),
 	{ .name = SV_INIT("retry"), .type = CONF_TYPE_MAP, .fields = retry_fields },
-	{ .name = SV_INIT("delay_notice"), .type = CONF_TYPE_DURATION, .flags = CONF_OFF,
-		AT(delay_notice_us), .min = US_PER_S, .max = 30 * US_PER_DAY },
-	{ .name = SV_INIT("parked_expire"), .type = CONF_TYPE_DURATION, AT(parked_expire_us),
-		.min = US_PER_S, .max = YEAR_US },
+	{ .name = SV_INIT("delay_notice"),
+		.type = CONF_TYPE_DURATION,
+		.flags = CONF_OFF,
+		AT(delay_notice_us),
+		.min = US_PER_S,
+		.max = 30 * US_PER_DAY },
+	{ .name = SV_INIT("parked_expire"),
+		.type = CONF_TYPE_DURATION,
+		AT(parked_expire_us),
+		.min = US_PER_S,
+		.max = YEAR_US },
 	{ .name = SV_INIT("history"), .type = CONF_TYPE_MAP, .fields = history_fields },
 	{ .name = SV_INIT("bounces"), .type = CONF_TYPE_MAP, .fields = bounces_fields },
-	{ .name = SV_INIT("min_free"), .type = CONF_TYPE_SIZE, .flags = CONF_OFF, AT(min_free_bytes),
-		.min = 1 << 20, .max = BYTES_MAX },
-	{ .name = SV_INIT("uncertain"), .type = CONF_TYPE_CHOICE, AT(uncertain),
+	{ .name = SV_INIT("min_free"),
+		.type = CONF_TYPE_SIZE,
+		.flags = CONF_OFF,
+		AT(min_free_bytes),
+		.min = 1 << 20,
+		.max = BYTES_MAX },
+	{ .name = SV_INIT("uncertain"),
+		.type = CONF_TYPE_CHOICE,
+		AT(uncertain),
 		.words = uncertain_words },
 	{ .name = SV_INIT("log"), .type = CONF_TYPE_MAP, .fields = log_fields },
 	{ .name = SV_INIT("limits"), .type = CONF_TYPE_MAP, .fields = limits_fields },
@@ -198,17 +247,20 @@ void conf_general_check(struct conf_load *ld, const struct conf_seen *seen)
 	else if (io_network_parse(g->hostname, &numeric) == 0)
 		conf_error(ld,
 			conf_given(conf_top_fields, seen, "hostname"),
-			"hostname: must be a name like relay.example.com: servers refuse an address in EHLO");
+			"hostname: must be a name like relay.example.com: servers refuse an "
+			"address in EHLO");
 	if (g->qualify.len && io_network_parse(g->qualify, &numeric) == 0)
 		conf_error(ld,
 			conf_given(conf_top_fields, seen, "qualify"),
 			"qualify: must be a mail domain like example.com");
 	if (g->retry_first_us > g->retry_ceiling_us)
-		conf_error(ld, retry, "retry: first is longer than ceiling: make it the shorter one");
+		conf_error(
+			ld, retry, "retry: first is longer than ceiling: make it the shorter one");
 	if (g->retry_ceiling_us > g->retry_expire_us)
 		conf_error(ld,
 			retry,
-			"retry: ceiling is longer than expire, so mail would be given up before its second try: make expire longer");
+			"retry: ceiling is longer than expire, so mail would be given up before "
+			"its second try: make expire longer");
 }
 
 /* aliases */
@@ -219,19 +271,26 @@ struct alias {
 	struct sv end; /* the address it leads to */
 };
 
-static struct alias *read_alias(struct conf_load *ld, const struct conf_node *key, struct htable *all)
+static struct alias *read_alias(
+	struct conf_load *ld, const struct conf_node *key, struct htable *all)
 {
 	struct alias *a;
 	struct address parsed;
 
-	if (address_parse(key->text, ADDRESS_UTF8 | ADDRESS_NO_DOMAIN, &parsed) != 0 || parsed.domain.len) {
-		conf_error(ld, key, "aliases: the name must be the part before the @ alone, like root");
+	if (address_parse(key->text, ADDRESS_UTF8 | ADDRESS_NO_DOMAIN, &parsed) != 0 ||
+		parsed.domain.len) {
+		conf_error(ld,
+			key,
+			"aliases: the name must be the part before the @ alone, like root");
 		return NULL;
 	}
 	if (!conf_is_text(ld, key->value))
 		return NULL;
 	if (address_parse(key->value->text, ADDRESS_UTF8 | ADDRESS_NO_DOMAIN, &parsed) != 0) {
-		conf_error(ld, key->value, "aliases: must lead to one mail address like it@contoso.com, or to another alias");
+		conf_error(ld,
+			key->value,
+			"aliases: must lead to one mail address like it@contoso.com, or to another "
+			"alias");
 		return NULL;
 	}
 	a = arena_alloc(&ld->nodes, sizeof(*a));
@@ -253,7 +312,8 @@ static struct alias *read_alias(struct conf_load *ld, const struct conf_node *ke
 	return a;
 }
 
-static bool alias_end(struct conf_load *ld, const struct alias *a, const struct htable *all, struct sv *out)
+static bool alias_end(
+	struct conf_load *ld, const struct alias *a, const struct htable *all, struct sv *out)
 {
 	const struct sv qualify = ld->conf->general.qualify;
 	struct sv at = a->target;
@@ -265,7 +325,8 @@ static bool alias_end(struct conf_load *ld, const struct alias *a, const struct 
 		if (next == a || steps >= ALIAS_STEPS_MAX) {
 			conf_error(ld,
 				a->value,
-				"aliases: this leads in a circle and never to an address: let one of its names lead to a mail address");
+				"aliases: this leads in a circle and never to an address: let one "
+				"of its names lead to a mail address");
 			return false;
 		}
 		if (!next)
@@ -276,7 +337,8 @@ static bool alias_end(struct conf_load *ld, const struct alias *a, const struct 
 		if (!qualify.len) {
 			conf_error(ld,
 				a->value,
-				"aliases: leads to a name without a domain: write the whole address, or set qualify");
+				"aliases: leads to a name without a domain: write the whole "
+				"address, or set qualify");
 			return false;
 		}
 		if (buf_printf(&full, "%.*s@%.*s", SV_ARG(at), SV_ARG(qualify)) != 0) {
@@ -299,12 +361,14 @@ void conf_read_aliases(struct conf_load *ld)
 		if (map->kind != CONF_NODE_MAP && !conf_is_absent(map))
 			conf_error(ld,
 				map,
-				"aliases: must be names with addresses: aliases: { root: it@contoso.com }");
-		for (const struct conf_node *key = map->kind == CONF_NODE_MAP ? map->first : NULL; key;
+				"aliases: must be names with addresses: aliases: { root: "
+				"it@contoso.com }");
+		for (const struct conf_node *key = map->kind == CONF_NODE_MAP ? map->first : NULL;
+			key;
 			key = key->next)
 			(void)read_alias(ld, key, &all);
 	}
-	htable_each(&all, slot) {
+	htable_each (&all, slot) {
 		struct alias *a = slot->value;
 		struct sv *end = arena_alloc(&ld->conf->arena, sizeof(*end));
 
@@ -317,17 +381,23 @@ void conf_read_aliases(struct conf_load *ld)
 /* users */
 
 static const struct conf_field user_fields[] = {
-	{ .name = SV_INIT("name"), .type = CONF_TYPE_TEXT, .flags = CONF_REQUIRED,
+	{ .name = SV_INIT("name"),
+		.type = CONF_TYPE_TEXT,
+		.flags = CONF_REQUIRED,
 		.offset = offsetof(struct conf_user, name) },
-	{ .name = SV_INIT("password"), .type = CONF_TYPE_SECRET, .flags = CONF_REQUIRED | CONF_EXISTS,
+	{ .name = SV_INIT("password"),
+		.type = CONF_TYPE_SECRET,
+		.flags = CONF_REQUIRED | CONF_EXISTS,
 		.offset = offsetof(struct conf_user, password) },
-	{ .name = SV_INIT("senders"), .type = CONF_TYPE_PATTERNS, .flags = CONF_REQUIRED,
+	{ .name = SV_INIT("senders"),
+		.type = CONF_TYPE_PATTERNS,
+		.flags = CONF_REQUIRED,
 		.offset = offsetof(struct conf_user, senders) },
 	CONF_FIELDS_END,
 };
 
 static_assert(offsetof(struct conf_user, sender_count) ==
-		offsetof(struct conf_user, senders) + sizeof(const struct sv *),
+		      offsetof(struct conf_user, senders) + sizeof(const struct sv *),
 	"CONF_TYPE_PATTERNS writes a pointer and the count behind it");
 
 static void check_user(struct conf_load *ld, const struct conf_node *map, const struct conf_user *u,
@@ -339,7 +409,8 @@ static void check_user(struct conf_load *ld, const struct conf_node *map, const 
 	if (senders && senders->kind != CONF_NODE_MAP && !senders->first)
 		conf_error(ld,
 			map,
-			"senders: is empty, so this user could send nothing: list addresses, or \"*\" for any");
+			"senders: is empty, so this user could send nothing: list addresses, or "
+			"\"*\" for any");
 	if (!u->name.len)
 		return;
 	if (u->name.len > CONF_NAME_MAX || !conf_name_ok(u->name, "@+"))

@@ -26,18 +26,25 @@ static void read_sections(struct conf_load *ld, enum conf_section s,
 /* tenants */
 
 static const struct conf_field tenant_fields[] = {
-	{ .name = SV_INIT("name"), .type = CONF_TYPE_NAME, .flags = CONF_REQUIRED,
+	{ .name = SV_INIT("name"),
+		.type = CONF_TYPE_NAME,
+		.flags = CONF_REQUIRED,
 		.offset = offsetof(struct conf_tenant, name) },
-	{ .name = SV_INIT("id"), .type = CONF_TYPE_TEXT, .offset = offsetof(struct conf_tenant, id) },
-	{ .name = SV_INIT("domains"), .type = CONF_TYPE_DOMAINS,
+	{ .name = SV_INIT("id"),
+		.type = CONF_TYPE_TEXT,
+		.offset = offsetof(struct conf_tenant, id) },
+	{ .name = SV_INIT("domains"),
+		.type = CONF_TYPE_DOMAINS,
 		.offset = offsetof(struct conf_tenant, domains) },
-	{ .name = SV_INIT("licences"), .type = CONF_TYPE_U32,
-		.offset = offsetof(struct conf_tenant, licences), .max = 10000000 },
+	{ .name = SV_INIT("licences"),
+		.type = CONF_TYPE_U32,
+		.offset = offsetof(struct conf_tenant, licences),
+		.max = 10000000 },
 	CONF_FIELDS_END,
 };
 
 static_assert(offsetof(struct conf_tenant, domain_count) ==
-		offsetof(struct conf_tenant, domains) + sizeof(const struct sv *),
+		      offsetof(struct conf_tenant, domains) + sizeof(const struct sv *),
 	"CONF_TYPE_DOMAINS writes a pointer and the count behind it");
 
 static bool is_guid(struct sv v)
@@ -64,14 +71,16 @@ static void read_tenant(struct conf_load *ld, const struct conf_node *map)
 	if (t->id.len && !is_guid(t->id))
 		conf_error(ld,
 			conf_given(tenant_fields, &seen, "id"),
-			"id: must be the tenant's id as Entra shows it: 00000000-0000-0000-0000-000000000000");
+			"id: must be the tenant's id as Entra shows it: "
+			"00000000-0000-0000-0000-000000000000");
 	if (!t->name.len)
 		return;
 	first = htable_get(&c->tenant_by_name, t->name);
 	if (first) {
 		conf_error(ld,
 			conf_given(tenant_fields, &seen, "name"),
-			"name: there is a tenant of this name in %s line %u already: choose another",
+			"name: there is a tenant of this name in %s line %u already: choose "
+			"another",
 			first->place.file,
 			first->place.line);
 		return;
@@ -99,7 +108,7 @@ static void read_tenant_name(struct conf_load *ld, const struct conf_node *value
 	*tenant = htable_get(&ld->conf->tenant_by_name, value->text);
 	if (*tenant || ld->incomplete)
 		return;
-	for (size_t i = 0; i < ld->conf->tenant_count; i++)
+	for (size_t i = 0; i < ld->conf->tenant_count && ld->error_count < CONF_GUESSES_MAX; i++)
 		conf_guess_try(&guess, ld->conf->tenants[i]->name);
 	if (guess.best.len)
 		conf_error(ld,
@@ -119,7 +128,8 @@ static void read_provider(struct conf_load *ld, const struct conf_node *value, v
 	if (conf_is_text(ld, value) && provider_parse(value->text, out) != 0)
 		conf_error(ld,
 			value,
-			"provider: must be submission (smtp.office365.com with a mailbox's password) or smtp (any smarthost)");
+			"provider: must be submission (smtp.office365.com with a mailbox's "
+			"password) or smtp (any smarthost)");
 }
 
 static const char *const auth_words[] = { "password", NULL };
@@ -139,26 +149,41 @@ struct lane_draft {
 
 static const struct conf_field limits_fields[] = {
 	{ .name = SV_INIT("share"), .type = CONF_TYPE_PERCENT, AT(limits.share_percent) },
-	{ .name = SV_INIT("connections"), .type = CONF_TYPE_U32, AT(limits.connections), .min = 1,
+	{ .name = SV_INIT("connections"),
+		.type = CONF_TYPE_U32,
+		AT(limits.connections),
+		.min = 1,
 		.max = 1000 },
-	{ .name = SV_INIT("messages_per_minute"), .type = CONF_TYPE_U32,
-		AT(limits.messages_per_minute), .max = 10000000 },
-	{ .name = SV_INIT("recipients_per_day"), .type = CONF_TYPE_U32, AT(limits.recipients_per_day),
+	{ .name = SV_INIT("messages_per_minute"),
+		.type = CONF_TYPE_U32,
+		AT(limits.messages_per_minute),
+		.max = 10000000 },
+	{ .name = SV_INIT("recipients_per_day"),
+		.type = CONF_TYPE_U32,
+		AT(limits.recipients_per_day),
 		.max = 1000000000 },
-	{ .name = SV_INIT("recipients_per_message"), .type = CONF_TYPE_U32,
-		AT(limits.recipients_per_message), .max = LIMIT_RCPT },
-	{ .name = SV_INIT("message_size"), .type = CONF_TYPE_SIZE, .flags = CONF_OFF,
-		AT(limits.message_bytes_max), .min = 65536, .max = UINT64_C(1) << 40 },
+	{ .name = SV_INIT("recipients_per_message"),
+		.type = CONF_TYPE_U32,
+		AT(limits.recipients_per_message),
+		.max = LIMIT_RCPT },
+	{ .name = SV_INIT("message_size"),
+		.type = CONF_TYPE_SIZE,
+		.flags = CONF_OFF,
+		AT(limits.message_bytes_max),
+		.min = 65536,
+		.max = UINT64_C(1) << 40 },
 	CONF_FIELDS_END,
 };
 
-#define SERVER_FIELDS                                                                                \
-	{ .name = SV_INIT("host"), .type = CONF_TYPE_HOST, AT(host) },                               \
-		{ .name = SV_INIT("port"), .type = CONF_TYPE_PORT, AT(port) },                       \
-		{ .name = SV_INIT("ca_file"), .type = CONF_TYPE_PATH,                                \
-			.flags = CONF_EXISTS | CONF_EMPTY, AT(ca_file) },                            \
-	{                                                                                            \
-		.name = SV_INIT("tls"), .type = CONF_TYPE_CHOICE, AT(tls), .words = tls_words        \
+#define SERVER_FIELDS                                                                         \
+	{ .name = SV_INIT("host"), .type = CONF_TYPE_HOST, AT(host) },                        \
+		{ .name = SV_INIT("port"), .type = CONF_TYPE_PORT, AT(port) },                \
+		{ .name = SV_INIT("ca_file"),                                                 \
+			.type = CONF_TYPE_PATH,                                               \
+			.flags = CONF_EXISTS | CONF_EMPTY,                                    \
+			AT(ca_file) },                                                        \
+	{                                                                                     \
+		.name = SV_INIT("tls"), .type = CONF_TYPE_CHOICE, AT(tls), .words = tls_words \
 	}
 
 static const struct conf_field endpoint_fields[] = { SERVER_FIELDS, CONF_FIELDS_END };
@@ -166,10 +191,17 @@ static const struct conf_field endpoint_fields[] = { SERVER_FIELDS, CONF_FIELDS_
 static const struct conf_field mailbox_fields[] = {
 	{ .name = SV_INIT("address"), .type = CONF_TYPE_ADDRESS, .flags = CONF_REQUIRED, AT(name) },
 	{ .name = SV_INIT("tenant"), .type = CONF_TYPE_READ, AT(tenant), .read = read_tenant_name },
-	{ .name = SV_INIT("provider"), .type = CONF_TYPE_READ, AT(provider), .read = read_provider },
-	{ .name = SV_INIT("auth"), .type = CONF_TYPE_CHOICE,
-		.offset = offsetof(struct lane_draft, auth), .words = auth_words },
-	{ .name = SV_INIT("password"), .type = CONF_TYPE_SECRET, .flags = CONF_EXISTS | CONF_LATER,
+	{ .name = SV_INIT("provider"),
+		.type = CONF_TYPE_READ,
+		AT(provider),
+		.read = read_provider },
+	{ .name = SV_INIT("auth"),
+		.type = CONF_TYPE_CHOICE,
+		.offset = offsetof(struct lane_draft, auth),
+		.words = auth_words },
+	{ .name = SV_INIT("password"),
+		.type = CONF_TYPE_SECRET,
+		.flags = CONF_EXISTS | CONF_LATER,
 		AT(password) },
 	{ .name = SV_INIT("login"), .type = CONF_TYPE_TEXT, AT(login) },
 	{ .name = SV_INIT("endpoint"), .type = CONF_TYPE_MAP, .fields = endpoint_fields },
@@ -180,13 +212,21 @@ static const struct conf_field mailbox_fields[] = {
 static const struct conf_field connector_fields[] = {
 	{ .name = SV_INIT("name"), .type = CONF_TYPE_NAME, .flags = CONF_REQUIRED, AT(name) },
 	{ .name = SV_INIT("tenant"), .type = CONF_TYPE_READ, AT(tenant), .read = read_tenant_name },
-	{ .name = SV_INIT("provider"), .type = CONF_TYPE_READ, AT(provider), .read = read_provider },
+	{ .name = SV_INIT("provider"),
+		.type = CONF_TYPE_READ,
+		AT(provider),
+		.read = read_provider },
 	SERVER_FIELDS,
 	{ .name = SV_INIT("login"), .type = CONF_TYPE_TEXT, AT(login) },
-	{ .name = SV_INIT("password"), .type = CONF_TYPE_SECRET, .flags = CONF_EXISTS | CONF_LATER,
+	{ .name = SV_INIT("password"),
+		.type = CONF_TYPE_SECRET,
+		.flags = CONF_EXISTS | CONF_LATER,
 		AT(password) },
-	{ .name = SV_INIT("connections"), .type = CONF_TYPE_U32,
-		.offset = offsetof(struct lane_draft, connections), .min = 1, .max = 1000 },
+	{ .name = SV_INIT("connections"),
+		.type = CONF_TYPE_U32,
+		.offset = offsetof(struct lane_draft, connections),
+		.min = 1,
+		.max = 1000 },
 	{ .name = SV_INIT("limits"), .type = CONF_TYPE_MAP, .fields = limits_fields },
 	CONF_FIELDS_END,
 };
@@ -199,7 +239,8 @@ static enum provider_kind provider_of(const struct conf_node *map, enum provider
 	if (map->kind != CONF_NODE_MAP)
 		return otherwise;
 	for (const struct conf_node *key = map->first; key; key = key->next)
-		if (sv_eq(key->text, SV("provider")) && provider_parse(key->value->text, &kind) == 0)
+		if (sv_eq(key->text, SV("provider")) &&
+			provider_parse(key->value->text, &kind) == 0)
 			return kind;
 	return otherwise;
 }
@@ -224,33 +265,41 @@ static bool host_is_loopback(struct sv host)
 	struct io_network n;
 
 	return sv_eq_nocase(host, SV("localhost")) ||
-		(io_network_parse(host, &n) == 0 && io_network_is_loopback(&n));
+	       (io_network_parse(host, &n) == 0 && io_network_is_loopback(&n));
 }
 
-static void check_server(struct conf_load *ld, const struct conf_node *map, const struct conf_lane *l)
+static void check_server(
+	struct conf_load *ld, const struct conf_node *map, const struct conf_lane *l)
 {
 	if (!l->host.len) {
 		conf_error(ld,
 			map,
-			l->kind == CONF_LANE_MAILBOX ?
-				"host: is missing: with provider: smtp add endpoint: { host: mail.example.com }" :
-				"host: is missing here: add the smarthost's name");
+			l->kind == CONF_LANE_MAILBOX
+				? "host: is missing: with provider: smtp add endpoint: { host: "
+				  "mail.example.com }"
+				: "host: is missing here: add the smarthost's name");
 		return;
 	}
 	if (l->provider == PROVIDER_SUBMISSION && l->tls == SMTP_CLIENT_TLS_NONE)
-		conf_error(ld, map, "tls: none is not possible with provider: submission: remove it, or use provider: smtp");
+		conf_error(ld,
+			map,
+			"tls: none is not possible with provider: submission: remove it, or use "
+			"provider: smtp");
 	else if (l->tls == SMTP_CLIENT_TLS_NONE && l->login.len && !host_is_loopback(l->host))
 		conf_warn(ld,
 			map,
-			"tls: none sends the password over the network in the clear: remove it, so that TLS is required");
+			"tls: none sends the password over the network in the clear: remove it, so "
+			"that TLS is required");
 	if (l->port == PORT_SMTPS && l->tls == SMTP_CLIENT_TLS_REQUIRED)
 		conf_warn(ld,
 			map,
-			"port 465 speaks TLS from the first byte, but STARTTLS is asked for here: add tls: implicit, or use port 587");
+			"port 465 speaks TLS from the first byte, but STARTTLS is asked for here: "
+			"add tls: implicit, or use port 587");
 }
 
 /* Past Microsoft's own limits the answer is 4.3.2 or a blocked mailbox; a sandbox may have others. */
-static void check_limits(struct conf_load *ld, const struct conf_node *map, const struct conf_lane *l)
+static void check_limits(
+	struct conf_load *ld, const struct conf_node *map, const struct conf_lane *l)
 {
 	const struct provider_defaults *d = provider_defaults(l->provider);
 
@@ -260,12 +309,15 @@ static void check_limits(struct conf_load *ld, const struct conf_node *map, cons
 		l->limits.messages_per_minute > d->messages_per_minute)
 		conf_warn(ld,
 			map,
-			"limits: messages_per_minute is above the %u that Microsoft allows a mailbox: lower it",
+			"limits: messages_per_minute is above the %u that Microsoft allows a "
+			"mailbox: lower it",
 			d->messages_per_minute);
-	if (l->limits.recipients_per_day == 0 || l->limits.recipients_per_day > d->recipients_per_day)
+	if (l->limits.recipients_per_day == 0 ||
+		l->limits.recipients_per_day > d->recipients_per_day)
 		conf_warn(ld,
 			map,
-			"limits: recipients_per_day is above the %u that Microsoft allows a mailbox: lower it",
+			"limits: recipients_per_day is above the %u that Microsoft allows a "
+			"mailbox: lower it",
 			d->recipients_per_day);
 }
 
@@ -293,7 +345,8 @@ static void keep_lane(struct conf_load *ld, const struct conf_lane *l)
 	htable_put(&c->lane_by_key, l->key, place);
 }
 
-static bool is_taken(struct conf_load *ld, const struct conf_node *at, struct sv name, const char *what)
+static bool is_taken(
+	struct conf_load *ld, const struct conf_node *at, struct sv name, const char *what)
 {
 	const struct conf_lane *first = conf_lane_named(ld->conf, name);
 
@@ -309,7 +362,8 @@ static bool is_taken(struct conf_load *ld, const struct conf_node *at, struct sv
 
 /* mailboxes */
 
-static void check_domain(struct conf_load *ld, const struct conf_node *at, const struct conf_lane *l)
+static void check_domain(
+	struct conf_load *ld, const struct conf_node *at, const struct conf_lane *l)
 {
 	struct sv domain = sv_skip(l->name, (size_t)sv_rfind_char(l->name, '@') + 1);
 
@@ -320,20 +374,26 @@ static void check_domain(struct conf_load *ld, const struct conf_node *at, const
 			return;
 	conf_warn(ld,
 		at,
-		"address: its domain is not among the domains of tenant '%.*s': add it there, or correct the address",
+		"address: its domain is not among the domains of tenant '%.*s': add it there, or "
+		"correct the address",
 		SV_ARG(l->tenant->name));
 }
 
-static void check_mailbox(
-	struct conf_load *ld, const struct conf_node *map, struct conf_lane *l, const struct conf_seen *seen)
+static void check_mailbox(struct conf_load *ld, const struct conf_node *map, struct conf_lane *l,
+	const struct conf_seen *seen)
 {
 	const struct conf_node *login = conf_given(mailbox_fields, seen, "login");
 
 	if (l->password.kind == CONF_SECRET_NONE) {
 		if (provider_defaults(l->provider)->needs_login)
-			conf_error(ld, map, "password: is missing here: put it into a file and write password: file:/PATH");
+			conf_error(ld,
+				map,
+				"password: is missing here: put it into a file and write password: "
+				"file:/PATH");
 		else if (login)
-			conf_error(ld, login, "login: needs a password beside it: add password: file:/PATH");
+			conf_error(ld,
+				login,
+				"login: needs a password beside it: add password: file:/PATH");
 	} else if (!login) {
 		l->login = l->name;
 	}
@@ -358,7 +418,10 @@ void conf_read_mailbox(struct conf_load *ld, const struct conf_node *map)
 	l->name = conf_keep_lower(ld, l->name);
 	if (ok)
 		check_mailbox(ld, map, l, &seen);
-	if (is_taken(ld, conf_given(mailbox_fields, &seen, "address"), l->name, "address: this mailbox"))
+	if (is_taken(ld,
+		    conf_given(mailbox_fields, &seen, "address"),
+		    l->name,
+		    "address: this mailbox"))
 		return;
 	make_key(ld, l);
 	keep_lane(ld, l);
@@ -381,11 +444,15 @@ static void check_connector(struct conf_load *ld, const struct conf_node *map, s
 	if (l->provider == PROVIDER_SUBMISSION)
 		conf_error(ld,
 			conf_given(connector_fields, seen, "provider"),
-			"provider: submission sends from a mailbox: list it under mailboxes, or use provider: smtp");
+			"provider: submission sends from a mailbox: list it under mailboxes, or "
+			"use provider: smtp");
 	if (login && !password)
-		conf_error(ld, login, "login: needs a password beside it: add password: file:/PATH");
+		conf_error(
+			ld, login, "login: needs a password beside it: add password: file:/PATH");
 	if (password && !login)
-		conf_error(ld, password, "password: needs the sign-in name beside it: add login: NAME");
+		conf_error(ld,
+			password,
+			"password: needs the sign-in name beside it: add login: NAME");
 	if (d->connections)
 		l->limits.connections = d->connections;
 	check_server(ld, map, l);
@@ -409,7 +476,9 @@ static void read_connector(struct conf_load *ld, const struct conf_node *map)
 	if (!l->name.len)
 		return;
 	if (sv_eq(l->name, SV("sender"))) {
-		conf_error(ld, name, "name: 'sender' means the sender's own mailbox in routes: choose another");
+		conf_error(ld,
+			name,
+			"name: 'sender' means the sender's own mailbox in routes: choose another");
 		return;
 	}
 	if (is_taken(ld, name, l->name, "name: this connector"))

@@ -31,7 +31,10 @@ static void read_listen_address(struct conf_load *ld, const struct conf_node *va
 		struct sv name = sv_skip(text, SYSTEMD_PREFIX_LEN);
 
 		if (!conf_name_ok(name, "")) {
-			conf_error(ld, value, "address: must be systemd:NAME with the FileDescriptorName= of the socket unit");
+			conf_error(ld,
+				value,
+				"address: must be systemd:NAME with the FileDescriptorName= of the "
+				"socket unit");
 			return;
 		}
 		l->systemd = true;
@@ -41,12 +44,16 @@ static void read_listen_address(struct conf_load *ld, const struct conf_node *va
 	if (io_address_parse(text, &l->address) != 0) {
 		conf_error(ld,
 			value,
-			"address: must be a numeric address with a port from 1 to 65535 (127.0.0.1:25, \"[::1]:25\", \"*:587\"), "
+			"address: must be a numeric address with a port from 1 to 65535 "
+			"(127.0.0.1:25, \"[::1]:25\", \"*:587\"), "
 			"unix:/PATH or systemd:NAME");
 		return;
 	}
 	if (l->address.any.sa_family != AF_UNIX && l->address.v4.sin_port == 0)
-		conf_warn(ld, value, "address: port 0 lets the system choose one that nobody knows: write the port");
+		conf_warn(ld,
+			value,
+			"address: port 0 lets the system choose one that nobody knows: write the "
+			"port");
 	l->name = conf_keep(ld, text);
 }
 
@@ -73,13 +80,17 @@ static void read_networks(struct conf_load *ld, const struct conf_node *value, v
 		if (io_network_parse(n->text, &items[count]) == 0)
 			count++;
 		else
-			conf_error(ld, n, "no_password_from: must be networks like 10.0.0.0/8, \"::1/128\" or 192.0.2.7");
+			conf_error(ld,
+				n,
+				"no_password_from: must be networks like 10.0.0.0/8, \"::1/128\" "
+				"or 192.0.2.7");
 	}
 	*list = (struct network_list){ items, count };
 }
 
 static_assert(offsetof(struct conf_listener, no_password_count) ==
-		offsetof(struct conf_listener, no_password_from) + sizeof(const struct io_network *),
+		      offsetof(struct conf_listener, no_password_from) +
+			      sizeof(const struct io_network *),
 	"read_networks() writes a pointer and the count behind it");
 
 static void read_mode(struct conf_load *ld, const struct conf_node *value, void *out)
@@ -98,7 +109,9 @@ static void read_mode(struct conf_load *ld, const struct conf_node *value, void 
 		n = n * 8 + (unsigned)(c - '0');
 	}
 	if (n == 0 || n > 0777)
-		conf_error(ld, value, "mode: must be the permissions of the socket in octal, like \"0660\"");
+		conf_error(ld,
+			value,
+			"mode: must be the permissions of the socket in octal, like \"0660\"");
 	else
 		*mode = n;
 }
@@ -106,25 +119,46 @@ static void read_mode(struct conf_load *ld, const struct conf_node *value, void 
 #define AT(member) .offset = offsetof(struct conf_listener, member)
 
 static const struct conf_field listener_fields[] = {
-	{ .name = SV_INIT("address"), .type = CONF_TYPE_READ, .flags = CONF_REQUIRED,
+	{ .name = SV_INIT("address"),
+		.type = CONF_TYPE_READ,
+		.flags = CONF_REQUIRED,
 		.read = read_listen_address },
 	{ .name = SV_INIT("tls"), .type = CONF_TYPE_CHOICE, AT(tls), .words = tls_words },
-	{ .name = SV_INIT("certificate"), .type = CONF_TYPE_PATH, .flags = CONF_EXISTS,
+	{ .name = SV_INIT("certificate"),
+		.type = CONF_TYPE_PATH,
+		.flags = CONF_EXISTS,
 		AT(certificate) },
 	{ .name = SV_INIT("key"), .type = CONF_TYPE_SECRET, .flags = CONF_EXISTS, AT(key) },
 	{ .name = SV_INIT("auth"), .type = CONF_TYPE_CHOICE, AT(auth), .words = auth_words },
 	{ .name = SV_INIT("plaintext_auth"), .type = CONF_TYPE_BOOL, AT(plaintext_auth) },
-	{ .name = SV_INIT("no_password_from"), .type = CONF_TYPE_READ, AT(no_password_from),
+	{ .name = SV_INIT("no_password_from"),
+		.type = CONF_TYPE_READ,
+		AT(no_password_from),
 		.read = read_networks },
-	{ .name = SV_INIT("message_size"), .type = CONF_TYPE_SIZE, AT(message_bytes_max), .min = 65536,
+	{ .name = SV_INIT("message_size"),
+		.type = CONF_TYPE_SIZE,
+		AT(message_bytes_max),
+		.min = 65536,
 		.max = LIMIT_MESSAGE },
-	{ .name = SV_INIT("recipients"), .type = CONF_TYPE_U32, AT(rcpt_max), .min = 1,
+	{ .name = SV_INIT("recipients"),
+		.type = CONF_TYPE_U32,
+		AT(rcpt_max),
+		.min = 1,
 		.max = LIMIT_RCPT },
-	{ .name = SV_INIT("connections"), .type = CONF_TYPE_U32, AT(connections_max), .min = 1,
+	{ .name = SV_INIT("connections"),
+		.type = CONF_TYPE_U32,
+		AT(connections_max),
+		.min = 1,
 		.max = 1000000 },
-	{ .name = SV_INIT("connections_per_peer"), .type = CONF_TYPE_U32,
-		AT(connections_per_peer_max), .min = 1, .max = 1000000 },
-	{ .name = SV_INIT("idle"), .type = CONF_TYPE_DURATION, AT(idle_us_max), .min = US_PER_S,
+	{ .name = SV_INIT("connections_per_peer"),
+		.type = CONF_TYPE_U32,
+		AT(connections_per_peer_max),
+		.min = 1,
+		.max = 1000000 },
+	{ .name = SV_INIT("idle"),
+		.type = CONF_TYPE_DURATION,
+		AT(idle_us_max),
+		.min = US_PER_S,
 		.max = US_PER_HOUR },
 	{ .name = SV_INIT("mode"), .type = CONF_TYPE_READ, AT(unix_mode), .read = read_mode },
 	CONF_FIELDS_END,
@@ -162,7 +196,8 @@ static void check_tls(const struct listening *x)
 		if (certificate || key)
 			conf_error(x->ld,
 				certificate ? certificate : key,
-				"certificate and key are of no use without TLS: add tls: starttls (port 587) or tls: implicit (port 465), or remove them");
+				"certificate and key are of no use without TLS: add tls: starttls "
+				"(port 587) or tls: implicit (port 465), or remove them");
 		return;
 	}
 	if (!certificate)
@@ -185,25 +220,29 @@ static void check_auth(const struct listening *x)
 		if (plaintext)
 			conf_error(x->ld,
 				plaintext,
-				"plaintext_auth: has no meaning without auth: add auth: required, or remove it");
+				"plaintext_auth: has no meaning without auth: add auth: required, "
+				"or remove it");
 		return;
 	}
 	if (!x->ld->conf->user_count && !x->ld->incomplete)
 		conf_error(x->ld,
 			auth,
-			"auth: there are no users who could sign in: add some with `postern user add` and list them under users");
+			"auth: there are no users who could sign in: add some with `postern user "
+			"add` and list them under users");
 	/* On loopback nobody listens in between. With TLS on offer, the password waits for it. */
 	if (!plaintext && l->tls == CONF_TLS_NONE && is_loopback(l))
 		l->plaintext_auth = true;
 	if (l->tls == CONF_TLS_NONE && !l->plaintext_auth)
 		conf_error(x->ld,
 			auth,
-			"auth: passwords would cross the network in the clear: add tls: starttls with a certificate, "
+			"auth: passwords would cross the network in the clear: add tls: starttls "
+			"with a certificate, "
 			"or write plaintext_auth: true when the network is trusted");
 	else if (plaintext && l->plaintext_auth && l->tls != CONF_TLS_IMPLICIT && !is_loopback(l))
 		conf_warn(x->ld,
 			plaintext,
-			"plaintext_auth: passwords cross the network in the clear: prefer tls: starttls without plaintext_auth");
+			"plaintext_auth: passwords cross the network in the clear: prefer tls: "
+			"starttls without plaintext_auth");
 }
 
 static void default_networks(const struct listening *x)
@@ -226,21 +265,25 @@ static void check_networks(const struct listening *x)
 		if (networks && l->no_password_count)
 			conf_error(x->ld,
 				networks,
-				"no_password_from: contradicts auth: required: write auth: optional, or remove it");
+				"no_password_from: contradicts auth: required: write auth: "
+				"optional, or remove it");
 		return;
 	}
 	if (networks) {
 		if (l->auth == CONF_AUTH_OFF && l->no_password_count == 0 && !is_unix(l))
 			conf_error(x->ld,
 				networks,
-				"no_password_from: is empty and auth is off, so nobody could send: list networks, or add auth: required");
+				"no_password_from: is empty and auth is off, so nobody could send: "
+				"list networks, or add auth: required");
 		return;
 	}
 	if (l->auth == CONF_AUTH_OFF && !l->systemd && !is_loopback(l)) {
 		conf_error(x->ld,
 			x->map,
-			"this listener is reachable from the network and asks for no password: add auth: required "
-			"(with users), or no_password_from: with the networks that may send without one");
+			"this listener is reachable from the network and asks for no password: add "
+			"auth: required "
+			"(with users), or no_password_from: with the networks that may send "
+			"without one");
 		return;
 	}
 	default_networks(x);
@@ -254,13 +297,15 @@ static void check_numbers(const struct listening *x)
 	if (!l->connections_max)
 		l->connections_max = x->ld->conf->general.inbound_connections_max;
 	if (!l->connections_per_peer_max)
-		l->connections_per_peer_max = local || l->connections_max < PER_PEER_DEFAULT ?
-			l->connections_max :
-			PER_PEER_DEFAULT;
+		l->connections_per_peer_max = local || l->connections_max < PER_PEER_DEFAULT
+						      ? l->connections_max
+						      : PER_PEER_DEFAULT;
 	if (l->connections_per_peer_max > l->connections_max)
 		conf_error(x->ld,
-			given(x, "connections_per_peer") ? given(x, "connections_per_peer") : x->map,
-			"connections_per_peer: is more than the %u connections of the listener: lower it",
+			given(x, "connections_per_peer") ? given(x, "connections_per_peer")
+							 : x->map,
+			"connections_per_peer: is more than the %u connections of the listener: "
+			"lower it",
 			l->connections_max);
 	if (given(x, "mode") && !is_unix(l))
 		conf_error(x->ld, given(x, "mode"), "mode: is for unix: sockets only: remove it");
@@ -276,7 +321,8 @@ static void check_twice(const struct listening *x)
 		if (other->systemd == x->l->systemd && sv_eq(other->name, x->l->name))
 			conf_error(x->ld,
 				given(x, "address"),
-				"address: another listener has it already (%s line %u): remove one of them",
+				"address: another listener has it already (%s line %u): remove one "
+				"of them",
 				other->place.file,
 				other->place.line);
 	}
@@ -328,7 +374,7 @@ void conf_read_listeners(struct conf_load *ld)
 static bool takes_everything(const struct conf_route *r, const struct conf_listener *l)
 {
 	return r->any_sender && r->any_recipient && r->any_user &&
-		(r->any_listener || sv_eq(r->listener, l->name));
+	       (r->any_listener || sv_eq(r->listener, l->name));
 }
 
 static void network_text(const struct io_network *n, struct buf *out)
@@ -372,9 +418,12 @@ void conf_check_open_networks(struct conf_load *ld)
 		if (open && names.len)
 			conf_warn(ld,
 				&at,
-				"everybody in %.*s may send as anybody to anybody, without a password, through the route in line %u: "
-				"name the senders in that route, or ask for a password (auth: required)",
+				"everybody in %.*s may send %s to anybody, without a password, "
+				"through the route in line %u: "
+				"name senders or recipients in that route, or ask for a password "
+				"(auth: required)",
 				SV_ARG(buf_sv(&names)),
+				open->through_sender ? "from every mailbox" : "as anybody",
 				open->place.line);
 	}
 }

@@ -17,7 +17,9 @@ struct route_draft {
 #define AT(member) .offset = offsetof(struct route_draft, route.member)
 
 static const struct conf_field route_fields[] = {
-	{ .name = SV_INIT("through"), .type = CONF_TYPE_TEXT, .flags = CONF_REQUIRED,
+	{ .name = SV_INIT("through"),
+		.type = CONF_TYPE_TEXT,
+		.flags = CONF_REQUIRED,
 		.offset = offsetof(struct route_draft, through) },
 	{ .name = SV_INIT("sender"), .type = CONF_TYPE_PATTERN, .flags = CONF_EMPTY, AT(sender) },
 	{ .name = SV_INIT("recipient"), .type = CONF_TYPE_PATTERN, AT(recipient) },
@@ -37,7 +39,7 @@ static const struct conf_lane *find_lane(
 
 	if (lane || ld->incomplete)
 		return lane;
-	for (size_t i = 0; i < c->lane_count; i++)
+	for (size_t i = 0; i < c->lane_count && ld->error_count < CONF_GUESSES_MAX; i++)
 		conf_guess_try(&guess, c->lanes[i].name);
 	if (guess.best.len)
 		conf_error(ld,
@@ -49,7 +51,8 @@ static const struct conf_lane *find_lane(
 	else
 		conf_error(ld,
 			at,
-			"%s: there is no mailbox or connector %s: add it under mailboxes or connectors, or correct the name",
+			"%s: there is no mailbox or connector %s: add it under mailboxes or "
+			"connectors, or correct the name",
 			key,
 			conf_shown(name, shown));
 	return NULL;
@@ -61,7 +64,8 @@ static void check_user(struct conf_load *ld, const struct conf_node *at, const s
 	struct conf_guess guess = { .name = r->user };
 	char shown[CONF_SHOWN_MAX];
 
-	if (r->any_user || ld->incomplete || sv_starts(r->user, SV("local:")) || conf_user(c, r->user))
+	if (r->any_user || ld->incomplete || sv_starts(r->user, SV("local:")) ||
+		conf_user(c, r->user))
 		return;
 	for (size_t i = 0; i < c->user_count; i++)
 		conf_guess_try(&guess, c->users[i].name);
@@ -74,7 +78,8 @@ static void check_user(struct conf_load *ld, const struct conf_node *at, const s
 	else
 		conf_error(ld,
 			at,
-			"user: there is no user %s: add it under users, or write local:NAME for an account of this machine",
+			"user: there is no user %s: add it under users, or write local:NAME for an "
+			"account of this machine",
 			conf_shown(r->user, shown));
 }
 
@@ -102,7 +107,8 @@ static void check_listener(struct conf_load *ld, const struct conf_node *at, str
 	else
 		conf_error(ld,
 			at,
-			"listener: there is no listener %s: write the address of one as it stands under listeners",
+			"listener: there is no listener %s: write the address of one as it stands "
+			"under listeners",
 			conf_shown(r->listener, shown));
 }
 
@@ -120,8 +126,7 @@ static bool sender_has_mailbox(const struct conf *c, const struct conf_route *r)
 	return false;
 }
 
-static void check_through(
-	struct conf_load *ld, const struct conf_seen *seen, struct route_draft *d)
+static void check_through(struct conf_load *ld, const struct conf_seen *seen, struct route_draft *d)
 {
 	const struct conf_node *at = conf_given(route_fields, seen, "through");
 	struct conf_route *r = &d->route;
@@ -136,11 +141,13 @@ static void check_through(
 	if (r->any_sender)
 		conf_error(ld,
 			at,
-			"through: sender means the sender's own mailbox, but there are none: add mailboxes, or name a connector");
+			"through: sender means the sender's own mailbox, but there are none: add "
+			"mailboxes, or name a connector");
 	else
 		conf_error(ld,
 			at,
-			"through: sender, but no mailbox has such an address, so this route can never match: correct the "
+			"through: sender, but no mailbox has such an address, so this route can "
+			"never match: correct the "
 			"sender, or name a mailbox");
 }
 
@@ -153,7 +160,10 @@ static void read_route(struct conf_load *ld, const struct conf_node *map)
 
 	if (c->route_count >= CONF_ROUTES_MAX) {
 		if (c->route_count++ == CONF_ROUTES_MAX)
-			conf_error(ld, map, "routes: there are more than %d: use patterns and through: sender", CONF_ROUTES_MAX);
+			conf_error(ld,
+				map,
+				"routes: there are more than %d: use patterns and through: sender",
+				CONF_ROUTES_MAX);
 		c->route_count = CONF_ROUTES_MAX;
 		return;
 	}
@@ -186,7 +196,8 @@ static bool covers(const struct conf *c, const struct conf_route *a, const struc
 		return false;
 	/* Senders without a mailbox go past `through: sender`. */
 	return !a->through_sender || b->through_sender ||
-		(!b->any_sender && sv_find_char(b->sender, '*') < 0 && conf_mailbox_of(c, b->sender));
+	       (!b->any_sender && sv_find_char(b->sender, '*') < 0 &&
+		       conf_mailbox_of(c, b->sender));
 }
 
 static void check_order(struct conf_load *ld)
@@ -201,7 +212,8 @@ static void check_order(struct conf_load *ld)
 				continue;
 			conf_error(ld,
 				&at,
-				"this route can never match: the one in %s line %u takes everything first; move this one above it, or remove it",
+				"this route can never match: the one in %s line %u takes "
+				"everything first; move this one above it, or remove it",
 				c->routes[k].place.file,
 				c->routes[k].place.line);
 			break;
@@ -216,7 +228,8 @@ static void say_no_route(struct conf_load *ld)
 
 	conf_error(ld,
 		given ? ld->sections[CONF_SECTION_ROUTES][0] : &at,
-		"routes: there is none, so nothing could leave: add routes: [ { through: sender } ] for mailboxes, or "
+		"routes: there is none, so nothing could leave: add routes: [ { through: sender } "
+		"] for mailboxes, or "
 		"{ through: NAME } for a connector");
 }
 

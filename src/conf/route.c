@@ -30,11 +30,12 @@ const struct conf_lane *conf_mailbox_of(const struct conf *c, struct sv sender)
 }
 
 /* All but the recipient. */
-static bool route_takes(const struct conf_route *r, struct sv sender, struct sv user, struct sv listener)
+static bool route_takes(
+	const struct conf_route *r, struct sv sender, struct sv user, struct sv listener)
 {
 	return (r->any_user || sv_eq(r->user, user)) &&
-		(r->any_listener || sv_eq(r->listener, listener)) &&
-		(r->any_sender || address_matches(r->sender, sender));
+	       (r->any_listener || sv_eq(r->listener, listener)) &&
+	       (r->any_sender || address_matches(r->sender, sender));
 }
 
 static const struct conf_lane *lane_of(

@@ -5,32 +5,33 @@
 
 #include "cmocka_all.h"
 
-static const char text[] = "listeners:\n"
-			   "  - address: 127.0.0.1:25\n"
-			   "  - address: systemd:smtp\n"
-			   "users:\n"
-			   "  - { name: erp, password: env:E, senders: [\"*\"] }\n"
-			   "mailboxes:\n"
-			   "  - { address: erp@contoso.com, password: env:P }\n"
-			   "  - { address: crm@contoso.com, password: env:P }\n"
-			   "connectors:\n"
-			   "  - { name: inside, host: a }\n"
-			   "  - { name: printers, host: b }\n"
-			   "  - { name: bounces, host: c }\n"
-			   "  - { name: cron, host: d }\n"
-			   "routes:\n"
-			   "  - { recipient: \"*@*.lan\", through: inside }\n"
-			   "  - { sender: \"\", through: bounces }\n"
-			   "  - { user: erp, through: erp@contoso.com, rewrite_from: erp@contoso.com }\n"
-			   "  - { user: \"local:root\", through: cron }\n"
-			   "  - { through: sender }\n"
-			   "  - { sender: \"*@print.contoso.com\", listener: systemd:smtp, through: printers }\n";
+static const char text[] =
+	"listeners:\n"
+	"  - address: 127.0.0.1:25\n"
+	"  - address: systemd:smtp\n"
+	"users:\n"
+	"  - { name: erp, password: env:E, senders: [\"*\"] }\n"
+	"mailboxes:\n"
+	"  - { address: erp@contoso.com, password: env:P }\n"
+	"  - { address: crm@contoso.com, password: env:P }\n"
+	"connectors:\n"
+	"  - { name: inside, host: a }\n"
+	"  - { name: printers, host: b }\n"
+	"  - { name: bounces, host: c }\n"
+	"  - { name: cron, host: d }\n"
+	"routes:\n"
+	"  - { recipient: \"*@*.lan\", through: inside }\n"
+	"  - { sender: \"\", through: bounces }\n"
+	"  - { user: erp, through: erp@contoso.com, rewrite_from: erp@contoso.com }\n"
+	"  - { user: \"local:root\", through: cron }\n"
+	"  - { through: sender }\n"
+	"  - { sender: \"*@print.contoso.com\", listener: systemd:smtp, through: printers }\n";
 
 struct row {
 	const char *sender, *recipient, *user, *listener;
-	const char *lane;  /* "": none */
-	size_t route;      /* from 1; 0: none */
-	bool possible;     /* at MAIL, whoever the recipient is */
+	const char *lane; /* "": none */
+	size_t route;     /* from 1; 0: none */
+	bool possible;    /* at MAIL, whoever the recipient is */
 };
 
 static const struct row rows[] = {
@@ -70,7 +71,9 @@ static void the_first_match_with_a_lane_wins(void **state)
 	assert_int_equal(count, 6);
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
 		const struct row *r = &rows[i];
-		const struct conf_route_query q = { sv_from(r->sender), sv_from(r->recipient), sv_from(r->user),
+		const struct conf_route_query q = { sv_from(r->sender),
+			sv_from(r->recipient),
+			sv_from(r->user),
 			sv_from(r->listener) };
 		struct conf_route_answer a = conf_route_find(c, &q);
 
@@ -87,7 +90,8 @@ static void the_first_match_with_a_lane_wins(void **state)
 /* A sender without mailbox is refused at MAIL, where only `through: sender` stands. */
 static void a_stranger_is_known_before_any_recipient(void **state)
 {
-	struct conf *c = load(SV("mailboxes: [ { address: a@b.c, password: env:P } ]\nroutes: [ { through: sender } ]\n"));
+	struct conf *c = load(SV("mailboxes: [ { address: a@b.c, password: env:P } ]\nroutes: [ { "
+				 "through: sender } ]\n"));
 	const struct conf_route_query q = { SV("x@y.z"), SV("d@e.f"), SV(""), SV("") };
 	struct conf_route_answer a;
 
@@ -105,7 +109,8 @@ static void a_stranger_is_known_before_any_recipient(void **state)
 
 static void nothing_matches(void **state)
 {
-	struct conf *c = load(SV("connectors: [ { name: l, host: h } ]\nroutes: [ { sender: \"*@b.c\", through: l } ]\n"));
+	struct conf *c = load(SV("connectors: [ { name: l, host: h } ]\nroutes: [ { sender: "
+				 "\"*@b.c\", through: l } ]\n"));
 	const struct conf_route_query q = { SV("x@y.z"), SV("d@e.f"), SV(""), SV("") };
 	struct conf_route_answer a;
 	char longest[1000];
@@ -123,14 +128,17 @@ static void nothing_matches(void **state)
 
 static void many_mailboxes_are_found(void **state)
 {
-	enum { MANY = 3000 };
+	enum {
+		MANY = 3000
+	};
 	struct buf t = BUF_INIT(1 << 20);
 	struct conf *c;
 
 	(void)state;
 	assert_int_equal(buf_append(&t, SV("routes: [ { through: sender } ]\nmailboxes:\n")), 0);
 	for (int i = 0; i < MANY; i++)
-		assert_int_equal(buf_printf(&t, "  - { address: M%d@b.c, password: env:P }\n", i), 0);
+		assert_int_equal(
+			buf_printf(&t, "  - { address: M%d@b.c, password: env:P }\n", i), 0);
 	c = load(buf_sv(&t));
 	assert_non_null(c);
 	for (int i = 0; i < MANY; i++) {

@@ -45,7 +45,8 @@ static void say_unknown(
 		conf_shown(key->text, shown));
 }
 
-static void say_twice(struct conf_load *ld, const struct conf_node *key, const struct conf_node *first)
+static void say_twice(
+	struct conf_load *ld, const struct conf_node *key, const struct conf_node *first)
 {
 	/* The name is one of ours here, so it can be shown. */
 	if (first->file == key->file)
@@ -88,10 +89,8 @@ static void say_missing(struct conf_load *ld, const struct conf_node *map,
 {
 	for (size_t i = 0; fields[i].name.len; i++)
 		if ((fields[i].flags & CONF_REQUIRED) && !seen->at[i])
-			conf_error(ld,
-				map,
-				"%.*s: is missing here: add it",
-				SV_ARG(fields[i].name));
+			conf_error(
+				ld, map, "%.*s: is missing here: add it", SV_ARG(fields[i].name));
 }
 
 bool conf_read_map(struct conf_load *ld, const struct conf_node *map,
@@ -154,13 +153,16 @@ bool conf_is_text(struct conf_load *ld, const struct conf_node *value)
 		return false;
 	}
 	if (conf_is_absent(value)) {
-		conf_error(ld, value, "the value is missing: write one behind the colon, or remove the key");
+		conf_error(ld,
+			value,
+			"the value is missing: write one behind the colon, or remove the key");
 		return false;
 	}
 	if (has_control(value->text)) {
 		conf_error(ld,
 			value,
-			"the value holds a control character (a line break, a tab or NUL): write it on one line without escapes");
+			"the value holds a control character (a line break, a tab or NUL): write "
+			"it on one line without escapes");
 		return false;
 	}
 	return true;

@@ -33,7 +33,8 @@ static void check_exists(struct conf_load *ld, const struct conf_node *value,
 	if (f->flags & CONF_LATER)
 		conf_warn(ld,
 			value,
-			"%.*s: there is no file %s: write it, or correct the path; until then the mail for it waits",
+			"%.*s: there is no file %s: write it, or correct the path; until then the "
+			"mail for it waits",
 			SV_ARG(f->name),
 			name);
 	else
@@ -50,16 +51,15 @@ static void read_path(struct conf_load *ld, const struct conf_node *value,
 	struct sv text = value->text;
 
 	if (text.len && text.ptr[0] != '/') {
-		conf_error(ld,
-			value,
-			"%.*s: must be a full path: begin it with /",
-			SV_ARG(f->name));
+		conf_error(
+			ld, value, "%.*s: must be a full path: begin it with /", SV_ARG(f->name));
 		return;
 	}
 	if (f->max && text.len > f->max) {
 		conf_error(ld,
 			value,
-			"%.*s: is longer than the %u bytes that a socket's path may have: choose a shorter one",
+			"%.*s: is longer than the %u bytes that a socket's path may have: choose a "
+			"shorter one",
 			SV_ARG(f->name),
 			(unsigned)f->max);
 		return;
@@ -84,7 +84,8 @@ static void read_host(struct conf_load *ld, const struct conf_node *value,
 	else
 		conf_error(ld,
 			value,
-			"%.*s: must be a host name like relay.example.com or an IP address, without port, user or protocol",
+			"%.*s: must be a host name like relay.example.com or an IP address, "
+			"without port, user or protocol",
 			SV_ARG(f->name));
 }
 
@@ -96,7 +97,8 @@ static void read_name(struct conf_load *ld, const struct conf_node *value,
 	else
 		conf_error(ld,
 			value,
-			"%.*s: must be made of letters, digits, dots, dashes and underscores, at most %d of them",
+			"%.*s: must be made of letters, digits, dots, dashes and underscores, at "
+			"most %d of them",
 			SV_ARG(f->name),
 			CONF_NAME_MAX);
 }
@@ -123,7 +125,8 @@ static void read_pattern(struct conf_load *ld, const struct conf_node *value,
 	else
 		conf_error(ld,
 			value,
-			"%.*s: must be an address or a pattern: erp@contoso.com, \"*@contoso.com\", \"*@*.contoso.com\" or \"*\"",
+			"%.*s: must be an address or a pattern: erp@contoso.com, "
+			"\"*@contoso.com\", \"*@*.contoso.com\" or \"*\"",
 			SV_ARG(f->name));
 }
 
@@ -258,8 +261,8 @@ static void read_percent(struct conf_load *ld, const struct conf_node *value,
 			SV_ARG(f->name));
 }
 
-static void read_bool(struct conf_load *ld, const struct conf_node *value,
-	const struct conf_field *f, bool *out)
+static void read_bool(
+	struct conf_load *ld, const struct conf_node *value, const struct conf_field *f, bool *out)
 {
 	if (sv_eq(value->text, SV("true")))
 		*out = true;
@@ -272,7 +275,12 @@ static void read_bool(struct conf_load *ld, const struct conf_node *value,
 static void list_words(const char *const *words, struct buf *out)
 {
 	for (size_t i = 0; words[i]; i++)
-		if (buf_printf(out, "%s%s", i == 0 ? "" : words[i + 1] ? ", " : " or ", words[i]) != 0)
+		if (buf_printf(out,
+			    "%s%s",
+			    i == 0         ? ""
+			    : words[i + 1] ? ", "
+					   : " or ",
+			    words[i]) != 0)
 			return;
 }
 
@@ -286,11 +294,7 @@ static int read_word(
 		if (sv_eq(value->text, sv_from(f->words[i])))
 			return i;
 	list_words(f->words, &words);
-	conf_error(ld,
-		value,
-		"%.*s: must be %.*s",
-		SV_ARG(f->name),
-		SV_ARG(buf_sv(&words)));
+	conf_error(ld, value, "%.*s: must be %.*s", SV_ARG(f->name), SV_ARG(buf_sv(&words)));
 	return -1;
 }
 
@@ -311,17 +315,21 @@ static void read_secret(struct conf_load *ld, const struct conf_node *value,
 
 	if (sv_starts(text, SV("file:"))) {
 		rest = sv_skip(text, 5);
-		s.kind = rest.len > 1 && rest.ptr[0] == '/' && rest.len <= VALUE_MAX ? CONF_SECRET_FILE : CONF_SECRET_NONE;
+		s.kind = rest.len > 1 && rest.ptr[0] == '/' && rest.len <= VALUE_MAX
+				 ? CONF_SECRET_FILE
+				 : CONF_SECRET_NONE;
 	} else if (sv_starts(text, SV("env:"))) {
 		rest = sv_skip(text, 4);
 		s.kind = env_name_ok(rest) ? CONF_SECRET_ENV : CONF_SECRET_NONE;
 	} else if (sv_starts(text, SV("credential:"))) {
 		rest = sv_skip(text, 11);
-		s.kind = conf_name_ok(rest, "") && rest.ptr[0] != '.' ? CONF_SECRET_CREDENTIAL : CONF_SECRET_NONE;
+		s.kind = conf_name_ok(rest, "") && rest.ptr[0] != '.' ? CONF_SECRET_CREDENTIAL
+								      : CONF_SECRET_NONE;
 	} else {
 		conf_error(ld,
 			value,
-			"%.*s: a secret never stands in the configuration: put it into a file of mode 0600 and write file:/PATH "
+			"%.*s: a secret never stands in the configuration: put it into a file of "
+			"mode 0600 and write file:/PATH "
 			"(or env:NAME, credential:NAME); if this was a real one, change it",
 			SV_ARG(f->name));
 		return;
@@ -348,8 +356,8 @@ static void read_choice(struct conf_load *ld, const struct conf_node *value,
 		*out = (unsigned)i;
 }
 
-static void read_scalar(struct conf_load *ld, const struct conf_node *value,
-	const struct conf_field *f, void *at)
+static void read_scalar(
+	struct conf_load *ld, const struct conf_node *value, const struct conf_field *f, void *at)
 {
 	switch (f->type) {
 	case CONF_TYPE_TEXT:
@@ -402,12 +410,12 @@ static void read_scalar(struct conf_load *ld, const struct conf_node *value,
 	case CONF_TYPE_DOMAINS:
 	case CONF_TYPE_MAP:
 	case CONF_TYPE_READ:
-		must(!"a scalar type");
+		must_fail("a scalar type", __FILE__, __LINE__);
 	}
 }
 
-void conf_read_value(struct conf_load *ld, const struct conf_node *value,
-	const struct conf_field *f, void *out)
+void conf_read_value(
+	struct conf_load *ld, const struct conf_node *value, const struct conf_field *f, void *out)
 {
 	void *at = (char *)out + f->offset;
 

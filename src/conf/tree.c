@@ -50,7 +50,8 @@ static void say_syntax(struct builder *b)
 		at = mark_node(b, &p->mark);
 	conf_error(b->ld,
 		&at,
-		"this is not YAML: %s%s%s; look at the indentation, the colons and the quotes up to here",
+		"this is not YAML: %s%s%s; look at the indentation, the colons and the quotes up "
+		"to here",
 		p->context ? p->context : "",
 		p->context ? ", " : "",
 		p->problem ? p->problem : "it cannot be read");
@@ -87,9 +88,15 @@ static bool plain_only(struct builder *b, const yaml_event_t *e)
 		tag = e->data.mapping_start.tag;
 	}
 	if (anchor)
-		refuse(b, e, "YAML anchors (&name) are not used here: leave it out, or put quotes around the value");
+		refuse(b,
+			e,
+			"YAML anchors (&name) are not used here: leave it out, or put quotes "
+			"around the value");
 	else if (tag)
-		refuse(b, e, "YAML tags (!name) are not used here: leave it out, or put quotes around the value");
+		refuse(b,
+			e,
+			"YAML tags (!name) are not used here: leave it out, or put quotes around "
+			"the value");
 	return !anchor && !tag;
 }
 
@@ -104,7 +111,10 @@ static struct conf_node *make_node(struct builder *b, const yaml_event_t *e, uns
 		return NULL;
 	}
 	if (++b->ld->node_count > CONF_NODES_MAX) {
-		refuse(b, e, "the configuration has too many values: put mailboxes into a CSV file (mailboxes_from)");
+		refuse(b,
+			e,
+			"the configuration has too many values: put mailboxes into a CSV file "
+			"(mailboxes_from)");
 		return NULL;
 	}
 	n = arena_alloc(&b->ld->nodes, sizeof(*n));
@@ -130,7 +140,10 @@ static bool key_ok(struct builder *b, const struct conf_node *key)
 {
 	if (key->kind == CONF_NODE_SCALAR)
 		return true;
-	conf_error(b->ld, key, "a key must be a word: put quotes around braces or brackets that are meant as text");
+	conf_error(b->ld,
+		key,
+		"a key must be a word: put quotes around braces or brackets that are meant as "
+		"text");
 	b->failed = true;
 	return false;
 }
@@ -189,7 +202,10 @@ static struct conf_node *build_root(struct builder *b)
 			break;
 		case YAML_DOCUMENT_START_EVENT:
 			if (documents++) {
-				refuse(b, &e, "a second YAML document begins here (---): use one file for each, and include:");
+				refuse(b,
+					&e,
+					"a second YAML document begins here (---): use one file "
+					"for each, and include:");
 				return NULL;
 			}
 			break;
@@ -233,7 +249,10 @@ struct conf_node *conf_tree_read(struct conf_load *ld, const char *file, struct 
 		root->kind = CONF_NODE_MAP;
 	}
 	if (root->kind != CONF_NODE_MAP) {
-		conf_error(ld, root, "the file must be made of keys and values, like `hostname: relay.example.com`");
+		conf_error(ld,
+			root,
+			"the file must be made of keys and values, like `hostname: "
+			"relay.example.com`");
 		return NULL;
 	}
 	return root;

@@ -46,10 +46,12 @@ static int PRINTF_LIKE(4, 5)
 		text);
 }
 
-static int keep(const struct conf_secret *where, struct sv bytes, struct secret **out_secret, struct err *err)
+static int keep(const struct conf_secret *where, struct sv bytes, struct secret **out_secret,
+	struct err *err)
 {
 	if (bytes.len == 0)
-		return fail(where, err, RC_CONFIG, "the secret is empty: write the password into it");
+		return fail(
+			where, err, RC_CONFIG, "the secret is empty: write the password into it");
 	*out_secret = secret_new(bytes);
 	return 0;
 }
@@ -114,7 +116,8 @@ static int load_env(const struct conf_secret *where, struct secret **out_secret,
 	const char *value;
 
 	if (buf_append(&name, where->name) != 0 || buf_append_char(&name, '\0') != 0)
-		return fail(where, err, RC_LIMIT, "the name of the environment variable is too long");
+		return fail(
+			where, err, RC_LIMIT, "the name of the environment variable is too long");
 	value = getenv(buf_sv(&name).ptr);
 	if (!value)
 		return fail(where,
@@ -136,7 +139,8 @@ static int load_credential(const struct conf_secret *where, struct secret **out_
 		return fail(where,
 			err,
 			RC_NOT_FOUND,
-			"there is no CREDENTIALS_DIRECTORY: add LoadCredential=%.*s:PATH to the service's unit",
+			"there is no CREDENTIALS_DIRECTORY: add LoadCredential=%.*s:PATH to the "
+			"service's unit",
 			SV_ARG(where->name));
 	n = snprintf(path, sizeof(path), "%s/%.*s", folder, SV_ARG(where->name));
 	if (n < 0 || (size_t)n >= sizeof(path))
@@ -158,7 +162,8 @@ int identity_secret_load(const struct conf_secret *where, struct secret **out_se
 	case CONF_SECRET_FILE:
 		n = snprintf(path, sizeof(path), "%.*s", SV_ARG(where->name));
 		if (n < 0 || (size_t)n >= sizeof(path))
-			return fail(where, err, -ENAMETOOLONG, "the path of the secret is too long");
+			return fail(
+				where, err, -ENAMETOOLONG, "the path of the secret is too long");
 		return load_file(where, path, out_secret, out_warning, err);
 	case CONF_SECRET_ENV:
 		return load_env(where, out_secret, err);

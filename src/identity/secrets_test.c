@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "identity/secrets.h"
 
+#include "base/must.h"
 #include "io/file.h"
 
 #include "cmocka_all.h"
@@ -13,7 +14,9 @@ static char folder[64];
 
 static struct conf_secret where(enum conf_secret_kind kind, const char *name)
 {
-	return (struct conf_secret){ .kind = kind, .name = sv_from(name), .place = { "postern.yaml", 7, 15 } };
+	return (struct conf_secret){
+		.kind = kind, .name = sv_from(name), .place = { "postern.yaml", 7, 15 }
+	};
 }
 
 static const char *put(const char *name, const char *text, unsigned mode)
@@ -71,8 +74,10 @@ static void files(void **state)
 
 static void a_huge_file_is_no_secret(void **state)
 {
-	enum { HUGE_LEN = 70000 };
-	char *text = calloc(1, HUGE_LEN + 1);
+	enum {
+		HUGE_LEN = 70000
+	};
+	char *text = xcalloc(1, HUGE_LEN + 1);
 	struct conf_secret s;
 
 	(void)state;

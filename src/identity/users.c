@@ -50,7 +50,7 @@ struct identity_check {
 
 static void users_free(struct identity_users *u)
 {
-	htable_each(&u->by_name, slot) {
+	htable_each (&u->by_name, slot) {
 		secret_wipe(slot->value, sizeof(struct smtp_scram_verifier));
 		free(slot->value);
 	}
@@ -83,7 +83,8 @@ static int load_user(struct identity_users *u, const struct conf_user *user, str
 		free(v);
 		return err_set(err,
 			RC_CONFIG,
-			"%s:%u:%u: user %.*s: this is no verifier: write the file with `postern user add %.*s`",
+			"%s:%u:%u: user %.*s: this is no verifier: write the file with `postern "
+			"user add %.*s`",
 			user->password.place.file ? user->password.place.file : "configuration",
 			user->password.place.line,
 			user->password.place.column,
@@ -116,7 +117,8 @@ struct identity_users *identity_users_new(
 	return TAKE(u);
 }
 
-static void derive(const struct identity_users *u, char part, struct sv name, unsigned char out[KEY_LEN])
+static void derive(
+	const struct identity_users *u, char part, struct sv name, unsigned char out[KEY_LEN])
 {
 	unsigned char message[1 + 256] = { (unsigned char)part };
 	unsigned len = 0;

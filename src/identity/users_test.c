@@ -41,7 +41,8 @@ static struct conf *load(void)
 	(void)snprintf(text,
 		sizeof(text),
 		"users:\n"
-		"  - { name: erp, password: \"file:%s/erp\", senders: [erp@contoso.com, \"*@x.example\"] }\n"
+		"  - { name: erp, password: \"file:%s/erp\", senders: [erp@contoso.com, "
+		"\"*@x.example\"] }\n"
 		"  - { name: crm, password: \"file:%s/crm\", senders: [\"*\"] }\n"
 		"connectors: [ { name: l, host: h } ]\nroutes: [ { through: l } ]\n",
 		folder,
@@ -133,7 +134,9 @@ static void a_cancelled_check_says_nothing(void **state)
 	(void)state;
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(
-			identity_users_check(u, SV("erp"), SV("correct horse"), take, &ones[i], &checks[i]), 0);
+			identity_users_check(
+				u, SV("erp"), SV("correct horse"), take, &ones[i], &checks[i]),
+			0);
 	identity_check_cancel(checks[0]); /* runs */
 	identity_check_cancel(checks[1]); /* waits */
 	io_loop_run(loop);
@@ -144,7 +147,9 @@ static void a_cancelled_check_says_nothing(void **state)
 
 static void too_many_checks_are_refused(void **state)
 {
-	enum { MANY = 100 };
+	enum {
+		MANY = 100
+	};
 	struct identity_users *u = load_users();
 	struct answers all = { 0 };
 	struct one one = { &all, 0 };

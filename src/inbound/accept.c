@@ -54,8 +54,8 @@ void accept_free(struct accept *a)
 
 /* ---- addresses ---- */
 
-/* root -> root@contoso.com -> by alias it@contoso.com. Empty: it stays without a domain. */
-static struct sv complete(struct accept *a, struct sv address)
+/* root -> root@contoso.com, and a recipient by alias -> it@contoso.com. Empty: it stays without a domain. */
+static struct sv complete(struct accept *a, struct sv address, bool by_alias)
 {
 	const struct conf_general *g = conf_general(a->conf);
 	ptrdiff_t at = sv_rfind_char(address, '@');
@@ -64,7 +64,7 @@ static struct sv complete(struct accept *a, struct sv address)
 	int n;
 
 	/* A local name: bare, at our own host name, or at the domain that bare names get. */
-	if (at < 0 || sv_eq_nocase(domain, g->hostname) || (g->qualify.len && sv_eq_nocase(domain, g->qualify))) {
+	if (by_alias && (at < 0 || sv_eq_nocase(domain, g->hostname) || (g->qualify.len && sv_eq_nocase(domain, g->qualify)))) {
 		alias = conf_alias(a->conf, at < 0 ? address : sv_head(address, (size_t)at));
 		if (alias.len)
 			address = alias;
@@ -109,7 +109,7 @@ static bool has_room(struct accept *a, uint64_t size, struct answer *out)
 
 void accept_mail(struct accept *a, const struct smtp_server_event *e, struct answer *out)
 {
-	a->sender = e->address.len ? complete(a, e->address) : SV("");
+	a->sender = e->address.len ? complete(a, e->address, false) : SV("");
 	if (e->address.len && a->sender.len == 0) {
 		answer_set(out, 553, "5.1.7", "The sender has no domain, and `qualify:` is not set");
 		return;
@@ -156,7 +156,7 @@ static bool same_rewrite(const struct accept *a, struct sv rewrite)
 
 void accept_rcpt(struct accept *a, const struct smtp_server_event *e, struct answer *out)
 {
-	struct sv address = complete(a, e->address), rewrite = SV(""), lane = SV("");
+	struct sv address = complete(a, e->address, true), rewrite = SV(""), lane = SV("");
 	struct conf_route_query q;
 	struct conf_route_answer found;
 

@@ -96,15 +96,17 @@ static int take_base64(struct sv text, unsigned char *out, size_t len)
 
 int smtp_scram_parse(struct sv text, struct smtp_scram_verifier *out_verifier)
 {
+	struct smtp_scram_verifier v;
 	struct sv kind, iterations, salt, stored;
 
 	if (!sv_cut_char(&text, '$', &kind) || !sv_eq(kind, SV("SCRAM-SHA-256")) ||
 		!sv_cut_char(&text, ':', &iterations) || !sv_cut_char(&text, '$', &salt) ||
 		!sv_cut_char(&text, ':', &stored) ||
-		sv_parse_u32(iterations, ITERATIONS_MAX, &out_verifier->iterations) != 0 ||
-		out_verifier->iterations < ITERATIONS_MIN ||
-		take_base64(salt, out_verifier->salt, sizeof(out_verifier->salt)) != 0 ||
-		take_base64(stored, out_verifier->stored_key, KEY_LEN) != 0)
+		sv_parse_u32(iterations, ITERATIONS_MAX, &v.iterations) != 0 ||
+		v.iterations < ITERATIONS_MIN || take_base64(salt, v.salt, sizeof(v.salt)) != 0 ||
+		take_base64(stored, v.stored_key, KEY_LEN) != 0 ||
+		take_base64(text, v.server_key, KEY_LEN) != 0)
 		return RC_PARSE;
-	return take_base64(text, out_verifier->server_key, KEY_LEN);
+	*out_verifier = v;
+	return 0;
 }

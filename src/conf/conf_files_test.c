@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "conf/conf.h"
+
+#include "base/must.h"
+#include "io/file.h"
+
+#include "cmocka_all.h"
+
+#include <unistd.h>
+
+#define GOOD \
+	"connectors:\n  - { name: lab, host: mail.example.com }\nroutes:\n  - { through: lab }\n"
+
+static void print_findings(const struct conf_findings *f)
+{
+	for (size_t i = 0; i < f->count; i++)
+		print_message("  %s:%u:%u: %s%s\n",
+			f->items[i].file,
+			f->items[i].line,
+			f->items[i].column,
+			f->items[i].warning ? "warning: " : "",
+			f->items[i].text);
+}
+
+static char folder[64];
+
+static const char *path_of(const char *name)
+{
+	static char paths[8][128];
+	static unsigned turn;
+	char *path = paths[turn++ % 8];
+
+	(void)snprintf(path, sizeof(paths[0]), "%s/%s", folder, name);
+	return path;
+}
+
+static const char *put(const char *name, const char *text)
+{
+	const char *path = path_of(name);
+
+	assert_int_equal(io_file_write_durably(path, sv_from(text), 0600, NULL), 0);
+	return path;
+}
+
+static struct conf *load_file(const char *name, struct conf_findings *f)
+{
+	return conf_load(path_of(name), f);
+}
+
+static void says(const struct conf_findings *f, const char *file, unsigned line, unsigned column,
+	const char *text)
+{
+	size_t len = strlen(file);
+
+	for (size_t i = 0; i < f->count; i++) {
+		const struct conf_finding *x = &f->items[i];
+		size_t have = strlen(x->file);
+
+		if (have >= len && strcmp(x->file + have - len, file) == 0 && x->line == line &&
+			x->column == column && strstr(x->text, text))
+			return;
+	}
+	print_findings(f);
+	fail_msg("wanted %s:%u:%u %s", file, line, column, text);
+}
+
+static void includes_are_joined(void **state)
+{
+	struct conf_findings f;
+	struct conf *c;
+	size_t n;
+
+	(void)state;
+	(void)put("main.yaml",
+		"hostname: a.example\ninclude: [one.yaml, two.yaml]\nconnectors: [ { name: a, "
+		"host: h } ]\n");
+	(void)put("one.yaml", "connectors: [ { name: b, host: h } ]\n");
+	(void)put("two.yaml", "routes: [ { sender: a@b.c, through: b }, { through: a } ]\n");
+	c = load_file("main.yaml", &f);
+	print_findings(&f);
+	assert_non_null(c);
+	(void)conf_lanes(c, &n);
+	assert_int_equal(n, 2);
+	conf_findings_free(&f);
+	conf_unref(c);
+
+	(void)put(
+		"one.yaml", "hostname: b.example\nconnectors: [ { name: a, host: h } ]\nbad: x\n");
+	(void)put("two.yaml", "routes: [ { through: b } ]\ninclude: main.yaml\n");
+	assert_null(load_file("main.yaml", &f));
+	says(&f, "two.yaml", 2, 10, "included already");
+	says(&f, "one.yaml", 1, 1, "given twice, first in");
+	says(&f, "one.yaml", 2, 23, "listed twice, first in");
+	says(&f, "one.yaml", 3, 1, "unknown key 'bad'");
+	conf_findings_free(&f);
+
+	(void)put("main.yaml", "include: [none.yaml]\nroutes: [ { through: b } ]\nbad: x\n");
+	assert_null(load_file("main.yaml", &f));
+	says(&f, "main.yaml", 1, 11, "cannot open");
+	says(&f, "main.yaml", 3, 1, "unknown key");
+	assert_int_equal(f.count, 2); /* what the missing file may hold is not missed */
+	conf_findings_free(&f);
+
+	(void)put("main.yaml", "include: i1.yaml\n");
+	(void)put("i1.yaml", "include: i2.yaml\n");
+	(void)put("i2.yaml", "include: i3.yaml\n");
+	(void)put("i3.yaml", "include: i4.yaml\n");
+	(void)put("i4.yaml", "include: i5.yaml\n");
+	(void)put("i5.yaml", GOOD);
+	assert_null(load_file("main.yaml", &f));
+	says(&f, "i4.yaml", 1, 10, "more than 4 deep");
+	conf_findings_free(&f);
+}
+
+static void files_that_cannot_be_read(void **state)
+{
+	struct conf_findings f;
+
+	(void)state;
+	assert_null(load_file("none", &f));
+	says(&f, "/none", 1, 1, "cannot open");
+	assert_int_equal(f.count, 1);
+	conf_findings_free(&f);
+	assert_null(conf_load("/", &f));
+	says(&f, "/", 1, 1, "not a file");
+	conf_findings_free(&f);
+	(void)put("main.yaml", "");
+	assert_null(load_file("main.yaml", &f));
+	says(&f, "main.yaml", 1, 1, "routes: there is none");
+	conf_findings_free(&f);
+}
+
+static void missing_files_are_named(void **state)
+{
+	char text[1000];
+	struct conf_findings f;
+	struct conf *c;
+
+	(void)state;
+	(void)snprintf(text,
+		sizeof(text),
+		"listeners:\n  - { address: \"127.0.0.1:465\", tls: implicit, certificate: "
+		"%s/no.pem, key: \"file:%s/no.key\" }\n"
+		"connectors: [ { name: a, host: h, ca_file: %s/no.ca } ]\nroutes: [ { through: a } "
+		"]\n",
+		folder,
+		folder,
+		folder);
+	(void)put("main.yaml", text);
+	assert_null(load_file("main.yaml", &f));
+	says(&f, "main.yaml", 2, 61, "there is no file");
+	assert_int_equal(f.error_count, 3);
+	conf_findings_free(&f);
+
+	/* One mailbox's password is no reason to stop the mail of all others. */
+	(void)snprintf(text,
+		sizeof(text),
+		"mailboxes: [ { address: a@b.c, password: \"file:%s/no.secret\" } ]\nroutes: [ { "
+		"through: sender } ]\n",
+		folder);
+	(void)put("main.yaml", text);
+	c = load_file("main.yaml", &f);
+	assert_non_null(c);
+	says(&f, "main.yaml", 1, 42, "there is no file");
+	assert_true(f.items[0].warning);
+	conf_findings_free(&f);
+	conf_unref(c);
+}
+
+static void mailboxes_come_from_csv(void **state)
+{
+	struct conf_findings f;
+	struct conf *c;
+	const struct conf_lane *l;
+	size_t n;
+
+	(void)state;
+	(void)put("p", "x");
+	(void)put("main.yaml", "mailboxes_from: out.csv\nroutes: [ { through: sender } ]\n");
+	(void)put("out.csv",
+		"\xef\xbb\xbf"
+		"address,password,share,host,port,login\r\n"
+		"a@b.c,env:P,50%,mail.example.com,2525,\"svc, \"\"one\"\"\"\r\n"
+		"\r\n"
+		"B@b.c,env:P,,,,\r\n"
+		",,,,,\r\n");
+	c = load_file("main.yaml", &f);
+	print_findings(&f);
+	assert_non_null(c);
+	l = conf_lanes(c, &n);
+	assert_int_equal(n, 2);
+	assert_int_equal(l[0].limits.share_percent, 50);
+	assert_true(sv_eq(l[0].host, SV("mail.example.com")) && l[0].port == 2525);
+	assert_true(sv_eq(l[0].login, SV("svc, \"one\"")));
+	assert_true(sv_eq(l[1].key, SV("submission/b@b.c")));
+	assert_int_equal(l[1].place.line, 4);
+	conf_findings_free(&f);
+	conf_unref(c);
+
+	(void)put("out.csv", "address;password\na@b.c;env:P\n");
+	c = load_file("main.yaml", &f);
+	assert_non_null(c);
+	conf_findings_free(&f);
+	conf_unref(c);
+}
+
+static void faults_in_csv_have_their_place(void **state)
+{
+	static const struct {
+		const char *text;
+		unsigned line, column;
+		const char *says;
+	} rows[] = {
+		{ "", 1, 1, "the file is empty" },
+		{ "password\nenv:P\n", 1, 1, "no column 'address'" },
+		{ "adress,password\n", 1, 1, "did you mean 'address'?" },
+		{ "address,address\n", 1, 9, "named twice" },
+		{ "address,password\na@b.c,env:P\nnobody,env:P\n", 3, 1, "must be a mail address" },
+		{ "address,password\na@b.c,env:P\nb@b.c,env:P,x\n", 3, 1, "3 fields" },
+		{ "address,password\na@b.c,Hunter2\n", 2, 7, "a secret never stands" },
+		{ "address,password,share\na@b.c,env:P,80\n", 2, 13, "percentage" },
+		{ "address,password\na@b.c,env:P\nA@b.c,env:P\n", 3, 1, "listed twice" },
+		{ "address,password\n\"a@b.c,env:P\n", 2, 1, "not CSV" },
+		{ "address,password\na@b.c,e\"nv:P\n", 2, 1, "not CSV" },
+		{ "address,password\n\"a@b.c\nd\",env:P\n", 2, 1, "control character" },
+		{ "address\na@b.c\n", 2, 1, "password: is missing" },
+	};
+
+	(void)state;
+	(void)put("main.yaml", "mailboxes_from: out.csv\nroutes: [ { through: sender } ]\n");
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct conf_findings f;
+
+		(void)put("out.csv", rows[i].text);
+		assert_null(load_file("main.yaml", &f));
+		says(&f, "out.csv", rows[i].line, rows[i].column, rows[i].says);
+		for (size_t k = 0; k < f.count; k++)
+			assert_null(strstr(f.items[k].text, "Hunter2"));
+		conf_findings_free(&f);
+	}
+}
+
+/* As installed: no more than files that are not there yet. */
+static void the_shipped_file_is_right(void **state)
+{
+	static const char own[] = "src/conf/conf_files_test.c";
+	char path[500];
+	struct conf_findings f;
+	struct conf *c;
+
+	(void)state;
+	/* __FILE__ is as the build named it: from the source or from the build folder. */
+	(void)snprintf(path,
+		sizeof(path),
+		"%.*spackaging/postern.yaml",
+		(int)(sizeof(__FILE__) - sizeof(own)),
+		__FILE__);
+	if (access(path, R_OK) != 0)
+		skip();
+	c = conf_load(path, &f);
+	print_findings(&f);
+	assert_non_null(c);
+	assert_int_equal(f.count, 0);
+	assert_true(sv_eq(conf_alias(c, SV("root")), SV("it@example.com")));
+	conf_findings_free(&f);
+	conf_unref(c);
+}
+
+static int make_folder(void **state)
+{
+	(void)state;
+	(void)snprintf(folder, sizeof(folder), "/tmp/conf_files_test.XXXXXX");
+	return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+	static const char *const names[] = { "main.yaml",
+		"one.yaml",
+		"two.yaml",
+		"i1.yaml",
+		"i2.yaml",
+		"i3.yaml",
+		"i4.yaml",
+		"i5.yaml",
+		"out.csv",
+		"p" };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(names); i++)
+		(void)unlink(path_of(names[i]));
+	return rmdir(folder);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(includes_are_joined),
+		cmocka_unit_test(files_that_cannot_be_read),
+		cmocka_unit_test(missing_files_are_named),
+		cmocka_unit_test(mailboxes_come_from_csv),
+		cmocka_unit_test(faults_in_csv_have_their_place),
+		cmocka_unit_test(the_shipped_file_is_right),
+	};
+
+	return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
