@@ -39,10 +39,11 @@ static void fail(struct session *s, struct sv user)
 		SV(""),
 		"authentication failed",
 		(const struct log_field[]){ LOG_F("client", io_stream_peer(s->stream)),
+			LOG_F("ip", sv_from(s->peer_key)),
 			LOG_F("user", user),
 			LOG_F("listener", s->listener->name),
 			LOG_F("auth", SV("failed")) },
-		4);
+		5);
 	if (s->auth_failures >= FAILURES_MAX)
 		answer_set(&s->held, 421, "4.7.0", "Too many failed sign-ins, goodbye");
 	else

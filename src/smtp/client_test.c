@@ -15,13 +15,13 @@
  */
 struct answer {
 	const char *command; /* how the client's line begins; "BODY": the first line of a body */
-	const char *reply;   /* "!" in front: and then the server hangs up. Empty: nothing is said */
+	const char *reply; /* "!" in front: and then the server hangs up. Empty: nothing is said */
 };
 
 struct scenario {
 	const char *name;
 	enum smtp_client_tls tls;
-	const char *login, *password;
+	const char *login;
 	bool pipelining_off;
 	const char *offers;     /* lines of EHLO after the first, apart by '\n' */
 	const char *tls_offers; /* after STARTTLS */
@@ -67,8 +67,323 @@ static const struct smtp_client_message eightbit = { .sender = SV_INIT("erp@cont
 	.needs_8bit = true,
 	.dsn_ret = DSN_RET_FULL,
 	.envid = SV_INIT("x") };
-static const struct smtp_client_message large = {
-	.sender = SV_INIT("erp@contoso.com"), .recipients = one, .recipient_count = 1, .size = 157286401
+static const struct smtp_client_message large = { .sender = SV_INIT("erp@contoso.com"),
+	.recipients = one,
+	.recipient_count = 1,
+	.size = 157286401 };
+
+/* ---- the scenarios ---- */
+
+#define HELLO "EHLO relay.contoso.com\r\n"
+#define LETTER "Subject: x\r\n\r\n..dot\r\n.\r\n"
+#define ACCEPTED ": 250 2.0.0 OK <new@id> [Hostname=x]\n"
+#define TAKEN "RESULT waiting for the end of the message" ACCEPTED
+#define DEFAULT_SAID \
+	"MAIL FROM:<erp@contoso.com> SIZE=12\r\nRCPT TO:<jane@example.com>\r\nDATA\r\n" LETTER
+#define PAIR_SAID                                 \
+	"MAIL FROM:<erp@contoso.com> SIZE=12\r\n" \
+	"RCPT TO:<gone@example.com>\r\n"          \
+	"RCPT TO:<jane@example.com>\r\nDATA\r\n"
+#define GONE "RCPT 0: 550 5.1.10 RESOLVER.ADR.RecipientNotFound\n"
+#define GONE_ANSWER "RCPT TO:<gone", "550 5.1.10 RESOLVER.ADR.RecipientNotFound"
+#define RCPT_OK(index) "RCPT " index ": 250 2.1.5 Recipient OK\n"
+#define BYE "QUIT\r\n"
+
+static const struct scenario scenarios[] = {
+	{ .name = "Exchange: STARTTLS, LOGIN, a message, QUIT",
+		.tls = SMTP_CLIENT_TLS_REQUIRED,
+		.login = "erp@contoso.com",
+		.offers = EXCHANGE "STARTTLS\n" EXCHANGE_REST,
+		.tls_offers = EXCHANGE "AUTH LOGIN XOAUTH2\n" EXCHANGE_REST,
+		.messages = { &plain },
+		.said = HELLO "STARTTLS\r\n" HELLO
+			      "AUTH LOGIN\r\nZXJwQGNvbnRvc28uY29t\r\nczNjcmV0\r\n" DEFAULT_SAID BYE,
+		.events = "STARTTLS\nREADY\n" RCPT_OK("0") "BODY\n" TAKEN "READY\nCLOSED\n" },
+	{ .name = "PLAIN where that is all there is",
+		.tls = SMTP_CLIENT_TLS_IMPLICIT,
+		.login = "erp",
+		.offers = "AUTH=PLAIN\nSTARTTLS",
+		.said = HELLO "AUTH PLAIN AGVycABzM2NyZXQ=\r\n" BYE,
+		.events = "READY\nCLOSED\n" },
+	{ .name = "neither LOGIN nor PLAIN",
+		.tls = SMTP_CLIENT_TLS_IMPLICIT,
+		.login = "erp",
+		.offers = "AUTH XOAUTH2",
+		.said = HELLO,
+		.events = "FAILED no AUTH idle\n" },
+	{ .name = "no STARTTLS where TLS is required",
+		.tls = SMTP_CLIENT_TLS_REQUIRED,
+		.login = "erp",
+		.offers = "AUTH LOGIN",
+		.said = HELLO,
+		.events = "FAILED no STARTTLS idle\n" },
+	{ .name = "STARTTLS refused",
+		.tls = SMTP_CLIENT_TLS_REQUIRED,
+		.offers = "STARTTLS",
+		.answers = { { "STARTTLS", "454 4.7.0 TLS not available" } },
+		.said = HELLO "STARTTLS\r\n",
+		.events = "FAILED reply starting TLS: 454 4.7.0 TLS not available\n" },
+	{ .name = "password refused",
+		.tls = SMTP_CLIENT_TLS_IMPLICIT,
+		.login = "erp",
+		.offers = "AUTH LOGIN",
+		.answers = { { "czNjcmV0",
+			"535 5.7.139 Authentication unsuccessful, the user credentials were "
+			"incorrect." } },
+		.said = HELLO "AUTH LOGIN\r\nZXJw\r\nczNjcmV0\r\n",
+		.events = "FAILED reply signing in: 535 5.7.139 Authentication unsuccessful, the "
+			  "user "
+			  "credentials were incorrect.\n" },
+	{ .name = "LOGIN refused at once",
+		.tls = SMTP_CLIENT_TLS_IMPLICIT,
+		.login = "erp",
+		.offers = "AUTH LOGIN",
+		.answers = { { "AUTH", "504 5.7.4 Unrecognized authentication type" } },
+		.said = HELLO "AUTH LOGIN\r\n",
+		.events = "FAILED reply signing in: 504 5.7.4 Unrecognized authentication type\n" },
+	{ .name = "greeting refuses",
+		.answers = { { "CONNECT", "!421 4.3.2 Service not active" } },
+		.said = "",
+		.events = "FAILED reply waiting for the greeting: 421 4.3.2 Service not active\n" },
+	{ .name = "not a mail server",
+		.answers = { { "CONNECT", "!HTTP/1.1 400 Bad Request" } },
+		.said = "",
+		.events = "FAILED protocol waiting for the greeting\n" },
+	{ .name = "HELO for an old server",
+		.answers = { { "EHLO", "502 what?" } },
+		.messages = { &plain },
+		.said = HELLO "HELO relay.contoso.com\r\nMAIL FROM:<erp@contoso.com>\r\n"
+			      "RCPT TO:<jane@example.com>\r\nDATA\r\n" LETTER BYE,
+		.events = "READY\n" RCPT_OK("0") "BODY\n" TAKEN "READY\nCLOSED\n" },
+	{ .name = "no HELO where TLS is required",
+		.tls = SMTP_CLIENT_TLS_REQUIRED,
+		.answers = { { "EHLO", "502 what?" } },
+		.said = HELLO,
+		.events = "FAILED reply sending EHLO: 502 what?\n" },
+	{ .name = "no HELO where a login is given",
+		.login = "erp",
+		.answers = { { "EHLO", "502 what?" } },
+		.said = HELLO,
+		.events = "FAILED reply sending EHLO: 502 what?\n" },
+	{ .name = "no HELO after 4xx",
+		.answers = { { "EHLO", "450 4.3.2 later" } },
+		.said = HELLO,
+		.events = "FAILED reply sending EHLO: 450 4.3.2 later\n" },
+	{ .name = "all parameters",
+		.offers = EXCHANGE EXCHANGE_REST,
+		.messages = { &full },
+		.said = HELLO "MAIL FROM:<> SIZE=12 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=a+2Bb\r\n"
+			      "RCPT TO:<jane@example.com> NOTIFY=SUCCESS,FAILURE "
+			      "ORCPT=rfc822;ja+2Bne@example.com\r\n"
+			      "RCPT TO:<joe@example.com> NOTIFY=NEVER\r\nDATA\r\n" LETTER BYE,
+		.events = "READY\n" RCPT_OK("0") RCPT_OK("1") "BODY\n" TAKEN "READY\nCLOSED\n" },
+	{ .name = "no parameter that is not offered",
+		.offers = "HELP",
+		.messages = { &eightbit },
+		.said = HELLO
+		"MAIL FROM:<erp@contoso.com>\r\nRCPT TO:<jane@example.com>\r\nDATA\r\n" LETTER BYE,
+		.events = "READY\n" RCPT_OK("0") "BODY\n" TAKEN "READY\nCLOSED\n" },
+	{ .name = "too large and no SMTPUTF8 are decided here",
+		.offers = "SIZE 157286400",
+		.messages = { &large, &full },
+		.said = HELLO BYE,
+		.events = "READY\n"
+			  "RESULT sending MAIL FROM: 552 5.3.4 the message is larger than the "
+			  "server takes, local\nREADY\n"
+			  "RESULT sending MAIL FROM: 550 5.6.7 the server does not speak SMTPUTF8, "
+			  "local\nREADY\n"
+			  "CLOSED\n" },
+	{ .name = "SIZE 0 is no maximum",
+		.offers = "SIZE 0",
+		.messages = { &large },
+		.answers = { { "MAIL", "452 4.3.1 full" } },
+		.said = HELLO "MAIL FROM:<erp@contoso.com> SIZE=157286401\r\n" BYE,
+		.events = "READY\nRESULT sending MAIL FROM: 452 4.3.1 full\nREADY\nCLOSED\n" },
+	{ .name = "two messages, one connection",
+		.offers = EXCHANGE,
+		.messages = { &plain, &second },
+		.said = HELLO DEFAULT_SAID "MAIL FROM:<crm@contoso.com> SIZE=12\r\n"
+					   "RCPT TO:<jane@example.com>\r\nDATA\r\n" LETTER BYE,
+		.events = "READY\n" RCPT_OK("0") "BODY\n" TAKEN "READY\n" RCPT_OK(
+			"0") "BODY\n" TAKEN "READY\nCLOSED\n" },
+	{ .name = "refused after the dot",
+		.offers = EXCHANGE,
+		.answers = { { ".", "554 5.2.252 SendAsDenied; a not allowed to send as b" } },
+		.messages = { &plain },
+		.said = HELLO DEFAULT_SAID BYE,
+		.events = "READY\n" RCPT_OK(
+			"0") "BODY\nRESULT waiting for the end of the message: 554 5.2.252 "
+			     "SendAsDenied; a not allowed to send as b\nREADY\nCLOSED\n" },
+	{ .name = "one of two recipients refused",
+		.offers = EXCHANGE,
+		.answers = { { GONE_ANSWER } },
+		.messages = { &pair },
+		.said = HELLO PAIR_SAID LETTER BYE,
+		.events = "READY\n" GONE RCPT_OK("1") "BODY\n" TAKEN "READY\nCLOSED\n" },
+	{ .name = "all recipients refused, DATA refused: RSET goes with the next",
+		.offers = EXCHANGE,
+		.answers = { { GONE_ANSWER },
+			{ "RCPT TO:<jane", "550 5.7.1 no" },
+			{ "DATA", "503 5.5.2 no recipients" } },
+		.messages = { &pair, &plain },
+		.said = HELLO PAIR_SAID "RSET\r\nMAIL FROM:<erp@contoso.com> SIZE=12\r\n"
+					"RCPT TO:<jane@example.com>\r\nDATA\r\n" BYE,
+		.events = "READY\n" GONE
+			  "RCPT 1: 550 5.7.1 no\nRESULT sending RCPT TO: 550 5.7.1 no\nREADY\n"
+			  "RCPT 0: 550 5.7.1 no\nRESULT sending RCPT TO: 550 5.7.1 "
+			  "no\nREADY\nCLOSED\n" },
+	{ .name = "all recipients refused, DATA taken: an empty message, ignored",
+		.offers = EXCHANGE,
+		.answers = { { "RCPT TO:<jane", "550 5.7.1 no" },
+			{ ".", "250 2.0.0 delivered to nobody" } },
+		.messages = { &plain },
+		.said = HELLO "MAIL FROM:<erp@contoso.com> SIZE=12\r\nRCPT "
+			      "TO:<jane@example.com>\r\nDATA\r\n.\r\n" BYE,
+		.events = "READY\nRCPT 0: 550 5.7.1 no\nRESULT sending RCPT TO: 550 5.7.1 "
+			  "no\nREADY\nCLOSED\n" },
+	{ .name = "MAIL refused, the rest are its echoes",
+		.offers = EXCHANGE,
+		.answers = { { "MAIL", "530 5.7.57 Client not authenticated to send mail." },
+			{ "RCPT", "503 5.5.2 Need mail command" },
+			{ "DATA", "503 5.5.2 Need mail command" } },
+		.messages = { &pair },
+		.said = HELLO PAIR_SAID BYE,
+		.events = "READY\nRESULT sending MAIL FROM: 530 5.7.57 Client not authenticated to "
+			  "send mail.\n"
+			  "READY\nCLOSED\n" },
+	{ .name = "MAIL refused, and yet DATA taken",
+		.offers = EXCHANGE,
+		.answers = { { "MAIL", "550 5.1.8 Access denied, bad outbound sender" },
+			{ ".", "554 5.5.1 none" } },
+		.messages = { &plain },
+		.said = HELLO "MAIL FROM:<erp@contoso.com> SIZE=12\r\nRCPT "
+			      "TO:<jane@example.com>\r\nDATA\r\n.\r\n" BYE,
+		.events = "READY\nRESULT sending MAIL FROM: 550 5.1.8 Access denied, bad outbound "
+			  "sender\n"
+			  "READY\nCLOSED\n" },
+	{ .name = "MAIL refused and the line closed",
+		.offers = EXCHANGE,
+		.answers = { { "MAIL",
+			"!550 5.7.708 Access denied, traffic not accepted from this IP" } },
+		.messages = { &plain },
+		.said = HELLO
+		"MAIL FROM:<erp@contoso.com> SIZE=12\r\nRCPT TO:<jane@example.com>\r\nDATA\r\n",
+		.events = "READY\nRESULT sending MAIL FROM: 550 5.7.708 Access denied, traffic not "
+			  "accepted "
+			  "from this IP\nCLOSED\n" },
+	{ .name = "DATA refused: RSET",
+		.offers = EXCHANGE,
+		.answers = { { "DATA",
+			"451 4.7.0 Temporary server error. Please try again later. PRX2" } },
+		.messages = { &plain, &second },
+		.said = HELLO
+		"MAIL FROM:<erp@contoso.com> SIZE=12\r\nRCPT TO:<jane@example.com>\r\nDATA\r\n"
+		"RSET\r\nMAIL FROM:<crm@contoso.com> SIZE=12\r\nRCPT "
+		"TO:<jane@example.com>\r\nDATA\r\n" BYE,
+		.events = "READY\n" RCPT_OK(
+			"0") "RESULT sending DATA: 451 4.7.0 Temporary server error. Please try "
+			     "again later. PRX2\nREADY\n" RCPT_OK(
+				     "0") "RESULT sending DATA: 451 4.7.0 Temporary server error. "
+					  "Please try again later. PRX2\nREADY\nCLOSED\n" },
+	{ .name = "one by one: refused recipients stop before DATA",
+		.offers = "SIZE 1000\nPIPELINING",
+		.pipelining_off = true,
+		.answers = { { GONE_ANSWER }, { "RCPT TO:<jane", "450 4.2.1 later" } },
+		.messages = { &pair, &second },
+		.said = HELLO
+		"MAIL FROM:<erp@contoso.com> SIZE=12\r\nRCPT TO:<gone@example.com>\r\n"
+		"RCPT TO:<jane@example.com>\r\nRSET\r\nMAIL FROM:<crm@contoso.com> SIZE=12\r\n"
+		"RCPT TO:<jane@example.com>\r\n" BYE,
+		.events =
+			"READY\n" GONE
+			"RCPT 1: 450 4.2.1 later\nRESULT sending RCPT TO: 450 4.2.1 later\nREADY\n"
+			"RCPT 0: 450 4.2.1 later\nRESULT sending RCPT TO: 450 4.2.1 "
+			"later\nREADY\nCLOSED\n" },
+	{ .name = "421 to a recipient",
+		.offers = EXCHANGE,
+		.answers = { { "RCPT TO:<jane",
+			"!421 4.4.2 Message submission rate for this client has exceeded the "
+			"configured limit" } },
+		.messages = { &pair },
+		.said = HELLO PAIR_SAID,
+		.events = "READY\nRCPT 0: 250 2.1.5 Recipient OK\nRESULT sending RCPT TO: 421 "
+			  "4.4.2 Message submission rate "
+			  "for this client has exceeded the configured limit\nCLOSED\n" },
+	{ .name = "421 after the dot",
+		.offers = EXCHANGE,
+		.answers = { { ".", "!421 4.3.2 Service not active" } },
+		.messages = { &plain },
+		.said = HELLO DEFAULT_SAID,
+		.events = "READY\n" RCPT_OK("0") "BODY\nRESULT waiting for the end of the message: "
+						 "421 4.3.2 Service not "
+						 "active\nCLOSED\n" },
+	{ .name = "421 to RSET",
+		.offers = "SIZE 1000",
+		.answers = { { "RSET", "!421 4.3.2 bye" }, { "DATA", "550 5.0.0 no" } },
+		.messages = { &plain, &second },
+		.said = HELLO "MAIL FROM:<erp@contoso.com> SIZE=12\r\nRCPT "
+			      "TO:<jane@example.com>\r\nDATA\r\nRSET\r\n",
+		.events = "READY\n" RCPT_OK(
+			"0") "RESULT sending DATA: 550 5.0.0 no\nREADY\n"
+			     "RESULT sending MAIL FROM: 421 4.3.2 bye\nCLOSED\n" },
+	{ .name = "421 to the empty message keeps the verdict",
+		.offers = EXCHANGE,
+		.answers = { { "RCPT", "550 5.7.1 no" }, { ".", "!421 4.3.2 bye" } },
+		.messages = { &plain },
+		.said = HELLO "MAIL FROM:<erp@contoso.com> SIZE=12\r\nRCPT "
+			      "TO:<jane@example.com>\r\nDATA\r\n.\r\n",
+		.events = "READY\nRCPT 0: 550 5.7.1 no\nRESULT sending RCPT TO: 550 5.7.1 "
+			  "no\nCLOSED\n" },
+	{ .name = "refused while the body is leaving",
+		.offers = EXCHANGE,
+		.answers = { { "BODY",
+			"!552 5.3.4 Message size exceeds fixed maximum message size" } },
+		.messages = { &plain },
+		/* The owner had released the dot: it cannot know, and the reply is its answer. */
+		.said = HELLO DEFAULT_SAID,
+		.events = "READY\n" RCPT_OK("0") "BODY\nRESULT waiting for the end of the message: "
+						 "552 5.3.4 Message size "
+						 "exceeds fixed maximum message "
+						 "size\nREADY\nFAILED closed sending QUIT\n" },
+	{ .name = "hangs up after the dot",
+		.offers = EXCHANGE,
+		.answers = { { ".", "!" } },
+		.messages = { &plain },
+		.said = HELLO DEFAULT_SAID,
+		.events = "READY\n" RCPT_OK("0") "BODY\nFAILED closed waiting for the end of the "
+						 "message, uncertain\n" },
+	{ .name = "nonsense after the dot",
+		.offers = EXCHANGE,
+		.answers = { { ".", "354 go on" } },
+		.messages = { &plain },
+		.said = HELLO DEFAULT_SAID,
+		.events = "READY\n" RCPT_OK("0") "BODY\nFAILED protocol waiting for the end of the "
+						 "message, uncertain\n" },
+	{ .name = "a reply too many",
+		.offers = EXCHANGE,
+		.answers = { { ".", "250 2.0.0 OK <new@id> [Hostname=x]\n250 2.1.0 Sender OK" } },
+		.messages = { &plain, &second },
+		.said = HELLO DEFAULT_SAID,
+		.events = "READY\n" RCPT_OK("0") "BODY\n" TAKEN "READY\nFAILED protocol idle\n" },
+	{ .name = "DATA answered 250",
+		.offers = EXCHANGE,
+		.answers = { { "DATA", "250 2.0.0 sure" } },
+		.messages = { &plain },
+		.said = HELLO
+		"MAIL FROM:<erp@contoso.com> SIZE=12\r\nRCPT TO:<jane@example.com>\r\nDATA\r\n",
+		.events = "READY\n" RCPT_OK("0") "FAILED protocol sending DATA\n" },
+	{ .name = "no 221",
+		.answers = { { "QUIT", "!" } },
+		.said = HELLO BYE,
+		.events = "READY\nCLOSED\n" },
+	{ .name = "a body without its last CRLF",
+		.offers = EXCHANGE,
+		.messages = { &plain },
+		.body = "no end",
+		.said = HELLO
+		"MAIL FROM:<erp@contoso.com> SIZE=12\r\nRCPT TO:<jane@example.com>\r\nDATA\r\n"
+		"no end\r\n.\r\n" BYE,
+		.events = "READY\n" RCPT_OK("0") "BODY\n" TAKEN "READY\nCLOSED\n" },
 };
 
 /* ---- the server ---- */
@@ -76,6 +391,7 @@ static const struct smtp_client_message large = {
 struct world {
 	const struct scenario *s;
 	struct smtp_client *c;
+	struct secret *password;
 	struct mono_time now;
 	struct buf line;    /* of the client, in the making */
 	struct buf said;    /* all that the client sent */
@@ -116,10 +432,12 @@ static void say(struct world *w, const char *reply)
 
 static void say_hello(struct world *w)
 {
-	struct sv rest = sv_from(w->secured && w->s->tls_offers ? w->s->tls_offers : w->s->offers), line;
+	struct sv rest = sv_from(w->secured && w->s->tls_offers ? w->s->tls_offers : w->s->offers),
+		  line;
 	bool more = rest.len > 0;
 
-	must(buf_printf(&w->replies, "250%cmail.example Hello [192.0.2.7]\r\n", more ? '-' : ' ') == 0);
+	must(buf_printf(&w->replies, "250%cmail.example Hello [192.0.2.7]\r\n", more ? '-' : ' ') ==
+		0);
 	while (more) {
 		more = sv_cut_char(&rest, '\n', &line);
 		must(buf_printf(&w->replies, "250%c%.*s\r\n", more ? '-' : ' ', SV_ARG(line)) == 0);
@@ -142,7 +460,8 @@ static const char *usual_reply(struct world *w, struct sv line)
 	};
 
 	if (w->auth_lines == 2 || w->auth_lines == 1)
-		return w->auth_lines-- == 2 ? "334 UGFzc3dvcmQ6" : "235 2.7.0 Authentication successful";
+		return w->auth_lines-- == 2 ? "334 UGFzc3dvcmQ6"
+					    : "235 2.7.0 Authentication successful";
 	for (size_t i = 0; i < COUNT_OF(usual); i++)
 		if (sv_starts(line, sv_from(usual[i].command)))
 			return usual[i].reply;
@@ -199,8 +518,12 @@ static void serve(struct world *w)
 
 /* ---- the owner ---- */
 
-static const char *const kinds[] = { "STARTTLS", "READY", "RCPT", "BODY", "RESULT", "FAILED", "CLOSED" };
-static const char *const failures[] = { "reply", "no STARTTLS", "no AUTH", "protocol", "timeout", "closed" };
+static const char *const kinds[] = {
+	"STARTTLS", "READY", "RCPT", "BODY", "RESULT", "FAILED", "CLOSED"
+};
+static const char *const failures[] = {
+	"reply", "no STARTTLS", "no AUTH", "protocol", "timeout", "closed"
+};
 
 static void note(struct world *w, const struct smtp_client_event *e)
 {
@@ -221,7 +544,8 @@ static void note(struct world *w, const struct smtp_client_event *e)
 
 static void give_body(struct world *w)
 {
-	smtp_client_body(w->c, w->now, sv_from(w->s->body ? w->s->body : "Subject: x\r\n\r\n.dot\r\n"));
+	smtp_client_body(
+		w->c, w->now, sv_from(w->s->body ? w->s->body : "Subject: x\r\n\r\n.dot\r\n"));
 	serve(w);
 	smtp_client_body_end(w->c, w->now);
 	w->released = smtp_client_output(w->c).len > 0;
@@ -265,14 +589,14 @@ static void handle_events(struct world *w)
 
 static void world_init(struct world *w, const struct scenario *s, size_t piece, size_t stop_at)
 {
-	static const char password[] = "s3cret";
-	const struct smtp_client_options options = { .hostname = SV("relay.contoso.com"),
+	struct smtp_client_options options = { .hostname = SV("relay.contoso.com"),
 		.tls = s->tls,
 		.login = sv_from(s->login),
-		.password = s->login ? secret_new(sv_from(s->password ? s->password : password)) : NULL,
 		.pipelining_off = s->pipelining_off };
 
 	*w = (struct world){ .s = s, .piece = piece, .stop_at = stop_at };
+	w->password = s->login ? secret_new(SV("s3cret")) : NULL;
+	options.password = w->password;
 	w->now.us = US_PER_HOUR;
 	buf_init(&w->line, 1 << 20);
 	buf_init(&w->said, 1 << 20);
@@ -280,8 +604,9 @@ static void world_init(struct world *w, const struct scenario *s, size_t piece, 
 	buf_init(&w->events, 1 << 20);
 	w->c = smtp_client_new(&options);
 	smtp_client_connected(w->c, w->now);
-	say(w, special_reply(w, SV("CONNECT")) ? special_reply(w, SV("CONNECT"))
-					       : "220 mail.example ESMTP ready");
+	say(w,
+		special_reply(w, SV("CONNECT")) ? special_reply(w, SV("CONNECT"))
+						: "220 mail.example ESMTP ready");
 }
 
 /* Feeds until all has been said or `stop_at` bytes were. */
@@ -305,13 +630,163 @@ static void world_run(struct world *w)
 	}
 }
 
-static const struct secret *password_of(const struct world *w);
-
 static void world_deinit(struct world *w)
 {
 	smtp_client_free(w->c);
+	secret_free(w->password);
 	buf_deinit(&w->line);
 	buf_deinit(&w->said);
 	buf_deinit(&w->replies);
 	buf_deinit(&w->events);
+}
+
+/* ---- the tests ---- */
+
+static void assert_text(
+	const struct scenario *s, const char *what, size_t piece, struct sv got, struct sv want)
+{
+	if (!sv_eq(got, want))
+		fail_msg("%s: %s, pieces of %zu:\n%.*s\nwanted:\n%.*s",
+			s->name,
+			what,
+			piece,
+			SV_ARG(got),
+			SV_ARG(want));
+}
+
+static void scenarios_go_as_written(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(scenarios); i++) {
+		struct world w;
+
+		world_init(&w, &scenarios[i], SIZE_MAX, SIZE_MAX);
+		world_run(&w);
+		assert_text(&scenarios[i], "said", 0, buf_sv(&w.said), sv_from(scenarios[i].said));
+		assert_text(&scenarios[i],
+			"events",
+			0,
+			buf_sv(&w.events),
+			sv_from(scenarios[i].events));
+		assert_int_equal(w.endings, 1);
+		world_deinit(&w);
+	}
+}
+
+static void split_replies_give_the_same_events(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(scenarios); i++) {
+		for (size_t piece = 1; piece < 80; piece++) {
+			struct world w;
+
+			world_init(&w, &scenarios[i], piece, SIZE_MAX);
+			world_run(&w);
+			assert_text(&scenarios[i],
+				"events",
+				piece,
+				buf_sv(&w.events),
+				sv_from(scenarios[i].events));
+			world_deinit(&w);
+		}
+	}
+}
+
+/* What the scenario says up to byte `stop_at`; false when it was over before. */
+static bool run_until(struct world *w, size_t i, size_t stop_at)
+{
+	world_init(w, &scenarios[i], SIZE_MAX, stop_at);
+	world_run(w);
+	return !w->ended;
+}
+
+static void check_end(const struct world *w, size_t at)
+{
+	bool uncertain = w->released;
+
+	if (w->endings != 1 || w->uncertain != uncertain)
+		fail_msg("%s, cut at %zu: %zu endings, uncertain %d, released %d\n%.*s",
+			w->s->name,
+			at,
+			w->endings,
+			w->uncertain,
+			uncertain,
+			SV_ARG(buf_sv(&w->events)));
+	assert_int_equal(smtp_client_output(w->c).len, 0);
+	assert_int_equal(smtp_client_deadline(w->c).us, MONO_NEVER.us);
+}
+
+static void a_line_cut_at_any_byte_ends_once(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(scenarios); i++) {
+		bool more = true;
+
+		for (size_t at = 0; more; at++) {
+			struct world w;
+
+			more = run_until(&w, i, at);
+			smtp_client_eof(w.c);
+			handle_events(&w);
+			check_end(&w, at);
+			/* Again changes nothing. */
+			smtp_client_eof(w.c);
+			smtp_client_tick(w.c, MONO_NEVER);
+			smtp_client_feed(w.c, w.now, SV("250 x\r\n"));
+			smtp_client_abandon(w.c);
+			handle_events(&w);
+			assert_int_equal(w.endings, 1);
+			world_deinit(&w);
+		}
+	}
+}
+
+static uint64_t timeout_of(enum smtp_client_stage stage)
+{
+	return stage == SMTP_CLIENT_STAGE_DATA  ? 2 * US_PER_MIN
+	       : stage == SMTP_CLIENT_STAGE_DOT ? 10 * US_PER_MIN
+						: 5 * US_PER_MIN;
+}
+
+/* RFC 5321 4.5.3.2: in time, and not before. */
+static void silence_from_any_byte_on_ends_in_time(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(scenarios); i++) {
+		bool more = true;
+
+		for (size_t at = 0; more; at++) {
+			struct world w;
+			uint64_t us;
+
+			more = run_until(&w, i, at);
+			if (more) {
+				us = mono_span(w.now, smtp_client_deadline(w.c));
+				/* An empty message is given the time of one. */
+				if (us != timeout_of(smtp_client_stage(w.c)))
+					assert_int_equal(us, 10 * US_PER_MIN);
+				w.now.us += us - 1;
+				smtp_client_tick(w.c, w.now);
+				handle_events(&w);
+				assert_int_equal(w.endings, 0);
+				w.now.us++;
+				smtp_client_tick(w.c, w.now);
+				handle_events(&w);
+			}
+			check_end(&w, at);
+			world_deinit(&w);
+		}
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(scenarios_go_as_written),
+		cmocka_unit_test(split_replies_give_the_same_events),
+		cmocka_unit_test(a_line_cut_at_any_byte_ends_once),
+		cmocka_unit_test(silence_from_any_byte_on_ends_in_time),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }

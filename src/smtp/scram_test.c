@@ -12,14 +12,16 @@
 
 /* RFC 7677 3: user "user", password "pencil". */
 #define SALT "W22ZaJ0SNY7soEsUEjb6gQ=="
-#define MESSAGE                                                                                    \
-	"n=user,r=rOprNGfwEbeRWgbNEkqO,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,"      \
-	"s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"
+#define MESSAGE                                                                                  \
+	"n=user,r=rOprNGfwEbeRWgbNEkqO,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,"    \
+	"s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)" \
+	"hNlF$k0"
 #define PROOF "dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="
 #define SIGNATURE "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
 /* The same verifier as PostgreSQL writes it. */
 #define RENDERED                                                                                   \
-	"SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:" \
+	"SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=" \
+	":"                                                                                        \
 	"wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
 
 static void decode(const char *text, unsigned char *out, size_t len)
@@ -46,7 +48,8 @@ static void hmac(const unsigned char key[32], const char *text, unsigned char ou
 {
 	unsigned len;
 
-	assert_non_null(HMAC(EVP_sha256(), key, 32, (const unsigned char *)text, strlen(text), out, &len));
+	assert_non_null(
+		HMAC(EVP_sha256(), key, 32, (const unsigned char *)text, strlen(text), out, &len));
 }
 
 /* The verifier accepts the proof of the RFC and makes the signature of the RFC. */

@@ -42,7 +42,8 @@ struct talk {
 	const char *name, *client, *said, *events;
 };
 
-static void run_talks(const struct talk *talks, size_t count, const struct smtp_server_options *options)
+static void run_talks(
+	const struct talk *talks, size_t count, const struct smtp_server_options *options)
 {
 	for (size_t i = 0; i < count; i++) {
 		struct owner o;
@@ -59,14 +60,27 @@ static void plain_login_and_xoauth2(void **state)
 {
 	static const struct talk talks[] = {
 		/* \0u\0secret */
-		{ "PLAIN at once", "AUTH PLAIN AHUAc2VjcmV0\r\n", WELCOME, "PASSWORD user=u authzid= password=secret ok=0\n" },
-		{ "PLAIN when asked", "auth plain\r\nAHUAc2VjcmV0\r\n", "334 \r\n" WELCOME,
+		{ "PLAIN at once",
+			"AUTH PLAIN AHUAc2VjcmV0\r\n",
+			WELCOME,
 			"PASSWORD user=u authzid= password=secret ok=0\n" },
-		{ "authzid", "AUTH PLAIN YQB1AHNlY3JldA==\r\n", WELCOME, "PASSWORD user=u authzid=a password=secret ok=0\n" },
-		{ "PLAIN, wrong, again", "AUTH PLAIN AHUAd3Jvbmc=\r\nAUTH PLAIN AHUAc2VjcmV0\r\n", WRONG WELCOME,
+		{ "PLAIN when asked",
+			"auth plain\r\nAHUAc2VjcmV0\r\n",
+			"334 \r\n" WELCOME,
+			"PASSWORD user=u authzid= password=secret ok=0\n" },
+		{ "authzid",
+			"AUTH PLAIN YQB1AHNlY3JldA==\r\n",
+			WELCOME,
+			"PASSWORD user=u authzid=a password=secret ok=0\n" },
+		{ "PLAIN, wrong, again",
+			"AUTH PLAIN AHUAd3Jvbmc=\r\nAUTH PLAIN AHUAc2VjcmV0\r\n",
+			WRONG WELCOME,
 			"PASSWORD user=u authzid= password=wrong ok=0\n"
 			"PASSWORD user=u authzid= password=secret ok=0\n" },
-		{ "no password", "AUTH PLAIN AHUA\r\n", WRONG, "PASSWORD user=u authzid= password= ok=0\n" },
+		{ "no password",
+			"AUTH PLAIN AHUA\r\n",
+			WRONG,
+			"PASSWORD user=u authzid= password= ok=0\n" },
 		{ "no user", "AUTH PLAIN AABz\r\nNOOP\r\n", MALFORMED NOOP, "" },
 		{ "one NUL", "AUTH PLAIN AHU=\r\nNOOP\r\n", MALFORMED NOOP, "" },
 		{ "three NULs", "AUTH PLAIN AHUAcwA=\r\nNOOP\r\n", MALFORMED NOOP, "" },
@@ -74,31 +88,63 @@ static void plain_login_and_xoauth2(void **state)
 		{ "empty line", "AUTH PLAIN\r\n\r\nNOOP\r\n", "334 \r\n" MALFORMED NOOP, "" },
 		{ "no base64", "AUTH PLAIN AHUAc2VjcmV\r\nNOOP\r\n", MALFORMED NOOP, "" },
 		{ "two words", "AUTH PLAIN AHUA c2VjcmV0\r\nNOOP\r\n", MALFORMED NOOP, "" },
-		{ "PLAIN, cancelled", "AUTH PLAIN\r\n*\r\nNOOP\r\n", "334 \r\n" CANCELLED NOOP, "" },
-		{ "LOGIN", "AUTH LOGIN\r\ndQ==\r\nc2VjcmV0\r\n", USERNAME PASSWORD WELCOME,
+		{ "PLAIN, cancelled",
+			"AUTH PLAIN\r\n*\r\nNOOP\r\n",
+			"334 \r\n" CANCELLED NOOP,
+			"" },
+		{ "LOGIN",
+			"AUTH LOGIN\r\ndQ==\r\nc2VjcmV0\r\n",
+			USERNAME PASSWORD WELCOME,
 			"PASSWORD user=u authzid= password=secret ok=0\n" },
-		{ "LOGIN with user", "AUTH LOGIN dQ==\r\nc2VjcmV0\r\n", PASSWORD WELCOME,
+		{ "LOGIN with user",
+			"AUTH LOGIN dQ==\r\nc2VjcmV0\r\n",
+			PASSWORD WELCOME,
 			"PASSWORD user=u authzid= password=secret ok=0\n" },
-		{ "LOGIN, wrong, again", "AUTH LOGIN dQ==\r\ncw==\r\nAUTH LOGIN dg==\r\nc2VjcmV0\r\n",
+		{ "LOGIN, wrong, again",
+			"AUTH LOGIN dQ==\r\ncw==\r\nAUTH LOGIN dg==\r\nc2VjcmV0\r\n",
 			PASSWORD WRONG PASSWORD WELCOME,
-			"PASSWORD user=u authzid= password=s ok=0\nPASSWORD user=v authzid= password=secret ok=0\n" },
+			"PASSWORD user=u authzid= password=s ok=0\nPASSWORD user=v authzid= "
+			"password=secret ok=0\n" },
 		{ "LOGIN, no user", "AUTH LOGIN\r\n\r\nNOOP\r\n", USERNAME MALFORMED NOOP, "" },
-		{ "LOGIN, no password", "AUTH LOGIN dQ==\r\n\r\n", PASSWORD WRONG, "PASSWORD user=u authzid= password= ok=0\n" },
-		{ "LOGIN, NUL", "AUTH LOGIN dQ==\r\ncwBz\r\nNOOP\r\n", PASSWORD MALFORMED NOOP, "" },
+		{ "LOGIN, no password",
+			"AUTH LOGIN dQ==\r\n\r\n",
+			PASSWORD WRONG,
+			"PASSWORD user=u authzid= password= ok=0\n" },
+		{ "LOGIN, NUL",
+			"AUTH LOGIN dQ==\r\ncwBz\r\nNOOP\r\n",
+			PASSWORD MALFORMED NOOP,
+			"" },
 		{ "LOGIN, NUL in the user", "AUTH LOGIN dQB1\r\nNOOP\r\n", MALFORMED NOOP, "" },
-		{ "LOGIN, cancelled", "AUTH LOGIN\r\n*\r\nAUTH LOGIN dQ==\r\n*\r\nNOOP\r\n",
-			USERNAME CANCELLED PASSWORD CANCELLED NOOP, "" },
+		{ "LOGIN, cancelled",
+			"AUTH LOGIN\r\n*\r\nAUTH LOGIN dQ==\r\n*\r\nNOOP\r\n",
+			USERNAME CANCELLED PASSWORD CANCELLED NOOP,
+			"" },
 		/* user=u^Aauth=Bearer tok^A^A */
-		{ "XOAUTH2", "AUTH XOAUTH2 dXNlcj11AWF1dGg9QmVhcmVyIHRvawEB\r\n", WRONG,
+		{ "XOAUTH2",
+			"AUTH XOAUTH2 dXNlcj11AWF1dGg9QmVhcmVyIHRvawEB\r\n",
+			WRONG,
 			"TOKEN user=u authzid= password=tok ok=0\n" },
-		{ "XOAUTH2 without token", "AUTH XOAUTH2 dXNlcj11AQE=\r\nNOOP\r\n", MALFORMED NOOP, "" },
-		{ "what there is not", "AUTH CRAM-MD5\r\nAUTH\r\nAUTH PLAINER x\r\n", NOT_OFFERED NOT_OFFERED NOT_OFFERED, "" },
-		{ "twice", "AUTH PLAIN AHUAc2VjcmV0\r\nAUTH PLAIN AHUAc2VjcmV0\r\n", WELCOME "503 5.5.1 Authenticated already\r\n",
+		{ "XOAUTH2 without token",
+			"AUTH XOAUTH2 dXNlcj11AQE=\r\nNOOP\r\n",
+			MALFORMED NOOP,
+			"" },
+		{ "what there is not",
+			"AUTH CRAM-MD5\r\nAUTH\r\nAUTH PLAINER x\r\n",
+			NOT_OFFERED NOT_OFFERED NOT_OFFERED,
+			"" },
+		{ "twice",
+			"AUTH PLAIN AHUAc2VjcmV0\r\nAUTH PLAIN AHUAc2VjcmV0\r\n",
+			WELCOME "503 5.5.1 Authenticated already\r\n",
 			"PASSWORD user=u authzid= password=secret ok=0\n" },
-		{ "within a message", "MAIL FROM:<>\r\nAUTH PLAIN AHUAc2VjcmV0\r\n", "250 2.1.0 Ok\r\n503 5.5.1 Not within a message\r\n",
+		{ "within a message",
+			"MAIL FROM:<>\r\nAUTH PLAIN AHUAc2VjcmV0\r\n",
+			"250 2.1.0 Ok\r\n503 5.5.1 Not within a message\r\n",
 			"MAIL <>\n" },
-		{ "bare LF in the exchange", "AUTH LOGIN\r\ndQ==\nc2VjcmV0\r\nNOOP\r\n",
-			USERNAME "500 5.5.2 Lines must end in CR LF and hold no other CR, LF or NUL\r\n" NOOP, "" },
+		{ "bare LF in the exchange",
+			"AUTH LOGIN\r\ndQ==\nc2VjcmV0\r\nNOOP\r\n",
+			USERNAME "500 5.5.2 Lines must end in CR LF and hold no other CR, LF or "
+				 "NUL\r\n" NOOP,
+			"" },
 	};
 	struct smtp_server_options options = clear_options();
 
@@ -156,17 +202,24 @@ static void hmac(const unsigned char key[32], struct sv text, unsigned char out[
 {
 	unsigned len;
 
-	assert_non_null(HMAC(EVP_sha256(), key, 32, (const unsigned char *)text.ptr, text.len, out, &len));
+	assert_non_null(
+		HMAC(EVP_sha256(), key, 32, (const unsigned char *)text.ptr, text.len, out, &len));
 }
 
 /* RFC 5802 3, from the password, as a client does it. */
-static void client_sums(const char *password, const unsigned char *salt, size_t salt_len, struct sv message,
-	struct buf *out_proof, struct buf *out_signature)
+static void client_sums(const char *password, const unsigned char *salt, size_t salt_len,
+	struct sv message, struct buf *out_proof, struct buf *out_signature)
 {
 	unsigned char salted[32], key[32], stored[32], signature[32];
 
-	assert_int_equal(PKCS5_PBKDF2_HMAC(
-				 password, (int)strlen(password), salt, (int)salt_len, 4096, EVP_sha256(), 32, salted),
+	assert_int_equal(PKCS5_PBKDF2_HMAC(password,
+				 (int)strlen(password),
+				 salt,
+				 (int)salt_len,
+				 4096,
+				 EVP_sha256(),
+				 32,
+				 salted),
 		1);
 	hmac(salted, SV("Client Key"), key);
 	assert_non_null(SHA256(key, 32, stored));
@@ -176,20 +229,23 @@ static void client_sums(const char *password, const unsigned char *salt, size_t 
 	assert_int_equal(text_base64_encode(out_proof, sv_make((const char *)key, 32)), 0);
 	hmac(salted, SV("Server Key"), key);
 	hmac(key, message, signature);
-	assert_int_equal(text_base64_encode(out_signature, sv_make((const char *)signature, 32)), 0);
+	assert_int_equal(
+		text_base64_encode(out_signature, sv_make((const char *)signature, 32)), 0);
 }
 
 static void the_client_of_this_test_is_right(void **state)
 {
 	/* RFC 7677 3. */
-	CLEANUP(buf_deinitp) struct buf salt = BUF_INIT(64), proof = BUF_INIT(64), signature = BUF_INIT(64);
+	CLEANUP(buf_deinitp)
+	struct buf salt = BUF_INIT(64), proof = BUF_INIT(64), signature = BUF_INIT(64);
 
 	(void)state;
 	assert_int_equal(text_base64_decode(&salt, SV("W22ZaJ0SNY7soEsUEjb6gQ==")), 0);
 	client_sums("pencil",
 		(const unsigned char *)buf_sv(&salt).ptr,
 		salt.len,
-		SV("n=user,r=rOprNGfwEbeRWgbNEkqO,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,"
+		SV("n=user,r=rOprNGfwEbeRWgbNEkqO,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)"
+		   "hNlF$k0,"
 		   "s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,"
 		   "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"),
 		&proof,
@@ -245,8 +301,9 @@ static void first_message(struct owner *o, const struct scram *t, bool at_once)
 
 static void final_message(struct owner *o, const struct scram *t, struct buf *out_signature)
 {
-	CLEANUP(buf_deinitp) struct buf first = BUF_INIT(4096), bare = BUF_INIT(4096), proof = BUF_INIT(64),
-					message = BUF_INIT(4096), line = BUF_INIT(8192);
+	CLEANUP(buf_deinitp)
+	struct buf first = BUF_INIT(4096), bare = BUF_INIT(4096), proof = BUF_INIT(64),
+		   message = BUF_INIT(4096), line = BUF_INIT(8192);
 	struct sv rest, nonce;
 
 	take_challenge(o, &first);
@@ -265,7 +322,11 @@ static void final_message(struct owner *o, const struct scram *t, struct buf *ou
 		     SV_ARG(nonce),
 		     t->other_nonce ? "x" : "",
 		     t->extension ? t->extension : "") == 0);
-	must(buf_printf(&message, "%s,%.*s,%.*s", t->bare, SV_ARG(buf_sv(&first)), SV_ARG(buf_sv(&bare))) == 0);
+	must(buf_printf(&message,
+		     "%s,%.*s,%.*s",
+		     t->bare,
+		     SV_ARG(buf_sv(&first)),
+		     SV_ARG(buf_sv(&bare))) == 0);
 	client_sums(t->password, o->verifier.salt, 16, buf_sv(&message), &proof, out_signature);
 	must(buf_printf(&bare, ",p=%.*s", SV_ARG(buf_sv(&proof))) == 0);
 	put_base64_line(&line, buf_sv(&bare));
@@ -291,7 +352,8 @@ static void run_scram(const struct scram *t, bool at_once)
 		return;
 	}
 	take_challenge(&o, &last);
-	assert_true(sv_starts(buf_sv(&last), SV("v=")) && sv_eq(sv_skip(buf_sv(&last), 2), buf_sv(&signature)));
+	assert_true(sv_starts(buf_sv(&last), SV("v=")) &&
+		    sv_eq(sv_skip(buf_sv(&last), 2), buf_sv(&signature)));
 	expect(&o, t->name, "", t->events);
 	/* Not before the client has seen that we know its password as well. */
 	assert_true(sv_eq(smtp_server_protocol(o.s), SV("ESMTP")));
@@ -313,19 +375,29 @@ static void run_scram(const struct scram *t, bool at_once)
 static void scram_good_and_bad(void **state)
 {
 	static const struct scram rows[] = {
-		{ .name = "right", .gs2 = "n,,", .bare = "n=u,r=abc", .password = "secret", .events = FINE },
-		{ .name = "y flag", .gs2 = "y,,", .bare = "n=u,r=abc", .password = "secret", .events = FINE },
+		{ .name = "right",
+			.gs2 = "n,,",
+			.bare = "n=u,r=abc",
+			.password = "secret",
+			.events = FINE },
+		{ .name = "y flag",
+			.gs2 = "y,,",
+			.bare = "n=u,r=abc",
+			.password = "secret",
+			.events = FINE },
 		{ .name = "authzid",
 			.gs2 = "n,a=z,",
 			.bare = "n=u,r=abc",
 			.password = "secret",
-			.events = "SCRAM user=u authzid=z password= ok=0\nDONE user=u authzid= password= ok=1\n" },
+			.events = "SCRAM user=u authzid=z password= ok=0\nDONE user=u authzid= "
+				  "password= ok=1\n" },
 		{ .name = "escapes and extensions",
 			.gs2 = "n,,",
 			.bare = "n=a=2Cb=3Dc,r=abc,x=1",
 			.password = "secret",
 			.extension = ",x=2",
-			.events = "SCRAM user=a,b=c authzid= password= ok=0\nDONE user=a,b=c authzid= password= ok=1\n" },
+			.events = "SCRAM user=a,b=c authzid= password= ok=0\nDONE user=a,b=c "
+				  "authzid= password= ok=1\n" },
 		{ .name = "wrong password",
 			.gs2 = "n,,",
 			.bare = "n=u,r=abc",
@@ -383,9 +455,25 @@ static void scram_good_and_bad(void **state)
 
 static void scram_first_messages_that_are_none(void **state)
 {
-	static const char *const firsts[] = { "", "n", "n,", "n,,", "n,,n=u", "n,,n=u,", "n,,n=u,r=", "n,,n=,r=abc",
-		"n,,r=abc,n=u", "n,,m=x,n=u,r=abc", "p=tls-unique,,n=u,r=abc", "x,,n=u,r=abc", "n,z,n=u,r=abc",
-		"n,,n=a=2cb,r=abc", "n,,n=a=,r=abc", "n,,n=a=3,r=abc", "n,,n=u,r=a\x01", "n,,n=u,r=a b", "n,,n=u,r=\xc3\xa4" };
+	static const char *const firsts[] = { "",
+		"n",
+		"n,",
+		"n,,",
+		"n,,n=u",
+		"n,,n=u,",
+		"n,,n=u,r=",
+		"n,,n=,r=abc",
+		"n,,r=abc,n=u",
+		"n,,m=x,n=u,r=abc",
+		"p=tls-unique,,n=u,r=abc",
+		"x,,n=u,r=abc",
+		"n,z,n=u,r=abc",
+		"n,,n=a=2cb,r=abc",
+		"n,,n=a=,r=abc",
+		"n,,n=a=3,r=abc",
+		"n,,n=u,r=a\x01",
+		"n,,n=u,r=a b",
+		"n,,n=u,r=\xc3\xa4" };
 	struct smtp_server_options options = clear_options();
 	struct owner o;
 
@@ -404,9 +492,16 @@ static void scram_first_messages_that_are_none(void **state)
 
 static void scram_final_messages_that_are_none(void **state)
 {
-	static const char *const finals[] = { "", "c=biws", "c=biws,r=abc", "c=biws,r=abc,p=", "c=biws,r=abc,p=AAAA",
-		"r=abc,c=biws,p=AAAA", ",p=AAAA",
-		"c=biws,r=abc,p=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" };
+	static const char *const finals[] = { "",
+		"c=biws",
+		"c=biws,r=abc",
+		"c=biws,r=abc,p=",
+		"c=biws,r=abc,p=AAAA",
+		"r=abc,c=biws,p=AAAA",
+		",p=AAAA",
+		"c=biws,r=abc,p="
+		"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+		"AAAAAAAAAA" };
 	struct smtp_server_options options = clear_options();
 	struct scram t = { .gs2 = "n,,", .bare = "n=u,r=abc" };
 	struct owner o;
@@ -467,8 +562,9 @@ static void a_slow_owner_does_not_time_the_client_out(void **state)
 
 static void shut_while_an_answer_to_auth_is_due(void **state)
 {
-	static const enum smtp_server_event_kind kinds[] = { SMTP_SERVER_EV_AUTH_SCRAM, SMTP_SERVER_EV_AUTH_DONE,
-		SMTP_SERVER_EV_AUTH_PASSWORD };
+	static const enum smtp_server_event_kind kinds[] = {
+		SMTP_SERVER_EV_AUTH_SCRAM, SMTP_SERVER_EV_AUTH_DONE, SMTP_SERVER_EV_AUTH_PASSWORD
+	};
 	struct smtp_server_options options = clear_options();
 	struct scram t = { .gs2 = "n,,", .bare = "n=u,r=abc", .password = "secret" };
 
@@ -527,7 +623,9 @@ static bool holds(const void *bytes, size_t len, const char *needle)
 
 static bool session_holds(const struct smtp_server *s, const char *needle)
 {
-	const struct buf *const bufs[] = { &s->line, &s->out, &s->helo, &s->sasl_text, &s->sasl_user, &s->scram };
+	const struct buf *const bufs[] = {
+		&s->line, &s->out, &s->helo, &s->sasl_text, &s->sasl_user, &s->scram
+	};
 
 	for (size_t i = 0; i < COUNT_OF(bufs); i++)
 		if (holds(bufs[i]->ptr, bufs[i]->ptr ? bufs[i]->cap : 0, needle))
@@ -551,7 +649,9 @@ static void passwords_do_not_stay(void **state)
 		"AUTH LOGIN dQ==\r\naHVudGVyMg==\n\r\n",
 		"AUTH CRAM-MD5 AHUAaHVudGVyMg==\r\n",
 	};
-	static const char *const needles[] = { "hunter2", "aHVudGVyMg", "AHUAaHVu", "bodW50ZXIy", "h1bnRlcjI" };
+	static const char *const needles[] = {
+		"hunter2", "aHVudGVyMg", "AHUAaHVu", "bodW50ZXIy", "h1bnRlcjI"
+	};
 	struct smtp_server_options options = clear_options();
 
 	(void)state;
@@ -562,7 +662,8 @@ static void passwords_do_not_stay(void **state)
 
 			owner_hello(&o, &options);
 			for (size_t used = 0; used < talk.len;)
-				used += owner_give(&o, sv_head(sv_skip(talk, used), step ? 1 : talk.len));
+				used += owner_give(
+					&o, sv_head(sv_skip(talk, used), step ? 1 : talk.len));
 			for (size_t k = 0; k < COUNT_OF(needles); k++)
 				if (session_holds(o.s, needles[k]))
 					fail_msg("%s left by %s", needles[k], talks[i]);

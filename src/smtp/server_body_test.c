@@ -22,10 +22,28 @@ struct piece {
 
 /* What somebody on the way may take for a line end, before and behind the dot. */
 static const struct piece line_ends[] = {
-	PIECE("\n"), PIECE("\r"), PIECE("\r\n"), PIECE("\r\r\n"), PIECE("\n\r"), PIECE("\n\n"), PIECE("\r\r"),
-	PIECE("\n\r\n"), PIECE("\r\n\r"), PIECE("\r\n\n"), PIECE("\0"), PIECE("\0\n"), PIECE("\n\0"),
-	PIECE("\r\0\n"), PIECE("\r\n\0"), PIECE("\0\r\n"), PIECE("\r\0"), PIECE(""), PIECE("\x0b"), PIECE("\x0c"),
-	PIECE("\xc2\x85"), PIECE("\xe2\x80\xa8"),
+	PIECE("\n"),
+	PIECE("\r"),
+	PIECE("\r\n"),
+	PIECE("\r\r\n"),
+	PIECE("\n\r"),
+	PIECE("\n\n"),
+	PIECE("\r\r"),
+	PIECE("\n\r\n"),
+	PIECE("\r\n\r"),
+	PIECE("\r\n\n"),
+	PIECE("\0"),
+	PIECE("\0\n"),
+	PIECE("\n\0"),
+	PIECE("\r\0\n"),
+	PIECE("\r\n\0"),
+	PIECE("\0\r\n"),
+	PIECE("\r\0"),
+	PIECE(""),
+	PIECE("\x0b"),
+	PIECE("\x0c"),
+	PIECE("\xc2\x85"),
+	PIECE("\xe2\x80\xa8"),
 };
 
 static void put(struct buf *b, struct piece p)
@@ -42,13 +60,15 @@ static void check_one_message(struct owner *o, struct sv talk, bool refused, siz
 		assert_true(taken > 0);
 		used += taken;
 	}
-	if (o->mails != 1 || o->open || refused != (sv_find(buf_sv(&o->said), SV("550 5.6.0 ")) >= 0))
+	if (o->mails != 1 || o->open ||
+		refused != (sv_find(buf_sv(&o->said), SV("550 5.6.0 ")) >= 0))
 		fail_msg("%.*s\n-- said\n%.*s-- events\n%.*s",
 			SV_ARG(talk),
 			SV_ARG(buf_sv(&o->said)),
 			SV_ARG(buf_sv(&o->log)));
 	assert_true(refused == (sv_find(buf_sv(&o->said), SV(QUEUED)) < 0));
-	assert_true(sv_ends_nocase(buf_sv(&o->log), refused ? SV("RESET\nCLOSE bad-message\n") : SV("\r\n\n")));
+	assert_true(sv_ends_nocase(
+		buf_sv(&o->log), refused ? SV("RESET\nCLOSE bad-message\n") : SV("\r\n\n")));
 }
 
 static bool is_text(struct piece p)
@@ -83,7 +103,10 @@ static void no_end_of_data_variant_smuggles(void **state)
 		put(&talk, (struct piece)PIECE("."));
 		put(&talk, after);
 		put(&talk, (struct piece)PIECE(SMUGGLED));
-		check_one_message(&o, buf_sv(&talk), !text, steps[i / COUNT_OF(line_ends) / COUNT_OF(line_ends)]);
+		check_one_message(&o,
+			buf_sv(&talk),
+			!text,
+			steps[i / COUNT_OF(line_ends) / COUNT_OF(line_ends)]);
 		owner_end(&o);
 	}
 }
@@ -99,7 +122,8 @@ static void no_chunk_smuggles(void **state)
 		struct piece before = line_ends[i % COUNT_OF(line_ends)];
 		struct piece after = line_ends[i / COUNT_OF(line_ends) % COUNT_OF(line_ends)];
 		size_t step = steps[i / COUNT_OF(line_ends) / COUNT_OF(line_ends)];
-		bool fine = (is_text(before) || sv_eq(sv_make(before.bytes, before.len), SV("\r\n"))) &&
+		bool fine =
+			(is_text(before) || sv_eq(sv_make(before.bytes, before.len), SV("\r\n"))) &&
 			(is_text(after) || sv_eq(sv_make(after.bytes, after.len), SV("\r\n")));
 		CLEANUP(buf_deinitp) struct buf body = BUF_INIT(1024);
 		CLEANUP(buf_deinitp) struct buf talk = BUF_INIT(1024);
@@ -132,7 +156,8 @@ struct talk {
 	const char *name, *client, *said, *events;
 };
 
-static void run_talks(const struct talk *talks, size_t count, const struct smtp_server_options *options, bool envelope)
+static void run_talks(const struct talk *talks, size_t count,
+	const struct smtp_server_options *options, bool envelope)
 {
 	for (size_t i = 0; i < count; i++)
 		for (size_t step = 0; step < 4; step++) {
@@ -144,7 +169,8 @@ static void run_talks(const struct talk *talks, size_t count, const struct smtp_
 			else
 				owner_hello(&o, options);
 			for (size_t used = 0; used < talk.len;) {
-				size_t taken = owner_give(&o, sv_head(sv_skip(talk, used), step ? step : talk.len));
+				size_t taken = owner_give(
+					&o, sv_head(sv_skip(talk, used), step ? step : talk.len));
 
 				used += taken ? taken : talk.len;
 			}
@@ -156,20 +182,42 @@ static void run_talks(const struct talk *talks, size_t count, const struct smtp_
 static void data_is_taken_as_it_is_meant(void **state)
 {
 	static const struct talk talks[] = {
-		{ "empty", "DATA\r\n.\r\nNOOP\r\n", "354 Go\r\n" QUEUED "250 2.0.0 Ok\r\n", "DATA\nEND \n" },
+		{ "empty",
+			"DATA\r\n.\r\nNOOP\r\n",
+			"354 Go\r\n" QUEUED "250 2.0.0 Ok\r\n",
+			"DATA\nEND \n" },
 		{ "dots",
 			"DATA\r\n..\r\n...\r\n.a\r\na.\r\n.\r\n",
 			"354 Go\r\n" QUEUED,
 			"DATA\nEND .\r\n..\r\na\r\na.\r\n\n" },
-		{ "dot and spaces", "DATA\r\n. \r\n .\r\n.\r\n", "354 Go\r\n" QUEUED, "DATA\nEND  \r\n .\r\n\n" },
-		{ "empty lines", "DATA\r\n\r\n\r\n.\r\n", "354 Go\r\n" QUEUED, "DATA\nEND \r\n\r\n\n" },
-		{ "two", "DATA\r\na\r\n.\r\nMAIL FROM:<>\r\nRCPT TO:<x@y>\r\nDATA\r\nb\r\n.\r\n",
+		{ "dot and spaces",
+			"DATA\r\n. \r\n .\r\n.\r\n",
+			"354 Go\r\n" QUEUED,
+			"DATA\nEND  \r\n .\r\n\n" },
+		{ "empty lines",
+			"DATA\r\n\r\n\r\n.\r\n",
+			"354 Go\r\n" QUEUED,
+			"DATA\nEND \r\n\r\n\n" },
+		{ "two",
+			"DATA\r\na\r\n.\r\nMAIL FROM:<>\r\nRCPT TO:<x@y>\r\nDATA\r\nb\r\n.\r\n",
 			"354 Go\r\n" QUEUED "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n354 Go\r\n" QUEUED,
 			"DATA\nEND a\r\n\nMAIL <>\nRCPT <x@y>\nDATA\nEND b\r\n\n" },
-		{ "CR only", "DATA\r\na\r.\r\n.\r\nNOOP\r\n", "354 Go\r\n" BARE, "DATA\nRESET\nCLOSE bad-message\n" },
-		{ "ends in CR CR LF", "DATA\r\na\r\r\n.\r\nMAIL FROM:<x@y>\r\n", "354 Go\r\n" BARE, "DATA\nRESET\nCLOSE bad-message\n" },
-		{ "LF at once", "DATA\r\n\n.\r\n\r\n.\r\n", "354 Go\r\n" BARE, "DATA\nRESET\nCLOSE bad-message\n" },
-		{ "CR before and behind", "DATA\r\na\r\r\n\r.\r\n.\r\n", "354 Go\r\n" BARE, "DATA\nRESET\nCLOSE bad-message\n" },
+		{ "CR only",
+			"DATA\r\na\r.\r\n.\r\nNOOP\r\n",
+			"354 Go\r\n" BARE,
+			"DATA\nRESET\nCLOSE bad-message\n" },
+		{ "ends in CR CR LF",
+			"DATA\r\na\r\r\n.\r\nMAIL FROM:<x@y>\r\n",
+			"354 Go\r\n" BARE,
+			"DATA\nRESET\nCLOSE bad-message\n" },
+		{ "LF at once",
+			"DATA\r\n\n.\r\n\r\n.\r\n",
+			"354 Go\r\n" BARE,
+			"DATA\nRESET\nCLOSE bad-message\n" },
+		{ "CR before and behind",
+			"DATA\r\na\r\r\n\r.\r\n.\r\n",
+			"354 Go\r\n" BARE,
+			"DATA\nRESET\nCLOSE bad-message\n" },
 	};
 	struct smtp_server_options options = plain_options();
 
@@ -180,20 +228,33 @@ static void data_is_taken_as_it_is_meant(void **state)
 static void too_large_a_message_is_read_and_refused(void **state)
 {
 	static const struct talk talks[] = {
-		{ "just fits", "DATA\r\n12345678\r\n.\r\n", "354 Go\r\n" QUEUED, "DATA\nEND 12345678\r\n\n" },
+		{ "just fits",
+			"DATA\r\n12345678\r\n.\r\n",
+			"354 Go\r\n" QUEUED,
+			"DATA\nEND 12345678\r\n\n" },
 		{ "a byte more, and again",
-			"DATA\r\n123456789\r\n.\r\nMAIL FROM:<>\r\nRCPT TO:<x@y>\r\nDATA\r\nb\r\n.\r\n",
+			"DATA\r\n123456789\r\n.\r\nMAIL FROM:<>\r\nRCPT "
+			"TO:<x@y>\r\nDATA\r\nb\r\n.\r\n",
 			"354 Go\r\n" TOO_LARGE "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n354 Go\r\n" QUEUED,
 			"DATA\nRESET\nMAIL <>\nRCPT <x@y>\nDATA\nEND b\r\n\n" },
-		{ "much more", "DATA\r\n1\r\n2\r\n3\r\n4\r\n5\r\n..\r\n7\r\n.\r\nNOOP\r\n",
+		{ "much more",
+			"DATA\r\n1\r\n2\r\n3\r\n4\r\n5\r\n..\r\n7\r\n.\r\nNOOP\r\n",
 			"354 Go\r\n" TOO_LARGE "250 2.0.0 Ok\r\n",
 			"DATA\nRESET\n" },
-		{ "and malformed behind", "DATA\r\n1234567890123\r\n\n.\r\n\r\n.\r\nNOOP\r\n", "354 Go\r\n" BARE, "DATA\nRESET\nCLOSE bad-message\n" },
-		{ "one chunk", "BDAT 11 LAST\r\n123456789\r\nNOOP\r\n", TOO_LARGE "250 2.0.0 Ok\r\n", "DATA\nRESET\n" },
-		{ "three chunks", "BDAT 8\r\n12345678BDAT 3\r\n123BDAT 2 LAST\r\n\r\nNOOP\r\n",
+		{ "and malformed behind",
+			"DATA\r\n1234567890123\r\n\n.\r\n\r\n.\r\nNOOP\r\n",
+			"354 Go\r\n" BARE,
+			"DATA\nRESET\nCLOSE bad-message\n" },
+		{ "one chunk",
+			"BDAT 11 LAST\r\n123456789\r\nNOOP\r\n",
+			TOO_LARGE "250 2.0.0 Ok\r\n",
+			"DATA\nRESET\n" },
+		{ "three chunks",
+			"BDAT 8\r\n12345678BDAT 3\r\n123BDAT 2 LAST\r\n\r\nNOOP\r\n",
 			"250 2.0.0 8 octets received\r\n" TOO_LARGE TOO_LARGE "250 2.0.0 Ok\r\n",
 			"DATA\nRESET\n" },
-		{ "two that fit", "BDAT 8\r\n12345678BDAT 2 LAST\r\n\r\n",
+		{ "two that fit",
+			"BDAT 8\r\n12345678BDAT 2 LAST\r\n\r\n",
 			"250 2.0.0 8 octets received\r\n" QUEUED,
 			"DATA\nEND 12345678\r\n\n" },
 	};
@@ -241,34 +302,70 @@ static void chunks_in_order(void **state)
 		{ "lower case", "bdat 3 last\r\nabc", QUEUED, "DATA\nEND abc\n" },
 		{ "spaces", "BDAT  3  LAST \r\nabc", QUEUED, "DATA\nEND abc\n" },
 		{ "only LAST", "BDAT 0 LAST\r\nNOOP\r\n", QUEUED NOOP, "DATA\nEND \n" },
-		{ "empty ones", "BDAT 0\r\nBDAT 2\r\nab" "BDAT 0\r\nBDAT 1\r\ncBDAT 0 LAST\r\n",
-			OCTETS("0") OCTETS("2") OCTETS("0") OCTETS("1") QUEUED, "DATA\nEND abc\n" },
-		{ "CRLF in two chunks", "BDAT 2\r\na\rBDAT 2\r\n\nbBDAT 2 LAST\r\n\r\n",
-			OCTETS("2") OCTETS("2") QUEUED, "DATA\nEND a\r\nb\r\n\n" },
-		{ "CRLF around an empty chunk", "BDAT 2\r\na\rBDAT 0\r\nBDAT 2 LAST\r\n\nb",
-			OCTETS("2") OCTETS("0") QUEUED, "DATA\nEND a\r\nb\n" },
-		{ "dots stay", "BDAT 9 LAST\r\n\r\n.\r\n..\r\n", QUEUED, "DATA\nEND \r\n.\r\n..\r\n\n" },
-		{ "CR at the end", "BDAT 2\r\na\rBDAT 0 LAST\r\nNOOP\r\n", OCTETS("2") BARE NOOP, "DATA\nRESET\n" },
-		{ "CR at the end of the last", "BDAT 2 LAST\r\na\rNOOP\r\n", BARE NOOP, "DATA\nRESET\n" },
-		{ "CR, then no LF", "BDAT 2\r\na\rBDAT 1 LAST\r\nbNOOP\r\n", OCTETS("2") BARE NOOP, "DATA\nRESET\n" },
-		{ "LF at once", "BDAT 1\r\n\nBDAT 3 LAST\r\nabcNOOP\r\n", BARE BARE NOOP, "DATA\nRESET\n" },
-		{ "two", "BDAT 3 LAST\r\nabcMAIL FROM:<>\r\nRCPT TO:<x@y>\r\nBDAT 2 LAST\r\n\r\n",
+		{ "empty ones",
+			"BDAT 0\r\nBDAT 2\r\nab"
+			"BDAT 0\r\nBDAT 1\r\ncBDAT 0 LAST\r\n",
+			OCTETS("0") OCTETS("2") OCTETS("0") OCTETS("1") QUEUED,
+			"DATA\nEND abc\n" },
+		{ "CRLF in two chunks",
+			"BDAT 2\r\na\rBDAT 2\r\n\nbBDAT 2 LAST\r\n\r\n",
+			OCTETS("2") OCTETS("2") QUEUED,
+			"DATA\nEND a\r\nb\r\n\n" },
+		{ "CRLF around an empty chunk",
+			"BDAT 2\r\na\rBDAT 0\r\nBDAT 2 LAST\r\n\nb",
+			OCTETS("2") OCTETS("0") QUEUED,
+			"DATA\nEND a\r\nb\n" },
+		{ "dots stay",
+			"BDAT 9 LAST\r\n\r\n.\r\n..\r\n",
+			QUEUED,
+			"DATA\nEND \r\n.\r\n..\r\n\n" },
+		{ "CR at the end",
+			"BDAT 2\r\na\rBDAT 0 LAST\r\nNOOP\r\n",
+			OCTETS("2") BARE NOOP,
+			"DATA\nRESET\n" },
+		{ "CR at the end of the last",
+			"BDAT 2 LAST\r\na\rNOOP\r\n",
+			BARE NOOP,
+			"DATA\nRESET\n" },
+		{ "CR, then no LF",
+			"BDAT 2\r\na\rBDAT 1 LAST\r\nbNOOP\r\n",
+			OCTETS("2") BARE NOOP,
+			"DATA\nRESET\n" },
+		{ "LF at once",
+			"BDAT 1\r\n\nBDAT 3 LAST\r\nabcNOOP\r\n",
+			BARE BARE NOOP,
+			"DATA\nRESET\n" },
+		{ "two",
+			"BDAT 3 LAST\r\nabcMAIL FROM:<>\r\nRCPT TO:<x@y>\r\nBDAT 2 LAST\r\n\r\n",
 			QUEUED "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n" QUEUED,
 			"DATA\nEND abc\nMAIL <>\nRCPT <x@y>\nDATA\nEND \r\n\n" },
-		{ "a bad one, and again", "BDAT 3 LAST\r\na\ncMAIL FROM:<>\r\nRCPT TO:<x@y>\r\nBDAT 2 LAST\r\n\r\n",
+		{ "a bad one, and again",
+			"BDAT 3 LAST\r\na\ncMAIL FROM:<>\r\nRCPT TO:<x@y>\r\nBDAT 2 LAST\r\n\r\n",
 			BARE "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n" QUEUED,
 			"DATA\nRESET\nMAIL <>\nRCPT <x@y>\nDATA\nEND \r\n\n" },
-		{ "CR of the one before does not count", "BDAT 2 LAST\r\na\rMAIL FROM:<>\r\nRCPT TO:<x@y>\r\nBDAT 1 LAST\r\na",
+		{ "CR of the one before does not count",
+			"BDAT 2 LAST\r\na\rMAIL FROM:<>\r\nRCPT TO:<x@y>\r\nBDAT 1 LAST\r\na",
 			BARE "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n" QUEUED,
 			"DATA\nRESET\nMAIL <>\nRCPT <x@y>\nDATA\nEND a\n" },
-		{ "other commands between", "BDAT 1\r\naDATA\r\nRCPT TO:<x@y>\r\nMAIL FROM:<>\r\nNOOP\r\nBDAT 1 LAST\r\nb",
+		{ "other commands between",
+			"BDAT 1\r\naDATA\r\nRCPT TO:<x@y>\r\nMAIL FROM:<>\r\nNOOP\r\nBDAT 1 "
+			"LAST\r\nb",
 			OCTETS("1") "503 5.5.1 BDAT was begun\r\n503 5.5.1 Say MAIL first\r\n"
-			"503 5.5.1 A message is under way: end it or say RSET\r\n" NOOP QUEUED,
+				    "503 5.5.1 A message is under way: end it or say RSET\r\n" NOOP
+					    QUEUED,
 			"DATA\nEND ab\n" },
-		{ "RSET between", "BDAT 1\r\naRSET\r\nBDAT 1 LAST\r\nbNOOP\r\n",
-			OCTETS("1") NOOP NO_MAIL NOOP, "DATA\nRESET\n" },
-		{ "RSET after a bad one", "BDAT 1\r\n\nRSET\r\nMAIL FROM:<>\r\n", BARE NOOP "250 2.1.0 Ok\r\n", "DATA\nRESET\nMAIL <>\n" },
-		{ "QUIT between", "BDAT 1\r\naQUIT\r\n", OCTETS("1") "221 2.0.0 Bye\r\n", "DATA\nRESET\nCLOSE quit\n" },
+		{ "RSET between",
+			"BDAT 1\r\naRSET\r\nBDAT 1 LAST\r\nbNOOP\r\n",
+			OCTETS("1") NOOP NO_MAIL NOOP,
+			"DATA\nRESET\n" },
+		{ "RSET after a bad one",
+			"BDAT 1\r\n\nRSET\r\nMAIL FROM:<>\r\n",
+			BARE NOOP "250 2.1.0 Ok\r\n",
+			"DATA\nRESET\nMAIL <>\n" },
+		{ "QUIT between",
+			"BDAT 1\r\naQUIT\r\n",
+			OCTETS("1") "221 2.0.0 Bye\r\n",
+			"DATA\nRESET\nCLOSE quit\n" },
 	};
 	struct smtp_server_options options = plain_options();
 
@@ -279,23 +376,55 @@ static void chunks_in_order(void **state)
 static void chunks_out_of_order(void **state)
 {
 	static const struct talk talks[] = {
-		{ "no MAIL", "BDAT 6\r\nQUIT\r\nBDAT 6 LAST\r\nQUIT\r\nNOOP\r\n", NO_MAIL NO_MAIL NOOP, "" },
-		{ "no MAIL, nothing in it", "BDAT 0\r\nBDAT 0 LAST\r\nMAIL FROM:<>\r\n",
-			NO_MAIL NO_MAIL "250 2.1.0 Ok\r\n", "MAIL <>\n" },
-		{ "MAIL was refused", "MAIL FROM:<no@b>\r\nRCPT TO:<x@y>\r\nBDAT 6 LAST\r\nQUIT\r\nNOOP\r\n",
-			"550 5.7.1 No\r\n" NO_MAIL NO_MAIL NOOP, "MAIL <no@b>\n" },
-		{ "RCPT was refused", "MAIL FROM:<>\r\nRCPT TO:<no@y>\r\nBDAT 6\r\nQUIT\r\nBDAT 6 LAST\r\nQUIT\r\nNOOP\r\n",
-			"250 2.1.0 Ok\r\n550 5.1.1 No\r\n" NO_RCPT NO_RCPT NOOP, "MAIL <>\nRCPT <no@y>\nRESET\n" },
-		{ "no RCPT, RSET", "MAIL FROM:<>\r\nBDAT 1\r\nxRCPT TO:<x@y>\r\nMAIL FROM:<>\r\nRSET\r\nMAIL FROM:<>\r\n",
+		{ "no MAIL",
+			"BDAT 6\r\nQUIT\r\nBDAT 6 LAST\r\nQUIT\r\nNOOP\r\n",
+			NO_MAIL NO_MAIL NOOP,
+			"" },
+		{ "no MAIL, nothing in it",
+			"BDAT 0\r\nBDAT 0 LAST\r\nMAIL FROM:<>\r\n",
+			NO_MAIL NO_MAIL "250 2.1.0 Ok\r\n",
+			"MAIL <>\n" },
+		{ "MAIL was refused",
+			"MAIL FROM:<no@b>\r\nRCPT TO:<x@y>\r\nBDAT 6 LAST\r\nQUIT\r\nNOOP\r\n",
+			"550 5.7.1 No\r\n" NO_MAIL NO_MAIL NOOP,
+			"MAIL <no@b>\n" },
+		{ "RCPT was refused",
+			"MAIL FROM:<>\r\nRCPT TO:<no@y>\r\nBDAT 6\r\nQUIT\r\nBDAT 6 "
+			"LAST\r\nQUIT\r\nNOOP\r\n",
+			"250 2.1.0 Ok\r\n550 5.1.1 No\r\n" NO_RCPT NO_RCPT NOOP,
+			"MAIL <>\nRCPT <no@y>\nRESET\n" },
+		{ "no RCPT, RSET",
+			"MAIL FROM:<>\r\nBDAT 1\r\nxRCPT TO:<x@y>\r\nMAIL FROM:<>\r\nRSET\r\nMAIL "
+			"FROM:<>\r\n",
 			"250 2.1.0 Ok\r\n" NO_RCPT "503 5.5.1 Say MAIL first\r\n"
-			"503 5.5.1 A message is under way: end it or say RSET\r\n" NOOP "250 2.1.0 Ok\r\n",
+			"503 5.5.1 A message is under way: end it or say RSET\r\n" NOOP
+			"250 2.1.0 Ok\r\n",
 			"MAIL <>\nRESET\nMAIL <>\n" },
-		{ "no size", "BDAT\r\nNOOP\r\n", "501 5.5.4 Syntax: BDAT size [LAST]; where the chunk ends is unknown, goodbye\r\n", "CLOSE bad-chunk\n" },
-		{ "no LAST", "BDAT 1 FIRST\r\nNOOP\r\n", "501 5.5.4 Syntax: BDAT size [LAST]; where the chunk ends is unknown, goodbye\r\n", "CLOSE bad-chunk\n" },
-		{ "negative", "BDAT -1\r\nNOOP\r\n", "501 5.5.4 Syntax: BDAT size [LAST]; where the chunk ends is unknown, goodbye\r\n", "CLOSE bad-chunk\n" },
-		{ "past 64 bits", "BDAT 18446744073709551617\r\nNOOP\r\n", "501 5.5.4 Syntax: BDAT size [LAST]; where the chunk ends is unknown, goodbye\r\n", "CLOSE bad-chunk\n" },
-		{ "too many", "BDAT 0\r\nBDAT 0\r\nBDAT 0\r\nBDAT 0\r\nBDAT 0\r\nBDAT 0\r\nBDAT 0\r\n",
-			NO_MAIL NO_MAIL NO_MAIL NO_MAIL NO_MAIL "421 4.7.0 Too many errors, goodbye\r\n", "CLOSE too-many-errors\n" },
+		{ "no size",
+			"BDAT\r\nNOOP\r\n",
+			"501 5.5.4 Syntax: BDAT size [LAST]; where the chunk ends is unknown, "
+			"goodbye\r\n",
+			"CLOSE bad-chunk\n" },
+		{ "no LAST",
+			"BDAT 1 FIRST\r\nNOOP\r\n",
+			"501 5.5.4 Syntax: BDAT size [LAST]; where the chunk ends is unknown, "
+			"goodbye\r\n",
+			"CLOSE bad-chunk\n" },
+		{ "negative",
+			"BDAT -1\r\nNOOP\r\n",
+			"501 5.5.4 Syntax: BDAT size [LAST]; where the chunk ends is unknown, "
+			"goodbye\r\n",
+			"CLOSE bad-chunk\n" },
+		{ "past 64 bits",
+			"BDAT 18446744073709551617\r\nNOOP\r\n",
+			"501 5.5.4 Syntax: BDAT size [LAST]; where the chunk ends is unknown, "
+			"goodbye\r\n",
+			"CLOSE bad-chunk\n" },
+		{ "too many",
+			"BDAT 0\r\nBDAT 0\r\nBDAT 0\r\nBDAT 0\r\nBDAT 0\r\nBDAT 0\r\nBDAT 0\r\n",
+			NO_MAIL NO_MAIL NO_MAIL NO_MAIL NO_MAIL
+			"421 4.7.0 Too many errors, goodbye\r\n",
+			"CLOSE too-many-errors\n" },
 	};
 	struct smtp_server_options options = plain_options();
 
@@ -324,7 +453,10 @@ static void the_owner_refuses_the_body(void **state)
 	owner_say(&o, "BDAT 0 LAST\r\nNOOP\r\n");
 	expect(&o, "last", "452 4.3.0 As told\r\n" NOOP, "");
 	owner_say(&o, "MAIL FROM:<>\r\nRCPT TO:<x@y>\r\nBDAT 3 LAST\r\nabc");
-	expect(&o, "whole", "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n452 4.3.0 As told\r\n", "MAIL <>\nRCPT <x@y>\nDATA\nRESET\n");
+	expect(&o,
+		"whole",
+		"250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n452 4.3.0 As told\r\n",
+		"MAIL <>\nRCPT <x@y>\nDATA\nRESET\n");
 	owner_end(&o);
 }
 

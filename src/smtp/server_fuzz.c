@@ -13,17 +13,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
  * bytes. 0xff cannot stand in UTF-8, so little is lost.
  */
 enum {
-	OP_NEXT_NO,       /* the next answer is 5xx, not yes */
+	OP_NEXT_NO, /* the next answer is 5xx, not yes */
 	OP_NEXT_421,
-	OP_HOLD,          /* the next answer is given by OP_ANSWER */
+	OP_HOLD, /* the next answer is given by OP_ANSWER */
 	OP_ANSWER,
-	OP_CUT,           /* the client's bytes come in pieces of this size from now on; 0: whole */
-	OP_WAIT,          /* time passes: argument squared, in seconds */
-	OP_TICK,          /* the deadline is there */
-	OP_KEEP_OUTPUT,   /* the client reads nothing; odd: it does again */
+	OP_CUT,         /* the client's bytes come in pieces of this size from now on; 0: whole */
+	OP_WAIT,        /* time passes: argument squared, in seconds */
+	OP_TICK,        /* the deadline is there */
+	OP_KEEP_OUTPUT, /* the client reads nothing; odd: it does again */
 	OP_SHUT,
 	OP_EOF,
-	OP_DRAIN_LATE,    /* events are not taken after the next feed */
+	OP_DRAIN_LATE, /* events are not taken after the next feed */
 	OP_COUNT,
 };
 
@@ -42,7 +42,8 @@ struct driver {
 
 static void answer(struct driver *d, enum smtp_server_event_kind kind, bool auth_ok)
 {
-	static const struct smtp_scram_verifier verifier = { .iterations = 4096, .salt = "0123456789" };
+	static const struct smtp_scram_verifier verifier = { .iterations = 4096,
+		.salt = "0123456789" };
 	uint16_t yes = kind == SMTP_SERVER_EV_GREET ? 220 : kind == SMTP_SERVER_EV_DATA ? 354 : 250;
 	uint16_t code = d->next_code ? (uint16_t)d->next_code : yes;
 
@@ -83,7 +84,8 @@ static void answer(struct driver *d, enum smtp_server_event_kind kind, bool auth
 	case SMTP_SERVER_EV_COUNT:
 		break;
 	}
-	smtp_server_answer(d->s, d->now, code, code == 354 || code == 220 ? NULL : "5.0.0", SV("a\nb"));
+	smtp_server_answer(
+		d->s, d->now, code, code == 354 || code == 220 ? NULL : "5.0.0", SV("a\nb"));
 }
 
 /* No CR, LF or NUL may come through to where it could become a line of a header or of SMTP. */
@@ -155,8 +157,8 @@ static void check_event(struct driver *d, const struct smtp_server_event *e)
 
 static bool wants_answer(enum smtp_server_event_kind kind)
 {
-	return kind != SMTP_SERVER_EV_STARTTLS && kind != SMTP_SERVER_EV_BODY && kind != SMTP_SERVER_EV_RESET &&
-		kind != SMTP_SERVER_EV_CLOSE;
+	return kind != SMTP_SERVER_EV_STARTTLS && kind != SMTP_SERVER_EV_BODY &&
+	       kind != SMTP_SERVER_EV_RESET && kind != SMTP_SERVER_EV_CLOSE;
 }
 
 static void take_events(struct driver *d)
@@ -273,7 +275,9 @@ static void operate(struct driver *d, unsigned op, uint8_t argument)
 	case OP_TICK:
 		if (smtp_server_deadline(d->s).us != UINT64_MAX) {
 			must(!mono_before(smtp_server_deadline(d->s), (struct mono_time){ 1 }));
-			d->now = mono_before(d->now, smtp_server_deadline(d->s)) ? smtp_server_deadline(d->s) : d->now;
+			d->now = mono_before(d->now, smtp_server_deadline(d->s))
+					 ? smtp_server_deadline(d->s)
+					 : d->now;
 			smtp_server_tick(d->s, d->now);
 			settle(d);
 			must(d->closed);

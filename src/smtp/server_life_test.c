@@ -15,8 +15,11 @@ static struct smtp_server_options clear_options(void)
 
 static void an_answer_after_the_end_is_nothing(void **state)
 {
-	static const enum smtp_server_event_kind kinds[] = { SMTP_SERVER_EV_GREET, SMTP_SERVER_EV_MAIL,
-		SMTP_SERVER_EV_RCPT, SMTP_SERVER_EV_DATA, SMTP_SERVER_EV_END };
+	static const enum smtp_server_event_kind kinds[] = { SMTP_SERVER_EV_GREET,
+		SMTP_SERVER_EV_MAIL,
+		SMTP_SERVER_EV_RCPT,
+		SMTP_SERVER_EV_DATA,
+		SMTP_SERVER_EV_END };
 	struct smtp_server_options options = plain_options();
 
 	(void)state;
@@ -60,11 +63,26 @@ static void silence_is_cut_in_every_state(void **state)
 		{ "EHLO c\r\nAUTH LOGIN\r\n", 300, TIMEOUT, "CLOSE timeout\n" },
 		{ "EHLO c\r\nAUTH LOGIN\r\nc2V", 60, TIMEOUT, "CLOSE slow\n" },
 		{ "EHLO c\r\nMAIL FROM:<>\r\n", 300, TIMEOUT, "RESET\nCLOSE timeout\n" },
-		{ "EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\nDATA\r\n", 60, TIMEOUT, "RESET\nCLOSE slow\n" },
-		{ "EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\nDATA\r\nx\n", 60, TIMEOUT, "CLOSE slow\n" },
-		{ "EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\nBDAT 3\r\nx", 60, TIMEOUT, "RESET\nCLOSE slow\n" },
-		{ "EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\nBDAT 1\r\nx", 300, TIMEOUT, "RESET\nCLOSE timeout\n" },
-		{ "EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\nBDAT 1 LAST\r\nx", 300, TIMEOUT, "CLOSE timeout\n" },
+		{ "EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\nDATA\r\n",
+			60,
+			TIMEOUT,
+			"RESET\nCLOSE slow\n" },
+		{ "EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\nDATA\r\nx\n",
+			60,
+			TIMEOUT,
+			"CLOSE slow\n" },
+		{ "EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\nBDAT 3\r\nx",
+			60,
+			TIMEOUT,
+			"RESET\nCLOSE slow\n" },
+		{ "EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\nBDAT 1\r\nx",
+			300,
+			TIMEOUT,
+			"RESET\nCLOSE timeout\n" },
+		{ "EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\nBDAT 1 LAST\r\nx",
+			300,
+			TIMEOUT,
+			"CLOSE timeout\n" },
 		/* The client waits for a handshake. */
 		{ "EHLO c\r\nSTARTTLS\r\n", 300, "", "CLOSE timeout\n" },
 	};
@@ -155,12 +173,14 @@ static void a_fair_rate_is_not_slow(void **state)
 static void commands_behind_starttls_stay_outside(void **state)
 {
 	struct smtp_server_options options = plain_options();
-	struct sv talk = SV("EHLO c\r\nMAIL FROM:<a@b>\r\nSTARTTLS\r\nMAIL FROM:<evil@b>\r\nRCPT TO:<c@d>\r\n");
+	struct sv talk = SV(
+		"EHLO c\r\nMAIL FROM:<a@b>\r\nSTARTTLS\r\nMAIL FROM:<evil@b>\r\nRCPT TO:<c@d>\r\n");
 	struct owner o;
 
 	(void)state;
 	owner_start(&o, &options);
-	assert_int_equal(owner_give(&o, talk), sizeof("EHLO c\r\nMAIL FROM:<a@b>\r\nSTARTTLS\r\n") - 1);
+	assert_int_equal(
+		owner_give(&o, talk), sizeof("EHLO c\r\nMAIL FROM:<a@b>\r\nSTARTTLS\r\n") - 1);
 	assert_int_equal(owner_give(&o, SV("NOOP\r\n")), 0);
 	assert_true(sv_ends_nocase(buf_sv(&o.log), SV("MAIL <a@b>\nRESET\nSTARTTLS\n")));
 	smtp_server_tls_started(o.s, o.now);
@@ -173,8 +193,10 @@ static void commands_behind_starttls_stay_outside(void **state)
 	owner_say(&o, "EHLO d.test\r\n");
 	expect(&o,
 		"secured",
-		"250-mx.test\r\n250-SIZE 1000\r\n250-PIPELINING\r\n250-DSN\r\n250-ENHANCEDSTATUSCODES\r\n"
-		"250-AUTH SCRAM-SHA-256 PLAIN LOGIN\r\n250-8BITMIME\r\n250-CHUNKING\r\n250 SMTPUTF8\r\n",
+		"250-mx.test\r\n250-SIZE "
+		"1000\r\n250-PIPELINING\r\n250-DSN\r\n250-ENHANCEDSTATUSCODES\r\n"
+		"250-AUTH SCRAM-SHA-256 PLAIN LOGIN\r\n250-8BITMIME\r\n250-CHUNKING\r\n250 "
+		"SMTPUTF8\r\n",
 		"");
 	assert_true(sv_eq(smtp_server_helo(o.s), SV("d.test")));
 	assert_true(sv_eq(smtp_server_protocol(o.s), SV("ESMTPS")));
@@ -242,9 +264,15 @@ static void shut_says_421_when_nothing_is_due(void **state)
 		{ "EHLO c\r\n", GOODBYE, "CLOSE shut\n" },
 		{ "EHLO c\r\nNOO", GOODBYE, "CLOSE shut\n" },
 		{ "EHLO c\r\nMAIL FROM:<>\r\n", GOODBYE, "RESET\nCLOSE shut\n" },
-		{ "EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\nDATA\r\nx", GOODBYE, "RESET\nCLOSE shut\n" },
-		{ "EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\nDATA\r\nx\n", GOODBYE, "CLOSE shut\n" },
-		{ "EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\nBDAT 9\r\nx", GOODBYE, "RESET\nCLOSE shut\n" },
+		{ "EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\nDATA\r\nx",
+			GOODBYE,
+			"RESET\nCLOSE shut\n" },
+		{ "EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\nDATA\r\nx\n",
+			GOODBYE,
+			"CLOSE shut\n" },
+		{ "EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\nBDAT 9\r\nx",
+			GOODBYE,
+			"RESET\nCLOSE shut\n" },
 		{ "EHLO c\r\nAUTH LOGIN\r\n", GOODBYE, "CLOSE shut\n" },
 		{ "EHLO c\r\nSTARTTLS\r\n", "", "CLOSE shut\n" },
 		{ "QUIT\r\n", "", "" },
@@ -295,13 +323,15 @@ static void shut_waits_for_an_answer(void **state)
 
 		owner_start(&o, &options);
 		o.held = rows[i].kind;
-		owner_say(&o, "EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\nDATA\r\nx\r\n.\r\nNOOP\r\n");
+		owner_say(&o,
+			"EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\nDATA\r\nx\r\n.\r\nNOOP\r\n");
 		buf_reset(&o.said);
 		buf_reset(&o.log);
 		smtp_server_shut(o.s, "4.3.2", SV("Going down"));
 		owner_run(&o);
 		expect(&o, "waits", "", "");
-		o.open = rows[i].kind == SMTP_SERVER_EV_MAIL ? rows[i].code == 250 : rows[i].kind != SMTP_SERVER_EV_END;
+		o.open = rows[i].kind == SMTP_SERVER_EV_MAIL ? rows[i].code == 250
+							     : rows[i].kind != SMTP_SERVER_EV_END;
 		smtp_server_answer(o.s, o.now, rows[i].code, "2.0.0", SV("Yes"));
 		owner_run(&o);
 		expect(&o, "shut", rows[i].reply, rows[i].events);
@@ -316,7 +346,9 @@ static void the_owner_ends_it_with_421(void **state)
 		const char *talk, *events;
 	} rows[] = {
 		{ SMTP_SERVER_EV_GREET, "", "GREET\nCLOSE refused\n" },
-		{ SMTP_SERVER_EV_MAIL, "HELO c\r\nMAIL FROM:<>\r\n", "GREET\nMAIL <>\nCLOSE refused\n" },
+		{ SMTP_SERVER_EV_MAIL,
+			"HELO c\r\nMAIL FROM:<>\r\n",
+			"GREET\nMAIL <>\nCLOSE refused\n" },
 		{ SMTP_SERVER_EV_RCPT,
 			"HELO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@b>\r\n",
 			"GREET\nMAIL <>\nRCPT <a@b>\nRESET\nCLOSE refused\n" },

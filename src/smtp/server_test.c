@@ -66,7 +66,8 @@ static const struct dialogue dialogues[] = {
 		{ { "", "220 mx.test ESMTP postern\r\n", "GREET\n" },
 			{ "EHLO c.test\r\n",
 				"250-mx.test\r\n250-SIZE 1000\r\n250-PIPELINING\r\n250-DSN\r\n"
-				"250-ENHANCEDSTATUSCODES\r\n250-STARTTLS\r\n250-AUTH SCRAM-SHA-256\r\n"
+				"250-ENHANCEDSTATUSCODES\r\n250-STARTTLS\r\n250-AUTH "
+				"SCRAM-SHA-256\r\n"
 				"250-8BITMIME\r\n250-CHUNKING\r\n250 SMTPUTF8\r\n",
 				"" },
 			{ "MAIL FROM:<a@b.test>\r\n", OK_MAIL, "MAIL <a@b.test>\n" },
@@ -77,10 +78,14 @@ static const struct dialogue dialogues[] = {
 			{ "QUIT\r\n", BYE, "CLOSE quit\n" } } },
 	{ "what Exchange looks like",
 		listed,
-		{ { "", "220 AB1.prod.outlook.com Microsoft ESMTP MAIL Service ready\r\n", "GREET\n" },
+		{ { "",
+			  "220 AB1.prod.outlook.com Microsoft ESMTP MAIL Service ready\r\n",
+			  "GREET\n" },
 			{ "ehlo c\r\n",
-				"250-AB1.prod.outlook.com Hello [192.0.2.1]\r\n250-SIZE 157286400\r\n"
-				"250-PIPELINING\r\n250-DSN\r\n250-ENHANCEDSTATUSCODES\r\n250-STARTTLS\r\n"
+				"250-AB1.prod.outlook.com Hello [192.0.2.1]\r\n250-SIZE "
+				"157286400\r\n"
+				"250-PIPELINING\r\n250-DSN\r\n250-ENHANCEDSTATUSCODES\r\n250-"
+				"STARTTLS\r\n"
 				"250-AUTH SCRAM-SHA-256 PLAIN LOGIN XOAUTH2\r\n250-8BITMIME\r\n"
 				"250-BINARYMIME\r\n250-CHUNKING\r\n250 SMTPUTF8\r\n",
 				"" },
@@ -99,10 +104,12 @@ static const struct dialogue dialogues[] = {
 			{ "MAIL FROM:<a@b> SIZE=9\r\n", OK_MAIL, "MAIL <a@b> size=9\n" },
 			{ "RCPT TO:<c@d> NOTIFY=NEVER\r\n", NO_PARAM, "" },
 			{ "EHLO c\r\n",
-				"250-mx.test\r\n250-SIZE 1000\r\n250-PIPELINING\r\n250 ENHANCEDSTATUSCODES\r\n",
+				"250-mx.test\r\n250-SIZE 1000\r\n250-PIPELINING\r\n250 "
+				"ENHANCEDSTATUSCODES\r\n",
 				"RESET\n" },
 			{ "BDAT 5\r\n",
-				"501 5.5.4 Syntax: BDAT size [LAST]; where the chunk ends is unknown, goodbye\r\n",
+				"501 5.5.4 Syntax: BDAT size [LAST]; where the chunk ends is "
+				"unknown, goodbye\r\n",
 				"CLOSE bad-chunk\n" } } },
 	{ "order of commands",
 		patient,
@@ -146,19 +153,23 @@ static const struct dialogue dialogues[] = {
 			{ "RCPT TO:<2@b>\r\n", OK_RCPT, "RCPT <2@b>\n" },
 			{ "RCPT TO:<3@b>\r\n", OK_RCPT, "RCPT <3@b>\n" },
 			{ "RCPT TO:<4@b>\r\n",
-				"452 4.5.3 Too many recipients; send the others in another message\r\n",
+				"452 4.5.3 Too many recipients; send the others in another "
+				"message\r\n",
 				"" },
-			{ "DATA\r\n.\r\n",
-				"354 Go\r\n250 2.0.0 Queued\r\n",
-				"DATA\nEND \n" },
-			{ "MAIL FROM:<b@c>\r\nRCPT TO:<1@b>\r\n", OK_MAIL OK_RCPT, "MAIL <b@c>\nRCPT <1@b>\n" } } },
+			{ "DATA\r\n.\r\n", "354 Go\r\n250 2.0.0 Queued\r\n", "DATA\nEND \n" },
+			{ "MAIL FROM:<b@c>\r\nRCPT TO:<1@b>\r\n",
+				OK_MAIL OK_RCPT,
+				"MAIL <b@c>\nRCPT <1@b>\n" } } },
 	{ "parameters of MAIL",
 		patient,
 		{ { "EHLO c\r\n", NULL, "GREET\n" },
-			{ "MAIL FROM:<a@b> SIZE=1000 BODY=8bitmime SMTPUTF8 RET=HDRS ENVID=e+3D1 AUTH=<>\r\nRSET\r\n",
+			{ "MAIL FROM:<a@b> SIZE=1000 BODY=8bitmime SMTPUTF8 RET=HDRS ENVID=e+3D1 "
+			  "AUTH=<>\r\nRSET\r\n",
 				OK_MAIL OK_NOOP,
 				"MAIL <a@b> size=1000 utf8 8bit ret=2 envid=e=1\nRESET\n" },
-			{ "MAIL FROM:<a@b> body=7BIT ret=full\r\nRSET\r\n", OK_MAIL OK_NOOP, "MAIL <a@b> ret=1\nRESET\n" },
+			{ "MAIL FROM:<a@b> body=7BIT ret=full\r\nRSET\r\n",
+				OK_MAIL OK_NOOP,
+				"MAIL <a@b> ret=1\nRESET\n" },
 			{ "MAIL FROM:<a@b> SIZE=1001\r\n", TOO_LARGE, "" },
 			{ "MAIL FROM:<a@b> SIZE=99999999999999999999\r\n", TOO_LARGE, "" },
 			{ "MAIL FROM:<a@b> SIZE=\r\n", BAD_PARAM, "" },
@@ -197,18 +208,32 @@ static const struct dialogue dialogues[] = {
 			{ "MAIL FROM:<a@b\r\n", SYNTAX_MAIL, "" },
 			{ "MAIL FROM:<a@b>SIZE=1\r\n", SYNTAX_MAIL, "" },
 			{ "MAIL FROM:A <a@b>\r\n", "501 5.5.4 Parameter cannot be read\r\n", "" },
-			{ "MAIL FROM:<a b@c>\r\n", "553 5.1.7 Sender address cannot be read\r\n", "" },
-			{ "MAIL FROM:<\xc3\xa4@b>\r\n", "553 5.1.7 Sender address cannot be read\r\n", "" },
-			{ "MAIL FROM:<@x:>\r\n", "553 5.1.7 Sender address cannot be read\r\n", "" },
-			{ "MAIL FROM:<\xc3\xa4@b> SMTPUTF8\r\n", OK_MAIL, "MAIL <\xc3\xa4@b> utf8\n" },
+			{ "MAIL FROM:<a b@c>\r\n",
+				"553 5.1.7 Sender address cannot be read\r\n",
+				"" },
+			{ "MAIL FROM:<\xc3\xa4@b>\r\n",
+				"553 5.1.7 Sender address cannot be read\r\n",
+				"" },
+			{ "MAIL FROM:<@x:>\r\n",
+				"553 5.1.7 Sender address cannot be read\r\n",
+				"" },
+			{ "MAIL FROM:<\xc3\xa4@b> SMTPUTF8\r\n",
+				OK_MAIL,
+				"MAIL <\xc3\xa4@b> utf8\n" },
 			{ "RCPT TO:<\xc3\xb6@b>\r\n", OK_RCPT, "RCPT <\xc3\xb6@b>\n" },
 			{ "RCPT TO:<>\r\n", "553 5.1.3 Recipient address cannot be read\r\n", "" },
-			{ "RSET\r\nMAIL From: a@b SIZE=5\r\n", OK_NOOP OK_MAIL, "RESET\nMAIL <a@b> size=5\n" },
+			{ "RSET\r\nMAIL From: a@b SIZE=5\r\n",
+				OK_NOOP OK_MAIL,
+				"RESET\nMAIL <a@b> size=5\n" },
 			{ "RCPT TO:<@r.test,@s.test:c@d>\r\n", OK_RCPT, "RCPT <c@d>\n" },
 			{ "RCPT TO:<\"a>b\"@d>\r\n", OK_RCPT, "RCPT <\"a>b\"@d>\n" },
 			{ "RSET\r\nMAIL FROM:<root>\r\n", OK_NOOP OK_MAIL, "RESET\nMAIL <root>\n" },
-			{ "RCPT TO:<\xc3\xb6@b>\r\n", "553 5.1.3 Recipient address cannot be read\r\n", "" },
-			{ "RCPT FROM:<a@b>\r\n", "501 5.5.4 Syntax: RCPT TO:<address>\r\n", "" } } },
+			{ "RCPT TO:<\xc3\xb6@b>\r\n",
+				"553 5.1.3 Recipient address cannot be read\r\n",
+				"" },
+			{ "RCPT FROM:<a@b>\r\n",
+				"501 5.5.4 Syntax: RCPT TO:<address>\r\n",
+				"" } } },
 	{ "TLS first",
 		tls_first,
 		{ { "EHLO c\r\n", NULL, "GREET\n" },
@@ -224,11 +249,17 @@ static const struct dialogue dialogues[] = {
 		NULL,
 		{ { "X\r\nX\r\nX\r\nX\r\nX\r\n", NULL, "GREET\n" },
 			{ "NOOP\r\n", OK_NOOP, "" },
-			{ "X\r\nNOOP\r\n", "421 4.7.0 Too many errors, goodbye\r\n", "CLOSE too-many-errors\n" } } },
+			{ "X\r\nNOOP\r\n",
+				"421 4.7.0 Too many errors, goodbye\r\n",
+				"CLOSE too-many-errors\n" } } },
 	{ "too many errors in a message",
 		NULL,
-		{ { "X\r\nX\r\nX\r\nX\r\nX\r\nHELO c\r\nMAIL FROM:<>\r\n", NULL, "GREET\nMAIL <>\n" },
-			{ "X\r\n", "421 4.7.0 Too many errors, goodbye\r\n", "RESET\nCLOSE too-many-errors\n" } } },
+		{ { "X\r\nX\r\nX\r\nX\r\nX\r\nHELO c\r\nMAIL FROM:<>\r\n",
+			  NULL,
+			  "GREET\nMAIL <>\n" },
+			{ "X\r\n",
+				"421 4.7.0 Too many errors, goodbye\r\n",
+				"RESET\nCLOSE too-many-errors\n" } } },
 	{ "a browser",
 		NULL,
 		{ { "POST / HTTP/1.1\r\nHost: x\r\n\r\nMAIL FROM:<>\r\n",
@@ -257,7 +288,9 @@ static void dialogues_go_as_written(void **state)
 		if (d->tune)
 			d->tune(&options);
 		owner_start(&o, &options);
-		for (const struct line *l = d->lines; l < d->lines + COUNT_OF(d->lines) && l->client; l++) {
+		for (const struct line *l = d->lines;
+			l < d->lines + COUNT_OF(d->lines) && l->client;
+			l++) {
 			char where[256];
 
 			(void)snprintf(where, sizeof(where), "%s: %s", d->name, l->client);
@@ -308,17 +341,26 @@ static void fill(struct owner *o)
 }
 
 static const char *const talks[] = {
-	"EHLO c.test\r\nMAIL FROM:<a@b> SIZE=7 ENVID=e\r\nRCPT TO:<c@d> ORCPT=rfc822;x\r\nRCPT TO:<no@d>\r\n"
+	"EHLO c.test\r\nMAIL FROM:<a@b> SIZE=7 ENVID=e\r\nRCPT TO:<c@d> ORCPT=rfc822;x\r\nRCPT "
+	"TO:<no@d>\r\n"
 	"DATA\r\nA: b\r\n\r\n..x\r\n.y\r\n\r\n.\r\nMAIL FROM:<>\r\nQUIT\r\n",
-	"EHLO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT 6\r\nA: b\r\r\nBDAT 5\r\n\n\r\n.\rBDAT 3 LAST\r\n\n.\nNOOP\r\n",
-	"EHLO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT 6\r\nA: b\r\nBDAT 5\r\n\r\n.\r\nBDAT 0 LAST\r\nNOOP\r\n",
-	"EHLO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT 6\r\nA: b\r\rBDAT 5 LAST\r\n\n\r\n.\nNOOP\r\n",
-	"EHLO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nx\r\n.\n.\r\ny\r\r\n.\r\nMAIL FROM:<x@y>\r\n",
-	"EHLO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nx\n.\r\n\r.\r\n.\r\nMAIL FROM:<x@y>\r\n",
-	"BDAT 3\r\nXYZBDAT 2 LAST\r\nXYNOOP\r\nEHLO c\r\nMAIL FROM:<>\r\nBDAT 1\r\nZRSET\r\nSTARTTLS\r\nNOOP\r\n",
+	"EHLO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT 6\r\nA: b\r\r\nBDAT 5\r\n\n\r\n.\rBDAT "
+	"3 LAST\r\n\n.\nNOOP\r\n",
+	"EHLO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT 6\r\nA: b\r\nBDAT 5\r\n\r\n.\r\nBDAT 0 "
+	"LAST\r\nNOOP\r\n",
+	"EHLO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT 6\r\nA: b\r\rBDAT 5 "
+	"LAST\r\n\n\r\n.\nNOOP\r\n",
+	"EHLO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nx\r\n.\n.\r\ny\r\r\n.\r\nMAIL "
+	"FROM:<x@y>\r\n",
+	"EHLO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nx\n.\r\n\r.\r\n.\r\nMAIL "
+	"FROM:<x@y>\r\n",
+	"BDAT 3\r\nXYZBDAT 2 LAST\r\nXYNOOP\r\nEHLO c\r\nMAIL FROM:<>\r\nBDAT "
+	"1\r\nZRSET\r\nSTARTTLS\r\nNOOP\r\n",
 	"EHLO c\r\nAUTH PLAIN AHUAc2VjcmV0\r\nAUTH PLAIN\r\nMAIL FROM:<>\r\n",
-	"EHLO c\r\nAUTH LOGIN\r\ndQ==\r\nd3Jvbmc=\r\nAUTH LOGIN dQ==\r\n*\r\nAUTH PLAIN\r\n=\r\nAUTH LOGIN\r\ndQ==\r\nc2VjcmV0\r\n",
-	"EHLO c\r\nAUTH SCRAM-SHA-256 biwsbj11c2VyLHI9YWJj\r\nYmFk\r\nX\nY\r\nNOOP\r\nRCPT TO:<a\rb>\r\n",
+	"EHLO c\r\nAUTH LOGIN\r\ndQ==\r\nd3Jvbmc=\r\nAUTH LOGIN dQ==\r\n*\r\nAUTH "
+	"PLAIN\r\n=\r\nAUTH LOGIN\r\ndQ==\r\nc2VjcmV0\r\n",
+	"EHLO c\r\nAUTH SCRAM-SHA-256 biwsbj11c2VyLHI9YWJj\r\nYmFk\r\nX\nY\r\nNOOP\r\nRCPT "
+	"TO:<a\rb>\r\n",
 };
 
 static struct smtp_server_options talk_options(void)
@@ -329,7 +371,8 @@ static struct smtp_server_options talk_options(void)
 	return options;
 }
 
-static void a_cut_changes_nothing(struct sv talk, const struct owner *whole, size_t cut, size_t step)
+static void a_cut_changes_nothing(
+	struct sv talk, const struct owner *whole, size_t cut, size_t step)
 {
 	struct smtp_server_options options = talk_options();
 	struct owner o;
@@ -347,7 +390,8 @@ static void a_cut_changes_nothing(struct sv talk, const struct owner *whole, siz
 			break;
 		n = step ? step : talk.len - used;
 	}
-	if (!sv_eq(buf_sv(&o.said), buf_sv(&whole->said)) || !sv_eq(buf_sv(&o.log), buf_sv(&whole->log)))
+	if (!sv_eq(buf_sv(&o.said), buf_sv(&whole->said)) ||
+		!sv_eq(buf_sv(&o.log), buf_sv(&whole->log)))
 		fail_msg("%s of\n%.*s\n-- said\n%.*s-- whole\n%.*s-- events\n%.*s-- whole\n%.*s",
 			where,
 			SV_ARG(talk),
@@ -400,7 +444,8 @@ static void eof_at_every_byte_closes_once(void **state)
 			smtp_server_eof(o.s);
 			if (o.closes == 0) {
 				owner_run(&o);
-				assert_int_equal(sv_starts(buf_sv(&o.log), SV("RESET\n")), was_open);
+				assert_int_equal(
+					sv_starts(buf_sv(&o.log), SV("RESET\n")), was_open);
 			}
 			owner_run(&o);
 			assert_int_equal(o.closes, 1);
@@ -415,8 +460,14 @@ static void eof_at_every_byte_closes_once(void **state)
 /* The owner did not take the last events, and their views are dead: nothing but RESET and CLOSE is left. */
 static void eof_before_the_events_were_taken(void **state)
 {
-	static const char *const ends[] = { "x\r\ny", "x\r\ny\r\n.\r\n", "x\r\ny\n", "x\r\n..\r\n.\n",
-		"x\r\n..\r\n.\r\n", "x\r\n\r\n.\r\n", ".\r\nMAIL FROM:<x@y>\r\n", ".\r\nAUTH PLAIN AHUAc2VjcmV0\r\n" };
+	static const char *const ends[] = { "x\r\ny",
+		"x\r\ny\r\n.\r\n",
+		"x\r\ny\n",
+		"x\r\n..\r\n.\n",
+		"x\r\n..\r\n.\r\n",
+		"x\r\n\r\n.\r\n",
+		".\r\nMAIL FROM:<x@y>\r\n",
+		".\r\nAUTH PLAIN AHUAc2VjcmV0\r\n" };
 	struct smtp_server_options options = plain_options();
 
 	(void)state;
@@ -440,7 +491,7 @@ static void eof_before_the_events_were_taken(void **state)
 			owner_run(&o);
 			assert_int_equal(o.closes, 1);
 			assert_true(sv_eq(buf_sv(&o.log), SV("CLOSE closed-by-client\n")) ||
-				sv_eq(buf_sv(&o.log), SV("RESET\nCLOSE closed-by-client\n")));
+				    sv_eq(buf_sv(&o.log), SV("RESET\nCLOSE closed-by-client\n")));
 			owner_end(&o);
 		}
 }

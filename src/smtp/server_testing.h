@@ -16,10 +16,10 @@
 struct owner {
 	struct smtp_server *s;
 	struct mono_time now;
-	struct buf log;  /* events, one a line */
-	struct buf said; /* all output */
-	struct buf body; /* of the message under way */
-	enum smtp_server_event_kind held; /* this event is taken, and not answered */
+	struct buf log;                       /* events, one a line */
+	struct buf said;                      /* all output */
+	struct buf body;                      /* of the message under way */
+	enum smtp_server_event_kind held;     /* this event is taken, and not answered */
 	uint16_t codes[SMTP_SERVER_EV_COUNT]; /* 0: what the rules say */
 	struct smtp_scram_verifier verifier;
 	bool holding, keeps_output;
@@ -38,7 +38,8 @@ static inline struct smtp_server_options plain_options(void)
 		.data_us_max = 180 * US_PER_S,
 		.slow_us_max = 60 * US_PER_S,
 		.session_us_max = US_PER_HOUR,
-		.auth = SMTP_SERVER_AUTH_PLAIN | SMTP_SERVER_AUTH_LOGIN | SMTP_SERVER_AUTH_SCRAM_SHA_256,
+		.auth = SMTP_SERVER_AUTH_PLAIN | SMTP_SERVER_AUTH_LOGIN |
+			SMTP_SERVER_AUTH_SCRAM_SHA_256,
 		.auth_needs_tls = true,
 		.starttls = true,
 		.pipelining = true,
@@ -129,7 +130,8 @@ static inline void note_params(struct owner *o, const struct smtp_server_event *
 	if (e->size)
 		rc |= buf_printf(&o->log, " size=%llu", (unsigned long long)e->size);
 	if (e->smtputf8 || e->body_8bit)
-		rc |= buf_printf(&o->log, "%s%s", e->smtputf8 ? " utf8" : "", e->body_8bit ? " 8bit" : "");
+		rc |= buf_printf(
+			&o->log, "%s%s", e->smtputf8 ? " utf8" : "", e->body_8bit ? " 8bit" : "");
 	if (e->dsn_ret)
 		rc |= buf_printf(&o->log, " ret=%d", e->dsn_ret);
 	if (e->envid.len)
@@ -284,9 +286,11 @@ static inline void expect(struct owner *o, const char *where, const char *said, 
 }
 
 /* Only how the output begins, and the events; NULL: any. */
-static inline void expect_reply(struct owner *o, const char *where, const char *start, const char *log)
+static inline void expect_reply(
+	struct owner *o, const char *where, const char *start, const char *log)
 {
-	if (!sv_starts(buf_sv(&o->said), sv_from(start)) || (log && !sv_eq(buf_sv(&o->log), sv_from(log))))
+	if (!sv_starts(buf_sv(&o->said), sv_from(start)) ||
+		(log && !sv_eq(buf_sv(&o->log), sv_from(log))))
 		fail_msg("%s\n-- said:\n%.*s-- expected:\n%s...\n-- events:\n%.*s-- expected:\n%s",
 			where,
 			SV_ARG(buf_sv(&o->said)),

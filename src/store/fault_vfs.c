@@ -150,7 +150,8 @@ static void take(struct tracked *t, const char *now, size_t now_len, size_t at, 
 
 static void resize(struct tracked *t, size_t len)
 {
-	t->base = xrealloc(t->base, len + 1);
+	/* Whole pages, for those who read one. */
+	t->base = xrealloc(t->base, len + PAGE);
 	if (len > t->base_len)
 		memset(t->base + t->base_len, 0, len - t->base_len);
 	t->base_len = len;
@@ -159,16 +160,16 @@ static void resize(struct tracked *t, size_t len)
 static void synced(struct tracked *t)
 {
 	size_t len = size_now(t->path);
-	char *now = t->size_dirty ? read_all(t->path, len) : NULL;
+	int fd = t->size_dirty ? open(t->path, O_RDONLY | O_CLOEXEC) : -1;
 
-	if (!now)
+	if (fd < 0)
 		return;
-	for (size_t page = 0; page < t->dirty_len; page++)
-		if (t->dirty[page])
-			take(t, now, len, page * PAGE, PAGE);
 	resize(t, len);
+	for (size_t page = 0; page < t->dirty_len && page * PAGE < len; page++)
+		if (t->dirty[page])
+			must(pread(fd, t->base + page * PAGE, PAGE, (off_t)(page * PAGE)) >= 0);
+	(void)close(fd);
 	clean(t);
-	free(now);
 }
 
 /* What the kernel had written by itself before the power went. */

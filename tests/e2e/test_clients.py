@@ -169,7 +169,7 @@ def test_nodemailer_utf8_address(submission):
 
 def test_s_nail(submission, folder):
     sandbox, relay = submission()
-    run(["s-nail", "-:/", "-S", "v15-compat", "-S", f"mta=smtp://127.0.0.1:{relay.port}", "-S", "smtp-config=-all,ehlo",
+    run(["s-nail", "-:/", "-S", "v15-compat", "-S", f"mta=smtp://127.0.0.1:{relay.port}", "-S", "smtp-config=-all,ehlo", "-S", "smtp-auth=none",
          "-S", "from=erp@contoso.com", "-s", "s-nail", "anna@example.org"], input=b"body\n",
         env={"HOME": str(folder), "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"})
     arrived(sandbox, "s-nail")
