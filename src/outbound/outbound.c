@@ -322,6 +322,20 @@ void outbound_kick(struct outbound *o, bool probe)
 	}
 }
 
+/* A lane whose limit is used up is ready, but to the reader it waits. */
+static void show_full_window(struct lane *l, struct outbound_lane_status *status, struct mono_time *until)
+{
+	struct mono_time now = io_now(l->o->loop);
+
+	if (status->state != SCHED_LANE_READY || sched_lane_room(l->sched, now, 1) > 0)
+		return;
+	status->state = SCHED_LANE_WAITING;
+	status->cause = SV("limit");
+	status->summary = SV("The limit of this mailbox is used up; its mail goes on by itself.");
+	status->reply = SV("");
+	*until = sched_lane_room_at(l->sched, now);
+}
+
 void outbound_each_lane(struct outbound *o, void (*each)(void *arg, const struct outbound_lane_status *status),
 	void *arg)
 {
@@ -340,6 +354,7 @@ void outbound_each_lane(struct outbound *o, void (*each)(void *arg, const struct
 			.summary = sv_from(l->why.summary),
 			.reply = sv_from(l->why.reply) };
 
+		show_full_window(l, &status, &until);
 		if (until.us != MONO_NEVER.us)
 			status.next_at = wall_add(io_wall(o->loop), (int64_t)mono_span(now, until));
 		each(arg, &status);

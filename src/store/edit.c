@@ -18,7 +18,11 @@ static bool plan(const struct store_edit *op, const struct store_recipient *r, s
 	e->due = op->at.us;
 	switch (op->kind) {
 	case STORE_EDIT_RETRY:
+		/* What somebody holds, somebody must release. */
+		return r->state == STORE_RCPT_QUEUED;
 	case STORE_EDIT_REROUTE:
+		e->state = r->state;
+		e->due = r->state == STORE_RCPT_HELD ? DUE_HELD : op->at.us;
 		return true;
 	case STORE_EDIT_RELEASE:
 		return r->state == STORE_RCPT_HELD;

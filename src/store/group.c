@@ -168,26 +168,35 @@ void store_roll_back(struct store *s)
 	(void)sqlite3_reset(s->sql[SQL_ROLLBACK]);
 }
 
-static bool open_and_sync(struct store *s)
+/*
+ * Opens the queue anew. What SQLite finds in the WAL may be in the kernel's memory only, when its fsync
+ * has failed; a second fsync would say that all is well. So a commit that is found there counts only
+ * after a whole checkpoint has written it again, elsewhere, and synced that.
+ */
+static bool open_and_look(struct store *s, int64_t commits_before)
 {
+	int rc;
+
 	if (store_db_open(s, NULL) != 0)
 		return false;
-	/* What SQLite found in the WAL may be in the kernel's memory only: its fsync has failed. A whole
-	 * checkpoint writes and syncs it anew. */
-	if (sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) == SQLITE_OK)
+	if (s->state.commits == commits_before)
 		return true;
+	rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	if (rc == SQLITE_OK)
+		return true;
+	if (store_fail(s, rc, NULL) == RC_DISK_FULL)
+		store_ballast_give(s);
 	store_db_close(s);
 	return false;
 }
 
-/* The queue is opened again, however long it takes: only it knows what happened. False when the store
- * is closed meanwhile. */
-static bool reopen(struct store *s)
+/* However long it takes: only the queue knows what happened. False when the store is closed meanwhile. */
+static bool reopen(struct store *s, int64_t commits_before)
 {
 	const struct timespec pause = { .tv_nsec = REOPEN_PAUSE_MS * 1000000L };
 
 	store_db_close(s);
-	while (!open_and_sync(s)) {
+	while (!open_and_look(s, commits_before)) {
 		if (atomic_load(&s->closing))
 			return false;
 		(void)nanosleep(&pause, NULL);
@@ -202,6 +211,7 @@ enum outcome { COMMITTED, NOT_COMMITTED, NO_ROOM, UNKNOWN };
 static enum outcome finish(struct store *s)
 {
 	int64_t before = s->committed.commits;
+	bool full;
 	int rc;
 
 	if (s->writing) {
@@ -218,15 +228,18 @@ static enum outcome finish(struct store *s)
 		return COMMITTED;
 	}
 	atomic_fetch_add_explicit(&s->stat_failed, 1, memory_order_relaxed);
-	if (rc == RC_DISK_FULL && !sqlite3_get_autocommit(s->db)) {
+	full = rc == RC_DISK_FULL;
+	/* The one failure that leaves no doubt: a write met the end of the disk, so the frame that commits,
+	 * which is the last, is not whole. (No room at an fsync comes as an I/O error.) */
+	if (sqlite3_errcode(s->db) == SQLITE_FULL) {
 		store_roll_back(s);
 		return NO_ROOM;
 	}
-	if (rc == RC_DISK_FULL)
+	if (full)
 		store_ballast_give(s);
-	if (!reopen(s))
+	if (!reopen(s, before))
 		return UNKNOWN;
-	return s->state.commits > before ? COMMITTED : rc == RC_DISK_FULL ? NO_ROOM : NOT_COMMITTED;
+	return s->state.commits > before ? COMMITTED : full ? NO_ROOM : NOT_COMMITTED;
 }
 
 /* One transaction over the chain. Every op's rc is set. */

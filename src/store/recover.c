@@ -157,7 +157,7 @@ static int resolve_one(struct store *s, const struct open_attempt *a, enum store
 	return rc;
 }
 
-int store_resolve_uncertain(struct store *s, enum store_uncertain_policy policy, struct wall_time now,
+static int resolve_all(struct store *s, enum store_uncertain_policy policy, struct wall_time now,
 	struct wall_time retry_at, struct err *err)
 {
 	struct arena a = { 0 };
@@ -165,7 +165,6 @@ int store_resolve_uncertain(struct store *s, enum store_uncertain_policy policy,
 	size_t count;
 	int rc;
 
-	must(!s->open_for_work);
 	rc = read_open(s, &a, &list, &count, err);
 	if (rc == 0)
 		rc = store_run(s, store_sql(s, SQL_BEGIN), err);
@@ -182,6 +181,21 @@ int store_resolve_uncertain(struct store *s, enum store_uncertain_policy policy,
 		return rc;
 	}
 	s->committed = s->state;
-	store_thread_start(s);
 	return 0;
+}
+
+int store_resolve_uncertain(struct store *s, enum store_uncertain_policy policy, struct wall_time now,
+	struct wall_time retry_at, struct err *err)
+{
+	int rc;
+
+	must(!s->open_for_work);
+	rc = resolve_all(s, policy, now, retry_at, err);
+	if (rc == RC_DISK_FULL) {
+		store_ballast_give(s);
+		rc = resolve_all(s, policy, now, retry_at, err);
+	}
+	if (rc == 0)
+		store_thread_start(s);
+	return rc;
 }

@@ -287,6 +287,10 @@ static int open_all(struct store *s, const struct store_options *o, struct store
 		rc = store_db_open(s, err);
 	if (rc == 0)
 		rc = store_recover(s, out, err);
+	if (rc == RC_DISK_FULL) {
+		store_ballast_give(s);
+		rc = store_recover(s, out, err);
+	}
 	if (rc == 0)
 		set_steady_base(s);
 	return rc;
@@ -327,7 +331,8 @@ struct store *store_open(struct io_loop *l, const struct store_options *options,
 		free_store(s);
 		return NULL;
 	}
-	store_ballast_make(s);
+	if (!s->ballast_given)
+		store_ballast_make(s);
 	return s;
 }
 

@@ -433,7 +433,8 @@ static inline sqlite3 *bench_db(struct bench *b)
 
 	must(b->s == NULL);
 	(void)snprintf(path, sizeof(path), "%s/queue.db", b->folder);
-	must(sqlite3_open(path, &db) == SQLITE_OK);
+	must(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, b->options.vfs) == SQLITE_OK);
+	must(sqlite3_exec(db, "PRAGMA locking_mode=EXCLUSIVE", NULL, NULL, NULL) == SQLITE_OK);
 	return db;
 }
 

@@ -67,11 +67,11 @@ def test_aiosmtpd_without_pipelining(relay, process, folder):
 
 def test_smtp_sink_refusing_recipients_gives_a_bounce(relay, process, folder):
     port = support.free_port()
-    p = process(["/usr/sbin/smtp-sink", "-u", "nobody", "-r", "rcpt", "-c", f"127.0.0.1:{port}", "100"], "sink")
+    p = process(["/usr/sbin/smtp-sink", "-u", "nobody", "-f", "rcpt", "-c", f"127.0.0.1:{port}", "100"], "sink")
     wait_for(lambda: support.listens(port) or not p.alive())
     r = relay(connector(port, tls="none"))
     send(r, "temporarily refused")
-    # -r: hard reject of RCPT with 500. The sender gets a bounce by the same way, which is refused
+    # -f: hard reject of RCPT with 500. The sender gets a bounce by the same way, which is refused
     # likewise and must not bounce again.
     wait_for(lambda: "status=bounced" in r.log())
     rows = wait_for(lambda: [x for x in r.rows("trace") if x["state"] == "bounced"])
