@@ -55,7 +55,7 @@ struct daemon {
 
 static void set_log(const struct conf *c)
 {
-	static const char *const levels[] = { "debug", "info", "warning", "error" };
+	static const char *const levels[] = { "debug", "info", "warn", "error" };
 	const struct conf_general *g = conf_general(c);
 	enum log_level level = LOG_INFO;
 

@@ -124,6 +124,9 @@ enum smtp_client_stage smtp_client_stage(const struct smtp_client *c)
 		return SMTP_CLIENT_STAGE_BODY;
 	if (c->state == CLIENT_TLS_WAIT)
 		return SMTP_CLIENT_STAGE_STARTTLS;
+	/* Between an answer and the next question: EHLO did not offer what is needed. */
+	if (c->state == CLIENT_STARTING)
+		return SMTP_CLIENT_STAGE_EHLO;
 	return c->state == CLIENT_READY ? SMTP_CLIENT_STAGE_IDLE : SMTP_CLIENT_STAGE_CONNECT;
 }
 

@@ -110,13 +110,13 @@ static const struct scenario scenarios[] = {
 		.login = "erp",
 		.offers = "AUTH XOAUTH2",
 		.said = HELLO,
-		.events = "FAILED no AUTH idle\n" },
+		.events = "FAILED no AUTH sending EHLO\n" },
 	{ .name = "no STARTTLS where TLS is required",
 		.tls = SMTP_CLIENT_TLS_REQUIRED,
 		.login = "erp",
 		.offers = "AUTH LOGIN",
 		.said = HELLO,
-		.events = "FAILED no STARTTLS idle\n" },
+		.events = "FAILED no STARTTLS sending EHLO\n" },
 	{ .name = "STARTTLS refused",
 		.tls = SMTP_CLIENT_TLS_REQUIRED,
 		.offers = "STARTTLS",
@@ -340,11 +340,11 @@ static const struct scenario scenarios[] = {
 			"!552 5.3.4 Message size exceeds fixed maximum message size" } },
 		.messages = { &plain },
 		/* The owner had released the dot: it cannot know, and the reply is its answer. */
-		.said = HELLO DEFAULT_SAID,
+		.said = HELLO DEFAULT_SAID BYE,
 		.events = "READY\n" RCPT_OK("0") "BODY\nRESULT waiting for the end of the message: "
 						 "552 5.3.4 Message size "
 						 "exceeds fixed maximum message "
-						 "size\nREADY\nFAILED closed sending QUIT\n" },
+						 "size\nREADY\nCLOSED\n" },
 	{ .name = "hangs up after the dot",
 		.offers = EXCHANGE,
 		.answers = { { ".", "!" } },
@@ -359,12 +359,6 @@ static const struct scenario scenarios[] = {
 		.said = HELLO DEFAULT_SAID,
 		.events = "READY\n" RCPT_OK("0") "BODY\nFAILED protocol waiting for the end of the "
 						 "message, uncertain\n" },
-	{ .name = "a reply too many",
-		.offers = EXCHANGE,
-		.answers = { { ".", "250 2.0.0 OK <new@id> [Hostname=x]\n250 2.1.0 Sender OK" } },
-		.messages = { &plain, &second },
-		.said = HELLO DEFAULT_SAID,
-		.events = "READY\n" RCPT_OK("0") "BODY\n" TAKEN "READY\nFAILED protocol idle\n" },
 	{ .name = "DATA answered 250",
 		.offers = EXCHANGE,
 		.answers = { { "DATA", "250 2.0.0 sure" } },
@@ -585,6 +579,8 @@ static void handle_events(struct world *w)
 		react(w, &e);
 		serve(w);
 	}
+	/* A reply that gives no event may give a question. */
+	serve(w);
 }
 
 static void world_init(struct world *w, const struct scenario *s, size_t piece, size_t stop_at)
@@ -697,6 +693,8 @@ static bool run_until(struct world *w, size_t i, size_t stop_at)
 {
 	world_init(w, &scenarios[i], SIZE_MAX, stop_at);
 	world_run(w);
+	/* Every scenario ends: else a test would run for ever. */
+	if (stop_at >= 5000) fail_msg("%s: %.*s // %.*s", w->s->name, SV_ARG(buf_sv(&w->said)), SV_ARG(buf_sv(&w->events)));
 	return !w->ended;
 }
 

@@ -449,8 +449,11 @@ static void every_call_fails_once(void **state)
 	assert_true(calls > 200);
 	for (uint64_t n = 1; n <= calls; n++)
 		for (size_t c = 0; c < COUNT_OF(codes); c++)
-			(void)run_fault(&(struct fault_plan){ .nth = n, .write_code = codes[c], .half = n & 1 },
-				c ? "full once" : "write error once");
+			if (c == 0 || n % 3 == 0)
+				(void)run_fault(&(struct fault_plan){ .nth = n,
+							.write_code = codes[c],
+							.half = n & 1 },
+					c ? "full once" : "write error once");
 }
 
 static void every_read_fails_once(void **state)

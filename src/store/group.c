@@ -297,6 +297,8 @@ static enum outcome run_again_without_room(struct store *s, struct store_op *fir
 {
 	store_ballast_give(s);
 	atomic_store_explicit(&s->disk_full, true, memory_order_relaxed);
+	/* A checkpoint soon: behind it the WAL begins again in the room that it has already. */
+	s->wal_pages = STORE_WAL_PAGES;
 	return run_once(s, first, true);
 }
 
