@@ -6,7 +6,9 @@
 #include <stdalign.h>
 #include <stdlib.h>
 
-enum { ARENA_BLOCK = 2048 };
+enum {
+	ARENA_BLOCK = 2048
+};
 
 struct arena_block {
 	struct arena_block *next;

@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BUF_FIRST = 256 };
+enum {
+	BUF_FIRST = 256
+};
 
 void buf_init(struct buf *b, size_t max)
 {

@@ -20,14 +20,14 @@ static void grow(struct htable *t)
 
 	t->cap = old.cap ? old.cap * 2 : 16;
 	t->slots = xcalloc(t->cap, sizeof(*t->slots));
-	htable_each(&old, slot)
+	htable_each (&old, slot)
 		t->slots[slot_of(t, sv_make(slot->key, slot->key_len))] = *slot;
 	free(old.slots);
 }
 
 void htable_deinit(struct htable *t)
 {
-	htable_each(t, slot)
+	htable_each (t, slot)
 		free(slot->key);
 	free(t->slots);
 	*t = (struct htable){ .seed = t->seed };
@@ -69,7 +69,7 @@ static void close_gap(struct htable *t, size_t gap)
 		if (!t->slots[at].key)
 			return;
 		home = (size_t)sv_hash(sv_make(t->slots[at].key, t->slots[at].key_len), t->seed) &
-			(t->cap - 1);
+		       (t->cap - 1);
 		if (((at - home) & (t->cap - 1)) < ((at - gap) & (t->cap - 1)))
 			continue;
 		t->slots[gap] = t->slots[at];

@@ -20,7 +20,8 @@ enum {
 	LIMIT_HEADER_FIELDS = 2000,
 	/* RFC 5321 6.3: a loop is assumed at 100 Received fields; real chains stay below 30. */
 	LIMIT_RECEIVED_HOPS = 100,
-	LIMIT_RCPT = 4000,         /* recipients of one message (store: 12 bits); the listener may set fewer */
+	LIMIT_RCPT =
+		4000, /* recipients of one message (store: 12 bits); the listener may set fewer */
 	LIMIT_MESSAGE = 157286400, /* 150 MB: what smtp.office365.com announces */
 	/* Replies: Exchange sends several KB in one (EHLO25 in the facts); 64 KiB is past any honest one. */
 	LIMIT_REPLY = 65536,

@@ -121,12 +121,14 @@ static int read_answer(struct asker *a, int fd)
 		ssize_t n;
 
 		if (buf_reserve(&in, 65536) != 0)
-			return cli_fail(EX_PROTOCOL, "the daemon's answer has a line that is too long");
+			return cli_fail(
+				EX_PROTOCOL, "the daemon's answer has a line that is too long");
 		n = read(fd, buf_tail(&in), 65536);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return cli_fail(EX_TEMPFAIL, "the daemon closed the control socket: see its log");
+			return cli_fail(
+				EX_TEMPFAIL, "the daemon closed the control socket: see its log");
 		buf_grew(&in, (size_t)n);
 		while (sv_find_char(buf_sv(&in), '\n') >= 0) {
 			struct sv rest = buf_sv(&in);
@@ -227,7 +229,9 @@ int cli_ask(struct cli_context *ctx, json_t *request, cli_line_fn *each, void *a
 
 	json_decref(request);
 	must(dumped != NULL);
-	code = buf_append(&text, sv_from(dumped)) == 0 && buf_append(&text, SV("\n")) == 0 ? 0 : EX_USAGE;
+	code = buf_append(&text, sv_from(dumped)) == 0 && buf_append(&text, SV("\n")) == 0
+		       ? 0
+		       : EX_USAGE;
 	free(dumped);
 	if (!c)
 		return cli_fail(EX_CONFIG, "%s has errors: see above", ctx->config_path);

@@ -23,17 +23,20 @@ NODISCARD struct conf *cli_load_conf(const struct cli_context *ctx);
 
 /* Filter options of queue and trace: each goes into the request under its own name. */
 extern const struct cli_option cli_filter_options[];
-enum { CLI_FILTER_OPTIONS = 10 };
-#define CLI_FILTER_HELP                                                        \
-	"  --id ID               queue id, as in the log\n"                    \
-	"  --sender PATTERN      erp@contoso.com or *@contoso.com\n"           \
-	"  --recipient PATTERN   likewise (also --to)\n"                       \
-	"  --mailbox NAME        mailbox or connector it waits for\n"          \
-	"  --state STATE         queued, open, held, delivered, bounced, expired, dropped\n" \
-	"  --reason CAUSE        as shown by `queue summary`: smtp-auth-off, sender-refused, ...\n" \
-	"  --older AGE           accepted longer ago than 30s, 5m, 1h, 2d\n"   \
-	"  --newer AGE           accepted since\n"                             \
-	"  --since TIME          accepted since 2026-11-23, 2026-11-23T20:22:17Z or an age\n" \
-	"  --until TIME          accepted before\n"                            \
-	"  --config FILE         default /etc/postern/postern.yaml\n"          \
+enum {
+	CLI_FILTER_OPTIONS = 10
+};
+#define CLI_FILTER_HELP                                                                        \
+	"  --id ID               queue id, as in the log\n"                                    \
+	"  --sender PATTERN      erp@contoso.com or *@contoso.com\n"                           \
+	"  --recipient PATTERN   likewise (also --to)\n"                                       \
+	"  --mailbox NAME        mailbox or connector it waits for\n"                          \
+	"  --state STATE         queued, open, held, delivered, bounced, expired, dropped\n"   \
+	"  --reason CAUSE        as shown by `queue summary`: smtp-auth-off, sender-refused, " \
+	"...\n"                                                                                \
+	"  --older AGE           accepted longer ago than 30s, 5m, 1h, 2d\n"                   \
+	"  --newer AGE           accepted since\n"                                             \
+	"  --since TIME          accepted since 2026-11-23, 2026-11-23T20:22:17Z or an age\n"  \
+	"  --until TIME          accepted before\n"                                            \
+	"  --config FILE         default /etc/postern/postern.yaml\n"                          \
 	"  --json                one object a line\n"

@@ -10,20 +10,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char help[] =
-	"usage: postern check [--config FILE] [--json]\n\n"
-	"Checks the configuration without touching the network: all errors at once, each with file, line and\n"
-	"column and the fix; then whether every secret and certificate that it names can be read. Exit code 0\n"
-	"when the daemon would start with it, 78 when not.\n\n"
-	"example:\n"
-	"  postern check --config ./postern.yaml && systemctl reload postern\n";
+static const char help[] = "usage: postern check [--config FILE] [--json]\n\n"
+			   "Checks the configuration without touching the network: all errors at "
+			   "once, each with file, line and\n"
+			   "column and the fix; then whether every secret and certificate that it "
+			   "names can be read. Exit code 0\n"
+			   "when the daemon would start with it, 78 when not.\n\n"
+			   "example:\n"
+			   "  postern check --config ./postern.yaml && systemctl reload postern\n";
 
 struct checker {
 	struct cli_context *ctx;
 	size_t errors, warnings;
 };
 
-static void say(struct checker *c, bool warning, const char *file, unsigned line, unsigned column, const char *text)
+static void say(struct checker *c, bool warning, const char *file, unsigned line, unsigned column,
+	const char *text)
 {
 	if (warning)
 		c->warnings++;
@@ -96,7 +98,8 @@ static void check_files(struct checker *c, const struct conf *conf)
 
 		if (listeners[i].tls == CONF_TLS_NONE)
 			continue;
-		(void)snprintf(certificate, sizeof(certificate), "%.*s", SV_ARG(listeners[i].certificate));
+		(void)snprintf(
+			certificate, sizeof(certificate), "%.*s", SV_ARG(listeners[i].certificate));
 		(void)snprintf(key, sizeof(key), "%.*s", SV_ARG(listeners[i].key.name));
 		tls = io_tls_server_new(certificate, key, &err);
 		if (!tls)
@@ -117,7 +120,8 @@ static void print_sum(const struct checker *c, const struct conf *conf)
 	if (c->ctx->json)
 		return;
 	if (c->errors || !conf) {
-		(void)printf("%s%zu error%s%s, %zu warning%s: the daemon would not start with this file\n",
+		(void)printf("%s%zu error%s%s, %zu warning%s: the daemon would not start with this "
+			     "file\n",
 			cli_style(c->ctx, "red"),
 			c->errors,
 			c->errors == 1 ? "" : "s",
@@ -129,7 +133,8 @@ static void print_sum(const struct checker *c, const struct conf *conf)
 	(void)conf_listeners(conf, &listeners);
 	(void)conf_lanes(conf, &lanes);
 	(void)conf_routes(conf, &routes);
-	(void)printf("%sok%s: %zu listener%s, %zu mailbox%s or connector%s, %zu route%s, %zu warning%s\n",
+	(void)printf("%sok%s: %zu listener%s, %zu mailbox%s or connector%s, %zu route%s, %zu "
+		     "warning%s\n",
 		cli_style(c->ctx, "green"),
 		cli_style(c->ctx, "off"),
 		listeners,

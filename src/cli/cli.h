@@ -33,10 +33,14 @@ int cli_user(struct cli_context *ctx, int argc, char **argv);
  * start at argv[optind]), CLI_OPTION_HELP after the help was printed, CLI_OPTION_WRONG after a message.
  */
 struct cli_option {
-	const char *name;  /* without the dashes */
+	const char *name; /* without the dashes */
 	bool has_value;
 };
-enum { CLI_OPTION_END = -1, CLI_OPTION_HELP = -2, CLI_OPTION_WRONG = -3 };
+enum {
+	CLI_OPTION_END = -1,
+	CLI_OPTION_HELP = -2,
+	CLI_OPTION_WRONG = -3
+};
 NODISCARD int cli_option(struct cli_context *ctx, int argc, char **argv,
 	const struct cli_option *options, const char *help, const char **out_value);
 
@@ -44,4 +48,5 @@ NODISCARD int cli_option(struct cli_context *ctx, int argc, char **argv,
 int cli_fail(int exit_code, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* Terminal styles, empty strings when there is no colour. */
-const char *cli_style(const struct cli_context *ctx, const char *name); /* "bold", "red", ..., "off" */
+const char *cli_style(
+	const struct cli_context *ctx, const char *name); /* "bold", "red", ..., "off" */

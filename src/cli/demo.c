@@ -22,13 +22,21 @@
 
 static const char help[] =
 	"usage: postern demo [--keep]\n\n"
-	"Starts a relay and a sandbox in a scratch folder, submits a few hundred messages by SMTP and sendmail,\n"
-	"kills the relay with -9 in the middle, starts it again, and sums up: accepted, delivered, lost,\n"
-	"duplicates, limits broken. Exit code 0 only if nothing was lost and no limit was broken. One mailbox\n"
+	"Starts a relay and a sandbox in a scratch folder, submits a few hundred messages by SMTP "
+	"and sendmail,\n"
+	"kills the relay with -9 in the middle, starts it again, and sums up: accepted, delivered, "
+	"lost,\n"
+	"duplicates, limits broken. Exit code 0 only if nothing was lost and no limit was broken. "
+	"One mailbox\n"
 	"gets more than its 30 messages a minute, so the demo takes a little over a minute.\n\n"
-	"  --keep                leave the scratch folder (configuration, queue, logs) for a look\n";
+	"  --keep                leave the scratch folder (configuration, queue, logs) for a "
+	"look\n";
 
-enum { PATIENCE_S = 240, START_S = 20, MAX_BODY = (DEMO_LARGE_BYTES / 3) * 4 + (2 << 20) };
+enum {
+	PATIENCE_S = 240,
+	START_S = 20,
+	MAX_BODY = (DEMO_LARGE_BYTES / 3) * 4 + (2 << 20)
+};
 
 /* ---- little things ---- */
 
@@ -82,7 +90,10 @@ static json_t *http_get(int port, const char *path)
 	CLEANUP(io_closep) int fd = connect_port(port);
 	char request[256];
 	ptrdiff_t body;
-	int n = snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", path);
+	int n = snprintf(request,
+		sizeof(request),
+		"GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+		path);
 
 	if (fd < 0 || send(fd, request, (size_t)n, MSG_NOSIGNAL) != n)
 		return NULL;
@@ -122,8 +133,17 @@ static pid_t start_child(const struct demo *d, const char *log_name, char *const
 static bool start_sandbox(struct demo *d)
 {
 	char smtp[64], http[64], folder[PATH_MAX];
-	char *args[] = { d->exe, (char[]){ "sandbox" }, (char[]){ "--smtp" }, smtp, (char[]){ "--http" }, http,
-		(char[]){ "--folder" }, folder, (char[]){ "--keep" }, (char[]){ "512MB" }, NULL };
+	char *args[] = { d->exe,
+		(char[]){ "sandbox" },
+		(char[]){ "--smtp" },
+		smtp,
+		(char[]){ "--http" },
+		http,
+		(char[]){ "--folder" },
+		folder,
+		(char[]){ "--keep" },
+		(char[]){ "512MB" },
+		NULL };
 
 	(void)snprintf(smtp, sizeof(smtp), "127.0.0.1:%d", d->sandbox_port);
 	(void)snprintf(http, sizeof(http), "127.0.0.1:%d", d->http_port);
@@ -156,7 +176,8 @@ static void end_child(pid_t *child, int sig)
 static int put_mailbox(struct buf *out, const struct demo *d, const char *address)
 {
 	return buf_printf(out,
-		"  - address: %s\n    tenant: contoso\n    auth: password\n    password: file:%s/secret\n"
+		"  - address: %s\n    tenant: contoso\n    auth: password\n    password: "
+		"file:%s/secret\n"
 		"    endpoint: { host: localhost, port: %d, ca_file: %s/sandbox/ca.pem }\n"
 		"    limits: { share: 100%% }\n",
 		address,
@@ -172,10 +193,12 @@ static int write_config(const struct demo *d, struct err *err)
 	int rc = buf_printf(&out,
 		"# The demo's relay: 13 mailboxes of a pretended tenant, Microsoft's real limits.\n"
 		"data_dir: %s/data\nmaildrop: %s/maildrop\nsubmit_socket: %s/submit.sock\n"
-		"control_socket: %s/control.sock\nhostname: relay.contoso.com\nqualify: contoso.com\n"
+		"control_socket: %s/control.sock\nhostname: relay.contoso.com\nqualify: "
+		"contoso.com\n"
 		"retry: { first: 1s, ceiling: 10s, expire: 1d }\n"
 		"listeners:\n  - address: 127.0.0.1:%d\n    no_password_from: [127.0.0.0/8]\n"
-		"tenants:\n  - { name: contoso, id: 00000000-0000-0000-0000-000000000000, domains: [contoso.com] }\n"
+		"tenants:\n  - { name: contoso, id: 00000000-0000-0000-0000-000000000000, domains: "
+		"[contoso.com] }\n"
 		"mailboxes:\n",
 		d->folder,
 		d->folder,
@@ -211,10 +234,17 @@ static bool find_programs(struct demo *d)
 	d->exe[n] = '\0';
 	slash = strrchr(d->exe, '/');
 	/* Installed, both lie side by side; in a build folder, one room further. */
-	(void)snprintf(d->sendmail, sizeof(d->sendmail), "%.*s/postern-drop", (int)(slash - d->exe), d->exe);
+	(void)snprintf(d->sendmail,
+		sizeof(d->sendmail),
+		"%.*s/postern-drop",
+		(int)(slash - d->exe),
+		d->exe);
 	if (access(d->sendmail, X_OK) != 0)
-		(void)snprintf(
-			d->sendmail, sizeof(d->sendmail), "%.*s/../drop/postern-drop", (int)(slash - d->exe), d->exe);
+		(void)snprintf(d->sendmail,
+			sizeof(d->sendmail),
+			"%.*s/../drop/postern-drop",
+			(int)(slash - d->exe),
+			d->exe);
 	return access(d->sendmail, X_OK) == 0;
 }
 
@@ -230,14 +260,16 @@ static unsigned number_of(const char *message_id)
 	struct sv v = sv_from(message_id);
 	ptrdiff_t at = sv_find_char(v, '@');
 
-	if (!sv_starts(v, SV("<demo-")) || at < 0 || sv_parse_u32(sv_skip(sv_head(v, (size_t)at), 6), DEMO_ALL, &n) != 0)
+	if (!sv_starts(v, SV("<demo-")) || at < 0 ||
+		sv_parse_u32(sv_skip(sv_head(v, (size_t)at), 6), DEMO_ALL, &n) != 0)
 		return DEMO_ALL;
 	return n;
 }
 
 static bool measure(const struct demo *d, struct progress *out)
 {
-	json_t *messages = http_get(d->http_port, "/messages"), *verdict = http_get(d->http_port, "/verdict"), *one;
+	json_t *messages = http_get(d->http_port, "/messages"),
+	       *verdict = http_get(d->http_port, "/verdict"), *one;
 	bool seen[DEMO_ALL + 1] = { false };
 	size_t i;
 
@@ -373,14 +405,16 @@ static int run_demo(struct demo *d)
 	struct err err = { 0 };
 
 	if (!find_programs(d))
-		return cli_fail(EX_UNAVAILABLE, "postern-drop (sendmail) is not beside this program");
+		return cli_fail(
+			EX_UNAVAILABLE, "postern-drop (sendmail) is not beside this program");
 	d->relay_port = free_port();
 	d->sandbox_port = free_port();
 	d->http_port = free_port();
 	if (write_config(d, &err) != 0)
 		return cli_fail(EX_CANTCREAT, "%s", err.text);
 	(void)printf("%spostern demo%s in %s\n"
-		     "  a Microsoft 365 on loopback (port %d), a relay (port %d), %d mailboxes, %d messages\n\n",
+		     "  a Microsoft 365 on loopback (port %d), a relay (port %d), %d mailboxes, %d "
+		     "messages\n\n",
 		cli_style(d->ctx, "bold"),
 		cli_style(d->ctx, "off"),
 		d->folder,
@@ -389,7 +423,8 @@ static int run_demo(struct demo *d)
 		DEMO_MAILBOXES + 1,
 		DEMO_ALL);
 	if (!start_sandbox(d) || !start_relay(d) || !submit_all(d))
-		return cli_fail(EX_SOFTWARE, "a process did not start: see the logs in %s", d->folder);
+		return cli_fail(
+			EX_SOFTWARE, "a process did not start: see the logs in %s", d->folder);
 	p = wait_delivered(d);
 	end_child(&d->relay, SIGTERM);
 	return sum_up(d, &p, mono_span(begun, io_clock_mono()));

@@ -29,7 +29,9 @@ static void plain(struct buf *text, unsigned n)
 {
 	put(text, SV("Content-Type: text/plain; charset=us-ascii\r\n\r\n"));
 	for (unsigned i = 0; i < 5 + n % 40; i++)
-		put(text, SV("Invoice 4711 is due on Friday. Lines that begin with a dot:\r\n.\r\n..dots\r\n"));
+		put(text,
+			SV("Invoice 4711 is due on Friday. Lines that begin with a "
+			   "dot:\r\n.\r\n..dots\r\n"));
 }
 
 static void eight_bit(struct buf *text)
@@ -44,9 +46,11 @@ static void eight_bit(struct buf *text)
 static void html(struct buf *text)
 {
 	put(text,
-		SV("MIME-Version: 1.0\r\nContent-Type: multipart/alternative; boundary=\"b1\"\r\n\r\n"
+		SV("MIME-Version: 1.0\r\nContent-Type: multipart/alternative; "
+		   "boundary=\"b1\"\r\n\r\n"
 		   "--b1\r\nContent-Type: text/plain\r\n\r\nYour order has shipped.\r\n"
-		   "--b1\r\nContent-Type: text/html\r\n\r\n<p>Your order has <b>shipped</b>.</p>\r\n--b1--\r\n"));
+		   "--b1\r\nContent-Type: text/html\r\n\r\n<p>Your order has "
+		   "<b>shipped</b>.</p>\r\n--b1--\r\n"));
 }
 
 static void attachment(struct buf *text, unsigned n, size_t bytes)
@@ -69,14 +73,17 @@ void demo_mail_make(unsigned n, struct demo_mail *out, struct buf *text)
 	if (burst)
 		(void)snprintf(out->sender, sizeof(out->sender), "newsletter@contoso.com");
 	else
-		(void)snprintf(out->sender, sizeof(out->sender), "app%u@contoso.com", n % DEMO_MAILBOXES);
+		(void)snprintf(
+			out->sender, sizeof(out->sender), "app%u@contoso.com", n % DEMO_MAILBOXES);
 	(void)snprintf(out->recipient, sizeof(out->recipient), "customer%u@example.org", n);
 	if (n % 25 == 7) {
 		out->utf8 = true;
-		(void)snprintf(out->recipient, sizeof(out->recipient), "j\xc3\xb6rg%u@example.org", n);
+		(void)snprintf(
+			out->recipient, sizeof(out->recipient), "j\xc3\xb6rg%u@example.org", n);
 	}
 	must(buf_printf(text,
-		     "From: <%s>\r\nTo: <%s>\r\nSubject: demo %u\r\nMessage-ID: <demo-%u@postern>\r\n",
+		     "From: <%s>\r\nTo: <%s>\r\nSubject: demo %u\r\nMessage-ID: "
+		     "<demo-%u@postern>\r\n",
 		     out->sender,
 		     out->recipient,
 		     n,

@@ -60,7 +60,8 @@ static bool give_body(struct smtp_client *c, int fd, struct sv text)
 }
 
 /* One message over one connection; 250 or not. */
-static bool converse(struct smtp_client *c, int fd, const struct smtp_client_message *m, struct sv text)
+static bool converse(
+	struct smtp_client *c, int fd, const struct smtp_client_message *m, struct sv text)
 {
 	char bytes[8192];
 	bool sent = false;
@@ -118,7 +119,9 @@ static void exec_sendmail(const struct demo *d, const struct demo_mail *mail, in
 {
 	char submit[PATH_MAX], maildrop[PATH_MAX];
 	/* A CRLF message goes in as it is: `sendmail` takes both line ends. */
-	char *args[] = { (char[]){ "sendmail" }, (char[]){ "-i" }, (char[]){ "-f" }, NULL, NULL, NULL };
+	char *args[] = {
+		(char[]){ "sendmail" }, (char[]){ "-i" }, (char[]){ "-f" }, NULL, NULL, NULL
+	};
 	struct demo_mail copy = *mail;
 
 	args[3] = copy.sender;

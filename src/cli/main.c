@@ -27,7 +27,8 @@ static const struct {
 
 static void print_help(FILE *to)
 {
-	(void)fprintf(to, "postern %s: the outbound mail relay for Microsoft 365\n\n", POSTERN_VERSION);
+	(void)fprintf(
+		to, "postern %s: the outbound mail relay for Microsoft 365\n\n", POSTERN_VERSION);
 	(void)fprintf(to, "usage: postern COMMAND [OPTION...] [--config FILE] [--json]\n\n");
 	for (size_t i = 0; i < COUNT_OF(commands); i++)
 		(void)fprintf(to, "  %-8s  %s\n", commands[i].name, commands[i].does);
@@ -71,7 +72,12 @@ const char *cli_style(const struct cli_context *ctx, const char *name)
 	return "";
 }
 
-enum { OPT_CONFIG = 1000, OPT_JSON, OPT_HELP, OPTIONS_MAX = 32 };
+enum {
+	OPT_CONFIG = 1000,
+	OPT_JSON,
+	OPT_HELP,
+	OPTIONS_MAX = 32
+};
 
 int cli_option(struct cli_context *ctx, int argc, char **argv, const struct cli_option *options,
 	const char *help, const char **out_value)
@@ -153,5 +159,6 @@ int main(int argc, char **argv)
 			return cli_fail(EX_IOERR, "could not write to standard output");
 		return code;
 	}
-	return cli_fail(EX_USAGE, "no command called '%s'; `postern --help` lists them", argv[first]);
+	return cli_fail(
+		EX_USAGE, "no command called '%s'; `postern --help` lists them", argv[first]);
 }

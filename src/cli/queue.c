@@ -16,8 +16,7 @@ static const char help[] =
 	"  retry       try now; hold, release: keep back and give free again\n"
 	"  reroute     --through NAME: send by another mailbox or connector\n"
 	"  drop        delete without a bounce (asks for --yes when it is more than an ID)\n\n"
-	"filters:\n" CLI_FILTER_HELP
-	"  --limit N             at most N rows\n"
+	"filters:\n" CLI_FILTER_HELP "  --limit N             at most N rows\n"
 	"  --yes                 really, for drop\n\n"
 	"examples:\n"
 	"  postern queue list --older 1h\n"
@@ -96,7 +95,8 @@ static void print_attempt(struct cli_context *ctx, const json_t *line)
 	(void)printf("%s%s%s%s",
 		cli_style(ctx, style),
 		verdict,
-		json_is_true(json_object_get(line, "uncertain")) ? " (uncertain: no final reply)" : "",
+		json_is_true(json_object_get(line, "uncertain")) ? " (uncertain: no final reply)"
+								 : "",
 		cli_style(ctx, "off"));
 	if (strcmp(verdict, "delivered") != 0)
 		(void)printf(" %s: %s", cli_text(line, "scope"), cli_text(line, "reason"));
@@ -143,9 +143,11 @@ static void print_summary(void *arg, const json_t *line)
 
 	(void)arg;
 	if (strcmp(cli_text(line, "type"), "totals") == 0) {
-		(void)printf("%lld messages wait (%s); history holds %lld; last 24 h: %lld delivered, %lld bounced\n",
+		(void)printf("%lld messages wait (%s); history holds %lld; last 24 h: %lld "
+			     "delivered, %lld bounced\n",
 			(long long)json_integer_value(json_object_get(line, "messages_waiting")),
-			text_size((uint64_t)json_integer_value(json_object_get(line, "bytes_waiting")),
+			text_size((uint64_t)json_integer_value(
+					  json_object_get(line, "bytes_waiting")),
 				size),
 			(long long)json_integer_value(json_object_get(line, "history_messages")),
 			(long long)json_integer_value(json_object_get(line, "delivered_day")),
@@ -235,12 +237,14 @@ static int act(struct cli_context *ctx, json_t *request, char *action, int ids, 
 	}
 	json_decref(request);
 	return cli_fail(EX_USAGE,
-		"queue %s: no such action; list, show, summary, retry, hold, release, reroute, drop",
+		"queue %s: no such action; list, show, summary, retry, hold, release, reroute, "
+		"drop",
 		action);
 }
 
 /* The filter options, and what only `queue` has. */
-static int read_options(struct cli_context *ctx, int argc, char **argv, json_t *request, bool *out_yes)
+static int read_options(
+	struct cli_context *ctx, int argc, char **argv, json_t *request, bool *out_yes)
 {
 	struct cli_option options[CLI_FILTER_OPTIONS + 5];
 	const char *value = NULL;

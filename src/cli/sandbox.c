@@ -13,9 +13,12 @@
 
 static const char help[] =
 	"usage: postern sandbox [OPTION...]\n\n"
-	"A Microsoft 365 on loopback to test against: SMTP AUTH client submission with its own CA,\n"
-	"Exchange Online's limits and error texts, scripted faults, an HTTP API, and a verdict when it\n"
-	"ends (SIGINT or SIGTERM): which limit was broken, when, by whom. Exit code 1 if one was.\n\n"
+	"A Microsoft 365 on loopback to test against: SMTP AUTH client submission with its own "
+	"CA,\n"
+	"Exchange Online's limits and error texts, scripted faults, an HTTP API, and a verdict "
+	"when it\n"
+	"ends (SIGINT or SIGTERM): which limit was broken, when, by whom. Exit code 1 if one "
+	"was.\n\n"
 	"  --smtp ADDRESS        default 127.0.0.1:2587\n"
 	"  --http ADDRESS        default 127.0.0.1:2580; \"\" for none\n"
 	"  --folder DIR          for ca.pem and the certificate; default ./sandbox\n"
@@ -30,9 +33,11 @@ static const char help[] =
 	"  --no-starttls         offers no STARTTLS\n\n"
 	"examples:\n"
 	"  postern sandbox --scenario smtp-auth-off\n"
-	"  swaks --server 127.0.0.1:2587 -tls -a LOGIN -au a@contoso.com -ap sandbox -f a@contoso.com -t b@example.org\n"
+	"  swaks --server 127.0.0.1:2587 -tls -a LOGIN -au a@contoso.com -ap sandbox -f "
+	"a@contoso.com -t b@example.org\n"
 	"  curl 'http://127.0.0.1:2580/messages/wait?to=b@example.org&timeout=10'\n"
-	"  curl -d '{\"at\":\"dot\",\"do\":\"cut-after\",\"times\":1}' http://127.0.0.1:2580/faults\n";
+	"  curl -d '{\"at\":\"dot\",\"do\":\"cut-after\",\"times\":1}' "
+	"http://127.0.0.1:2580/faults\n";
 
 static void stop(void *arg, int signum)
 {
@@ -79,8 +84,20 @@ static int run(const struct sandbox_options *options)
 	return broken ? 1 : EX_OK;
 }
 
-enum { OPT_SMTP, OPT_HTTP, OPT_FOLDER, OPT_NAME, OPT_PASSWORD, OPT_SCENARIO, OPT_SCENARIOS, OPT_EVENTS,
-	OPT_KEEP, OPT_SPEED, OPT_REWRITE, OPT_NO_STARTTLS };
+enum {
+	OPT_SMTP,
+	OPT_HTTP,
+	OPT_FOLDER,
+	OPT_NAME,
+	OPT_PASSWORD,
+	OPT_SCENARIO,
+	OPT_SCENARIOS,
+	OPT_EVENTS,
+	OPT_KEEP,
+	OPT_SPEED,
+	OPT_REWRITE,
+	OPT_NO_STARTTLS
+};
 
 static const struct cli_option options_known[] = {
 	[OPT_SMTP] = { "smtp", true },
@@ -118,8 +135,10 @@ static int take_option(struct sandbox_options *o, int seen, const char *value)
 		o->implicit_tls_off = true;
 	else if (seen == OPT_KEEP && text_parse_size(sv_from(value), &o->keep_bytes) != 0)
 		return cli_fail(EX_USAGE, "--keep wants a size as 64MB, not '%s'", value);
-	else if (seen == OPT_SPEED && (sv_parse_u32(sv_from(value), 1000000, &speed) != 0 || speed == 0))
-		return cli_fail(EX_USAGE, "--speed wants a number from 1 to 1000000, not '%s'", value);
+	else if (seen == OPT_SPEED &&
+		 (sv_parse_u32(sv_from(value), 1000000, &speed) != 0 || speed == 0))
+		return cli_fail(
+			EX_USAGE, "--speed wants a number from 1 to 1000000, not '%s'", value);
 	else if (seen == OPT_SPEED)
 		o->speed = speed;
 	else if (seen != OPT_KEEP)

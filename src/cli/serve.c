@@ -23,12 +23,13 @@
  * The daemon: puts the parts together, in the order in which they need each other, and takes them apart in
  * the other order. SIGTERM and SIGINT drain, SIGHUP reloads.
  */
-static const char help[] =
-	"usage: postern serve [--config FILE]\n\n"
-	"Runs the relay in the foreground; systemd keeps it (Type=notify, socket activation and watchdog are\n"
-	"understood). SIGHUP reloads: a bad file keeps the old configuration. SIGTERM drains and ends.\n\n"
-	"example:\n"
-	"  postern serve --config ./postern.yaml\n";
+static const char help[] = "usage: postern serve [--config FILE]\n\n"
+			   "Runs the relay in the foreground; systemd keeps it (Type=notify, "
+			   "socket activation and watchdog are\n"
+			   "understood). SIGHUP reloads: a bad file keeps the old configuration. "
+			   "SIGTERM drains and ends.\n\n"
+			   "example:\n"
+			   "  postern serve --config ./postern.yaml\n";
 
 enum {
 	WORKERS = 2,
@@ -125,7 +126,8 @@ static void on_hup(void *arg, int signum)
 	log_line(rc ? LOG_ERROR : LOG_INFO,
 		"serve",
 		"%s",
-		rc ? "the configuration has errors: the old one stays in force" : "configuration reloaded");
+		rc ? "the configuration has errors: the old one stays in force"
+		   : "configuration reloaded");
 	io_notify_ready();
 }
 
@@ -155,7 +157,10 @@ static void inbound_drained(void *arg)
 
 static void drain_too_long(void *arg)
 {
-	log_line(LOG_WARN, "serve", "draining takes too long: ending now; nothing is lost, open attempts become uncertain");
+	log_line(LOG_WARN,
+		"serve",
+		"draining takes too long: ending now; nothing is lost, open attempts become "
+		"uncertain");
 	stop_loop(arg);
 }
 
@@ -201,7 +206,8 @@ static int open_store(struct daemon *d, struct err *err)
 	if (recovery.queued_count || recovery.uncertain_count || recovery.orphan_chunks)
 		log_line(LOG_INFO,
 			"serve",
-			"queue: %llu recipients wait, %llu attempts without an outcome, %llu orphaned pieces",
+			"queue: %llu recipients wait, %llu attempts without an outcome, %llu "
+			"orphaned pieces",
 			(unsigned long long)recovery.queued_count,
 			(unsigned long long)recovery.uncertain_count,
 			(unsigned long long)recovery.orphan_chunks);
@@ -210,7 +216,8 @@ static int open_store(struct daemon *d, struct err *err)
 
 static int resolve_uncertain(struct daemon *d, struct err *err)
 {
-	static const enum store_uncertain_policy policies[] = { [CONF_UNCERTAIN_RETRY] = STORE_UNCERTAIN_RETRY,
+	static const enum store_uncertain_policy policies[] = { [CONF_UNCERTAIN_RETRY] =
+									STORE_UNCERTAIN_RETRY,
 		[CONF_UNCERTAIN_HOLD] = STORE_UNCERTAIN_HOLD,
 		[CONF_UNCERTAIN_ASSUME_SENT] = STORE_UNCERTAIN_ASSUME_SENT };
 	const struct conf_general *g = conf_general(d->conf);
@@ -238,8 +245,8 @@ static int start(struct daemon *d, struct err *err)
 	d->resolver = io_resolver_new(d->loop, err);
 	if (!d->resolver)
 		return RC_DNS;
-	d->outbound = outbound_new(
-		&(struct outbound_options){ d->loop, d->store, d->resolver, d->conf });
+	d->outbound =
+		outbound_new(&(struct outbound_options){ d->loop, d->store, d->resolver, d->conf });
 	rc = resolve_uncertain(d, err);
 	if (rc != 0)
 		return rc;
@@ -247,7 +254,11 @@ static int start(struct daemon *d, struct err *err)
 		.store = d->store,
 		.workers = d->workers,
 		.conf = d->conf,
-		.dispatch = { d->outbound, outbound_claim, outbound_committed, outbound_withdrawn, outbound_queued } };
+		.dispatch = { d->outbound,
+			outbound_claim,
+			outbound_committed,
+			outbound_withdrawn,
+			outbound_queued } };
 	d->inbound = inbound_new(&inbound, err);
 	if (!d->inbound)
 		return RC_CONFIG;

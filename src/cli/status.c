@@ -22,14 +22,18 @@ static void print_relay(struct cli_context *ctx, const json_t *line)
 {
 	char span[TEXT_DURATION_MAX], size[TEXT_DURATION_MAX];
 
-	(void)printf("%spostern %s%s", cli_style(ctx, "bold"), cli_text(line, "version"), cli_style(ctx, "off"));
+	(void)printf("%spostern %s%s",
+		cli_style(ctx, "bold"),
+		cli_text(line, "version"),
+		cli_style(ctx, "off"));
 	if (json_is_true(json_object_get(line, "running")))
 		(void)printf(" on %s, up %s, pid %lld\n",
 			cli_text(line, "hostname"),
 			text_span((uint64_t)number(line, "uptime_seconds") * US_PER_S, span),
 			number(line, "pid"));
 	else
-		(void)printf(": %sthe daemon does not run%s; this is the queue as it lies on disk\n",
+		(void)printf(
+			": %sthe daemon does not run%s; this is the queue as it lies on disk\n",
 			cli_style(ctx, "red"),
 			cli_style(ctx, "off"));
 	(void)printf("queue    %lld waiting (%s)",
@@ -54,18 +58,20 @@ static void print_listener(const json_t *line)
 		number(line, "refused"));
 }
 
-static void print_window(const json_t *line, const char *used_key, const char *capacity_key, const char *unit)
+static void print_window(
+	const json_t *line, const char *used_key, const char *capacity_key, const char *unit)
 {
 	if (number(line, capacity_key))
-		(void)printf("  %lld/%lld %s", number(line, used_key), number(line, capacity_key), unit);
+		(void)printf(
+			"  %lld/%lld %s", number(line, used_key), number(line, capacity_key), unit);
 }
 
 static void print_lane(struct cli_context *ctx, const json_t *line)
 {
 	const char *state = cli_text(line, "state");
-	const char *style = strcmp(state, "parked") == 0 ? "red"
-		: strcmp(state, "waiting") == 0          ? "yellow"
-							 : "green";
+	const char *style = strcmp(state, "parked") == 0    ? "red"
+			    : strcmp(state, "waiting") == 0 ? "yellow"
+							    : "green";
 
 	(void)printf("lane     %-32s %s%-8s%s %lld conn",
 		cli_text(line, "lane"),
@@ -142,7 +148,8 @@ int cli_reload(struct cli_context *ctx, int argc, char **argv)
 		argv,
 		"reload",
 		"usage: postern reload [--config FILE]\n\n"
-		"Makes the running daemon read its configuration again (as SIGHUP does) and says what is\n"
+		"Makes the running daemon read its configuration again (as SIGHUP does) and says "
+		"what is\n"
 		"wrong with it. A bad file keeps the old configuration in force.\n",
 		print_finding);
 }

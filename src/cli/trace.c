@@ -8,8 +8,7 @@
 static const char help[] =
 	"usage: postern trace [FILTER...]\n\n"
 	"The story of messages, delivered ones too, for as long as history.keep says.\n\n"
-	"filters:\n" CLI_FILTER_HELP
-	"\nexamples:\n"
+	"filters:\n" CLI_FILTER_HELP "\nexamples:\n"
 	"  postern trace --to anna@example.org --since 1d\n"
 	"  postern trace --sender erp@contoso.com --state bounced\n"
 	"  postern trace --id 01HX3B7K9QZ --json\n";
@@ -19,8 +18,9 @@ static void print_row(void *arg, const json_t *line)
 	struct cli_context *ctx = arg;
 	const char *state = cli_text(line, "state");
 	const char *style = strcmp(state, "delivered") == 0 ? "green"
-		: strcmp(state, "bounced") == 0 || strcmp(state, "expired") == 0 ? "red"
-										 : "yellow";
+			    : strcmp(state, "bounced") == 0 || strcmp(state, "expired") == 0
+				    ? "red"
+				    : "yellow";
 
 	(void)printf("%.19s  %s  %s%-9s%s %s -> %s\n",
 		cli_text(line, "accepted_at"),
@@ -65,8 +65,10 @@ int cli_trace(struct cli_context *ctx, int argc, char **argv)
 		if (seen == CLI_OPTION_HELP)
 			return EX_OK;
 		return optind < argc && seen == CLI_OPTION_END
-			? cli_fail(EX_USAGE, "what is '%s'? trace takes filters only (--help)", argv[optind])
-			: EX_USAGE;
+			       ? cli_fail(EX_USAGE,
+					 "what is '%s'? trace takes filters only (--help)",
+					 argv[optind])
+			       : EX_USAGE;
 	}
 	(void)json_object_set_new(request, "do", json_string("list"));
 	(void)json_object_set_new(request, "history", json_true());

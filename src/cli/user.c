@@ -20,9 +20,12 @@ static const char help[] =
 	"usage: postern user add NAME [--password-file FILE] [--output FILE]\n"
 	"       postern user list\n"
 	"       postern user remove NAME\n\n"
-	"An inbound user signs in with a password of which only a SCRAM-SHA-256 verifier is kept. `add` asks for\n"
-	"the password (twice, on a terminal; else it reads a line), writes the verifier and prints the lines for\n"
-	"postern.yaml. `list` shows the users of the configuration, `remove` deletes a user's verifier file.\n\n"
+	"An inbound user signs in with a password of which only a SCRAM-SHA-256 verifier is kept. "
+	"`add` asks for\n"
+	"the password (twice, on a terminal; else it reads a line), writes the verifier and prints "
+	"the lines for\n"
+	"postern.yaml. `list` shows the users of the configuration, `remove` deletes a user's "
+	"verifier file.\n\n"
 	"  --password-file FILE  read the password from a file (its first line)\n"
 	"  --output FILE         the verifier file; default /etc/postern/NAME.scram\n"
 	"  --config FILE         default /etc/postern/postern.yaml\n\n"
@@ -31,7 +34,8 @@ static const char help[] =
 	"  pwgen -s 24 1 | tee erp.pass | postern user add erp --output ./erp.scram\n";
 
 enum {
-	ITERATIONS = 15000, /* about 10 ms here; NIST's 600,000 is for stolen files, these lie beside worse */
+	ITERATIONS =
+		15000, /* about 10 ms here; NIST's 600,000 is for stolen files, these lie beside worse */
 	PASSWORD_MAX = 1024,
 };
 
@@ -125,7 +129,8 @@ static int add(const char *name, const char *password_file, const char *output)
 	int code;
 
 	if (!name_ok(name))
-		return cli_fail(EX_USAGE, "'%s' cannot be a user name: no spaces, slashes or commas", name);
+		return cli_fail(
+			EX_USAGE, "'%s' cannot be a user name: no spaces, slashes or commas", name);
 	if (output)
 		(void)snprintf(path, sizeof(path), "%s", output);
 	else
@@ -161,15 +166,16 @@ static int list(struct cli_context *ctx)
 		char *text;
 
 		for (size_t j = 0; j < users[i].sender_count; j++)
-			(void)json_array_append_new(
-				senders, json_stringn(users[i].senders[j].ptr, users[i].senders[j].len));
+			(void)json_array_append_new(senders,
+				json_stringn(users[i].senders[j].ptr, users[i].senders[j].len));
 		if (!ctx->json) {
 			(void)printf("%-24.*s", SV_ARG(users[i].name));
 			for (size_t j = 0; j < users[i].sender_count; j++)
 				(void)printf(" %.*s", SV_ARG(users[i].senders[j]));
 			(void)printf("\n");
 		}
-		(void)json_object_set_new(o, "name", json_stringn(users[i].name.ptr, users[i].name.len));
+		(void)json_object_set_new(
+			o, "name", json_stringn(users[i].name.ptr, users[i].name.len));
 		(void)json_object_set_new(o, "senders", senders);
 		text = json_dumps(o, JSON_COMPACT);
 		if (ctx->json && text)
@@ -190,9 +196,11 @@ static int remove_user(struct cli_context *ctx, const char *name)
 		return cli_fail(EX_CONFIG, "%s has errors: see above", ctx->config_path);
 	u = conf_user(c, sv_from(name));
 	if (!u)
-		return cli_fail(EX_NOUSER, "there is no user called '%s' in %s", name, ctx->config_path);
+		return cli_fail(
+			EX_NOUSER, "there is no user called '%s' in %s", name, ctx->config_path);
 	if (u->password.kind != CONF_SECRET_FILE)
-		return cli_fail(EX_UNAVAILABLE, "the verifier of '%s' does not lie in a file", name);
+		return cli_fail(
+			EX_UNAVAILABLE, "the verifier of '%s' does not lie in a file", name);
 	(void)snprintf(path, sizeof(path), "%.*s", SV_ARG(u->password.name));
 	if (unlink(path) != 0)
 		return cli_fail(EX_OSERR, "cannot remove %s", path);
@@ -205,7 +213,9 @@ static int remove_user(struct cli_context *ctx, const char *name)
 
 int cli_user(struct cli_context *ctx, int argc, char **argv)
 {
-	static const struct cli_option options[] = { { "password-file", true }, { "output", true }, { NULL, false } };
+	static const struct cli_option options[] = {
+		{ "password-file", true }, { "output", true }, { NULL, false }
+	};
 	const char *values[2] = { NULL, NULL }, *value = NULL, *verb;
 	int seen;
 

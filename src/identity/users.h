@@ -14,14 +14,14 @@
 struct identity_users;
 
 /* Loads all verifiers of the snapshot; a file that cannot be used is an error with its place. */
-NODISCARD struct identity_users *identity_users_new(const struct conf *c, struct io_workers *workers,
-	struct err *err);
+NODISCARD struct identity_users *identity_users_new(
+	const struct conf *c, struct io_workers *workers, struct err *err);
 void identity_users_unref(struct identity_users *u); /* running checks keep it alive */
 
 /* For SCRAM: the verifier of `name`; for unknown names a stable made-up one (same salt each time), and
  * false. The proof of a made-up one never passes. */
-bool identity_users_verifier(const struct identity_users *u, struct sv name,
-	struct smtp_scram_verifier *out_verifier);
+bool identity_users_verifier(
+	const struct identity_users *u, struct sv name, struct smtp_scram_verifier *out_verifier);
 
 /* `done` comes on the loop with ok or not. -EAGAIN: too many checks wait; answer 454 4.7.0. An unknown
  * name costs the same time. `password` is copied and wiped. */

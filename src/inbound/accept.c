@@ -64,7 +64,8 @@ static struct sv complete(struct accept *a, struct sv address, bool by_alias)
 	int n;
 
 	/* A local name: bare, at our own host name, or at the domain that bare names get. */
-	if (by_alias && (at < 0 || sv_eq_nocase(domain, g->hostname) || (g->qualify.len && sv_eq_nocase(domain, g->qualify)))) {
+	if (by_alias && (at < 0 || sv_eq_nocase(domain, g->hostname) ||
+				(g->qualify.len && sv_eq_nocase(domain, g->qualify)))) {
 		alias = conf_alias(a->conf, at < 0 ? address : sv_head(address, (size_t)at));
 		if (alias.len)
 			address = alias;
@@ -94,7 +95,8 @@ static bool has_room(struct accept *a, uint64_t size, struct answer *out)
 	struct inbound *in = a->in;
 
 	if (store_room(in->store, min_free(a), in->promised + size) != 0) {
-		answer_set(out, 452, "4.3.1", "The disk of the queue is nearly full, try again later");
+		answer_set(
+			out, 452, "4.3.1", "The disk of the queue is nearly full, try again later");
 		return false;
 	}
 	if (!inbound_memory_take(in, MESSAGE_COST)) {
@@ -111,7 +113,8 @@ void accept_mail(struct accept *a, const struct smtp_server_event *e, struct ans
 {
 	a->sender = e->address.len ? complete(a, e->address, false) : SV("");
 	if (e->address.len && a->sender.len == 0) {
-		answer_set(out, 553, "5.1.7", "The sender has no domain, and `qualify:` is not set");
+		answer_set(
+			out, 553, "5.1.7", "The sender has no domain, and `qualify:` is not set");
 		return;
 	}
 	if (a->origin.account && !identity_sender_allowed(a->origin.account, a->sender)) {
@@ -125,7 +128,11 @@ void accept_mail(struct accept *a, const struct smtp_server_event *e, struct ans
 	}
 	if (!a->origin.park_no_route &&
 		!conf_route_possible(a->conf, a->sender, a->origin.user, a->origin.listener)) {
-		answer_set(out, 550, "5.7.1", "No route takes mail from <%.*s>", SV_ARG(sv_head(a->sender, 100)));
+		answer_set(out,
+			550,
+			"5.7.1",
+			"No route takes mail from <%.*s>",
+			SV_ARG(sv_head(a->sender, 100)));
 		return;
 	}
 	if (!has_room(a, e->size, out))
@@ -161,7 +168,10 @@ void accept_rcpt(struct accept *a, const struct smtp_server_event *e, struct ans
 	struct conf_route_answer found;
 
 	if (address.len == 0) {
-		answer_set(out, 553, "5.1.3", "The recipient has no domain, and `qualify:` is not set");
+		answer_set(out,
+			553,
+			"5.1.3",
+			"The recipient has no domain, and `qualify:` is not set");
 		return;
 	}
 	q = (struct conf_route_query){ a->sender, address, a->origin.user, a->origin.listener };
@@ -209,7 +219,8 @@ uint64_t accept_id(const struct accept *a)
 
 /* ---- the body ---- */
 
-void accept_begin_body(struct accept *a, uint64_t id, struct sv helo, struct sv protocol, struct sv tls)
+void accept_begin_body(
+	struct accept *a, uint64_t id, struct sv helo, struct sv protocol, struct sv tls)
 {
 	a->id = id ? id : store_new_id(a->in->store);
 	a->origin.helo = arena_sv(&a->arena, helo);
@@ -293,7 +304,10 @@ void accept_body(struct accept *a, struct sv bytes)
 		if (rc == 1)
 			accept_render_header(a);
 		else if (rc < 0)
-			answer_set(&a->refusal, 552, "5.3.4", "The header of the message is too large");
+			answer_set(&a->refusal,
+				552,
+				"5.3.4",
+				"The header of the message is too large");
 		bytes = sv_skip(bytes, used);
 	}
 	/* What is refused at the end is only counted. */

@@ -47,7 +47,11 @@ static bool is_loop(struct accept *a, const struct header_facts *f)
 {
 	if (f->received_hops < LIMIT_RECEIVED_HOPS)
 		return false;
-	answer_set(&a->refusal, 554, "5.4.6", "Mail loop: the message has passed %" PRIu32 " servers", f->received_hops);
+	answer_set(&a->refusal,
+		554,
+		"5.4.6",
+		"Mail loop: the message has passed %" PRIu32 " servers",
+		f->received_hops);
 	return true;
 }
 
@@ -65,8 +69,10 @@ void accept_render_header(struct accept *a)
 	if (is_loop(a, &facts))
 		return;
 	make_received(a, &received);
-	must(message_id_render(&message_id, a->id, prng_next(io_prng(a->in->loop)), g->hostname) == 0);
-	a->message_id = arena_sv(&a->arena, facts.message_id.len ? facts.message_id : buf_sv(&message_id));
+	must(message_id_render(&message_id, a->id, prng_next(io_prng(a->in->loop)), g->hostname) ==
+		0);
+	a->message_id =
+		arena_sv(&a->arena, facts.message_id.len ? facts.message_id : buf_sv(&message_id));
 	if (g->keep_subject)
 		a->subject = arena_sv(&a->arena, sv_head(facts.subject, LIMIT_SUBJECT_KEPT));
 	a->header_8bit = facts.has_8bit;
@@ -125,7 +131,8 @@ static void tell_lanes(struct accept *a)
 	const struct inbound_dispatch *d = &a->in->dispatch;
 
 	for (size_t i = 0; i < a->message.recipient_count; i++)
-		if (i == 0 || !sv_eq(a->message.recipients[i].lane, a->message.recipients[i - 1].lane))
+		if (i == 0 ||
+			!sv_eq(a->message.recipients[i].lane, a->message.recipients[i - 1].lane))
 			d->queued(d->arg, a->message.recipients[i].lane);
 }
 
@@ -189,7 +196,7 @@ static void fill_message(struct accept *a, struct store_recipient *recipients)
 		.envid = a->envid,
 		.dsn_ret = a->dsn_ret,
 		.flags = (a->has_8bit ? (unsigned)STORE_MSG_8BIT : 0) |
-			(utf8 || (a->smtputf8 && a->header_8bit) ? (unsigned)STORE_MSG_UTF8 : 0),
+			 (utf8 || (a->smtputf8 && a->header_8bit) ? (unsigned)STORE_MSG_UTF8 : 0),
 		.size = a->size,
 		.header_size = a->header_size,
 		.message_id = a->message_id,
@@ -235,7 +242,10 @@ void accept_end(struct accept *a, accept_done_fn *done, void *arg)
 	a->done_arg = arg;
 	if (!a->header_done && a->refusal.code == 0) {
 		if (header_block_end(a->header) < 0)
-			answer_set(&a->refusal, 552, "5.3.4", "The header of the message is too large");
+			answer_set(&a->refusal,
+				552,
+				"5.3.4",
+				"The header of the message is too large");
 		else
 			accept_render_header(a);
 	}

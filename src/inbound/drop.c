@@ -36,7 +36,7 @@ static bool is_message(const char *name, uint64_t *out_id)
 	ptrdiff_t dot = sv_rfind_char(v, '.');
 
 	*out_id = 0;
-	if (sv_starts(v, DROP_TMP_PREFIX_SV))
+	if (sv_starts(v, DROP_TMP_PREFIX_SV) || sv_starts(v, SV(DROP_BAD_PREFIX)))
 		return false;
 	if (sv_ends_nocase(v, SV(DROP_SUFFIX)))
 		return true;
@@ -50,7 +50,7 @@ static bool is_stale(const char *path)
 	struct stat st;
 
 	return lstat(path, &st) == 0 &&
-		io_clock_wall().us / (int64_t)US_PER_S - st.st_mtim.tv_sec > STALE_TMP_S;
+	       io_clock_wall().us / (int64_t)US_PER_S - st.st_mtim.tv_sec > STALE_TMP_S;
 }
 
 /* The next file by name, which is by time. Names that had a problem wait for the next scan. */
@@ -131,7 +131,8 @@ static void watch(struct drop *d)
 {
 	struct err err = { 0 };
 
-	(void)snprintf(d->path, sizeof(d->path), "%.*s", SV_ARG(conf_general(d->in->conf)->maildrop));
+	(void)snprintf(
+		d->path, sizeof(d->path), "%.*s", SV_ARG(conf_general(d->in->conf)->maildrop));
 	io_watch_free(d->watch);
 	d->watch = NULL;
 	io_closep(&d->notify_fd);
@@ -141,7 +142,10 @@ static void watch(struct drop *d)
 		log_line(LOG_WARN, "inbound", "no maildrop: %s", err.text);
 	d->notify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	if (d->notify_fd < 0 || inotify_add_watch(d->notify_fd, d->path, IN_MOVED_TO) < 0)
-		log_line(LOG_WARN, "inbound", "cannot watch the maildrop %s: it is looked at every minute", d->path);
+		log_line(LOG_WARN,
+			"inbound",
+			"cannot watch the maildrop %s: it is looked at every minute",
+			d->path);
 	else
 		d->watch = io_watch_new(d->in->loop, d->notify_fd, IO_READABLE, on_notify, d);
 	if (!d->file)

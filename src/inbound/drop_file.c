@@ -17,7 +17,9 @@
  * One file of the maildrop. Who wrote it is its owner, nothing else. Recipients whose routes rewrite the
  * sender differently need a message each: then the file is taken in several turns.
  */
-enum { READ_PIECE = LIMIT_CHUNK };
+enum {
+	READ_PIECE = LIMIT_CHUNK
+};
 
 struct drop_file {
 	struct drop *d;
@@ -29,7 +31,7 @@ struct drop_file {
 	size_t body_at; /* offset of the message in the file */
 	uint64_t given;
 	struct accept *accept;
-	bool *taken;    /* per recipient: in a message already */
+	bool *taken;   /* per recipient: in a message already */
 	bool known_id; /* the file was renamed in an earlier life: the same id again */
 	struct io_task task;
 	struct store_show show;
@@ -49,6 +51,8 @@ static void done(struct drop_file *f)
 {
 	struct drop *d = f->d;
 
+	/* It may have got its new name: the scan goes on behind that. */
+	(void)snprintf(d->after, sizeof(d->after), "%s", f->name);
 	io_task_cancel(d->in->loop, &f->task);
 	io_closep(&f->fd);
 	arena_reset(&f->arena);
@@ -73,12 +77,13 @@ static void set_aside(struct drop_file *f, const char *why)
 	char path[PATH_MAX], aside[PATH_MAX + 8];
 
 	path_of(f, path);
-	(void)snprintf(aside, sizeof(aside), "%s/bad.%s", f->d->path, f->name);
+	(void)snprintf(aside, sizeof(aside), "%s/" DROP_BAD_PREFIX "%s", f->d->path, f->name);
 	log_event(LOG_WARN,
 		"inbound",
 		SV(""),
 		"a file in the maildrop is not taken and is set aside",
-		(const struct log_field[]){ LOG_F("file", sv_from(aside)), LOG_F("why", sv_from(why)) },
+		(const struct log_field[]){
+			LOG_F("file", sv_from(aside)), LOG_F("why", sv_from(why)) },
 		2);
 	(void)rename(path, aside);
 	done(f);
@@ -170,7 +175,10 @@ static void feed(void *arg)
 		accept_end(f->accept, message_done, f);
 		return;
 	}
-	n = pread(f->fd, piece, left < sizeof(piece) ? (size_t)left : sizeof(piece), (off_t)(f->body_at + f->given));
+	n = pread(f->fd,
+		piece,
+		left < sizeof(piece) ? (size_t)left : sizeof(piece),
+		(off_t)(f->body_at + f->given));
 	if (n <= 0) {
 		accept_abort(f->accept);
 		f->accept = NULL;
@@ -242,7 +250,8 @@ static int rename_with_id(struct drop_file *f)
 	return io_folder_sync(f->d->path, NULL);
 }
 
-static void begin_turn(struct drop_file *f)
+/* Opens the next message and takes the recipients that go into it. */
+static void open_turn(struct drop_file *f, struct answer *out)
 {
 	struct inbound *in = f->d->in;
 	struct accept_origin origin = { .user = sv_from(f->user),
@@ -256,6 +265,16 @@ static void begin_turn(struct drop_file *f)
 		.smtputf8 = f->envelope.smtputf8,
 		.dsn_ret = (uint8_t)f->envelope.ret,
 		.envid = f->envelope.envid };
+
+	f->given = 0;
+	f->accept = accept_new(in, in->conf, &origin);
+	accept_mail(f->accept, &mail, out);
+	if (out->code < 400)
+		take_recipients(f);
+}
+
+static void begin_turn(struct drop_file *f)
+{
 	bool first = f->id == 0;
 	struct answer a;
 
@@ -264,16 +283,13 @@ static void begin_turn(struct drop_file *f)
 		done(f);
 		return;
 	}
-	f->given = 0;
-	f->accept = accept_new(in, in->conf, &origin);
-	accept_mail(f->accept, &mail, &a);
-	if (a.code < 400)
-		take_recipients(f);
+	open_turn(f, &a);
 	if (a.code >= 400 || accept_recipient_count(f->accept) == 0) {
 		accept_abort(f->accept);
 		f->accept = NULL;
 		if (a.code >= 500 || a.code < 400)
-			set_aside(f, a.code >= 500 ? a.text : "none of its recipients can be taken");
+			set_aside(
+				f, a.code >= 500 ? a.text : "none of its recipients can be taken");
 		else
 			done(f);
 		return;
@@ -290,19 +306,33 @@ static void begin_turn(struct drop_file *f)
 		}
 	}
 	accept_on_room(f->accept, on_room, f);
-	io_task_post(in->loop, &f->task);
+	io_task_post(f->d->in->loop, &f->task);
 }
 
 /* ---- beginning ---- */
+
+/* Its first message was committed before we died: whoever was in it is done, the others are not. */
+static void skip_turn(struct drop_file *f)
+{
+	struct answer a;
+
+	open_turn(f, &a);
+	accept_abort(f->accept);
+	f->accept = NULL;
+	if (a.code < 400)
+		begin_turn(f);
+	else if (a.code < 500)
+		done(f);
+	else
+		set_aside(f, a.text);
+}
 
 static void looked_up(struct store_op *op)
 {
 	struct drop_file *f = CONTAINER_OF(op, struct drop_file, show.op);
 
 	if (op->rc == 0) {
-		/* Its message was committed before we died. */
-		remove_file(f);
-		done(f);
+		skip_turn(f);
 	} else if (op->rc == RC_NOT_FOUND) {
 		f->known_id = true;
 		begin_turn(f);

@@ -6,8 +6,11 @@
 
 #include <limits.h>
 
-enum { STALE_TMP_S = 86400 };
+enum {
+	STALE_TMP_S = 86400
+};
 #define DROP_TMP_PREFIX_SV SV(DROP_TMP_PREFIX)
+#define DROP_BAD_PREFIX "bad." /* set aside for a person; never taken */
 
 struct drop {
 	struct inbound *in;
@@ -15,7 +18,7 @@ struct drop {
 	int notify_fd;
 	struct io_watch *watch;
 	struct io_timer timer;
-	struct drop_file *file; /* the one under way */
+	struct drop_file *file;   /* the one under way */
 	char after[NAME_MAX + 1]; /* the scan goes on behind this name */
 	bool closing;
 };

@@ -82,9 +82,10 @@ void inbound_drain(struct inbound *in, void (*done)(void *arg), void *arg)
 	drop_close(in->drop);
 	in->drop = NULL;
 	listeners_close_all(in);
-	list_each_safe(at, after, &in->sessions)
-	{
-		session_shut(list_entry(at, struct session, node), "4.3.2", SV("postern is going down, try again"));
+	list_each_safe (at, after, &in->sessions) {
+		session_shut(list_entry(at, struct session, node),
+			"4.3.2",
+			SV("postern is going down, try again"));
 	}
 	inbound_check_drained(in);
 }
@@ -112,8 +113,7 @@ void inbound_memory_give(struct inbound *in, uint64_t bytes)
 void inbound_each_listener(struct inbound *in,
 	void (*each)(void *arg, const struct inbound_listener_status *status), void *arg)
 {
-	list_each(at, &in->listeners)
-	{
+	list_each (at, &in->listeners) {
 		const struct listener *n = list_entry(at, struct listener, node);
 		const struct inbound_listener_status status = { .name = n->name,
 			.sessions = n->sessions,

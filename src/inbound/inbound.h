@@ -17,8 +17,8 @@ struct inbound;
 struct inbound_dispatch {
 	void *arg;
 	/* Before the PUT: may open an attempt in it. NULL: the message waits. */
-	void *(*claim)(void *arg, struct arena *arena, struct store_put *put, struct store_message *message,
-		struct store_recipient *recipients);
+	void *(*claim)(void *arg, struct arena *arena, struct store_put *put,
+		struct store_message *message, struct store_recipient *recipients);
 	/* The PUT is committed: arena and body are taken over. */
 	void (*committed)(void *arg, void *claim, struct arena *arena, struct buf *body);
 	void (*withdrawn)(void *arg, void *claim);

@@ -20,9 +20,9 @@
  * drop.c       the maildrop; drop_file.c: one file of it
  */
 enum {
-	SESSION_COST = 16 * 1024,            /* of the memory budget, for an idle session */
-	MESSAGE_COST = 2 * LIMIT_CHUNK,      /* while a message is being taken */
-	CHUNKS_UNDER_WAY = 2,                /* of one message; then its sender waits */
+	SESSION_COST = 16 * 1024,       /* of the memory budget, for an idle session */
+	MESSAGE_COST = 2 * LIMIT_CHUNK, /* while a message is being taken */
+	CHUNKS_UNDER_WAY = 2,           /* of one message; then its sender waits */
 	HANDSHAKE_S = 30,
 	CLOSE_S = 5,
 };
@@ -67,13 +67,14 @@ struct answer {
 	char enhanced[8];
 	char text[200];
 };
-void answer_set(struct answer *a, uint16_t code, const char *enhanced, const char *fmt, ...) PRINTF_LIKE(4, 5);
+void answer_set(struct answer *a, uint16_t code, const char *enhanced, const char *fmt, ...)
+	PRINTF_LIKE(4, 5);
 
 /* ---- accept.c: one message ---- */
 struct accept_origin {
-	struct sv user;     /* "erp", "local:www-data", "" */
+	struct sv user;                  /* "erp", "local:www-data", "" */
 	const struct conf_user *account; /* whose senders are checked; NULL: anybody's */
-	struct sv client;   /* "[10.0.5.30]:4711", "unix", "maildrop" */
+	struct sv client;                /* "[10.0.5.30]:4711", "unix", "maildrop" */
 	struct sv listener;
 	struct sv helo, protocol, tls; /* for the Received field; set before the body comes */
 	uint64_t bytes_max;
@@ -85,14 +86,16 @@ typedef void accept_done_fn(void *arg, const struct answer *answer);
 typedef void accept_room_fn(void *arg);
 
 /* The strings of `origin` are copied. */
-NODISCARD struct accept *accept_new(struct inbound *in, struct conf *conf, const struct accept_origin *origin);
+NODISCARD struct accept *accept_new(
+	struct inbound *in, struct conf *conf, const struct accept_origin *origin);
 /* Gives it up; what is in the queue already is taken back. Not after accept_end(). */
 void accept_abort(struct accept *a);
 
 void accept_mail(struct accept *a, const struct smtp_server_event *e, struct answer *out);
 void accept_rcpt(struct accept *a, const struct smtp_server_event *e, struct answer *out);
 /* The body begins: `helo`, `protocol`, `tls` are final now. `id` 0: a new one. */
-void accept_begin_body(struct accept *a, uint64_t id, struct sv helo, struct sv protocol, struct sv tls);
+void accept_begin_body(
+	struct accept *a, uint64_t id, struct sv helo, struct sv protocol, struct sv tls);
 void accept_body(struct accept *a, struct sv bytes);
 /* Too many pieces are on their way into the queue: stop feeding until `room` is called. */
 bool accept_is_full(const struct accept *a);
@@ -119,12 +122,12 @@ struct session {
 	struct conf *conf;
 	struct io_stream *stream;
 	struct smtp_server *smtp;
-	struct io_timer timer;     /* the machine's deadline, or the handshake's */
+	struct io_timer timer; /* the machine's deadline, or the handshake's */
 	struct io_timer auth_delay;
 	struct accept *accept;
 	const struct conf_user *account;
-	char *user;                /* NULL: nobody signed in */
-	char *peer_key;            /* in inbound.peers */
+	char *user;     /* NULL: nobody signed in */
+	char *peer_key; /* in inbound.peers */
 	struct identity_check *check;
 	char *check_user;
 	unsigned auth_failures;

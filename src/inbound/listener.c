@@ -20,7 +20,8 @@ static void on_accept(void *arg, int fd)
 
 /* ---- opening ---- */
 
-static struct listener *listener_new(struct inbound *in, struct conf *conf, const struct conf_listener *c, struct sv name)
+static struct listener *listener_new(
+	struct inbound *in, struct conf *conf, const struct conf_listener *c, struct sv name)
 {
 	struct listener *n = xcalloc(1, sizeof(*n));
 
@@ -74,7 +75,8 @@ static int open_socket(struct listener *n, struct err *err)
 	if (!n->c) {
 		CLEANUP(buf_deinitp) struct buf text = BUF_INIT(1024);
 
-		if (buf_printf(&text, "unix:%.*s", SV_ARG(conf_general(n->conf)->submit_socket)) != 0 ||
+		if (buf_printf(&text, "unix:%.*s", SV_ARG(conf_general(n->conf)->submit_socket)) !=
+				0 ||
 			io_address_parse(buf_sv(&text), &submit) != 0)
 			return err_set(err, RC_CONFIG, "submit_socket is no path for a socket");
 		/* Everybody may connect: they are known by their uid, as with sendmail(8). */
@@ -85,19 +87,20 @@ static int open_socket(struct listener *n, struct err *err)
 		if (fd < 0)
 			return err_set(err,
 				RC_CONFIG,
-				"systemd passed no socket called '%.*s': set FileDescriptorName= in the socket unit",
+				"systemd passed no socket called '%.*s': set FileDescriptorName= "
+				"in the socket unit",
 				SV_ARG(n->c->name));
 		n->socket = io_listener_adopt(n->in->loop, fd, on_accept, n);
 	} else {
-		n->socket = io_listener_open(n->in->loop, &n->c->address, n->c->unix_mode, on_accept, n, err);
+		n->socket = io_listener_open(
+			n->in->loop, &n->c->address, n->c->unix_mode, on_accept, n, err);
 	}
 	return n->socket ? 0 : RC_CONFIG;
 }
 
 static struct listener *find_open(struct inbound *in, struct sv name)
 {
-	list_each(at, &in->listeners)
-	{
+	list_each (at, &in->listeners) {
 		struct listener *n = list_entry(at, struct listener, node);
 
 		if (!n->closed && sv_eq(n->name, name))
@@ -107,8 +110,8 @@ static struct listener *find_open(struct inbound *in, struct sv name)
 }
 
 /* The new listener takes the socket of the old one of the same name, if there is one. */
-static int open_one(struct inbound *in, struct conf *conf, const struct conf_listener *c, struct sv name,
-	struct list *fresh, struct err *err)
+static int open_one(struct inbound *in, struct conf *conf, const struct conf_listener *c,
+	struct sv name, struct list *fresh, struct err *err)
 {
 	struct listener *n = listener_new(in, conf, c, name);
 	int rc = load_tls(n, err);
@@ -158,21 +161,21 @@ int listeners_open(struct inbound *in, struct conf *conf, struct err *err)
 	for (size_t i = 0; i < count && rc == 0; i++)
 		rc = open_one(in, conf, &all[i], all[i].name, &fresh, err);
 	if (rc != 0) {
-		list_each_safe(at, after, &fresh) listener_free(list_entry(at, struct listener, node));
+		list_each_safe (at, after, &fresh)
+			listener_free(list_entry(at, struct listener, node));
 		return rc;
 	}
 	/* From here on nothing fails: old ones that are not in the new list go, the others change. */
-	list_each_safe(at, after, &in->listeners)
-	{
+	list_each_safe (at, after, &in->listeners) {
 		struct listener *old = list_entry(at, struct listener, node);
 		bool stays = false;
 
-		list_each(f, &fresh) stays |= sv_eq(list_entry(f, struct listener, node)->name, old->name);
+		list_each (f, &fresh)
+			stays |= sv_eq(list_entry(f, struct listener, node)->name, old->name);
 		if (!old->closed && !stays)
 			retire(old);
 	}
-	list_each_safe(at, after, &fresh)
-	{
+	list_each_safe (at, after, &fresh) {
 		struct listener *n = list_entry(at, struct listener, node);
 		struct listener *old = find_open(in, n->name);
 
@@ -187,8 +190,7 @@ int listeners_open(struct inbound *in, struct conf *conf, struct err *err)
 
 void listeners_close_all(struct inbound *in)
 {
-	list_each_safe(at, after, &in->listeners)
-	{
+	list_each_safe (at, after, &in->listeners) {
 		struct listener *n = list_entry(at, struct listener, node);
 
 		if (!n->closed)

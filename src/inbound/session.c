@@ -13,7 +13,9 @@
  * that a round of input gives leaves in one write. session_pump() frees the session when it has ended:
  * nobody touches a session after calling it.
  */
-enum { BAD_COMMANDS_MAX = LIMIT_BAD_COMMANDS };
+enum {
+	BAD_COMMANDS_MAX = LIMIT_BAD_COMMANDS
+};
 #define SLOW_US (5 * US_PER_MIN)
 #define SESSION_US_MAX (12 * US_PER_HOUR)
 
@@ -73,7 +75,8 @@ static void say(struct session *s, const struct answer *a)
 	smtp_server_answer(s->smtp, session_now(s), a->code, a->enhanced, sv_from(a->text));
 }
 
-static void log_refusal(struct session *s, const struct answer *a, const char *what, struct sv address)
+static void log_refusal(
+	struct session *s, const struct answer *a, const char *what, struct sv address)
 {
 	char text[256];
 
@@ -123,11 +126,13 @@ static void do_greet(struct session *s)
 	struct answer a = { .code = 220 };
 
 	if (!listener_peer_allowed(s->listener, io_stream_peer_addr(s->stream)))
-		answer_set(&a, 554, "5.7.1", "Your address may not send here; see no_password_from");
+		answer_set(
+			&a, 554, "5.7.1", "Your address may not send here; see no_password_from");
 	else if (s->in->session_count > g->inbound_connections_max ||
-		(c && s->listener->sessions > c->connections_max))
+		 (c && s->listener->sessions > c->connections_max))
 		answer_set(&a, 421, "4.3.2", "Too many connections, try again later");
-	else if (c && (uintptr_t)htable_get(&s->in->peers, sv_from(s->peer_key)) > c->connections_per_peer_max)
+	else if (c && (uintptr_t)htable_get(&s->in->peers, sv_from(s->peer_key)) >
+			      c->connections_per_peer_max)
 		answer_set(&a, 421, "4.7.0", "Too many connections from your address");
 	else if (s->in->draining)
 		answer_set(&a, 421, "4.3.2", "postern is going down, try again");
@@ -180,7 +185,9 @@ static void do_data(struct session *s)
 
 static void log_end(struct session *s, struct sv reason)
 {
-	enum log_level level = sv_eq(reason, SV("quit")) || sv_eq(reason, SV("closed-by-client")) ? LOG_DEBUG : LOG_INFO;
+	enum log_level level = sv_eq(reason, SV("quit")) || sv_eq(reason, SV("closed-by-client"))
+				       ? LOG_DEBUG
+				       : LOG_INFO;
 
 	log_event(level,
 		"inbound",
@@ -193,6 +200,8 @@ static void log_end(struct session *s, struct sv reason)
 
 static void handle(struct session *s, const struct smtp_server_event *e)
 {
+	bool ended = s->asked == SMTP_SERVER_EV_END;
+
 	s->asked = e->kind;
 	switch (e->kind) {
 	case SMTP_SERVER_EV_GREET:
@@ -223,7 +232,11 @@ static void handle(struct session *s, const struct smtp_server_event *e)
 		accept_end(s->accept, message_done, s);
 		return;
 	case SMTP_SERVER_EV_RESET:
-		accept_abort(s->accept);
+		/* A client that goes before its answer: the message is the queue's already. */
+		if (s->accept && ended)
+			accept_forget(s->accept);
+		else
+			accept_abort(s->accept);
 		s->accept = NULL;
 		s->waits_for_room = false;
 		return;
@@ -332,9 +345,11 @@ static void begin_smtp(struct session *s, bool tls_on)
 		o.rcpt_max = c->rcpt_max;
 		o.idle_us_max = o.data_us_max = c->idle_us_max;
 		if (c->auth != CONF_AUTH_OFF)
-			o.auth = SMTP_SERVER_AUTH_PLAIN | SMTP_SERVER_AUTH_LOGIN | SMTP_SERVER_AUTH_SCRAM_SHA_256;
+			o.auth = SMTP_SERVER_AUTH_PLAIN | SMTP_SERVER_AUTH_LOGIN |
+				 SMTP_SERVER_AUTH_SCRAM_SHA_256;
 		o.auth_needs_tls = !c->plaintext_auth;
-		o.auth_required = listener_needs_password(s->listener, io_stream_peer_addr(s->stream));
+		o.auth_required =
+			listener_needs_password(s->listener, io_stream_peer_addr(s->stream));
 		o.starttls = c->tls == CONF_TLS_STARTTLS;
 	}
 	s->smtp = smtp_server_new(&o, session_now(s));
@@ -390,7 +405,8 @@ static void on_stream(void *arg, enum io_stream_event event)
 				"inbound",
 				SV(""),
 				"TLS failed",
-				(const struct log_field[]){ LOG_F("client", io_stream_peer(s->stream)),
+				(const struct log_field[]){
+					LOG_F("client", io_stream_peer(s->stream)),
 					LOG_F("why", sv_from(err->text)) },
 				2);
 		session_free(s);

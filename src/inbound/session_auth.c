@@ -9,7 +9,9 @@
  * Signing in. Passwords are checked in the worker pool; a wrong one is answered late, later each time,
  * and after the third the connection is closed. The log line is one that fail2ban can read.
  */
-enum { FAILURES_MAX = 3 };
+enum {
+	FAILURES_MAX = 3
+};
 #define FAILURE_DELAY_US US_PER_S
 
 static void say(struct session *s, const struct answer *a)
@@ -48,7 +50,8 @@ static void fail(struct session *s, struct sv user)
 		answer_set(&s->held, 421, "4.7.0", "Too many failed sign-ins, goodbye");
 	else
 		answer_set(&s->held, 535, "5.7.8", "Authentication failed");
-	io_timer_start(&s->auth_delay, mono_add(session_now(s), s->auth_failures * FAILURE_DELAY_US));
+	io_timer_start(
+		&s->auth_delay, mono_add(session_now(s), s->auth_failures * FAILURE_DELAY_US));
 }
 
 static void succeed(struct session *s, struct sv user)

@@ -9,7 +9,9 @@
 /* An IPv4 address inside IPv6 (::ffff:0:0/96, RFC 4291 2.5.5.2): what a "*" listener sees. */
 static const unsigned char mapped_prefix[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
 
-enum { MAPPED_BITS = 96 };
+enum {
+	MAPPED_BITS = 96
+};
 
 static bool parse_ip(int family, struct sv text, void *out)
 {
@@ -140,8 +142,8 @@ bool io_address_is_loopback(const struct sockaddr *addr)
 	bytes = ip_bytes(addr, &family);
 	if (!bytes)
 		return false;
-	return family == AF_INET ? bytes[0] == 127 :
-				   memcmp(bytes, &in6addr_loopback, sizeof(in6addr_loopback)) == 0;
+	return family == AF_INET ? bytes[0] == 127
+				 : memcmp(bytes, &in6addr_loopback, sizeof(in6addr_loopback)) == 0;
 }
 
 static void mask_bytes(unsigned char *bytes, unsigned bits)
@@ -201,6 +203,5 @@ bool io_network_is_loopback(const struct io_network *n)
 {
 	if (n->family == AF_INET)
 		return n->bits >= 8 && n->bytes[0] == 127;
-	return n->bits == 128 &&
-		memcmp(n->bytes, &in6addr_loopback, sizeof(in6addr_loopback)) == 0;
+	return n->bits == 128 && memcmp(n->bytes, &in6addr_loopback, sizeof(in6addr_loopback)) == 0;
 }

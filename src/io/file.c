@@ -15,7 +15,9 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { READ_STEP = 16384 };
+enum {
+	READ_STEP = 16384
+};
 
 void io_closep(int *fd)
 {

@@ -15,7 +15,9 @@
 #include <unistd.h>
 
 /* Of a sentence. Every byte may become six, and the line must be whole (as JSON) all the same. */
-enum { EVENT_MAX = 1024 };
+enum {
+	EVENT_MAX = 1024
+};
 
 static_assert(EVENT_MAX * 6 + 512 < LIMIT_LOG_LINE, "what stands before it fits, too");
 
@@ -51,8 +53,8 @@ static int put_json_field(struct buf *line, const struct log_field *f)
 	return text_json_string(line, f->value);
 }
 
-static int begin_text(struct buf *line, const char *part, enum log_level level, struct sv id,
-	struct sv event)
+static int begin_text(
+	struct buf *line, const char *part, enum log_level level, struct sv id, struct sv event)
 {
 	if (buf_printf(line,
 		    "postern/%s[%d]: %s%s%.*s%s",
@@ -66,8 +68,8 @@ static int begin_text(struct buf *line, const char *part, enum log_level level, 
 	return text_log_quote(line, event);
 }
 
-static int begin_json(struct buf *line, const char *part, enum log_level level, struct sv id,
-	struct sv event)
+static int begin_json(
+	struct buf *line, const char *part, enum log_level level, struct sv id, struct sv event)
 {
 	char at[WALL_RFC3339_MAX];
 
@@ -94,11 +96,13 @@ void log_event(enum log_level level, const char *part, struct sv id, const char 
 		return;
 	/* Room is kept for the end; a field that does not fit is left out whole. */
 	line.max -= 2;
-	rc = json ? begin_json(&line, part, level, id, words) : begin_text(&line, part, level, id, words);
+	rc = json ? begin_json(&line, part, level, id, words)
+		  : begin_text(&line, part, level, id, words);
 	for (size_t i = 0; i < field_count && rc == 0; i++) {
 		size_t before = line.len;
 
-		if ((json ? put_json_field(&line, &fields[i]) : put_text_field(&line, &fields[i])) != 0)
+		if ((json ? put_json_field(&line, &fields[i])
+			  : put_text_field(&line, &fields[i])) != 0)
 			line.len = before;
 	}
 	line.max += 2;

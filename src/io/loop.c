@@ -250,8 +250,7 @@ void io_loop_free(struct io_loop *l)
 		node = heap_first(&l->timers);
 	}
 	heap_deinit(&l->timers);
-	list_each_safe(at, after, &l->signals)
-	{
+	list_each_safe (at, after, &l->signals) {
 		list_remove(at);
 		io_signal_drop(at);
 	}

@@ -54,7 +54,7 @@ struct io_task {
 	void (*run)(void *arg);
 	void *arg;
 };
-void io_task_post(struct io_loop *l, struct io_task *t); /* nothing when it is queued already */
+void io_task_post(struct io_loop *l, struct io_task *t);   /* nothing when it is queued already */
 void io_task_cancel(struct io_loop *l, struct io_task *t); /* nothing when it is not queued */
 
 /*

@@ -13,7 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LISTEN_FDS_MAX = 64 };
+enum {
+	LISTEN_FDS_MAX = 64
+};
 
 static void notify(const char *text)
 {
@@ -81,7 +83,8 @@ static bool is_for_us(const char *pid_name)
 	const char *text = getenv(pid_name);
 	uint32_t pid;
 
-	return !text || (sv_parse_u32(sv_from(text), INT32_MAX, &pid) == 0 && pid == (uint32_t)getpid());
+	return !text ||
+	       (sv_parse_u32(sv_from(text), INT32_MAX, &pid) == 0 && pid == (uint32_t)getpid());
 }
 
 uint64_t io_notify_watchdog_interval_us(void)

@@ -99,7 +99,8 @@ static void on_watch(void *arg, unsigned events)
 static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writable)
 {
 	struct io_resolver *r = arg;
-	unsigned events = (readable ? (unsigned)IO_READABLE : 0) | (writable ? (unsigned)IO_WRITABLE : 0);
+	unsigned events =
+		(readable ? (unsigned)IO_READABLE : 0) | (writable ? (unsigned)IO_WRITABLE : 0);
 	struct resolver_watch *empty = NULL;
 
 	for (size_t i = 0; i < WATCHES_MAX; i++) {
@@ -145,8 +146,8 @@ static int open_channel(struct io_resolver *r)
 		r->config_seen = st.st_mtim;
 	if (ares_init_options(&r->channel,
 		    &options,
-		    ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB | ARES_OPT_LOOKUPS) !=
-		ARES_SUCCESS)
+		    ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB |
+			    ARES_OPT_LOOKUPS) != ARES_SUCCESS)
 		return RC_DNS;
 	r->open = true;
 	return 0;
@@ -200,8 +201,7 @@ void io_resolver_free(struct io_resolver *r)
 {
 	if (!r)
 		return;
-	list_each_safe(at, after, &r->starting)
-	{
+	list_each_safe (at, after, &r->starting) {
 		struct io_resolve *q = list_entry(at, struct io_resolve, node);
 
 		io_task_cancel(r->loop, &q->task);
@@ -221,8 +221,9 @@ static int rc_of(int status)
 {
 	if (status == ARES_SUCCESS)
 		return 0;
-	return status == ARES_ENOTFOUND || status == ARES_ENODATA || status == ARES_EBADNAME ? RC_NO_NAME
-											     : RC_DNS;
+	return status == ARES_ENOTFOUND || status == ARES_ENODATA || status == ARES_EBADNAME
+		       ? RC_NO_NAME
+		       : RC_DNS;
 }
 
 static size_t take_addresses(const struct ares_addrinfo *info, uint16_t port,
@@ -250,7 +251,8 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
 {
 	struct io_resolve *q = arg;
 	struct io_address addresses[LIMIT_HOST_ADDRESSES];
-	size_t count = status == ARES_SUCCESS && info ? take_addresses(info, q->port, addresses) : 0;
+	size_t count =
+		status == ARES_SUCCESS && info ? take_addresses(info, q->port, addresses) : 0;
 	int rc = rc_of(status);
 
 	(void)timeouts;
@@ -274,9 +276,10 @@ static bool parse_numeric(struct sv host, uint16_t port, struct io_address *out)
 
 	if (host.len > INET6_ADDRSTRLEN || sv_eq(host, SV("*")))
 		return false;
-	n = snprintf(text, sizeof(text), v6 ? "[%.*s]:%u" : "%.*s:%u", SV_ARG(host), (unsigned)port);
+	n = snprintf(
+		text, sizeof(text), v6 ? "[%.*s]:%u" : "%.*s:%u", SV_ARG(host), (unsigned)port);
 	return n > 0 && io_address_parse(sv_make(text, (size_t)n), out) == 0 &&
-		out->any.sa_family != AF_UNIX;
+	       out->any.sa_family != AF_UNIX;
 }
 
 /* On a round of its own, so that no answer can come before io_resolve_host() has returned. */

@@ -32,7 +32,9 @@ enum stream_state {
 };
 
 /* Reads from one stream before the others get their turn. */
-enum { READS_PER_TURN = 4 };
+enum {
+	READS_PER_TURN = 4
+};
 
 struct io_stream {
 	uv_poll_t uv;
@@ -47,7 +49,8 @@ struct io_stream {
 	io_stream_fn *fn;
 	void *arg;
 	struct buf in, out;
-	struct list dirty;   /* in loop->dirty while there is something to do at the end of the round */
+	struct list
+		dirty; /* in loop->dirty while there is something to do at the end of the round */
 	struct list closers; /* in loop->closing */
 	struct io_timer close_timer;
 	SSL *ssl;
@@ -555,8 +558,8 @@ struct io_stream *io_stream_accepted(struct io_loop *l, int fd, io_stream_fn *fn
 	return s;
 }
 
-struct io_stream *io_stream_connect(struct io_loop *l, const struct sockaddr *addr, socklen_t addr_len,
-	io_stream_fn *fn, void *arg)
+struct io_stream *io_stream_connect(struct io_loop *l, const struct sockaddr *addr,
+	socklen_t addr_len, io_stream_fn *fn, void *arg)
 {
 	int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int error = fd < 0 ? errno : 0;

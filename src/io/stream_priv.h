@@ -15,7 +15,7 @@ struct io_tls {
 		struct tls_session *next;
 		char *host;
 		SSL_SESSION *session;
-	} *sessions;
+	} * sessions;
 	size_t session_count;
 };
 

@@ -16,7 +16,8 @@
 static pthread_once_t slots_once = PTHREAD_ONCE_INIT;
 static int ctx_slot, host_slot;
 
-static void free_host(void *parent, void *host, CRYPTO_EX_DATA *data, int index, long argl, void *argp)
+static void free_host(
+	void *parent, void *host, CRYPTO_EX_DATA *data, int index, long argl, void *argp)
 {
 	(void)parent;
 	(void)data;
@@ -112,7 +113,8 @@ static void read_not_after(struct io_tls *t)
 	ASN1_TIME_free(epoch);
 }
 
-struct io_tls *io_tls_server_new(const char *certificate_file, const char *key_file, struct err *err)
+struct io_tls *io_tls_server_new(
+	const char *certificate_file, const char *key_file, struct err *err)
 {
 	struct io_tls *t = new_context(TLS_server_method(), true, err);
 	static const unsigned char session_name[] = "postern";
@@ -127,7 +129,8 @@ struct io_tls *io_tls_server_new(const char *certificate_file, const char *key_f
 	else if (SSL_CTX_check_private_key(t->ctx) != 1)
 		(void)openssl_fail(err, "the certificate does not belong to the key", key_file);
 	else {
-		must(SSL_CTX_set_session_id_context(t->ctx, session_name, sizeof(session_name) - 1) == 1);
+		must(SSL_CTX_set_session_id_context(
+			     t->ctx, session_name, sizeof(session_name) - 1) == 1);
 		read_not_after(t);
 		return t;
 	}
@@ -144,7 +147,8 @@ struct io_tls *io_tls_client_new(const char *ca_file, struct err *err)
 		return NULL;
 	ERR_clear_error();
 	SSL_CTX_set_verify(t->ctx, SSL_VERIFY_PEER, NULL);
-	ok = ca_file ? SSL_CTX_load_verify_file(t->ctx, ca_file) : SSL_CTX_set_default_verify_paths(t->ctx);
+	ok = ca_file ? SSL_CTX_load_verify_file(t->ctx, ca_file)
+		     : SSL_CTX_set_default_verify_paths(t->ctx);
 	if (ok != 1) {
 		(void)openssl_fail(err, "CA file", ca_file ? ca_file : "of the system");
 		io_tls_unref(t);
@@ -244,6 +248,7 @@ int io_tls_fail(SSL *ssl, struct sv host, int ssl_error, struct err *err)
 	if (reason)
 		return err_set(err, RC_TLS, "TLS: %s", reason);
 	return err_set(err,
-		ssl_error == SSL_ERROR_SYSCALL || ssl_error == SSL_ERROR_ZERO_RETURN ? RC_CLOSED : RC_TLS,
+		ssl_error == SSL_ERROR_SYSCALL || ssl_error == SSL_ERROR_ZERO_RETURN ? RC_CLOSED
+										     : RC_TLS,
 		"TLS: the other side closed during the handshake");
 }

@@ -137,8 +137,7 @@ struct io_workers *io_workers_new(struct io_loop *l, unsigned threads, unsigned 
 	return w;
 }
 
-int io_workers_run(
-	struct io_workers *w, void (*run)(void *arg), void (*done)(void *arg), void *arg)
+int io_workers_run(struct io_workers *w, void (*run)(void *arg), void (*done)(void *arg), void *arg)
 {
 	struct job *j = xmalloc(sizeof(*j));
 

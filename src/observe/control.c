@@ -57,7 +57,8 @@ static void peer_line(void *arg, struct sv line)
 	struct control_peer *peer = arg;
 
 	/* A line past the output's bound is dropped whole; pages are sized so that it cannot happen. */
-	if (io_stream_write(peer->stream, line) != 0 || io_stream_write(peer->stream, SV("\n")) != 0)
+	if (io_stream_write(peer->stream, line) != 0 ||
+		io_stream_write(peer->stream, SV("\n")) != 0)
 		io_stream_pause(peer->stream);
 }
 
@@ -136,8 +137,8 @@ static void control_accept(void *arg, int fd)
 		peer_free(peer);
 }
 
-struct observe_control *observe_control_open(const struct observe_sources *sources, struct sv path,
-	struct err *err)
+struct observe_control *observe_control_open(
+	const struct observe_sources *sources, struct sv path, struct err *err)
 {
 	struct observe_control *c = xcalloc(1, sizeof(*c));
 	struct io_address address;
@@ -147,7 +148,8 @@ struct observe_control *observe_control_open(const struct observe_sources *sourc
 	list_init(&c->peers);
 	(void)snprintf(text, sizeof(text), "unix:%.*s", SV_ARG(path));
 	if (io_address_parse(sv_from(text), &address) != 0) {
-		(void)err_set(err, RC_CONFIG, "control_socket: '%.*s' is no socket path", SV_ARG(path));
+		(void)err_set(
+			err, RC_CONFIG, "control_socket: '%.*s' is no socket path", SV_ARG(path));
 		free(c);
 		return NULL;
 	}
@@ -163,7 +165,7 @@ void observe_control_close(struct observe_control *c)
 {
 	if (!c)
 		return;
-	list_each_safe(node, after, &c->peers)
+	list_each_safe (node, after, &c->peers)
 		peer_free(list_entry(node, struct control_peer, node));
 	io_listener_close(c->listener);
 	free(c);

@@ -12,6 +12,6 @@
 struct observe_control;
 
 /* `path`: general.control_socket. Made with mode 0660. `sources` is borrowed. */
-NODISCARD struct observe_control *observe_control_open(const struct observe_sources *sources,
-	struct sv path, struct err *err);
+NODISCARD struct observe_control *observe_control_open(
+	const struct observe_sources *sources, struct sv path, struct err *err);
 void observe_control_close(struct observe_control *c);

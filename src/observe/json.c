@@ -6,7 +6,9 @@
 #include "base/text.h"
 
 /* jansson refuses strings that are not UTF-8; a subject may hold any bytes, and \xNN shows them. */
-enum { QUOTED_MAX = 1 << 20 };
+enum {
+	QUOTED_MAX = 1 << 20
+};
 
 void observe_json_sv(json_t *object, const char *key, struct sv value)
 {
@@ -39,7 +41,6 @@ struct sv observe_json_get_sv(const json_t *object, const char *key)
 {
 	const json_t *value = json_object_get(object, key);
 
-	return json_is_string(value)
-		? sv_make(json_string_value(value), json_string_length(value))
-		: sv_make(NULL, 0);
+	return json_is_string(value) ? sv_make(json_string_value(value), json_string_length(value))
+				     : sv_make(NULL, 0);
 }

@@ -10,5 +10,6 @@
 
 void observe_json_sv(json_t *object, const char *key, struct sv value); /* empty: left out */
 void observe_json_int(json_t *object, const char *key, uint64_t value);
-void observe_json_wall(json_t *object, const char *key, struct wall_time at); /* .us == 0: left out */
-struct sv observe_json_get_sv(const json_t *object, const char *key);        /* empty when absent */
+void observe_json_wall(
+	json_t *object, const char *key, struct wall_time at);        /* .us == 0: left out */
+struct sv observe_json_get_sv(const json_t *object, const char *key); /* empty when absent */

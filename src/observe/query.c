@@ -73,14 +73,15 @@ static void op_done(struct store_op *op)
 		return;
 	}
 	if (op->rc != 0) {
-		observe_query_fail(q, EX_TEMPFAIL, op->err.text[0] ? op->err.text : rc_text(op->rc));
+		observe_query_fail(
+			q, EX_TEMPFAIL, op->err.text[0] ? op->err.text : rc_text(op->rc));
 		return;
 	}
 	q->step(q);
 }
 
-void observe_query_submit(struct observe_query *q, enum store_op_kind kind,
-	void (*done)(struct observe_query *q))
+void observe_query_submit(
+	struct observe_query *q, enum store_op_kind kind, void (*done)(struct observe_query *q))
 {
 	q->op.kind = kind;
 	q->op.done = op_done;
@@ -111,7 +112,8 @@ static void reload(struct observe_query *q)
 		observe_query_emit(q, object);
 	}
 	if (rc != 0)
-		observe_query_fail(q, EX_CONFIG, "the configuration has errors: the old one stays in force");
+		observe_query_fail(
+			q, EX_CONFIG, "the configuration has errors: the old one stays in force");
 	else
 		observe_query_end(q);
 }
@@ -148,7 +150,9 @@ struct observe_query *observe_query_new(const struct observe_sources *sources, s
 			return q;
 		}
 	}
-	observe_query_fail(q, EX_USAGE, "the request's \"do\" is none of status, list, show, edit, summary, reload");
+	observe_query_fail(q,
+		EX_USAGE,
+		"the request's \"do\" is none of status, list, show, edit, summary, reload");
 	return q;
 }
 

@@ -13,7 +13,7 @@
  *   {"do":"status"}
  *   {"do":"list", filter..., "history":true}   one line a recipient
  *   {"do":"show", "id":"..."}                  a message, its recipients, its attempts
- *   {"do":"edit", "kind":"retry|hold|release|drop|reroute", filter..., "lane":"..."}
+ *   {"do":"edit", "kind":"retry|hold|release|drop|reroute", filter..., "to":"..."}
  *   {"do":"summary"}                           waiting mail by lane, state and cause
  *   {"do":"reload"}
  * Filter keys: id, sender, recipient, mailbox (or connector: the name, or a lane's key), state,
@@ -30,9 +30,9 @@ struct conf;
 struct observe_sources {
 	struct io_loop *loop;
 	struct store *store;
-	struct outbound *outbound;   /* NULL when the daemon is down */
-	struct inbound *inbound;     /* likewise */
-	struct conf *const *conf;    /* the snapshot in force */
+	struct outbound *outbound; /* NULL when the daemon is down */
+	struct inbound *inbound;   /* likewise */
+	struct conf *const *conf;  /* the snapshot in force */
 	struct mono_time started_at;
 	/* SIGHUP by request: fills *out_text with one line a finding. Returns 0 or RC_CONFIG. */
 	int (*reload)(void *arg, struct buf *out_text);

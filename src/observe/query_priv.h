@@ -29,8 +29,8 @@ void observe_query_emit(struct observe_query *q, json_t *object); /* takes the o
 void observe_query_end(struct observe_query *q);
 void observe_query_fail(struct observe_query *q, int exit_code, const char *text);
 /* Hands q->op over; `done` runs unless the query was freed meanwhile. */
-void observe_query_submit(struct observe_query *q, enum store_op_kind kind,
-	void (*done)(struct observe_query *q));
+void observe_query_submit(
+	struct observe_query *q, enum store_op_kind kind, void (*done)(struct observe_query *q));
 
 /* One line for each lane, state and cause of q->summary. */
 void observe_query_emit_waiting(struct observe_query *q);

@@ -96,5 +96,6 @@ void observe_query_edited(struct observe_query *q)
 	const struct sv kind = observe_json_get_sv(q->request, "kind");
 
 	if (q->sources->outbound)
-		outbound_kick(q->sources->outbound, sv_eq(kind, SV("retry")) || sv_eq(kind, SV("release")));
+		outbound_kick(q->sources->outbound,
+			sv_eq(kind, SV("retry")) || sv_eq(kind, SV("release")));
 }

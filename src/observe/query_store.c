@@ -22,7 +22,8 @@ static struct sv lane_key(struct observe_query *q, struct sv name)
 static bool parse_state(struct sv name, int *out_state)
 {
 	for (int i = 0; i < STORE_RCPT_COUNT; i++) {
-		if (sv_eq_nocase(name, sv_from(store_recipient_state_name((enum store_recipient_state)i)))) {
+		if (sv_eq_nocase(name,
+			    sv_from(store_recipient_state_name((enum store_recipient_state)i)))) {
 			*out_state = i;
 			return true;
 		}
@@ -37,7 +38,12 @@ static bool parse_instant(struct sv text, struct wall_time *out_at)
 		size_t at, len;
 		uint32_t max;
 	} parts[6] = {
-		{ 0, 4, 9999 }, { 5, 2, 12 }, { 8, 2, 31 }, { 11, 2, 23 }, { 14, 2, 59 }, { 17, 2, 60 },
+		{ 0, 4, 9999 },
+		{ 5, 2, 12 },
+		{ 8, 2, 31 },
+		{ 11, 2, 23 },
+		{ 14, 2, 59 },
+		{ 17, 2, 60 },
 	};
 	uint32_t v[6] = { 0 };
 	int64_t year, days;
@@ -55,9 +61,9 @@ static bool parse_instant(struct sv text, struct wall_time *out_at)
 	/* Days from civil: the inverse of base/time.c. */
 	year = (int64_t)v[0] - (v[1] <= 2);
 	days = 365 * year + year / 4 - year / 100 + year / 400 +
-		(153 * ((int64_t)v[1] + (v[1] > 2 ? -3 : 9)) + 2) / 5 + (int64_t)v[2] - 1 - 719468;
+	       (153 * ((int64_t)v[1] + (v[1] > 2 ? -3 : 9)) + 2) / 5 + (int64_t)v[2] - 1 - 719468;
 	out_at->us = ((days * 24 + v[3]) * 60 + v[4]) * 60 * (int64_t)US_PER_S +
-		(int64_t)v[5] * (int64_t)US_PER_S;
+		     (int64_t)v[5] * (int64_t)US_PER_S;
 	return true;
 }
 
@@ -88,8 +94,9 @@ static bool filter_instant(struct observe_query *q, const char *key, struct wall
 		return true;
 	}
 	if (!parse_instant(text, out_at)) {
-		observe_query_fail(
-			q, EX_USAGE, "a time is 2026-11-23, 2026-11-23T20:22:17Z (UTC), or an age as 2h");
+		observe_query_fail(q,
+			EX_USAGE,
+			"a time is 2026-11-23, 2026-11-23T20:22:17Z (UTC), or an age as 2h");
 		return false;
 	}
 	return true;
@@ -101,8 +108,9 @@ static bool filter_patterns(struct observe_query *q, struct store_filter *f)
 	f->recipient = arena_sv(&q->arena, observe_json_get_sv(q->request, "recipient"));
 	if ((f->sender.len && address_pattern_check(f->sender) != 0) ||
 		(f->recipient.len && address_pattern_check(f->recipient) != 0)) {
-		observe_query_fail(
-			q, EX_USAGE, "an address filter is an address or a pattern as *@contoso.com");
+		observe_query_fail(q,
+			EX_USAGE,
+			"an address filter is an address or a pattern as *@contoso.com");
 		return false;
 	}
 	return true;
@@ -116,7 +124,8 @@ static bool read_filter(struct observe_query *q, struct store_filter *f)
 
 	*f = (struct store_filter){ .state = -1 };
 	if (id.len && text_parse_id(id, &f->id) != 0) {
-		observe_query_fail(q, EX_USAGE, "a queue id has 11 letters and digits, as in the log");
+		observe_query_fail(
+			q, EX_USAGE, "a queue id has 11 letters and digits, as in the log");
 		return false;
 	}
 	if (state.len && !parse_state(state, &f->state)) {
@@ -129,9 +138,9 @@ static bool read_filter(struct observe_query *q, struct store_filter *f)
 		f->lane = lane_key(q, lane);
 	f->cause = arena_sv(&q->arena, observe_json_get_sv(q->request, "reason"));
 	return filter_patterns(q, f) && filter_age(q, "older", &f->accepted_until) &&
-		filter_age(q, "newer", &f->accepted_from) &&
-		filter_instant(q, "since", &f->accepted_from) &&
-		filter_instant(q, "until", &f->accepted_until);
+	       filter_age(q, "newer", &f->accepted_from) &&
+	       filter_instant(q, "since", &f->accepted_from) &&
+	       filter_instant(q, "until", &f->accepted_until);
 }
 
 static json_t *message_json(const struct store_message *m)
@@ -275,7 +284,8 @@ static void show_rows(struct observe_query *q)
 void observe_query_show(struct observe_query *q)
 {
 	if (text_parse_id(observe_json_get_sv(q->request, "id"), &q->show.message_id) != 0) {
-		observe_query_fail(q, EX_USAGE, "a queue id has 11 letters and digits, as in the log");
+		observe_query_fail(
+			q, EX_USAGE, "a queue id has 11 letters and digits, as in the log");
 		return;
 	}
 	q->show.out_arena = &q->page;
@@ -327,7 +337,8 @@ void observe_query_edit(struct observe_query *q)
 	while (i < COUNT_OF(kinds) && !sv_eq(name, sv_from(kinds[i].name)))
 		i++;
 	if (i == COUNT_OF(kinds)) {
-		observe_query_fail(q, EX_USAGE, "\"kind\" is none of retry, hold, release, drop, reroute");
+		observe_query_fail(
+			q, EX_USAGE, "\"kind\" is none of retry, hold, release, drop, reroute");
 		return;
 	}
 	if (!read_filter(q, &q->edit.filter))
@@ -341,7 +352,8 @@ void observe_query_edit(struct observe_query *q)
 		const struct conf_lane *lane = c ? conf_lane_named(c, to) : NULL;
 
 		if (!lane) {
-			observe_query_fail(q, EX_USAGE, "no mailbox or connector of this name to reroute to");
+			observe_query_fail(
+				q, EX_USAGE, "no mailbox or connector of this name to reroute to");
 			return;
 		}
 		q->edit.lane = arena_sv(&q->arena, lane->key);

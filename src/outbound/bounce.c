@@ -49,7 +49,7 @@ static bool is_delay_due(const struct delivery *d)
 	uint64_t after = conf_general(o->conf)->delay_notice_us;
 
 	return after && !(d->m.flags & STORE_MSG_DELAY_NOTICED) &&
-		io_wall(o->loop).us >= d->m.accepted_at.us + (int64_t)after;
+	       io_wall(o->loop).us >= d->m.accepted_at.us + (int64_t)after;
 }
 
 /* Does recipient `i` belong into this notice? */
@@ -59,14 +59,15 @@ static bool belongs(const struct delivery *d, size_t i, enum dsn_action action)
 
 	switch (action) {
 	case DSN_FAILED:
-		return (d->outcomes[i].state == STORE_RCPT_BOUNCED || d->outcomes[i].state == STORE_RCPT_EXPIRED) &&
-			wants(notify, DSN_NOTIFY_FAILURE);
+		return (d->outcomes[i].state == STORE_RCPT_BOUNCED ||
+			       d->outcomes[i].state == STORE_RCPT_EXPIRED) &&
+		       wants(notify, DSN_NOTIFY_FAILURE);
 	case DSN_DELAYED:
 		return d->outcomes[i].state == STORE_RCPT_QUEUED && is_delay_due(d) &&
-			wants(notify, DSN_NOTIFY_DELAY);
+		       wants(notify, DSN_NOTIFY_DELAY);
 	case DSN_RELAYED:
 		return d->outcomes[i].state == STORE_RCPT_DELIVERED && !d->next_hop_dsn &&
-			wants(notify, DSN_NOTIFY_SUCCESS);
+		       wants(notify, DSN_NOTIFY_SUCCESS);
 	}
 	return false;
 }
@@ -82,7 +83,7 @@ static bool any_belongs(const struct delivery *d, enum dsn_action action)
 static void done(struct bounce_job *j)
 {
 	struct delivery *d = j->d;
-	void (*then)(struct delivery *d) = j->then;
+	void (*then)(struct delivery * d) = j->then;
 
 	io_timer_stop(&j->again);
 	buf_deinit(&j->headers);
@@ -114,7 +115,10 @@ static struct sv notice_from(struct bounce_job *j, const struct conf_lane *lane)
 
 	if (lane && lane->kind == CONF_LANE_MAILBOX)
 		return lane->name;
-	n = snprintf(text, sizeof(text), "postmaster@%.*s", SV_ARG(g->qualify.len ? g->qualify : g->hostname));
+	n = snprintf(text,
+		sizeof(text),
+		"postmaster@%.*s",
+		SV_ARG(g->qualify.len ? g->qualify : g->hostname));
 	return arena_sv(&j->arena, sv_make(text, (size_t)n));
 }
 
@@ -142,10 +146,10 @@ static size_t list_recipients(struct bounce_job *j, struct dsn_recipient *out)
 			continue;
 		out[n++] = (struct dsn_recipient){ .address = d->recipients[i].r.address,
 			.original = d->recipients[i].r.orcpt,
-			.enhanced = o->verdict.enhanced[0] ? sv_from(o->verdict.enhanced)
-				: j->action == DSN_FAILED  ? SV("5.0.0")
-				: j->action == DSN_DELAYED ? SV("4.0.0")
-							   : SV("2.0.0"),
+			.enhanced = o->verdict.enhanced[0]     ? sv_from(o->verdict.enhanced)
+				    : j->action == DSN_FAILED  ? SV("5.0.0")
+				    : j->action == DSN_DELAYED ? SV("4.0.0")
+							       : SV("2.0.0"),
 			.reply = o->reply,
 			.relay = d->outcome.relay,
 			.summary = sv_from(o->verdict.summary),
@@ -162,7 +166,10 @@ static void notice_queued(struct store_op *op)
 
 	if (op->rc != 0) {
 		/* The outcome waits for it: a failure that nobody hears of is worse than a late one. */
-		log_line(LOG_ERROR, "outbound", "a notice could not be queued, trying again: %s", op->err.text);
+		log_line(LOG_ERROR,
+			"outbound",
+			"a notice could not be queued, trying again: %s",
+			op->err.text);
 		io_timer_start(&j->again, mono_add(io_now(o->loop), OUTCOME_RETRY_US));
 		return;
 	}
@@ -173,7 +180,7 @@ static void notice_queued(struct store_op *op)
 		(const struct log_field[]){ LOG_F("of", sv_from(text_id(j->d->m.id, of))),
 			LOG_F("to", j->recipient.address),
 			LOG_F("kind",
-				j->action == DSN_FAILED	   ? SV("failed")
+				j->action == DSN_FAILED    ? SV("failed")
 				: j->action == DSN_DELAYED ? SV("delayed")
 							   : SV("relayed")) },
 		3);
@@ -194,11 +201,13 @@ static void make_message_id(struct bounce_job *j, uint64_t id)
 	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(512);
 	struct outbound *o = j->d->lane->o;
 
-	must(message_id_render(&text, id, prng_next(io_prng(o->loop)), conf_general(o->conf)->hostname) == 0);
+	must(message_id_render(
+		     &text, id, prng_next(io_prng(o->loop)), conf_general(o->conf)->hostname) == 0);
 	j->message.message_id = arena_sv(&j->arena, buf_sv(&text));
 }
 
-static void submit_notice(struct bounce_job *j, const struct conf_lane *lane, struct sv to, struct sv from)
+static void submit_notice(
+	struct bounce_job *j, const struct conf_lane *lane, struct sv to, struct sv from)
 {
 	struct delivery *d = j->d;
 	struct outbound *o = d->lane->o;
@@ -254,7 +263,10 @@ static void submit_notice(struct bounce_job *j, const struct conf_lane *lane, st
 		.bounce_of = d->m.id,
 		.recipients = &j->recipient,
 		.recipient_count = 1 };
-	j->put = (struct store_put){ .op.kind = STORE_OP_PUT, .op.done = notice_queued, .message = &j->message, .body = body };
+	j->put = (struct store_put){ .op.kind = STORE_OP_PUT,
+		.op.done = notice_queued,
+		.message = &j->message,
+		.body = body };
 	store_submit(o->store, &j->put.op);
 }
 
@@ -283,11 +295,13 @@ static bool has_addressee(struct bounce_job *j)
 				"outbound",
 				sv_from(text_id(d->m.id, id)),
 				"a notice could not be delivered and is dropped",
-				(const struct log_field[]){ LOG_F("to", d->recipients[0].r.address) },
+				(const struct log_field[]){
+					LOG_F("to", d->recipients[0].r.address) },
 				1);
 		return false;
 	}
-	if (d->m.sender.len || (j->action == DSN_FAILED && conf_general(d->lane->o->conf)->bounces_to.len))
+	if (d->m.sender.len ||
+		(j->action == DSN_FAILED && conf_general(d->lane->o->conf)->bounces_to.len))
 		return true;
 	if (j->action == DSN_FAILED)
 		log_event(LOG_WARN,
@@ -324,7 +338,8 @@ void bounce_send(struct delivery *d, void (*then)(struct delivery *d))
 {
 	struct bounce_job *j;
 
-	if (!any_belongs(d, DSN_FAILED) && !any_belongs(d, DSN_DELAYED) && !any_belongs(d, DSN_RELAYED)) {
+	if (!any_belongs(d, DSN_FAILED) && !any_belongs(d, DSN_DELAYED) &&
+		!any_belongs(d, DSN_RELAYED)) {
 		then(d);
 		return;
 	}

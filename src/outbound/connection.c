@@ -12,7 +12,10 @@
  * Everything goes through connection_pump(), which frees the connection when it has ended: nobody
  * touches a connection after calling it.
  */
-enum { RESOLVE_CONNECT_S = 30, QUIT_S = 5 };
+enum {
+	RESOLVE_CONNECT_S = 30,
+	QUIT_S = 5
+};
 
 static void on_stream(void *arg, enum io_stream_event event);
 
@@ -157,7 +160,8 @@ struct connection *connection_open(struct lane *l)
 			const struct verdict v = { .kind = VERDICT_PARK,
 				.scope = VERDICT_SCOPE_ROUTE,
 				.cause = "ca-file",
-				.summary = "The CA certificates for this endpoint cannot be loaded." };
+				.summary =
+					"The CA certificates for this endpoint cannot be loaded." };
 
 			lane_hold(l, &v, sv_from(err.text));
 			return NULL;
@@ -269,8 +273,8 @@ static void become_idle(struct connection *c)
 	c->idle_since = io_now(c->o->loop);
 	list_append(&c->o->idle, &c->idle);
 	/* Never near the age at which Exchange cuts; nor after its mailbox was reconfigured. */
-	if (mono_span(c->connected_at, c->idle_since) > p->connection_us_max || c->c != c->lane->c ||
-		c->o->draining) {
+	if (mono_span(c->connected_at, c->idle_since) > p->connection_us_max ||
+		c->c != c->lane->c || c->o->draining) {
 		connection_quit(c);
 		return;
 	}
@@ -281,10 +285,12 @@ static void become_idle(struct connection *c)
 static void session_refused(struct connection *c, const struct smtp_client_event *e)
 {
 	CLEANUP(buf_deinitp) struct buf line = BUF_INIT(LIMIT_REPLY + 64);
-	const struct provider_answer answer = { .provider = c->c->provider, .stage = e->stage, .reply = &e->reply };
+	const struct provider_answer answer = {
+		.provider = c->c->provider, .stage = e->stage, .reply = &e->reply
+	};
 	struct verdict v = e->failure == SMTP_CLIENT_FAIL_REPLY
-		? provider_judge(&answer)
-		: provider_judge_failure(c->c->provider, e->stage, e->failure);
+				   ? provider_judge(&answer)
+				   : provider_judge_failure(c->c->provider, e->stage, e->failure);
 	const struct err *err = c->stream ? io_stream_error(c->stream) : NULL;
 
 	c->ended = true;
@@ -299,10 +305,12 @@ static void session_refused(struct connection *c, const struct smtp_client_event
 		must(buf_printf(&line,
 			     "%s%s%s%s%s",
 			     e->failure == SMTP_CLIENT_FAIL_NO_STARTTLS ? "no STARTTLS is offered"
-			     : e->failure == SMTP_CLIENT_FAIL_NO_AUTH   ? "neither AUTH LOGIN nor PLAIN is offered"
-			     : e->failure == SMTP_CLIENT_FAIL_TIMEOUT	? "timeout"
-			     : e->failure == SMTP_CLIENT_FAIL_PROTOCOL	? "the answer is not SMTP or was not due"
-									: "the connection was lost",
+			     : e->failure == SMTP_CLIENT_FAIL_NO_AUTH
+				     ? "neither AUTH LOGIN nor PLAIN is offered"
+			     : e->failure == SMTP_CLIENT_FAIL_TIMEOUT ? "timeout"
+			     : e->failure == SMTP_CLIENT_FAIL_PROTOCOL
+				     ? "the answer is not SMTP or was not due"
+				     : "the connection was lost",
 			     " while ",
 			     smtp_client_stage_text(e->stage),
 			     err && err->code ? ": " : "",
@@ -392,8 +400,8 @@ static void set_timer(struct connection *c)
 	struct mono_time now = io_now(c->o->loop);
 
 	if (c->state == CONNECTION_IDLE)
-		io_timer_start(
-			&c->timer, mono_add(c->idle_since, provider_defaults(c->c->provider)->idle_us_max));
+		io_timer_start(&c->timer,
+			mono_add(c->idle_since, provider_defaults(c->c->provider)->idle_us_max));
 	else if (c->state == CONNECTION_QUITTING)
 		io_timer_start(&c->timer, mono_add(now, QUIT_S * US_PER_S));
 	else if (c->client)
@@ -429,7 +437,8 @@ void connection_give(struct connection *c, struct delivery *d)
 bool connection_has_room(const struct connection *c)
 {
 	return c && c->client && !c->ended &&
-		smtp_client_output(c->client).len + io_stream_output_len(c->stream) < IO_STREAM_OUTPUT_LOW;
+	       smtp_client_output(c->client).len + io_stream_output_len(c->stream) <
+		       IO_STREAM_OUTPUT_LOW;
 }
 
 void connection_body(struct connection *c, struct sv bytes, bool end)

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
-#include "base/text.h"
-#include "conf/route.h"
 #include "io/log.h"
-#include "mail/dsn.h"
 #include "outbound/outbound_priv.h"
 
 #include <stdio.h>
@@ -14,11 +11,6 @@
  *   claim committed -> transaction -> [dot released] -> verdicts -> notices -> outcome
  * The dot is released only after the claim was committed (I5), so whatever dies, the queue knows of it.
  */
-enum { NO_ROUTE_PAUSE_S = 900 };
-
-static void outcome_written(struct store_op *op);
-static void finish(struct delivery *d);
-
 /* ---- life ---- */
 
 static void write_again(void *arg)
@@ -53,7 +45,8 @@ void delivery_free(struct delivery *d)
 	outbound_check_drained(o);
 }
 
-static void set_recipients(struct delivery *d, const struct store_recipient *recipients, size_t count)
+static void set_recipients(
+	struct delivery *d, const struct store_recipient *recipients, size_t count)
 {
 	d->count = count;
 	d->recipients = arena_alloc(&d->arena, count * sizeof(*d->recipients));
@@ -68,11 +61,16 @@ static void set_recipients(struct delivery *d, const struct store_recipient *rec
 	}
 }
 
-static void copy_message(struct delivery *d, const struct store_message *m,
+void delivery_copy_message(struct delivery *d, const struct store_message *m,
 	const struct store_recipient *recipients, size_t count)
 {
-	struct sv *const views[] = { &d->m.sender, &d->m.envid, &d->m.message_id, &d->m.subject, &d->m.user,
-		&d->m.client, &d->m.listener };
+	struct sv *const views[] = { &d->m.sender,
+		&d->m.envid,
+		&d->m.message_id,
+		&d->m.subject,
+		&d->m.user,
+		&d->m.client,
+		&d->m.listener };
 
 	d->m = *m;
 	for (size_t i = 0; i < COUNT_OF(views); i++)
@@ -105,7 +103,8 @@ static int64_t bucket_edge(int64_t steady_us, int64_t bucket_us)
 }
 
 /* Adds `sign` times what this attempt uses, at the buckets given. Returns how many rows. */
-static size_t ledger_rows(struct delivery *d, struct store_ledger *out, int sign, int64_t minute, int64_t day)
+size_t delivery_ledger_rows(
+	struct delivery *d, struct store_ledger *out, int sign, int64_t minute, int64_t day)
 {
 	const struct conf_lane *c = d->lane->c;
 	size_t n = 0;
@@ -114,7 +113,8 @@ static size_t ledger_rows(struct delivery *d, struct store_ledger *out, int sign
 		out[n++] = (struct store_ledger){ ledger_key(d, "messages-minute"), minute, sign };
 	if (c && c->limits.recipients_per_day)
 		out[n++] = (struct store_ledger){
-			ledger_key(d, "recipients-day"), day, sign * (int32_t)d->count };
+			ledger_key(d, "recipients-day"), day, sign * (int32_t)d->count
+		};
 	return n;
 }
 
@@ -124,20 +124,21 @@ static size_t ledger_take(struct delivery *d)
 
 	d->minute_bucket = bucket_edge(steady, MINUTE_BUCKET_US);
 	d->day_bucket = bucket_edge(steady, DAY_BUCKET_US);
-	return ledger_rows(d, d->ledger, 1, d->minute_bucket, d->day_bucket);
+	return delivery_ledger_rows(d, d->ledger, 1, d->minute_bucket, d->day_bucket);
 }
 
 /* The final reply came: the receiver may have counted as late as now. */
-static size_t ledger_move(struct delivery *d)
+size_t delivery_ledger_move(struct delivery *d)
 {
 	int64_t steady = store_steady_now(d->lane->o->store, io_now(d->lane->o->loop));
-	int64_t minute = bucket_edge(steady, MINUTE_BUCKET_US), day = bucket_edge(steady, DAY_BUCKET_US);
+	int64_t minute = bucket_edge(steady, MINUTE_BUCKET_US),
+		day = bucket_edge(steady, DAY_BUCKET_US);
 	size_t n;
 
 	if (minute == d->minute_bucket && day == d->day_bucket)
 		return 0;
-	n = ledger_rows(d, d->ledger, -1, d->minute_bucket, d->day_bucket);
-	return n + ledger_rows(d, d->ledger + n, 1, minute, day);
+	n = delivery_ledger_rows(d, d->ledger, -1, d->minute_bucket, d->day_bucket);
+	return n + delivery_ledger_rows(d, d->ledger + n, 1, minute, day);
 }
 
 /* ---- claims ---- */
@@ -148,7 +149,7 @@ static void reserve(struct delivery *d)
 	d->reserved = true;
 }
 
-static void unreserve(struct delivery *d)
+void delivery_unreserve(struct delivery *d)
 {
 	if (d->reserved)
 		sched_lane_withdraw(d->lane->sched, (uint32_t)d->count);
@@ -172,7 +173,7 @@ static void no_claim(struct delivery *d)
 	d->claim_failed = true;
 	if (d->connection)
 		connection_abandon(d->connection);
-	unreserve(d);
+	delivery_unreserve(d);
 	if (d->probe)
 		l->probes--;
 	/* An operator was faster, or the queue could not be written: what is there now is read anew. */
@@ -194,7 +195,7 @@ static void claim_done(struct store_op *op)
 	}
 	d->claimed = true;
 	if (d->over)
-		finish(d);
+		delivery_finish(d);
 	else if (d->connection)
 		connection_pump(d->connection);
 }
@@ -206,7 +207,7 @@ struct delivery *delivery_from_queue(struct lane *l, const struct store_message 
 {
 	struct delivery *d = delivery_new(l);
 
-	copy_message(d, m, recipients, count);
+	delivery_copy_message(d, m, recipients, count);
 	for (size_t i = 0; i < count; i++)
 		d->recipients[i].r.attempts++;
 	reserve(d);
@@ -230,17 +231,21 @@ static bool may_claim(struct lane *l, struct store_put *put, const struct store_
 
 	/* Behind mail that waits already it queues up like the rest. */
 	return l->c && !l->o->draining && l->o->started && put->chunk_count == 0 &&
-		sched_lane_state(l->sched, now) == SCHED_LANE_READY &&
-		l->next_due.us > outbound_due_now(l->o).us && l->page_at >= l->due.out_count && !l->due_running &&
-		l->fresh_count + l->claims_running < FRESH_PER_CONNECTION * lane_connections_max(l) &&
-		sched_lane_room(l->sched, now, (uint32_t)m->recipient_count) == m->recipient_count &&
-		!park_find(l, m->sender, m->recipients[0].address);
+	       sched_lane_state(l->sched, now) == SCHED_LANE_READY &&
+	       l->next_due.us > outbound_due_now(l->o).us && l->page_at >= l->due.out_count &&
+	       !l->due_running &&
+	       l->fresh_count + l->claims_running <
+		       FRESH_PER_CONNECTION * lane_connections_max(l) &&
+	       sched_lane_room(l->sched, now, (uint32_t)m->recipient_count) == m->recipient_count &&
+	       !park_find(l, m->sender, m->recipients[0].address);
 }
 
-static void show_hold(struct lane *l, struct arena *a, struct store_message *m, struct store_recipient *recipients)
+static void show_hold(struct lane *l, struct arena *a, struct store_message *m,
+	struct store_recipient *recipients)
 {
 	const struct park *p = park_find(l, m->sender, recipients[0].address);
-	bool held = l->why.cause && sched_lane_state(l->sched, io_now(l->o->loop)) != SCHED_LANE_READY;
+	bool held =
+		l->why.cause && sched_lane_state(l->sched, io_now(l->o->loop)) != SCHED_LANE_READY;
 	const struct hold_reason *why = p ? &p->why : held ? &l->why : NULL;
 
 	for (size_t i = 0; why && i < m->recipient_count; i++) {
@@ -249,8 +254,8 @@ static void show_hold(struct lane *l, struct arena *a, struct store_message *m, 
 	}
 }
 
-void *outbound_claim(void *outbound, struct arena *arena, struct store_put *put, struct store_message *message,
-	struct store_recipient *recipients)
+void *outbound_claim(void *outbound, struct arena *arena, struct store_put *put,
+	struct store_message *message, struct store_recipient *recipients)
 {
 	struct outbound *o = outbound;
 	struct lane *l = lane_get(o, recipients[0].lane);
@@ -311,7 +316,7 @@ void outbound_withdrawn(void *outbound, void *claim)
 
 	(void)outbound;
 	d->lane->claims_running--;
-	unreserve(d);
+	delivery_unreserve(d);
 	delivery_free(d);
 }
 
@@ -331,20 +336,27 @@ void delivery_begin(struct delivery *d, struct connection *c)
 	smtp_client_send(c->client, io_now(d->lane->o->loop), &d->message);
 }
 
-static void judge_rest(struct delivery *d, const struct verdict *v, struct sv reply);
-
 static void body_unreadable(struct delivery *d, struct sv why)
 {
 	const struct verdict v = { .kind = VERDICT_RETRY,
 		.scope = VERDICT_SCOPE_MESSAGE,
 		.enhanced = "4.3.0",
 		.cause = "queue-unreadable",
-		.summary = "The message could not be read from the queue; see the log and check the disk." };
+		.summary = "The message could not be read from the queue; see the log and check "
+			   "the disk." };
 	struct connection *c = d->connection;
 
-	log_event(LOG_ERROR, "outbound", SV(""), "a body could not be read", (const struct log_field[]){ LOG_F("why", why) }, 1);
-	judge_rest(d, &v, arena_sv(&d->arena, why.len ? why : SV("the body in the queue is shorter than it should be")));
-	finish(d);
+	log_event(LOG_ERROR,
+		"outbound",
+		SV(""),
+		"a body could not be read",
+		(const struct log_field[]){ LOG_F("why", why) },
+		1);
+	delivery_judge_rest(d,
+		&v,
+		arena_sv(&d->arena,
+			why.len ? why : SV("the body in the queue is shorter than it should be")));
+	delivery_finish(d);
 	if (c)
 		connection_abandon(c);
 }
@@ -360,7 +372,7 @@ static void body_read(struct store_op *op)
 	}
 	if (d->over) {
 		if (!d->claim_running)
-			finish(d);
+			delivery_finish(d);
 		return;
 	}
 	if (op->rc != 0 || d->body.len == 0)
@@ -384,7 +396,8 @@ static void read_body(struct delivery *d)
 
 void delivery_feed(struct delivery *d)
 {
-	while (d->wants_body && !d->released && !d->body_running && connection_has_room(d->connection)) {
+	while (d->wants_body && !d->released && !d->body_running &&
+		connection_has_room(d->connection)) {
 		struct sv rest = sv_skip(buf_sv(&d->body), (size_t)(d->body_given - d->body_at));
 		struct sv piece = sv_head(rest, LIMIT_CHUNK);
 		bool last;
@@ -401,484 +414,4 @@ void delivery_feed(struct delivery *d)
 		d->released = last;
 		connection_body(d->connection, piece, last);
 	}
-}
-
-/* ---- verdicts ---- */
-
-static struct sv keep_reply(struct delivery *d, const struct smtp_reply *r)
-{
-	CLEANUP(buf_deinitp) struct buf line = BUF_INIT(LIMIT_REPLY + 64);
-
-	if (r->code == 0 || smtp_reply_line(r, &line) != 0)
-		return SV("");
-	return arena_sv(&d->arena, sv_head(buf_sv(&line), LIMIT_REPLY_KEPT));
-}
-
-static struct verdict judge(struct delivery *d, const struct smtp_client_event *e, uint32_t uncertain)
-{
-	const struct provider_answer answer = { .provider = d->lane->c ? d->lane->c->provider : PROVIDER_SMTP,
-		.stage = e->stage,
-		.reply = &e->reply,
-		.after_uncertain = uncertain > 0 };
-
-	return provider_judge(&answer);
-}
-
-static void judge_rest(struct delivery *d, const struct verdict *v, struct sv reply)
-{
-	for (size_t i = 0; i < d->count; i++) {
-		struct delivery_recipient *r = &d->recipients[i];
-
-		/* A refusal at RCPT stands; everything else shares the end of the transaction. */
-		if (r->answered && !r->accepted)
-			continue;
-		r->answered = true;
-		r->verdict = *v;
-		r->reply = reply;
-	}
-}
-
-static struct verdict local_verdict(const struct smtp_client_event *e)
-{
-	struct verdict v = { .kind = VERDICT_BOUNCE, .scope = VERDICT_SCOPE_MESSAGE, .cause = "not-supported-there",
-		.summary = "The next server cannot take this message." };
-
-	if (e->reply.code == 552) {
-		v.cause = "message-too-large";
-		v.summary = "The message is larger than the next server takes.";
-	} else if (sv_eq(sv_from(e->reply.enhanced), SV("5.6.7"))) {
-		v.cause = "no-smtputf8";
-		v.summary = "An address of this message needs SMTPUTF8, which the next server does not speak.";
-	}
-	memcpy(v.enhanced, e->reply.enhanced, sizeof(v.enhanced));
-	return v;
-}
-
-static void on_result(struct delivery *d, const struct smtp_client_event *e)
-{
-	struct verdict v = e->local ? local_verdict(e) : judge(d, e, d->recipients[0].r.uncertain);
-
-	if (d->connection)
-		d->next_hop_dsn = smtp_client_offers(d->connection->client)->dsn;
-	if (e->reply.code / 100 == 2)
-		d->remote_message_id = arena_sv(&d->arena, smtp_reply_message_id(&e->reply));
-	judge_rest(d, &v, keep_reply(d, &e->reply));
-	finish(d);
-}
-
-static struct sv broken_text(struct delivery *d, const struct smtp_client_event *e)
-{
-	static const char *const words[SMTP_CLIENT_FAIL_COUNT] = { "the server refused", "no STARTTLS is offered",
-		"no way to sign in is offered", "the server broke the protocol", "timeout",
-		"the connection was lost" };
-	const struct err *err = d->connection && d->connection->stream
-		? io_stream_error(d->connection->stream)
-		: NULL;
-	char text[400];
-
-	if (e->reply.code)
-		return keep_reply(d, &e->reply);
-	(void)snprintf(text,
-		sizeof(text),
-		"%s while %s%s%s",
-		words[e->failure],
-		smtp_client_stage_text(e->stage),
-		err && err->code ? ": " : "",
-		err && err->code ? err->text : "");
-	return arena_sv(&d->arena, sv_from(text));
-}
-
-static void on_failed(struct delivery *d, const struct smtp_client_event *e)
-{
-	struct verdict v;
-
-	if (e->uncertain)
-		v = (struct verdict){ .kind = VERDICT_RETRY,
-			.scope = VERDICT_SCOPE_MESSAGE,
-			.enhanced = "4.4.2",
-			.cause = "uncertain",
-			.summary = "The connection broke after the message was handed over: it may have arrived." };
-	else if (e->failure == SMTP_CLIENT_FAIL_REPLY)
-		v = judge(d, e, 0);
-	else
-		v = provider_judge_failure(
-			d->lane->c ? d->lane->c->provider : PROVIDER_SMTP, e->stage, e->failure);
-	/* A connection that broke under one message says nothing of the others. */
-	if (!e->uncertain && v.kind == VERDICT_RETRY && e->stage >= SMTP_CLIENT_STAGE_MAIL &&
-		e->failure != SMTP_CLIENT_FAIL_REPLY)
-		v.scope = VERDICT_SCOPE_MESSAGE;
-	judge_rest(d, &v, broken_text(d, e));
-	for (size_t i = 0; i < d->count && e->uncertain; i++)
-		if (d->recipients[i].accepted)
-			d->recipients[i].r.uncertain++;
-	d->released = e->uncertain;
-	d->outcome.stage = arena_sv(&d->arena, sv_from(smtp_client_stage_text(e->stage)));
-	finish(d);
-}
-
-void delivery_event(struct delivery *d, const struct smtp_client_event *e)
-{
-	struct delivery_recipient *r;
-
-	switch (e->kind) {
-	case SMTP_CLIENT_EV_RCPT:
-		must(e->index < d->count);
-		r = &d->recipients[e->index];
-		r->answered = true;
-		r->accepted = e->reply.code < 400;
-		if (!r->accepted) {
-			r->verdict = judge(d, e, r->r.uncertain);
-			r->reply = keep_reply(d, &e->reply);
-		}
-		return;
-	case SMTP_CLIENT_EV_BODY:
-		d->wants_body = true;
-		delivery_feed(d);
-		return;
-	case SMTP_CLIENT_EV_RESULT:
-		on_result(d, e);
-		return;
-	case SMTP_CLIENT_EV_FAILED:
-		on_failed(d, e);
-		return;
-	case SMTP_CLIENT_EV_STARTTLS:
-	case SMTP_CLIENT_EV_READY:
-	case SMTP_CLIENT_EV_CLOSED:
-	case SMTP_CLIENT_EV_COUNT:
-		return;
-	}
-}
-
-/* ---- the outcome ---- */
-
-static bool is_uncertain(const struct delivery *d, const struct delivery_recipient *r)
-{
-	(void)d;
-	return r->accepted && r->verdict.cause && strcmp(r->verdict.cause, "uncertain") == 0;
-}
-
-static enum store_recipient_state state_of(enum sched_deed deed)
-{
-	switch (deed) {
-	case SCHED_DELIVERED:
-		return STORE_RCPT_DELIVERED;
-	case SCHED_HOLD:
-		return STORE_RCPT_HELD;
-	case SCHED_BOUNCE:
-		return STORE_RCPT_BOUNCED;
-	case SCHED_EXPIRE:
-		return STORE_RCPT_EXPIRED;
-	case SCHED_RETRY_AT:
-	case SCHED_WAIT_LANE:
-		break;
-	}
-	return STORE_RCPT_QUEUED;
-}
-
-static const char *status_word(enum store_recipient_state state)
-{
-	switch (state) {
-	case STORE_RCPT_DELIVERED:
-		return "sent";
-	case STORE_RCPT_BOUNCED:
-		return "bounced";
-	case STORE_RCPT_EXPIRED:
-		return "expired";
-	case STORE_RCPT_HELD:
-		return "held";
-	case STORE_RCPT_QUEUED:
-	case STORE_RCPT_OPEN:
-	case STORE_RCPT_DROPPED:
-	case STORE_RCPT_COUNT:
-		break;
-	}
-	return "deferred";
-}
-
-static void log_recipient(struct delivery *d, const struct store_recipient_outcome *out, struct sv address,
-	struct sv relay)
-{
-	char id[TEXT_ID_MAX], status[LIMIT_REPLY_KEPT + 64], delay[32];
-	int64_t age = io_wall(d->lane->o->loop).us - d->m.accepted_at.us;
-
-	(void)text_id(d->m.id, id);
-	(void)snprintf(delay, sizeof(delay), "%.2f", (double)(age > 0 ? age : 0) / (double)US_PER_S);
-	(void)snprintf(status, sizeof(status), "%s (%.*s)", status_word(out->state), SV_ARG(out->reply));
-	log_event(LOG_INFO,
-		"outbound",
-		sv_from(id),
-		"attempt",
-		(const struct log_field[]){ LOG_F("to", address),
-			LOG_F("relay", relay.len ? relay : SV("none")),
-			LOG_F("lane", d->lane->key),
-			LOG_F("delay", sv_from(delay)),
-			LOG_F("dsn", sv_from(out->verdict.enhanced)),
-			LOG_F("cause", sv_from(out->verdict.cause)),
-			LOG_F("status", sv_from(status)) },
-		7);
-}
-
-static void decide(struct delivery *d, size_t i)
-{
-	struct delivery_recipient *r = &d->recipients[i];
-	struct store_recipient_outcome *out = &d->outcomes[i];
-	struct outbound *o = d->lane->o;
-	struct sched_policy policy = outbound_policy(o);
-	struct sched_fact fact = { .verdict = &r->verdict,
-		.attempts = r->r.attempts,
-		.uncertain = is_uncertain(d, r),
-		.now = io_wall(o->loop),
-		.accepted_at = d->m.accepted_at,
-		.expires_at = d->m.expires_at,
-		.parked_expire_us = conf_general(o->conf)->parked_expire_us };
-	struct sched_answer a = sched_act(&fact, &policy, io_prng(o->loop));
-
-	*out = (struct store_recipient_outcome){ .index = r->r.index,
-		.state = state_of(a.deed),
-		/* Due times follow the clock that cannot go back. */
-		.next_at = wall_add(outbound_due_now(o), a.next_at.us - fact.now.us),
-		.lane = d->lane->key,
-		.verdict = r->verdict,
-		.reply = r->reply,
-		.remote_message_id = d->remote_message_id,
-		.uncertain = fact.uncertain };
-}
-
-/* What the verdicts mean beyond this message. */
-static void tell_lane(struct delivery *d)
-{
-	const struct verdict *hold = NULL;
-	struct sv hold_reply = SV("");
-	bool delivered = false;
-
-	for (size_t i = 0; i < d->count; i++) {
-		struct delivery_recipient *r = &d->recipients[i];
-		const struct verdict *v = &r->verdict;
-
-		delivered |= v->kind == VERDICT_DELIVERED;
-		if (sched_holds_lane(v) && v->scope != VERDICT_SCOPE_TENANT) {
-			hold = v;
-			hold_reply = r->reply;
-		} else if (v->kind == VERDICT_PARK || v->scope == VERDICT_SCOPE_TENANT) {
-			if (v->kind == VERDICT_PARK || v->kind == VERDICT_RETRY)
-				park_set(d->lane, v, d->m.sender, r->reply);
-		}
-	}
-	if (d->probe)
-		d->lane->probes--;
-	d->probe = false;
-	if (delivered) {
-		lane_succeeded(d->lane);
-		park_clear(d->lane, d->m.sender);
-	}
-	if (hold)
-		lane_hold(d->lane, hold, hold_reply);
-}
-
-static size_t settle(struct delivery *d)
-{
-	struct lane *l = d->lane;
-	struct mono_time now = io_now(l->o->loop);
-	bool any_uncertain = false;
-
-	if (!d->reserved)
-		return 0;
-	d->reserved = false;
-	for (size_t i = 0; i < d->count; i++)
-		any_uncertain |= is_uncertain(d, &d->recipients[i]);
-	if (any_uncertain) {
-		struct mono_time until = mono_add(now, UNCERTAIN_SETTLE_US);
-
-		sched_lane_withdraw(l->sched, (uint32_t)d->count);
-		sched_lane_restore_messages(l->sched, until, 1);
-		sched_lane_restore_recipients(l->sched, until, (uint32_t)d->count);
-		return ledger_move(d);
-	}
-	if (!d->released) {
-		sched_lane_withdraw(l->sched, (uint32_t)d->count);
-		return ledger_rows(d, d->ledger, -1, d->minute_bucket, d->day_bucket);
-	}
-	sched_lane_settle(l->sched, now, (uint32_t)d->count);
-	return ledger_move(d);
-}
-
-static void write_outcome(struct delivery *d)
-{
-	store_submit(d->lane->o->store, &d->outcome.op);
-}
-
-static void prepare_outcome(struct delivery *d, uint32_t attempt)
-{
-	struct sv stage = d->outcome.stage;
-
-	d->outcome = (struct store_outcome){ .op.kind = STORE_OP_OUTCOME,
-		.op.done = outcome_written,
-		.message_id = d->m.id,
-		.attempt = attempt,
-		.at = io_wall(d->lane->o->loop),
-		.stage = stage,
-		.recipients = d->outcomes,
-		.recipient_count = d->count,
-		.ledger = d->ledger };
-}
-
-/* The attempt is over: verdicts to deeds, deeds to the queue. The connection is free from here on. */
-static void finish(struct delivery *d)
-{
-	struct sv relay = SV("");
-
-	d->over = true;
-	if (d->connection) {
-		relay = arena_sv(&d->arena, sv_from(d->connection->relay));
-		d->outcome.relay = relay;
-		d->connection->delivery = NULL;
-		d->connection = NULL;
-	}
-	if (d->claim_running || d->body_running)
-		return;
-	relay = d->outcome.relay;
-	d->outcomes = arena_alloc(&d->arena, d->count * sizeof(*d->outcomes));
-	for (size_t i = 0; i < d->count; i++) {
-		decide(d, i);
-		log_recipient(d, &d->outcomes[i], d->recipients[i].r.address, relay);
-	}
-	prepare_outcome(d, d->attempt.number);
-	d->outcome.relay = relay;
-	d->outcome.ledger_count = settle(d);
-	tell_lane(d);
-	bounce_send(d, write_outcome);
-}
-
-static void outcome_written(struct store_op *op)
-{
-	struct delivery *d = CONTAINER_OF(op, struct delivery, outcome.op);
-	struct lane *l = d->lane;
-
-	if (op->rc != 0 && op->rc != RC_NOT_FOUND) {
-		log_line(LOG_ERROR, "outbound", "an outcome could not be written, trying again: %s", op->err.text);
-		io_timer_start(&d->again, mono_add(io_now(l->o->loop), OUTCOME_RETRY_US));
-		return;
-	}
-	for (size_t i = 0; i < d->count; i++) {
-		const struct store_recipient_outcome *out = &d->outcomes[i];
-		struct lane *to = l;
-
-		if (out->state != STORE_RCPT_QUEUED)
-			continue;
-		if (!sv_eq(out->lane, l->key))
-			to = lane_get(l->o, out->lane);
-		/* Only now: a page that was asked for before this commit has come back by now. */
-		if (out->next_at.us < to->next_due.us) {
-			to->next_due = out->next_at;
-			lane_poke(to);
-		}
-	}
-	delivery_free(d);
-}
-
-/* ---- outcomes without an attempt of their own ---- */
-
-static void set_outcomes(struct delivery *d, enum store_recipient_state state, struct wall_time next_at,
-	const struct verdict *v, struct sv reply)
-{
-	d->outcomes = arena_alloc(&d->arena, d->count * sizeof(*d->outcomes));
-	for (size_t i = 0; i < d->count; i++) {
-		d->outcomes[i] = (struct store_recipient_outcome){ .index = d->recipients[i].r.index,
-			.state = state,
-			.next_at = next_at,
-			.lane = d->lane->key,
-			.reply = reply };
-		if (v)
-			d->outcomes[i].verdict = *v;
-	}
-}
-
-void delivery_withdraw(struct delivery *d, const struct verdict *v, struct sv reply)
-{
-	struct verdict copy = v ? *v : (struct verdict){ 0 };
-
-	if (d->connection)
-		d->connection->delivery = NULL;
-	d->connection = NULL;
-	if (v)
-		copy.cause = arena_str(&d->arena, sv_from(v->cause));
-	set_outcomes(d,
-		STORE_RCPT_QUEUED,
-		outbound_due_now(d->lane->o),
-		v ? &copy : NULL,
-		arena_sv(&d->arena, reply));
-	prepare_outcome(d, d->attempt.number);
-	d->outcome.withdrawn = true;
-	unreserve(d);
-	d->outcome.ledger_count = ledger_rows(d, d->ledger, -1, d->minute_bucket, d->day_bucket);
-	if (d->probe)
-		d->lane->probes--;
-	write_outcome(d);
-}
-
-void delivery_postpone(struct lane *l, const struct store_message *m, const struct store_recipient *recipients,
-	size_t count, const struct park *park)
-{
-	struct delivery *d = delivery_new(l);
-	struct verdict v = { .kind = VERDICT_PARK, .scope = VERDICT_SCOPE_SENDER };
-
-	copy_message(d, m, recipients, count);
-	v.cause = arena_str(&d->arena, sv_from(park->why.cause));
-	set_outcomes(d,
-		STORE_RCPT_QUEUED,
-		wall_add(outbound_due_now(l->o), (int64_t)mono_span(io_now(l->o->loop), park->probe_at)),
-		&v,
-		arena_sv(&d->arena, sv_from(park->why.reply)));
-	prepare_outcome(d, 0);
-	write_outcome(d);
-}
-
-void delivery_expire(struct lane *l, const struct store_message *m)
-{
-	struct delivery *d = delivery_new(l);
-	struct verdict v = { .kind = VERDICT_RETRY, .scope = VERDICT_SCOPE_MESSAGE, .enhanced = "4.4.7" };
-	struct sv reply;
-
-	copy_message(d, m, m->recipients, m->recipient_count);
-	v.cause = arena_str(&d->arena, sv_from(l->why.cause ? l->why.cause : "expired"));
-	v.summary = arena_str(&d->arena, sv_from(l->why.summary));
-	reply = arena_sv(&d->arena, sv_from(l->why.reply));
-	set_outcomes(d, STORE_RCPT_EXPIRED, io_wall(l->o->loop), &v, reply);
-	for (size_t i = 0; i < d->count; i++) {
-		d->recipients[i].verdict = v;
-		d->recipients[i].reply = reply;
-		log_recipient(d, &d->outcomes[i], d->recipients[i].r.address, SV(""));
-	}
-	prepare_outcome(d, 0);
-	bounce_send(d, write_outcome);
-}
-
-void delivery_reroute(struct lane *l, const struct store_message *m)
-{
-	const struct verdict none = { .kind = VERDICT_PARK, .scope = VERDICT_SCOPE_MESSAGE, .cause = "no-route" };
-	struct delivery *d = delivery_new(l);
-	struct wall_time now = outbound_due_now(l->o);
-
-	copy_message(d, m, m->recipients, m->recipient_count);
-	set_outcomes(d,
-		STORE_RCPT_QUEUED,
-		wall_add(now, NO_ROUTE_PAUSE_S * (int64_t)US_PER_S),
-		&none,
-		SV("no route leads to a mailbox or connector: change `routes:` or use `postern queue reroute`"));
-	for (size_t i = 0; i < d->count; i++) {
-		const struct conf_route_query q = { .sender = d->m.sender,
-			.recipient = d->recipients[i].r.address,
-			.user = d->m.user,
-			.listener = d->m.listener };
-		struct conf_route_answer a = conf_route_find(l->o->conf, &q);
-
-		if (!a.lane)
-			continue;
-		d->outcomes[i].lane = arena_sv(&d->arena, a.lane->key);
-		d->outcomes[i].next_at = now;
-		d->outcomes[i].verdict.cause = NULL;
-		d->outcomes[i].reply = SV("");
-	}
-	prepare_outcome(d, 0);
-	write_outcome(d);
 }

@@ -16,6 +16,7 @@
 
 static void on_timer(void *arg);
 static void pump(void *arg);
+static struct connection *idle_connection(struct lane *l);
 
 /* ---- life ---- */
 
@@ -94,7 +95,8 @@ static void load_password(struct lane *l)
 			.scope = VERDICT_SCOPE_MAILBOX,
 			.enhanced = "4.7.0",
 			.cause = "password-unreadable",
-			.summary = "The password of this mailbox cannot be read; see the file named in the reply." };
+			.summary = "The password of this mailbox cannot be read; see the file "
+				   "named in the reply." };
 
 		l->password = NULL;
 		lane_hold(l, &v, sv_from(err.text));
@@ -120,11 +122,16 @@ void lane_configure(struct lane *l)
 	l->c = c;
 	if (c)
 		limits = (struct sched_lane_limits){
-			.messages_per_minute = share_of(c->limits.messages_per_minute, c->limits.share_percent),
-			.recipients_per_day = share_of(c->limits.recipients_per_day, c->limits.share_percent),
+			.messages_per_minute =
+				share_of(c->limits.messages_per_minute, c->limits.share_percent),
+			.recipients_per_day =
+				share_of(c->limits.recipients_per_day, c->limits.share_percent),
 			.recipients_per_message = c->limits.recipients_per_message,
 		};
 	sched_lane_set_limits(l->sched, &limits);
+	/* They were opened by the old settings. */
+	for (struct connection *open = idle_connection(l); open; open = idle_connection(l))
+		connection_quit(open);
 	load_password(l);
 }
 
@@ -156,7 +163,8 @@ void lane_hold(struct lane *l, const struct verdict *v, struct sv reply)
 
 	hold_reason_set(&l->why, io_wall(o->loop), v, reply);
 	if (park) {
-		pause = sched_lane_park(l->sched, io_now(o->loop), v->retry_after_us, io_prng(o->loop));
+		pause = sched_lane_park(
+			l->sched, io_now(o->loop), v->retry_after_us, io_prng(o->loop));
 		park_record_lane(l, false);
 		/* It may have been put right in its file meanwhile. */
 		if (v->scope == VERDICT_SCOPE_MAILBOX && l->password)
@@ -164,7 +172,11 @@ void lane_hold(struct lane *l, const struct verdict *v, struct sv reply)
 	} else {
 		struct sched_policy policy = outbound_policy(o);
 
-		pause = sched_lane_wait(l->sched, io_now(o->loop), v->retry_after_us, &policy.retry, io_prng(o->loop));
+		pause = sched_lane_wait(l->sched,
+			io_now(o->loop),
+			v->retry_after_us,
+			&policy.retry,
+			io_prng(o->loop));
 	}
 	if (news || park)
 		log_event(park ? LOG_WARN : LOG_INFO,
@@ -189,7 +201,8 @@ void lane_succeeded(struct lane *l)
 		"outbound",
 		SV(""),
 		"lane goes on",
-		(const struct log_field[]){ LOG_F("lane", l->key), LOG_F("cause", sv_from(l->why.cause)) },
+		(const struct log_field[]){
+			LOG_F("lane", l->key), LOG_F("cause", sv_from(l->why.cause)) },
 		2);
 	sched_lane_clear(l->sched);
 	park_record_lane(l, true);
@@ -257,7 +270,8 @@ static void reroute_page(struct lane *l)
 static void sweep_page(struct lane *l)
 {
 	const struct conf_general *g = conf_general(l->o->conf);
-	bool parked = l->why.cause && sched_lane_state(l->sched, io_now(l->o->loop)) != SCHED_LANE_WAITING;
+	bool parked = l->why.cause &&
+		      sched_lane_state(l->sched, io_now(l->o->loop)) != SCHED_LANE_WAITING;
 	int64_t now = io_wall(l->o->loop).us;
 
 	for (; page_has_more(l); page_skip(l)) {
@@ -326,8 +340,7 @@ static bool has_due(struct lane *l)
 
 static struct connection *idle_connection(struct lane *l)
 {
-	list_each(at, &l->connections)
-	{
+	list_each (at, &l->connections) {
 		struct connection *c = list_entry(at, struct connection, node);
 
 		if (c->state == CONNECTION_IDLE)
@@ -340,8 +353,7 @@ static uint32_t connections_under_way(const struct lane *l)
 {
 	uint32_t n = 0;
 
-	list_each(at, &l->connections)
-	{
+	list_each (at, &l->connections) {
 		const struct connection *c = list_entry(at, struct connection, node);
 
 		n += c->state < CONNECTION_IDLE;
@@ -353,7 +365,8 @@ static uint32_t connections_under_way(const struct lane *l)
 static void open_connections(struct lane *l, bool probing)
 {
 	struct outbound *o = l->o;
-	uint32_t wanted = l->fresh_count + (has_due(l) ? (uint32_t)(l->due.out_count - l->page_at) + 1 : 0);
+	uint32_t wanted =
+		l->fresh_count + (has_due(l) ? (uint32_t)(l->due.out_count - l->page_at) + 1 : 0);
 	uint32_t max = probing ? 1 : lane_connections_max(l);
 
 	while (l->connection_count < max && connections_under_way(l) < wanted && !o->draining) {
@@ -376,7 +389,8 @@ static void set_timer(struct lane *l, bool held)
 {
 	struct outbound *o = l->o;
 	struct mono_time now = io_now(o->loop), at = MONO_NEVER;
-	int64_t wait = l->next_due.us == INT64_MAX ? INT64_MAX : l->next_due.us - outbound_due_now(o).us;
+	int64_t wait =
+		l->next_due.us == INT64_MAX ? INT64_MAX : l->next_due.us - outbound_due_now(o).us;
 
 	if (held)
 		at = sched_lane_until(l->sched);
@@ -434,7 +448,8 @@ static void send_pump(struct lane *l, bool probing)
 				read_page(l);
 			return;
 		}
-		if (list_empty(&l->fresh) && (!page_has_more(l) || sched_lane_room(l->sched, now, 1) == 0))
+		if (list_empty(&l->fresh) &&
+			(!page_has_more(l) || sched_lane_room(l->sched, now, 1) == 0))
 			return;
 		c = idle_connection(l);
 		if (!c) {
@@ -460,6 +475,7 @@ static void pump(void *arg)
 	if (!o->started)
 		return;
 	if (!l->c) {
+		withdraw_fresh(l, NULL, SV(""));
 		if (needs_page(l) && !o->draining)
 			read_page(l);
 		reroute_page(l);

@@ -30,10 +30,12 @@ void outbound_free(struct outbound *o)
 	if (!o)
 		return;
 	io_task_cancel(o->loop, &o->drain_check);
-	htable_each(&o->lanes, slot) lane_free(slot->value);
+	htable_each (&o->lanes, slot)
+		lane_free(slot->value);
 	htable_deinit(&o->lanes);
 	parks_free(o);
-	htable_each(&o->tls, slot) io_tls_unref(slot->value);
+	htable_each (&o->tls, slot)
+		io_tls_unref(slot->value);
 	htable_deinit(&o->tls);
 	arena_reset(&o->lanes_arena);
 	arena_reset(&o->parks_arena);
@@ -48,7 +50,8 @@ struct wall_time outbound_due_now(struct outbound *o)
 {
 	struct wall_time wall = io_wall(o->loop);
 	struct mono_time mono = io_now(o->loop);
-	int64_t expected = o->last_wall.us + o->due_ahead_us + (int64_t)mono_span(o->last_mono, mono);
+	int64_t expected =
+		o->last_wall.us + o->due_ahead_us + (int64_t)mono_span(o->last_mono, mono);
 
 	/* The wall clock was turned back: mail that is due stays due. Small steps are followed. */
 	o->due_ahead_us = expected - wall.us > (int64_t)US_PER_S ? expected - wall.us : 0;
@@ -62,9 +65,10 @@ struct sched_policy outbound_policy(const struct outbound *o)
 	const struct conf_general *g = conf_general(o->conf);
 
 	return (struct sched_policy){ .retry = { g->retry_first_us, g->retry_ceiling_us },
-		.uncertain = g->uncertain == CONF_UNCERTAIN_HOLD	  ? SCHED_UNCERTAIN_HOLD
-			: g->uncertain == CONF_UNCERTAIN_ASSUME_SENT ? SCHED_UNCERTAIN_ASSUME_SENT
-								     : SCHED_UNCERTAIN_RETRY };
+		.uncertain = g->uncertain == CONF_UNCERTAIN_HOLD ? SCHED_UNCERTAIN_HOLD
+			     : g->uncertain == CONF_UNCERTAIN_ASSUME_SENT
+				     ? SCHED_UNCERTAIN_ASSUME_SENT
+				     : SCHED_UNCERTAIN_RETRY };
 }
 
 struct io_tls *outbound_tls(struct outbound *o, struct sv ca_file, struct err *err)
@@ -102,7 +106,8 @@ static void read_done(struct outbound *o)
 	arena_reset(&o->lanes_arena);
 	arena_reset(&o->parks_arena);
 	arena_reset(&o->ledger_arena);
-	htable_each(&o->lanes, slot) lane_poke(slot->value);
+	htable_each (&o->lanes, slot)
+		lane_poke(slot->value);
 }
 
 static bool read_failed(struct outbound *o, const struct store_op *op)
@@ -169,7 +174,8 @@ static void ledger_read(struct store_op *op)
 	if (read_failed(o, op))
 		return;
 	for (size_t i = 0; i < o->ledger_op.out_count; i++)
-		restore_row(o, &o->ledger_op.out_rows[i], store_steady_now(o->store, io_now(o->loop)));
+		restore_row(
+			o, &o->ledger_op.out_rows[i], store_steady_now(o->store, io_now(o->loop)));
 	read_done(o);
 }
 
@@ -180,12 +186,12 @@ void outbound_start(struct outbound *o)
 		.op.done = ledger_read,
 		.since_us = store_steady_now(o->store, io_now(o->loop)) - (int64_t)US_PER_DAY,
 		.out_arena = &o->ledger_arena };
-	o->parks_op = (struct store_parks_read){ .op.kind = STORE_OP_PARKS_READ,
-		.op.done = parks_read,
-		.out_arena = &o->parks_arena };
-	o->lanes_op = (struct store_lanes){ .op.kind = STORE_OP_LANES,
-		.op.done = lanes_read,
-		.out_arena = &o->lanes_arena };
+	o->parks_op = (struct store_parks_read){
+		.op.kind = STORE_OP_PARKS_READ, .op.done = parks_read, .out_arena = &o->parks_arena
+	};
+	o->lanes_op = (struct store_lanes){
+		.op.kind = STORE_OP_LANES, .op.done = lanes_read, .out_arena = &o->lanes_arena
+	};
 	store_submit(o->store, &o->ledger_op.op);
 	store_submit(o->store, &o->parks_op.op);
 	store_submit(o->store, &o->lanes_op.op);
@@ -237,11 +243,11 @@ void outbound_reload(struct outbound *o, struct conf *conf)
 	o->conf = conf_ref(conf);
 	conf_unref(old);
 	/* CA files may have been renewed in place. Connections hold their own reference. */
-	htable_each(&o->tls, slot) io_tls_unref(slot->value);
+	htable_each (&o->tls, slot)
+		io_tls_unref(slot->value);
 	htable_deinit(&o->tls);
 	o->tls = (struct htable){ 0 };
-	htable_each(&o->lanes, slot)
-	{
+	htable_each (&o->lanes, slot) {
 		struct lane *l = slot->value;
 
 		lane_configure(l);
@@ -275,8 +281,7 @@ void outbound_drain(struct outbound *o, void (*done)(void *arg), void *arg)
 	o->draining = true;
 	o->drained = done;
 	o->drained_arg = arg;
-	htable_each(&o->lanes, slot)
-	{
+	htable_each (&o->lanes, slot) {
 		struct lane *l = slot->value;
 
 		while (!list_empty(&l->fresh)) {
@@ -286,8 +291,7 @@ void outbound_drain(struct outbound *o, void (*done)(void *arg), void *arg)
 			l->fresh_count--;
 			delivery_withdraw(d, NULL, SV(""));
 		}
-		list_each_safe(at, after, &l->connections)
-		{
+		list_each_safe (at, after, &l->connections) {
 			struct connection *c = list_entry(at, struct connection, node);
 
 			if (c->state == CONNECTION_IDLE) {
@@ -312,8 +316,7 @@ void outbound_kick(struct outbound *o, bool probe)
 {
 	if (probe)
 		park_probe_all(o);
-	htable_each(&o->lanes, slot)
-	{
+	htable_each (&o->lanes, slot) {
 		struct lane *l = slot->value;
 
 		if (probe)
@@ -323,7 +326,8 @@ void outbound_kick(struct outbound *o, bool probe)
 }
 
 /* A lane whose limit is used up is ready, but to the reader it waits. */
-static void show_full_window(struct lane *l, struct outbound_lane_status *status, struct mono_time *until)
+static void show_full_window(
+	struct lane *l, struct outbound_lane_status *status, struct mono_time *until)
 {
 	struct mono_time now = io_now(l->o->loop);
 
@@ -336,13 +340,12 @@ static void show_full_window(struct lane *l, struct outbound_lane_status *status
 	*until = sched_lane_room_at(l->sched, now);
 }
 
-void outbound_each_lane(struct outbound *o, void (*each)(void *arg, const struct outbound_lane_status *status),
-	void *arg)
+void outbound_each_lane(struct outbound *o,
+	void (*each)(void *arg, const struct outbound_lane_status *status), void *arg)
 {
 	struct mono_time now = io_now(o->loop);
 
-	htable_each(&o->lanes, slot)
-	{
+	htable_each (&o->lanes, slot) {
 		struct lane *l = slot->value;
 		struct mono_time until = sched_lane_until(l->sched);
 		struct outbound_lane_status status = { .lane = l->key,

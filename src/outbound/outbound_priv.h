@@ -2,8 +2,8 @@
 #pragma once
 
 #include "base/htable.h"
-#include "base/list.h"
 #include "base/limits.h"
+#include "base/list.h"
 #include "base/secret.h"
 #include "io/stream.h"
 #include "outbound/outbound.h"
@@ -15,14 +15,14 @@
  * outbound.c   life: start, reload, drain, what others call
  * lane.c       one lane: which work next, on which connection, timers
  * park.c       what is held beyond a lane: senders on a mailbox, tenants; and the records of all parks
- * delivery.c   one attempt: its message, body and outcome
+ * delivery.c   one attempt: its message, claim and body; delivery_end.c: its verdicts and outcome
  * connection.c one session with a provider
  * bounce.c     notices to the sender
  */
 enum {
-	DUE_PAGE = 50,               /* messages a lane reads at once */
-	FRESH_PER_CONNECTION = 2,    /* claimed messages that wait for each connection of a lane */
-	CONNECTING_MAX = 16,         /* handshakes at once, over all lanes */
+	DUE_PAGE = 50,                /* messages a lane reads at once */
+	FRESH_PER_CONNECTION = 2,     /* claimed messages that wait for each connection of a lane */
+	CONNECTING_MAX = 16,          /* handshakes at once, over all lanes */
 	BODY_PIECE = 4 * LIMIT_CHUNK, /* of a body that is read from the queue */
 	OUTCOME_RETRY_US = 1000000,
 };
@@ -73,12 +73,12 @@ struct outbound {
 struct lane {
 	struct outbound *o;
 	struct sv key;
-	struct conf *conf;          /* the snapshot `c` belongs to */
-	const struct conf_lane *c;  /* NULL: not configured any more, or no route */
+	struct conf *conf;         /* the snapshot `c` belongs to */
+	const struct conf_lane *c; /* NULL: not configured any more, or no route */
 	struct sched_lane *sched;
 	struct secret *password;
-	struct hold_reason why;     /* while waiting or parked */
-	struct list fresh;          /* claimed deliveries without a connection */
+	struct hold_reason why; /* while waiting or parked */
+	struct list fresh;      /* claimed deliveries without a connection */
 	uint32_t fresh_count;
 	struct list connections;
 	uint32_t connection_count;
@@ -90,10 +90,10 @@ struct lane {
 	struct store_due due;
 	struct arena page;
 	bool due_running;
-	size_t page_at;          /* next message of the page */
-	uint32_t recipient_at;   /* next recipient in it */
+	size_t page_at;            /* next message of the page */
+	uint32_t recipient_at;     /* next recipient in it */
 	struct wall_time next_due; /* the earliest that is not in the page; INT64_MAX: none known */
-	bool sweeping;           /* the page is read to find mail past its time, not to send */
+	bool sweeping;             /* the page is read to find mail past its time, not to send */
 	struct wall_time sweep_after_at;
 	uint64_t sweep_after_id;
 	struct mono_time swept_at;
@@ -148,9 +148,9 @@ struct delivery {
 	struct smtp_client_recipient *envelope;
 	uint32_t *indexes;
 	size_t count;
-	struct buf body;       /* what is in memory: from body_at on */
-	uint64_t body_at;      /* offset of body[0] in the message */
-	uint64_t body_given;   /* handed to the client */
+	struct buf body;            /* what is in memory: from body_at on */
+	uint64_t body_at;           /* offset of body[0] in the message */
+	uint64_t body_given;        /* handed to the client */
 	bool claimed, claim_failed; /* the attempt is committed; or cannot be */
 	bool claim_running, body_running, wants_body, released, over, probe, reserved;
 	struct mono_time begun_at;
@@ -162,7 +162,7 @@ struct delivery {
 	struct store_ledger ledger[4];
 	struct store_recipient_outcome *outcomes;
 	struct io_timer again; /* the outcome could not be written */
-	bool next_hop_dsn; /* it takes NOTIFY over from us */
+	bool next_hop_dsn;     /* it takes NOTIFY over from us */
 	struct sv remote_message_id;
 	struct smtp_client_message message;
 };
@@ -186,7 +186,8 @@ void lane_succeeded(struct lane *l);
 uint32_t lane_connections_max(const struct lane *l);
 
 /* ---- park.c ---- */
-void hold_reason_set(struct hold_reason *why, struct wall_time now, const struct verdict *v, struct sv reply);
+void hold_reason_set(
+	struct hold_reason *why, struct wall_time now, const struct verdict *v, struct sv reply);
 void hold_reason_clear(struct hold_reason *why);
 /* Holds a sender on a lane, or a tenant. */
 void park_set(struct lane *l, const struct verdict *v, struct sv sender, struct sv reply);
@@ -202,19 +203,32 @@ void park_loaded(struct outbound *o, const struct store_park_row *row);
 
 /* ---- delivery.c ---- */
 struct delivery *delivery_new(struct lane *l);
+void delivery_free(struct delivery *d);
 /* Takes recipients of a queued message; reserves, and submits the claim. */
 struct delivery *delivery_from_queue(struct lane *l, const struct store_message *m,
 	const struct store_recipient *recipients, size_t count);
-void delivery_ledger(struct delivery *d, struct mono_time now);
 void delivery_begin(struct delivery *d, struct connection *c);
-void delivery_event(struct delivery *d, const struct smtp_client_event *e);
 void delivery_feed(struct delivery *d); /* the connection has room for more body */
+/* What this attempt takes of the limits, `sign` times, at these buckets. Returns how many rows. */
+size_t delivery_ledger_rows(
+	struct delivery *d, struct store_ledger *out, int sign, int64_t minute, int64_t day);
+/* The rows that move it to the buckets of now: the final reply came. Into d->ledger. */
+size_t delivery_ledger_move(struct delivery *d);
+void delivery_unreserve(struct delivery *d);
+void delivery_copy_message(struct delivery *d, const struct store_message *m,
+	const struct store_recipient *recipients, size_t count);
+
+/* ---- delivery_end.c ---- */
+/* Everybody who is not refused already gets this verdict. */
+void delivery_judge_rest(struct delivery *d, const struct verdict *v, struct sv reply);
+/* The attempt is over: verdicts to deeds, deeds to the queue. The connection is free from here on. */
+void delivery_finish(struct delivery *d);
+void delivery_event(struct delivery *d, const struct smtp_client_event *e);
 /* Never left: back to the queue, with the reason. NULL verdict: none. */
 void delivery_withdraw(struct delivery *d, const struct verdict *v, struct sv reply);
-void delivery_free(struct delivery *d);
 /* A change to waiting recipients without an attempt. */
-void delivery_postpone(struct lane *l, const struct store_message *m, const struct store_recipient *recipients,
-	size_t count, const struct park *park);
+void delivery_postpone(struct lane *l, const struct store_message *m,
+	const struct store_recipient *recipients, size_t count, const struct park *park);
 void delivery_expire(struct lane *l, const struct store_message *m);
 void delivery_reroute(struct lane *l, const struct store_message *m);
 

@@ -23,9 +23,11 @@ void hold_reason_clear(struct hold_reason *why)
 	*why = (struct hold_reason){ 0 };
 }
 
-void hold_reason_set(struct hold_reason *why, struct wall_time now, const struct verdict *v, struct sv reply)
+void hold_reason_set(
+	struct hold_reason *why, struct wall_time now, const struct verdict *v, struct sv reply)
 {
-	struct wall_time since = why->cause && sv_eq(sv_from(why->cause), sv_from(v->cause)) ? why->since : now;
+	struct wall_time since =
+		why->cause && sv_eq(sv_from(why->cause), sv_from(v->cause)) ? why->since : now;
 
 	hold_reason_clear(why);
 	why->cause = sv_dup(sv_from(v->cause));
@@ -43,8 +45,8 @@ static void recorded(struct store_op *op)
 	free(op);
 }
 
-static void record(struct outbound *o, struct sv key, const struct hold_reason *why, struct wall_time probe_at,
-	bool clear)
+static void record(struct outbound *o, struct sv key, const struct hold_reason *why,
+	struct wall_time probe_at, bool clear)
 {
 	/* One block: the op and its texts, so that nothing else must outlive it. */
 	size_t cause = why ? strlen(why->cause) : 0, summary = why ? strlen(why->summary) : 0;
@@ -81,7 +83,11 @@ void park_record_lane(struct lane *l, bool clear)
 	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(1024);
 
 	must(buf_printf(&key, "mailbox:%.*s", SV_ARG(l->key)) == 0);
-	record(l->o, buf_sv(&key), clear ? NULL : &l->why, wall_at(l->o, sched_lane_until(l->sched)), clear);
+	record(l->o,
+		buf_sv(&key),
+		clear ? NULL : &l->why,
+		wall_at(l->o, sched_lane_until(l->sched)),
+		clear);
 }
 
 /* ---- senders and tenants ---- */
@@ -97,7 +103,9 @@ static bool tenant_key(struct lane *l, bool external, struct buf *out)
 {
 	if (!l->c || !l->c->tenant)
 		return false;
-	must(buf_printf(out, external ? "tenant-external:%.*s" : "tenant:%.*s", SV_ARG(l->c->tenant->name)) == 0);
+	must(buf_printf(out,
+		     external ? "tenant-external:%.*s" : "tenant:%.*s",
+		     SV_ARG(l->c->tenant->name)) == 0);
 	return true;
 }
 
@@ -190,7 +198,8 @@ static void drop_park(struct outbound *o, struct sv key)
 		"outbound",
 		SV(""),
 		"released",
-		(const struct log_field[]){ LOG_F("scope", key), LOG_F("cause", sv_from(p->why.cause)) },
+		(const struct log_field[]){
+			LOG_F("scope", key), LOG_F("cause", sv_from(p->why.cause)) },
 		2);
 	record(o, key, NULL, (struct wall_time){ 0 }, true);
 	hold_reason_clear(&p->why);
@@ -199,8 +208,9 @@ static void drop_park(struct outbound *o, struct sv key)
 
 void park_clear(struct lane *l, struct sv sender)
 {
-	static const enum verdict_scope scopes[] = { VERDICT_SCOPE_SENDER, VERDICT_SCOPE_TENANT,
-		VERDICT_SCOPE_TENANT_EXTERNAL };
+	static const enum verdict_scope scopes[] = {
+		VERDICT_SCOPE_SENDER, VERDICT_SCOPE_TENANT, VERDICT_SCOPE_TENANT_EXTERNAL
+	};
 
 	if (l->o->parks.count == 0)
 		return;
@@ -214,8 +224,7 @@ void park_clear(struct lane *l, struct sv sender)
 
 void park_probe_all(struct outbound *o)
 {
-	htable_each(&o->parks, slot)
-	{
+	htable_each (&o->parks, slot) {
 		struct park *p = slot->value;
 
 		p->probe_at = io_now(o->loop);
@@ -224,8 +233,7 @@ void park_probe_all(struct outbound *o)
 
 void parks_free(struct outbound *o)
 {
-	htable_each(&o->parks, slot)
-	{
+	htable_each (&o->parks, slot) {
 		struct park *p = slot->value;
 
 		hold_reason_clear(&p->why);
@@ -249,7 +257,9 @@ void park_loaded(struct outbound *o, const struct store_park_row *row)
 	struct arena a = { 0 };
 	struct verdict v = verdict_of(row, &a);
 	int64_t left = row->probe_at.us - io_wall(o->loop).us;
-	uint64_t pause = left < 0 ? 0 : (uint64_t)left > PROBE_CEILING_US ? PROBE_CEILING_US : (uint64_t)left;
+	uint64_t pause = left < 0                            ? 0
+			 : (uint64_t)left > PROBE_CEILING_US ? PROBE_CEILING_US
+							     : (uint64_t)left;
 
 	if (sv_starts(row->key, SV("mailbox:"))) {
 		struct lane *l = lane_get(o, sv_skip(row->key, 8));
@@ -257,7 +267,8 @@ void park_loaded(struct outbound *o, const struct store_park_row *row)
 		hold_reason_set(&l->why, row->since, &v, row->reply);
 		(void)sched_lane_park(l->sched, io_now(o->loop), 0, io_prng(o->loop));
 		/* A restart is an administrator's act more often than not: the door is tried soon. */
-		sched_lane_probe_now(l->sched, mono_add(io_now(o->loop), pause < US_PER_S ? pause : US_PER_S));
+		sched_lane_probe_now(
+			l->sched, mono_add(io_now(o->loop), pause < US_PER_S ? pause : US_PER_S));
 	} else {
 		struct park *p = xcalloc(1, sizeof(*p));
 

@@ -74,8 +74,8 @@ static void daemon_timer(void *arg)
 
 /* ---- answering ---- */
 
-static enum MHD_Result send_bytes(struct MHD_Connection *c, unsigned status, const char *type,
-	struct sv bytes)
+static enum MHD_Result send_bytes(
+	struct MHD_Connection *c, unsigned status, const char *type, struct sv bytes)
 {
 	static char empty[1] = "";
 	struct MHD_Response *r = MHD_create_response_from_buffer(
@@ -174,7 +174,8 @@ static void wait_over(void *arg)
 }
 
 /* Answers at once when a message fits, else suspends the connection until one comes or time is up. */
-static enum MHD_Result wait_message(struct sandbox_api *a, struct MHD_Connection *c, struct request *r)
+static enum MHD_Result wait_message(
+	struct sandbox_api *a, struct MHD_Connection *c, struct request *r)
 {
 	struct sandbox_message_filter f = read_filter(c);
 	const struct sandbox_message *m = sandbox_messages_next(a->sandbox->messages, 0, &f);
@@ -204,8 +205,7 @@ void sandbox_api_message_arrived(struct sandbox_api *a)
 {
 	if (list_empty(&a->waiters))
 		return;
-	list_each(node, &a->waiters)
-	{
+	list_each (node, &a->waiters) {
 		struct waiter *w = list_entry(node, struct waiter, node);
 
 		if (!w->over)
@@ -273,9 +273,11 @@ static json_t *settings_json(const struct sandbox *s)
 	json_t *limits = json_object();
 	json_t *mailboxes = json_array();
 
-	(void)json_object_set_new(limits, "messages_per_minute", json_integer(l->messages_per_minute));
+	(void)json_object_set_new(
+		limits, "messages_per_minute", json_integer(l->messages_per_minute));
 	(void)json_object_set_new(limits, "connections", json_integer(l->connections));
-	(void)json_object_set_new(limits, "recipients_per_day", json_integer(l->recipients_per_day));
+	(void)json_object_set_new(
+		limits, "recipients_per_day", json_integer(l->recipients_per_day));
 	(void)json_object_set_new(
 		limits, "recipients_per_message", json_integer(l->recipients_per_message));
 	(void)json_object_set_new(
@@ -308,7 +310,8 @@ static enum MHD_Result clear_faults(struct sandbox_api *a, struct MHD_Connection
 	return send_json(c, MHD_HTTP_OK, json_array());
 }
 
-static enum MHD_Result play_scenario(struct sandbox_api *a, struct MHD_Connection *c, struct sv name)
+static enum MHD_Result play_scenario(
+	struct sandbox_api *a, struct MHD_Connection *c, struct sv name)
 {
 	struct err err = { 0 };
 
@@ -354,7 +357,8 @@ static enum MHD_Result dispatch(struct sandbox_api *a, struct MHD_Connection *c,
 		return send_json(c, MHD_HTTP_OK, sandbox_verdict_json(a->sandbox));
 	return send_error(c,
 		MHD_HTTP_NOT_FOUND,
-		"unknown: /messages /messages/wait /faults /settings /scenario/NAME /clock /verdict");
+		"unknown: /messages /messages/wait /faults /settings /scenario/NAME /clock "
+		"/verdict");
 }
 
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url,
@@ -373,7 +377,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
 	}
 	if (*upload_data_size) {
 		r->too_large = r->too_large ||
-			buf_append(&r->body, sv_make(upload_data, *upload_data_size)) != 0;
+			       buf_append(&r->body, sv_make(upload_data, *upload_data_size)) != 0;
 		*upload_data_size = 0;
 		return MHD_YES;
 	}
@@ -409,12 +413,13 @@ struct sandbox_api *sandbox_api_open(struct sandbox *s, struct sv address, struc
 	list_init(&a->waiters);
 	io_timer_init(&a->timer, s->loop, daemon_timer, a);
 	if (io_address_parse(address, &at) != 0 || !io_address_is_loopback(&at.any)) {
-		(void)err_set(err, RC_CONFIG, "'%.*s' is no loopback address and port", SV_ARG(address));
+		(void)err_set(
+			err, RC_CONFIG, "'%.*s' is no loopback address and port", SV_ARG(address));
 		free(a);
 		return NULL;
 	}
 	a->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME |
-			(at.any.sa_family == AF_INET6 ? MHD_USE_IPv6 : 0U),
+					     (at.any.sa_family == AF_INET6 ? MHD_USE_IPv6 : 0U),
 		0,
 		NULL,
 		NULL,
@@ -443,8 +448,7 @@ void sandbox_api_close(struct sandbox_api *a)
 {
 	if (!a)
 		return;
-	list_each(node, &a->waiters)
-	{
+	list_each (node, &a->waiters) {
 		struct waiter *w = list_entry(node, struct waiter, node);
 
 		w->over = true;
@@ -459,7 +463,8 @@ void sandbox_api_close(struct sandbox_api *a)
 
 int sandbox_api_port(const struct sandbox_api *a)
 {
-	const union MHD_DaemonInfo *info = MHD_get_daemon_info(a->daemon, MHD_DAEMON_INFO_BIND_PORT);
+	const union MHD_DaemonInfo *info =
+		MHD_get_daemon_info(a->daemon, MHD_DAEMON_INFO_BIND_PORT);
 
 	return info ? info->port : 0;
 }

@@ -12,7 +12,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { VALID_SECONDS = 31 * 86400, NAMES_MAX = 512 };
+enum {
+	VALID_SECONDS = 31 * 86400,
+	NAMES_MAX = 512
+};
 
 static X509 *new_certificate(EVP_PKEY *key, const char *name, long serial)
 {

@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { TEXT_MAX = 1 << 20 };
+enum {
+	TEXT_MAX = 1 << 20
+};
 
 struct sandbox_events {
 	FILE *file; /* NULL: swallows */
@@ -52,7 +54,8 @@ void sandbox_events_close(struct sandbox_events *e)
 	free(e);
 }
 
-void sandbox_events_write(struct sandbox_events *e, const char *event, uint64_t at_us, json_t *object)
+void sandbox_events_write(
+	struct sandbox_events *e, const char *event, uint64_t at_us, json_t *object)
 {
 	char *text;
 

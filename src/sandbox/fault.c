@@ -9,7 +9,9 @@
 #include <stdlib.h>
 
 /* The faults come from a test's API calls: far more than any script needs. */
-enum { FAULTS_MAX = 1000 };
+enum {
+	FAULTS_MAX = 1000
+};
 
 static const char *const stage_names[] = {
 	[SANDBOX_AT_CONNECT] = "connect",
@@ -60,7 +62,8 @@ static int parse_reply(struct sandbox_fault *fault, const char *text, struct err
 
 	(void)sv_cut_char(&rest, ' ', &code);
 	if (sv_parse_u32(code, 599, &number) != 0 || number < 200)
-		return err_set(err, RC_PARSE, "fault: \"reply\" must begin with a code of 200 to 599");
+		return err_set(
+			err, RC_PARSE, "fault: \"reply\" must begin with a code of 200 to 599");
 	fault->code = (uint16_t)number;
 	word = rest;
 	if (rest.len > 4 && rest.ptr[1] == '.') {
@@ -79,18 +82,19 @@ static int add_one(struct sandbox_faults *f, const json_t *spec, struct err *err
 	const char *reply = json_string_value(json_object_get(spec, "reply"));
 	const char *match = json_string_value(json_object_get(spec, "match"));
 	const json_t *probability = json_object_get(spec, "probability");
-	int at = find_name(stage_names,
-		SANDBOX_AT_COUNT,
-		json_string_value(json_object_get(spec, "at")));
-	int deed =
-		find_name(deed_names, SANDBOX_DO_COUNT, json_string_value(json_object_get(spec, "do")));
+	int at = find_name(
+		stage_names, SANDBOX_AT_COUNT, json_string_value(json_object_get(spec, "at")));
+	int deed = find_name(
+		deed_names, SANDBOX_DO_COUNT, json_string_value(json_object_get(spec, "do")));
 
 	if (at < 0)
 		return err_set(err,
 			RC_PARSE,
 			"fault: \"at\" must be connect, ehlo, auth, mail, rcpt, data or dot");
 	if (deed < 0)
-		return err_set(err, RC_PARSE, "fault: \"do\" must be reply, cut, cut-after, stall or slow");
+		return err_set(err,
+			RC_PARSE,
+			"fault: \"do\" must be reply, cut, cut-after, stall or slow");
 	fault.at = (enum sandbox_stage)at;
 	fault.deed = (enum sandbox_deed)deed;
 	fault.times = (uint32_t)json_integer_value(json_object_get(spec, "times"));
@@ -101,8 +105,9 @@ static int add_one(struct sandbox_faults *f, const json_t *spec, struct err *err
 	if (match)
 		(void)snprintf(fault.match, sizeof(fault.match), "%s", match);
 	if (fault.deed == SANDBOX_DO_REPLY) {
-		int rc = reply ? parse_reply(&fault, reply, err)
-			       : err_set(err, RC_PARSE, "fault: \"do\":\"reply\" wants a \"reply\"");
+		int rc =
+			reply ? parse_reply(&fault, reply, err)
+			      : err_set(err, RC_PARSE, "fault: \"do\":\"reply\" wants a \"reply\"");
 
 		if (rc != 0)
 			return rc;
@@ -159,8 +164,8 @@ json_t *sandbox_faults_json(const struct sandbox_faults *f)
 	return all;
 }
 
-const struct sandbox_fault *sandbox_faults_strike(struct sandbox_faults *f, enum sandbox_stage at,
-	struct sv address, uint32_t dice)
+const struct sandbox_fault *sandbox_faults_strike(
+	struct sandbox_faults *f, enum sandbox_stage at, struct sv address, uint32_t dice)
 {
 	for (size_t i = 0; i < f->count; i++) {
 		struct sandbox_fault *fault = &f->items[i];

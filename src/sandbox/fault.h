@@ -38,11 +38,11 @@ enum sandbox_deed {
 struct sandbox_fault {
 	enum sandbox_stage at;
 	enum sandbox_deed deed;
-	uint16_t code;      /* REPLY */
+	uint16_t code; /* REPLY */
 	char enhanced[12];
 	char text[400];
-	uint64_t delay_us;  /* SLOW */
-	uint32_t times;     /* 0: for ever */
+	uint64_t delay_us; /* SLOW */
+	uint32_t times;    /* 0: for ever */
 	uint32_t done;
 	double probability; /* 1: always */
 	char match[320];    /* empty: all */
@@ -59,5 +59,5 @@ void sandbox_faults_deinit(struct sandbox_faults *f);
 NODISCARD int sandbox_faults_add(struct sandbox_faults *f, const json_t *spec, struct err *err);
 json_t *sandbox_faults_json(const struct sandbox_faults *f);
 /* The first fault that strikes now, counted; NULL: none. `dice` is a random number below 2^32. */
-const struct sandbox_fault *sandbox_faults_strike(struct sandbox_faults *f, enum sandbox_stage at,
-	struct sv address, uint32_t dice);
+const struct sandbox_fault *sandbox_faults_strike(
+	struct sandbox_faults *f, enum sandbox_stage at, struct sv address, uint32_t dice);

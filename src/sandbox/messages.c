@@ -15,7 +15,8 @@ struct sandbox_messages {
 	size_t first, count, cap;       /* items[first .. count) */
 	uint64_t last_number;
 	uint64_t duplicates;
-	struct htable seen; /* Message-ID + recipient -> count, as a number in the pointer's place */
+	struct htable
+		seen; /* Message-ID + recipient -> count, as a number in the pointer's place */
 };
 
 static void message_free(struct sandbox_message *m)
@@ -42,7 +43,7 @@ struct sandbox_messages *sandbox_messages_new(uint64_t keep_bytes)
 
 static void clear_seen(struct sandbox_messages *m)
 {
-	htable_each(&m->seen, slot)
+	htable_each (&m->seen, slot)
 		free(slot->value);
 	htable_deinit(&m->seen);
 }
@@ -78,7 +79,8 @@ static uint32_t count_copies(struct sandbox_messages *m, const struct sandbox_me
 	for (size_t i = 0; i < message->recipient_count; i++) {
 		uint32_t *times;
 
-		(void)snprintf(key, sizeof(key), "%s %s", message->message_id, message->recipients[i]);
+		(void)snprintf(
+			key, sizeof(key), "%s %s", message->message_id, message->recipients[i]);
 		times = htable_get(&m->seen, sv_from(key));
 		if (!times) {
 			times = xcalloc(1, sizeof(*times));
@@ -128,7 +130,8 @@ uint64_t sandbox_messages_duplicates(const struct sandbox_messages *m)
 	return m->duplicates;
 }
 
-const struct sandbox_message *sandbox_messages_get(const struct sandbox_messages *m, uint64_t number)
+const struct sandbox_message *sandbox_messages_get(
+	const struct sandbox_messages *m, uint64_t number)
 {
 	for (size_t i = m->first; i < m->count; i++) {
 		if (m->items[i]->number == number)
@@ -144,16 +147,17 @@ static bool fits(const struct sandbox_message *message, const struct sandbox_mes
 	for (size_t i = 0; !to && i < message->recipient_count; i++)
 		to = address_eq(sv_from(message->recipients[i]), f->to);
 	return to && (f->from.len == 0 || address_eq(sv_from(message->sender), f->from)) &&
-		(f->subject.len == 0 || sv_find_nocase(sv_from(message->subject), f->subject) >= 0);
+	       (f->subject.len == 0 || sv_find_nocase(sv_from(message->subject), f->subject) >= 0);
 }
 
-const struct sandbox_message *sandbox_messages_next(const struct sandbox_messages *m, uint64_t number,
-	const struct sandbox_message_filter *filter)
+const struct sandbox_message *sandbox_messages_next(const struct sandbox_messages *m,
+	uint64_t number, const struct sandbox_message_filter *filter)
 {
 	for (size_t i = m->first; i < m->count; i++) {
 		const struct sandbox_message *message = m->items[i];
 
-		if (message->number > number && message->number > filter->after && fits(message, filter))
+		if (message->number > number && message->number > filter->after &&
+			fits(message, filter))
 			return message;
 	}
 	return NULL;
@@ -165,13 +169,15 @@ json_t *sandbox_message_json(const struct sandbox_message *message)
 	json_t *to = json_array();
 
 	for (size_t i = 0; i < message->recipient_count; i++)
-		must(json_array_append_new(to, sandbox_json_text(sv_from(message->recipients[i]))) == 0);
+		must(json_array_append_new(
+			     to, sandbox_json_text(sv_from(message->recipients[i]))) == 0);
 	must(json_object_set_new(o, "number", json_integer((json_int_t)message->number)) == 0);
 	must(json_object_set_new(o, "at", json_integer((json_int_t)message->at_us)) == 0);
 	must(json_object_set_new(o, "mailbox", sandbox_json_text(sv_from(message->mailbox))) == 0);
 	must(json_object_set_new(o, "sender", sandbox_json_text(sv_from(message->sender))) == 0);
 	must(json_object_set_new(o, "recipients", to) == 0);
-	must(json_object_set_new(o, "message_id", sandbox_json_text(sv_from(message->message_id))) == 0);
+	must(json_object_set_new(
+		     o, "message_id", sandbox_json_text(sv_from(message->message_id))) == 0);
 	must(json_object_set_new(o, "new_id", sandbox_json_text(sv_from(message->new_id))) == 0);
 	must(json_object_set_new(o, "subject", sandbox_json_text(sv_from(message->subject))) == 0);
 	must(json_object_set_new(o, "size", json_integer((json_int_t)message->raw_len)) == 0);

@@ -10,18 +10,18 @@
 struct sandbox_messages;
 
 struct sandbox_message {
-	uint64_t number;     /* 1.. in order of arrival */
-	uint64_t at_us;      /* the sandbox's time */
-	char *mailbox;       /* that signed in; "" when anonymous */
+	uint64_t number; /* 1.. in order of arrival */
+	uint64_t at_us;  /* the sandbox's time */
+	char *mailbox;   /* that signed in; "" when anonymous */
 	char *sender;
 	char **recipients;
 	size_t recipient_count;
-	char *message_id;    /* as it came, with brackets; "" */
-	char *new_id;        /* the one it was given; "" */
+	char *message_id; /* as it came, with brackets; "" */
+	char *new_id;     /* the one it was given; "" */
 	char *subject;
-	char *raw;           /* the bytes */
+	char *raw; /* the bytes */
 	size_t raw_len;
-	uint32_t copies;     /* how often this Message-ID came for these recipients; 1: no duplicate */
+	uint32_t copies; /* how often this Message-ID came for these recipients; 1: no duplicate */
 };
 
 NODISCARD struct sandbox_messages *sandbox_messages_new(uint64_t keep_bytes);
@@ -30,7 +30,8 @@ void sandbox_messages_free(struct sandbox_messages *m);
 /* Takes the message and all its parts; numbers it. Returns its `copies`. */
 uint32_t sandbox_messages_add(struct sandbox_messages *m, struct sandbox_message *message);
 void sandbox_messages_clear(struct sandbox_messages *m);
-const struct sandbox_message *sandbox_messages_get(const struct sandbox_messages *m, uint64_t number);
+const struct sandbox_message *sandbox_messages_get(
+	const struct sandbox_messages *m, uint64_t number);
 uint64_t sandbox_messages_duplicates(const struct sandbox_messages *m);
 
 struct sandbox_message_filter {
@@ -38,6 +39,6 @@ struct sandbox_message_filter {
 	uint64_t after;              /* numbers above this */
 };
 /* The next kept message that fits, after `number`; NULL: none. */
-const struct sandbox_message *sandbox_messages_next(const struct sandbox_messages *m, uint64_t number,
-	const struct sandbox_message_filter *filter);
+const struct sandbox_message *sandbox_messages_next(const struct sandbox_messages *m,
+	uint64_t number, const struct sandbox_message_filter *filter);
 json_t *sandbox_message_json(const struct sandbox_message *message);

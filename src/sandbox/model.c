@@ -9,7 +9,10 @@
 #include <stdlib.h>
 
 /* A violation is a line in a report: past this many, more add nothing. */
-enum { VIOLATIONS_MAX = 10000, REFUSALS_UNTIL_THROTTLED = 10 };
+enum {
+	VIOLATIONS_MAX = 10000,
+	REFUSALS_UNTIL_THROTTLED = 10
+};
 
 struct sandbox_model {
 	struct sandbox_limits limits;
@@ -175,25 +178,31 @@ static bool may_sign_in(const struct sandbox_model *m, const struct sandbox_mail
 		say(r,
 			535,
 			"5.7.139",
-			"Authentication unsuccessful, SmtpClientAuthentication is disabled for the Mailbox. Visit https://aka.ms/smtp_auth_disabled for more information.");
+			"Authentication unsuccessful, SmtpClientAuthentication is disabled for the "
+			"Mailbox. Visit https://aka.ms/smtp_auth_disabled for more information.");
 		return false;
 	}
 	if (!m->tenant_auth && !(b && b->smtp_auth == SANDBOX_ON)) {
 		say(r,
 			535,
 			"5.7.139",
-			"Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant. Visit https://aka.ms/smtp_auth_disabled for more information.");
+			"Authentication unsuccessful, SmtpClientAuthentication is disabled for the "
+			"Tenant. Visit https://aka.ms/smtp_auth_disabled for more information.");
 		return false;
 	}
 	if (m->security_defaults && !token) {
 		say(r,
 			535,
 			"5.7.139",
-			"Authentication unsuccessful, user is locked by your organization's security defaults policy. Contact your administrator.");
+			"Authentication unsuccessful, user is locked by your organization's "
+			"security defaults policy. Contact your administrator.");
 		return false;
 	}
 	if (!m->basic_auth && !token) {
-		say(r, 535, "5.7.139", "Authentication unsuccessful, basic authentication is disabled.");
+		say(r,
+			535,
+			"5.7.139",
+			"Authentication unsuccessful, basic authentication is disabled.");
 		return false;
 	}
 	return true;
@@ -214,8 +223,8 @@ static bool right_password(const struct sandbox_model *m, const struct sandbox_m
 	return sv_eq(password, sv_from(wanted));
 }
 
-struct sandbox_mailbox *sandbox_model_sign_in(struct sandbox_model *m, struct sv user, struct sv password,
-	bool token, struct sandbox_reply *out_reply)
+struct sandbox_mailbox *sandbox_model_sign_in(struct sandbox_model *m, struct sv user,
+	struct sv password, bool token, struct sandbox_reply *out_reply)
 {
 	struct sandbox_mailbox *b = sandbox_model_mailbox(m, user, false);
 	struct address parsed;
@@ -229,7 +238,8 @@ struct sandbox_mailbox *sandbox_model_sign_in(struct sandbox_model *m, struct sv
 			say(out_reply,
 				535,
 				"5.7.139",
-				"Authentication unsuccessful, the user credentials were incorrect.");
+				"Authentication unsuccessful, the user credentials were "
+				"incorrect.");
 		return NULL;
 	}
 	say(out_reply, 235, "2.7.0", "Authentication successful");
@@ -289,8 +299,8 @@ static bool may_send_as(const struct sandbox_mailbox *b, struct sv from)
 }
 
 /* What the store refuses for the message's or the mailbox's own sake. */
-static bool store_refuses(struct sandbox_model *m, const struct sandbox_submission *s,
-	struct sandbox_reply *r)
+static bool store_refuses(
+	struct sandbox_model *m, const struct sandbox_submission *s, struct sandbox_reply *r)
 {
 	struct sandbox_mailbox *b = s->mailbox;
 	struct sv from = s->from.len ? s->from : s->sender;
@@ -309,7 +319,10 @@ static bool store_refuses(struct sandbox_model *m, const struct sandbox_submissi
 		say(r,
 			554,
 			"5.2.252",
-			"SendAsDenied; %s not allowed to send as %.*s; STOREDRV.Submission.Exception:SendAsDeniedException.MapiExceptionSendAsDenied; Failed to process message due to a permanent exception with message [BeginDiagnosticData]Cannot submit message.",
+			"SendAsDenied; %s not allowed to send as %.*s; "
+			"STOREDRV.Submission.Exception:SendAsDeniedException."
+			"MapiExceptionSendAsDenied; Failed to process message due to a permanent "
+			"exception with message [BeginDiagnosticData]Cannot submit message.",
 			b->address,
 			(int)(from.len < 100 ? from.len : 100),
 			from.ptr);
@@ -319,7 +332,9 @@ static bool store_refuses(struct sandbox_model *m, const struct sandbox_submissi
 		say(r,
 			554,
 			"5.2.2",
-			"mailbox full; STOREDRV.Submission.Exception:QuotaExceededException.MapiExceptionShutoffQuotaExceeded");
+			"mailbox full; "
+			"STOREDRV.Submission.Exception:QuotaExceededException."
+			"MapiExceptionShutoffQuotaExceeded");
 		return true;
 	}
 	if (s->bytes > m->limits.message_bytes_max) {
@@ -329,8 +344,8 @@ static bool store_refuses(struct sandbox_model *m, const struct sandbox_submissi
 	return false;
 }
 
-static bool limit_refuses(struct sandbox_model *m, const struct sandbox_submission *s,
-	struct sandbox_reply *r)
+static bool limit_refuses(
+	struct sandbox_model *m, const struct sandbox_submission *s, struct sandbox_reply *r)
 {
 	struct sandbox_mailbox *b = s->mailbox;
 	const struct sandbox_limits *l = &m->limits;
@@ -347,7 +362,8 @@ static bool limit_refuses(struct sandbox_model *m, const struct sandbox_submissi
 		say(r,
 			432,
 			"4.3.2",
-			"Concurrent connections limit exceeded. Visit https://aka.ms/concurrent_sending for more information.");
+			"Concurrent connections limit exceeded. Visit "
+			"https://aka.ms/concurrent_sending for more information.");
 		return true;
 	}
 	if (l->messages_per_minute && b->message_count + 1 > l->messages_per_minute) {
@@ -355,15 +371,22 @@ static bool limit_refuses(struct sandbox_model *m, const struct sandbox_submissi
 		say(r,
 			451,
 			"4.4.2",
-			"Message submission rate for this client has exceeded the configured limit");
+			"Message submission rate for this client has exceeded the configured "
+			"limit");
 		return true;
 	}
 	if (l->recipients_per_day && b->recipient_count + s->recipients > l->recipients_per_day) {
-		broken(m, s, "recipients-per-day", b->recipient_count + s->recipients, l->recipients_per_day);
+		broken(m,
+			s,
+			"recipients-per-day",
+			b->recipient_count + s->recipients,
+			l->recipients_per_day);
 		say(r,
 			554,
 			"5.2.0",
-			"STOREDRV.Submission.Exception:SubmissionQuotaExceededException; Failed to process message due to a permanent exception with message The message can't be submitted because the sender's submission quota was exceeded.");
+			"STOREDRV.Submission.Exception:SubmissionQuotaExceededException; Failed to "
+			"process message due to a permanent exception with message The message "
+			"can't be submitted because the sender's submission quota was exceeded.");
 		return true;
 	}
 	return false;

@@ -15,26 +15,31 @@
  */
 struct sandbox_model;
 
-enum sandbox_switch { SANDBOX_INHERIT, SANDBOX_ON, SANDBOX_OFF };
+enum sandbox_switch {
+	SANDBOX_INHERIT,
+	SANDBOX_ON,
+	SANDBOX_OFF
+};
 
 struct sandbox_limits {
 	uint32_t messages_per_minute;    /* 30 */
 	uint32_t connections;            /* 3 sending at once */
 	uint32_t recipients_per_day;     /* 10,000 in 24 h, sliding */
 	uint32_t recipients_per_message; /* 500 */
-	uint64_t message_bytes_max;      /* 35 MB: the mailbox default; SIZE says 150 MB all the same */
+	uint64_t message_bytes_max; /* 35 MB: the mailbox default; SIZE says 150 MB all the same */
 };
 
 struct sandbox_mailbox {
-	char *address;       /* lower case */
-	char *password;      /* the sandbox's own, no secret */
+	char *address;  /* lower case */
+	char *password; /* the sandbox's own, no secret */
 	enum sandbox_switch smtp_auth;
-	bool full;           /* Sent Items filled it: 554 5.2.2 */
-	bool blocked;        /* restricted entity: 550 5.1.8 */
-	char **send_as;      /* patterns it may send as besides itself */
+	bool full;      /* Sent Items filled it: 554 5.2.2 */
+	bool blocked;   /* restricted entity: 550 5.1.8 */
+	char **send_as; /* patterns it may send as besides itself */
 	size_t send_as_count;
-	uint32_t refusals;   /* SendAs refusals in a row: at ten the whole mailbox is throttled, 5.2.252 */
-	uint32_t sending;    /* open transactions now */
+	uint32_t
+		refusals; /* SendAs refusals in a row: at ten the whole mailbox is throttled, 5.2.252 */
+	uint32_t sending; /* open transactions now */
 	/* Instants of counted messages and recipients, oldest first; both grow with use only. */
 	uint64_t *message_at;
 	size_t message_count, message_cap;
@@ -72,7 +77,8 @@ bool sandbox_model_rewrites_ids(const struct sandbox_model *m);
 void sandbox_model_set_open_password(struct sandbox_model *m, struct sv password);
 
 /* Finds, or with `make` makes, a mailbox. NULL when unknown. */
-struct sandbox_mailbox *sandbox_model_mailbox(struct sandbox_model *m, struct sv address, bool make);
+struct sandbox_mailbox *sandbox_model_mailbox(
+	struct sandbox_model *m, struct sv address, bool make);
 size_t sandbox_model_mailbox_count(const struct sandbox_model *m);
 struct sandbox_mailbox *sandbox_model_mailbox_at(struct sandbox_model *m, size_t index);
 void sandbox_mailbox_set_password(struct sandbox_mailbox *b, struct sv password);
@@ -80,8 +86,8 @@ void sandbox_mailbox_allow_send_as(struct sandbox_mailbox *b, struct sv pattern)
 
 /* At AUTH: code 235 and the mailbox, or Exchange's refusal. `token`: XOAUTH2 (its value is "token-" +
  * the mailbox's password here: the sandbox has no token service in this version). */
-struct sandbox_mailbox *sandbox_model_sign_in(struct sandbox_model *m, struct sv user, struct sv password,
-	bool token, struct sandbox_reply *out_reply);
+struct sandbox_mailbox *sandbox_model_sign_in(struct sandbox_model *m, struct sv user,
+	struct sv password, bool token, struct sandbox_reply *out_reply);
 
 /* One message at the end of DATA. */
 struct sandbox_submission {
@@ -97,5 +103,6 @@ void sandbox_model_submit(struct sandbox_model *m, const struct sandbox_submissi
 	struct sandbox_reply *out_reply);
 
 size_t sandbox_model_violation_count(const struct sandbox_model *m);
-const struct sandbox_violation *sandbox_model_violation(const struct sandbox_model *m, size_t index);
+const struct sandbox_violation *sandbox_model_violation(
+	const struct sandbox_model *m, size_t index);
 void sandbox_model_forget(struct sandbox_model *m); /* counts and violations, not the switches */

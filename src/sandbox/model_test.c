@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sandbox/model.h"
 
+#include "base/must.h"
 #include "base/time.h"
 #include "sandbox/fault.h"
 #include "sandbox/messages.h"
@@ -15,7 +16,8 @@ static struct sandbox_model *new_model(void)
 	return m;
 }
 
-static uint16_t submit(struct sandbox_model *m, struct sandbox_mailbox *b, uint64_t now_us, uint32_t rcpts)
+static uint16_t submit(
+	struct sandbox_model *m, struct sandbox_mailbox *b, uint64_t now_us, uint32_t rcpts)
 {
 	struct sandbox_reply reply;
 	struct sandbox_submission s = {
@@ -40,12 +42,54 @@ static void signs_in_by_the_switches(void **state)
 		const char *text;
 	} rows[] = {
 		{ "all on", true, true, false, false, SANDBOX_INHERIT, 235, "successful" },
-		{ "tenant off", false, true, false, false, SANDBOX_INHERIT, 535, "disabled for the Tenant" },
-		{ "tenant off, mailbox on", false, true, false, false, SANDBOX_ON, 235, "successful" },
-		{ "mailbox off", true, true, false, false, SANDBOX_OFF, 535, "disabled for the Mailbox" },
-		{ "the switch gates tokens too", false, true, false, true, SANDBOX_INHERIT, 535, "Tenant" },
-		{ "basic off", true, false, false, false, SANDBOX_INHERIT, 535, "basic authentication" },
-		{ "basic off, token", true, false, false, true, SANDBOX_INHERIT, 235, "successful" },
+		{ "tenant off",
+			false,
+			true,
+			false,
+			false,
+			SANDBOX_INHERIT,
+			535,
+			"disabled for the Tenant" },
+		{ "tenant off, mailbox on",
+			false,
+			true,
+			false,
+			false,
+			SANDBOX_ON,
+			235,
+			"successful" },
+		{ "mailbox off",
+			true,
+			true,
+			false,
+			false,
+			SANDBOX_OFF,
+			535,
+			"disabled for the Mailbox" },
+		{ "the switch gates tokens too",
+			false,
+			true,
+			false,
+			true,
+			SANDBOX_INHERIT,
+			535,
+			"Tenant" },
+		{ "basic off",
+			true,
+			false,
+			false,
+			false,
+			SANDBOX_INHERIT,
+			535,
+			"basic authentication" },
+		{ "basic off, token",
+			true,
+			false,
+			false,
+			true,
+			SANDBOX_INHERIT,
+			235,
+			"successful" },
 		{ "defaults", true, true, true, false, SANDBOX_INHERIT, 535, "security defaults" },
 	};
 
@@ -192,17 +236,17 @@ static void faults_strike_as_often_as_told(void **state)
 
 static struct sandbox_message *new_message(const char *id, const char *to, size_t len)
 {
-	struct sandbox_message *m = calloc(1, sizeof(*m));
+	struct sandbox_message *m = xcalloc(1, sizeof(*m));
 
 	m->mailbox = sv_dup(SV(""));
 	m->sender = sv_dup(SV("a@contoso.com"));
 	m->message_id = sv_dup(sv_from(id));
 	m->new_id = sv_dup(SV(""));
 	m->subject = sv_dup(SV("Hello"));
-	m->recipients = calloc(1, sizeof(char *));
+	m->recipients = xcalloc(1, sizeof(char *));
 	m->recipients[0] = sv_dup(sv_from(to));
 	m->recipient_count = 1;
-	m->raw = calloc(1, len);
+	m->raw = xcalloc(1, len);
 	m->raw_len = len;
 	return m;
 }

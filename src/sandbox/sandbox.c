@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PATH_LEN_MAX = 4096 };
+enum {
+	PATH_LEN_MAX = 4096
+};
 
 uint64_t sandbox_now_us(const struct sandbox *s)
 {
@@ -47,7 +49,8 @@ static int listen_smtp(struct sandbox *s, struct sv text, struct err *err)
 	if (!io_address_is_loopback(&address.any))
 		return err_set(err,
 			RC_CONFIG,
-			"the sandbox listens on loopback only: it takes mail from anybody who asks");
+			"the sandbox listens on loopback only: it takes mail from anybody who "
+			"asks");
 	s->listener = io_listener_open(s->loop, &address, 0, accept_client, s, err);
 	return s->listener ? 0 : RC_CONFIG;
 }
@@ -91,7 +94,8 @@ static int start(struct sandbox *s, const struct sandbox_options *o, struct err 
 	return rc;
 }
 
-struct sandbox *sandbox_new(struct io_loop *l, const struct sandbox_options *options, struct err *err)
+struct sandbox *sandbox_new(
+	struct io_loop *l, const struct sandbox_options *options, struct err *err)
 {
 	struct sandbox *s = xcalloc(1, sizeof(*s));
 
@@ -214,7 +218,8 @@ int sandbox_verdict(const struct sandbox *s, struct buf *out)
 {
 	struct sandbox_totals t = sandbox_totals(s);
 	int rc = buf_printf(out,
-		"sandbox: %llu sessions, %llu messages accepted (%llu recipients), %llu refused, %llu duplicates\n",
+		"sandbox: %llu sessions, %llu messages accepted (%llu recipients), %llu refused, "
+		"%llu duplicates\n",
 		(unsigned long long)t.sessions,
 		(unsigned long long)t.accepted,
 		(unsigned long long)t.recipients,

@@ -14,21 +14,22 @@ struct sandbox;
 struct buf;
 
 struct sandbox_options {
-	struct sv smtp_address;  /* "127.0.0.1:2587"; port 0: any. Loopback only: it is no mail server */
-	struct sv http_address;  /* empty: no API */
-	struct sv folder;        /* for ca.pem, certificate and key; made when missing */
-	struct sv host_name;     /* certificate name besides localhost and 127.0.0.1 */
-	struct sv password;      /* any address signs in with it */
-	struct sv scenario;      /* name, empty: none */
-	struct sv events_path;   /* JSON lines; empty: none, "-": standard output */
-	uint64_t keep_bytes;     /* messages kept for the API; older ones go first */
-	double speed;            /* of its clock; 1: like the wall */
-	bool rewrite_ids;        /* new Message-IDs in the final 250 */
-	bool implicit_tls_off;   /* offers no STARTTLS (to test that nothing leaves in the clear) */
+	struct sv
+		smtp_address; /* "127.0.0.1:2587"; port 0: any. Loopback only: it is no mail server */
+	struct sv http_address; /* empty: no API */
+	struct sv folder;       /* for ca.pem, certificate and key; made when missing */
+	struct sv host_name;    /* certificate name besides localhost and 127.0.0.1 */
+	struct sv password;     /* any address signs in with it */
+	struct sv scenario;     /* name, empty: none */
+	struct sv events_path;  /* JSON lines; empty: none, "-": standard output */
+	uint64_t keep_bytes;    /* messages kept for the API; older ones go first */
+	double speed;           /* of its clock; 1: like the wall */
+	bool rewrite_ids;       /* new Message-IDs in the final 250 */
+	bool implicit_tls_off;  /* offers no STARTTLS (to test that nothing leaves in the clear) */
 };
 
-NODISCARD struct sandbox *sandbox_new(struct io_loop *l, const struct sandbox_options *options,
-	struct err *err);
+NODISCARD struct sandbox *sandbox_new(
+	struct io_loop *l, const struct sandbox_options *options, struct err *err);
 void sandbox_free(struct sandbox *s);
 
 int sandbox_smtp_port(const struct sandbox *s);

@@ -41,7 +41,8 @@ NODISCARD int sandbox_scenario_apply(struct sandbox *s, struct sv name, struct e
 /* {"tenant_auth":false, "limits":{...}, "mailboxes":[...]}: what the API's PUT /settings takes too. */
 NODISCARD int sandbox_settings_apply(struct sandbox *s, const json_t *settings, struct err *err);
 
-NODISCARD struct sandbox_api *sandbox_api_open(struct sandbox *s, struct sv address, struct err *err);
+NODISCARD struct sandbox_api *sandbox_api_open(
+	struct sandbox *s, struct sv address, struct err *err);
 void sandbox_api_close(struct sandbox_api *a);
 int sandbox_api_port(const struct sandbox_api *a);
 void sandbox_api_message_arrived(struct sandbox_api *a); /* answers those who wait */

@@ -24,17 +24,24 @@ static const struct {
 		"Entra security defaults lock password sign-in",
 		"{\"security_defaults\":true}",
 		NULL },
-	{ "mailbox-full", "every mailbox is full (554 5.2.2 after DATA)", "{\"all_full\":true}", NULL },
+	{ "mailbox-full",
+		"every mailbox is full (554 5.2.2 after DATA)",
+		"{\"all_full\":true}",
+		NULL },
 	{ "throttled",
 		"a quarter of the messages meet 4.4.2, the submission rate",
 		NULL,
-		"{\"at\":\"dot\",\"do\":\"reply\",\"probability\":0.25,\"reply\":\"451 4.4.2 Message submission rate for this client has exceeded the configured limit\"}" },
+		"{\"at\":\"dot\",\"do\":\"reply\",\"probability\":0.25,\"reply\":\"451 4.4.2 "
+		"Message submission rate for this client has exceeded the configured limit\"}" },
 	{ "busy",
 		"temporary server errors at all stages",
 		NULL,
-		"[{\"at\":\"connect\",\"do\":\"reply\",\"probability\":0.1,\"reply\":\"421 4.3.2 Service not active\"},"
-		"{\"at\":\"mail\",\"do\":\"reply\",\"probability\":0.1,\"reply\":\"451 4.7.0 Temporary server error. Please try again later. PRX4\"},"
-		"{\"at\":\"dot\",\"do\":\"reply\",\"probability\":0.1,\"reply\":\"451 4.7.0 Temporary server error. Please try again later. PRX2\"}]" },
+		"[{\"at\":\"connect\",\"do\":\"reply\",\"probability\":0.1,\"reply\":\"421 4.3.2 "
+		"Service not active\"},"
+		"{\"at\":\"mail\",\"do\":\"reply\",\"probability\":0.1,\"reply\":\"451 4.7.0 "
+		"Temporary server error. Please try again later. PRX4\"},"
+		"{\"at\":\"dot\",\"do\":\"reply\",\"probability\":0.1,\"reply\":\"451 4.7.0 "
+		"Temporary server error. Please try again later. PRX2\"}]" },
 	{ "cut-before-reply",
 		"one message in ten: the connection is cut, the message is not taken",
 		NULL,
@@ -43,10 +50,14 @@ static const struct {
 		"one message in ten: taken, but the connection is cut before the reply",
 		NULL,
 		"{\"at\":\"dot\",\"do\":\"cut-after\",\"probability\":0.1}" },
-	{ "slow", "the final reply takes two seconds", NULL, "{\"at\":\"dot\",\"do\":\"slow\",\"delay_ms\":2000}" },
+	{ "slow",
+		"the final reply takes two seconds",
+		NULL,
+		"{\"at\":\"dot\",\"do\":\"slow\",\"delay_ms\":2000}" },
 	{ "tiny-limits",
 		"3 messages a minute, 10 recipients a day, 1 connection",
-		"{\"limits\":{\"messages_per_minute\":3,\"recipients_per_day\":10,\"connections\":1}}",
+		"{\"limits\":{\"messages_per_minute\":3,\"recipients_per_day\":10,\"connections\":"
+		"1}}",
 		NULL },
 };
 
@@ -141,9 +152,9 @@ static int apply_mailbox(struct sandbox *s, const json_t *spec, struct err *err)
 	if (password)
 		sandbox_mailbox_set_password(b, sv_from(password));
 	if (auth)
-		b->smtp_auth = strcmp(auth, "on") == 0 ? SANDBOX_ON
-			: strcmp(auth, "off") == 0     ? SANDBOX_OFF
-						       : SANDBOX_INHERIT;
+		b->smtp_auth = strcmp(auth, "on") == 0    ? SANDBOX_ON
+			       : strcmp(auth, "off") == 0 ? SANDBOX_OFF
+							  : SANDBOX_INHERIT;
 	(void)read_bool(spec, "full", &b->full);
 	(void)read_bool(spec, "blocked", &b->blocked);
 	for (size_t i = 0; i < json_array_size(send_as); i++) {

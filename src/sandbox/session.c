@@ -27,18 +27,18 @@ struct session {
 	struct io_stream *stream;
 	struct smtp_server *smtp;
 	struct io_timer deadline;
-	struct io_timer slow;      /* an answer that a fault holds back */
+	struct io_timer slow; /* an answer that a fault holds back */
 	void (*slow_answer)(struct session *s);
 	struct sandbox_mailbox *mailbox;
-	bool transaction;          /* counted in mailbox->sending */
+	bool transaction; /* counted in mailbox->sending */
 	bool stalled, cut_after_reply, closed;
-	struct arena texts;        /* banner and greeting: as long as the session */
-	struct arena arena;        /* of the transaction */
+	struct arena texts; /* banner and greeting: as long as the session */
+	struct arena arena; /* of the transaction */
 	struct sv sender;
-	char **recipients;         /* heap: handed to the message */
+	char **recipients; /* heap: handed to the message */
 	size_t recipient_count, recipient_cap;
 	struct buf body;
-	char pop[HOST_NAME_MAX_LEN];   /* "AM0PR01CA0001.eurprd01" */
+	char pop[HOST_NAME_MAX_LEN]; /* "AM0PR01CA0001.eurprd01" */
 };
 
 static void pump(struct session *s);
@@ -74,14 +74,16 @@ static void log_session(struct session *s, const char *event, struct sv text)
 
 	(void)json_object_set_new(o, "session", json_integer((json_int_t)s->number));
 	if (s->mailbox)
-		(void)json_object_set_new(o, "mailbox", sandbox_json_text(sv_from(s->mailbox->address)));
+		(void)json_object_set_new(
+			o, "mailbox", sandbox_json_text(sv_from(s->mailbox->address)));
 	if (text.len)
 		(void)json_object_set_new(o, "text", sandbox_json_text(text));
 	sandbox_events_write(s->sandbox->events, event, sandbox_now_us(s->sandbox), o);
 }
 
 /* Exchange adds the server's name, the time and the session to its refusals. */
-static void answer(struct session *s, enum smtp_server_event_kind kind, const struct sandbox_reply *r)
+static void answer(
+	struct session *s, enum smtp_server_event_kind kind, const struct sandbox_reply *r)
 {
 	struct mono_time now = io_now(s->sandbox->loop);
 	char text[sizeof(r->text) + 128];
@@ -117,7 +119,8 @@ static bool fault_strikes(struct session *s, enum sandbox_stage at, struct sv ad
 	enum smtp_server_event_kind kind, void (*go_on)(struct session *s))
 {
 	uint32_t dice = (uint32_t)prng_next(io_prng(s->sandbox->loop));
-	const struct sandbox_fault *fault = sandbox_faults_strike(&s->sandbox->faults, at, address, dice);
+	const struct sandbox_fault *fault =
+		sandbox_faults_strike(&s->sandbox->faults, at, address, dice);
 	struct sandbox_reply reply = { 0 };
 
 	if (!fault)
@@ -178,7 +181,9 @@ static void mail_ok(struct session *s)
 
 static void take_mail(struct session *s, const struct smtp_server_event *ev)
 {
-	static const struct sandbox_reply anonymous = { 530, "5.7.57", "Client not authenticated to send mail." };
+	static const struct sandbox_reply anonymous = {
+		530, "5.7.57", "Client not authenticated to send mail."
+	};
 
 	drop_transaction(s);
 	if (!s->mailbox) {
@@ -264,7 +269,8 @@ static struct sandbox_message *make_message(struct session *s, const struct head
 	return m;
 }
 
-static void store_message(struct session *s, const struct header_facts *facts, struct sandbox_reply *reply)
+static void store_message(
+	struct session *s, const struct header_facts *facts, struct sandbox_reply *reply)
 {
 	struct sandbox_message *m = make_message(s, facts);
 	const char *id = m->new_id[0] ? m->new_id : m->message_id;
@@ -387,7 +393,8 @@ static void pump(struct session *s)
 			progress = true;
 			handle(s, &ev);
 		}
-		if (!s->closed && !s->stalled && input.len && !smtp_server_waits_for_answer(s->smtp)) {
+		if (!s->closed && !s->stalled && input.len &&
+			!smtp_server_waits_for_answer(s->smtp)) {
 			input = io_stream_input(s->stream);
 			used = smtp_server_feed(s->smtp, io_now(s->sandbox->loop), input);
 			/* A body's events point into the input: it goes only after them. */
@@ -471,7 +478,10 @@ void sandbox_session_start(struct sandbox *sandbox, int fd)
 	s->sandbox = sandbox;
 	s->number = ++sandbox->next_session;
 	sandbox->totals.sessions++;
-	(void)snprintf(s->pop, sizeof(s->pop), "AM0PR01CA%04llu.eurprd01", (unsigned long long)(s->number % 10000));
+	(void)snprintf(s->pop,
+		sizeof(s->pop),
+		"AM0PR01CA%04llu.eurprd01",
+		(unsigned long long)(s->number % 10000));
 	(void)snprintf(banner,
 		sizeof(banner),
 		"%s.outlook.office365.com Microsoft ESMTP MAIL Service ready at %s [%016llX]",
@@ -479,10 +489,7 @@ void sandbox_session_start(struct sandbox *sandbox, int fd)
 		wall_rfc5322(io_wall(sandbox->loop), at),
 		(unsigned long long)s->number);
 	s->stream = io_stream_accepted(sandbox->loop, fd, stream_event, s);
-	(void)snprintf(hello,
-		sizeof(hello),
-		"%s.outlook.office365.com Hello [127.0.0.1]",
-		s->pop);
+	(void)snprintf(hello, sizeof(hello), "%s.outlook.office365.com Hello [127.0.0.1]", s->pop);
 	options.hostname = SV("smtp.office365.com");
 	options.banner = arena_sv(&s->texts, sv_from(banner));
 	options.ehlo_text = arena_sv(&s->texts, sv_from(hello));
@@ -497,6 +504,6 @@ void sandbox_session_start(struct sandbox *sandbox, int fd)
 
 void sandbox_session_close_all(struct sandbox *sandbox)
 {
-	list_each_safe(node, after, &sandbox->sessions)
+	list_each_safe (node, after, &sandbox->sessions)
 		session_free(list_entry(node, struct session, node));
 }

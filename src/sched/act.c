@@ -2,14 +2,16 @@
 #include "sched/act.h"
 
 /* An uncertain attempt is tried again later than a refused one: a copy may be on its way. */
-enum { UNCERTAIN_STEPS = 3 };
+enum {
+	UNCERTAIN_STEPS = 3
+};
 
 bool sched_holds_lane(const struct verdict *v)
 {
 	if (v->kind != VERDICT_RETRY && v->kind != VERDICT_PARK)
 		return false;
 	return v->scope == VERDICT_SCOPE_MAILBOX || v->scope == VERDICT_SCOPE_MAILBOX_WINDOW ||
-		v->scope == VERDICT_SCOPE_TENANT || v->scope == VERDICT_SCOPE_ROUTE;
+	       v->scope == VERDICT_SCOPE_TENANT || v->scope == VERDICT_SCOPE_ROUTE;
 }
 
 static struct sched_answer at(enum sched_deed deed, struct wall_time when)
@@ -17,7 +19,8 @@ static struct sched_answer at(enum sched_deed deed, struct wall_time when)
 	return (struct sched_answer){ deed, when };
 }
 
-static struct sched_answer after_uncertain(const struct sched_fact *f, const struct sched_policy *p, struct prng *rng)
+static struct sched_answer after_uncertain(
+	const struct sched_fact *f, const struct sched_policy *p, struct prng *rng)
 {
 	uint64_t pause;
 
@@ -34,7 +37,8 @@ static struct sched_answer after_uncertain(const struct sched_fact *f, const str
 	return at(SCHED_RETRY_AT, wall_add(f->now, (int64_t)pause));
 }
 
-static struct sched_answer retry(const struct sched_fact *f, const struct sched_policy *p, struct prng *rng)
+static struct sched_answer retry(
+	const struct sched_fact *f, const struct sched_policy *p, struct prng *rng)
 {
 	uint64_t pause = f->verdict->retry_after_us;
 
@@ -48,7 +52,8 @@ static struct sched_answer retry(const struct sched_fact *f, const struct sched_
 	return at(SCHED_RETRY_AT, wall_add(f->now, (int64_t)pause));
 }
 
-static struct sched_answer park(const struct sched_fact *f, const struct sched_policy *p, struct prng *rng)
+static struct sched_answer park(
+	const struct sched_fact *f, const struct sched_policy *p, struct prng *rng)
 {
 	/* Parked mail has its own, longer time: a fault of configuration must not bounce it. */
 	if (f->parked_expire_us && f->now.us >= f->accepted_at.us + (int64_t)f->parked_expire_us &&
@@ -58,11 +63,13 @@ static struct sched_answer park(const struct sched_fact *f, const struct sched_p
 		return at(SCHED_WAIT_LANE, f->now);
 	return at(SCHED_RETRY_AT,
 		wall_add(f->now,
-			(int64_t)(f->verdict->retry_after_us ? f->verdict->retry_after_us
-							      : sched_retry_pause(&p->retry, f->attempts, rng))));
+			(int64_t)(f->verdict->retry_after_us
+					  ? f->verdict->retry_after_us
+					  : sched_retry_pause(&p->retry, f->attempts, rng))));
 }
 
-struct sched_answer sched_act(const struct sched_fact *f, const struct sched_policy *p, struct prng *rng)
+struct sched_answer sched_act(
+	const struct sched_fact *f, const struct sched_policy *p, struct prng *rng)
 {
 	if (f->uncertain)
 		return after_uncertain(f, p, rng);

@@ -18,7 +18,7 @@ enum sched_uncertain {
 
 enum sched_deed {
 	SCHED_DELIVERED,
-	SCHED_RETRY_AT,  /* at `next_at` */
+	SCHED_RETRY_AT, /* at `next_at` */
 	SCHED_WAIT_LANE, /* due as soon as the lane goes on: the hold is the lane's, not the mail's */
 	SCHED_HOLD,      /* for an operator */
 	SCHED_BOUNCE,
@@ -27,8 +27,8 @@ enum sched_deed {
 
 struct sched_fact {
 	const struct verdict *verdict;
-	uint32_t attempts;  /* this one included */
-	bool uncertain;     /* the dot was released and no reply came */
+	uint32_t attempts; /* this one included */
+	bool uncertain;    /* the dot was released and no reply came */
 	struct wall_time now, accepted_at, expires_at;
 	uint64_t parked_expire_us; /* mail that waits for a park has this long */
 };
@@ -43,7 +43,8 @@ struct sched_answer {
 	struct wall_time next_at;
 };
 
-struct sched_answer sched_act(const struct sched_fact *fact, const struct sched_policy *policy, struct prng *rng);
+struct sched_answer sched_act(
+	const struct sched_fact *fact, const struct sched_policy *policy, struct prng *rng);
 
 /* Does the verdict hold more than this message? */
 bool sched_holds_lane(const struct verdict *v);

@@ -27,7 +27,8 @@ const char *sched_lane_state_name(enum sched_lane_state state)
 	return names[state];
 }
 
-static void set_window(struct limit_window **w, uint32_t capacity, uint64_t length_us, uint64_t bucket_us)
+static void set_window(
+	struct limit_window **w, uint32_t capacity, uint64_t length_us, uint64_t bucket_us)
 {
 	if (capacity == 0) {
 		limit_window_free(*w);
@@ -35,7 +36,8 @@ static void set_window(struct limit_window **w, uint32_t capacity, uint64_t leng
 	} else if (*w) {
 		limit_window_set_capacity(*w, capacity);
 	} else {
-		*w = limit_window_new(&(struct limit_window_options){ capacity, length_us, bucket_us });
+		*w = limit_window_new(
+			&(struct limit_window_options){ capacity, length_us, bucket_us });
 	}
 }
 
@@ -153,15 +155,17 @@ struct mono_time sched_lane_until(const struct sched_lane *l)
 	return l->state == SCHED_LANE_READY ? MONO_NEVER : l->until;
 }
 
-static uint64_t hold(struct sched_lane *l, enum sched_lane_state state, struct mono_time now, uint64_t least_us,
-	const struct sched_retry *retry, struct prng *rng)
+static uint64_t hold(struct sched_lane *l, enum sched_lane_state state, struct mono_time now,
+	uint64_t least_us, const struct sched_retry *retry, struct prng *rng)
 {
-	uint64_t pause = sched_retry_pause(retry, ++l->holds, rng);
+	/* Several connections hear the same refusal: while a hold is in force, that is no second one. */
+	bool held = l->state >= state && mono_before(now, l->until);
+	uint64_t pause = held ? mono_span(now, l->until) : sched_retry_pause(retry, ++l->holds, rng);
 
 	if (pause < least_us)
 		pause = least_us;
-	/* A lane that is parked stays parked: several connections hear the same refusal. */
-	if (l->state != SCHED_LANE_PARKED || state == SCHED_LANE_PARKED)
+	/* A lane that is parked stays parked: the probe may hear of something else than the park. */
+	if (l->state < state)
 		l->state = state;
 	l->until = mono_add(now, pause);
 	return pause;
@@ -173,7 +177,8 @@ uint64_t sched_lane_wait(struct sched_lane *l, struct mono_time now, uint64_t le
 	return hold(l, SCHED_LANE_WAITING, now, least_us, retry, rng);
 }
 
-uint64_t sched_lane_park(struct sched_lane *l, struct mono_time now, uint64_t least_us, struct prng *rng)
+uint64_t sched_lane_park(
+	struct sched_lane *l, struct mono_time now, uint64_t least_us, struct prng *rng)
 {
 	const struct sched_retry probes = { least_us ? least_us : PROBE_FIRST_US,
 		least_us > PROBE_CEILING_US ? least_us : PROBE_CEILING_US };

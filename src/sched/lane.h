@@ -49,10 +49,14 @@ void sched_lane_restore_recipients(struct sched_lane *l, struct mono_time used_a
 enum sched_lane_state sched_lane_state(const struct sched_lane *l, struct mono_time now);
 /* When the state changes by itself; MONO_NEVER when it does not. */
 struct mono_time sched_lane_until(const struct sched_lane *l);
-/* Each hold in a row lasts longer, by `retry`; at least `least_us`. Returns the pause. */
+/*
+ * Each hold in a row lasts longer, by `retry`; at least `least_us`. What is heard while one is in force
+ * belongs to it. Returns the pause.
+ */
 uint64_t sched_lane_wait(struct sched_lane *l, struct mono_time now, uint64_t least_us,
 	const struct sched_retry *retry, struct prng *rng);
-uint64_t sched_lane_park(struct sched_lane *l, struct mono_time now, uint64_t least_us, struct prng *rng);
+uint64_t sched_lane_park(
+	struct sched_lane *l, struct mono_time now, uint64_t least_us, struct prng *rng);
 /* A message got through, or a person said so. */
 void sched_lane_clear(struct sched_lane *l);
 /* The next look is due now (an operator's `retry`). */

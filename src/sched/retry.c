@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sched/retry.h"
 
-enum { JITTER_PERCENT = 20 };
+enum {
+	JITTER_PERCENT = 20
+};
 
 uint64_t sched_retry_pause(const struct sched_retry *r, uint32_t attempts, struct prng *rng)
 {
@@ -12,5 +14,6 @@ uint64_t sched_retry_pause(const struct sched_retry *r, uint32_t attempts, struc
 	if (r->ceiling_us && pause > r->ceiling_us)
 		pause = r->ceiling_us;
 	/* Without jitter, mail that failed together would come back together for ever. */
-	return pause - pause * JITTER_PERCENT / 100 + prng_below(rng, pause * 2 * JITTER_PERCENT / 100 + 1) + 1;
+	return pause - pause * JITTER_PERCENT / 100 +
+	       prng_below(rng, pause * 2 * JITTER_PERCENT / 100 + 1) + 1;
 }

@@ -128,7 +128,7 @@ int smtp_command_param(struct sv *params, struct sv *out_key, struct sv *out_val
 bool smtp_text_printable(struct sv text)
 {
 	for (size_t i = 0; i < text.len; i++)
-		if (text.ptr[i] < ' ' || text.ptr[i] > '~')
+		if (!text.ptr || text.ptr[i] < ' ' || text.ptr[i] > '~')
 			return false;
 	return true;
 }
@@ -136,11 +136,12 @@ bool smtp_text_printable(struct sv text)
 bool smtp_orcpt_ok(struct sv value)
 {
 	ptrdiff_t semicolon = sv_find_char(value, ';');
-	CLEANUP(buf_deinitp) struct buf decoded = BUF_INIT(2 * LIMIT_ADDRESS);
+	CLEANUP(buf_deinitp) struct buf decoded = BUF_INIT((size_t)2 * LIMIT_ADDRESS);
 
-	if (semicolon <= 0 || (size_t)semicolon + 1 == value.len || value.len > 2 * LIMIT_ADDRESS ||
+	if (semicolon <= 0 || (size_t)semicolon + 1 == value.len ||
+		value.len > (size_t)2 * LIMIT_ADDRESS ||
 		!is_keyword(sv_head(value, (size_t)semicolon)))
 		return false;
 	return dsn_xtext_decode(&decoded, sv_skip(value, (size_t)semicolon + 1)) == 0 &&
-		smtp_text_printable(buf_sv(&decoded));
+	       smtp_text_printable(buf_sv(&decoded));
 }

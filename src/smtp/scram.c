@@ -18,12 +18,18 @@ enum {
 	KEY_LEN = 32,
 };
 
-static void hmac_key(const unsigned char salted[KEY_LEN], const char *name, unsigned char out[KEY_LEN])
+static void hmac_key(
+	const unsigned char salted[KEY_LEN], const char *name, unsigned char out[KEY_LEN])
 {
 	unsigned len = 0;
 
-	must(HMAC(EVP_sha256(), salted, KEY_LEN, (const unsigned char *)name, strlen(name), out, &len) !=
-		NULL);
+	must(HMAC(EVP_sha256(),
+		     salted,
+		     KEY_LEN,
+		     (const unsigned char *)name,
+		     strlen(name),
+		     out,
+		     &len) != NULL);
 }
 
 void smtp_scram_derive(struct sv password, uint32_t iterations, const unsigned char salt[16],

@@ -30,6 +30,7 @@ static void decode(const char *text, unsigned char *out, size_t len)
 
 	assert_int_equal(text_base64_decode(&b, sv_from(text)), 0);
 	assert_int_equal(b.len, len);
+	assert_non_null(b.ptr);
 	memcpy(out, buf_sv(&b).ptr, len);
 	buf_deinit(&b);
 }

@@ -23,7 +23,8 @@ struct smtp_server *smtp_server_new(const struct smtp_server_options *options, s
 	s->tls = options->tls_on;
 	s->awaits = SMTP_SERVER_EV_COUNT;
 	s->now = now;
-	s->session_end = mono_add(now, options->session_us_max ? options->session_us_max : UINT64_MAX);
+	s->session_end =
+		mono_add(now, options->session_us_max ? options->session_us_max : UINT64_MAX);
 	s->idle_end = mono_add(now, options->idle_us_max);
 	s->slow_end = MONO_NEVER;
 	(void)server_ask(s, SMTP_SERVER_EV_GREET);
@@ -143,7 +144,8 @@ void server_close(struct smtp_server *s, struct sv reason)
 		return;
 	/* What the owner did not take yet has views that die now. Only a RESET is still owed. */
 	for (unsigned i = 0; i < s->event_count; i++)
-		reset |= s->events[(s->event_first + i) % SERVER_EVENTS_MAX].kind == SMTP_SERVER_EV_RESET;
+		reset |= s->events[(s->event_first + i) % SERVER_EVENTS_MAX].kind ==
+			 SMTP_SERVER_EV_RESET;
 	s->event_count = 0;
 	if (reset)
 		(void)server_push(s, SMTP_SERVER_EV_RESET);
@@ -224,7 +226,7 @@ static void whole_line(struct smtp_server *s)
 	line.len -= !s->line_too_long; /* the CR */
 	if (s->line_too_long)
 		refuse_line(s, SV("Line too long"));
-	else if (memchr(line.ptr, '\r', line.len) || memchr(line.ptr, '\0', line.len))
+	else if (sv_find_char(line, '\r') >= 0 || sv_find_char(line, '\0') >= 0)
 		refuse_line(s, SV("Lines must end in CR LF and hold no other CR, LF or NUL"));
 	else if (s->state == SERVER_AUTH_LINE)
 		server_auth_line(s, line);
@@ -428,7 +430,8 @@ struct sv smtp_server_protocol(const struct smtp_server *s)
 {
 	/* RFC 3848, RFC 6531 4.3: [SMTPUTF8][TLS][authenticated]. */
 	static const struct sv names[2][2][2] = {
-		{ { SV_INIT("ESMTP"), SV_INIT("ESMTPA") }, { SV_INIT("ESMTPS"), SV_INIT("ESMTPSA") } },
+		{ { SV_INIT("ESMTP"), SV_INIT("ESMTPA") },
+			{ SV_INIT("ESMTPS"), SV_INIT("ESMTPSA") } },
 		{ { SV_INIT("UTF8SMTP"), SV_INIT("UTF8SMTPA") },
 			{ SV_INIT("UTF8SMTPS"), SV_INIT("UTF8SMTPSA") } },
 	};

@@ -14,7 +14,8 @@
 
 bool server_auth_offered(const struct smtp_server *s, unsigned mechanism)
 {
-	const unsigned clear = SMTP_SERVER_AUTH_PLAIN | SMTP_SERVER_AUTH_LOGIN | SMTP_SERVER_AUTH_XOAUTH2;
+	const unsigned clear =
+		SMTP_SERVER_AUTH_PLAIN | SMTP_SERVER_AUTH_LOGIN | SMTP_SERVER_AUTH_XOAUTH2;
 
 	if (!(s->o.auth & mechanism))
 		return false;
@@ -38,7 +39,7 @@ void server_auth_wipe(struct smtp_server *s)
 
 static void challenge(struct smtp_server *s, struct sv text, enum server_sasl next)
 {
-	CLEANUP(buf_deinitp) struct buf encoded = BUF_INIT(LIMIT_AUTH_LINE * 2);
+	CLEANUP(buf_deinitp) struct buf encoded = BUF_INIT((size_t)2 * LIMIT_AUTH_LINE);
 
 	must(text_base64_encode(&encoded, text) == 0);
 	s->sasl = next;
@@ -65,8 +66,8 @@ static void got_plain(struct smtp_server *s, struct sv data)
 	struct sv authzid, user;
 	struct smtp_server_event *e;
 
-	if (!sv_cut_char(&data, '\0', &authzid) || !sv_cut_char(&data, '\0', &user) || user.len == 0 ||
-		memchr(data.ptr ? data.ptr : "", '\0', data.len)) {
+	if (!sv_cut_char(&data, '\0', &authzid) || !sv_cut_char(&data, '\0', &user) ||
+		user.len == 0 || sv_find_char(data, '\0') >= 0) {
 		malformed(s);
 		return;
 	}
@@ -79,7 +80,8 @@ static void got_plain(struct smtp_server *s, struct sv data)
 static void got_login_user(struct smtp_server *s, struct sv user)
 {
 	buf_reset(&s->sasl_user);
-	if (user.len == 0 || memchr(user.ptr, '\0', user.len) || buf_append(&s->sasl_user, user) != 0) {
+	if (user.len == 0 || sv_find_char(user, '\0') >= 0 ||
+		buf_append(&s->sasl_user, user) != 0) {
 		malformed(s);
 		return;
 	}
@@ -90,7 +92,7 @@ static void got_login_password(struct smtp_server *s, struct sv password)
 {
 	struct smtp_server_event *e;
 
-	if (memchr(password.ptr ? password.ptr : "", '\0', password.len)) {
+	if (sv_find_char(password, '\0') >= 0) {
 		malformed(s);
 		return;
 	}
@@ -166,7 +168,8 @@ static bool nonce_form_ok(struct sv nonce)
 
 static void make_nonce(struct smtp_server *s)
 {
-	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char letters[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 	for (size_t i = 0; i < SERVER_NONCE_LEN; i++)
 		s->scram_nonce[i] = letters[prng_below(&s->prng, 64)];
@@ -185,10 +188,10 @@ static void got_scram_first(struct smtp_server *s, struct sv data)
 	buf_reset(&s->scram);
 	/* "p=" asks for channel binding, which is not offered. */
 	if ((!sv_eq(flag, SV("n")) && !sv_eq(flag, SV("y"))) ||
-		(authzid.len && !sv_starts(authzid, SV("a="))) || !cut_attribute(&rest, 'n', &user) ||
-		!cut_attribute(&rest, 'r', &nonce) || !nonce_form_ok(nonce) ||
-		!unescape_name(user, &s->sasl_user) || buf_append(&s->scram, data) != 0 ||
-		buf_append_char(&s->scram, ',') != 0) {
+		(authzid.len && !sv_starts(authzid, SV("a="))) ||
+		!cut_attribute(&rest, 'n', &user) || !cut_attribute(&rest, 'r', &nonce) ||
+		!nonce_form_ok(nonce) || !unescape_name(user, &s->sasl_user) ||
+		buf_append(&s->scram, data) != 0 || buf_append_char(&s->scram, ',') != 0) {
 		malformed(s);
 		return;
 	}
@@ -228,7 +231,8 @@ void smtp_server_answer_scram(
 	s->awaits = SMTP_SERVER_EV_COUNT;
 	s->idle_end = mono_add(now, s->o.idle_us_max);
 	s->scram_verifier = *verifier;
-	must(text_base64_encode(&salt, sv_make((const char *)verifier->salt, sizeof(verifier->salt))) == 0);
+	must(text_base64_encode(
+		     &salt, sv_make((const char *)verifier->salt, sizeof(verifier->salt))) == 0);
 	must(buf_printf(&first,
 		     "r=%.*s%s,s=%.*s,i=%u",
 		     SV_ARG(nonce),
@@ -246,7 +250,8 @@ static void hmac(const unsigned char key[32], struct sv text, unsigned char out[
 {
 	unsigned len = 0;
 
-	must(HMAC(EVP_sha256(), key, 32, (const unsigned char *)text.ptr, text.len, out, &len) != NULL);
+	must(HMAC(EVP_sha256(), key, 32, (const unsigned char *)text.ptr, text.len, out, &len) !=
+		NULL);
 	must(len == 32);
 }
 
@@ -272,7 +277,7 @@ static bool nonce_ok(const struct smtp_server *s, struct sv nonce)
 	struct sv ours = client_nonce(s);
 
 	return nonce.len == ours.len + SERVER_NONCE_LEN && sv_starts(nonce, ours) &&
-		sv_eq(sv_skip(nonce, ours.len), sv_from(s->scram_nonce));
+	       sv_eq(sv_skip(nonce, ours.len), sv_from(s->scram_nonce));
 }
 
 /* RFC 5802 5.1: "c=" repeats the gs2-header; nothing else vouches for the authzid in it. */
@@ -281,7 +286,7 @@ static bool binding_ok(const struct smtp_server *s, struct sv binding)
 	CLEANUP(buf_deinitp) struct buf header = BUF_INIT(LIMIT_AUTH_LINE);
 
 	return text_base64_decode(&header, binding) == 0 &&
-		sv_eq(buf_sv(&header), sv_head(buf_sv(&s->scram), s->scram_gs2_len));
+	       sv_eq(buf_sv(&header), sv_head(buf_sv(&s->scram), s->scram_gs2_len));
 }
 
 static void got_scram_proof(struct smtp_server *s, struct sv data)
@@ -315,8 +320,8 @@ static void scram_sign(struct smtp_server *s)
 	CLEANUP(buf_deinitp) struct buf last = BUF_INIT(128);
 
 	must(buf_append(&last, SV("v=")) == 0);
-	must(text_base64_encode(&last, sv_make((const char *)s->scram_signature, sizeof(s->scram_signature))) ==
-		0);
+	must(text_base64_encode(&last,
+		     sv_make((const char *)s->scram_signature, sizeof(s->scram_signature))) == 0);
 	challenge(s, buf_sv(&last), SASL_SCRAM_END);
 }
 
@@ -394,7 +399,10 @@ void server_auth_command(struct smtp_server *s, struct sv rest)
 	} mechanisms[] = {
 		{ SV_INIT("PLAIN"), SMTP_SERVER_AUTH_PLAIN, SASL_PLAIN, SV_INIT("") },
 		{ SV_INIT("LOGIN"), SMTP_SERVER_AUTH_LOGIN, SASL_LOGIN_USER, SV_INIT("Username:") },
-		{ SV_INIT("SCRAM-SHA-256"), SMTP_SERVER_AUTH_SCRAM_SHA_256, SASL_SCRAM_FIRST, SV_INIT("") },
+		{ SV_INIT("SCRAM-SHA-256"),
+			SMTP_SERVER_AUTH_SCRAM_SHA_256,
+			SASL_SCRAM_FIRST,
+			SV_INIT("") },
 		{ SV_INIT("XOAUTH2"), SMTP_SERVER_AUTH_XOAUTH2, SASL_XOAUTH2, SV_INIT("") },
 	};
 	struct sv name;
@@ -405,8 +413,8 @@ void server_auth_command(struct smtp_server *s, struct sv rest)
 			503,
 			"5.5.1",
 			s->authenticated ? SV("Authenticated already")
-			: s->mail	 ? SV("Not within a message")
-			: !s->o.auth	 ? SV("Authentication is not offered")
+			: s->mail        ? SV("Not within a message")
+			: !s->o.auth     ? SV("Authentication is not offered")
 					 : SV("Say EHLO first"));
 		return;
 	}
@@ -418,7 +426,8 @@ void server_auth_command(struct smtp_server *s, struct sv rest)
 		if (!sv_eq_nocase(name, mechanisms[i].name) || !(s->o.auth & mechanisms[i].bit))
 			continue;
 		if (!server_auth_offered(s, mechanisms[i].bit)) {
-			server_complain(s, 538, "5.7.11", SV("Encryption required: use STARTTLS first"));
+			server_complain(
+				s, 538, "5.7.11", SV("Encryption required: use STARTTLS first"));
 			return;
 		}
 		begin(s, mechanisms[i].sasl, sv_trim(rest), has_initial, mechanisms[i].prompt);
@@ -427,7 +436,8 @@ void server_auth_command(struct smtp_server *s, struct sv rest)
 	server_complain(s, 504, "5.5.4", SV("Mechanism is not offered"));
 }
 
-void server_auth_answered(struct smtp_server *s, uint16_t code, const char *enhanced, struct sv text)
+void server_auth_answered(
+	struct smtp_server *s, uint16_t code, const char *enhanced, struct sv text)
 {
 	if (code == 235 && s->sasl == SASL_SCRAM_PROOF) {
 		scram_sign(s);

@@ -56,100 +56,92 @@ static void run_talks(
 	}
 }
 
+static const struct talk simple_talks[] = {
+	/* \0u\0secret */
+	{ "PLAIN at once",
+		"AUTH PLAIN AHUAc2VjcmV0\r\n",
+		WELCOME,
+		"PASSWORD user=u authzid= password=secret ok=0\n" },
+	{ "PLAIN when asked",
+		"auth plain\r\nAHUAc2VjcmV0\r\n",
+		"334 \r\n" WELCOME,
+		"PASSWORD user=u authzid= password=secret ok=0\n" },
+	{ "authzid",
+		"AUTH PLAIN YQB1AHNlY3JldA==\r\n",
+		WELCOME,
+		"PASSWORD user=u authzid=a password=secret ok=0\n" },
+	{ "PLAIN, wrong, again",
+		"AUTH PLAIN AHUAd3Jvbmc=\r\nAUTH PLAIN AHUAc2VjcmV0\r\n",
+		WRONG WELCOME,
+		"PASSWORD user=u authzid= password=wrong ok=0\n"
+		"PASSWORD user=u authzid= password=secret ok=0\n" },
+	{ "no password",
+		"AUTH PLAIN AHUA\r\n",
+		WRONG,
+		"PASSWORD user=u authzid= password= ok=0\n" },
+	{ "no user", "AUTH PLAIN AABz\r\nNOOP\r\n", MALFORMED NOOP, "" },
+	{ "one NUL", "AUTH PLAIN AHU=\r\nNOOP\r\n", MALFORMED NOOP, "" },
+	{ "three NULs", "AUTH PLAIN AHUAcwA=\r\nNOOP\r\n", MALFORMED NOOP, "" },
+	{ "empty", "AUTH PLAIN =\r\nNOOP\r\n", MALFORMED NOOP, "" },
+	{ "empty line", "AUTH PLAIN\r\n\r\nNOOP\r\n", "334 \r\n" MALFORMED NOOP, "" },
+	{ "no base64", "AUTH PLAIN AHUAc2VjcmV\r\nNOOP\r\n", MALFORMED NOOP, "" },
+	{ "two words", "AUTH PLAIN AHUA c2VjcmV0\r\nNOOP\r\n", MALFORMED NOOP, "" },
+	{ "PLAIN, cancelled", "AUTH PLAIN\r\n*\r\nNOOP\r\n", "334 \r\n" CANCELLED NOOP, "" },
+	{ "LOGIN",
+		"AUTH LOGIN\r\ndQ==\r\nc2VjcmV0\r\n",
+		USERNAME PASSWORD WELCOME,
+		"PASSWORD user=u authzid= password=secret ok=0\n" },
+	{ "LOGIN with user",
+		"AUTH LOGIN dQ==\r\nc2VjcmV0\r\n",
+		PASSWORD WELCOME,
+		"PASSWORD user=u authzid= password=secret ok=0\n" },
+	{ "LOGIN, wrong, again",
+		"AUTH LOGIN dQ==\r\ncw==\r\nAUTH LOGIN dg==\r\nc2VjcmV0\r\n",
+		PASSWORD WRONG PASSWORD WELCOME,
+		"PASSWORD user=u authzid= password=s ok=0\nPASSWORD user=v authzid= "
+		"password=secret ok=0\n" },
+	{ "LOGIN, no user", "AUTH LOGIN\r\n\r\nNOOP\r\n", USERNAME MALFORMED NOOP, "" },
+	{ "LOGIN, no password",
+		"AUTH LOGIN dQ==\r\n\r\n",
+		PASSWORD WRONG,
+		"PASSWORD user=u authzid= password= ok=0\n" },
+	{ "LOGIN, NUL", "AUTH LOGIN dQ==\r\ncwBz\r\nNOOP\r\n", PASSWORD MALFORMED NOOP, "" },
+	{ "LOGIN, NUL in the user", "AUTH LOGIN dQB1\r\nNOOP\r\n", MALFORMED NOOP, "" },
+	{ "LOGIN, cancelled",
+		"AUTH LOGIN\r\n*\r\nAUTH LOGIN dQ==\r\n*\r\nNOOP\r\n",
+		USERNAME CANCELLED PASSWORD CANCELLED NOOP,
+		"" },
+	/* user=u^Aauth=Bearer tok^A^A */
+	{ "XOAUTH2",
+		"AUTH XOAUTH2 dXNlcj11AWF1dGg9QmVhcmVyIHRvawEB\r\n",
+		WRONG,
+		"TOKEN user=u authzid= password=tok ok=0\n" },
+	{ "XOAUTH2 without token", "AUTH XOAUTH2 dXNlcj11AQE=\r\nNOOP\r\n", MALFORMED NOOP, "" },
+	{ "what there is not",
+		"AUTH CRAM-MD5\r\nAUTH\r\nAUTH PLAINER x\r\n",
+		NOT_OFFERED NOT_OFFERED NOT_OFFERED,
+		"" },
+	{ "twice",
+		"AUTH PLAIN AHUAc2VjcmV0\r\nAUTH PLAIN AHUAc2VjcmV0\r\n",
+		WELCOME "503 5.5.1 Authenticated already\r\n",
+		"PASSWORD user=u authzid= password=secret ok=0\n" },
+	{ "within a message",
+		"MAIL FROM:<>\r\nAUTH PLAIN AHUAc2VjcmV0\r\n",
+		"250 2.1.0 Ok\r\n503 5.5.1 Not within a message\r\n",
+		"MAIL <>\n" },
+	{ "bare LF in the exchange",
+		"AUTH LOGIN\r\ndQ==\nc2VjcmV0\r\nNOOP\r\n",
+		USERNAME "500 5.5.2 Lines must end in CR LF and hold no other CR, LF or "
+			 "NUL\r\n" NOOP,
+		"" },
+};
+
 static void plain_login_and_xoauth2(void **state)
 {
-	static const struct talk talks[] = {
-		/* \0u\0secret */
-		{ "PLAIN at once",
-			"AUTH PLAIN AHUAc2VjcmV0\r\n",
-			WELCOME,
-			"PASSWORD user=u authzid= password=secret ok=0\n" },
-		{ "PLAIN when asked",
-			"auth plain\r\nAHUAc2VjcmV0\r\n",
-			"334 \r\n" WELCOME,
-			"PASSWORD user=u authzid= password=secret ok=0\n" },
-		{ "authzid",
-			"AUTH PLAIN YQB1AHNlY3JldA==\r\n",
-			WELCOME,
-			"PASSWORD user=u authzid=a password=secret ok=0\n" },
-		{ "PLAIN, wrong, again",
-			"AUTH PLAIN AHUAd3Jvbmc=\r\nAUTH PLAIN AHUAc2VjcmV0\r\n",
-			WRONG WELCOME,
-			"PASSWORD user=u authzid= password=wrong ok=0\n"
-			"PASSWORD user=u authzid= password=secret ok=0\n" },
-		{ "no password",
-			"AUTH PLAIN AHUA\r\n",
-			WRONG,
-			"PASSWORD user=u authzid= password= ok=0\n" },
-		{ "no user", "AUTH PLAIN AABz\r\nNOOP\r\n", MALFORMED NOOP, "" },
-		{ "one NUL", "AUTH PLAIN AHU=\r\nNOOP\r\n", MALFORMED NOOP, "" },
-		{ "three NULs", "AUTH PLAIN AHUAcwA=\r\nNOOP\r\n", MALFORMED NOOP, "" },
-		{ "empty", "AUTH PLAIN =\r\nNOOP\r\n", MALFORMED NOOP, "" },
-		{ "empty line", "AUTH PLAIN\r\n\r\nNOOP\r\n", "334 \r\n" MALFORMED NOOP, "" },
-		{ "no base64", "AUTH PLAIN AHUAc2VjcmV\r\nNOOP\r\n", MALFORMED NOOP, "" },
-		{ "two words", "AUTH PLAIN AHUA c2VjcmV0\r\nNOOP\r\n", MALFORMED NOOP, "" },
-		{ "PLAIN, cancelled",
-			"AUTH PLAIN\r\n*\r\nNOOP\r\n",
-			"334 \r\n" CANCELLED NOOP,
-			"" },
-		{ "LOGIN",
-			"AUTH LOGIN\r\ndQ==\r\nc2VjcmV0\r\n",
-			USERNAME PASSWORD WELCOME,
-			"PASSWORD user=u authzid= password=secret ok=0\n" },
-		{ "LOGIN with user",
-			"AUTH LOGIN dQ==\r\nc2VjcmV0\r\n",
-			PASSWORD WELCOME,
-			"PASSWORD user=u authzid= password=secret ok=0\n" },
-		{ "LOGIN, wrong, again",
-			"AUTH LOGIN dQ==\r\ncw==\r\nAUTH LOGIN dg==\r\nc2VjcmV0\r\n",
-			PASSWORD WRONG PASSWORD WELCOME,
-			"PASSWORD user=u authzid= password=s ok=0\nPASSWORD user=v authzid= "
-			"password=secret ok=0\n" },
-		{ "LOGIN, no user", "AUTH LOGIN\r\n\r\nNOOP\r\n", USERNAME MALFORMED NOOP, "" },
-		{ "LOGIN, no password",
-			"AUTH LOGIN dQ==\r\n\r\n",
-			PASSWORD WRONG,
-			"PASSWORD user=u authzid= password= ok=0\n" },
-		{ "LOGIN, NUL",
-			"AUTH LOGIN dQ==\r\ncwBz\r\nNOOP\r\n",
-			PASSWORD MALFORMED NOOP,
-			"" },
-		{ "LOGIN, NUL in the user", "AUTH LOGIN dQB1\r\nNOOP\r\n", MALFORMED NOOP, "" },
-		{ "LOGIN, cancelled",
-			"AUTH LOGIN\r\n*\r\nAUTH LOGIN dQ==\r\n*\r\nNOOP\r\n",
-			USERNAME CANCELLED PASSWORD CANCELLED NOOP,
-			"" },
-		/* user=u^Aauth=Bearer tok^A^A */
-		{ "XOAUTH2",
-			"AUTH XOAUTH2 dXNlcj11AWF1dGg9QmVhcmVyIHRvawEB\r\n",
-			WRONG,
-			"TOKEN user=u authzid= password=tok ok=0\n" },
-		{ "XOAUTH2 without token",
-			"AUTH XOAUTH2 dXNlcj11AQE=\r\nNOOP\r\n",
-			MALFORMED NOOP,
-			"" },
-		{ "what there is not",
-			"AUTH CRAM-MD5\r\nAUTH\r\nAUTH PLAINER x\r\n",
-			NOT_OFFERED NOT_OFFERED NOT_OFFERED,
-			"" },
-		{ "twice",
-			"AUTH PLAIN AHUAc2VjcmV0\r\nAUTH PLAIN AHUAc2VjcmV0\r\n",
-			WELCOME "503 5.5.1 Authenticated already\r\n",
-			"PASSWORD user=u authzid= password=secret ok=0\n" },
-		{ "within a message",
-			"MAIL FROM:<>\r\nAUTH PLAIN AHUAc2VjcmV0\r\n",
-			"250 2.1.0 Ok\r\n503 5.5.1 Not within a message\r\n",
-			"MAIL <>\n" },
-		{ "bare LF in the exchange",
-			"AUTH LOGIN\r\ndQ==\nc2VjcmV0\r\nNOOP\r\n",
-			USERNAME "500 5.5.2 Lines must end in CR LF and hold no other CR, LF or "
-				 "NUL\r\n" NOOP,
-			"" },
-	};
 	struct smtp_server_options options = clear_options();
 
 	(void)state;
-	run_talks(talks, COUNT_OF(talks), &options);
+	run_talks(simple_talks, COUNT_OF(simple_talks), &options);
 }
 
 static void in_the_clear_no_password_is_taken(void **state)
@@ -170,6 +162,7 @@ static void long_lines_are_for_auth_alone(void **state)
 {
 	struct smtp_server_options options = clear_options();
 	static char text[LIMIT_AUTH_LINE + 8];
+	struct sv plain = SV("AUTH PLAIN ");
 	struct owner o;
 
 	(void)state;
@@ -186,7 +179,7 @@ static void long_lines_are_for_auth_alone(void **state)
 	(void)owner_give(&o, sv_make(text, LIMIT_AUTH_LINE));
 	owner_say(&o, "\r\nNOOP\r\n");
 	expect(&o, "too long", "500 5.5.6 Line too long\r\n" NOOP, "");
-	memcpy(text, "AUTH PLAIN ", 11);
+	memcpy(text, plain.ptr, plain.len);
 	(void)owner_give(&o, sv_make(text, LIMIT_AUTH_LINE - 5));
 	owner_say(&o, "\r\n");
 	expect(&o, "long at once", MALFORMED, "");
@@ -210,7 +203,7 @@ static void hmac(const unsigned char key[32], struct sv text, unsigned char out[
 static void client_sums(const char *password, const unsigned char *salt, size_t salt_len,
 	struct sv message, struct buf *out_proof, struct buf *out_signature)
 {
-	unsigned char salted[32], key[32], stored[32], signature[32];
+	unsigned char salted[32], sum[32], stored[32], signature[32];
 
 	assert_int_equal(PKCS5_PBKDF2_HMAC(password,
 				 (int)strlen(password),
@@ -221,14 +214,14 @@ static void client_sums(const char *password, const unsigned char *salt, size_t 
 				 32,
 				 salted),
 		1);
-	hmac(salted, SV("Client Key"), key);
-	assert_non_null(SHA256(key, 32, stored));
+	hmac(salted, SV("Client Key"), sum);
+	assert_non_null(SHA256(sum, 32, stored));
 	hmac(stored, message, signature);
 	for (size_t i = 0; i < 32; i++)
-		key[i] ^= signature[i];
-	assert_int_equal(text_base64_encode(out_proof, sv_make((const char *)key, 32)), 0);
-	hmac(salted, SV("Server Key"), key);
-	hmac(key, message, signature);
+		sum[i] ^= signature[i];
+	assert_int_equal(text_base64_encode(out_proof, sv_make((const char *)sum, 32)), 0);
+	hmac(salted, SV("Server Key"), sum);
+	hmac(sum, message, signature);
 	assert_int_equal(
 		text_base64_encode(out_signature, sv_make((const char *)signature, 32)), 0);
 }
@@ -490,6 +483,10 @@ static void scram_first_messages_that_are_none(void **state)
 	}
 }
 
+/* The right form, the wrong nonce length and proof. */
+#define ZEROS "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+#define FINAL_OF_ZEROS "c=biws,r=abc,p=" ZEROS ZEROS
+
 static void scram_final_messages_that_are_none(void **state)
 {
 	static const char *const finals[] = { "",
@@ -499,9 +496,7 @@ static void scram_final_messages_that_are_none(void **state)
 		"c=biws,r=abc,p=AAAA",
 		"r=abc,c=biws,p=AAAA",
 		",p=AAAA",
-		"c=biws,r=abc,p="
-		"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-		"AAAAAAAAAA" };
+		FINAL_OF_ZEROS };
 	struct smtp_server_options options = clear_options();
 	struct scram t = { .gs2 = "n,,", .bare = "n=u,r=abc" };
 	struct owner o;

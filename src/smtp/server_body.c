@@ -15,11 +15,11 @@
  * `eol` says what was seen last in DATA:
  */
 enum {
-	EOL_INSIDE,   /* in a line */
-	EOL_CR,       /* CR; it is not handed out yet */
-	EOL_START,    /* at the start of a line */
-	EOL_DOT,      /* "." at the start of a line; not handed out */
-	EOL_DOT_CR,   /* ".CR" at the start of a line; not handed out */
+	EOL_INSIDE, /* in a line */
+	EOL_CR,     /* CR; it is not handed out yet */
+	EOL_START,  /* at the start of a line */
+	EOL_DOT,    /* "." at the start of a line; not handed out */
+	EOL_DOT_CR, /* ".CR" at the start of a line; not handed out */
 };
 
 static void body_fault(struct smtp_server *s, enum server_body_fault fault)
@@ -74,7 +74,10 @@ static void refuse_body(struct smtp_server *s)
 	case BODY_OK:
 		break;
 	case BODY_BARE_CR_LF:
-		server_complain(s, 550, "5.6.0", SV("Message has a bare CR or LF (smuggling is not possible here)"));
+		server_complain(s,
+			550,
+			"5.6.0",
+			SV("Message has a bare CR or LF (smuggling is not possible here)"));
 		break;
 	case BODY_NUL:
 		server_complain(s, 550, "5.6.0", SV("Message has a NUL byte"));
@@ -85,16 +88,19 @@ static void refuse_body(struct smtp_server *s)
 	case BODY_REFUSED:
 		/* Of a message that was begun, any number of chunks may be under way already. */
 		if (s->mail)
-			server_reply(s, s->refusal.code, s->refusal.enhanced, sv_from(s->refusal_text));
+			server_reply(
+				s, s->refusal.code, s->refusal.enhanced, sv_from(s->refusal_text));
 		else
-			server_complain(s, s->refusal.code, s->refusal.enhanced, sv_from(s->refusal_text));
+			server_complain(
+				s, s->refusal.code, s->refusal.enhanced, sv_from(s->refusal_text));
 		break;
 	}
 }
 
 static void body_ended(struct smtp_server *s)
 {
-	bool doubtful = s->state == SERVER_DATA && (s->fault == BODY_BARE_CR_LF || s->fault == BODY_NUL);
+	bool doubtful =
+		s->state == SERVER_DATA && (s->fault == BODY_BARE_CR_LF || s->fault == BODY_NUL);
 
 	s->state = SERVER_COMMAND;
 	s->line_done = true;
@@ -296,7 +302,10 @@ void server_bdat_command(struct smtp_server *s, struct sv rest)
 	/* Without a size nobody knows where the next command is: the connection cannot go on. */
 	if (!s->o.chunking || sv_parse_u64(size, INT64_MAX, &n) != 0 ||
 		(rest.len && !sv_eq_nocase(rest, SV("LAST")))) {
-		server_reply(s, 501, "5.5.4", SV("Syntax: BDAT size [LAST]; where the chunk ends is unknown, goodbye"));
+		server_reply(s,
+			501,
+			"5.5.4",
+			SV("Syntax: BDAT size [LAST]; where the chunk ends is unknown, goodbye"));
 		server_close(s, SV("bad-chunk"));
 		return;
 	}
@@ -311,7 +320,10 @@ void server_bdat_command(struct smtp_server *s, struct sv rest)
 	if (!s->mail || s->rcpts == 0) {
 		bool had_mail = s->mail;
 
-		refuse_chunk(s, had_mail ? 554 : 503, "5.5.1", had_mail ? SV("No valid recipients") : SV("Say MAIL first"));
+		refuse_chunk(s,
+			had_mail ? 554 : 503,
+			"5.5.1",
+			had_mail ? SV("No valid recipients") : SV("Say MAIL first"));
 		s->bdat = had_mail;
 		chunk_begin(s);
 		return;
@@ -320,7 +332,8 @@ void server_bdat_command(struct smtp_server *s, struct sv rest)
 	(void)server_ask(s, SMTP_SERVER_EV_DATA);
 }
 
-void server_bdat_answered(struct smtp_server *s, uint16_t code, const char *enhanced, struct sv text)
+void server_bdat_answered(
+	struct smtp_server *s, uint16_t code, const char *enhanced, struct sv text)
 {
 	/* Then the connection ends, whatever of the chunk is still to come. */
 	if (code == 421) {
@@ -370,7 +383,8 @@ static void check_chunk(struct smtp_server *s, struct sv bytes)
 
 size_t server_bdat(struct smtp_server *s, struct sv bytes)
 {
-	struct sv part = sv_head(bytes, s->chunk_left < bytes.len ? (size_t)s->chunk_left : bytes.len);
+	struct sv part =
+		sv_head(bytes, s->chunk_left < bytes.len ? (size_t)s->chunk_left : bytes.len);
 
 	check_chunk(s, part);
 	hand_out(s, part);

@@ -190,6 +190,10 @@ static void data_is_taken_as_it_is_meant(void **state)
 			"DATA\r\n..\r\n...\r\n.a\r\na.\r\n.\r\n",
 			"354 Go\r\n" QUEUED,
 			"DATA\nEND .\r\n..\r\na\r\na.\r\n\n" },
+		{ "many dots",
+			"DATA\r\n.1\r\n.2\r\n.3\r\n.4\r\n.5\r\n.6\r\n.7\r\n.\r\nNOOP\r\n",
+			"354 Go\r\n" QUEUED "250 2.0.0 Ok\r\n",
+			"DATA\nEND 1\r\n2\r\n3\r\n4\r\n5\r\n6\r\n7\r\n\n" },
 		{ "dot and spaces",
 			"DATA\r\n. \r\n .\r\n.\r\n",
 			"354 Go\r\n" QUEUED,
@@ -223,6 +227,49 @@ static void data_is_taken_as_it_is_meant(void **state)
 
 	(void)state;
 	run_talks(talks, COUNT_OF(talks), &options, true);
+}
+
+/* What comes first is named, however the bytes are cut. */
+static void the_first_fault_is_the_reply(void **state)
+{
+	static const struct {
+		struct piece body;
+		const char *reply;
+	} rows[] = {
+		{ PIECE("a\0b\r\n"), NUL },
+		{ PIECE("\0\r\n"), NUL },
+		{ PIECE("a\0b\rc\r\n"), NUL },
+		{ PIECE("a\0b\n\r\n"), NUL },
+		{ PIECE("x\r\na\0\n\r\n"), NUL },
+		{ PIECE("a\rb\0c\r\n"), BARE },
+		{ PIECE("a\r\0c\r\n"), BARE },
+		{ PIECE("a\nb\0c\r\n"), BARE },
+		{ PIECE("x\r\n\n\0\r\n"), BARE },
+	};
+	struct smtp_server_options options = plain_options();
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows) * 2 * 4; i++) {
+		struct piece body = rows[i / 8].body;
+		bool chunk = i & 1;
+		size_t step = i / 2 % 4;
+		CLEANUP(buf_deinitp) struct buf talk = BUF_INIT(256);
+		struct owner o;
+
+		owner_envelope(&o, &options);
+		if (chunk)
+			must(buf_printf(&talk, "BDAT %zu LAST\r\n", body.len) == 0);
+		else
+			put(&talk, (struct piece)PIECE("DATA\r\n"));
+		put(&talk, body);
+		if (!chunk)
+			put(&talk, (struct piece)PIECE(".\r\n"));
+		for (size_t used = 0; used < talk.len;)
+			used += owner_give(
+				&o, sv_head(sv_skip(buf_sv(&talk), used), step ? step : talk.len));
+		assert_true(sv_ends_nocase(buf_sv(&o.said), sv_from(rows[i / 8].reply)));
+		owner_end(&o);
+	}
 }
 
 static void too_large_a_message_is_read_and_refused(void **state)
@@ -479,6 +526,7 @@ int main(void)
 		cmocka_unit_test(no_end_of_data_variant_smuggles),
 		cmocka_unit_test(no_chunk_smuggles),
 		cmocka_unit_test(data_is_taken_as_it_is_meant),
+		cmocka_unit_test(the_first_fault_is_the_reply),
 		cmocka_unit_test(too_large_a_message_is_read_and_refused),
 		cmocka_unit_test(the_reset_comes_while_the_body_streams),
 		cmocka_unit_test(chunks_in_order),

@@ -87,7 +87,10 @@ static void do_helo(struct smtp_server *s, struct sv rest, bool extended)
 static void do_starttls(struct smtp_server *s, struct sv rest)
 {
 	if (!s->o.starttls || s->tls) {
-		server_complain(s, 503, "5.5.1", s->tls ? SV("TLS is on already") : SV("TLS is not offered"));
+		server_complain(s,
+			503,
+			"5.5.1",
+			s->tls ? SV("TLS is on already") : SV("TLS is not offered"));
 		return;
 	}
 	if (rest.len) {
@@ -121,7 +124,8 @@ static bool may_begin_mail(struct smtp_server *s)
 }
 
 /* One parameter of MAIL. 0, or the code of the reply (501, 555, 552). */
-static uint16_t mail_param(struct smtp_server *s, struct smtp_server_event *e, struct sv key, struct sv value)
+static uint16_t mail_param(
+	struct smtp_server *s, struct smtp_server_event *e, struct sv key, struct sv value)
 {
 	CLEANUP(buf_deinitp) struct buf envid = BUF_INIT(LIMIT_ENVID);
 
@@ -198,7 +202,8 @@ static void do_mail(struct smtp_server *s, struct sv rest)
 		return;
 	}
 	if (path.len &&
-		address_parse(path, ADDRESS_NO_DOMAIN | (e.smtputf8 ? ADDRESS_UTF8 : 0), &address) != 0) {
+		address_parse(
+			path, ADDRESS_NO_DOMAIN | (e.smtputf8 ? ADDRESS_UTF8 : 0), &address) != 0) {
 		server_complain(s, 553, "5.1.7", SV("Sender address cannot be read"));
 		return;
 	}
@@ -234,7 +239,8 @@ static int parse_notify(struct sv value, uint8_t *out_bits)
 	return (bits & DSN_NOTIFY_NEVER) && bits != DSN_NOTIFY_NEVER ? RC_PARSE : 0;
 }
 
-static uint16_t rcpt_param(struct smtp_server *s, struct smtp_server_event *e, struct sv key, struct sv value)
+static uint16_t rcpt_param(
+	struct smtp_server *s, struct smtp_server_event *e, struct sv key, struct sv value)
 {
 	if (s->o.dsn && sv_eq_nocase(key, SV("NOTIFY")))
 		return e->dsn_notify || parse_notify(value, &e->dsn_notify) != 0 ? 501 : 0;
@@ -275,12 +281,16 @@ static void do_rcpt(struct smtp_server *s, struct sv rest)
 		refuse_param(s, 501);
 		return;
 	}
-	if (address_parse(path, ADDRESS_NO_DOMAIN | (s->smtputf8 ? ADDRESS_UTF8 : 0), &address) != 0) {
+	if (address_parse(path, ADDRESS_NO_DOMAIN | (s->smtputf8 ? ADDRESS_UTF8 : 0), &address) !=
+		0) {
 		server_complain(s, 553, "5.1.3", SV("Recipient address cannot be read"));
 		return;
 	}
 	if (s->rcpts >= s->o.rcpt_max) {
-		server_reply(s, 452, "4.5.3", SV("Too many recipients; send the others in another message"));
+		server_reply(s,
+			452,
+			"4.5.3",
+			SV("Too many recipients; send the others in another message"));
 		return;
 	}
 	e.address = path;
@@ -290,7 +300,8 @@ static void do_rcpt(struct smtp_server *s, struct sv rest)
 static void do_data(struct smtp_server *s, struct sv rest)
 {
 	if (!s->mail || s->bdat)
-		server_complain(s, 503, "5.5.1", s->bdat ? SV("BDAT was begun") : SV("Say MAIL first"));
+		server_complain(
+			s, 503, "5.5.1", s->bdat ? SV("BDAT was begun") : SV("Say MAIL first"));
 	else if (rest.len)
 		server_complain(s, 501, "5.5.4", SV("DATA takes no parameter"));
 	else if (s->rcpts == 0)

@@ -205,6 +205,29 @@ static void commands_behind_starttls_stay_outside(void **state)
 	owner_end(&o);
 }
 
+/* RFC 3207 4.2: what was said in the clear is forgotten, the sign-in too. */
+static void starttls_forgets_who_it_was(void **state)
+{
+	struct smtp_server_options options = clear_options();
+	struct owner o;
+
+	(void)state;
+	options.auth_required = true;
+	owner_start(&o, &options);
+	owner_say(&o, "EHLO c\r\nAUTH PLAIN AHUAc2VjcmV0\r\n");
+	assert_true(sv_eq(smtp_server_protocol(o.s), SV("ESMTPA")));
+	owner_say(&o, "STARTTLS\r\n");
+	smtp_server_tls_started(o.s, o.now);
+	assert_true(sv_eq(smtp_server_protocol(o.s), SV("SMTP")));
+	owner_say(&o, "EHLO c\r\n");
+	assert_true(sv_eq(smtp_server_protocol(o.s), SV("ESMTPS")));
+	buf_reset(&o.said);
+	buf_reset(&o.log);
+	owner_say(&o, "MAIL FROM:<>\r\n");
+	expect(&o, "anew", "530 5.7.0 Authentication required\r\n", "");
+	owner_end(&o);
+}
+
 static void a_client_that_reads_nothing_is_not_read(void **state)
 {
 	struct smtp_server_options options = plain_options();
@@ -237,11 +260,12 @@ static void a_long_answer_fits_or_is_shortened(void **state)
 {
 	struct smtp_server_options options = plain_options();
 	static char text[70000];
+	struct sv first = SV("first");
 	struct owner o;
 
 	(void)state;
 	memset(text, '\n', sizeof(text) - 1);
-	memcpy(text, "first", 5);
+	memcpy(text, first.ptr, first.len);
 	owner_hello(&o, &options);
 	o.held = SMTP_SERVER_EV_MAIL;
 	owner_say(&o, "MAIL FROM:<>\r\n");
@@ -407,6 +431,7 @@ int main(void)
 		cmocka_unit_test(tricklers_are_cut),
 		cmocka_unit_test(a_fair_rate_is_not_slow),
 		cmocka_unit_test(commands_behind_starttls_stay_outside),
+		cmocka_unit_test(starttls_forgets_who_it_was),
 		cmocka_unit_test(a_client_that_reads_nothing_is_not_read),
 		cmocka_unit_test(a_long_answer_fits_or_is_shortened),
 		cmocka_unit_test(shut_says_421_when_nothing_is_due),

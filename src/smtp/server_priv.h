@@ -14,10 +14,10 @@
 enum server_state {
 	SERVER_GREETING, /* EV_GREET is not answered yet */
 	SERVER_COMMAND,
-	SERVER_AUTH_LINE,  /* a line of a SASL exchange is due */
-	SERVER_DATA,       /* body, until the dot */
-	SERVER_BDAT,       /* `chunk_left` bytes of a chunk */
-	SERVER_STARTTLS,   /* 220 was said: nothing is read until tls_started() */
+	SERVER_AUTH_LINE, /* a line of a SASL exchange is due */
+	SERVER_DATA,      /* body, until the dot */
+	SERVER_BDAT,      /* `chunk_left` bytes of a chunk */
+	SERVER_STARTTLS,  /* 220 was said: nothing is read until tls_started() */
 	SERVER_CLOSED,
 };
 
@@ -85,7 +85,8 @@ struct smtp_server {
 	enum server_sasl sasl;
 	struct buf sasl_text; /* decoded line; wiped */
 	struct buf sasl_user;
-	struct buf scram;     /* gs2-header client-first-bare "," server-first "," client-final-without-proof */
+	struct buf
+		scram; /* gs2-header client-first-bare "," server-first "," client-final-without-proof */
 	size_t scram_gs2_len; /* of the gs2-header at the front, which is no part of the AuthMessage */
 	struct smtp_scram_verifier scram_verifier;
 	unsigned char scram_signature[32];
@@ -119,13 +120,15 @@ void server_command(struct smtp_server *s, struct sv line);
 bool server_auth_offered(const struct smtp_server *s, unsigned mechanism);
 void server_auth_command(struct smtp_server *s, struct sv rest);
 void server_auth_line(struct smtp_server *s, struct sv line);
-void server_auth_answered(struct smtp_server *s, uint16_t code, const char *enhanced, struct sv text);
+void server_auth_answered(
+	struct smtp_server *s, uint16_t code, const char *enhanced, struct sv text);
 void server_auth_wipe(struct smtp_server *s);
 
 /* server_body.c */
 void server_data_begin(struct smtp_server *s);
 void server_bdat_command(struct smtp_server *s, struct sv rest);
 /* The owner's answer to the first BDAT: 354 takes it. */
-void server_bdat_answered(struct smtp_server *s, uint16_t code, const char *enhanced, struct sv text);
+void server_bdat_answered(
+	struct smtp_server *s, uint16_t code, const char *enhanced, struct sv text);
 NODISCARD size_t server_data(struct smtp_server *s, struct sv bytes);
 NODISCARD size_t server_bdat(struct smtp_server *s, struct sv bytes);

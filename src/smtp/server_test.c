@@ -308,11 +308,12 @@ static void over_long_and_nul_lines_are_refused(void **state)
 {
 	struct smtp_server_options options = plain_options();
 	static char text[20000];
+	struct sv verb = SV("NOOP ");
 	struct owner o;
 
 	(void)state;
 	memset(text, 'x', sizeof(text));
-	memcpy(text, "NOOP ", 5);
+	memcpy(text, verb.ptr, verb.len);
 	owner_hello(&o, &options);
 	/* 2048 with the CR are taken, one more is not. */
 	(void)owner_give(&o, sv_make(text, LIMIT_COMMAND_LINE - 1));

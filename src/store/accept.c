@@ -43,12 +43,14 @@ int store_do_chunk(struct store *s, struct store_chunk *op)
 	return rc ? rc : note_partial(s, op->message_id, op->index + 1, &op->op.err);
 }
 
-static int put_message(struct store *s, const struct store_put *op, uint32_t chunks, struct err *err)
+static int put_message(
+	struct store *s, const struct store_put *op, uint32_t chunks, struct err *err)
 {
 	const struct store_message *m = op->message;
 	sqlite3_stmt *q = store_sql(s, SQL_MESSAGE_ADD);
-	const struct sv views[] = { m->sender, m->envid, m->message_id, m->subject, m->user, m->client,
-		m->listener };
+	const struct sv views[] = {
+		m->sender, m->envid, m->message_id, m->subject, m->user, m->client, m->listener
+	};
 	int at = 1;
 
 	(void)sqlite3_bind_int64(q, at++, (int64_t)m->id);
@@ -75,8 +77,8 @@ static bool is_claimed(const struct store_put *op, uint32_t index)
 	return false;
 }
 
-static int put_recipient(struct store *s, const struct store_put *op, const struct store_recipient *r,
-	struct err *err)
+static int put_recipient(struct store *s, const struct store_put *op,
+	const struct store_recipient *r, struct err *err)
 {
 	bool claimed = op->attempt_count && is_claimed(op, r->index);
 	sqlite3_stmt *q;
@@ -95,7 +97,8 @@ static int put_recipient(struct store *s, const struct store_put *op, const stru
 	if (claimed)
 		(void)sqlite3_bind_null(q, 4);
 	else
-		(void)sqlite3_bind_int64(q, 4, r->state == STORE_RCPT_HELD ? DUE_HELD : r->next_at.us);
+		(void)sqlite3_bind_int64(
+			q, 4, r->state == STORE_RCPT_HELD ? DUE_HELD : r->next_at.us);
 	(void)sqlite3_bind_int64(q, 5, cause);
 	(void)sqlite3_bind_int64(q, 6, claimed);
 	(void)sqlite3_bind_int64(q, 7, r->dsn_notify);

@@ -14,7 +14,9 @@ static int next_attempt(struct store *s, uint64_t message_id, uint32_t *out, str
 	rc = store_step(s, q, err);
 	if (rc < 0)
 		return rc;
-	*out = 1 + (rc == 1 && sqlite3_column_type(q, 0) != SQLITE_NULL ? row_number(sqlite3_column_int64(q, 0)) : 0);
+	*out = 1 + (rc == 1 && sqlite3_column_type(q, 0) != SQLITE_NULL
+				   ? row_number(sqlite3_column_int64(q, 0))
+				   : 0);
 	(void)sqlite3_reset(q);
 	/* Past 4095 attempts the last place is written over: the story ends there, the mail does not. */
 	if (*out > STORE_NUMBER_MAX)
@@ -36,7 +38,10 @@ int store_do_claim(struct store *s, struct store_claim *op)
 		(void)sqlite3_bind_int64(q, 2, lane);
 		rc = store_run(s, q, err);
 		if (rc == 0 && sqlite3_changes(s->db) != 1)
-			rc = err_set(err, RC_STATE, "recipient %u does not wait any more", a->recipients[i]);
+			rc = err_set(err,
+				RC_STATE,
+				"recipient %u does not wait any more",
+				a->recipients[i]);
 	}
 	if (rc == 0)
 		rc = next_attempt(s, a->message_id, &a->number, err);
@@ -49,11 +54,13 @@ int store_do_claim(struct store *s, struct store_claim *op)
 
 static int attempt_was_open(struct store *s, struct err *err)
 {
-	return sqlite3_changes(s->db) == 1 ? 0 : err_set(err, RC_NOT_FOUND, "there is no such open attempt");
+	return sqlite3_changes(s->db) == 1
+		       ? 0
+		       : err_set(err, RC_NOT_FOUND, "there is no such open attempt");
 }
 
-static int end_attempt(struct store *s, const struct store_outcome *op, uint32_t *out_story_bytes,
-	struct err *err)
+static int end_attempt(
+	struct store *s, const struct store_outcome *op, uint32_t *out_story_bytes, struct err *err)
 {
 	CLEANUP(buf_deinitp) struct buf story = BUF_INIT(LIMIT_RCPT * (2 * LIMIT_REPLY_KEPT));
 	sqlite3_stmt *q;
@@ -124,7 +131,11 @@ static int end_recipient(struct store *s, const struct store_outcome *op,
 	if (rc != 0)
 		return rc;
 	if (sqlite3_changes(s->db) != 1)
-		return op->attempt ? err_set(err, RC_NOT_FOUND, "recipient %u is not in an attempt", r->index) : 0;
+		return op->attempt ? err_set(err,
+					     RC_NOT_FOUND,
+					     "recipient %u is not in an attempt",
+					     r->index)
+				   : 0;
 	*final += store_state_is_final(r->state);
 	s->delivered_now += r->state == STORE_RCPT_DELIVERED;
 	s->bounced_now += r->state == STORE_RCPT_BOUNCED || r->state == STORE_RCPT_EXPIRED;
@@ -142,8 +153,14 @@ int store_do_outcome(struct store *s, struct store_outcome *op)
 	for (size_t i = 0; i < op->recipient_count && rc == 0; i++)
 		rc = end_recipient(s, op, &op->recipients[i], &final, err);
 	if (rc == 0)
-		rc = store_message_settle(
-			s, op->message_id, final, op->set_flags, op->at, story_bytes, &op->out_finished, err);
+		rc = store_message_settle(s,
+			op->message_id,
+			final,
+			op->set_flags,
+			op->at,
+			story_bytes,
+			&op->out_finished,
+			err);
 	return rc ? rc : store_add_ledger(s, op->ledger, op->ledger_count, err);
 }
 
@@ -153,8 +170,8 @@ struct due_row {
 	int64_t id, due;
 };
 
-static int read_due_rows(struct store *s, struct store_due *op, int64_t lane, struct due_row rows[LIMIT_PAGE],
-	size_t *out_count)
+static int read_due_rows(struct store *s, struct store_due *op, int64_t lane,
+	struct due_row rows[LIMIT_PAGE], size_t *out_count)
 {
 	sqlite3_stmt *q = store_sql(s, SQL_DUE);
 	int64_t after = op->after_id ? row_id(op->after_id, STORE_NUMBER_MAX) : 0;
@@ -186,23 +203,27 @@ static int read_due_rows(struct store *s, struct store_due *op, int64_t lane, st
 	return rc < 0 ? rc : 0;
 }
 
-static int read_next_due(struct store *s, struct store_due *op, int64_t lane, const struct due_row *last)
+static int read_next_due(
+	struct store *s, struct store_due *op, int64_t lane, const struct due_row *last)
 {
 	sqlite3_stmt *q = store_sql(s, SQL_DUE_NEXT);
 	int rc;
 
 	(void)sqlite3_bind_int64(q, 1, lane);
 	(void)sqlite3_bind_int64(q, 2, last ? last->due : op->after_at.us);
-	(void)sqlite3_bind_int64(
-		q, 3, last ? last->id : op->after_id ? row_id(op->after_id, STORE_NUMBER_MAX) : 0);
+	(void)sqlite3_bind_int64(q,
+		3,
+		last           ? last->id
+		: op->after_id ? row_id(op->after_id, STORE_NUMBER_MAX)
+			       : 0);
 	rc = store_step(s, q, &op->op.err);
 	op->out_next_at.us = rc == 1 ? sqlite3_column_int64(q, 0) : INT64_MAX;
 	(void)sqlite3_reset(q);
 	return rc < 0 ? rc : 0;
 }
 
-static int read_due_recipient(struct store *s, int64_t id, struct arena *a, struct store_recipient *out,
-	struct err *err)
+static int read_due_recipient(
+	struct store *s, int64_t id, struct arena *a, struct store_recipient *out, struct err *err)
 {
 	sqlite3_stmt *q = store_sql(s, SQL_RECIPIENT_READ);
 	int rc;
@@ -212,15 +233,19 @@ static int read_due_recipient(struct store *s, int64_t id, struct arena *a, stru
 	if (rc == 1)
 		store_recipient_row(s, q, a, out);
 	(void)sqlite3_reset(q);
-	return rc == 1 ? 0 : rc < 0 ? rc : err_set(err, RC_CORRUPT, "a waiting recipient has no row");
+	return rc == 1  ? 0
+	       : rc < 0 ? rc
+			: err_set(err, RC_CORRUPT, "a waiting recipient has no row");
 }
 
 /* The recipients of one message, rows[0..count). */
-static int read_due_message(struct store *s, struct store_due *op, const struct due_row *rows, size_t count)
+static int read_due_message(
+	struct store *s, struct store_due *op, const struct due_row *rows, size_t count)
 {
 	struct store_message *m = &op->out_messages[op->out_count];
 	struct store_recipient *list = arena_alloc(op->out_arena, count * sizeof(*list));
-	int rc = store_read_message(s, row_message(rows[0].id), op->out_arena, m, NULL, &op->op.err);
+	int rc =
+		store_read_message(s, row_message(rows[0].id), op->out_arena, m, NULL, &op->op.err);
 
 	for (size_t i = 0; i < count && rc == 0; i++)
 		rc = read_due_recipient(s, rows[i].id, op->out_arena, &list[i], &op->op.err);

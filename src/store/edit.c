@@ -78,11 +78,15 @@ static int edit_row(struct store *s, struct store_edit *op, int64_t row, struct 
 		return rc;
 	if (!store_filter_matches(s, &op->filter, &m, &r) || !plan(op, &r, &e))
 		return 0;
-	cause = op->kind == STORE_EDIT_HOLD ? SV("held") : op->kind == STORE_EDIT_DROP ? SV("dropped") : r.last_cause;
+	cause = op->kind == STORE_EDIT_HOLD   ? SV("held")
+		: op->kind == STORE_EDIT_DROP ? SV("dropped")
+					      : r.last_cause;
 	rc = store_cause_number(s, cause, &e.cause, &op->op.err);
 	if (rc == 0)
-		rc = store_lane_number(
-			s, op->kind == STORE_EDIT_REROUTE ? op->lane : r.lane, &e.lane, &op->op.err);
+		rc = store_lane_number(s,
+			op->kind == STORE_EDIT_REROUTE ? op->lane : r.lane,
+			&e.lane,
+			&op->op.err);
 	if (rc == 0)
 		rc = write_edit(s, op, row, &e);
 	if (rc == 0)
@@ -103,8 +107,14 @@ int store_do_edit(struct store *s, struct store_edit *op)
 	waiting.waiting_only = true;
 	op->out_changed = 0;
 	op->after_id = op->begun_id;
-	count = store_filter_rows(
-		s, &waiting, op->after_id, STORE_NUMBER_MAX, rows, COUNT_OF(rows), &rc, &op->op.err);
+	count = store_filter_rows(s,
+		&waiting,
+		op->after_id,
+		STORE_NUMBER_MAX,
+		rows,
+		COUNT_OF(rows),
+		&rc,
+		&op->op.err);
 	full = count == COUNT_OF(rows);
 	/* Pages end between messages: the cursor has no place for half of one. The largest message fits
 	 * into a page. */

@@ -29,7 +29,8 @@ struct model {
 
 struct world {
 	struct bench b;
-	struct model is, maybe; /* `maybe` when nobody can know: the store was closed while the disk failed */
+	struct model is,
+		maybe; /* `maybe` when nobody can know: the store was closed while the disk failed */
 	bool unsure;
 	bool cut_at_strike; /* the power goes as soon as the step that was struck is over */
 	uint64_t first_id;
@@ -82,7 +83,8 @@ static void step_put(struct world *w, size_t n, size_t count, bool claimed)
 	model_put(&next, n, count, claimed ? STORE_RCPT_OPEN : STORE_RCPT_QUEUED);
 	mail_make_as(&mail, id_of(w, n), count, "submission/a");
 	settle(w,
-		claimed ? bench_put_claimed(&w->b, &mail, SV("body")) : bench_put(&w->b, &mail, SV("body")),
+		claimed ? bench_put_claimed(&w->b, &mail, SV("body"))
+			: bench_put(&w->b, &mail, SV("body")),
 		&next);
 	mail_free(&mail);
 }
@@ -141,7 +143,8 @@ static void step_claim(struct world *w, size_t n, size_t count)
 	settle(w, rc, &next);
 }
 
-static void step_end(struct world *w, size_t n, uint32_t attempt, size_t count, enum store_recipient_state state)
+static void step_end(
+	struct world *w, size_t n, uint32_t attempt, size_t count, enum store_recipient_state state)
 {
 	struct model next = w->is;
 	bool possible = next.mails[n].there;
@@ -165,8 +168,11 @@ static void step_end(struct world *w, size_t n, uint32_t attempt, size_t count, 
 /* Opened and given back before the dot. */
 static void step_withdraw(struct world *w, size_t n, uint32_t attempt)
 {
-	const struct store_ledger row = { SV("submission/a/messages-minute"), INT64_C(1) << 60, -1 };
-	const struct store_recipient_outcome r = { .state = STORE_RCPT_QUEUED, .lane = SV("submission/a") };
+	const struct store_ledger row = {
+		SV("submission/a/messages-minute"), INT64_C(1) << 60, -1
+	};
+	const struct store_recipient_outcome r = { .state = STORE_RCPT_QUEUED,
+		.lane = SV("submission/a") };
 	struct store_outcome op = { .op.kind = STORE_OP_OUTCOME,
 		.message_id = id_of(w, n),
 		.attempt = attempt,
@@ -204,7 +210,9 @@ static void step_hold(struct world *w, size_t n)
 static void step_group(struct world *w, size_t n)
 {
 	const struct store_ledger row = { SV("submission/a/messages-minute"), INT64_C(1) << 60, 1 };
-	struct store_put put = { .op.kind = STORE_OP_PUT, .body = SV("body"), .ledger = &row, .ledger_count = 1 };
+	struct store_put put = {
+		.op.kind = STORE_OP_PUT, .body = SV("body"), .ledger = &row, .ledger_count = 1
+	};
 	struct store_put again = { .op.kind = STORE_OP_PUT, .body = SV("body") };
 	struct store_park park = { .op.kind = STORE_OP_PARK, .row.key = SV("tenant:x") };
 	struct model next = w->is;
@@ -273,7 +281,7 @@ static bool mail_agrees(struct world *w, const struct model *m, size_t n)
 		same = show.out_message->recipient_count == m->mails[n].count;
 		for (size_t i = 0; same && i < m->mails[n].count; i++)
 			same = show.out_message->recipients[i].state == m->mails[n].state[i] &&
-				show.out_message->recipients[i].attempts == m->mails[n].attempts[i];
+			       show.out_message->recipients[i].attempts == m->mails[n].attempts[i];
 	}
 	arena_reset(&a);
 	return same;
@@ -329,7 +337,8 @@ static void verify(struct world *w, const char *what, uint64_t nth)
 	fault_vfs_clear();
 	bench_open(&w->b);
 	if (!agrees(w, &w->is) && !(w->unsure && agrees(w, &w->maybe)))
-		fail_msg("%s at call %llu: what completed and what is there differ", what,
+		fail_msg("%s at call %llu: what completed and what is there differ",
+			what,
 			(unsigned long long)nth);
 	if (w->is.mails[6].there)
 		expect_large_body(w, 6, 2);
@@ -434,7 +443,9 @@ static uint64_t run_power_cut(const struct fault_plan *plan, const char *what, u
 
 static uint64_t count_calls(bool reads)
 {
-	return run_fault(&(struct fault_plan){ .nth = UINT64_MAX, .write_code = SQLITE_IOERR_WRITE, .reads = reads },
+	return run_fault(
+		&(struct fault_plan){
+			.nth = UINT64_MAX, .write_code = SQLITE_IOERR_WRITE, .reads = reads },
 		"no fault");
 }
 
@@ -450,9 +461,9 @@ static void every_call_fails_once(void **state)
 	for (uint64_t n = 1; n <= calls; n++)
 		for (size_t c = 0; c < COUNT_OF(codes); c++)
 			if (c == 0 || n % 3 == 0)
-				(void)run_fault(&(struct fault_plan){ .nth = n,
-							.write_code = codes[c],
-							.half = n & 1 },
+				(void)run_fault(
+					&(struct fault_plan){
+						.nth = n, .write_code = codes[c], .half = n & 1 },
 					c ? "full once" : "write error once");
 }
 
@@ -505,10 +516,9 @@ static void failed_sync_loses_and_then_the_power_goes(void **state)
 
 	(void)state;
 	for (uint64_t n = 1; n <= calls; n++)
-		(void)run_power_cut(
-			&(struct fault_plan){ .nth = n,
-				.write_code = n % 3 ? SQLITE_IOERR_WRITE : SQLITE_FULL,
-				.sync_loses = true },
+		(void)run_power_cut(&(struct fault_plan){ .nth = n,
+					    .write_code = n % 3 ? SQLITE_IOERR_WRITE : SQLITE_FULL,
+					    .sync_loses = true },
 			"lost sync",
 			n);
 }
@@ -516,8 +526,9 @@ static void failed_sync_loses_and_then_the_power_goes(void **state)
 /* ---- the disk is full ---- */
 
 enum {
-	FULL_BALLAST = 1 << 20,
-	FULL_QUOTA = 3 << 20,
+	/* As in life: the ballast is larger than the WAL ever gets, as a checkpoint may need as much. */
+	FULL_BALLAST = 3 << 20,
+	FULL_QUOTA = 5 << 20,
 	FULL_MAILS_MAX = 400,
 	FULL_BODY = 50000,
 };

@@ -407,7 +407,8 @@ static const sqlite3_io_methods methods = {
 
 /* ---- the VFS ---- */
 
-static int open_file(sqlite3_vfs *self, const char *path, sqlite3_file *f, int flags, int *out_flags)
+static int open_file(
+	sqlite3_vfs *self, const char *path, sqlite3_file *f, int flags, int *out_flags)
 {
 	struct fault_file *file = file_of(f);
 	int rc;

@@ -22,15 +22,15 @@ struct fault_plan {
 	enum fault_mode mode;
 	int write_code; /* SQLITE_IOERR_WRITE or SQLITE_FULL; a sync, truncation or deletion that fails
 	                 * gives the code of its own kind, SQLITE_FULL excepted */
-	bool reads;     /* reads are counted, and fail with SQLITE_IOERR_READ, instead of the others */
-	bool half;      /* a write that fails has written its first half */
+	bool reads; /* reads are counted, and fail with SQLITE_IOERR_READ, instead of the others */
+	bool half;  /* a write that fails has written its first half */
 	bool sync_loses; /* as Linux: what a failed sync had to write is clean afterwards, and lost */
 };
 
 /* Registers the VFS (once), forgets all files and counts. */
 void fault_vfs_reset(void);
 void fault_vfs_plan(const struct fault_plan *plan);
-void fault_vfs_clear(void);    /* no more failures, no quota */
+void fault_vfs_clear(void);     /* no more failures, no quota */
 uint64_t fault_vfs_calls(void); /* counted since the plan was set */
 bool fault_vfs_struck(void);    /* the plan's call has come */
 

@@ -11,13 +11,16 @@
  * answers are given only after the COMMIT. What can go wrong, and what then holds:
  *   an operation fails      its savepoint is rolled back, the others go on
  *   the disk is full        the transaction is rolled back, the ballast is given up, and the chain runs
- *                           again without what needs room (accepting): RC_DISK_FULL for those
+ *                           again without what needs room (accepting): RC_DISK_FULL for those, until
+ *                           the ballast is back (reap.c)
  *   the disk fails before   the transaction is rolled back and runs once more; then each operation for
  *   COMMIT                  itself, so that one unreadable page does not fail its neighbours
  *   COMMIT fails            nobody knows whether it happened (I4): the queue is opened again and the
  *                           commit counter inside it tells
  */
-enum { REOPEN_PAUSE_MS = 50 };
+enum {
+	REOPEN_PAUSE_MS = 50
+};
 
 /* How far back a failed operation takes the store's own memory. */
 struct mark {
@@ -29,7 +32,11 @@ struct mark {
 
 static struct mark mark_now(const struct store *s)
 {
-	return (struct mark){ s->state, s->lanes.count, s->causes.count, s->delivered_now, s->bounced_now,
+	return (struct mark){ s->state,
+		s->lanes.count,
+		s->causes.count,
+		s->delivered_now,
+		s->bounced_now,
 		s->writing };
 }
 
@@ -85,8 +92,9 @@ static int run_op(struct store *s, struct store_op *op)
 static bool op_only_reads(const struct store_op *op)
 {
 	return op->kind == STORE_OP_DUE || op->kind == STORE_OP_BODY || op->kind == STORE_OP_LIST ||
-		op->kind == STORE_OP_SHOW || op->kind == STORE_OP_SUMMARY || op->kind == STORE_OP_LANES ||
-		op->kind == STORE_OP_LEDGER_READ || op->kind == STORE_OP_PARKS_READ;
+	       op->kind == STORE_OP_SHOW || op->kind == STORE_OP_SUMMARY ||
+	       op->kind == STORE_OP_LANES || op->kind == STORE_OP_LEDGER_READ ||
+	       op->kind == STORE_OP_PARKS_READ;
 }
 
 static bool op_needs_room(const struct store_op *op)
@@ -206,7 +214,12 @@ static bool reopen(struct store *s, int64_t commits_before)
 	return true;
 }
 
-enum outcome { COMMITTED, NOT_COMMITTED, NO_ROOM, UNKNOWN };
+enum outcome {
+	COMMITTED,
+	NOT_COMMITTED,
+	NO_ROOM,
+	UNKNOWN
+};
 
 static enum outcome finish(struct store *s)
 {
@@ -298,16 +311,17 @@ static enum outcome run_again_without_room(struct store *s, struct store_op *fir
 	store_ballast_give(s);
 	atomic_store_explicit(&s->disk_full, true, memory_order_relaxed);
 	/* A checkpoint soon: behind it the WAL begins again in the room that it has already. */
-	s->wal_pages = STORE_WAL_PAGES;
+	s->checkpoint_soon = true;
 	return run_once(s, first, true);
 }
 
 static enum outcome run_chain(struct store *s, struct store_op *first)
 {
-	enum outcome o = run_once(s, first, false);
+	/* What the ballast has left belongs to the outcomes. */
+	enum outcome o = run_once(s, first, s->ballast_given);
 
 	if (o == NOT_COMMITTED)
-		o = run_once(s, first, false);
+		o = run_once(s, first, s->ballast_given);
 	return o == NO_ROOM ? run_again_without_room(s, first) : o;
 }
 
@@ -326,7 +340,7 @@ static void run_singly(struct store *s, struct store_op *first)
 		enum outcome o;
 
 		op->next = NULL;
-		o = run_once(s, op, false);
+		o = run_once(s, op, s->ballast_given);
 		if (o == NO_ROOM)
 			o = run_again_without_room(s, op);
 		if (o != COMMITTED)
@@ -341,7 +355,7 @@ void store_group_run(struct store *s, struct store_op *first)
 
 	if (o == COMMITTED)
 		return;
-	if (o == NOT_COMMITTED && s->db && first->next) {
+	if (o != UNKNOWN && s->db && first->next) {
 		run_singly(s, first);
 		return;
 	}

@@ -3,7 +3,9 @@
 
 /* Lanes with waiting mail, the ledger, and what is parked. */
 
-enum { LANE_COUNT_MAX = 10000 };
+enum {
+	LANE_COUNT_MAX = 10000
+};
 
 int store_do_lanes(struct store *s, struct store_lanes *op)
 {

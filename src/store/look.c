@@ -7,8 +7,8 @@
 
 /* ---- filters ---- */
 
-bool store_filter_matches(const struct store *s, const struct store_filter *f, const struct store_message *m,
-	const struct store_recipient *r)
+bool store_filter_matches(const struct store *s, const struct store_filter *f,
+	const struct store_message *m, const struct store_recipient *r)
 {
 	(void)s;
 	if (f->state >= 0 && (int)r->state != f->state)
@@ -32,7 +32,10 @@ bool store_filter_matches(const struct store *s, const struct store_filter *f, c
 static void filter_range(const struct store_filter *f, uint64_t after_id, uint32_t after_index,
 	int64_t *out_after, int64_t *out_before)
 {
-	*out_after = after_id ? row_id(after_id, after_index > STORE_NUMBER_MAX ? STORE_NUMBER_MAX : after_index) : -1;
+	*out_after =
+		after_id ? row_id(after_id,
+				   after_index > STORE_NUMBER_MAX ? STORE_NUMBER_MAX : after_index)
+			 : -1;
 	*out_before = INT64_MAX;
 	if (f->id) {
 		if (*out_after < row_id(f->id, 0) - 1)
@@ -47,10 +50,12 @@ static void filter_range(const struct store_filter *f, uint64_t after_id, uint32
 	}
 }
 
-size_t store_filter_rows(struct store *s, const struct store_filter *f, uint64_t after_id, uint32_t after_index,
-	int64_t *out_rows, size_t max, int *out_rc, struct err *err)
+size_t store_filter_rows(struct store *s, const struct store_filter *f, uint64_t after_id,
+	uint32_t after_index, int64_t *out_rows, size_t max, int *out_rc, struct err *err)
 {
-	bool waiting = f->waiting_only || (f->state >= 0 && !store_state_is_final((enum store_recipient_state)f->state));
+	bool waiting =
+		f->waiting_only ||
+		(f->state >= 0 && !store_state_is_final((enum store_recipient_state)f->state));
 	sqlite3_stmt *q = store_sql(s, waiting ? SQL_WAITING_FROM : SQL_ALL_FROM);
 	int64_t after, before;
 	size_t count = 0;
@@ -84,7 +89,8 @@ static int walk_row(struct store *s, struct list_walk *w, int64_t row, struct st
 	if (w->message.id != row_message(row)) {
 		arena_reset(&w->keep);
 		w->message.id = 0;
-		rc = store_read_message(s, row_message(row), &w->keep, &w->message, &w->finished_at, err);
+		rc = store_read_message(
+			s, row_message(row), &w->keep, &w->message, &w->finished_at, err);
 		if (rc != 0)
 			return rc;
 	}
@@ -100,12 +106,22 @@ static int walk_row(struct store *s, struct list_walk *w, int64_t row, struct st
 static void copy_row(struct arena *a, const struct list_walk *w, const struct store_recipient *r,
 	struct store_list_row *out)
 {
-	struct sv *const views[] = { &out->message.sender, &out->message.envid, &out->message.message_id,
-		&out->message.subject, &out->message.user, &out->message.client, &out->message.listener,
-		&out->recipient.address, &out->recipient.orcpt, &out->recipient.lane,
-		&out->recipient.last_reply, &out->recipient.last_cause };
+	struct sv *const views[] = { &out->message.sender,
+		&out->message.envid,
+		&out->message.message_id,
+		&out->message.subject,
+		&out->message.user,
+		&out->message.client,
+		&out->message.listener,
+		&out->recipient.address,
+		&out->recipient.orcpt,
+		&out->recipient.lane,
+		&out->recipient.last_reply,
+		&out->recipient.last_cause };
 
-	*out = (struct store_list_row){ .message = w->message, .recipient = *r, .finished_at = w->finished_at };
+	*out = (struct store_list_row){
+		.message = w->message, .recipient = *r, .finished_at = w->finished_at
+	};
 	for (size_t i = 0; i < COUNT_OF(views); i++)
 		*views[i] = arena_sv(a, *views[i]);
 }
@@ -123,8 +139,14 @@ int store_do_list(struct store *s, struct store_list *op)
 	op->after_id = op->begun_id;
 	op->after_index = op->begun_index;
 	do {
-		count = store_filter_rows(
-			s, &op->filter, op->after_id, op->after_index, rows, COUNT_OF(rows), &rc, &op->op.err);
+		count = store_filter_rows(s,
+			&op->filter,
+			op->after_id,
+			op->after_index,
+			rows,
+			COUNT_OF(rows),
+			&rc,
+			&op->op.err);
 		for (size_t i = 0; i < count && rc == 0 && op->out_count < limit; i++) {
 			struct store_recipient r;
 
@@ -135,7 +157,8 @@ int store_do_list(struct store *s, struct store_list *op)
 			op->after_index = row_number(rows[i]);
 		}
 		scanned += count;
-	} while (rc == 0 && count == COUNT_OF(rows) && op->out_count < limit && scanned < STORE_SCAN_MAX);
+	} while (rc == 0 && count == COUNT_OF(rows) && op->out_count < limit &&
+		 scanned < STORE_SCAN_MAX);
 	op->out_more = count == COUNT_OF(rows) || op->out_count == limit;
 	arena_reset(&w.keep);
 	return rc;
@@ -217,8 +240,12 @@ int store_do_show(struct store *s, struct store_show *op)
 	op->out_message = arena_alloc(op->out_arena, sizeof(*op->out_message));
 	op->out_attempts = NULL;
 	op->out_attempt_count = 0;
-	rc = store_read_message(
-		s, op->message_id, op->out_arena, op->out_message, &op->out_finished_at, &op->op.err);
+	rc = store_read_message(s,
+		op->message_id,
+		op->out_arena,
+		op->out_message,
+		&op->out_finished_at,
+		&op->op.err);
 	if (rc == 0)
 		rc = show_recipients(s, op);
 	if (rc != 0)
@@ -237,8 +264,8 @@ int store_do_show(struct store *s, struct store_show *op)
 /* ---- summary ---- */
 
 /* Counting goes on over several turns; the counts live in the op's arena meanwhile. */
-static struct store_summary_row *summary_row(struct store *s, struct store_summary *op, int64_t lane,
-	int64_t cause, enum store_recipient_state state, size_t *hint)
+static struct store_summary_row *summary_row(struct store *s, struct store_summary *op,
+	int64_t lane, int64_t cause, enum store_recipient_state state, size_t *hint)
 {
 	struct sv lane_text = store_lane_text(s, lane), cause_text = store_cause_text(s, cause);
 	struct store_summary_row *rows;
@@ -252,15 +279,17 @@ static struct store_summary_row *summary_row(struct store *s, struct store_summa
 		}
 	}
 	if ((op->out_count & (op->out_count - 1)) == 0) {
-		rows = arena_alloc(op->out_arena, (op->out_count ? op->out_count * 2 : 1) * sizeof(*rows));
+		rows = arena_alloc(
+			op->out_arena, (op->out_count ? op->out_count * 2 : 1) * sizeof(*rows));
 		if (op->out_count)
 			memcpy(rows, op->out_rows, op->out_count * sizeof(*rows));
 		op->out_rows = rows;
 	}
 	*hint = op->out_count;
-	op->out_rows[op->out_count] = (struct store_summary_row){ .lane = arena_sv(op->out_arena, lane_text),
-		.cause = arena_sv(op->out_arena, cause_text),
-		.state = state };
+	op->out_rows[op->out_count] =
+		(struct store_summary_row){ .lane = arena_sv(op->out_arena, lane_text),
+			.cause = arena_sv(op->out_arena, cause_text),
+			.state = state };
 	return &op->out_rows[op->out_count++];
 }
 

@@ -46,7 +46,8 @@ static uint64_t put_one(struct bench *b, size_t recipients, const char *lane)
 }
 
 /* Many at once. Ids rise; *out_ids[count], or NULL. */
-static void put_many(struct bench *b, size_t count, size_t recipients, const char *lane, uint64_t *out_ids)
+static void put_many(
+	struct bench *b, size_t count, size_t recipients, const char *lane, uint64_t *out_ids)
 {
 	struct mail *mails = xcalloc(count, sizeof(*mails));
 	struct store_put *puts = xcalloc(count, sizeof(*puts));
@@ -83,7 +84,9 @@ static void expect_known(struct bench *b, uint64_t id, bool known)
 
 static void due_pages_follow_one_another(void **state)
 {
-	enum { COUNT = 25 };
+	enum {
+		COUNT = 25
+	};
 	struct bench *b = *state;
 	struct store_due due = { .op.kind = STORE_OP_DUE, .lane = SV("submission/a"), .limit = 10 };
 	struct arena a = { 0 };
@@ -174,8 +177,14 @@ static void message_with_4000_recipients_leaves_in_pieces(void **state)
 		assert_int_equal(part[0], page * LIMIT_PAGE);
 		assert_int_equal(bench_claim(b, id, part, LIMIT_PAGE, "submission/a", &number), 0);
 		assert_int_equal(number, page + 1);
-		assert_int_equal(bench_end_at(b, id, number, page * LIMIT_PAGE, LIMIT_PAGE,
-					 STORE_RCPT_DELIVERED, io_clock_wall(), &finished),
+		assert_int_equal(bench_end_at(b,
+					 id,
+					 number,
+					 page * LIMIT_PAGE,
+					 LIMIT_PAGE,
+					 STORE_RCPT_DELIVERED,
+					 io_clock_wall(),
+					 &finished),
 			0);
 		arena_reset(&a);
 	}
@@ -195,10 +204,9 @@ static const struct store_filter everything = { .state = -1 };
 /* Pages through the list. Rows must rise. Returns how many there were. */
 static size_t list_all(struct bench *b, const struct store_filter *f, uint32_t limit)
 {
-	struct store_list list = { .op.kind = STORE_OP_LIST,
-		.filter = *f,
-		.after_index = UINT32_MAX,
-		.limit = limit };
+	struct store_list list = {
+		.op.kind = STORE_OP_LIST, .filter = *f, .after_index = UINT32_MAX, .limit = limit
+	};
 	struct arena a = { 0 };
 	size_t rows = 0;
 	uint64_t id = 0;
@@ -295,13 +303,16 @@ static void list_filters(void **state)
 		{ "cause", { .cause = SV("no-route"), .state = -1 }, 1 },
 		{ "cause held", { .cause = SV("held"), .state = -1 }, 1 },
 		{ "from tomorrow",
-			{ .accepted_from.us = io_clock_wall().us + (int64_t)US_PER_DAY, .state = -1 },
+			{ .accepted_from.us = io_clock_wall().us + (int64_t)US_PER_DAY,
+				.state = -1 },
 			0 },
 		{ "from yesterday",
-			{ .accepted_from.us = io_clock_wall().us - (int64_t)US_PER_DAY, .state = -1 },
+			{ .accepted_from.us = io_clock_wall().us - (int64_t)US_PER_DAY,
+				.state = -1 },
 			7 },
 		{ "until yesterday",
-			{ .accepted_until.us = io_clock_wall().us - (int64_t)US_PER_DAY, .state = -1 },
+			{ .accepted_until.us = io_clock_wall().us - (int64_t)US_PER_DAY,
+				.state = -1 },
 			0 },
 	};
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
@@ -496,14 +507,16 @@ static void ledger_adds_up(void **state)
 		{ SV("submission/a/messages-minute"), now, 1 },
 		{ SV("submission/a/recipients-day"), now - 3 * (int64_t)US_PER_DAY, 9 },
 	};
-	const struct store_ledger back[] = { { SV("submission/a/recipients-day"), now - 1000, -5 } };
+	const struct store_ledger back[] = {
+		{ SV("submission/a/recipients-day"), now - 1000, -5 }
+	};
 	struct store_put put = { .op.kind = STORE_OP_PUT,
 		.body = SV("body"),
 		.ledger = taken,
 		.ledger_count = COUNT_OF(taken) };
-	struct store_outcome outcome = { .op.kind = STORE_OP_OUTCOME,
-		.ledger = back,
-		.ledger_count = COUNT_OF(back) };
+	struct store_outcome outcome = {
+		.op.kind = STORE_OP_OUTCOME, .ledger = back, .ledger_count = COUNT_OF(back)
+	};
 	struct store_ledger_read read = { .op.kind = STORE_OP_LEDGER_READ };
 	struct arena a = { 0 };
 	struct mail mail;
@@ -589,9 +602,14 @@ static uint64_t put_old(struct bench *b, uint64_t age_us, uint64_t finished_age_
 	assert_int_equal(bench_put_claimed(b, &mail, SV("body")), 0);
 	id = mail.m.id;
 	if (finished_age_us != UINT64_MAX)
-		assert_int_equal(
-			bench_end_at(b, id, 1, 0, 1, STORE_RCPT_DELIVERED,
-				(struct wall_time){ now - (int64_t)finished_age_us }, NULL),
+		assert_int_equal(bench_end_at(b,
+					 id,
+					 1,
+					 0,
+					 1,
+					 STORE_RCPT_DELIVERED,
+					 (struct wall_time){ now - (int64_t)finished_age_us },
+					 NULL),
 			0);
 	else
 		assert_int_equal(bench_end(b, id, 1, 1, STORE_RCPT_QUEUED), 0);
@@ -611,7 +629,8 @@ static void wait_for_history(struct bench *b, uint64_t expected)
 			return;
 		bench_sleep(10);
 	}
-	fail_msg("%llu messages in the history, not %llu", (unsigned long long)s.out_history_messages,
+	fail_msg("%llu messages in the history, not %llu",
+		(unsigned long long)s.out_history_messages,
 		(unsigned long long)expected);
 }
 
@@ -636,7 +655,9 @@ static void history_ends_with_its_time(void **state)
 
 static void history_ends_with_its_bytes(void **state)
 {
-	enum { COUNT = 3 * STORE_REAP_MESSAGES };
+	enum {
+		COUNT = 3 * STORE_REAP_MESSAGES
+	};
 	struct bench *b = *state;
 	uint64_t *ids = xcalloc(COUNT, sizeof(*ids));
 	struct store_edit drop = { .kind = STORE_EDIT_DROP, .filter.state = -1 };

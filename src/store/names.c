@@ -29,7 +29,8 @@ void store_names_free(struct store_names *names)
 
 static struct sv text_of(const struct store_names *names, int64_t number)
 {
-	return number > 0 && (size_t)number <= names->count ? sv_from(names->texts[number - 1]) : SV("");
+	return number > 0 && (size_t)number <= names->count ? sv_from(names->texts[number - 1])
+							    : SV("");
 }
 
 static int number_of(struct store *s, struct store_names *names, enum store_sql add, struct sv text,

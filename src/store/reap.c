@@ -15,37 +15,33 @@
  */
 enum {
 	HISTORY_EVERY_US = 60 * 1000000,
-	HOUSEKEEPING_EVERY_US = 10 * 1000000,
-	FULL_LOOK_EVERY_US = 1000000,
+	ROOM_LOOK_EVERY_US = 1000000,
 	LEDGER_EVERY_US = 600 * 1000000,
 	LEDGER_KEPT_US_HOURS = 48,
 };
 
 /* ---- ballast ---- */
 
-void store_ballast_make(struct store *s)
+bool store_ballast_make(struct store *s)
 {
 	CLEANUP(io_closep) int fd = -1;
 	uint64_t room = 0;
 	struct stat st;
 
 	if (s->ballast_bytes == 0)
-		return;
-	if (stat(s->ballast_path, &st) == 0 && (uint64_t)st.st_size >= s->ballast_bytes) {
-		s->ballast_given = false;
-		return;
-	}
+		return true;
+	if (stat(s->ballast_path, &st) == 0 && (uint64_t)st.st_size >= s->ballast_bytes)
+		return true;
 	/* Only when it leaves as much again. */
 	if (io_disk_free(s->folder, &room, NULL) != 0 || room < 2 * s->ballast_bytes)
-		return;
+		return false;
 	fd = open(s->ballast_path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return;
-	if (posix_fallocate(fd, 0, (off_t)s->ballast_bytes) != 0) {
-		(void)unlink(s->ballast_path);
-		return;
-	}
-	s->ballast_given = false;
+		return false;
+	if (posix_fallocate(fd, 0, (off_t)s->ballast_bytes) == 0)
+		return true;
+	(void)unlink(s->ballast_path);
+	return false;
 }
 
 void store_ballast_give(struct store *s)
@@ -53,6 +49,7 @@ void store_ballast_give(struct store *s)
 	if (s->ballast_given)
 		return;
 	s->ballast_given = true;
+	s->room_look_at = mono_add(io_clock_mono(), ROOM_LOOK_EVERY_US);
 	(void)unlink(s->ballast_path);
 }
 
@@ -117,7 +114,8 @@ static int drop_old_history(struct store *s)
 {
 	sqlite3_stmt *q = store_sql(s, SQL_HISTORY_FROM);
 	int64_t cutoff = io_clock_wall().us - (int64_t)s->history_keep_us;
-	bool too_large = s->history_bytes_max && (uint64_t)s->state.history_bytes > s->history_bytes_max;
+	bool too_large =
+		s->history_bytes_max && (uint64_t)s->state.history_bytes > s->history_bytes_max;
 	struct {
 		int64_t id, story;
 	} old[STORE_REAP_MESSAGES];
@@ -161,19 +159,19 @@ static int drop_old_ledger(struct store *s)
 
 static void checkpoint(struct store *s)
 {
-	int log = 0;
-
 	/* PASSIVE with no reader but us: all of the WAL goes into the file. */
-	if (sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &log, NULL) == SQLITE_OK)
+	if (sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) ==
+		SQLITE_OK)
 		s->wal_pages = 0;
+	/* While the disk stays full, every operation that meets its end asks again. */
+	s->checkpoint_soon = false;
 }
 
-static void housekeeping(struct store *s)
+/* Without a ballast to make again, the next message tries the disk. */
+static void look_for_room(struct store *s)
 {
-	if (s->ballast_bytes == 0)
-		s->ballast_given = false; /* the next message tries the disk */
-	else if (s->ballast_given)
-		store_ballast_make(s);
+	if (s->ballast_given && store_ballast_make(s))
+		s->ballast_given = false;
 	if (!s->ballast_given)
 		atomic_store_explicit(&s->disk_full, false, memory_order_relaxed);
 }
@@ -182,11 +180,11 @@ bool store_reap(struct store *s, struct mono_time now)
 {
 	if (!s->db)
 		return false;
-	if (s->wal_pages >= STORE_WAL_PAGES)
+	if (s->checkpoint_soon || s->wal_pages >= STORE_WAL_PAGES)
 		checkpoint(s);
-	if (!mono_before(now, s->housekeeping_at)) {
-		s->housekeeping_at = mono_add(now, s->ballast_given ? FULL_LOOK_EVERY_US : HOUSEKEEPING_EVERY_US);
-		housekeeping(s);
+	if (!mono_before(now, s->room_look_at)) {
+		s->room_look_at = mono_add(now, ROOM_LOOK_EVERY_US);
+		look_for_room(s);
 	}
 	/* A step that fails is not tried again at once: the disk needs a moment too. */
 	if (s->dead_left)

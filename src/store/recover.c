@@ -26,11 +26,20 @@ int store_recover(struct store *s, struct store_recovery *out, struct err *err)
 	int rc = read_one(s, "SELECT coalesce(max(id),0) FROM message", &last, err);
 
 	if (rc == 0)
-		rc = read_one(s, "SELECT coalesce(max(message_id),0) FROM partial", &partial_last, err);
+		rc = read_one(
+			s, "SELECT coalesce(max(message_id),0) FROM partial", &partial_last, err);
 	if (rc == 0)
-		rc = read_one(s, "SELECT count(*) FROM recipient INDEXED BY recipient_wait WHERE due IS NOT NULL", &queued, err);
+		rc = read_one(s,
+			"SELECT count(*) FROM recipient INDEXED BY recipient_wait WHERE due IS NOT "
+			"NULL",
+			&queued,
+			err);
 	if (rc == 0)
-		rc = read_one(s, "SELECT count(*) FROM attempt INDEXED BY attempt_open WHERE ended_at IS NULL", &open, err);
+		rc = read_one(s,
+			"SELECT count(*) FROM attempt INDEXED BY attempt_open WHERE ended_at IS "
+			"NULL",
+			&open,
+			err);
 	if (rc == 0)
 		rc = read_one(s, "SELECT coalesce(sum(chunks),0) FROM partial", &orphans, err);
 	if (rc == 0 && orphans) {
@@ -50,7 +59,9 @@ int store_recover(struct store *s, struct store_recovery *out, struct err *err)
 	s->dead_left = dead > 0;
 	s->last_id = (uint64_t)(last > partial_last ? last : partial_last);
 	if (out)
-		*out = (struct store_recovery){ (uint64_t)queued, (uint64_t)open, (uint64_t)orphans };
+		*out = (struct store_recovery){
+			(uint64_t)queued, (uint64_t)open, (uint64_t)orphans
+		};
 	return 0;
 }
 
@@ -124,11 +135,13 @@ int store_each_uncertain(struct store *s,
 	return rc;
 }
 
-static int resolve_one(struct store *s, const struct open_attempt *a, enum store_uncertain_policy policy,
-	struct wall_time now, struct wall_time retry_at, struct arena *arena, struct err *err)
+static int resolve_one(struct store *s, const struct open_attempt *a,
+	enum store_uncertain_policy policy, struct wall_time now, struct wall_time retry_at,
+	struct arena *arena, struct err *err)
 {
-	static const enum store_recipient_state states[] = { STORE_RCPT_QUEUED, STORE_RCPT_HELD,
-		STORE_RCPT_DELIVERED };
+	static const enum store_recipient_state states[] = {
+		STORE_RCPT_QUEUED, STORE_RCPT_HELD, STORE_RCPT_DELIVERED
+	};
 	struct store_recipient_outcome *list = arena_alloc(arena, (a->count + 1) * sizeof(*list));
 	struct store_outcome op = { .op.kind = STORE_OP_OUTCOME,
 		.message_id = row_message(a->id),
@@ -145,11 +158,13 @@ static int resolve_one(struct store *s, const struct open_attempt *a, enum store
 			.next_at = retry_at,
 			.lane = a->lane,
 			.uncertain = true,
-			.verdict = { .kind = policy == STORE_UNCERTAIN_ASSUME_SENT ? VERDICT_DELIVERED
-										     : VERDICT_RETRY,
+			.verdict = { .kind = policy == STORE_UNCERTAIN_ASSUME_SENT
+						     ? VERDICT_DELIVERED
+						     : VERDICT_RETRY,
 				.scope = VERDICT_SCOPE_MESSAGE,
 				.cause = "uncertain" },
-			.reply = SV("the outcome of the last attempt is unknown: postern ended before the "
+			.reply = SV("the outcome of the last attempt is unknown: postern ended "
+				    "before the "
 				    "answer came") };
 	rc = store_do_outcome(s, &op);
 	if (rc != 0 && err)
@@ -184,8 +199,8 @@ static int resolve_all(struct store *s, enum store_uncertain_policy policy, stru
 	return 0;
 }
 
-int store_resolve_uncertain(struct store *s, enum store_uncertain_policy policy, struct wall_time now,
-	struct wall_time retry_at, struct err *err)
+int store_resolve_uncertain(struct store *s, enum store_uncertain_policy policy,
+	struct wall_time now, struct wall_time retry_at, struct err *err)
 {
 	int rc;
 

@@ -35,7 +35,8 @@ int store_read_message(struct store *s, uint64_t id, struct arena *a, struct sto
 	return 0;
 }
 
-void store_recipient_row(struct store *s, sqlite3_stmt *q, struct arena *a, struct store_recipient *out)
+void store_recipient_row(
+	struct store *s, sqlite3_stmt *q, struct arena *a, struct store_recipient *out)
 {
 	*out = (struct store_recipient){
 		.index = row_number(sqlite3_column_int64(q, 0)),
@@ -54,7 +55,8 @@ void store_recipient_row(struct store *s, sqlite3_stmt *q, struct arena *a, stru
 		out->next_at.us = 0;
 }
 
-int store_add_ledger(struct store *s, const struct store_ledger *rows, size_t count, struct err *err)
+int store_add_ledger(
+	struct store *s, const struct store_ledger *rows, size_t count, struct err *err)
 {
 	for (size_t i = 0; i < count; i++) {
 		sqlite3_stmt *q = store_sql(s, SQL_LEDGER_ADD);
@@ -113,7 +115,10 @@ int store_message_settle(struct store *s, uint64_t id, uint32_t final, uint32_t 
 	if (finished) {
 		/* Only by a change that came too late for all of its recipients. */
 		*out_finished = true;
-		return final ? err_set(err, RC_CORRUPT, "a finished message had recipients that waited") : 0;
+		return final ? err_set(err,
+				       RC_CORRUPT,
+				       "a finished message had recipients that waited")
+			     : 0;
 	}
 	*out_finished = pending <= 0;
 	q = store_sql(s, SQL_MESSAGE_UPDATE);

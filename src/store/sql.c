@@ -13,7 +13,8 @@ enum {
 };
 
 static const char schema[] =
-	"CREATE TABLE state(one INTEGER PRIMARY KEY CHECK(one=1), commits, messages, bytes, history,"
+	"CREATE TABLE state(one INTEGER PRIMARY KEY CHECK(one=1), commits, messages, bytes, "
+	"history,"
 	" history_bytes, steady_us, mono_us, boot_id);"
 	"INSERT INTO state VALUES(1,0,0,0,0,0,0,0,'');"
 	"CREATE TABLE day(hour INTEGER PRIMARY KEY, delivered INTEGER, bounced INTEGER);"
@@ -22,25 +23,33 @@ static const char schema[] =
 	"CREATE TABLE partial(message_id INTEGER PRIMARY KEY, chunks INTEGER);"
 	"CREATE TABLE dead(message_id INTEGER PRIMARY KEY, chunks INTEGER);"
 	"CREATE TABLE chunk(id INTEGER PRIMARY KEY, bytes BLOB);"
-	"CREATE TABLE message(id INTEGER PRIMARY KEY, accepted_at, expires_at, finished_at, pending, flags,"
-	" chunks, size, header_size, story_bytes, bounce_of, dsn_ret, sender, envid, message_id, subject,"
+	"CREATE TABLE message(id INTEGER PRIMARY KEY, accepted_at, expires_at, finished_at, "
+	"pending, flags,"
+	" chunks, size, header_size, story_bytes, bounce_of, dsn_ret, sender, envid, message_id, "
+	"subject,"
 	" user, client, listener);"
-	"CREATE TABLE recipient(id INTEGER PRIMARY KEY, lane, state, due, cause, attempts, uncertain,"
+	"CREATE TABLE recipient(id INTEGER PRIMARY KEY, lane, state, due, cause, attempts, "
+	"uncertain,"
 	" dsn_notify, address, orcpt, last_reply);"
 	"CREATE INDEX recipient_due ON recipient(lane, due, id, cause) WHERE due IS NOT NULL;"
 	"CREATE INDEX recipient_wait ON recipient(id) WHERE due IS NOT NULL;"
-	"CREATE TABLE attempt(id INTEGER PRIMARY KEY, lane, at, ended_at, uncertain, relay, stage, story);"
+	"CREATE TABLE attempt(id INTEGER PRIMARY KEY, lane, at, ended_at, uncertain, relay, stage, "
+	"story);"
 	"CREATE INDEX attempt_open ON attempt(id) WHERE ended_at IS NULL;"
-	"CREATE TABLE ledger(key TEXT, bucket INTEGER, amount INTEGER, PRIMARY KEY(key, bucket)) WITHOUT ROWID;"
-	"CREATE TABLE park(key TEXT PRIMARY KEY, cause, summary, reply, since, probe_at) WITHOUT ROWID;"
+	"CREATE TABLE ledger(key TEXT, bucket INTEGER, amount INTEGER, PRIMARY KEY(key, bucket)) "
+	"WITHOUT ROWID;"
+	"CREATE TABLE park(key TEXT PRIMARY KEY, cause, summary, reply, since, probe_at) WITHOUT "
+	"ROWID;"
 	"PRAGMA user_version=1;";
 
 #define RECIPIENT_COLUMNS \
 	"id, lane, state, due, cause, attempts, uncertain, dsn_notify, address, orcpt, last_reply"
 
-#define RECIPIENT_OUTCOME                                                                                      \
-	"UPDATE recipient SET lane=coalesce(?2, lane), state=?3, due=?4, cause=coalesce(?5, cause),"             \
-	" last_reply=coalesce(?6, last_reply), uncertain=uncertain+?7, attempts=attempts-?8 WHERE id=?1 AND state"
+#define RECIPIENT_OUTCOME                                                                     \
+	"UPDATE recipient SET lane=coalesce(?2, lane), state=?3, due=?4, cause=coalesce(?5, " \
+	"cause),"                                                                             \
+	" last_reply=coalesce(?6, last_reply), uncertain=uncertain+?7, attempts=attempts-?8 " \
+	"WHERE id=?1 AND state"
 
 static const char *const texts[SQL_COUNT] = {
 	[SQL_BEGIN] = "BEGIN",
@@ -49,68 +58,89 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_SAVEPOINT] = "SAVEPOINT op",
 	[SQL_RELEASE] = "RELEASE op",
 	[SQL_ROLLBACK_TO] = "ROLLBACK TO op",
-	[SQL_STATE_WRITE] = "UPDATE state SET commits=?, messages=?, bytes=?, history=?, history_bytes=?,"
-			    " steady_us=?, mono_us=?, boot_id=? WHERE one=1",
+	[SQL_STATE_WRITE] =
+		"UPDATE state SET commits=?, messages=?, bytes=?, history=?, history_bytes=?,"
+		" steady_us=?, mono_us=?, boot_id=? WHERE one=1",
 	[SQL_DAY_ADD] = "INSERT INTO day VALUES(?1,?2,?3) ON CONFLICT DO UPDATE SET"
 			" delivered=delivered+?2, bounced=bounced+?3",
-	[SQL_DAY_SUM] = "SELECT coalesce(sum(delivered),0), coalesce(sum(bounced),0) FROM day WHERE hour>?",
+	[SQL_DAY_SUM] =
+		"SELECT coalesce(sum(delivered),0), coalesce(sum(bounced),0) FROM day WHERE hour>?",
 	[SQL_LANE_ADD] = "INSERT INTO lane VALUES(?,?)",
 	[SQL_CAUSE_ADD] = "INSERT INTO cause VALUES(?,?)",
 	[SQL_PARTIAL_ADD] = "INSERT INTO partial VALUES(?1,?2) ON CONFLICT DO UPDATE SET chunks=?2",
 	[SQL_PARTIAL_DROP] = "DELETE FROM partial WHERE message_id=?1 OR ?1=0",
 	[SQL_DEAD_ADD] = "INSERT OR REPLACE INTO dead VALUES(?,?)",
-	[SQL_DEAD_FROM_PARTIAL] = "INSERT OR REPLACE INTO dead SELECT message_id, chunks FROM partial"
-				  " WHERE message_id=?1 OR ?1=0",
+	[SQL_DEAD_FROM_PARTIAL] =
+		"INSERT OR REPLACE INTO dead SELECT message_id, chunks FROM partial"
+		" WHERE message_id=?1 OR ?1=0",
 	[SQL_DEAD_FIRST] = "SELECT message_id, chunks FROM dead LIMIT 1",
 	[SQL_DEAD_DROP] = "DELETE FROM dead WHERE message_id=?",
 	[SQL_CHUNK_ADD] = "INSERT INTO chunk VALUES(?,?)",
 	[SQL_CHUNK_DROP] = "DELETE FROM chunk WHERE id=?",
 	[SQL_CHUNK_READ] = "SELECT bytes FROM chunk WHERE id=?",
 	[SQL_MESSAGE_ADD] = "INSERT INTO message VALUES(?,?,?,0,?,?,?,?,?,0,?,?,?,?,?,?,?,?,?)",
-	[SQL_MESSAGE_READ] = "SELECT id, accepted_at, expires_at, finished_at, flags, size, header_size,"
-			     " bounce_of, dsn_ret, sender, envid, message_id, subject, user, client, listener"
-			     " FROM message WHERE id=?",
-	[SQL_MESSAGE_PENDING] = "SELECT pending, flags, chunks, size, story_bytes, finished_at FROM message WHERE id=?",
-	[SQL_MESSAGE_UPDATE] = "UPDATE message SET pending=?2, flags=?3, finished_at=?4, story_bytes=?5 WHERE id=?1",
+	[SQL_MESSAGE_READ] =
+		"SELECT id, accepted_at, expires_at, finished_at, flags, size, header_size,"
+		" bounce_of, dsn_ret, sender, envid, message_id, subject, user, client, listener"
+		" FROM message WHERE id=?",
+	[SQL_MESSAGE_PENDING] = "SELECT pending, flags, chunks, size, story_bytes, finished_at "
+				"FROM message WHERE id=?",
+	[SQL_MESSAGE_UPDATE] = "UPDATE message SET pending=?2, flags=?3, finished_at=?4, "
+			       "story_bytes=?5 WHERE id=?1",
 	[SQL_RECIPIENT_ADD] = "INSERT INTO recipient VALUES(?,?,?,?,?,?,0,?,?,?,?)",
 	[SQL_RECIPIENT_READ] = "SELECT " RECIPIENT_COLUMNS " FROM recipient WHERE id=?",
-	[SQL_RECIPIENTS_OF] = "SELECT " RECIPIENT_COLUMNS " FROM recipient WHERE id BETWEEN ? AND ? ORDER BY id",
-	[SQL_RECIPIENT_CLAIM] = "UPDATE recipient SET state=1, due=NULL, lane=?2, attempts=attempts+1"
-				" WHERE id=?1 AND state=0",
+	[SQL_RECIPIENTS_OF] =
+		"SELECT " RECIPIENT_COLUMNS " FROM recipient WHERE id BETWEEN ? AND ? ORDER BY id",
+	[SQL_RECIPIENT_CLAIM] =
+		"UPDATE recipient SET state=1, due=NULL, lane=?2, attempts=attempts+1"
+		" WHERE id=?1 AND state=0",
 	/* Who is in an attempt, and who waits: nothing else may change (docs/design-queue.md). */
 	[SQL_RECIPIENT_UPDATE] = RECIPIENT_OUTCOME "=1",
 	[SQL_RECIPIENT_CHANGE] = RECIPIENT_OUTCOME " IN (0, 2)",
-	[SQL_RECIPIENT_EDIT] = "UPDATE recipient SET lane=?2, state=?3, due=?4, cause=?5 WHERE id=?1",
+	[SQL_RECIPIENT_EDIT] =
+		"UPDATE recipient SET lane=?2, state=?3, due=?4, cause=?5 WHERE id=?1",
 	[SQL_ATTEMPT_LAST] = "SELECT max(id) FROM attempt WHERE id BETWEEN ? AND ?",
 	[SQL_ATTEMPT_ADD] = "INSERT OR REPLACE INTO attempt VALUES(?,?,?,NULL,0,NULL,NULL,?)",
-	[SQL_ATTEMPT_END] = "UPDATE attempt SET ended_at=?2, uncertain=?3, relay=?4, stage=?5, story=?6"
-			    " WHERE id=?1 AND ended_at IS NULL",
+	[SQL_ATTEMPT_END] =
+		"UPDATE attempt SET ended_at=?2, uncertain=?3, relay=?4, stage=?5, story=?6"
+		" WHERE id=?1 AND ended_at IS NULL",
 	[SQL_ATTEMPT_DROP] = "DELETE FROM attempt WHERE id=? AND ended_at IS NULL",
-	[SQL_ATTEMPTS_OF] = "SELECT id, lane, at, ended_at, uncertain, relay, stage, story FROM attempt"
-			    " WHERE id BETWEEN ? AND ? ORDER BY id",
-	[SQL_ATTEMPTS_OPEN] = "SELECT id, lane, story FROM attempt WHERE ended_at IS NULL ORDER BY id",
-	[SQL_DUE] = "SELECT id, due FROM recipient WHERE lane=?1 AND due IS NOT NULL AND (due, id)>(?2, ?3)"
+	[SQL_ATTEMPTS_OF] =
+		"SELECT id, lane, at, ended_at, uncertain, relay, stage, story FROM attempt"
+		" WHERE id BETWEEN ? AND ? ORDER BY id",
+	[SQL_ATTEMPTS_OPEN] =
+		"SELECT id, lane, story FROM attempt WHERE ended_at IS NULL ORDER BY id",
+	[SQL_DUE] = "SELECT id, due FROM recipient WHERE lane=?1 AND due IS NOT NULL AND (due, "
+		    "id)>(?2, ?3)"
 		    " AND due<=?4 ORDER BY due, id LIMIT ?5",
-	[SQL_DUE_NEXT] = "SELECT due FROM recipient WHERE lane=?1 AND due IS NOT NULL AND (due, id)>(?2, ?3)"
-			 " ORDER BY due, id LIMIT 1",
-	[SQL_LANE_FIRST] = "SELECT due FROM recipient WHERE lane=? AND due IS NOT NULL ORDER BY due LIMIT 1",
-	[SQL_LANE_COUNT] = "SELECT count(*) FROM (SELECT 1 FROM recipient WHERE lane=? AND due IS NOT NULL LIMIT ?)",
-	[SQL_LEDGER_ADD] = "INSERT INTO ledger VALUES(?1,?2,?3) ON CONFLICT DO UPDATE SET amount=amount+?3",
+	[SQL_DUE_NEXT] =
+		"SELECT due FROM recipient WHERE lane=?1 AND due IS NOT NULL AND (due, id)>(?2, ?3)"
+		" ORDER BY due, id LIMIT 1",
+	[SQL_LANE_FIRST] =
+		"SELECT due FROM recipient WHERE lane=? AND due IS NOT NULL ORDER BY due LIMIT 1",
+	[SQL_LANE_COUNT] = "SELECT count(*) FROM (SELECT 1 FROM recipient WHERE lane=? AND due IS "
+			   "NOT NULL LIMIT ?)",
+	[SQL_LEDGER_ADD] =
+		"INSERT INTO ledger VALUES(?1,?2,?3) ON CONFLICT DO UPDATE SET amount=amount+?3",
 	[SQL_LEDGER_READ] = "SELECT key, bucket, amount FROM ledger WHERE bucket>? AND amount>0",
 	[SQL_LEDGER_DROP] = "DELETE FROM ledger WHERE bucket<?",
 	[SQL_PARK_SET] = "INSERT OR REPLACE INTO park VALUES(?,?,?,?,?,?)",
 	[SQL_PARK_CLEAR] = "DELETE FROM park WHERE key=?",
 	[SQL_PARKS] = "SELECT key, cause, summary, reply, since, probe_at FROM park",
 	/* Both halves come sorted from their index, so the union is a merge. */
-	[SQL_WAITING_FROM] = "SELECT id FROM recipient INDEXED BY recipient_wait WHERE due IS NOT NULL AND id>?1"
-			     " AND id<?2 UNION SELECT r.id FROM attempt a INDEXED BY attempt_open JOIN recipient r"
-			     " ON r.id BETWEEN (a.id & ~4095) AND (a.id | 4095) AND r.state=1"
-			     " WHERE a.ended_at IS NULL AND a.id>=(?1 & ~4095) AND r.id>?1 AND r.id<?2"
-			     " ORDER BY 1 LIMIT ?3",
+	[SQL_WAITING_FROM] =
+		"SELECT id FROM recipient INDEXED BY recipient_wait WHERE due IS NOT NULL AND id>?1"
+		" AND id<?2 UNION SELECT r.id FROM attempt a INDEXED BY attempt_open JOIN "
+		"recipient r"
+		" ON r.id BETWEEN (a.id & ~4095) AND (a.id | 4095) AND r.state=1"
+		" WHERE a.ended_at IS NULL AND a.id>=(?1 & ~4095) AND r.id>?1 AND r.id<?2"
+		" ORDER BY 1 LIMIT ?3",
 	[SQL_ALL_FROM] = "SELECT id FROM recipient WHERE id>?1 AND id<?2 ORDER BY id LIMIT ?3",
 	[SQL_SUMMARY] = "SELECT lane, due, id, cause FROM recipient INDEXED BY recipient_due"
-			" WHERE due IS NOT NULL AND (lane, due, id)>(?1, ?2, ?3) ORDER BY lane, due, id LIMIT ?4",
-	[SQL_HISTORY_FROM] = "SELECT id, finished_at, story_bytes FROM message WHERE id>? ORDER BY id LIMIT ?",
+			" WHERE due IS NOT NULL AND (lane, due, id)>(?1, ?2, ?3) ORDER BY lane, "
+			"due, id LIMIT ?4",
+	[SQL_HISTORY_FROM] =
+		"SELECT id, finished_at, story_bytes FROM message WHERE id>? ORDER BY id LIMIT ?",
 	[SQL_HISTORY_DROP_MESSAGE] = "DELETE FROM message WHERE id=?",
 	[SQL_HISTORY_DROP_RECIPIENTS] = "DELETE FROM recipient WHERE id BETWEEN ? AND ?",
 	[SQL_HISTORY_DROP_ATTEMPTS] = "DELETE FROM attempt WHERE id BETWEEN ? AND ?",
@@ -129,9 +159,13 @@ int store_fail(struct store *s, int sqlite_rc, struct err *err)
 		rc = RC_STATE;
 	/* A write that meets the end of the disk half way is reported as an I/O error. */
 	else if (code == SQLITE_IOERR && s->db &&
-		(sqlite3_system_errno(s->db) == ENOSPC || sqlite3_system_errno(s->db) == EDQUOT))
+		 (sqlite3_system_errno(s->db) == ENOSPC || sqlite3_system_errno(s->db) == EDQUOT))
 		rc = RC_DISK_FULL;
-	return err_set(err, rc, "queue %s: %s", s->path, s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(sqlite_rc));
+	return err_set(err,
+		rc,
+		"queue %s: %s",
+		s->path,
+		s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(sqlite_rc));
 }
 
 static int exec(struct store *s, const char *sql, struct err *err)
@@ -200,7 +234,8 @@ static int prepare_all(struct store *s, struct err *err)
 		int rc;
 
 		must(texts[i] != NULL);
-		rc = sqlite3_prepare_v3(s->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT, &s->sql[i], NULL);
+		rc = sqlite3_prepare_v3(
+			s->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT, &s->sql[i], NULL);
 		if (rc != SQLITE_OK)
 			return store_fail(s, rc, err);
 	}
@@ -230,7 +265,8 @@ static int load_state(struct store *s, struct err *err)
 {
 	sqlite3_stmt *q = NULL;
 	int rc = sqlite3_prepare_v2(s->db,
-		"SELECT commits, messages, bytes, history, history_bytes, steady_us, mono_us, boot_id FROM state",
+		"SELECT commits, messages, bytes, history, history_bytes, steady_us, mono_us, "
+		"boot_id FROM state",
 		-1,
 		&q,
 		NULL);
@@ -239,13 +275,20 @@ static int load_state(struct store *s, struct err *err)
 		return store_fail(s, rc, err);
 	rc = sqlite3_step(q);
 	if (rc == SQLITE_ROW) {
-		s->state = (struct store_state){ sqlite3_column_int64(q, 0), sqlite3_column_int64(q, 1),
-			sqlite3_column_int64(q, 2), sqlite3_column_int64(q, 3), sqlite3_column_int64(q, 4),
-			sqlite3_column_int64(q, 5), sqlite3_column_int64(q, 6) };
+		s->state = (struct store_state){ sqlite3_column_int64(q, 0),
+			sqlite3_column_int64(q, 1),
+			sqlite3_column_int64(q, 2),
+			sqlite3_column_int64(q, 3),
+			sqlite3_column_int64(q, 4),
+			sqlite3_column_int64(q, 5),
+			sqlite3_column_int64(q, 6) };
 		s->committed = s->state;
 		/* At a reopening this boot is known already. */
 		if (s->boot_id[0] == '\0')
-			(void)snprintf(s->boot_id, sizeof(s->boot_id), "%.*s", SV_ARG(store_column_sv(q, 7)));
+			(void)snprintf(s->boot_id,
+				sizeof(s->boot_id),
+				"%.*s",
+				SV_ARG(store_column_sv(q, 7)));
 	}
 	(void)sqlite3_finalize(q);
 	return rc == SQLITE_ROW ? 0 : store_fail(s, rc == SQLITE_DONE ? SQLITE_CORRUPT : rc, err);
@@ -265,7 +308,8 @@ int store_db_open(struct store *s, struct err *err)
 {
 	int rc = sqlite3_open_v2(s->path,
 		&s->db,
-		SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE,
+		SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
+			SQLITE_OPEN_PRIVATECACHE,
 		s->vfs);
 
 	if (rc == SQLITE_OK) {
@@ -277,7 +321,8 @@ int store_db_open(struct store *s, struct err *err)
 		if (rc == 0)
 			rc = load_names(s, "SELECT id, key FROM lane ORDER BY id", &s->lanes, err);
 		if (rc == 0)
-			rc = load_names(s, "SELECT id, key FROM cause ORDER BY id", &s->causes, err);
+			rc = load_names(
+				s, "SELECT id, key FROM cause ORDER BY id", &s->causes, err);
 		if (rc == 0)
 			rc = load_state(s, err);
 	} else {

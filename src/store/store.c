@@ -22,8 +22,9 @@ enum {
 
 const char *store_recipient_state_name(enum store_recipient_state state)
 {
-	static const char *const names[STORE_RCPT_COUNT] = { "queued", "open", "held", "delivered", "bounced",
-		"expired", "dropped" };
+	static const char *const names[STORE_RCPT_COUNT] = {
+		"queued", "open", "held", "delivered", "bounced", "expired", "dropped"
+	};
 
 	return names[state];
 }
@@ -254,7 +255,8 @@ static int lock_folder(struct store *s, struct err *err)
 	rc = errno == EWOULDBLOCK ? -EBUSY : -errno;
 	return err_set(err,
 		rc,
-		rc == -EBUSY ? "the queue in %s is in use by another postern" : "cannot lock the queue in %s",
+		rc == -EBUSY ? "the queue in %s is in use by another postern"
+			     : "cannot lock the queue in %s",
 		s->folder);
 }
 
@@ -265,11 +267,13 @@ static int set_paths(struct store *s, const struct store_options *o, struct err 
 	if (n <= 0 || (size_t)n + 32 > sizeof(s->folder))
 		return err_set(err, -ENAMETOOLONG, "data_dir is too long");
 	(void)snprintf(s->path, sizeof(s->path), "%.*s/queue.db", SV_ARG(o->data_dir));
-	(void)snprintf(s->ballast_path, sizeof(s->ballast_path), "%.*s/ballast", SV_ARG(o->data_dir));
+	(void)snprintf(
+		s->ballast_path, sizeof(s->ballast_path), "%.*s/ballast", SV_ARG(o->data_dir));
 	return 0;
 }
 
-static int open_all(struct store *s, const struct store_options *o, struct store_recovery *out, struct err *err)
+static int open_all(
+	struct store *s, const struct store_options *o, struct store_recovery *out, struct err *err)
 {
 	int rc = set_paths(s, o, err);
 
@@ -278,7 +282,8 @@ static int open_all(struct store *s, const struct store_options *o, struct store
 	if (rc == 0 && io_disk_is_network(s->folder))
 		rc = err_set(err,
 			RC_CONFIG,
-			"data_dir %s is on a network file system, which cannot promise that a message is "
+			"data_dir %s is on a network file system, which cannot promise that a "
+			"message is "
 			"safe: use a local disk",
 			s->folder);
 	if (rc == 0)
@@ -331,8 +336,10 @@ struct store *store_open(struct io_loop *l, const struct store_options *options,
 		free_store(s);
 		return NULL;
 	}
-	if (!s->ballast_given)
-		store_ballast_make(s);
+	if (!s->ballast_given && !store_ballast_make(s)) {
+		s->ballast_given = true;
+		atomic_store_explicit(&s->disk_full, true, memory_order_relaxed);
+	}
 	return s;
 }
 

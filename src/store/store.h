@@ -159,7 +159,8 @@ struct store_chunk {
  * instead of three), else by CLAIM. */
 struct store_attempt {
 	uint64_t message_id;
-	uint32_t number; /* 1.. within the message: set by CLAIM; the attempts of a PUT are 1, 2, ... */
+	uint32_t
+		number; /* 1.. within the message: set by CLAIM; the attempts of a PUT are 1, 2, ... */
 	struct sv lane;
 	struct wall_time at;
 	const uint32_t *recipients; /* their indexes */
@@ -257,7 +258,7 @@ struct store_body {
 	struct store_op op;
 	uint64_t message_id;
 	uint64_t offset;
-	struct buf *out; /* appended; its room bounds the read */
+	struct buf *out;  /* appended; its room bounds the read */
 	size_t begun_len; /* private to store/: where this call began, should it run twice */
 };
 
@@ -339,7 +340,7 @@ struct store_list {
 	struct arena *out_arena;
 	struct store_list_row *out_rows;
 	size_t out_count;
-	bool out_more; /* after_id/after_index were moved; call again */
+	bool out_more;     /* after_id/after_index were moved; call again */
 	uint64_t begun_id; /* private to store/: where this call began, should it run twice */
 	uint32_t begun_index;
 };

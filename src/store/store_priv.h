@@ -22,11 +22,12 @@
 enum {
 	STORE_NUMBER_BITS = 12,
 	STORE_NUMBER_MAX = (1 << STORE_NUMBER_BITS) - 1,
-	STORE_INLINE_CHUNKS = 4,  /* a body of so many chunks goes with the outcome; larger ones later */
-	STORE_REAP_CHUNKS = 16,   /* of dead bodies in one commit: 1 MiB */
+	STORE_INLINE_CHUNKS =
+		4, /* a body of so many chunks goes with the outcome; larger ones later */
+	STORE_REAP_CHUNKS = 16,    /* of dead bodies in one commit: 1 MiB */
 	STORE_REAP_MESSAGES = 200, /* of old history in one commit */
-	STORE_SCAN_MAX = 20000,   /* rows one operation looks at before others get their turn */
-	STORE_WAL_PAGES = 2000,   /* then a checkpoint */
+	STORE_SCAN_MAX = 20000,    /* rows one operation looks at before others get their turn */
+	STORE_WAL_PAGES = 2000,    /* then a checkpoint */
 };
 #define DUE_HELD INT64_MAX
 /* 2020-01-01 UTC: message ids count microseconds from here. */
@@ -114,10 +115,10 @@ struct store_names {
 
 /* One row, written with each commit that changes anything. */
 struct store_state {
-	int64_t commits; /* tells after a failed COMMIT whether it happened (I4) */
-	int64_t messages, bytes;          /* that wait */
+	int64_t commits;         /* tells after a failed COMMIT whether it happened (I4) */
+	int64_t messages, bytes; /* that wait */
 	int64_t history, history_bytes;
-	int64_t steady_us, mono_us;       /* see store_steady_now() */
+	int64_t steady_us, mono_us; /* see store_steady_now() */
 };
 
 enum {
@@ -162,8 +163,8 @@ struct store {
 	char boot_id[BOOT_ID_MAX];
 	int64_t steady_base_us; /* steady time - mono time */
 	int64_t reap_from;      /* cursor in the history */
-	struct mono_time history_at, housekeeping_at, ledger_at;
-	bool dead_left, history_left;
+	struct mono_time history_at, room_look_at, ledger_at;
+	bool dead_left, history_left, checkpoint_soon;
 	int wal_pages;
 };
 
@@ -198,7 +199,9 @@ void store_names_free(struct store_names *names);
 void store_names_cut(struct store_names *names, size_t count);
 
 /* ---- the operations: each runs inside a savepoint ---- */
-enum { STORE_AGAIN = 1 }; /* not finished: put it at the end of the queue */
+enum {
+	STORE_AGAIN = 1
+}; /* not finished: put it at the end of the queue */
 int store_do_chunk(struct store *s, struct store_chunk *op);
 int store_do_put(struct store *s, struct store_put *op);
 int store_do_abort(struct store *s, struct store_abort *op);
@@ -219,9 +222,10 @@ int store_do_park(struct store *s, struct store_park *op);
 NODISCARD int store_read_message(struct store *s, uint64_t id, struct arena *a,
 	struct store_message *out, struct wall_time *out_finished_at, struct err *err);
 /* Reads the columns of SQL_RECIPIENT_READ and SQL_RECIPIENTS_OF. */
-void store_recipient_row(struct store *s, sqlite3_stmt *q, struct arena *a, struct store_recipient *out);
-NODISCARD int store_add_ledger(struct store *s, const struct store_ledger *rows, size_t count,
-	struct err *err);
+void store_recipient_row(
+	struct store *s, sqlite3_stmt *q, struct arena *a, struct store_recipient *out);
+NODISCARD int store_add_ledger(
+	struct store *s, const struct store_ledger *rows, size_t count, struct err *err);
 NODISCARD int store_put_attempt(struct store *s, const struct store_attempt *a, struct err *err);
 /* Takes `final` recipients off the message's pending count; ends the message at 0. */
 NODISCARD int store_message_settle(struct store *s, uint64_t id, uint32_t final, uint32_t set_flags,
@@ -258,5 +262,6 @@ NODISCARD int store_recover(struct store *s, struct store_recovery *out, struct 
 /* ---- reap.c: bounded work when nobody waits ---- */
 /* One step. True when there is more to do now. */
 bool store_reap(struct store *s, struct mono_time now);
-void store_ballast_make(struct store *s);
+/* False: there is no room for it. Nothing is accepted till there is. */
+bool store_ballast_make(struct store *s);
 void store_ballast_give(struct store *s);

@@ -73,7 +73,8 @@ static void expect_message(const struct store_message *m, const struct store_mes
 	assert_int_equal(m->bounce_of, expected->bounce_of);
 }
 
-static void expect_recipient(const struct store_recipient *r, const struct store_recipient *expected)
+static void expect_recipient(
+	const struct store_recipient *r, const struct store_recipient *expected)
 {
 	assert_int_equal(r->index, expected->index);
 	assert_true(sv_eq(r->address, expected->address));
@@ -139,15 +140,17 @@ static void message_is_delivered_at_the_second_attempt(void **state)
 	assert_int_equal(
 		bench_claim(b, mail.m.id, mail.indexes, 1, "submission/a", &number), RC_STATE);
 	assert_int_equal(
-		bench_end_at(b, mail.m.id, 1, 0, 1, STORE_RCPT_QUEUED, io_clock_wall(), &finished), 0);
+		bench_end_at(b, mail.m.id, 1, 0, 1, STORE_RCPT_QUEUED, io_clock_wall(), &finished),
+		0);
 	assert_false(finished);
 	/* An attempt is closed once. */
 	assert_int_equal(bench_end(b, mail.m.id, 1, 1, STORE_RCPT_DELIVERED), RC_NOT_FOUND);
 	expect_body(b, mail.m.id, SV("body"));
 	assert_int_equal(bench_claim(b, mail.m.id, mail.indexes, 1, "submission/a", &number), 0);
 	assert_int_equal(number, 2);
-	assert_int_equal(bench_end_at(b, mail.m.id, 2, 0, 1, STORE_RCPT_DELIVERED, io_clock_wall(),
-				 &finished),
+	assert_int_equal(
+		bench_end_at(
+			b, mail.m.id, 2, 0, 1, STORE_RCPT_DELIVERED, io_clock_wall(), &finished),
 		0);
 	assert_true(finished);
 	assert_int_equal(bench_show(b, mail.m.id, &a, &show), 0);
@@ -187,15 +190,21 @@ static void changes_without_an_attempt_leave_others_alone(void **state)
 	assert_int_equal(bench_run(b, &drop.op), 0);
 	assert_int_equal(drop.out_changed, 1);
 	/* Recipient 0 is in an attempt, 1 was dropped by an operator: only 2 can expire. */
-	assert_int_equal(bench_end_at(b, mail.m.id, 0, 0, 3, STORE_RCPT_EXPIRED, io_clock_wall(),
-				 &finished),
+	assert_int_equal(
+		bench_end_at(b, mail.m.id, 0, 0, 3, STORE_RCPT_EXPIRED, io_clock_wall(), &finished),
 		0);
 	assert_false(finished);
 	expect_state(b, mail.m.id, 0, STORE_RCPT_OPEN);
 	expect_state(b, mail.m.id, 1, STORE_RCPT_DROPPED);
 	expect_state(b, mail.m.id, 2, STORE_RCPT_EXPIRED);
-	assert_int_equal(bench_end_at(b, mail.m.id, number, 0, 1, STORE_RCPT_DELIVERED,
-				 io_clock_wall(), &finished),
+	assert_int_equal(bench_end_at(b,
+				 mail.m.id,
+				 number,
+				 0,
+				 1,
+				 STORE_RCPT_DELIVERED,
+				 io_clock_wall(),
+				 &finished),
 		0);
 	assert_true(finished);
 	/* Too late for all of them: nothing is counted twice. */
@@ -245,7 +254,8 @@ static void recipients_that_do_not_exist_fail_alone(void **state)
 static void withdrawn_attempt_leaves_no_trace(void **state)
 {
 	struct bench *b = *state;
-	struct store_recipient_outcome r = { .state = STORE_RCPT_QUEUED, .lane = SV("submission/a") };
+	struct store_recipient_outcome r = { .state = STORE_RCPT_QUEUED,
+		.lane = SV("submission/a") };
 	struct store_outcome op = { .op.kind = STORE_OP_OUTCOME,
 		.attempt = 2,
 		.withdrawn = true,
@@ -270,7 +280,8 @@ static void withdrawn_attempt_leaves_no_trace(void **state)
 	assert_int_equal(show.out_message->recipients[0].attempts, 1);
 	assert_int_equal(show.out_message->recipients[0].next_at.us, 77);
 	assert_true(sv_eq(show.out_message->recipients[0].last_cause, SV("greylisted")));
-	assert_true(sv_eq(show.out_message->recipients[0].last_reply, SV("451 4.7.1 later\nplease")));
+	assert_true(
+		sv_eq(show.out_message->recipients[0].last_reply, SV("451 4.7.1 later\nplease")));
 	assert_int_equal(bench_claim(b, mail.m.id, mail.indexes, 1, "submission/a", &number), 0);
 	assert_int_equal(number, 2);
 	shut_and_audit(b);
@@ -309,18 +320,21 @@ static void several_attempts_of_one_message_are_open(void **state)
 	expect_state(b, mail.m.id, 0, STORE_RCPT_OPEN);
 	expect_state(b, mail.m.id, 2, STORE_RCPT_OPEN);
 	expect_state(b, mail.m.id, 3, STORE_RCPT_QUEUED);
-	assert_int_equal(bench_claim(b, mail.m.id, mail.indexes + 3, 1, "submission/c", &number), 0);
+	assert_int_equal(
+		bench_claim(b, mail.m.id, mail.indexes + 3, 1, "submission/c", &number), 0);
 	assert_int_equal(number, 3);
-	assert_int_equal(bench_end_at(b, mail.m.id, 2, 2, 1, STORE_RCPT_BOUNCED, io_clock_wall(),
-				 &finished),
+	assert_int_equal(
+		bench_end_at(b, mail.m.id, 2, 2, 1, STORE_RCPT_BOUNCED, io_clock_wall(), &finished),
 		0);
 	assert_false(finished);
-	assert_int_equal(bench_end_at(b, mail.m.id, 1, 0, 2, STORE_RCPT_DELIVERED, io_clock_wall(),
-				 &finished),
+	assert_int_equal(
+		bench_end_at(
+			b, mail.m.id, 1, 0, 2, STORE_RCPT_DELIVERED, io_clock_wall(), &finished),
 		0);
 	assert_false(finished);
-	assert_int_equal(bench_end_at(b, mail.m.id, 3, 3, 1, STORE_RCPT_DELIVERED, io_clock_wall(),
-				 &finished),
+	assert_int_equal(
+		bench_end_at(
+			b, mail.m.id, 3, 3, 1, STORE_RCPT_DELIVERED, io_clock_wall(), &finished),
 		0);
 	assert_true(finished);
 	shut_and_audit(b);
@@ -329,7 +343,9 @@ static void several_attempts_of_one_message_are_open(void **state)
 
 /* ---- bodies ---- */
 
-enum { LARGE_BODY = 9 * LIMIT_CHUNK - 1000 };
+enum {
+	LARGE_BODY = 9 * LIMIT_CHUNK - 1000
+};
 
 /* Until the reaper has nothing left, or the guard strikes. */
 static void wait_for_reaper(struct bench *b)
@@ -509,7 +525,9 @@ struct fact {
 	uint32_t chunks;
 };
 
-enum { STEPS = 5 };
+enum {
+	STEPS = 5
+};
 
 static int do_step(struct bench *b, struct mail *mail, struct sv body, uint32_t step)
 {
@@ -592,7 +610,8 @@ static size_t kill_once(struct bench *b, struct fact *facts, size_t max, uint64_
 	must(read(ends[0], &facts[count++], sizeof(*facts)) == (ssize_t)sizeof(*facts));
 	(void)usleep((useconds_t)after_us);
 	must(kill(child, SIGKILL) == 0);
-	while (count < max && read(ends[0], &facts[count], sizeof(*facts)) == (ssize_t)sizeof(*facts))
+	while (count < max &&
+		read(ends[0], &facts[count], sizeof(*facts)) == (ssize_t)sizeof(*facts))
 		count++;
 	must(waitpid(child, &status, 0) == child);
 	assert_true(WIFSIGNALED(status));
@@ -602,7 +621,10 @@ static size_t kill_once(struct bench *b, struct fact *facts, size_t max, uint64_
 
 static void what_completed_is_there_after_sigkill(void **state)
 {
-	enum { ROUNDS = 20, FACTS_MAX = 20000 };
+	enum {
+		ROUNDS = 20,
+		FACTS_MAX = 20000
+	};
 	struct bench *b = *state;
 	struct fact *facts = xcalloc(FACTS_MAX, sizeof(*facts));
 
@@ -836,9 +858,10 @@ static void put_from_done(struct store_op *op)
 	static struct store_put put;
 
 	assert_int_equal(op->rc, 0);
-	put = (struct store_put){
-		.op.kind = STORE_OP_PUT, .op.done = bench_done, .message = &handed_on.m, .body = SV("y")
-	};
+	put = (struct store_put){ .op.kind = STORE_OP_PUT,
+		.op.done = bench_done,
+		.message = &handed_on.m,
+		.body = SV("y") };
 	store_submit(bench_now->s, &put.op);
 }
 
@@ -846,7 +869,9 @@ static void put_from_done(struct store_op *op)
 static void closing_finishes_what_was_handed_over(void **state)
 {
 	struct bench *b = *state;
-	struct store_put put = { .op.kind = STORE_OP_PUT, .op.done = put_from_done, .body = SV("x") };
+	struct store_put put = {
+		.op.kind = STORE_OP_PUT, .op.done = put_from_done, .body = SV("x")
+	};
 	struct mail mail;
 
 	bench_open(b);
@@ -866,7 +891,9 @@ static void closing_finishes_what_was_handed_over(void **state)
 
 static void many_operations_share_commits(void **state)
 {
-	enum { COUNT = 500 };
+	enum {
+		COUNT = 500
+	};
 	struct bench *b = *state;
 	struct mail *mails = xcalloc(COUNT, sizeof(*mails));
 	struct store_put *puts = xcalloc(COUNT, sizeof(*puts));

@@ -67,5 +67,6 @@ bool story_next(struct sv *text, struct store_attempt_story *out)
 	(void)sv_cut_char(&record, US[0], &out->remote_message_id);
 	out->uncertain = sv_eq(uncertain, SV("1"));
 	return sv_parse_u32(number, UINT32_MAX, &out->index) == 0 &&
-		verdict_kind_parse(kind, &out->kind) == 0 && verdict_scope_parse(scope, &out->scope) == 0;
+	       verdict_kind_parse(kind, &out->kind) == 0 &&
+	       verdict_scope_parse(scope, &out->scope) == 0;
 }

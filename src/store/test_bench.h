@@ -387,8 +387,8 @@ static inline void bench_summary(struct bench *b, struct arena *a, struct store_
 	must(bench_run(b, &out->op) == 0);
 }
 
-static inline void bench_due(struct bench *b, const char *lane, struct arena *a, uint32_t limit,
-	struct store_due *out)
+static inline void bench_due(
+	struct bench *b, const char *lane, struct arena *a, uint32_t limit, struct store_due *out)
 {
 	*out = (struct store_due){ .op.kind = STORE_OP_DUE,
 		.lane = sv_from(lane),
@@ -512,7 +512,8 @@ static inline void bench_audit(struct bench *b)
 	sqlite3 *db = bench_db(b);
 
 	assert_int_equal(
-		bench_number(db, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check<>'ok'"),
+		bench_number(db,
+			"SELECT count(*) FROM pragma_integrity_check WHERE integrity_check<>'ok'"),
 		0);
 	for (size_t i = 0; i < COUNT_OF(bench_audit_sql); i++) {
 		int64_t n = bench_number(db, bench_audit_sql[i]);

@@ -12,7 +12,10 @@
  */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { INPUT_MAX = 1 << 20, MADE_INPUTS = 300 };
+enum {
+	INPUT_MAX = 1 << 20,
+	MADE_INPUTS = 300
+};
 
 static int replay_file(const char *path, uint8_t *bytes)
 {
@@ -64,7 +67,8 @@ int main(int argc, char **argv)
 			seed ^= seed >> 7;
 			seed ^= seed << 17;
 			/* Half of the bytes from what protocols are made of. */
-			bytes[k] = seed & 256 ? (uint8_t)seed : (uint8_t)"\r\n. :<>@=0aA-\"\\"[seed % 16];
+			bytes[k] = seed & 256 ? (uint8_t)seed
+					      : (uint8_t) "\r\n. :<>@=0aA-\"\\"[seed % 16];
 		}
 		seed += 0x9e3779b97f4a7c15U;
 		(void)LLVMFuzzerTestOneInput(bytes, n);

@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sched/act.h"
+#include "sched/lane.h"
+
+#include "base/must.h"
+
+#include "cmocka_all.h"
+
+/* ---- pauses ---- */
+
+static const struct sched_retry minutes = { US_PER_MIN, US_PER_HOUR };
+
+static void pauses_double_up_to_the_ceiling_with_a_fifth_of_jitter(void **state)
+{
+	struct prng rng;
+
+	(void)state;
+	for (uint64_t seed = 0; seed < 200; seed++) {
+		prng_seed(&rng, seed);
+		for (uint32_t attempts = 1; attempts < 40; attempts++) {
+			uint64_t plain = attempts < 7 ? US_PER_MIN << (attempts - 1) : US_PER_HOUR;
+			uint64_t pause = sched_retry_pause(&minutes, attempts, &rng);
+
+			if (pause < plain - plain / 5 || pause > plain + plain / 5 + 1)
+				fail_msg("seed %u, attempt %u: %u",
+					(unsigned)seed,
+					attempts,
+					(unsigned)pause);
+		}
+	}
+}
+
+static void jitter_is_the_seeds_alone(void **state)
+{
+	struct prng a, b, c;
+	unsigned same = 0;
+
+	(void)state;
+	prng_seed(&a, 1);
+	prng_seed(&b, 1);
+	prng_seed(&c, 2);
+	for (uint32_t i = 1; i < 50; i++) {
+		uint64_t pause = sched_retry_pause(&minutes, 1, &a);
+
+		assert_int_equal(pause, sched_retry_pause(&minutes, 1, &b));
+		same += pause == sched_retry_pause(&minutes, 1, &c);
+	}
+	assert_true(same < 5);
+}
+
+static void a_pause_is_never_nothing(void **state)
+{
+	static const struct sched_retry odd[] = { { 0, 0 }, { 0, 5 }, { 1, 0 }, { 1, 1 }, { 10, 1 },
+		{ US_PER_HOUR, US_PER_MIN }, { US_PER_MIN, UINT64_C(1) << 60 } };
+	struct prng rng;
+
+	(void)state;
+	prng_seed(&rng, 3);
+	for (size_t i = 0; i < COUNT_OF(odd); i++)
+		for (uint32_t attempts = 0; attempts < 100; attempts++) {
+			uint64_t pause = sched_retry_pause(&odd[i], attempts, &rng);
+
+			assert_true(pause > 0);
+			if (odd[i].ceiling_us)
+				assert_true(pause <= odd[i].ceiling_us / 5 * 6 + 2);
+		}
+	/* UINT32_MAX attempts are as quick to compute as one. */
+	assert_true(sched_retry_pause(&minutes, UINT32_MAX, &rng) >= US_PER_HOUR / 5 * 4);
+}
+
+/* ---- what a verdict does ---- */
+
+enum when {
+	EARLY,   /* before it expires */
+	EXPIRED, /* past that, but not past the time of parked mail */
+	BOTH,    /* past both */
+	WHEN_COUNT
+};
+
+#define NOW 1000000000000
+#define HOUR ((int64_t)US_PER_HOUR)
+
+static struct sched_fact fact_at(enum when when)
+{
+	return (struct sched_fact){ .attempts = 1,
+		.now = { NOW },
+		.accepted_at = { when == BOTH ? NOW - 20 * HOUR : NOW - 6 * HOUR },
+		.expires_at = { when == EARLY ? NOW + HOUR : NOW },
+		.parked_expire_us = 20 * US_PER_HOUR };
+}
+
+static const struct sched_policy policies[] = {
+	{ { US_PER_MIN, US_PER_HOUR }, SCHED_UNCERTAIN_RETRY },
+	{ { US_PER_MIN, US_PER_HOUR }, SCHED_UNCERTAIN_HOLD },
+	{ { US_PER_MIN, US_PER_HOUR }, SCHED_UNCERTAIN_ASSUME_SENT },
+};
+
+/* D elivered, B ounce, E xpire, R etry at a time, W ait for the lane, H old. */
+static char letter(enum sched_deed deed)
+{
+	static const char letters[] = { [SCHED_DELIVERED] = 'D',
+		[SCHED_RETRY_AT] = 'R',
+		[SCHED_WAIT_LANE] = 'W',
+		[SCHED_HOLD] = 'H',
+		[SCHED_BOUNCE] = 'B',
+		[SCHED_EXPIRE] = 'E' };
+
+	return letters[deed];
+}
+
+/* One letter for each time; a certain end is the same under every policy. */
+static const char *const expected[VERDICT_KIND_COUNT][VERDICT_SCOPE_COUNT] = {
+	[VERDICT_DELIVERED] = { "DDD", "DDD", "DDD", "DDD", "DDD", "DDD", "DDD", "DDD" },
+	[VERDICT_BOUNCE] = { "BBB", "BBB", "BBB", "BBB", "BBB", "BBB", "BBB", "BBB" },
+	[VERDICT_RETRY] = {
+		[VERDICT_SCOPE_RECIPIENT] = "REE",
+		[VERDICT_SCOPE_MESSAGE] = "REE",
+		[VERDICT_SCOPE_SENDER] = "REE",
+		[VERDICT_SCOPE_MAILBOX] = "WEE",
+		[VERDICT_SCOPE_MAILBOX_WINDOW] = "WEE",
+		[VERDICT_SCOPE_TENANT] = "WEE",
+		[VERDICT_SCOPE_TENANT_EXTERNAL] = "REE",
+		[VERDICT_SCOPE_ROUTE] = "WEE",
+	},
+	[VERDICT_PARK] = {
+		[VERDICT_SCOPE_RECIPIENT] = "RRE",
+		[VERDICT_SCOPE_MESSAGE] = "RRE",
+		[VERDICT_SCOPE_SENDER] = "RRE",
+		[VERDICT_SCOPE_MAILBOX] = "WWE",
+		[VERDICT_SCOPE_MAILBOX_WINDOW] = "WWE",
+		[VERDICT_SCOPE_TENANT] = "WWE",
+		[VERDICT_SCOPE_TENANT_EXTERNAL] = "RRE",
+		[VERDICT_SCOPE_ROUTE] = "WWE",
+	},
+};
+
+static void check_certain(const struct verdict *v, enum when when, const struct sched_policy *p,
+	struct prng *rng)
+{
+	char want = expected[v->kind][v->scope][when];
+	struct sched_fact fact = fact_at(when);
+	struct sched_answer a;
+
+	fact.verdict = v;
+	a = sched_act(&fact, p, rng);
+	if (letter(a.deed) != want)
+		fail_msg("%s of %s at %d under %d: %c instead of %c",
+			verdict_kind_name(v->kind),
+			verdict_scope_name(v->scope),
+			(int)when,
+			(int)p->uncertain,
+			letter(a.deed),
+			want);
+	if (want != 'R')
+		assert_true(a.next_at.us == NOW);
+	else if (v->retry_after_us)
+		assert_true(a.next_at.us == NOW + (int64_t)v->retry_after_us);
+	else
+		assert_true(a.next_at.us > NOW + 47 * (int64_t)US_PER_S &&
+			    a.next_at.us < NOW + 73 * (int64_t)US_PER_S);
+}
+
+static void every_verdict_of_every_scope_does_what_the_table_says(void **state)
+{
+	struct prng rng;
+
+	(void)state;
+	prng_seed(&rng, 4);
+	for (unsigned kind = 0; kind < VERDICT_KIND_COUNT; kind++)
+		for (unsigned scope = 0; scope < VERDICT_SCOPE_COUNT; scope++)
+			for (unsigned after = 0; after < 2; after++) {
+				const struct verdict v = { .kind = kind,
+					.scope = scope,
+					.retry_after_us = after * 7 * US_PER_MIN };
+
+				for (unsigned when = 0; when < WHEN_COUNT; when++)
+					for (size_t p = 0; p < COUNT_OF(policies); p++)
+						check_certain(&v, when, &policies[p], &rng);
+			}
+}
+
+/* Whatever the verdict says of a broken line: the policy decides, and nothing expires by a doubt. */
+static void an_uncertain_end_is_the_policys(void **state)
+{
+	static const char want[] = { 'R', 'H', 'D' };
+	struct prng rng;
+
+	(void)state;
+	prng_seed(&rng, 5);
+	for (unsigned kind = 0; kind < VERDICT_KIND_COUNT; kind++)
+		for (unsigned when = 0; when < WHEN_COUNT; when++)
+			for (size_t p = 0; p < COUNT_OF(policies); p++) {
+				const struct verdict v = { .kind = kind };
+				struct sched_fact fact = fact_at(when);
+				struct sched_answer a;
+
+				fact.verdict = &v;
+				fact.uncertain = true;
+				a = sched_act(&fact, &policies[p], &rng);
+				assert_int_equal(letter(a.deed), want[p]);
+				/* Three steps later than a refusal: 8 minutes, less a fifth. */
+				if (want[p] == 'R')
+					assert_true(a.next_at.us > NOW + 380 * (int64_t)US_PER_S);
+			}
+}
+
+static void parked_mail_may_wait_for_ever(void **state)
+{
+	const struct verdict v = { .kind = VERDICT_PARK, .scope = VERDICT_SCOPE_SENDER };
+	struct sched_fact fact = fact_at(BOTH);
+	struct prng rng;
+
+	(void)state;
+	prng_seed(&rng, 6);
+	fact.verdict = &v;
+	fact.parked_expire_us = 0;
+	assert_int_equal(sched_act(&fact, &policies[0], &rng).deed, SCHED_RETRY_AT);
+}
+
+static void only_lasting_trouble_of_a_door_holds_the_lane(void **state)
+{
+	(void)state;
+	for (unsigned kind = 0; kind < VERDICT_KIND_COUNT; kind++)
+		for (unsigned scope = 0; scope < VERDICT_SCOPE_COUNT; scope++) {
+			const struct verdict v = { .kind = kind, .scope = scope };
+
+			assert_int_equal(sched_holds_lane(&v), expected[kind][scope][EARLY] == 'W');
+		}
+}
+
+/* ---- a lane's windows ---- */
+
+static struct mono_time at_s(uint64_t s)
+{
+	return (struct mono_time){ (1000 + s) * US_PER_S };
+}
+
+static struct sched_lane *lane(uint32_t minute, uint32_t day, uint32_t per_message)
+{
+	return sched_lane_new(&(struct sched_lane_limits){ minute, day, per_message });
+}
+
+static void room_is_the_least_of_three_limits(void **state)
+{
+	struct sched_lane *l = lane(2, 10, 4);
+	struct sched_lane_use use;
+
+	(void)state;
+	assert_int_equal(sched_lane_room(l, at_s(0), 1), 1);
+	assert_int_equal(sched_lane_room(l, at_s(0), 9), 4);
+	sched_lane_reserve(l, at_s(0), 4);
+	sched_lane_settle(l, at_s(1), 4);
+	sched_lane_reserve(l, at_s(1), 4);
+	/* Two messages a minute: none, whatever the day has left. */
+	assert_int_equal(sched_lane_room(l, at_s(2), 1), 0);
+	sched_lane_settle(l, at_s(2), 4);
+	/* The first slot ends a minute after its reply, not after its beginning. */
+	assert_int_equal(sched_lane_room(l, at_s(60), 9), 0);
+	assert_int_equal(sched_lane_room(l, at_s(61), 9), 2);
+	use = sched_lane_use(l, at_s(61));
+	assert_int_equal(use.minute_used, 1);
+	assert_int_equal(use.minute_capacity, 2);
+	assert_int_equal(use.day_used, 8);
+	assert_int_equal(use.day_capacity, 10);
+	sched_lane_free(l);
+}
+
+static void what_never_left_gives_its_room_back(void **state)
+{
+	struct sched_lane *l = lane(1, 5, 0);
+
+	(void)state;
+	sched_lane_reserve(l, at_s(0), 5);
+	assert_int_equal(sched_lane_room(l, at_s(0), 5), 0);
+	sched_lane_withdraw(l, 5);
+	assert_int_equal(sched_lane_room(l, at_s(0), 9), 5);
+	assert_true(sched_lane_room_at(l, at_s(3)).us == at_s(3).us);
+	sched_lane_free(l);
+}
+
+static void room_comes_back_when_both_windows_have_some(void **state)
+{
+	struct sched_lane *l = lane(1, 3, 0);
+	struct mono_time day;
+
+	(void)state;
+	sched_lane_reserve(l, at_s(0), 1);
+	/* An open attempt has no end that could be known. */
+	assert_true(sched_lane_room_at(l, at_s(0)).us == MONO_NEVER.us);
+	sched_lane_settle(l, at_s(5), 1);
+	assert_true(sched_lane_room_at(l, at_s(10)).us == at_s(65).us);
+	sched_lane_reserve(l, at_s(65), 2);
+	sched_lane_settle(l, at_s(65), 2);
+	/* Now the day is full: its oldest slot, kept at most a bucket longer. */
+	day = sched_lane_room_at(l, at_s(70));
+	assert_true(day.us >= at_s(5 + 86400).us && day.us <= at_s(65 + 86400).us);
+	assert_int_equal(sched_lane_room(l, (struct mono_time){ day.us - 1 }, 1), 0);
+	assert_true(sched_lane_room(l, day, 9) >= 1);
+	sched_lane_free(l);
+}
+
+static void without_limits_there_is_always_room(void **state)
+{
+	struct sched_lane *l = lane(0, 0, 0);
+
+	(void)state;
+	sched_lane_reserve(l, at_s(0), 100000);
+	sched_lane_settle(l, at_s(0), 100000);
+	assert_int_equal(sched_lane_room(l, at_s(0), 4000), 4000);
+	assert_true(sched_lane_room_at(l, at_s(0)).us == at_s(0).us);
+	assert_int_equal(sched_lane_use(l, at_s(0)).minute_capacity, 0);
+	sched_lane_free(l);
+}
+
+static void slots_of_an_earlier_life_count(void **state)
+{
+	struct sched_lane *l = lane(3, 100, 0);
+
+	(void)state;
+	sched_lane_restore_messages(l, at_s(0), 2);
+	sched_lane_restore_messages(l, at_s(10), 5);
+	sched_lane_restore_recipients(l, at_s(0), 99);
+	assert_int_equal(sched_lane_use(l, at_s(20)).minute_used, 7);
+	assert_int_equal(sched_lane_room(l, at_s(20), 9), 0);
+	/* Seven of three: there is room when five of them are gone. */
+	assert_int_equal(sched_lane_room(l, at_s(69), 9), 0);
+	assert_true(sched_lane_room_at(l, at_s(20)).us == at_s(70).us);
+	assert_int_equal(sched_lane_room(l, at_s(70), 9), 1);
+	sched_lane_free(l);
+}
+
+static void limits_change_under_way(void **state)
+{
+	struct sched_lane *l = lane(2, 0, 0);
+
+	(void)state;
+	sched_lane_reserve(l, at_s(0), 1);
+	sched_lane_settle(l, at_s(0), 1);
+	sched_lane_set_limits(l, &(struct sched_lane_limits){ .messages_per_minute = 1 });
+	assert_int_equal(sched_lane_room(l, at_s(1), 1), 0);
+	sched_lane_set_limits(l, &(struct sched_lane_limits){ .messages_per_minute = 4 });
+	assert_int_equal(sched_lane_use(l, at_s(1)).minute_used, 1);
+	assert_int_equal(sched_lane_room(l, at_s(1), 1), 1);
+	sched_lane_set_limits(l, &(struct sched_lane_limits){ .recipients_per_day = 3 });
+	assert_int_equal(sched_lane_room(l, at_s(1), 9), 3);
+	/* A reservation that began before the window was there does no harm. */
+	sched_lane_reserve(l, at_s(1), 3);
+	sched_lane_set_limits(l, &(struct sched_lane_limits){ 0 });
+	sched_lane_settle(l, at_s(1), 3);
+	assert_int_equal(sched_lane_room(l, at_s(1), 9), 9);
+	sched_lane_free(l);
+}
+
+/* ---- a lane's state ---- */
+
+static void a_waiting_lane_goes_on_by_itself(void **state)
+{
+	struct sched_lane *l = lane(0, 0, 0);
+	struct prng rng;
+	uint64_t pause;
+
+	(void)state;
+	prng_seed(&rng, 7);
+	assert_int_equal(sched_lane_state(l, at_s(0)), SCHED_LANE_READY);
+	assert_true(sched_lane_until(l).us == MONO_NEVER.us);
+	pause = sched_lane_wait(l, at_s(0), 0, &minutes, &rng);
+	assert_int_equal(sched_lane_state(l, at_s(0)), SCHED_LANE_WAITING);
+	assert_true(sched_lane_until(l).us == at_s(0).us + pause);
+	assert_int_equal(sched_lane_state(l, (struct mono_time){ at_s(0).us + pause - 1 }),
+		SCHED_LANE_WAITING);
+	assert_int_equal(sched_lane_state(l, (struct mono_time){ at_s(0).us + pause }),
+		SCHED_LANE_READY);
+	sched_lane_free(l);
+}
+
+static void each_hold_in_a_row_lasts_longer(void **state)
+{
+	struct sched_lane *l = lane(0, 0, 0);
+	struct mono_time now = at_s(0);
+	struct prng rng;
+	uint64_t plain = US_PER_MIN;
+
+	(void)state;
+	prng_seed(&rng, 8);
+	for (unsigned i = 0; i < 10; i++) {
+		uint64_t pause = sched_lane_wait(l, now, 0, &minutes, &rng);
+
+		assert_true(pause >= plain - plain / 5 && pause <= plain + plain / 5 + 1);
+		now = sched_lane_until(l);
+		plain = plain * 2 < US_PER_HOUR ? plain * 2 : US_PER_HOUR;
+	}
+	sched_lane_clear(l);
+	assert_int_equal(sched_lane_state(l, now), SCHED_LANE_READY);
+	assert_true(sched_lane_wait(l, now, 0, &minutes, &rng) <= US_PER_MIN / 5 * 6 + 1);
+	sched_lane_free(l);
+}
+
+/* Ten connections that break at once must not make an hour out of a minute. */
+static void a_hold_that_is_in_force_does_not_grow(void **state)
+{
+	struct sched_lane *l = lane(0, 0, 0);
+	struct prng rng;
+	uint64_t pause;
+
+	(void)state;
+	prng_seed(&rng, 9);
+	pause = sched_lane_wait(l, at_s(0), 0, &minutes, &rng);
+	for (unsigned i = 1; i < 10; i++)
+		assert_int_equal(sched_lane_wait(l, at_s(i), 0, &minutes, &rng),
+			pause - i * US_PER_S);
+	/* But what the server asks for is kept. */
+	assert_int_equal(sched_lane_wait(l, at_s(10), US_PER_HOUR, &minutes, &rng), US_PER_HOUR);
+	assert_true(sched_lane_until(l).us == at_s(3610).us);
+	sched_lane_free(l);
+}
+
+static void a_parked_lane_is_probed_and_stays_parked(void **state)
+{
+	struct sched_lane *l = lane(0, 0, 0);
+	struct mono_time now = at_s(0);
+	struct prng rng;
+	uint64_t first, second;
+
+	(void)state;
+	prng_seed(&rng, 10);
+	/* A refusal while it waits makes a park of it. */
+	(void)sched_lane_wait(l, now, 0, &minutes, &rng);
+	first = sched_lane_park(l, now, 15 * US_PER_MIN, &rng);
+	assert_true(first >= 15 * US_PER_MIN);
+	assert_int_equal(sched_lane_state(l, at_s(899)), SCHED_LANE_PARKED);
+	/* A broken line of another connection neither frees it nor brings the probe nearer. */
+	assert_int_equal(sched_lane_wait(l, at_s(1), 0, &minutes, &rng), first - US_PER_S);
+	now = sched_lane_until(l);
+	assert_int_equal(sched_lane_state(l, now), SCHED_LANE_PROBING);
+	second = sched_lane_park(l, now, 15 * US_PER_MIN, &rng);
+	assert_true(second > first);
+	now = sched_lane_until(l);
+	/* The probe hears of something that passes: still parked. */
+	(void)sched_lane_wait(l, now, 0, &minutes, &rng);
+	assert_int_equal(sched_lane_state(l, now), SCHED_LANE_PARKED);
+	sched_lane_probe_now(l, now);
+	assert_int_equal(sched_lane_state(l, now), SCHED_LANE_PROBING);
+	sched_lane_clear(l);
+	assert_int_equal(sched_lane_state(l, now), SCHED_LANE_READY);
+	sched_lane_probe_now(l, now);
+	assert_true(sched_lane_until(l).us == MONO_NEVER.us);
+	sched_lane_free(l);
+}
+
+static void probes_come_at_least_hourly_unless_asked_otherwise(void **state)
+{
+	struct sched_lane *l = lane(0, 0, 0);
+	struct mono_time now = at_s(0);
+	struct prng rng;
+
+	(void)state;
+	prng_seed(&rng, 11);
+	for (unsigned i = 0; i < 20; i++) {
+		assert_true(sched_lane_park(l, now, 0, &rng) <= US_PER_HOUR / 5 * 6 + 1);
+		now = sched_lane_until(l);
+	}
+	assert_true(sched_lane_park(l, now, US_PER_DAY, &rng) >= US_PER_DAY);
+	sched_lane_free(l);
+}
+
+static void states_have_names(void **state)
+{
+	(void)state;
+	assert_string_equal(sched_lane_state_name(SCHED_LANE_READY), "ready");
+	assert_string_equal(sched_lane_state_name(SCHED_LANE_WAITING), "waiting");
+	assert_string_equal(sched_lane_state_name(SCHED_LANE_PARKED), "parked");
+	assert_string_equal(sched_lane_state_name(SCHED_LANE_PROBING), "parked");
+	sched_lane_free(NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(pauses_double_up_to_the_ceiling_with_a_fifth_of_jitter),
+		cmocka_unit_test(jitter_is_the_seeds_alone),
+		cmocka_unit_test(a_pause_is_never_nothing),
+		cmocka_unit_test(every_verdict_of_every_scope_does_what_the_table_says),
+		cmocka_unit_test(an_uncertain_end_is_the_policys),
+		cmocka_unit_test(parked_mail_may_wait_for_ever),
+		cmocka_unit_test(only_lasting_trouble_of_a_door_holds_the_lane),
+		cmocka_unit_test(room_is_the_least_of_three_limits),
+		cmocka_unit_test(what_never_left_gives_its_room_back),
+		cmocka_unit_test(room_comes_back_when_both_windows_have_some),
+		cmocka_unit_test(without_limits_there_is_always_room),
+		cmocka_unit_test(slots_of_an_earlier_life_count),
+		cmocka_unit_test(limits_change_under_way),
+		cmocka_unit_test(a_waiting_lane_goes_on_by_itself),
+		cmocka_unit_test(each_hold_in_a_row_lasts_longer),
+		cmocka_unit_test(a_hold_that_is_in_force_does_not_grow),
+		cmocka_unit_test(a_parked_lane_is_probed_and_stays_parked),
+		cmocka_unit_test(probes_come_at_least_hourly_unless_asked_otherwise),
+		cmocka_unit_test(states_have_names),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
