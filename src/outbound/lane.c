@@ -391,15 +391,14 @@ static void set_timer(struct lane *l, bool held)
 	struct mono_time now = io_now(o->loop), at = MONO_NEVER;
 	int64_t wait =
 		l->next_due.us == INT64_MAX ? INT64_MAX : l->next_due.us - outbound_due_now(o).us;
+	bool due = page_has_more(l) || wait <= 0;
 
 	if (held)
 		at = sched_lane_until(l->sched);
-	else if (page_has_more(l) && sched_lane_room(l->sched, now, 1) == 0)
+	else if (due && sched_lane_room(l->sched, now, 1) == 0)
 		at = sched_lane_room_at(l->sched, now);
-	else if (wait != INT64_MAX && wait > 0)
+	else if (!due && wait != INT64_MAX)
 		at = mono_add(now, (uint64_t)wait);
-	else if (wait <= 0 && sched_lane_room(l->sched, now, 1) == 0)
-		at = sched_lane_room_at(l->sched, now);
 	/* An open reservation ends the wait when it settles, and says so; till then a slow look. */
 	if (at.us == MONO_NEVER.us && has_due(l))
 		at = mono_add(now, US_PER_S);

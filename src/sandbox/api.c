@@ -361,6 +361,7 @@ static enum MHD_Result dispatch(struct sandbox_api *a, struct MHD_Connection *c,
 		"/verdict");
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the library's signature */
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url,
 	const char *method, const char *version, const char *upload_data, size_t *upload_data_size,
 	void **con_cls)

@@ -33,8 +33,8 @@ uint64_t sandbox_now_us(const struct sandbox *s);
 void sandbox_set_speed(struct sandbox *s, double speed);
 void sandbox_advance(struct sandbox *s, uint64_t us);
 
-void sandbox_session_start(struct sandbox *s, int fd);
-void sandbox_session_close_all(struct sandbox *s);
+void sandbox_session_start(struct sandbox *sandbox, int fd);
+void sandbox_session_close_all(struct sandbox *sandbox);
 
 /* Sets switches, limits, mailboxes and faults of a ready scenario; RC_NOT_FOUND with a list. */
 NODISCARD int sandbox_scenario_apply(struct sandbox *s, struct sv name, struct err *err);

@@ -69,20 +69,20 @@ static struct sched_answer park(
 }
 
 struct sched_answer sched_act(
-	const struct sched_fact *f, const struct sched_policy *p, struct prng *rng)
+	const struct sched_fact *fact, const struct sched_policy *policy, struct prng *rng)
 {
-	if (f->uncertain)
-		return after_uncertain(f, p, rng);
-	switch (f->verdict->kind) {
+	if (fact->uncertain)
+		return after_uncertain(fact, policy, rng);
+	switch (fact->verdict->kind) {
 	case VERDICT_DELIVERED:
-		return at(SCHED_DELIVERED, f->now);
+		return at(SCHED_DELIVERED, fact->now);
 	case VERDICT_BOUNCE:
-		return at(SCHED_BOUNCE, f->now);
+		return at(SCHED_BOUNCE, fact->now);
 	case VERDICT_PARK:
-		return park(f, p, rng);
+		return park(fact, policy, rng);
 	case VERDICT_RETRY:
 	case VERDICT_KIND_COUNT:
 		break;
 	}
-	return retry(f, p, rng);
+	return retry(fact, policy, rng);
 }

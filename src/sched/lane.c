@@ -15,6 +15,8 @@ enum {
 struct sched_lane {
 	struct sched_lane_limits limits;
 	struct limit_window *minute, *day; /* NULL: no limit */
+	/* Reserved in these windows: less than what is under way when a limit came later than that. */
+	uint32_t minute_open, day_open;
 	enum sched_lane_state state;       /* READY, WAITING or PARKED */
 	struct mono_time until;
 	uint32_t holds; /* in a row */
@@ -64,6 +66,8 @@ void sched_lane_set_limits(struct sched_lane *l, const struct sched_lane_limits 
 	l->limits = *limits;
 	set_window(&l->minute, limits->messages_per_minute, US_PER_MIN, 0);
 	set_window(&l->day, limits->recipients_per_day, US_PER_DAY, DAY_BUCKET_US);
+	l->minute_open = l->minute ? l->minute_open : 0;
+	l->day_open = l->day ? l->day_open : 0;
 }
 
 /* ---- windows ---- */
@@ -93,26 +97,46 @@ struct mono_time sched_lane_room_at(struct sched_lane *l, struct mono_time now)
 
 void sched_lane_reserve(struct sched_lane *l, struct mono_time now, uint32_t recipients)
 {
-	if (l->minute)
+	if (l->minute) {
 		limit_window_reserve(l->minute, now, 1);
-	if (l->day)
+		l->minute_open++;
+	}
+	if (l->day) {
 		limit_window_reserve(l->day, now, recipients);
+		l->day_open += recipients;
+	}
+}
+
+static uint32_t take_open(uint32_t *open, uint32_t wanted)
+{
+	uint32_t n = wanted < *open ? wanted : *open;
+
+	*open -= n;
+	return n;
 }
 
 void sched_lane_settle(struct sched_lane *l, struct mono_time now, uint32_t recipients)
 {
-	if (l->minute)
-		limit_window_settle(l->minute, now, 1);
-	if (l->day)
-		limit_window_settle(l->day, now, recipients);
+	uint32_t n;
+
+	if (l->minute) {
+		n = take_open(&l->minute_open, 1);
+		limit_window_settle(l->minute, now, n);
+		limit_window_restore(l->minute, mono_add(now, US_PER_MIN), 1 - n);
+	}
+	if (l->day) {
+		n = take_open(&l->day_open, recipients);
+		limit_window_settle(l->day, now, n);
+		limit_window_restore(l->day, mono_add(now, US_PER_DAY), recipients - n);
+	}
 }
 
 void sched_lane_withdraw(struct sched_lane *l, uint32_t recipients)
 {
 	if (l->minute)
-		limit_window_withdraw(l->minute, 1);
+		limit_window_withdraw(l->minute, take_open(&l->minute_open, 1));
 	if (l->day)
-		limit_window_withdraw(l->day, recipients);
+		limit_window_withdraw(l->day, take_open(&l->day_open, recipients));
 }
 
 void sched_lane_restore_messages(struct sched_lane *l, struct mono_time used_at, uint32_t n)

@@ -343,11 +343,37 @@ static void limits_change_under_way(void **state)
 	assert_int_equal(sched_lane_room(l, at_s(1), 1), 1);
 	sched_lane_set_limits(l, &(struct sched_lane_limits){ .recipients_per_day = 3 });
 	assert_int_equal(sched_lane_room(l, at_s(1), 9), 3);
-	/* A reservation that began before the window was there does no harm. */
 	sched_lane_reserve(l, at_s(1), 3);
 	sched_lane_set_limits(l, &(struct sched_lane_limits){ 0 });
 	sched_lane_settle(l, at_s(1), 3);
 	assert_int_equal(sched_lane_room(l, at_s(1), 9), 9);
+	sched_lane_free(l);
+}
+
+/* A reload sets a limit while messages are under way that no window knows of. */
+static void a_limit_that_comes_later_counts_what_is_under_way(void **state)
+{
+	const struct sched_lane_limits limits = { .messages_per_minute = 3,
+		.recipients_per_day = 10 };
+	struct sched_lane *l = lane(0, 0, 0);
+
+	(void)state;
+	sched_lane_reserve(l, at_s(0), 4);
+	sched_lane_reserve(l, at_s(0), 5);
+	sched_lane_set_limits(l, &limits);
+	sched_lane_reserve(l, at_s(1), 6);
+	sched_lane_settle(l, at_s(2), 4);
+	sched_lane_withdraw(l, 5);
+	sched_lane_settle(l, at_s(3), 6);
+	assert_int_equal(sched_lane_use(l, at_s(3)).minute_used, 2);
+	assert_int_equal(sched_lane_use(l, at_s(3)).day_used, 10);
+	assert_int_equal(sched_lane_room(l, at_s(3), 1), 0);
+	/* Removed, and set again: the same with what began in between. */
+	sched_lane_set_limits(l, &(struct sched_lane_limits){ 0 });
+	sched_lane_reserve(l, at_s(4), 1);
+	sched_lane_set_limits(l, &limits);
+	sched_lane_settle(l, at_s(5), 1);
+	assert_int_equal(sched_lane_use(l, at_s(5)).day_used, 1);
 	sched_lane_free(l);
 }
 
@@ -489,6 +515,7 @@ int main(void)
 		cmocka_unit_test(without_limits_there_is_always_room),
 		cmocka_unit_test(slots_of_an_earlier_life_count),
 		cmocka_unit_test(limits_change_under_way),
+		cmocka_unit_test(a_limit_that_comes_later_counts_what_is_under_way),
 		cmocka_unit_test(a_waiting_lane_goes_on_by_itself),
 		cmocka_unit_test(each_hold_in_a_row_lasts_longer),
 		cmocka_unit_test(a_hold_that_is_in_force_does_not_grow),

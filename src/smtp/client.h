@@ -68,7 +68,9 @@ enum smtp_client_event_kind {
 	SMTP_CLIENT_EV_BODY, /* 354 is here and at least one recipient was taken: give the body */
 	SMTP_CLIENT_EV_RESULT, /* the transaction is over: `reply` is the final one (or MAIL's, DATA's) */
 	SMTP_CLIENT_EV_FAILED, /* the session is over and broken; `stage`, `failure`, maybe `reply` */
-	SMTP_CLIENT_EV_CLOSED, /* the session is over in good order (after quit(), or 421 when idle) */
+	/* The session is over in good order: after quit() or abandon(), 4xx when idle, or behind EV_RESULT
+	 * when the server left with its verdict (421, or a refusal and no more). */
+	SMTP_CLIENT_EV_CLOSED,
 	SMTP_CLIENT_EV_COUNT,
 };
 
