@@ -21,7 +21,7 @@ enum io_stream_event {
 	IO_STREAM_CONNECTED, /* client side: TCP is up (TLS not yet) */
 	IO_STREAM_SECURED,   /* the TLS handshake is done and the peer verified, where asked for */
 	IO_STREAM_INPUT,   /* new bytes in io_stream_input(); also after resume() with bytes left */
-	IO_STREAM_DRAINED, /* output went from "above the low mark" to empty */
+	IO_STREAM_DRAINED, /* output went from the low mark or more to empty */
 	IO_STREAM_EOF,     /* the peer closed its side; input may still hold bytes. Sent once */
 	IO_STREAM_FAILED, /* connect, TLS, or a socket error; io_stream_error() has the words. Last */
 };

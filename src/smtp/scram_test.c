@@ -2,6 +2,7 @@
 #include "smtp/scram.h"
 
 #include "base/err.h"
+#include "base/must.h"
 #include "base/text.h"
 
 #include "cmocka_all.h"
@@ -30,7 +31,7 @@ static void decode(const char *text, unsigned char *out, size_t len)
 
 	assert_int_equal(text_base64_decode(&b, sv_from(text)), 0);
 	assert_int_equal(b.len, len);
-	assert_non_null(b.ptr);
+	must(b.ptr != NULL);
 	memcpy(out, buf_sv(&b).ptr, len);
 	buf_deinit(&b);
 }

@@ -483,10 +483,6 @@ static void scram_first_messages_that_are_none(void **state)
 	}
 }
 
-/* The right form, the wrong nonce length and proof. */
-#define ZEROS "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-#define FINAL_OF_ZEROS "c=biws,r=abc,p=" ZEROS ZEROS
-
 static void scram_final_messages_that_are_none(void **state)
 {
 	static const char *const finals[] = { "",
@@ -496,7 +492,7 @@ static void scram_final_messages_that_are_none(void **state)
 		"c=biws,r=abc,p=AAAA",
 		"r=abc,c=biws,p=AAAA",
 		",p=AAAA",
-		FINAL_OF_ZEROS };
+		"c=biws,r=abc,p=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" };
 	struct smtp_server_options options = clear_options();
 	struct scram t = { .gs2 = "n,,", .bare = "n=u,r=abc" };
 	struct owner o;

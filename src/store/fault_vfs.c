@@ -217,11 +217,12 @@ void fault_vfs_power_loss(uint64_t seed)
 
 /* ---- whether a call fails ---- */
 
-static bool strikes(bool is_read)
+static bool strikes(enum fault_calls kind)
 {
 	const struct fault_plan *p = &vfs.plan;
+	bool counts = p->calls == kind || (p->calls == FAULT_CHANGES && kind == FAULT_SYNCS);
 
-	if (p->nth == 0 || p->reads != is_read)
+	if (p->nth == 0 || !counts)
 		return false;
 	vfs.calls++;
 	if (vfs.calls < p->nth || (vfs.calls > p->nth && p->mode == FAULT_ONCE))
@@ -270,7 +271,7 @@ static int file_read(sqlite3_file *f, void *out, int len, sqlite3_int64 at)
 	bool fails;
 
 	lock();
-	fails = file_of(f)->t && strikes(true);
+	fails = file_of(f)->t && strikes(FAULT_READS);
 	if (fails)
 		vfs.last_errno = EIO;
 	unlock();
@@ -289,7 +290,7 @@ static int file_write(sqlite3_file *f, const void *bytes, int len, sqlite3_int64
 	if (past_quota(file->t, (uint64_t)at + (uint64_t)len)) {
 		vfs.last_errno = ENOSPC;
 		rc = SQLITE_FULL;
-	} else if (strikes(false)) {
+	} else if (strikes(FAULT_CHANGES)) {
 		rc = code_of(SQLITE_IOERR_WRITE);
 		if (vfs.plan.half) {
 			(void)real->pMethods->xWrite(real, bytes, len / 2, at);
@@ -309,7 +310,7 @@ static int file_truncate(sqlite3_file *f, sqlite3_int64 size)
 	int rc = SQLITE_OK;
 
 	lock();
-	if (file->t && strikes(false))
+	if (file->t && strikes(FAULT_CHANGES))
 		rc = code_of(SQLITE_IOERR_TRUNCATE);
 	else if (file->t)
 		file->t->size_dirty = true;
@@ -328,7 +329,7 @@ static int file_sync(sqlite3_file *f, int flags)
 	if (!file->t)
 		return SQLITE_OK;
 	lock();
-	if (strikes(false)) {
+	if (strikes(FAULT_SYNCS)) {
 		rc = code_of(SQLITE_IOERR_FSYNC);
 		if (vfs.plan.sync_loses)
 			clean(file->t);
@@ -432,7 +433,7 @@ static int delete_file(sqlite3_vfs *self, const char *path, int sync_folder)
 
 	(void)self;
 	lock();
-	rc = strikes(false) ? code_of(SQLITE_IOERR_DELETE)
+	rc = strikes(FAULT_CHANGES) ? code_of(SQLITE_IOERR_DELETE)
 			    : vfs.real->xDelete(vfs.real, path, sync_folder);
 	t = rc == SQLITE_OK ? find(path) : NULL;
 	/* The record stays for whoever has the file open. */

@@ -17,13 +17,20 @@ enum fault_mode {
 	FAULT_ALWAYS, /* the Nth and all behind it, until fault_vfs_clear() */
 };
 
+/* Which calls are counted and fail. */
+enum fault_calls {
+	FAULT_CHANGES, /* writes, syncs, truncations, deletions */
+	FAULT_SYNCS,
+	FAULT_READS, /* with SQLITE_IOERR_READ */
+};
+
 struct fault_plan {
 	uint64_t nth; /* 1: the next call counted; 0: none */
 	enum fault_mode mode;
 	int write_code; /* SQLITE_IOERR_WRITE or SQLITE_FULL; a sync, truncation or deletion that fails
 	                 * gives the code of its own kind, SQLITE_FULL excepted */
-	bool reads; /* reads are counted, and fail with SQLITE_IOERR_READ, instead of the others */
-	bool half;  /* a write that fails has written its first half */
+	enum fault_calls calls;
+	bool half;       /* a write that fails has written its first half */
 	bool sync_loses; /* as Linux: what a failed sync had to write is clean afterwards, and lost */
 };
 

@@ -136,7 +136,7 @@ int store_do_list(struct store *s, struct store_list *op)
 
 	op->out_count = 0;
 	op->out_rows = arena_alloc(op->out_arena, limit * sizeof(*op->out_rows));
-	op->after_id = op->begun_id;
+
 	op->after_index = op->begun_index;
 	do {
 		count = store_filter_rows(s,
