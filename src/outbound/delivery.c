@@ -231,7 +231,7 @@ static bool may_claim(struct lane *l, struct store_put *put, const struct store_
 
 	/* Behind mail that waits already it queues up like the rest. */
 	return l->c && !l->o->draining && l->o->started && put->chunk_count == 0 &&
-	       sched_lane_state(l->sched, now) == SCHED_LANE_READY &&
+	       sched_lane_state(l->sched, now) == SCHED_LANE_READY && !l->why.cause &&
 	       l->next_due.us > outbound_due_now(l->o).us && l->page_at >= l->due.out_count &&
 	       !l->due_running &&
 	       l->fresh_count + l->claims_running <

@@ -8,7 +8,9 @@
 #include <stdio.h>
 
 /* How an attempt ends: answers become verdicts, verdicts become deeds, deeds one outcome in the queue. */
-enum { NO_ROUTE_PAUSE_S = 900 };
+enum {
+	NO_ROUTE_PAUSE_S = 900
+};
 
 static void outcome_written(struct store_op *op);
 
@@ -23,9 +25,11 @@ static struct sv keep_reply(struct delivery *d, const struct smtp_reply *r)
 	return arena_sv(&d->arena, sv_head(buf_sv(&line), LIMIT_REPLY_KEPT));
 }
 
-static struct verdict judge(struct delivery *d, const struct smtp_client_event *e, uint32_t uncertain)
+static struct verdict judge(
+	struct delivery *d, const struct smtp_client_event *e, uint32_t uncertain)
 {
-	const struct provider_answer answer = { .provider = d->lane->c ? d->lane->c->provider : PROVIDER_SMTP,
+	const struct provider_answer answer = { .provider = d->lane->c ? d->lane->c->provider
+								       : PROVIDER_SMTP,
 		.stage = e->stage,
 		.reply = &e->reply,
 		.after_uncertain = uncertain > 0 };
@@ -49,7 +53,9 @@ void delivery_judge_rest(struct delivery *d, const struct verdict *v, struct sv 
 
 static struct verdict local_verdict(const struct smtp_client_event *e)
 {
-	struct verdict v = { .kind = VERDICT_BOUNCE, .scope = VERDICT_SCOPE_MESSAGE, .cause = "not-supported-there",
+	struct verdict v = { .kind = VERDICT_BOUNCE,
+		.scope = VERDICT_SCOPE_MESSAGE,
+		.cause = "not-supported-there",
 		.summary = "The next server cannot take this message." };
 
 	if (e->reply.code == 552) {
@@ -57,7 +63,8 @@ static struct verdict local_verdict(const struct smtp_client_event *e)
 		v.summary = "The message is larger than the next server takes.";
 	} else if (sv_eq(sv_from(e->reply.enhanced), SV("5.6.7"))) {
 		v.cause = "no-smtputf8";
-		v.summary = "An address of this message needs SMTPUTF8, which the next server does not speak.";
+		v.summary = "An address of this message needs SMTPUTF8, which the next server does "
+			    "not speak.";
 	}
 	memcpy(v.enhanced, e->reply.enhanced, sizeof(v.enhanced));
 	return v;
@@ -77,12 +84,15 @@ static void on_result(struct delivery *d, const struct smtp_client_event *e)
 
 static struct sv broken_text(struct delivery *d, const struct smtp_client_event *e)
 {
-	static const char *const words[SMTP_CLIENT_FAIL_COUNT] = { "the server refused", "no STARTTLS is offered",
-		"no way to sign in is offered", "the server broke the protocol", "timeout",
+	static const char *const words[SMTP_CLIENT_FAIL_COUNT] = { "the server refused",
+		"no STARTTLS is offered",
+		"no way to sign in is offered",
+		"the server broke the protocol",
+		"timeout",
 		"the connection was lost" };
 	const struct err *err = d->connection && d->connection->stream
-		? io_stream_error(d->connection->stream)
-		: NULL;
+					? io_stream_error(d->connection->stream)
+					: NULL;
 	char text[400];
 
 	if (e->reply.code)
@@ -106,7 +116,8 @@ static void on_failed(struct delivery *d, const struct smtp_client_event *e)
 			.scope = VERDICT_SCOPE_MESSAGE,
 			.enhanced = "4.4.2",
 			.cause = "uncertain",
-			.summary = "The connection broke after the message was handed over: it may have arrived." };
+			.summary = "The connection broke after the message was handed over: it may "
+				   "have arrived." };
 	else if (e->failure == SMTP_CLIENT_FAIL_REPLY)
 		v = judge(d, e, 0);
 	else
@@ -204,15 +215,17 @@ static const char *status_word(enum store_recipient_state state)
 	return "deferred";
 }
 
-static void log_recipient(struct delivery *d, const struct store_recipient_outcome *out, struct sv address,
-	struct sv relay)
+static void log_recipient(struct delivery *d, const struct store_recipient_outcome *out,
+	struct sv address, struct sv relay)
 {
 	char id[TEXT_ID_MAX], status[LIMIT_REPLY_KEPT + 64], delay[32];
 	int64_t age = io_wall(d->lane->o->loop).us - d->m.accepted_at.us;
 
 	(void)text_id(d->m.id, id);
-	(void)snprintf(delay, sizeof(delay), "%.2f", (double)(age > 0 ? age : 0) / (double)US_PER_S);
-	(void)snprintf(status, sizeof(status), "%s (%.*s)", status_word(out->state), SV_ARG(out->reply));
+	(void)snprintf(
+		delay, sizeof(delay), "%.2f", (double)(age > 0 ? age : 0) / (double)US_PER_S);
+	(void)snprintf(
+		status, sizeof(status), "%s (%.*s)", status_word(out->state), SV_ARG(out->reply));
 	log_event(LOG_INFO,
 		"outbound",
 		sv_from(id),
@@ -364,7 +377,10 @@ static void outcome_written(struct store_op *op)
 	struct lane *l = d->lane;
 
 	if (op->rc != 0 && op->rc != RC_NOT_FOUND) {
-		log_line(LOG_ERROR, "outbound", "an outcome could not be written, trying again: %s", op->err.text);
+		log_line(LOG_ERROR,
+			"outbound",
+			"an outcome could not be written, trying again: %s",
+			op->err.text);
 		io_timer_start(&d->again, mono_add(io_now(l->o->loop), OUTCOME_RETRY_US));
 		return;
 	}
@@ -387,16 +403,17 @@ static void outcome_written(struct store_op *op)
 
 /* ---- outcomes without an attempt of their own ---- */
 
-static void set_outcomes(struct delivery *d, enum store_recipient_state state, struct wall_time next_at,
-	const struct verdict *v, struct sv reply)
+static void set_outcomes(struct delivery *d, enum store_recipient_state state,
+	struct wall_time next_at, const struct verdict *v, struct sv reply)
 {
 	d->outcomes = arena_alloc(&d->arena, d->count * sizeof(*d->outcomes));
 	for (size_t i = 0; i < d->count; i++) {
-		d->outcomes[i] = (struct store_recipient_outcome){ .index = d->recipients[i].r.index,
-			.state = state,
-			.next_at = next_at,
-			.lane = d->lane->key,
-			.reply = reply };
+		d->outcomes[i] =
+			(struct store_recipient_outcome){ .index = d->recipients[i].r.index,
+				.state = state,
+				.next_at = next_at,
+				.lane = d->lane->key,
+				.reply = reply };
 		if (v)
 			d->outcomes[i].verdict = *v;
 	}
@@ -419,14 +436,15 @@ void delivery_withdraw(struct delivery *d, const struct verdict *v, struct sv re
 	prepare_outcome(d, d->attempt.number);
 	d->outcome.withdrawn = true;
 	delivery_unreserve(d);
-	d->outcome.ledger_count = delivery_ledger_rows(d, d->ledger, -1, d->minute_bucket, d->day_bucket);
+	d->outcome.ledger_count =
+		delivery_ledger_rows(d, d->ledger, -1, d->minute_bucket, d->day_bucket);
 	if (d->probe)
 		d->lane->probes--;
 	write_outcome(d);
 }
 
-void delivery_postpone(struct lane *l, const struct store_message *m, const struct store_recipient *recipients,
-	size_t count, const struct park *park)
+void delivery_postpone(struct lane *l, const struct store_message *m,
+	const struct store_recipient *recipients, size_t count, const struct park *park)
 {
 	struct delivery *d = delivery_new(l);
 	struct verdict v = { .kind = VERDICT_PARK, .scope = VERDICT_SCOPE_SENDER };
@@ -435,36 +453,56 @@ void delivery_postpone(struct lane *l, const struct store_message *m, const stru
 	v.cause = arena_str(&d->arena, sv_from(park->why.cause));
 	set_outcomes(d,
 		STORE_RCPT_QUEUED,
-		wall_add(outbound_due_now(l->o), (int64_t)mono_span(io_now(l->o->loop), park->probe_at)),
+		wall_add(outbound_due_now(l->o),
+			(int64_t)mono_span(io_now(l->o->loop), park->probe_at)),
 		&v,
 		arena_sv(&d->arena, sv_from(park->why.reply)));
 	prepare_outcome(d, 0);
 	write_outcome(d);
 }
 
-void delivery_expire(struct lane *l, const struct store_message *m)
+/* A delivery for mail that waits for its lane: the lane's reason is its reason. */
+static struct delivery *new_waiting(
+	struct lane *l, const struct store_message *m, enum store_recipient_state state)
 {
 	struct delivery *d = delivery_new(l);
-	struct verdict v = { .kind = VERDICT_RETRY, .scope = VERDICT_SCOPE_MESSAGE, .enhanced = "4.4.7" };
+	struct verdict v = {
+		.kind = VERDICT_RETRY, .scope = VERDICT_SCOPE_MESSAGE, .enhanced = "4.4.7"
+	};
 	struct sv reply;
 
 	delivery_copy_message(d, m, m->recipients, m->recipient_count);
 	v.cause = arena_str(&d->arena, sv_from(l->why.cause ? l->why.cause : "expired"));
 	v.summary = arena_str(&d->arena, sv_from(l->why.summary));
 	reply = arena_sv(&d->arena, sv_from(l->why.reply));
-	set_outcomes(d, STORE_RCPT_EXPIRED, io_wall(l->o->loop), &v, reply);
+	set_outcomes(d, state, m->recipients[0].next_at, &v, reply);
 	for (size_t i = 0; i < d->count; i++) {
 		d->recipients[i].verdict = v;
 		d->recipients[i].reply = reply;
-		log_recipient(d, &d->outcomes[i], d->recipients[i].r.address, SV(""));
 	}
 	prepare_outcome(d, 0);
+	return d;
+}
+
+void delivery_expire(struct lane *l, const struct store_message *m)
+{
+	struct delivery *d = new_waiting(l, m, STORE_RCPT_EXPIRED);
+
+	for (size_t i = 0; i < d->count; i++)
+		log_recipient(d, &d->outcomes[i], d->recipients[i].r.address, SV(""));
 	bounce_send(d, write_outcome);
+}
+
+void delivery_delayed(struct lane *l, const struct store_message *m)
+{
+	bounce_send(new_waiting(l, m, STORE_RCPT_QUEUED), write_outcome);
 }
 
 void delivery_reroute(struct lane *l, const struct store_message *m)
 {
-	const struct verdict none = { .kind = VERDICT_PARK, .scope = VERDICT_SCOPE_MESSAGE, .cause = "no-route" };
+	const struct verdict none = {
+		.kind = VERDICT_PARK, .scope = VERDICT_SCOPE_MESSAGE, .cause = "no-route"
+	};
 	struct delivery *d = delivery_new(l);
 	struct wall_time now = outbound_due_now(l->o);
 
@@ -473,7 +511,8 @@ void delivery_reroute(struct lane *l, const struct store_message *m)
 		STORE_RCPT_QUEUED,
 		wall_add(now, NO_ROUTE_PAUSE_S * (int64_t)US_PER_S),
 		&none,
-		SV("no route leads to a mailbox or connector: change `routes:` or use `postern queue reroute`"));
+		SV("no route leads to a mailbox or connector: change `routes:` or use `postern "
+		   "queue reroute`"));
 	for (size_t i = 0; i < d->count; i++) {
 		const struct conf_route_query q = { .sender = d->m.sender,
 			.recipient = d->recipients[i].r.address,

@@ -266,13 +266,13 @@ static void reroute_page(struct lane *l)
 	}
 }
 
-/* While a lane is held, mail past its time is looked for, page by page. */
+/* While a lane is held: mail past its time, and mail whose sender should hear of it, page by page. */
 static void sweep_page(struct lane *l)
 {
 	const struct conf_general *g = conf_general(l->o->conf);
 	bool parked = l->why.cause &&
 		      sched_lane_state(l->sched, io_now(l->o->loop)) != SCHED_LANE_WAITING;
-	int64_t now = io_wall(l->o->loop).us;
+	int64_t now = io_wall(l->o->loop).us, notice_us = (int64_t)g->delay_notice_us;
 
 	for (; page_has_more(l); page_skip(l)) {
 		const struct store_message *m = &l->due.out_messages[l->page_at];
@@ -284,6 +284,9 @@ static void sweep_page(struct lane *l)
 		l->sweep_after_id = m->id;
 		if (now >= ends)
 			delivery_expire(l, m);
+		else if (notice_us && !(m->flags & STORE_MSG_DELAY_NOTICED) &&
+			 now >= m->accepted_at.us + notice_us)
+			delivery_delayed(l, m);
 	}
 	if (l->due.out_count < DUE_PAGE)
 		l->sweeping = false;
@@ -487,7 +490,8 @@ static void pump(void *arg)
 			l->next_due.us = 0;
 		}
 		if (!l->sweeping)
-			send_pump(l, state == SCHED_LANE_PROBING);
+			/* After a hold, one message at a time until one gets through. */
+			send_pump(l, state == SCHED_LANE_PROBING || l->why.cause);
 	}
 	set_timer(l, held);
 }

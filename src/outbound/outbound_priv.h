@@ -230,6 +230,7 @@ void delivery_withdraw(struct delivery *d, const struct verdict *v, struct sv re
 void delivery_postpone(struct lane *l, const struct store_message *m,
 	const struct store_recipient *recipients, size_t count, const struct park *park);
 void delivery_expire(struct lane *l, const struct store_message *m);
+void delivery_delayed(struct lane *l, const struct store_message *m); /* its sender is told */
 void delivery_reroute(struct lane *l, const struct store_message *m);
 
 /* ---- connection.c ---- */

@@ -17,7 +17,7 @@ struct sched_lane {
 	struct limit_window *minute, *day; /* NULL: no limit */
 	/* Reserved in these windows: less than what is under way when a limit came later than that. */
 	uint32_t minute_open, day_open;
-	enum sched_lane_state state;       /* READY, WAITING or PARKED */
+	enum sched_lane_state state; /* READY, WAITING or PARKED */
 	struct mono_time until;
 	uint32_t holds; /* in a row */
 };
@@ -184,7 +184,8 @@ static uint64_t hold(struct sched_lane *l, enum sched_lane_state state, struct m
 {
 	/* Several connections hear the same refusal: while a hold is in force, that is no second one. */
 	bool held = l->state >= state && mono_before(now, l->until);
-	uint64_t pause = held ? mono_span(now, l->until) : sched_retry_pause(retry, ++l->holds, rng);
+	uint64_t pause =
+		held ? mono_span(now, l->until) : sched_retry_pause(retry, ++l->holds, rng);
 
 	if (pause < least_us)
 		pause = least_us;

@@ -50,8 +50,13 @@ static void jitter_is_the_seeds_alone(void **state)
 
 static void a_pause_is_never_nothing(void **state)
 {
-	static const struct sched_retry odd[] = { { 0, 0 }, { 0, 5 }, { 1, 0 }, { 1, 1 }, { 10, 1 },
-		{ US_PER_HOUR, US_PER_MIN }, { US_PER_MIN, UINT64_C(1) << 60 } };
+	static const struct sched_retry odd[] = { { 0, 0 },
+		{ 0, 5 },
+		{ 1, 0 },
+		{ 1, 1 },
+		{ 10, 1 },
+		{ US_PER_HOUR, US_PER_MIN },
+		{ US_PER_MIN, UINT64_C(1) << 60 } };
 	struct prng rng;
 
 	(void)state;
@@ -134,8 +139,8 @@ static const char *const expected[VERDICT_KIND_COUNT][VERDICT_SCOPE_COUNT] = {
 	},
 };
 
-static void check_certain(const struct verdict *v, enum when when, const struct sched_policy *p,
-	struct prng *rng)
+static void check_certain(
+	const struct verdict *v, enum when when, const struct sched_policy *p, struct prng *rng)
 {
 	char want = expected[v->kind][v->scope][when];
 	struct sched_fact fact = fact_at(when);
@@ -394,8 +399,8 @@ static void a_waiting_lane_goes_on_by_itself(void **state)
 	assert_true(sched_lane_until(l).us == at_s(0).us + pause);
 	assert_int_equal(sched_lane_state(l, (struct mono_time){ at_s(0).us + pause - 1 }),
 		SCHED_LANE_WAITING);
-	assert_int_equal(sched_lane_state(l, (struct mono_time){ at_s(0).us + pause }),
-		SCHED_LANE_READY);
+	assert_int_equal(
+		sched_lane_state(l, (struct mono_time){ at_s(0).us + pause }), SCHED_LANE_READY);
 	sched_lane_free(l);
 }
 
@@ -432,8 +437,8 @@ static void a_hold_that_is_in_force_does_not_grow(void **state)
 	prng_seed(&rng, 9);
 	pause = sched_lane_wait(l, at_s(0), 0, &minutes, &rng);
 	for (unsigned i = 1; i < 10; i++)
-		assert_int_equal(sched_lane_wait(l, at_s(i), 0, &minutes, &rng),
-			pause - i * US_PER_S);
+		assert_int_equal(
+			sched_lane_wait(l, at_s(i), 0, &minutes, &rng), pause - i * US_PER_S);
 	/* But what the server asks for is kept. */
 	assert_int_equal(sched_lane_wait(l, at_s(10), US_PER_HOUR, &minutes, &rng), US_PER_HOUR);
 	assert_true(sched_lane_until(l).us == at_s(3610).us);
