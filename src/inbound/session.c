@@ -99,6 +99,8 @@ static void message_done(void *arg, const struct answer *a)
 	struct session *s = arg;
 
 	s->accept = NULL;
+	/* Pieces that were still under way at the end have called nobody. */
+	s->waits_for_room = false;
 	if (a->code < 300)
 		s->listener->accepted++;
 	else

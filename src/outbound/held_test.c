@@ -280,6 +280,25 @@ static void mail_of_a_lane_that_is_gone_finds_another_or_says_so(void **state)
 	bench_close(&b);
 }
 
+static void mail_without_a_route_leaves_when_one_comes(void **state)
+{
+	const struct letter lost = { .sender = "crm@contoso.com",
+		.recipients = "bea@example.org",
+		.lane = "" };
+	struct bench b;
+	uint64_t id;
+
+	(void)state;
+	bench_open(&b, OTHER);
+	id = bench_queue(&b, &lost);
+	bench_start(&b);
+	bench_wait_for(&b, id, 0, STORE_RCPT_QUEUED, "no-route");
+	bench_reload(&b, BOTH);
+	wait_for_mails(&b, 1, 0);
+	assert_state(&b, id, STORE_RCPT_DELIVERED, "smtp/lab", "accepted");
+	bench_close(&b);
+}
+
 static void mail_that_was_about_to_leave_by_a_lane_that_goes_moves_too(void **state)
 {
 	struct bench b;
@@ -486,6 +505,7 @@ int main(void)
 		cmocka_unit_test(a_password_that_cannot_be_read_parks_too),
 		cmocka_unit_test(a_door_that_is_shut_for_now_makes_the_lane_wait),
 		cmocka_unit_test(mail_of_a_lane_that_is_gone_finds_another_or_says_so),
+		cmocka_unit_test(mail_without_a_route_leaves_when_one_comes),
 		cmocka_unit_test(mail_that_was_about_to_leave_by_a_lane_that_goes_moves_too),
 		cmocka_unit_test(a_lane_that_moved_does_not_use_its_old_connection),
 		cmocka_unit_test(the_minute_is_kept_over_a_restart),

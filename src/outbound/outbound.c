@@ -217,7 +217,7 @@ static void made_due(struct store_op *op)
 	free(m);
 }
 
-/* Mail of a lane that is not configured looks for its route now, not in a quarter of an hour. */
+/* Mail of a lane that goes, or comes back, looks for its route now, not in a quarter of an hour. */
 static void make_due(struct outbound *o, struct sv key)
 {
 	struct make_due *m = xcalloc(1, sizeof(*m) + key.len);
@@ -249,11 +249,12 @@ void outbound_reload(struct outbound *o, struct conf *conf)
 	o->tls = (struct htable){ 0 };
 	htable_each (&o->lanes, slot) {
 		struct lane *l = slot->value;
+		bool was_gone = !l->c;
 
 		lane_configure(l);
 		if (l->c && l->why.cause)
 			sched_lane_probe_now(l->sched, io_now(o->loop));
-		if (!l->c && o->started)
+		if ((was_gone || !l->c) && o->started)
 			make_due(o, l->key);
 		lane_queued(l);
 	}

@@ -153,8 +153,8 @@ static inline void up_note(struct up_session *s, const struct smtp_server_event 
 static inline void up_handle(struct up_session *s, const struct smtp_server_event *e)
 {
 	struct sv address = e->kind == SMTP_SERVER_EV_MAIL || e->kind == SMTP_SERVER_EV_RCPT
-		? e->address
-		: sv_from(s->mail.sender);
+				    ? e->address
+				    : sv_from(s->mail.sender);
 	struct up_rule *r = up_find(s, e->kind, address);
 
 	s->u->asked[e->kind]++;
@@ -190,9 +190,7 @@ static inline void up_pump(struct up_session *s)
 	up_events(s);
 	while (again && !s->ended) {
 		struct sv input = io_stream_input(s->stream);
-		size_t used = input.len
-			? smtp_server_feed(s->smtp, io_now(s->u->loop), input)
-			: 0;
+		size_t used = input.len ? smtp_server_feed(s->smtp, io_now(s->u->loop), input) : 0;
 
 		up_events(s);
 		io_stream_consume(s->stream, used);
@@ -246,7 +244,8 @@ static inline void up_on_accept(void *arg, int fd)
 	s->smtp = smtp_server_new(&options, io_now(u->loop));
 	s->stream = io_stream_accepted(u->loop, fd, up_on_stream, s);
 	list_append(&u->sessions, &s->node);
-	list_each(at, &u->sessions) count++;
+	list_each (at, &u->sessions)
+		count++;
 	if (u->most_sessions < count)
 		u->most_sessions = count;
 	up_pump(s);
@@ -269,8 +268,7 @@ static inline void up_open(struct upstream *u, struct io_loop *loop)
 static inline void up_close(struct upstream *u)
 {
 	io_listener_close(u->listener);
-	list_each_safe(at, after, &u->sessions)
-	{
+	list_each_safe (at, after, &u->sessions) {
 		struct up_session *s = list_entry(at, struct up_session, node);
 
 		s->cut = true;
@@ -287,8 +285,7 @@ static inline void up_forget_mails(struct upstream *u)
 
 static inline bool up_is_holding(const struct upstream *u)
 {
-	list_each(at, &u->sessions)
-	{
+	list_each (at, &u->sessions) {
 		if (list_entry(at, struct up_session, node)->held)
 			return true;
 	}
@@ -298,8 +295,7 @@ static inline bool up_is_holding(const struct upstream *u)
 /* Says yes to what was held. */
 static inline void up_release(struct upstream *u, enum smtp_server_event_kind kind)
 {
-	list_each_safe(at, after, &u->sessions)
-	{
+	list_each_safe (at, after, &u->sessions) {
 		struct up_session *s = list_entry(at, struct up_session, node);
 
 		if (!s->held)

@@ -217,7 +217,7 @@ static int read_next_due(
 		: op->after_id ? row_id(op->after_id, STORE_NUMBER_MAX)
 			       : 0);
 	rc = store_step(s, q, &op->op.err);
-	op->out_next_at.us = rc == 1 ? sqlite3_column_int64(q, 0) : INT64_MAX;
+	op->out_next_at.us = rc == 1 ? sqlite3_column_int64(q, 1) : INT64_MAX;
 	(void)sqlite3_reset(q);
 	return rc < 0 ? rc : 0;
 }

@@ -127,7 +127,7 @@ static void step_claim(struct world *w, size_t n, size_t count)
 {
 	static const uint32_t indexes[RCPT_MAX] = { 0, 1, 2 };
 	struct model next = w->is;
-	uint32_t number;
+	uint32_t number = 0;
 	bool possible = next.mails[n].there;
 	int rc;
 
@@ -216,7 +216,9 @@ static void step_group(struct world *w, size_t n)
 	struct store_put again = { .op.kind = STORE_OP_PUT, .body = SV("body") };
 	struct store_park park = { .op.kind = STORE_OP_PARK, .row.key = SV("tenant:x") };
 	struct buf got = BUF_INIT(100);
-	struct store_body read = { .op.kind = STORE_OP_BODY, .message_id = id_of(w, 3), .out = &got };
+	struct store_body read = {
+		.op.kind = STORE_OP_BODY, .message_id = id_of(w, 3), .out = &got
+	};
 	struct store_list list = { .op.kind = STORE_OP_LIST,
 		.filter = { .id = id_of(w, 3), .state = -1 },
 		.after_index = UINT32_MAX,
@@ -492,7 +494,8 @@ static void every_read_fails_once(void **state)
 	(void)state;
 	assert_true(calls > 10);
 	for (uint64_t n = 1; n <= calls; n++)
-		(void)run_fault(&(struct fault_plan){ .nth = n, .calls = FAULT_READS }, "read error once");
+		(void)run_fault(
+			&(struct fault_plan){ .nth = n, .calls = FAULT_READS }, "read error once");
 }
 
 static void faults_stay_a_while(void **state)
@@ -507,6 +510,45 @@ static void faults_stay_a_while(void **state)
 					.write_code = codes[n / 5 % 2],
 					.half = n & 1 },
 			"fault for a while");
+}
+
+/* A read that fails takes the transaction with it, and nobody notices: the group runs again. */
+static void failed_read_harms_no_neighbour(void **state)
+{
+	enum {
+		READS = 60
+	};
+
+	(void)state;
+	for (uint64_t n = 1; n <= READS; n++) {
+		struct world w;
+		struct buf got = BUF_INIT(LARGE_CHUNKS * LIMIT_CHUNK);
+		struct store_body read = { .op.kind = STORE_OP_BODY, .out = &got };
+		struct store_put put = { .op.kind = STORE_OP_PUT, .body = SV("body") };
+		struct mail mail;
+
+		make_world(&w);
+		bench_open(&w.b);
+		step_put_large(&w, 2, LARGE_CHUNKS);
+		bench_reopen(&w.b);
+		fault_vfs_plan(&(struct fault_plan){ .nth = n, .calls = FAULT_READS });
+		mail_make_as(&mail, id_of(&w, 0), 1, "submission/a");
+		mail.m.size = 4;
+		put.message = &mail.m;
+		read.message_id = id_of(&w, 2);
+		bench_hand(&w.b, &put.op);
+		bench_hand(&w.b, &read.op);
+		bench_wait(&w.b);
+		assert_int_equal(put.op.rc, 0);
+		assert_int_equal(read.op.rc, 0);
+		assert_true(sv_eq(buf_sv(&got), large_body(&w, LARGE_CHUNKS)));
+		model_put(&w.is, 0, 1, STORE_RCPT_QUEUED);
+		bench_shut(&w.b);
+		verify(&w, "read error beside a put", n);
+		buf_deinit(&got);
+		mail_free(&mail);
+		remove_world(&w);
+	}
 }
 
 /* I0: what completed with 0 survives the loss of everything that was not synced. */
@@ -536,7 +578,8 @@ static void failed_sync_loses_and_then_the_power_goes(void **state)
 	for (uint64_t n = 1; n <= calls; n++)
 		(void)run_power_cut(&(struct fault_plan){ .nth = n,
 					    .write_code = n % 3 ? SQLITE_IOERR_WRITE : SQLITE_FULL,
-					    .calls = FAULT_SYNCS, .sync_loses = true },
+					    .calls = FAULT_SYNCS,
+					    .sync_loses = true },
 			"lost sync",
 			n);
 }
@@ -655,6 +698,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_call_fails_once),
 		cmocka_unit_test(every_read_fails_once),
+		cmocka_unit_test(failed_read_harms_no_neighbour),
 		cmocka_unit_test(faults_stay_a_while),
 		cmocka_unit_test(power_goes_at_every_call),
 		cmocka_unit_test(failed_sync_loses_and_then_the_power_goes),

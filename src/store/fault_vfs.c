@@ -434,7 +434,7 @@ static int delete_file(sqlite3_vfs *self, const char *path, int sync_folder)
 	(void)self;
 	lock();
 	rc = strikes(FAULT_CHANGES) ? code_of(SQLITE_IOERR_DELETE)
-			    : vfs.real->xDelete(vfs.real, path, sync_folder);
+				    : vfs.real->xDelete(vfs.real, path, sync_folder);
 	t = rc == SQLITE_OK ? find(path) : NULL;
 	/* The record stays for whoever has the file open. */
 	if (t) {

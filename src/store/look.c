@@ -136,7 +136,7 @@ int store_do_list(struct store *s, struct store_list *op)
 
 	op->out_count = 0;
 	op->out_rows = arena_alloc(op->out_arena, limit * sizeof(*op->out_rows));
-
+	op->after_id = op->begun_id;
 	op->after_index = op->begun_index;
 	do {
 		count = store_filter_rows(s,
@@ -158,7 +158,7 @@ int store_do_list(struct store *s, struct store_list *op)
 		}
 		scanned += count;
 	} while (rc == 0 && count == COUNT_OF(rows) && op->out_count < limit &&
-		 scanned < STORE_SCAN_MAX);
+		 scanned < STORE_LIST_SCAN_MAX);
 	op->out_more = count == COUNT_OF(rows) || op->out_count == limit;
 	arena_reset(&w.keep);
 	return rc;

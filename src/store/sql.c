@@ -110,12 +110,16 @@ static const char *const texts[SQL_COUNT] = {
 		" WHERE id BETWEEN ? AND ? ORDER BY id",
 	[SQL_ATTEMPTS_OPEN] =
 		"SELECT id, lane, story FROM attempt WHERE ended_at IS NULL ORDER BY id",
-	[SQL_DUE] = "SELECT id, due FROM recipient WHERE lane=?1 AND due IS NOT NULL AND (due, "
-		    "id)>(?2, ?3)"
-		    " AND due<=?4 ORDER BY due, id LIMIT ?5",
-	[SQL_DUE_NEXT] =
-		"SELECT due FROM recipient WHERE lane=?1 AND due IS NOT NULL AND (due, id)>(?2, ?3)"
-		" ORDER BY due, id LIMIT 1",
+	/* Continuing inside a run of equal times: (due, id)>(?,?) would read the run from its start, as
+	 * SQLite takes only the first column for the index. A million of them are equal after a bulk retry. */
+	[SQL_DUE] = "SELECT id, due FROM recipient INDEXED BY recipient_due"
+		    " WHERE lane=?1 AND due=?2 AND id>?3 AND ?2<=?4"
+		    " UNION ALL SELECT id, due FROM recipient INDEXED BY recipient_due"
+		    " WHERE lane=?1 AND due>?2 AND due<=?4 ORDER BY due, id LIMIT ?5",
+	[SQL_DUE_NEXT] = "SELECT id, due FROM recipient INDEXED BY recipient_due"
+			 " WHERE lane=?1 AND due=?2 AND id>?3"
+			 " UNION ALL SELECT id, due FROM recipient INDEXED BY recipient_due"
+			 " WHERE lane=?1 AND due>?2 ORDER BY due, id LIMIT 1",
 	[SQL_LANE_FIRST] =
 		"SELECT due FROM recipient WHERE lane=? AND due IS NOT NULL ORDER BY due LIMIT 1",
 	[SQL_LANE_COUNT] = "SELECT count(*) FROM (SELECT 1 FROM recipient WHERE lane=? AND due IS "
@@ -130,15 +134,19 @@ static const char *const texts[SQL_COUNT] = {
 	/* Both halves come sorted from their index, so the union is a merge. */
 	[SQL_WAITING_FROM] =
 		"SELECT id FROM recipient INDEXED BY recipient_wait WHERE due IS NOT NULL AND id>?1"
-		" AND id<?2 UNION SELECT r.id FROM attempt a INDEXED BY attempt_open JOIN "
-		"recipient r"
+		" AND id<?2 UNION SELECT r.id FROM attempt a INDEXED BY attempt_open"
+		" CROSS JOIN recipient r NOT INDEXED"
 		" ON r.id BETWEEN (a.id & ~4095) AND (a.id | 4095) AND r.state=1"
 		" WHERE a.ended_at IS NULL AND a.id>=(?1 & ~4095) AND r.id>?1 AND r.id<?2"
 		" ORDER BY 1 LIMIT ?3",
 	[SQL_ALL_FROM] = "SELECT id FROM recipient WHERE id>?1 AND id<?2 ORDER BY id LIMIT ?3",
-	[SQL_SUMMARY] = "SELECT lane, due, id, cause FROM recipient INDEXED BY recipient_due"
-			" WHERE due IS NOT NULL AND (lane, due, id)>(?1, ?2, ?3) ORDER BY lane, "
-			"due, id LIMIT ?4",
+	[SQL_SUMMARY] =
+		"SELECT lane, due, id, cause FROM recipient INDEXED BY recipient_due"
+		" WHERE lane=?1 AND due=?2 AND id>?3"
+		" UNION ALL SELECT lane, due, id, cause FROM recipient INDEXED BY recipient_due"
+		" WHERE lane=?1 AND due>?2"
+		" UNION ALL SELECT lane, due, id, cause FROM recipient INDEXED BY recipient_due"
+		" WHERE lane>?1 AND due IS NOT NULL ORDER BY lane, due, id LIMIT ?4",
 	[SQL_HISTORY_FROM] =
 		"SELECT id, finished_at, story_bytes FROM message WHERE id>? ORDER BY id LIMIT ?",
 	[SQL_HISTORY_DROP_MESSAGE] = "DELETE FROM message WHERE id=?",
@@ -202,7 +210,7 @@ static int set_up(struct store *s, struct err *err)
 		"PRAGMA locking_mode=EXCLUSIVE; PRAGMA page_size=4096; PRAGMA journal_mode=WAL;"
 		"PRAGMA synchronous=FULL; PRAGMA secure_delete=OFF; PRAGMA wal_autocheckpoint=0;"
 		"PRAGMA journal_size_limit=%d; PRAGMA cache_size=-%d; PRAGMA temp_store=MEMORY;"
-		"PRAGMA foreign_keys=OFF; PRAGMA trusted_schema=OFF;",
+		"PRAGMA foreign_keys=OFF; PRAGMA trusted_schema=OFF; PRAGMA automatic_index=OFF;",
 		(int)WAL_KEPT_BYTES,
 		(int)CACHE_KIB);
 	rc = exec(s, sql, err);

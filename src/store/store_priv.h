@@ -24,10 +24,11 @@ enum {
 	STORE_NUMBER_MAX = (1 << STORE_NUMBER_BITS) - 1,
 	STORE_INLINE_CHUNKS =
 		4, /* a body of so many chunks goes with the outcome; larger ones later */
-	STORE_REAP_CHUNKS = 16,    /* of dead bodies in one commit: 1 MiB */
-	STORE_REAP_MESSAGES = 200, /* of old history in one commit */
-	STORE_SCAN_MAX = 20000,    /* rows one operation looks at before others get their turn */
-	STORE_WAL_PAGES = 2000,    /* then a checkpoint */
+	STORE_REAP_CHUNKS = 16,     /* of dead bodies in one commit: 1 MiB */
+	STORE_REAP_MESSAGES = 200,  /* of old history in one commit */
+	STORE_SCAN_MAX = 20000,     /* rows one operation looks at before others get their turn */
+	STORE_LIST_SCAN_MAX = 5000, /* the same where each row is looked up by itself */
+	STORE_WAL_PAGES = 2000,     /* then a checkpoint */
 };
 #define DUE_HELD INT64_MAX
 /* 2020-01-01 UTC: message ids count microseconds from here. */

@@ -5,53 +5,6 @@
 
 /* The life of messages. What is said here as I1... stands in docs/design-queue.md. */
 
-static int make_bench(void **state)
-{
-	struct bench *b = xcalloc(1, sizeof(*b));
-
-	bench_make(b);
-	*state = b;
-	return 0;
-}
-
-static int remove_bench(void **state)
-{
-	struct bench *b = *state;
-
-	if (b->s)
-		bench_shut(b);
-	bench_remove(b);
-	free(b);
-	return 0;
-}
-
-static void shut_and_audit(struct bench *b)
-{
-	bench_shut(b);
-	bench_audit(b);
-}
-
-static void expect_body(struct bench *b, uint64_t id, struct sv expected)
-{
-	struct buf got = BUF_INIT(expected.len + 1);
-
-	assert_int_equal(bench_body(b, id, 0, &got), 0);
-	assert_int_equal(got.len, expected.len);
-	assert_memory_equal(buf_sv(&got).ptr, expected.ptr, expected.len);
-	buf_deinit(&got);
-}
-
-static void expect_state(struct bench *b, uint64_t id, size_t at, enum store_recipient_state state)
-{
-	struct arena a = { 0 };
-	struct store_show show;
-
-	assert_int_equal(bench_show(b, id, &a, &show), 0);
-	assert_true(at < show.out_message->recipient_count);
-	assert_int_equal(show.out_message->recipients[at].state, state);
-	arena_reset(&a);
-}
-
 /* ---- one message, from the first byte to the history ---- */
 
 static void expect_message(const struct store_message *m, const struct store_message *expected)
@@ -178,7 +131,7 @@ static void changes_without_an_attempt_leave_others_alone(void **state)
 		.op.kind = STORE_OP_EDIT, .kind = STORE_EDIT_DROP, .filter.state = -1
 	};
 	struct mail mail;
-	uint32_t number;
+	uint32_t number = 0;
 	bool finished = true;
 
 	bench_open(b);
@@ -218,7 +171,7 @@ static void recipients_that_do_not_exist_fail_alone(void **state)
 {
 	struct bench *b = *state;
 	struct mail mail;
-	uint32_t number, wrong[] = { 0, 7 };
+	uint32_t number = 0, wrong[] = { 0, 7 };
 	struct store_attempt a;
 	struct store_claim bad = { .op.kind = STORE_OP_CLAIM, .attempt = &a };
 	struct store_park good = { .op.kind = STORE_OP_PARK, .row.key = SV("tenant:x") };
@@ -264,7 +217,7 @@ static void withdrawn_attempt_leaves_no_trace(void **state)
 	struct arena a = { 0 };
 	struct store_show show;
 	struct mail mail;
-	uint32_t number;
+	uint32_t number = 0;
 
 	bench_open(b);
 	mail_make(b, &mail, 1, "submission/a");
@@ -289,24 +242,6 @@ static void withdrawn_attempt_leaves_no_trace(void **state)
 	mail_free(&mail);
 }
 
-static int put_two_attempts(struct bench *b, struct mail *mail)
-{
-	const struct store_attempt attempts[] = {
-		{ .message_id = mail->m.id,
-			.lane = SV("submission/a"),
-			.at.us = 5,
-			.recipients = mail->indexes,
-			.recipient_count = 2 },
-		{ .message_id = mail->m.id,
-			.lane = SV("submission/b"),
-			.at.us = 6,
-			.recipients = mail->indexes + 2,
-			.recipient_count = 1 },
-	};
-
-	return bench_put_with(b, mail, SV("body"), attempts, COUNT_OF(attempts));
-}
-
 static void several_attempts_of_one_message_are_open(void **state)
 {
 	struct bench *b = *state;
@@ -316,7 +251,7 @@ static void several_attempts_of_one_message_are_open(void **state)
 
 	bench_open(b);
 	mail_make(b, &mail, 4, "submission/a");
-	assert_int_equal(put_two_attempts(b, &mail), 0);
+	assert_int_equal(bench_put_two_attempts(b, &mail), 0);
 	expect_state(b, mail.m.id, 0, STORE_RCPT_OPEN);
 	expect_state(b, mail.m.id, 2, STORE_RCPT_OPEN);
 	expect_state(b, mail.m.id, 3, STORE_RCPT_QUEUED);
@@ -459,297 +394,6 @@ static void half_a_body_is_found_at_start(void **state)
 	bench_open(b);
 	assert_int_equal(b->found.orphan_chunks, 0);
 	bench_shut(b);
-}
-
-/* ---- dying ---- */
-
-static const uint64_t fixed_id = UINT64_C(1) << 47;
-
-static void die_after_put(struct bench *b)
-{
-	struct mail mail;
-
-	bench_open(b);
-	mail_make_as(&mail, fixed_id, 1, "submission/a");
-	must(bench_put(b, &mail, SV("body")) == 0);
-	_exit(0);
-}
-
-static void die_after_claim(struct bench *b)
-{
-	uint32_t number, zero = 0;
-
-	bench_open(b);
-	must(bench_claim(b, fixed_id, &zero, 1, "submission/a", &number) == 0);
-	_exit(0);
-}
-
-static void die_after_outcome(struct bench *b)
-{
-	bench_open(b);
-	must(bench_end(b, fixed_id, 1, 1, STORE_RCPT_DELIVERED) == 0);
-	_exit(0);
-}
-
-/* I0: what was completed with 0 is there, whenever we die. */
-static void what_completed_is_there_after_exit(void **state)
-{
-	struct bench *b = *state;
-
-	bench_in_child(b, die_after_put);
-	bench_open(b);
-	assert_int_equal(b->found.queued_count, 1);
-	assert_int_equal(b->found.uncertain_count, 0);
-	expect_body(b, fixed_id, SV("body"));
-	shut_and_audit(b);
-	bench_in_child(b, die_after_claim);
-	bench_open(b);
-	assert_int_equal(b->found.queued_count, 0);
-	assert_int_equal(b->found.uncertain_count, 1);
-	expect_state(b, fixed_id, 0, STORE_RCPT_OPEN);
-	shut_and_audit(b);
-	bench_in_child(b, die_after_outcome);
-	bench_open(b);
-	assert_int_equal(b->found.uncertain_count, 0);
-	expect_state(b, fixed_id, 0, STORE_RCPT_DELIVERED);
-	shut_and_audit(b);
-}
-
-/*
- * A child works until it is killed and says through a pipe what was completed. Steps of a message:
- * put, claimed, queued again, claimed again, delivered.
- */
-struct fact {
-	uint64_t id;
-	uint32_t step;
-	uint32_t chunks;
-};
-
-enum {
-	STEPS = 5
-};
-
-static int do_step(struct bench *b, struct mail *mail, struct sv body, uint32_t step)
-{
-	uint32_t number;
-
-	switch (step) {
-	case 0:
-		return bench_put_large(b, mail, body);
-	case 1:
-	case 3:
-		return bench_claim(b, mail->m.id, mail->indexes, 2, "submission/a", &number);
-	case 2:
-		return bench_end(b, mail->m.id, 1, 2, STORE_RCPT_QUEUED);
-	default:
-		return bench_end(b, mail->m.id, 2, 2, STORE_RCPT_DELIVERED);
-	}
-}
-
-static void NORETURN work_till_death(struct bench *b, int out)
-{
-	bench_open(b);
-	bench_resolve(b, STORE_UNCERTAIN_HOLD);
-	for (uint32_t n = 0;; n++) {
-		struct fact fact = { .chunks = n % 3 };
-		struct mail mail;
-		struct buf body;
-
-		mail_make(b, &mail, 2, "submission/a");
-		fill_body(&body, fact.chunks * LIMIT_CHUNK + 100, mail.m.id);
-		fact.id = mail.m.id;
-		/* Some stay under way. */
-		for (fact.step = 0; fact.step < STEPS - n % 4; fact.step++) {
-			must(do_step(b, &mail, buf_sv(&body), fact.step) == 0);
-			must(write(out, &fact, sizeof(fact)) == (ssize_t)sizeof(fact));
-		}
-		buf_deinit(&body);
-		mail_free(&mail);
-	}
-}
-
-static void expect_fact(struct bench *b, const struct fact *f)
-{
-	struct arena a = { 0 };
-	struct store_show show;
-	size_t rows[STEPS] = { 0, 2, 2, 4, 4 };
-	const struct store_recipient *r;
-	struct buf body;
-
-	assert_int_equal(bench_show(b, f->id, &a, &show), 0);
-	r = show.out_message->recipients;
-	/* What came after the last fact may be there as well: one step. */
-	assert_true(show.out_attempt_count == rows[f->step] ||
-		    (f->step + 1 < STEPS && show.out_attempt_count == rows[f->step + 1]));
-	assert_int_equal(r[0].state, r[1].state);
-	if (f->step == STEPS - 1)
-		assert_int_equal(r[0].state, STORE_RCPT_DELIVERED);
-	if (r[0].state != STORE_RCPT_DELIVERED) {
-		fill_body(&body, f->chunks * LIMIT_CHUNK + 100, f->id);
-		expect_body(b, f->id, buf_sv(&body));
-		buf_deinit(&body);
-	}
-	arena_reset(&a);
-}
-
-static size_t kill_once(struct bench *b, struct fact *facts, size_t max, uint64_t after_us)
-{
-	int ends[2], status;
-	size_t count = 0;
-	pid_t child;
-
-	must(pipe(ends) == 0);
-	child = fork();
-	must(child >= 0);
-	if (child == 0) {
-		(void)close(ends[0]);
-		work_till_death(b, ends[1]);
-	}
-	(void)close(ends[1]);
-	/* The first fact says that the queue is open. */
-	must(read(ends[0], &facts[count++], sizeof(*facts)) == (ssize_t)sizeof(*facts));
-	(void)usleep((useconds_t)after_us);
-	must(kill(child, SIGKILL) == 0);
-	while (count < max &&
-		read(ends[0], &facts[count], sizeof(*facts)) == (ssize_t)sizeof(*facts))
-		count++;
-	must(waitpid(child, &status, 0) == child);
-	assert_true(WIFSIGNALED(status));
-	(void)close(ends[0]);
-	return count;
-}
-
-static void what_completed_is_there_after_sigkill(void **state)
-{
-	enum {
-		ROUNDS = 20,
-		FACTS_MAX = 20000
-	};
-	struct bench *b = *state;
-	struct fact *facts = xcalloc(FACTS_MAX, sizeof(*facts));
-
-	for (int round = 0; round < ROUNDS; round++) {
-		uint64_t after_us;
-		size_t count;
-
-		io_random(&after_us, sizeof(after_us));
-		count = kill_once(b, facts, FACTS_MAX, after_us % 60000);
-		bench_open(b);
-		for (size_t i = 0; i < count; i++)
-			/* Only the last word on a message counts. */
-			if (i + 1 == count || facts[i + 1].id != facts[i].id)
-				expect_fact(b, &facts[i]);
-		bench_reopen(b);
-		bench_resolve(b, (enum store_uncertain_policy)(round % 3));
-		shut_and_audit(b);
-	}
-	free(facts);
-}
-
-/* ---- attempts that were open ---- */
-
-static void die_with_open_attempts(struct bench *b)
-{
-	struct mail mail;
-
-	bench_open(b);
-	mail_make_as(&mail, fixed_id, 4, "submission/a");
-	must(put_two_attempts(b, &mail) == 0);
-	mail_make_as(&mail, fixed_id + 1, 1, "submission/a");
-	must(bench_put_claimed(b, &mail, SV("other")) == 0);
-	_exit(0);
-}
-
-struct uncertain_sum {
-	uint32_t messages_a, recipients_a, messages_b, recipients_b;
-};
-
-static void add_uncertain(void *arg, struct sv lane, uint32_t messages, uint32_t recipients)
-{
-	struct uncertain_sum *sum = arg;
-	bool is_a = sv_eq(lane, SV("submission/a"));
-
-	*(is_a ? &sum->messages_a : &sum->messages_b) += messages;
-	*(is_a ? &sum->recipients_a : &sum->recipients_b) += recipients;
-}
-
-static void open_with_uncertain(struct bench *b)
-{
-	struct uncertain_sum sum = { 0 };
-	struct err err;
-
-	bench_in_child(b, die_with_open_attempts);
-	bench_open(b);
-	assert_int_equal(b->found.uncertain_count, 3);
-	assert_int_equal(b->found.queued_count, 1);
-	assert_int_equal(store_each_uncertain(b->s, add_uncertain, &sum, &err), 0);
-	assert_int_equal(sum.messages_a, 2);
-	assert_int_equal(sum.recipients_a, 3);
-	assert_int_equal(sum.messages_b, 1);
-	assert_int_equal(sum.recipients_b, 1);
-}
-
-static void expect_uncertain(struct bench *b, enum store_recipient_state state, bool finished)
-{
-	struct arena a = { 0 };
-	struct store_show show;
-
-	assert_int_equal(bench_show(b, fixed_id, &a, &show), 0);
-	for (size_t i = 0; i < 3; i++) {
-		const struct store_recipient *r = &show.out_message->recipients[i];
-
-		assert_int_equal(r->state, state);
-		assert_int_equal(r->uncertain, 1);
-		assert_int_equal(r->attempts, 1);
-		assert_true(sv_eq(r->lane, i < 2 ? SV("submission/a") : SV("submission/b")));
-		assert_true(sv_eq(r->last_cause, SV("uncertain")));
-	}
-	assert_int_equal(show.out_message->recipients[3].state, STORE_RCPT_QUEUED);
-	assert_int_equal(show.out_attempt_count, 3);
-	for (size_t i = 0; i < 3; i++)
-		assert_true(show.out_attempts[i].uncertain);
-	assert_int_equal(bench_show(b, fixed_id + 1, &a, &show), 0);
-	assert_int_equal(show.out_finished_at.us != 0, finished);
-	arena_reset(&a);
-	shut_and_audit(b);
-	bench_open(b);
-	assert_int_equal(b->found.uncertain_count, 0);
-	bench_shut(b);
-}
-
-static void uncertain_attempts_are_tried_again(void **state)
-{
-	struct bench *b = *state;
-	struct arena a = { 0 };
-	struct store_due due;
-
-	open_with_uncertain(b);
-	bench_resolve(b, STORE_UNCERTAIN_RETRY);
-	bench_due(b, "submission/b", &a, 10, &due);
-	assert_int_equal(due.out_count, 0);
-	/* Ten minutes from now, as the bench asks. */
-	assert_true(due.out_next_at.us > io_clock_wall().us + 500 * (int64_t)US_PER_S);
-	assert_true(due.out_next_at.us < io_clock_wall().us + 700 * (int64_t)US_PER_S);
-	arena_reset(&a);
-	expect_uncertain(b, STORE_RCPT_QUEUED, false);
-}
-
-static void uncertain_attempts_are_held(void **state)
-{
-	struct bench *b = *state;
-
-	open_with_uncertain(b);
-	bench_resolve(b, STORE_UNCERTAIN_HOLD);
-	expect_uncertain(b, STORE_RCPT_HELD, false);
-}
-
-static void uncertain_attempts_count_as_sent(void **state)
-{
-	struct bench *b = *state;
-
-	open_with_uncertain(b);
-	bench_resolve(b, STORE_UNCERTAIN_ASSUME_SENT);
-	expect_uncertain(b, STORE_RCPT_DELIVERED, true);
 }
 
 /* ---- the store itself ---- */
@@ -922,33 +566,26 @@ static void many_operations_share_commits(void **state)
 	free(puts);
 }
 
-#define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, make_bench, remove_bench)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		STORE_TEST(message_waits_and_is_found),
-		STORE_TEST(message_is_delivered_at_the_second_attempt),
-		STORE_TEST(changes_without_an_attempt_leave_others_alone),
-		STORE_TEST(recipients_that_do_not_exist_fail_alone),
-		STORE_TEST(withdrawn_attempt_leaves_no_trace),
-		STORE_TEST(several_attempts_of_one_message_are_open),
-		STORE_TEST(large_body_comes_back_in_pieces_and_goes),
-		STORE_TEST(bodies_of_whole_chunks_come_back),
-		STORE_TEST(aborted_body_goes),
-		STORE_TEST(half_a_body_is_found_at_start),
-		STORE_TEST(what_completed_is_there_after_exit),
-		STORE_TEST(what_completed_is_there_after_sigkill),
-		STORE_TEST(uncertain_attempts_are_tried_again),
-		STORE_TEST(uncertain_attempts_are_held),
-		STORE_TEST(uncertain_attempts_count_as_sent),
-		STORE_TEST(ids_rise_over_reopening),
-		STORE_TEST(second_store_is_refused),
-		STORE_TEST(newer_format_is_refused),
-		STORE_TEST(no_database_is_refused),
-		STORE_TEST(steady_time_goes_on),
-		STORE_TEST(closing_finishes_what_was_handed_over),
-		STORE_TEST(many_operations_share_commits),
+		BENCH_TEST(message_waits_and_is_found),
+		BENCH_TEST(message_is_delivered_at_the_second_attempt),
+		BENCH_TEST(changes_without_an_attempt_leave_others_alone),
+		BENCH_TEST(recipients_that_do_not_exist_fail_alone),
+		BENCH_TEST(withdrawn_attempt_leaves_no_trace),
+		BENCH_TEST(several_attempts_of_one_message_are_open),
+		BENCH_TEST(large_body_comes_back_in_pieces_and_goes),
+		BENCH_TEST(bodies_of_whole_chunks_come_back),
+		BENCH_TEST(aborted_body_goes),
+		BENCH_TEST(half_a_body_is_found_at_start),
+		BENCH_TEST(ids_rise_over_reopening),
+		BENCH_TEST(second_store_is_refused),
+		BENCH_TEST(newer_format_is_refused),
+		BENCH_TEST(no_database_is_refused),
+		BENCH_TEST(steady_time_goes_on),
+		BENCH_TEST(closing_finishes_what_was_handed_over),
+		BENCH_TEST(many_operations_share_commits),
 	};
 
 	return cmocka_run_group_tests_name("store", tests, NULL, NULL);

@@ -524,3 +524,74 @@ static inline void bench_audit(struct bench *b)
 	}
 	must(sqlite3_close(db) == SQLITE_OK);
 }
+
+/* ---- tests ---- */
+
+static inline int bench_setup(void **state)
+{
+	struct bench *b = xcalloc(1, sizeof(*b));
+
+	bench_make(b);
+	*state = b;
+	return 0;
+}
+
+static inline int bench_teardown(void **state)
+{
+	struct bench *b = *state;
+
+	if (b->s)
+		bench_shut(b);
+	bench_remove(b);
+	free(b);
+	return 0;
+}
+
+static inline void shut_and_audit(struct bench *b)
+{
+	bench_shut(b);
+	bench_audit(b);
+}
+
+static inline void expect_body(struct bench *b, uint64_t id, struct sv expected)
+{
+	struct buf got = BUF_INIT(expected.len + 1);
+
+	assert_int_equal(bench_body(b, id, 0, &got), 0);
+	assert_int_equal(got.len, expected.len);
+	assert_memory_equal(buf_sv(&got).ptr, expected.ptr, expected.len);
+	buf_deinit(&got);
+}
+
+static inline void expect_state(
+	struct bench *b, uint64_t id, size_t at, enum store_recipient_state state)
+{
+	struct arena a = { 0 };
+	struct store_show show;
+
+	assert_int_equal(bench_show(b, id, &a, &show), 0);
+	assert_true(at < show.out_message->recipient_count);
+	assert_int_equal(show.out_message->recipients[at].state, state);
+	arena_reset(&a);
+}
+
+/* Recipients 0 and 1 leave by one lane, 2 by another, a fourth waits. */
+static inline int bench_put_two_attempts(struct bench *b, struct mail *mail)
+{
+	const struct store_attempt attempts[] = {
+		{ .message_id = mail->m.id,
+			.lane = SV("submission/a"),
+			.at.us = 5,
+			.recipients = mail->indexes,
+			.recipient_count = 2 },
+		{ .message_id = mail->m.id,
+			.lane = SV("submission/b"),
+			.at.us = 6,
+			.recipients = mail->indexes + 2,
+			.recipient_count = 1 },
+	};
+
+	return bench_put_with(b, mail, SV("body"), attempts, COUNT_OF(attempts));
+}
+
+#define BENCH_TEST(name) cmocka_unit_test_setup_teardown(name, bench_setup, bench_teardown)
