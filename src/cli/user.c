@@ -70,7 +70,7 @@ static int ask_once(const char *prompt, char *out)
 
 static int ask_twice(char *out)
 {
-	char again[PASSWORD_MAX];
+	char again[PASSWORD_MAX] = "";
 	int code = ask_once("password", out);
 
 	if (code == EX_OK)

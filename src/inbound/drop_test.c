@@ -42,10 +42,7 @@ struct paper {
 	size_t cut; /* bytes that are missing at the end */
 };
 
-static const struct paper plain = { "root@contoso.com",
-	"anna@example.org",
-	SV_INIT(TEXT),
-	0 };
+static const struct paper plain = { "root@contoso.com", "anna@example.org", SV_INIT(TEXT), 0 };
 
 /* As postern-drop does it: under another name first, then renamed. */
 static void leave(struct bench *b, const char *name, const struct paper *p)
@@ -66,8 +63,8 @@ static void leave(struct bench *b, const char *name, const struct paper *p)
 	must(buf_append(&file, DROP_END) == 0);
 	path_of(b, "tmp.1", hidden);
 	path_of(b, name, path);
-	must(io_file_write_durably(
-		     hidden, sv_head(buf_sv(&file), file.len - p->cut), 0600, NULL) == 0);
+	must(io_file_write_durably(hidden, sv_head(buf_sv(&file), file.len - p->cut), 0600, NULL) ==
+		0);
 	must(rename(hidden, path) == 0);
 	buf_deinit(&file);
 }
@@ -102,7 +99,8 @@ static void a_whole_file_is_taken_in_the_name_of_its_owner(void **state)
 	bench_begin(&b, LAB);
 	bench_until(&b, is_empty);
 	/* And one that comes later, by name. */
-	leave(&b, "12.1.1.msg",
+	leave(&b,
+		"12.1.1.msg",
 		&(struct paper){ "", "anna@example.org bea@example.org", SV_INIT(TEXT), 0 });
 	bench_until(&b, is_empty);
 	list = bench_list(&b, &arena);
@@ -134,7 +132,8 @@ static void a_large_file_is_taken_in_pieces(void **state)
 	for (unsigned i = 0; text.len < 2 << 20; i++)
 		must(buf_printf(&text, "%u\r\n", i) == 0);
 	bench_open(&b, LAB);
-	leave(&b, "11.1.1.msg",
+	leave(&b,
+		"11.1.1.msg",
 		&(struct paper){ "root@contoso.com", "anna@example.org", buf_sv(&text), 0 });
 	bench_until(&b, is_empty);
 	list = bench_list(&b, &arena);
@@ -322,24 +321,23 @@ static void a_file_whose_message_is_not_committed_keeps_its_id(void **state)
 	bench_until(&b, is_empty);
 	list = bench_list(&b, &arena);
 	assert_int_equal(list.out_count, 1);
-	assert_true(sv_ends_nocase(
-		sv_from(name), sv_from(text_id(list.out_rows[0].message.id, id))));
+	assert_true(
+		sv_ends_nocase(sv_from(name), sv_from(text_id(list.out_rows[0].message.id, id))));
 	arena_reset(&arena);
 	bench_close(&b);
 }
 
 /* ---- one file, several messages ---- */
 
-#define TWO_NAMES                                                               \
-	"connectors: [ { name: lab, host: 127.0.0.1 } ]\n"                      \
-	"routes:\n"                                                             \
+#define TWO_NAMES                                                                               \
+	"connectors: [ { name: lab, host: 127.0.0.1 } ]\n"                                      \
+	"routes:\n"                                                                             \
 	"  - { recipient: \"*@inside.example\", through: lab, rewrite_from: in@contoso.com }\n" \
 	"  - { through: lab }\n"
 
-static const struct paper mixed = { "root@contoso.com",
-	"anna@example.org bea@inside.example cleo@example.org",
-	SV_INIT(TEXT),
-	0 };
+static const struct paper mixed = {
+	"root@contoso.com", "anna@example.org bea@inside.example cleo@example.org", SV_INIT(TEXT), 0
+};
 
 static void recipients_with_another_sender_come_in_a_message_of_their_own(void **state)
 {

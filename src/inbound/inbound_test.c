@@ -199,7 +199,7 @@ static void a_client_that_is_cut_in_the_middle_leaves_nothing(void **state)
 static void names_become_addresses(void **state)
 {
 	static const struct {
-		const char *sender, *recipient;         /* as said */
+		const char *sender, *recipient; /* as said */
 		const char *stored_sender, *stored_recipient;
 	} rows[] = {
 		{ "root", "root", "root@contoso.com", "it@contoso.com" },
@@ -312,8 +312,8 @@ static void a_loop_ends_here(void **state)
 	bench_open(&b, LISTEN LAB);
 	c = client_hello(&b, "smtp");
 	for (unsigned i = 0; i < LIMIT_RECEIVED_HOPS; i++)
-		must(buf_printf(&text, "Received: from a by b; Mon, 1 Jan 2024 00:00:00 +0000\r\n") ==
-			0);
+		must(buf_printf(&text,
+			     "Received: from a by b; Mon, 1 Jan 2024 00:00:00 +0000\r\n") == 0);
 	must(buf_printf(&text, "Subject: round\r\n\r\nand round%c", 0) == 0);
 	send_message(&b, c, "erp@contoso.com", "anna@example.org", buf_sv(&text).ptr, "554 5.4.6");
 	assert_int_equal(bench_waiting(&b), 0);
@@ -325,7 +325,7 @@ static void a_loop_ends_here(void **state)
 
 /* ---- who may send as whom ---- */
 
-#define SIGNED                                                                           \
+#define SIGNED                                                                                 \
 	"listeners: [ { address: \"unix:@F/smtp\", auth: required, plaintext_auth: true } ]\n" \
 	"users: [ { name: erp, password: \"file:@F/erp\","                                     \
 	" senders: [ erp@contoso.com, \"*@print.example\" ] } ]\n" LAB

@@ -146,10 +146,8 @@ static inline struct conf *bench_conf(struct bench *b, const char *text)
 	c = conf_load_text(buf_sv(&out), &f);
 	for (size_t i = 0; i < f.count; i++)
 		if (!f.items[i].warning)
-			print_message("%u:%u: %s\n",
-				f.items[i].line,
-				f.items[i].column,
-				f.items[i].text);
+			print_message(
+				"%u:%u: %s\n", f.items[i].line, f.items[i].column, f.items[i].text);
 	conf_findings_free(&f);
 	buf_deinit(&out);
 	must(c != NULL);

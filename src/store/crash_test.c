@@ -35,7 +35,7 @@ static void die_after_outcome(struct bench *b)
 	_exit(0);
 }
 
-/* I0: what was completed with 0 is there, whenever we die. */
+/* I1: what was completed with 0 is there, whenever we die. */
 static void what_completed_is_there_after_exit(void **state)
 {
 	struct bench *b = *state;

@@ -60,7 +60,7 @@ static int write_edit(struct store *s, struct store_edit *op, int64_t row, const
 static int edit_row(struct store *s, struct store_edit *op, int64_t row, struct arena *a)
 {
 	struct store_message m;
-	struct store_recipient r;
+	struct store_recipient r = { 0 };
 	struct edited e = { 0 };
 	sqlite3_stmt *q = store_sql(s, SQL_RECIPIENT_READ);
 	struct sv cause;

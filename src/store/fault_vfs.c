@@ -445,6 +445,7 @@ static int delete_file(sqlite3_vfs *self, const char *path, int sync_folder)
 	return rc;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the VFS interface */
 static int last_error(sqlite3_vfs *self, int len, char *out)
 {
 	(void)self;

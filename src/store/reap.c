@@ -123,11 +123,11 @@ static int drop_old_history(struct store *s)
 	int rows = 0;
 	int64_t cursor = s->reap_from;
 	bool reached_young = false;
-	int rc;
+	int rc = 0;
 
 	(void)sqlite3_bind_int64(q, 1, cursor);
 	(void)sqlite3_bind_int64(q, 2, STORE_REAP_MESSAGES);
-	while (!reached_young && (rc = store_step(s, q, NULL)) == 1) {
+	while (!reached_young && store_step(s, q, NULL) == 1) {
 		int64_t finished = sqlite3_column_int64(q, 1);
 
 		rows++;
@@ -140,7 +140,6 @@ static int drop_old_history(struct store *s)
 		}
 	}
 	(void)sqlite3_reset(q);
-	rc = 0;
 	for (size_t i = 0; i < count && rc == 0; i++)
 		rc = drop_message(s, (uint64_t)old[i].id, old[i].story);
 	s->history_left = !reached_young && rows == STORE_REAP_MESSAGES;
@@ -155,6 +154,26 @@ static int drop_old_ledger(struct store *s)
 
 	(void)sqlite3_bind_int64(q, 1, steady - LEDGER_KEPT_US_HOURS * (int64_t)US_PER_HOUR);
 	return store_run(s, q, NULL);
+}
+
+static int give_back_pages(struct store *s)
+{
+	char sql[64];
+	int64_t before = store_free_pages(s);
+	int rc;
+
+	s->shrink_left = false;
+	if (before == 0)
+		return 0;
+	(void)snprintf(sql, sizeof(sql), "PRAGMA incremental_vacuum(%d)", (int)STORE_SHRINK_PAGES);
+	s->writing = true;
+	rc = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
+	if (rc != SQLITE_OK)
+		return store_fail(s, rc, NULL);
+	s->shrink_left = store_free_pages(s) < before;
+	/* The file becomes shorter when it is written. */
+	s->checkpoint_soon = true;
+	return 0;
 }
 
 static void checkpoint(struct store *s)
@@ -172,6 +191,8 @@ static void look_for_room(struct store *s)
 {
 	if (s->ballast_given && store_ballast_make(s))
 		s->ballast_given = false;
+	/* The room may be in our own file: what has left stays in it as free pages. */
+	s->shrink_left = s->ballast_given;
 	if (!s->ballast_given)
 		atomic_store_explicit(&s->disk_full, false, memory_order_relaxed);
 }
@@ -186,6 +207,8 @@ bool store_reap(struct store *s, struct mono_time now)
 		s->room_look_at = mono_add(now, ROOM_LOOK_EVERY_US);
 		look_for_room(s);
 	}
+	if (s->shrink_left)
+		return store_group_step(s, give_back_pages);
 	/* A step that fails is not tried again at once: the disk needs a moment too. */
 	if (s->dead_left)
 		return store_group_step(s, drop_some_chunks);

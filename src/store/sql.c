@@ -204,10 +204,12 @@ static int set_up(struct store *s, struct err *err)
 
 	/* EXCLUSIVE before WAL: then the WAL's index is in our memory, and nobody else can come in.
 	 * Debian builds SQLite with secure_delete, which would write every freed page once more.
-	 * Checkpoints are ours (store_reap), never in the middle of a commit. */
+	 * Checkpoints are ours (store_reap), never in the middle of a commit. auto_vacuum so that a full
+	 * disk can have pages back. */
 	(void)snprintf(sql,
 		sizeof(sql),
-		"PRAGMA locking_mode=EXCLUSIVE; PRAGMA page_size=4096; PRAGMA journal_mode=WAL;"
+		"PRAGMA locking_mode=EXCLUSIVE; PRAGMA page_size=4096;"
+		" PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL;"
 		"PRAGMA synchronous=FULL; PRAGMA secure_delete=OFF; PRAGMA wal_autocheckpoint=0;"
 		"PRAGMA journal_size_limit=%d; PRAGMA cache_size=-%d; PRAGMA temp_store=MEMORY;"
 		"PRAGMA foreign_keys=OFF; PRAGMA trusted_schema=OFF; PRAGMA automatic_index=OFF;",

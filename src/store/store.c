@@ -129,17 +129,24 @@ static void give_back(struct store *s, struct store_op *chain)
 		io_wakeup_send(s->wakeup);
 }
 
-static void measure(struct store *s)
+int64_t store_free_pages(struct store *s)
 {
 	int64_t pages = 0;
 	sqlite3_stmt *q = NULL;
 
 	if (!s->db || sqlite3_prepare_v2(s->db, "PRAGMA freelist_count", -1, &q, NULL) != SQLITE_OK)
-		return;
+		return 0;
 	if (sqlite3_step(q) == SQLITE_ROW)
 		pages = sqlite3_column_int64(q, 0);
 	(void)sqlite3_finalize(q);
-	atomic_store_explicit(&s->free_pages_bytes, (uint64_t)pages * 4096, memory_order_relaxed);
+	return pages;
+}
+
+static void measure(struct store *s)
+{
+	atomic_store_explicit(&s->free_pages_bytes,
+		(uint64_t)store_free_pages(s) * STORE_PAGE_BYTES,
+		memory_order_relaxed);
 }
 
 static void *run(void *arg)
@@ -294,7 +301,10 @@ static int open_all(
 		rc = store_recover(s, out, err);
 	if (rc == RC_DISK_FULL) {
 		store_ballast_give(s);
-		rc = store_recover(s, out, err);
+		/* Opening writes, too: then there is no database yet. */
+		rc = s->db ? 0 : store_db_open(s, err);
+		if (rc == 0)
+			rc = store_recover(s, out, err);
 	}
 	if (rc == 0)
 		set_steady_base(s);
@@ -336,7 +346,7 @@ struct store *store_open(struct io_loop *l, const struct store_options *options,
 		free_store(s);
 		return NULL;
 	}
-	if (!s->ballast_given && !store_ballast_make(s)) {
+	if (s->ballast_given || !store_ballast_make(s)) {
 		s->ballast_given = true;
 		atomic_store_explicit(&s->disk_full, true, memory_order_relaxed);
 	}

@@ -28,7 +28,9 @@ enum {
 	STORE_REAP_MESSAGES = 200,  /* of old history in one commit */
 	STORE_SCAN_MAX = 20000,     /* rows one operation looks at before others get their turn */
 	STORE_LIST_SCAN_MAX = 5000, /* the same where each row is looked up by itself */
-	STORE_WAL_PAGES = 2000,     /* then a checkpoint */
+	STORE_SHRINK_PAGES = 256,   /* given back to a full disk in one commit */
+	STORE_PAGE_BYTES = 4096,
+	STORE_WAL_PAGES = 2000, /* then a checkpoint */
 };
 #define DUE_HELD INT64_MAX
 /* 2020-01-01 UTC: message ids count microseconds from here. */
@@ -165,12 +167,13 @@ struct store {
 	int64_t steady_base_us; /* steady time - mono time */
 	int64_t reap_from;      /* cursor in the history */
 	struct mono_time history_at, room_look_at, ledger_at;
-	bool dead_left, history_left, checkpoint_soon;
+	bool dead_left, history_left, checkpoint_soon, shrink_left;
 	int wal_pages;
 };
 
 /* ---- store.c ---- */
 void store_thread_start(struct store *s);
+int64_t store_free_pages(struct store *s); /* inside the file */
 
 /* ---- sql.c ---- */
 NODISCARD int store_db_open(struct store *s, struct err *err);

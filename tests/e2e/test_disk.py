@@ -182,7 +182,6 @@ def test_restart_on_a_full_disk(small_disk, submission):
     wait_for(lambda: [x for x in relay.rows("status") if x["type"] == "lane" and x["state"] == "parked"])
     small_disk.fill()
     relay.kill()
-    small_disk.fill()
     relay.start()
     assert [r["subject"] for r in relay.waiting()] == ["kept"]
     refused(relay)
@@ -191,3 +190,5 @@ def test_restart_on_a_full_disk(small_disk, submission):
     wait_for(lambda: [m["subject"] for m in sandbox.messages()] == ["kept"])
     small_disk.empty()
     accepted(relay, "new")
+    # The ballast is there for the next time.
+    wait_for((small_disk.path / "ballast").exists)

@@ -1,0 +1,672 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "observe/query.h"
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/must.h"
+#include "base/text.h"
+#include "conf/conf.h"
+#include "observe/json.h"
+
+#include <ftw.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "cmocka_all.h"
+
+/* Requests of an operator against a real queue, without a daemon: what the CLI does as well. */
+enum {
+	GUARD_S = 60, /* a test that hangs fails instead */
+	LINES_MAX = 3000,
+	LANES = 2,
+};
+
+struct bench {
+	char folder[64];
+	struct io_loop *loop;
+	struct io_timer guard;
+	struct store *store;
+	struct conf *conf;
+	struct observe_sources sources;
+	bool answered;
+	/* the answer */
+	json_t *lines[LINES_MAX];
+	size_t count;
+	unsigned ends;
+	bool full; /* the reader takes no more for now */
+	unsigned asked_for_room;
+};
+
+static struct bench *bench_now;
+
+static const char conf_text[] = "hostname: relay.example.com\n"
+				"mailboxes: [ { address: erp@contoso.com, password: env:P } ]\n"
+				"connectors: [ { name: lab, host: h } ]\n"
+				"routes: [ { through: lab } ]\n";
+
+#define MAILBOX "submission/erp@contoso.com"
+#define CONNECTOR "smtp/lab"
+
+static void on_guard(void *arg)
+{
+	(void)arg;
+	must_fail("the query does not end", __FILE__, __LINE__);
+}
+
+static void open_bench(struct bench *b)
+{
+	struct store_options options;
+	struct store_recovery found;
+	struct conf_findings f;
+	struct err err = { 0 };
+
+	*b = (struct bench){ .folder = "/tmp/postern-query-XXXXXX" };
+	bench_now = b;
+	must(mkdtemp(b->folder) != NULL);
+	options = (struct store_options){ .data_dir = sv_from(b->folder),
+		.history_keep_us = US_PER_DAY,
+		.history_bytes_max = UINT64_C(1) << 30 };
+	b->loop = io_loop_new();
+	io_timer_init(&b->guard, b->loop, on_guard, b);
+	b->conf = conf_load_text(sv_from(conf_text), &f);
+	conf_findings_free(&f);
+	must(b->conf != NULL);
+	b->store = store_open(b->loop, &options, &found, &err);
+	must(b->store != NULL);
+	b->sources = (struct observe_sources){
+		.loop = b->loop, .store = b->store, .conf = &b->conf, .started_at = io_now(b->loop)
+	};
+}
+
+static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *walk)
+{
+	(void)st;
+	(void)flag;
+	(void)walk;
+	return remove(path);
+}
+
+static void forget_answer(struct bench *b)
+{
+	for (size_t i = 0; i < b->count; i++)
+		json_decref(b->lines[i]);
+	b->count = 0;
+	b->ends = 0;
+	b->asked_for_room = 0;
+}
+
+static void close_bench(struct bench *b)
+{
+	forget_answer(b);
+	io_timer_stop(&b->guard);
+	store_close(b->store);
+	conf_unref(b->conf);
+	io_loop_free(b->loop);
+	assert_int_equal(nftw(b->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+}
+
+static void run(struct bench *b, const bool *until)
+{
+	io_timer_start(&b->guard, mono_add(io_clock_mono(), GUARD_S * US_PER_S));
+	while (!*until)
+		io_loop_run(b->loop);
+	io_timer_stop(&b->guard);
+}
+
+/* ---- mail ---- */
+
+static void on_op(struct store_op *op)
+{
+	(void)op;
+	bench_now->answered = true;
+	io_loop_stop(bench_now->loop);
+}
+
+static void submit(struct bench *b, struct store_op *op)
+{
+	b->answered = false;
+	op->done = on_op;
+	store_submit(b->store, op);
+	run(b, &b->answered);
+	assert_int_equal(op->rc, 0);
+}
+
+struct mail {
+	const char *sender, *first, *second; /* recipients; NULL: only one */
+	const char *lane, *cause;
+	int64_t age_us;
+};
+
+static uint64_t put(struct bench *b, const struct mail *mail)
+{
+	struct wall_time at = wall_add(io_clock_wall(), -mail->age_us);
+	struct store_recipient r[2];
+	struct store_message m = { .id = store_new_id(b->store),
+		.accepted_at = at,
+		.expires_at = wall_add(at, 5 * (int64_t)US_PER_DAY),
+		.sender = sv_from(mail->sender),
+		.size = 4,
+		.message_id = SV("<1@contoso.com>"),
+		.subject = SV("Rechnung \xff\x01"),
+		.user = SV("erp"),
+		.client = SV("[10.0.5.30]:4711"),
+		.recipients = r,
+		.recipient_count = mail->second ? 2 : 1 };
+	struct store_put op = { .op.kind = STORE_OP_PUT, .message = &m, .body = SV("\r\n\r\n") };
+
+	for (uint32_t i = 0; i < 2; i++)
+		r[i] = (struct store_recipient){ .index = i,
+			.address = sv_from(i ? mail->second : mail->first),
+			.lane = sv_from(mail->lane),
+			.next_at = at,
+			.last_cause = sv_from(mail->cause) };
+	submit(b, &op.op);
+	return m.id;
+}
+
+/* The first recipient was tried, and this became of it. */
+static void try(struct bench *b, uint64_t id, const char *lane, enum store_recipient_state state,
+	const char *cause)
+{
+	const uint32_t index = 0;
+	struct store_attempt attempt = { .message_id = id,
+		.lane = sv_from(lane),
+		.at = io_clock_wall(),
+		.recipients = &index,
+		.recipient_count = 1 };
+	struct store_claim claim = { .op.kind = STORE_OP_CLAIM, .attempt = &attempt };
+	struct store_recipient_outcome r = { .state = state,
+		.next_at = wall_add(io_clock_wall(), (int64_t)US_PER_HOUR),
+		.lane = sv_from(lane),
+		.verdict = { .kind = VERDICT_RETRY,
+			.scope = VERDICT_SCOPE_MESSAGE,
+			.cause = cause },
+		.reply = SV("451 4.7.1 later") };
+	struct store_outcome outcome = { .op.kind = STORE_OP_OUTCOME,
+		.message_id = id,
+		.at = io_clock_wall(),
+		.relay = SV("h[192.0.2.1]:25"),
+		.stage = SV("end of data"),
+		.recipients = &r,
+		.recipient_count = 1 };
+
+	submit(b, &claim.op);
+	outcome.attempt = attempt.number;
+	submit(b, &outcome.op);
+}
+
+/* ---- asking ---- */
+
+static void on_line(void *arg, struct sv line)
+{
+	struct bench *b = arg;
+	json_error_t why;
+
+	must(b->count < LINES_MAX);
+	assert_true(sv_find_char(line, '\n') < 0);
+	b->lines[b->count] = json_loadb(line.ptr, line.len, 0, &why);
+	if (!json_is_object(b->lines[b->count]))
+		fail_msg("%.*s: %s", SV_ARG(line), why.text);
+	b->count++;
+}
+
+static void on_done(void *arg)
+{
+	struct bench *b = arg;
+
+	b->ends++;
+	io_loop_stop(b->loop);
+}
+
+static bool has_room(void *arg)
+{
+	struct bench *b = arg;
+
+	b->asked_for_room++;
+	return !b->full;
+}
+
+static struct observe_query *begin(struct bench *b, const char *request)
+{
+	const struct observe_query_sink sink = { on_line, on_done, has_room, b };
+
+	forget_answer(b);
+	return observe_query_new(&b->sources, sv_from(request), &sink);
+}
+
+static void ask(struct bench *b, const char *request)
+{
+	struct observe_query *q = begin(b, request);
+
+	io_timer_start(&b->guard, mono_add(io_clock_mono(), GUARD_S * US_PER_S));
+	while (b->ends == 0)
+		io_loop_run(b->loop);
+	io_timer_stop(&b->guard);
+	observe_query_free(q);
+	assert_int_equal(b->ends, 1);
+	assert_true(b->count > 0);
+}
+
+static const char *text_at(const struct bench *b, size_t line, const char *key)
+{
+	const char *value = json_string_value(json_object_get(b->lines[line], key));
+
+	return value ? value : "";
+}
+
+static json_int_t number_at(const struct bench *b, size_t line, const char *key)
+{
+	return json_integer_value(json_object_get(b->lines[line], key));
+}
+
+static void assert_ended(const struct bench *b, size_t rows)
+{
+	const json_t *last = b->lines[b->count - 1];
+
+	if (!json_is_true(json_object_get(last, "end")))
+		fail_msg("%s", text_at(b, b->count - 1, "error"));
+	assert_int_equal(number_at(b, b->count - 1, "rows"), rows);
+}
+
+static void assert_failed(const struct bench *b, int code)
+{
+	assert_int_equal(b->count, 1);
+	assert_true(strlen(text_at(b, 0, "error")) > 10);
+	assert_int_equal(number_at(b, 0, "code"), code);
+}
+
+/* ---- list ---- */
+
+static const struct mail mails[] = {
+	{ "erp@contoso.com",
+		"anna@example.org",
+		"bea@example.com",
+		MAILBOX,
+		"greylisted",
+		3 * (int64_t)US_PER_DAY },
+	{ "", "erp@contoso.com", NULL, CONNECTOR, NULL, 2 * (int64_t)US_PER_HOUR },
+	{ "crm@contoso.com", "anna@example.org", NULL, CONNECTOR, "no-route", 0 },
+};
+
+static void fill(struct bench *b, uint64_t ids[COUNT_OF(mails)])
+{
+	for (size_t i = 0; i < COUNT_OF(mails); i++)
+		ids[i] = put(b, &mails[i]);
+}
+
+static void each_filter_finds_its_rows(void **state)
+{
+	static const struct {
+		const char *filter;
+		size_t rows;
+	} rows[] = {
+		{ "", 4 },
+		{ ",\"sender\":\"erp@contoso.com\"", 2 },
+		{ ",\"sender\":\"*@contoso.com\"", 3 },
+		{ ",\"recipient\":\"anna@example.org\"", 2 },
+		{ ",\"recipient\":\"*@example.com\"", 1 },
+		{ ",\"mailbox\":\"erp@contoso.com\"", 2 },
+		{ ",\"mailbox\":\"" MAILBOX "\"", 2 },
+		{ ",\"mailbox\":\"lab\"", 2 },
+		{ ",\"mailbox\":\"nobody\"", 0 },
+		{ ",\"state\":\"queued\"", 4 },
+		{ ",\"state\":\"HELD\"", 0 },
+		{ ",\"reason\":\"no-route\"", 1 },
+		{ ",\"older\":\"1d\"", 2 },
+		{ ",\"older\":\"1h\"", 3 },
+		{ ",\"newer\":\"1h\"", 1 },
+		{ ",\"newer\":\"1d\",\"older\":\"1h\"", 1 },
+		{ ",\"since\":\"1h\"", 1 },
+		{ ",\"since\":\"2020-01-01\"", 4 },
+		{ ",\"until\":\"2020-01-01T12:00:00Z\"", 0 },
+		{ ",\"since\":\"2020-02-29T23:59:59Z\",\"until\":\"9999-12-31\"", 4 },
+		{ ",\"since\":\"9999-12-31\"", 0 },
+		{ ",\"limit\":3", 3 },
+		{ ",\"history\":true", 4 },
+	};
+	uint64_t ids[COUNT_OF(mails)];
+	struct bench b;
+
+	(void)state;
+	open_bench(&b);
+	fill(&b, ids);
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		char request[200];
+
+		(void)snprintf(request, sizeof(request), "{\"do\":\"list\"%s}", rows[i].filter);
+		ask(&b, request);
+		if (b.count != rows[i].rows + 1)
+			fail_msg("%s: %zu lines", request, b.count);
+		assert_ended(&b, rows[i].rows);
+	}
+	close_bench(&b);
+}
+
+static void a_row_says_what_there_is_to_know(void **state)
+{
+	uint64_t ids[COUNT_OF(mails)];
+	char request[100], id[TEXT_ID_MAX];
+	struct bench b;
+
+	(void)state;
+	open_bench(&b);
+	fill(&b, ids);
+	(void)snprintf(
+		request, sizeof(request), "{\"do\":\"list\",\"id\":\"%s\"}", text_id(ids[0], id));
+	ask(&b, request);
+	assert_ended(&b, 2);
+	assert_string_equal(text_at(&b, 0, "id"), id);
+	assert_string_equal(text_at(&b, 0, "sender"), "erp@contoso.com");
+	assert_string_equal(text_at(&b, 1, "recipient"), "bea@example.com");
+	assert_string_equal(text_at(&b, 1, "state"), "queued");
+	assert_string_equal(text_at(&b, 1, "lane"), MAILBOX);
+	assert_string_equal(text_at(&b, 1, "reason"), "greylisted");
+	assert_string_equal(text_at(&b, 1, "user"), "erp");
+	/* Bytes that are no UTF-8 are shown, not lost. */
+	assert_string_equal(text_at(&b, 1, "subject"), "Rechnung \\xff\\x01");
+	/* The null sender is a value. */
+	(void)snprintf(
+		request, sizeof(request), "{\"do\":\"list\",\"id\":\"%s\"}", text_id(ids[1], id));
+	ask(&b, request);
+	assert_true(json_is_string(json_object_get(b.lines[0], "sender")));
+	assert_string_equal(text_at(&b, 0, "sender"), "");
+	close_bench(&b);
+}
+
+/* ---- pausing ---- */
+
+static void a_slow_reader_gets_a_page_at_a_time(void **state)
+{
+	enum {
+		COUNT = 1300
+	};
+	struct observe_query *q;
+	struct bench b;
+
+	(void)state;
+	open_bench(&b);
+	for (unsigned i = 0; i < COUNT; i++)
+		(void)put(&b, &mails[2]);
+	b.full = true;
+	q = begin(&b, "{\"do\":\"list\"}");
+	assert_int_equal(b.count, 0);
+	observe_query_resume(q); /* still full: nothing is read */
+	assert_int_equal(b.count, 0);
+	assert_int_equal(b.asked_for_room, 2);
+	b.full = false;
+	observe_query_resume(q);
+	b.full = true;
+	io_timer_start(&b.guard, mono_add(io_clock_mono(), GUARD_S * US_PER_S));
+	while (b.asked_for_room < 4) {
+		struct store_lanes op = { .op.kind = STORE_OP_LANES };
+		struct arena arena = { 0 };
+
+		op.out_arena = &arena;
+		submit(&b, &op.op);
+		arena_reset(&arena);
+	}
+	assert_true(b.count > 0 && b.count < COUNT);
+	assert_int_equal(b.ends, 0);
+	b.full = false;
+	observe_query_resume(q);
+	while (b.ends == 0)
+		io_loop_run(b.loop);
+	io_timer_stop(&b.guard);
+	assert_ended(&b, COUNT);
+	observe_query_resume(q); /* nothing more comes */
+	assert_int_equal(b.ends, 1);
+	observe_query_free(q);
+	close_bench(&b);
+}
+
+static void a_query_may_be_freed_at_any_time(void **state)
+{
+	static const char *const requests[] = { "{\"do\":\"list\"}",
+		"{\"do\":\"summary\"}",
+		"{\"do\":\"status\"}",
+		"{\"do\":\"edit\",\"kind\":\"retry\"}",
+		"{\"do\":\"nothing\"}" };
+	struct bench b;
+
+	(void)state;
+	open_bench(&b);
+	(void)put(&b, &mails[0]);
+	for (size_t i = 0; i < COUNT_OF(requests); i++) {
+		/* The store still works on it, and nobody hears of it. */
+		observe_query_free(begin(&b, requests[i]));
+		(void)put(&b, &mails[1]);
+		assert_int_equal(b.ends, i == COUNT_OF(requests) - 1);
+	}
+	b.full = true;
+	observe_query_free(begin(&b, "{\"do\":\"list\"}"));
+	observe_query_free(NULL);
+	close_bench(&b);
+}
+
+/* ---- show ---- */
+
+static void show_tells_the_whole_story(void **state)
+{
+	char request[100], id[TEXT_ID_MAX];
+	struct bench b;
+	uint64_t of;
+
+	(void)state;
+	open_bench(&b);
+	of = put(&b, &mails[0]);
+	try(&b, of, MAILBOX, STORE_RCPT_QUEUED, "greylisted");
+	try(&b, of, CONNECTOR, STORE_RCPT_BOUNCED, "no-such-user");
+	(void)snprintf(
+		request, sizeof(request), "{\"do\":\"show\",\"id\":\"%s\"}", text_id(of, id));
+	ask(&b, request);
+	assert_ended(&b, 1);
+	assert_int_equal(b.count, 6);
+	assert_string_equal(text_at(&b, 0, "type"), "message");
+	assert_string_equal(text_at(&b, 0, "id"), id);
+	assert_string_equal(text_at(&b, 1, "type"), "recipient");
+	assert_string_equal(text_at(&b, 1, "state"), "bounced");
+	assert_string_equal(text_at(&b, 2, "state"), "queued");
+	assert_string_equal(text_at(&b, 3, "type"), "attempt");
+	assert_string_equal(text_at(&b, 3, "lane"), MAILBOX);
+	assert_string_equal(text_at(&b, 3, "recipient"), "anna@example.org");
+	assert_string_equal(text_at(&b, 3, "reply"), "451 4.7.1 later");
+	assert_string_equal(text_at(&b, 3, "reason"), "greylisted");
+	assert_string_equal(text_at(&b, 4, "relay"), "h[192.0.2.1]:25");
+	assert_string_equal(text_at(&b, 4, "stage"), "end of data");
+	assert_string_equal(text_at(&b, 4, "reason"), "no-such-user");
+	/* In either case of letters, and not for what is not there. */
+	ask(&b, "{\"do\":\"show\",\"id\":\"00000000001\"}");
+	assert_failed(&b, EX_NOINPUT);
+	close_bench(&b);
+}
+
+/* ---- edit ---- */
+
+static void edits_change_what_the_filter_finds(void **state)
+{
+	/* In this order, on three messages with four recipients. */
+	static const struct {
+		const char *request;
+		json_int_t changed;
+		const char *state; /* of anna's first */
+		const char *lane;
+	} rows[] = {
+		{ "\"kind\":\"retry\"", 4, "queued", MAILBOX },
+		{ "\"kind\":\"hold\",\"sender\":\"erp@contoso.com\"", 2, "held", MAILBOX },
+		{ "\"kind\":\"hold\",\"sender\":\"erp@contoso.com\"", 0, "held", MAILBOX },
+		{ "\"kind\":\"retry\"", 2, "held", MAILBOX },
+		{ "\"kind\":\"reroute\",\"mailbox\":\"erp@contoso.com\",\"to\":\"lab\"",
+			2,
+			"held",
+			CONNECTOR },
+		{ "\"kind\":\"release\",\"state\":\"held\"", 2, "queued", CONNECTOR },
+		{ "\"kind\":\"release\"", 0, "queued", CONNECTOR },
+		{ "\"kind\":\"drop\",\"recipient\":\"anna@example.org\"", 2, "dropped", CONNECTOR },
+		{ "\"kind\":\"drop\",\"recipient\":\"anna@example.org\"", 0, "dropped", CONNECTOR },
+		{ "\"kind\":\"drop\"", 2, "dropped", CONNECTOR },
+	};
+	uint64_t ids[COUNT_OF(mails)];
+	char request[200], id[TEXT_ID_MAX];
+	struct bench b;
+
+	(void)state;
+	open_bench(&b);
+	fill(&b, ids);
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		(void)snprintf(request, sizeof(request), "{\"do\":\"edit\",%s}", rows[i].request);
+		ask(&b, request);
+		if (number_at(&b, 0, "changed") != rows[i].changed)
+			fail_msg("%s: %d", request, (int)number_at(&b, 0, "changed"));
+		assert_ended(&b, (size_t)rows[i].changed);
+		(void)snprintf(request,
+			sizeof(request),
+			"{\"do\":\"show\",\"id\":\"%s\"}",
+			text_id(ids[0], id));
+		ask(&b, request);
+		assert_string_equal(text_at(&b, 1, "state"), rows[i].state);
+		assert_string_equal(text_at(&b, 1, "lane"), rows[i].lane);
+	}
+	ask(&b, "{\"do\":\"list\"}");
+	assert_ended(&b, 0);
+	ask(&b, "{\"do\":\"list\",\"history\":true,\"state\":\"dropped\"}");
+	assert_ended(&b, 4);
+	close_bench(&b);
+}
+
+/* ---- summary and status ---- */
+
+static void summary_and_status_count_what_waits(void **state)
+{
+	uint64_t ids[COUNT_OF(mails)];
+	struct bench b;
+
+	(void)state;
+	open_bench(&b);
+	fill(&b, ids);
+	try(&b, ids[1], CONNECTOR, STORE_RCPT_DELIVERED, "accepted");
+	ask(&b, "{\"do\":\"summary\"}");
+	assert_int_equal(b.count, 4);
+	assert_string_equal(text_at(&b, 2, "type"), "totals");
+	assert_int_equal(number_at(&b, 2, "messages_waiting"), 2);
+	assert_int_equal(number_at(&b, 2, "bytes_waiting"), 8);
+	assert_int_equal(number_at(&b, 2, "history_messages"), 1);
+	for (size_t i = 0; i < LANES; i++) {
+		bool mailbox = strcmp(text_at(&b, i, "lane"), MAILBOX) == 0;
+
+		assert_string_equal(text_at(&b, i, "type"), "waiting");
+		assert_string_equal(text_at(&b, i, "state"), "queued");
+		assert_int_equal(number_at(&b, i, "count"), mailbox ? 2 : 1);
+		assert_string_equal(text_at(&b, i, "reason"), mailbox ? "greylisted" : "no-route");
+	}
+	/* Without a daemon: the queue alone. */
+	ask(&b, "{\"do\":\"status\"}");
+	assert_int_equal(b.count, 2 + LANES);
+	assert_string_equal(text_at(&b, 0, "type"), "relay");
+	assert_true(json_is_false(json_object_get(b.lines[0], "running")));
+	assert_string_equal(text_at(&b, 0, "hostname"), "relay.example.com");
+	assert_int_equal(number_at(&b, 0, "messages_waiting"), 2);
+	assert_string_equal(text_at(&b, 1, "type"), "waiting");
+	close_bench(&b);
+}
+
+/* ---- what cannot be asked ---- */
+
+static void bad_requests_get_one_line_with_a_code(void **state)
+{
+	static const struct {
+		const char *request;
+		int code;
+	} rows[] = {
+		{ "", EX_USAGE },
+		{ "{", EX_USAGE },
+		{ "[]", EX_USAGE },
+		{ "\"status\"", EX_USAGE },
+		{ "{}", EX_USAGE },
+		{ "{\"do\":7}", EX_USAGE },
+		{ "{\"do\":\"explode\"}", EX_USAGE },
+		{ "{\"do\":\"list\",\"do\":\"list\"}", EX_USAGE },
+		{ "{\"do\":\"list\",\"id\":\"17\"}", EX_USAGE },
+		{ "{\"do\":\"list\",\"state\":\"lost\"}", EX_USAGE },
+		{ "{\"do\":\"list\",\"sender\":\"a b\"}", EX_USAGE },
+		{ "{\"do\":\"list\",\"recipient\":\"**\"}", EX_USAGE },
+		{ "{\"do\":\"list\",\"older\":\"5\"}", EX_USAGE },
+		{ "{\"do\":\"list\",\"newer\":\"soon\"}", EX_USAGE },
+		{ "{\"do\":\"list\",\"since\":\"2026-13-01\"}", EX_USAGE },
+		{ "{\"do\":\"list\",\"since\":\"2026-00-01\"}", EX_USAGE },
+		{ "{\"do\":\"list\",\"until\":\"2026-1-1\"}", EX_USAGE },
+		{ "{\"do\":\"list\",\"until\":\"2026-01-01T25:00:00Z\"}", EX_USAGE },
+		{ "{\"do\":\"list\",\"until\":\"yesterday\"}", EX_USAGE },
+		{ "{\"do\":\"show\"}", EX_USAGE },
+		{ "{\"do\":\"show\",\"id\":\"UUUUUUUUUUU\"}", EX_USAGE },
+		{ "{\"do\":\"edit\"}", EX_USAGE },
+		{ "{\"do\":\"edit\",\"kind\":\"shred\"}", EX_USAGE },
+		{ "{\"do\":\"edit\",\"kind\":\"drop\",\"id\":\"x\"}", EX_USAGE },
+		{ "{\"do\":\"edit\",\"kind\":\"reroute\"}", EX_USAGE },
+		{ "{\"do\":\"edit\",\"kind\":\"reroute\",\"to\":\"nowhere\"}", EX_USAGE },
+		{ "{\"do\":\"reload\"}", EX_UNAVAILABLE },
+	};
+	struct bench b;
+
+	(void)state;
+	open_bench(&b);
+	(void)put(&b, &mails[0]);
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		ask(&b, rows[i].request);
+		if (b.count != 1 || number_at(&b, 0, "code") != rows[i].code)
+			fail_msg("%s: %zu lines, code %d",
+				rows[i].request,
+				b.count,
+				(int)number_at(&b, 0, "code"));
+		assert_failed(&b, rows[i].code);
+	}
+	/* Nothing of it was done. */
+	ask(&b, "{\"do\":\"list\"}");
+	assert_ended(&b, 2);
+	close_bench(&b);
+}
+
+static int reload(void *arg, struct buf *out_text)
+{
+	const int *rc = arg;
+
+	must(buf_append(out_text, SV("postern.yaml:1:1: warning: one\npostern.yaml:2:1: two\n")) ==
+		0);
+	return *rc;
+}
+
+static void a_reload_tells_its_findings(void **state)
+{
+	struct bench b;
+	int rc = 0;
+
+	(void)state;
+	open_bench(&b);
+	b.sources.reload = reload;
+	b.sources.reload_arg = &rc;
+	ask(&b, "{\"do\":\"reload\"}");
+	assert_int_equal(b.count, 3);
+	assert_string_equal(text_at(&b, 1, "finding"), "postern.yaml:2:1: two");
+	assert_ended(&b, 0);
+	rc = RC_CONFIG;
+	ask(&b, "{\"do\":\"reload\"}");
+	assert_int_equal(b.count, 3);
+	assert_int_equal(number_at(&b, 2, "code"), EX_CONFIG);
+	close_bench(&b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_filter_finds_its_rows),
+		cmocka_unit_test(a_row_says_what_there_is_to_know),
+		cmocka_unit_test(a_slow_reader_gets_a_page_at_a_time),
+		cmocka_unit_test(a_query_may_be_freed_at_any_time),
+		cmocka_unit_test(show_tells_the_whole_story),
+		cmocka_unit_test(edits_change_what_the_filter_finds),
+		cmocka_unit_test(summary_and_status_count_what_waits),
+		cmocka_unit_test(bad_requests_get_one_line_with_a_code),
+		cmocka_unit_test(a_reload_tells_its_findings),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
