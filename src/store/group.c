@@ -19,7 +19,7 @@
  *                           commit counter inside it tells
  */
 enum {
-	REOPEN_PAUSE_MS = 50
+	REOPEN_PAUSE_MS = 20
 };
 
 /* How far back a failed operation takes the store's own memory. */

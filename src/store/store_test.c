@@ -89,7 +89,7 @@ static void message_is_delivered_at_the_second_attempt(void **state)
 	assert_int_equal(bench_claim(b, mail.m.id, mail.indexes, 1, "submission/a", &number), 0);
 	assert_int_equal(number, 1);
 	expect_state(b, mail.m.id, 0, STORE_RCPT_OPEN);
-	/* In an attempt it can be claimed by nobody else (I1). */
+	/* In an attempt it can be claimed by nobody else (I11). */
 	assert_int_equal(
 		bench_claim(b, mail.m.id, mail.indexes, 1, "submission/a", &number), RC_STATE);
 	assert_int_equal(
