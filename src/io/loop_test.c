@@ -248,12 +248,11 @@ static void on_clock_look(void *arg)
 	struct clock_look *c = arg;
 	struct mono_time before = io_now(c->loop);
 	struct mono_time outside = io_clock_mono();
-	struct wall_time wall;
+	struct wall_time wall = io_wall(c->loop);
 
 	/* Spins until the kernel's clock has moved: the loop's must not. */
 	while (io_clock_mono().us == outside.us)
-		continue;
-	wall = io_wall(c->loop);
+		wall = io_wall(c->loop);
 	c->same = io_now(c->loop).us == before.us && io_wall(c->loop).us == wall.us;
 	if (c->rounds++ == 0) {
 		c->first = before;
