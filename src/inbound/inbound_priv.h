@@ -132,6 +132,7 @@ struct session {
 	char *check_user;
 	unsigned auth_failures;
 	bool pumping, ended, waits_for_room, in_handshake;
+	bool input_ended; /* the client has shut its side; what it sent is still answered */
 	enum smtp_server_event_kind asked;
 	struct answer held; /* the delayed answer to a failed sign-in */
 };

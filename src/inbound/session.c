@@ -281,6 +281,12 @@ static void run_events(struct session *s, bool *out_tls)
 	}
 }
 
+static bool nothing_is_left(const struct session *s)
+{
+	return io_stream_input(s->stream).len == 0 && !s->waits_for_room &&
+	       !smtp_server_waits_for_answer(s->smtp);
+}
+
 void session_pump(struct session *s)
 {
 	bool tls = false, again = true;
@@ -300,6 +306,10 @@ void session_pump(struct session *s)
 		again = used > 0;
 		/* Replies that pile up stop the machine until they have left. */
 		send_output(s);
+	}
+	if (s->input_ended && !tls && !s->ended && nothing_is_left(s)) {
+		smtp_server_eof(s->smtp);
+		run_events(s, &tls);
 	}
 	send_output(s);
 	s->pumping = false;
@@ -395,9 +405,8 @@ static void on_stream(void *arg, enum io_stream_event event)
 			session_free(s);
 			return;
 		}
-		/* What came before the end was fed already, but for what waits for an answer: that
-		 * client hears nothing any more. */
-		smtp_server_eof(s->smtp);
+		/* Exim sends its message and QUIT, shuts its side, and then reads the answers. */
+		s->input_ended = true;
 		session_pump(s);
 		return;
 	case IO_STREAM_FAILED:

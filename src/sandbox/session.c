@@ -32,6 +32,7 @@ struct session {
 	struct sandbox_mailbox *mailbox;
 	bool transaction; /* counted in mailbox->sending */
 	bool stalled, cut_after_reply, closed;
+	bool input_ended; /* the client has shut its side; what it sent is still answered */
 	struct arena texts; /* banner and greeting: as long as the session */
 	struct arena arena; /* of the transaction */
 	struct sv sender;
@@ -404,6 +405,9 @@ static void pump(struct session *s)
 			progress = progress || used > 0;
 		}
 	}
+	if (s->input_ended && io_stream_input(s->stream).len == 0 &&
+		!smtp_server_waits_for_answer(s->smtp))
+		s->closed = true;
 	if (!s->stalled) {
 		struct sv out = smtp_server_output(s->smtp);
 
@@ -442,6 +446,12 @@ static void stream_event(void *arg, enum io_stream_event event)
 		pump(s);
 		break;
 	case IO_STREAM_EOF:
+		s->input_ended = true;
+		if (s->stalled)
+			session_free(s);
+		else
+			pump(s);
+		break;
 	case IO_STREAM_FAILED:
 		session_free(s);
 		break;

@@ -32,7 +32,7 @@ def test_smtp_server_of_nodemailer_with_login_and_tls(relay, process, folder):
     (folder / "lab.secret").chmod(0o600)
     node = process(["node", str(NODE / "server.js"), str(port), str(key), str(cert), "lab", "hush", str(out)], "node")
     wait_for(lambda: support.listens(port) or not node.alive())
-    r = relay(connector(port, ca_file=f'"{ca}"', login="lab", password=f'"file:{folder}/lab.secret"'))
+    r = relay(connector(port, ca_file=f'"{ca}"', login="lab", password=f'"file:{folder}/lab.secret"'), general="retry: { first: 1s, ceiling: 5s }")
     send(r, "to smtp-server", body=b".dot\r\n..dots\r\n")
     got = wait_for(lambda: [json.loads(line) for line in out.read_text().splitlines()])
     assert got[0]["user"] == "lab" and got[0]["secure"] is True
@@ -59,7 +59,7 @@ def test_aiosmtpd_without_pipelining(relay, process, folder):
     port = support.free_port()
     p = process(["/usr/bin/python3", "-c", AIOSMTPD, str(port), str(out)], "aiosmtpd")
     wait_for(lambda: support.listens(port) or not p.alive())
-    r = relay(connector(port, tls="none"))
+    r = relay(connector(port, tls="none"), general="retry: { first: 1s, ceiling: 5s }")
     send(r, "to aiosmtpd", to=("anna@example.org", "bea@example.org"))
     got = wait_for(lambda: [json.loads(line) for line in out.read_text().splitlines()])
     assert sorted(got[0]["to"]) == ["anna@example.org", "bea@example.org"]
@@ -69,7 +69,7 @@ def test_smtp_sink_refusing_recipients_gives_a_bounce(relay, process, folder):
     port = support.free_port()
     p = process(["/usr/sbin/smtp-sink", "-u", "nobody", "-f", "rcpt", "-c", f"127.0.0.1:{port}", "100"], "sink")
     wait_for(lambda: support.listens(port) or not p.alive())
-    r = relay(connector(port, tls="none"))
+    r = relay(connector(port, tls="none"), general="retry: { first: 1s, ceiling: 5s }")
     send(r, "temporarily refused")
     # -f: hard reject of RCPT with 500. The sender gets a bounce by the same way, which is refused
     # likewise and must not bounce again.
@@ -141,7 +141,7 @@ def test_dovecot_submission(relay, process, folder):
     assert d.alive(), d.text()
     (folder / "lab.secret").write_text("hush\n")
     (folder / "lab.secret").chmod(0o600)
-    r = relay(connector(port, ca_file=f'"{ca}"', login="lab", password=f'"file:{folder}/lab.secret"'))
+    r = relay(connector(port, ca_file=f'"{ca}"', login="lab", password=f'"file:{folder}/lab.secret"'), general="retry: { first: 1s, ceiling: 5s }")
     try:
         send(r, "to dovecot")
         wait_for(lambda: "to dovecot" in out.read_text())
@@ -192,7 +192,7 @@ proxymap  unix  -       -       n       -       -       proxymap
     started = subprocess.run(["postfix", "-c", str(etc), "start"], capture_output=True, timeout=60)
     try:
         wait_for(lambda: support.listens(port))
-        r = relay(connector(port, tls="none"))
+        r = relay(connector(port, tls="none"), general="retry: { first: 1s, ceiling: 5s }")
         send(r, "to postfix", to=("anna@example.org", "bea@example.org"))
         rows = wait_for(lambda: [x for x in r.rows("trace") if x["state"] == "delivered"])
         assert len(rows) == 2 and "queued as" in rows[0]["reply"], started
@@ -204,7 +204,7 @@ def test_upstream_without_starttls_gets_nothing(relay, process, folder):
     port = support.free_port()
     p = process(["/usr/sbin/smtp-sink", "-u", "nobody", "-c", f"127.0.0.1:{port}", "100"], "sink")
     wait_for(lambda: support.listens(port) or not p.alive())
-    r = relay(connector(port))
+    r = relay(connector(port), general="retry: { first: 1s, ceiling: 5s }")
     send(r, "secret")
     rows = wait_for(lambda: [x for x in r.waiting() if x.get("reason")])
     assert "starttls" in rows[0]["reason"] or "tls" in rows[0]["reason"], rows
