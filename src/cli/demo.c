@@ -60,22 +60,10 @@ static int free_port(void)
 	return ntohs(at.sin_port);
 }
 
-static int connect_port(int port)
-{
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (fd >= 0 && connect(fd, (const struct sockaddr *)&to, sizeof(to)) == 0)
-		return fd;
-	io_closep(&fd);
-	return -1;
-}
-
 static bool wait_listening(int port)
 {
 	for (int i = 0; i < START_S * 20; i++) {
-		CLEANUP(io_closep) int fd = connect_port(port);
+		CLEANUP(io_closep) int fd = demo_connect(port);
 
 		if (fd >= 0)
 			return true;
@@ -87,7 +75,7 @@ static bool wait_listening(int port)
 static json_t *http_get(int port, const char *path)
 {
 	CLEANUP(buf_deinitp) struct buf in = BUF_INIT(64 << 20);
-	CLEANUP(io_closep) int fd = connect_port(port);
+	CLEANUP(io_closep) int fd = demo_connect(port);
 	char request[256];
 	ptrdiff_t body;
 	int n = snprintf(request,

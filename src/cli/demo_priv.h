@@ -40,6 +40,8 @@ struct demo_mail {
 void demo_mail_make(unsigned n, struct demo_mail *out, struct buf *text);
 
 /* ---- demo_submit.c ---- */
-/* One connection for as long as it lasts. `fd` -1: connects. True when 250 was said. */
+/* A blocking connection to a port of 127.0.0.1; -1: nobody listens. */
+int demo_connect(int port);
+/* True when 250 was said. */
 bool demo_submit_smtp(struct demo *d, const struct demo_mail *mail, struct sv text);
 bool demo_submit_sendmail(struct demo *d, const struct demo_mail *mail, struct sv text);

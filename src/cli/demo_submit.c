@@ -18,7 +18,7 @@
 
 /* ---- SMTP: the product's own client machine on a blocking socket ---- */
 
-static int connect_relay(int port)
+int demo_connect(int port)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -104,7 +104,7 @@ bool demo_submit_smtp(struct demo *d, const struct demo_mail *mail, struct sv te
 		.size = text.len,
 		.needs_8bit = mail->has_8bit,
 		.needs_utf8 = mail->utf8 };
-	CLEANUP(io_closep) int fd = connect_relay(d->relay_port);
+	CLEANUP(io_closep) int fd = demo_connect(d->relay_port);
 	CLEANUP(smtp_client_freep) struct smtp_client *c = NULL;
 
 	if (fd < 0)

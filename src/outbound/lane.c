@@ -288,7 +288,7 @@ static void sweep_page(struct lane *l)
 			 now >= m->accepted_at.us + notice_us)
 			delivery_delayed(l, m);
 	}
-	if (l->due.out_count < DUE_PAGE)
+	if (l->due.out_count == 0 || l->due.out_next_at.us > l->due.until.us)
 		l->sweeping = false;
 }
 

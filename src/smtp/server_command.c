@@ -175,13 +175,35 @@ static void refuse_param(struct smtp_server *s, uint16_t code)
 		server_complain(s, 501, "5.5.4", SV("Parameter cannot be read"));
 }
 
+/* What a command makes of one parameter: 0, or the code of the reply (501, 555, 552). */
+typedef uint16_t param_fn(
+	struct smtp_server *s, struct smtp_server_event *e, struct sv key, struct sv value);
+
+/* False after a refusal. */
+static bool read_params(
+	struct smtp_server *s, struct smtp_server_event *e, struct sv params, param_fn *take)
+{
+	struct sv key, value;
+	int more;
+
+	while ((more = smtp_command_param(&params, &key, &value)) == 1) {
+		uint16_t code = take(s, e, key, value);
+
+		if (code != 0) {
+			refuse_param(s, code);
+			return false;
+		}
+	}
+	if (more < 0)
+		refuse_param(s, 501);
+	return more == 0;
+}
+
 static void do_mail(struct smtp_server *s, struct sv rest)
 {
 	struct smtp_server_event e = { .kind = SMTP_SERVER_EV_MAIL };
-	struct sv path, params, key, value;
+	struct sv path, params;
 	struct address address;
-	uint16_t code;
-	int more;
 
 	if (!may_begin_mail(s))
 		return;
@@ -189,18 +211,8 @@ static void do_mail(struct smtp_server *s, struct sv rest)
 		server_complain(s, 501, "5.5.4", SV("Syntax: MAIL FROM:<address>"));
 		return;
 	}
-	for (more = smtp_command_param(&params, &key, &value); more == 1;
-		more = smtp_command_param(&params, &key, &value)) {
-		code = mail_param(s, &e, key, value);
-		if (code != 0) {
-			refuse_param(s, code);
-			return;
-		}
-	}
-	if (more < 0) {
-		refuse_param(s, 501);
+	if (!read_params(s, &e, params, mail_param))
 		return;
-	}
 	if (path.len &&
 		address_parse(
 			path, ADDRESS_NO_DOMAIN | (e.smtputf8 ? ADDRESS_UTF8 : 0), &address) != 0) {
@@ -256,10 +268,8 @@ static uint16_t rcpt_param(
 static void do_rcpt(struct smtp_server *s, struct sv rest)
 {
 	struct smtp_server_event e = { .kind = SMTP_SERVER_EV_RCPT };
-	struct sv path, params, key, value;
+	struct sv path, params;
 	struct address address;
-	uint16_t code;
-	int more;
 
 	if (!s->mail || s->bdat) {
 		server_complain(s, 503, "5.5.1", SV("Say MAIL first"));
@@ -269,18 +279,8 @@ static void do_rcpt(struct smtp_server *s, struct sv rest)
 		server_complain(s, 501, "5.5.4", SV("Syntax: RCPT TO:<address>"));
 		return;
 	}
-	for (more = smtp_command_param(&params, &key, &value); more == 1;
-		more = smtp_command_param(&params, &key, &value)) {
-		code = rcpt_param(s, &e, key, value);
-		if (code != 0) {
-			refuse_param(s, code);
-			return;
-		}
-	}
-	if (more < 0) {
-		refuse_param(s, 501);
+	if (!read_params(s, &e, params, rcpt_param))
 		return;
-	}
 	if (address_parse(path, ADDRESS_NO_DOMAIN | (s->smtputf8 ? ADDRESS_UTF8 : 0), &address) !=
 		0) {
 		server_complain(s, 553, "5.1.3", SV("Recipient address cannot be read"));
