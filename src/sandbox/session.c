@@ -30,9 +30,14 @@ struct session {
 	struct io_timer slow; /* an answer that a fault holds back */
 	void (*slow_answer)(struct session *s);
 	struct sandbox_mailbox *mailbox;
+	struct sandbox_mailbox
+		*auth_mailbox; /* and what AUTH will be told, once no fault delays it */
+	struct sandbox_reply auth_reply;
+	enum smtp_server_event_kind auth_kind;
 	bool transaction; /* counted in mailbox->sending */
 	bool stalled, cut_after_reply, closed;
-	bool input_ended; /* the client has shut its side; what it sent is still answered */
+	bool ehlo_held, ehlo_passed; /* a slow answer to EHLO: under way, over */
+	bool input_ended;   /* the client has shut its side; what it sent is still answered */
 	struct arena texts; /* banner and greeting: as long as the session */
 	struct arena arena; /* of the transaction */
 	struct sv sender;
@@ -160,19 +165,24 @@ static void greet(struct session *s)
 	smtp_server_answer(s->smtp, io_now(s->sandbox->loop), 220, NULL, sv_make(NULL, 0));
 }
 
+static void auth_over(struct session *s)
+{
+	s->mailbox = s->auth_mailbox;
+	if (s->mailbox)
+		log_session(s, "signed-in", sv_from(s->mailbox->address));
+	answer(s, s->auth_kind, &s->auth_reply);
+}
+
 static void take_auth(struct session *s, const struct smtp_server_event *ev)
 {
-	struct sandbox_reply reply;
-	struct sandbox_mailbox *mailbox = sandbox_model_sign_in(s->sandbox->model,
+	s->auth_kind = ev->kind;
+	s->auth_mailbox = sandbox_model_sign_in(s->sandbox->model,
 		ev->user,
 		ev->password,
 		ev->kind == SMTP_SERVER_EV_AUTH_TOKEN,
-		&reply);
-
-	s->mailbox = mailbox;
-	if (mailbox)
-		log_session(s, "signed-in", ev->user);
-	answer(s, ev->kind, &reply);
+		&s->auth_reply);
+	if (!fault_strikes(s, SANDBOX_AT_AUTH, ev->user, ev->kind, auth_over))
+		auth_over(s);
 }
 
 static void mail_ok(struct session *s)
@@ -345,8 +355,7 @@ static void handle(struct session *s, const struct smtp_server_event *ev)
 		break;
 	case SMTP_SERVER_EV_AUTH_PASSWORD:
 	case SMTP_SERVER_EV_AUTH_TOKEN:
-		if (!fault_strikes(s, SANDBOX_AT_AUTH, ev->user, ev->kind, NULL))
-			take_auth(s, ev);
+		take_auth(s, ev);
 		break;
 	case SMTP_SERVER_EV_AUTH_SCRAM: /* not offered */
 	case SMTP_SERVER_EV_AUTH_DONE:
@@ -379,6 +388,61 @@ static void handle(struct session *s, const struct smtp_server_event *ev)
 	}
 }
 
+static void ehlo_over(struct session *s)
+{
+	s->ehlo_held = false;
+	s->ehlo_passed = true;
+}
+
+static void refuse_ehlo(struct session *s, const struct sandbox_fault *fault, size_t line_len)
+{
+	char line[sizeof(fault->text) + 32];
+	int n = snprintf(line,
+		sizeof(line),
+		"%u %s%s%s\r\n",
+		fault->code,
+		fault->enhanced,
+		fault->enhanced[0] ? " " : "",
+		fault->text);
+
+	log_session(s, "refused", sv_make(line, (size_t)n - 2));
+	if (io_stream_write(s->stream, sv_make(line, (size_t)n)) != 0 || fault->code == 421)
+		s->closed = true;
+	io_stream_consume(s->stream, line_len);
+}
+
+/*
+ * The machine answers EHLO by itself, so a fault there is looked for before it reads the line. True: a
+ * fault has taken the line, or holds it.
+ */
+static bool ehlo_fault_strikes(struct session *s)
+{
+	struct sv input = io_stream_input(s->stream);
+	ptrdiff_t lf = sv_find_char(input, '\n');
+	const struct sandbox_fault *fault;
+
+	if (s->ehlo_held || s->ehlo_passed || lf < 0 || smtp_server_helo(s->smtp).len ||
+		!sv_starts_nocase(input, SV("EHLO")))
+		return s->ehlo_held;
+	fault = sandbox_faults_strike(&s->sandbox->faults,
+		SANDBOX_AT_EHLO,
+		sv_make(NULL, 0),
+		(uint32_t)prng_next(io_prng(s->sandbox->loop)));
+	if (!fault)
+		return false;
+	log_session(s, "fault", sv_from(sandbox_stage_name(SANDBOX_AT_EHLO)));
+	s->closed = fault->deed == SANDBOX_DO_CUT || fault->deed == SANDBOX_DO_CUT_AFTER;
+	s->stalled = fault->deed == SANDBOX_DO_STALL;
+	s->ehlo_held = fault->deed == SANDBOX_DO_SLOW;
+	if (s->ehlo_held) {
+		s->slow_answer = ehlo_over;
+		io_timer_start(&s->slow, mono_add(io_now(s->sandbox->loop), fault->delay_us));
+	}
+	if (fault->deed == SANDBOX_DO_REPLY)
+		refuse_ehlo(s, fault, (size_t)lf + 1);
+	return true;
+}
+
 /* Moves bytes and events until both sides wait; may free the session. */
 static void pump(struct session *s)
 {
@@ -395,7 +459,7 @@ static void pump(struct session *s)
 			handle(s, &ev);
 		}
 		if (!s->closed && !s->stalled && input.len &&
-			!smtp_server_waits_for_answer(s->smtp)) {
+			!smtp_server_waits_for_answer(s->smtp) && !ehlo_fault_strikes(s)) {
 			input = io_stream_input(s->stream);
 			used = smtp_server_feed(s->smtp, io_now(s->sandbox->loop), input);
 			/* A body's events point into the input: it goes only after them. */
@@ -405,8 +469,8 @@ static void pump(struct session *s)
 			progress = progress || used > 0;
 		}
 	}
-	if (s->input_ended && io_stream_input(s->stream).len == 0 &&
-		!smtp_server_waits_for_answer(s->smtp))
+	if (s->input_ended && (s->stalled || (io_stream_input(s->stream).len == 0 &&
+						     !smtp_server_waits_for_answer(s->smtp))))
 		s->closed = true;
 	if (!s->stalled) {
 		struct sv out = smtp_server_output(s->smtp);
@@ -438,6 +502,7 @@ static void stream_event(void *arg, enum io_stream_event event)
 
 	switch (event) {
 	case IO_STREAM_SECURED:
+		s->ehlo_passed = false;
 		smtp_server_tls_started(s->smtp, io_now(s->sandbox->loop));
 		pump(s);
 		break;
@@ -447,10 +512,7 @@ static void stream_event(void *arg, enum io_stream_event event)
 		break;
 	case IO_STREAM_EOF:
 		s->input_ended = true;
-		if (s->stalled)
-			session_free(s);
-		else
-			pump(s);
+		pump(s);
 		break;
 	case IO_STREAM_FAILED:
 		session_free(s);
