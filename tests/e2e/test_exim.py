@@ -3,11 +3,13 @@
 Debian's exim4-daemon-light cannot be installed beside Postfix, so it is unpacked into the test's folder.
 """
 import os
+import socket
 import subprocess
 
 import pytest
 
 from support import run, wait_for
+from wire import Wire
 
 # The daemon and what of its libraries is not on every Debian; nss_wrapper gives it the user it insists on.
 PACKAGES = ["exim4-daemon-light", "libgnutls-dane0", "libidn12", "libnsl2", "libunbound8", "libevent-2.1-7", "libnss-wrapper"]
@@ -106,3 +108,42 @@ def test_exim_8bit_and_a_refused_recipient(exim, submission):
     found = wait_for(lambda: [m for m in sandbox.messages() if m["subject"] == "8bit"])
     assert found[0]["recipients"] == ["anna@example.org"]
     assert sandbox.raw(found[0]["number"]).endswith(b"\r\n\r\n" + text.replace(b"\n", b"\r\n"))
+
+
+@pytest.mark.parametrize("peer", ["relay", "sandbox"])
+def test_client_that_shuts_its_side_before_the_answers(submission, peer):
+    """As Exim does it: the last chunk and QUIT in one go, then a shut socket, and only then it reads."""
+    sandbox, relay = submission()
+    body = b"Subject: half closed\r\n\r\n" + b"0123456789abcdef\r\n" * 40000
+    with Wire(relay.port if peer == "relay" else sandbox.smtp) as c:
+        c.hello()
+        if peer == "sandbox":
+            # Nobody sends there without TLS and a password: its answers are what counts here.
+            c.send(b"NOOP\r\nMAIL FROM:<erp@contoso.com>\r\nQUIT\r\n")
+            c.sock.shutdown(socket.SHUT_WR)
+            assert [c.reply()[:3] for _ in range(4)] == ["250", "530", "221", ""]
+            return
+        c.envelope()
+        c.send(b"BDAT %d LAST\r\n" % len(body) + body + b"QUIT\r\n")
+        c.sock.shutdown(socket.SHUT_WR)
+        assert c.reply().startswith("250 2.0.0 Ok: queued as")
+        assert c.reply().startswith("221") and c.reply() == ""
+    found = wait_for(lambda: sandbox.messages())
+    assert sandbox.raw(found[0]["number"]).endswith(body.split(b"\r\n\r\n", 1)[1])
+
+
+def test_client_that_shuts_its_side_within_a_message(submission):
+    sandbox, relay = submission()
+    with Wire(relay.port) as c:
+        c.hello()
+        c.envelope()
+        c.must("DATA", "354")
+        c.send(b"Subject: half a message\r\n\r\nand then\r\n")
+        c.sock.shutdown(socket.SHUT_WR)
+        assert c.reply() == ""
+    assert relay.waiting() == []
+    with Wire(relay.port) as c:
+        c.hello()
+        c.envelope()
+        assert c.data(b"Subject: whole\r\n\r\nx\r\n").startswith("250")
+    wait_for(lambda: [m["subject"] for m in sandbox.messages()] == ["whole"])

@@ -99,6 +99,18 @@ def test_several_large_ones_at_once(submission):
     assert memory(relay.process, "VmHWM") < 96 * 1024, memory(relay.process, "VmHWM")
 
 
+def test_session_goes_on_behind_each_large_message(submission):
+    """Whatever is still on its way to the disk when a message ends."""
+    sandbox, relay = roomy(submission)
+    with Wire(relay.port) as c:
+        c.hello()
+        for i in range(60):
+            c.envelope()
+            assert c.data(b"Subject: m%d\r\n\r\n" % i + PIECE * (1 + i % 9)).startswith("250")
+            c.must("NOOP", "250")
+    wait_for(lambda: len(sandbox.messages()) == 60)
+
+
 def test_too_large_is_refused_for_good(submission):
     sandbox, relay = roomy(submission)
     with Wire(relay.port) as c:
