@@ -54,7 +54,10 @@ fuzz:
 	@tools/fuzz $(or $(SECONDS_EACH),300)
 
 install: all
-	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild --quiet
+	@conf="$(DESTDIR)/etc/postern/postern.yaml"; \
+	if [ -f "$$conf" ]; then cp -p "$$conf" "$$conf.kept"; fi; \
+	DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild --quiet; status=$$?; \
+	if [ -f "$$conf.kept" ]; then mv "$$conf.kept" "$$conf"; fi; exit $$status
 
 deb:
 	@tools/deps deb

@@ -4,6 +4,7 @@
 #include "conf/conf.h"
 #include "identity/secrets.h"
 #include "io/stream.h"
+#include "smtp/scram.h"
 
 #include <getopt.h>
 #include <jansson.h>
@@ -62,8 +63,10 @@ static void say(struct checker *c, bool warning, const char *file, unsigned line
 		text);
 }
 
-static void check_secret(struct checker *c, const struct conf_secret *where)
+/* A lane without its password parks, with its mail; a user without a verifier keeps the daemon from starting. */
+static void check_secret(struct checker *c, const struct conf_secret *where, bool is_verifier)
 {
+	struct smtp_scram_verifier verifier;
 	struct secret *secret = NULL;
 	const char *warning = NULL;
 	struct err err = { 0 };
@@ -71,7 +74,19 @@ static void check_secret(struct checker *c, const struct conf_secret *where)
 	if (where->kind == CONF_SECRET_NONE)
 		return;
 	if (identity_secret_load(where, &secret, &warning, &err) != 0)
-		say(c, false, where->place.file, where->place.line, where->place.column, err.text);
+		say(c,
+			!is_verifier,
+			where->place.file,
+			where->place.line,
+			where->place.column,
+			err.text);
+	else if (is_verifier && smtp_scram_parse(sv_trim(secret_reveal(secret)), &verifier) != 0)
+		say(c,
+			false,
+			where->place.file,
+			where->place.line,
+			where->place.column,
+			"this is no verifier: make it with `postern user add`");
 	else if (warning)
 		say(c, true, where->place.file, where->place.line, where->place.column, warning);
 	secret_free(secret);
@@ -86,10 +101,10 @@ static void check_files(struct checker *c, const struct conf *conf)
 	const struct conf_listener *listeners;
 
 	for (size_t i = 0; i < count; i++)
-		check_secret(c, &lanes[i].password);
+		check_secret(c, &lanes[i].password, false);
 	users = conf_users(conf, &count);
 	for (size_t i = 0; i < count; i++)
-		check_secret(c, &users[i].password);
+		check_secret(c, &users[i].password, true);
 	listeners = conf_listeners(conf, &count);
 	for (size_t i = 0; i < count; i++) {
 		struct err err = { 0 };

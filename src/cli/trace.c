@@ -33,9 +33,10 @@ static void print_row(void *arg, const json_t *line)
 	if (cli_text(line, "subject")[0])
 		(void)printf("    subject: %s\n", cli_text(line, "subject"));
 	if (cli_text(line, "reply")[0])
-		(void)printf("    %s%s%s: %.400s\n",
+		(void)printf("    %s%s%s%s: %.400s\n",
 			cli_text(line, "finished_at")[0] ? "" : "last try, ",
-			cli_text(line, "reason")[0] ? cli_text(line, "reason") : "",
+			cli_text(line, "reason"),
+			cli_text(line, "reason")[0] ? ", " : "",
 			cli_text(line, "lane"),
 			cli_text(line, "reply"));
 }

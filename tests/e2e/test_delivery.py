@@ -242,3 +242,16 @@ def test_provider_down_then_up(submission, folder):
         delivered(sandbox)
     finally:
         again.stop()
+
+
+def test_reroute_to_a_mailbox_that_never_had_mail(sandbox, relay, password):
+    s = sandbox()
+    r = relay(support.TENANT + "mailboxes:" + support.mailbox("erp@contoso.com", s, password)
+              + support.mailbox("crm@contoso.com", s, password) + "\nroutes:\n  - { through: sender }\n")
+    s.settings(mailboxes=[{"address": "erp@contoso.com", "smtp_auth": "off"},
+                          {"address": "crm@contoso.com", "send_as": ["erp@contoso.com"]}])
+    send(r, "goes another way")
+    wait_for(lambda: [x for x in r.rows("status") if x["type"] == "lane" and x["state"] == "parked"])
+    wait_for(lambda: [x for x in r.waiting() if x["state"] == "queued"])
+    r.cli("queue", "reroute", "--recipient", "anna@example.org", "--through", "crm@contoso.com")
+    assert delivered(s)[0]["mailbox"] == "crm@contoso.com"

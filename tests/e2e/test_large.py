@@ -13,10 +13,14 @@ FREE = "{ messages_per_minute: 100000, share: 100% }"
 PIECE = b"".join(b"%07d " % i + b"0123456789abcdef" * 4 + b"\r\n" for i in range(1000))
 
 
-def memory(process, key) -> int:
-    """Kilobytes, of /proc."""
+def stays_below(process, megabytes):
+    """The most memory that the process ever had, of /proc. A sanitizer keeps what was freed: it says nothing there."""
+    with open(f"/proc/{process.pid}/maps") as f:
+        if "libasan" in f.read():
+            return
     with open(f"/proc/{process.pid}/status") as f:
-        return next(int(line.split()[1]) for line in f if line.startswith(key + ":"))
+        peak_kb = next(int(line.split()[1]) for line in f if line.startswith("VmHWM:"))
+    assert peak_kb < megabytes * 1024, f"{peak_kb} kB"
 
 
 def body_of(sandbox, found):
@@ -66,7 +70,7 @@ def test_hundred_megabytes_stream(submission):
     assert found["size"] > 100 * MB
     assert hashlib.sha256(body_of(sandbox, found)).hexdigest() == sent
     wait_for(lambda: not relay.waiting())
-    assert memory(relay.process, "VmHWM") < 64 * 1024, memory(relay.process, "VmHWM")
+    stays_below(relay.process, 64)
 
 
 def test_hundred_megabytes_in_chunks_beside_small_mail(submission):
@@ -81,7 +85,7 @@ def test_hundred_megabytes_in_chunks_beside_small_mail(submission):
     large.join()
     found = wait_for(lambda: [m for m in sandbox.messages() if m["subject"] == "large"], seconds=300, every=0.5)[0]
     assert hashlib.sha256(body_of(sandbox, found)).hexdigest() == sent[0]
-    assert memory(relay.process, "VmHWM") < 64 * 1024, memory(relay.process, "VmHWM")
+    stays_below(relay.process, 64)
 
 
 def test_several_large_ones_at_once(submission):
@@ -96,7 +100,7 @@ def test_several_large_ones_at_once(submission):
     assert len(sent) == 6
     found = wait_for(lambda: (m := sandbox.messages()) and len(m) == 6 and m, seconds=300, every=0.5)
     assert {m["subject"]: hashlib.sha256(body_of(sandbox, m)).hexdigest() for m in found} == sent
-    assert memory(relay.process, "VmHWM") < 96 * 1024, memory(relay.process, "VmHWM")
+    stays_below(relay.process, 96)
 
 
 def test_session_goes_on_behind_each_large_message(submission):
@@ -129,7 +133,7 @@ def test_too_large_is_refused_for_good(submission):
         c.envelope()
         assert c.data(b"Subject: small\r\n\r\nx\r\n").startswith("250")
     wait_for(lambda: [m["subject"] for m in sandbox.messages()] == ["small"])
-    assert memory(relay.process, "VmHWM") < 64 * 1024
+    stays_below(relay.process, 64)
 
 
 def test_thousand_idle_connections(submission):
@@ -147,7 +151,7 @@ def test_thousand_idle_connections(submission):
             for i in range(50):
                 s.sendmail("erp@contoso.com", ["anna@example.org"], f"Subject: m{i}\r\n\r\nx\r\n")
         wait_for(lambda: len(sandbox.messages()) == 50)
-        assert memory(relay.process, "VmHWM") < 64 * 1024, memory(relay.process, "VmHWM")
+        stays_below(relay.process, 64)
         # Those that idled can still be of use.
         for s in idle[::100]:
             s.sendall(b"EHLO late.example\r\nMAIL FROM:<erp@contoso.com>\r\nRCPT TO:<bea@example.org>\r\nDATA\r\n")
@@ -194,7 +198,7 @@ def test_slow_clients_do_not_hold_up_others(submission):
         for i in range(20):
             s.sendmail("crm@contoso.com", ["anna@example.org"], f"Subject: m{i}\r\n\r\nx\r\n")
     wait_for(lambda: len(sandbox.messages()) == 20)
-    assert memory(relay.process, "VmHWM") < 96 * 1024, memory(relay.process, "VmHWM")
+    stays_below(relay.process, 96)
     for c in slow:
         c.send(b".\r\n")
     for c in slow:
