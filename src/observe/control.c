@@ -14,7 +14,8 @@
 enum {
 	/* Operators are few; more than this is a script gone wild. */
 	CONTROL_PEERS_MAX = 32,
-	CONTROL_OUTPUT_LOW = 256 * 1024,
+	/* An answer that the reader takes slowly, or one with a line for each of many mailboxes. */
+	CONTROL_ANSWER_MAX = 64 << 20,
 };
 
 struct control_peer {
@@ -23,6 +24,8 @@ struct control_peer {
 	struct io_stream *stream;
 	struct observe_query *query; /* NULL: none runs */
 	struct io_task next;         /* the query ended: free it, then read on */
+	struct buf answer;           /* what the stream does not take yet */
+	bool broken;                 /* a line was lost: the answer is worth nothing */
 };
 
 struct observe_control {
@@ -41,6 +44,7 @@ static void peer_free(struct control_peer *peer)
 	/* The task may still be queued: it then frees the rest. */
 	peer->stream = NULL;
 	peer->query = NULL;
+	buf_deinit(&peer->answer);
 	if (!peer->next.queued)
 		free(peer);
 }
@@ -49,17 +53,34 @@ static bool peer_has_room(void *arg)
 {
 	const struct control_peer *peer = arg;
 
-	return io_stream_output_len(peer->stream) < CONTROL_OUTPUT_LOW;
+	return peer->answer.len == 0;
+}
+
+static void peer_flush(struct control_peer *peer)
+{
+	size_t room = IO_STREAM_OUTPUT_MAX - io_stream_output_len(peer->stream);
+	struct sv part = sv_head(buf_sv(&peer->answer), room);
+
+	if (part.len == 0)
+		return;
+	must(io_stream_write(peer->stream, part) == 0);
+	buf_consume(&peer->answer, part.len);
+	if (peer->answer.len == 0)
+		buf_deinit(&peer->answer);
 }
 
 static void peer_line(void *arg, struct sv line)
 {
 	struct control_peer *peer = arg;
 
-	/* A line past the output's bound is dropped whole; pages are sized so that it cannot happen. */
-	if (io_stream_write(peer->stream, line) != 0 ||
-		io_stream_write(peer->stream, SV("\n")) != 0)
-		io_stream_pause(peer->stream);
+	if (peer->broken)
+		return;
+	if (buf_append(&peer->answer, line) != 0 || buf_append_char(&peer->answer, '\n') != 0) {
+		peer->broken = true;
+		io_task_post(peer->control->sources->loop, &peer->next);
+		return;
+	}
+	peer_flush(peer);
 }
 
 static void peer_query_done(void *arg)
@@ -97,6 +118,10 @@ static void peer_next(void *arg)
 		free(peer);
 		return;
 	}
+	if (peer->broken) {
+		peer_free(peer);
+		return;
+	}
 	observe_query_free(peer->query);
 	peer->query = NULL;
 	peer_read(peer);
@@ -111,7 +136,8 @@ static void peer_event(void *arg, enum io_stream_event event)
 		peer_read(peer);
 		break;
 	case IO_STREAM_DRAINED:
-		if (peer->query)
+		peer_flush(peer);
+		if (peer->query && peer_has_room(peer))
 			observe_query_resume(peer->query);
 		break;
 	case IO_STREAM_EOF:
@@ -130,6 +156,7 @@ static void control_accept(void *arg, int fd)
 	struct control_peer *peer = xcalloc(1, sizeof(*peer));
 
 	peer->control = c;
+	buf_init(&peer->answer, CONTROL_ANSWER_MAX);
 	peer->next = (struct io_task){ .run = peer_next, .arg = peer };
 	peer->stream = io_stream_accepted(c->sources->loop, fd, peer_event, peer);
 	list_append(&c->peers, &peer->node);

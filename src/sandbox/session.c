@@ -444,6 +444,14 @@ static bool ehlo_fault_strikes(struct session *s)
 }
 
 /* Moves bytes and events until both sides wait; may free the session. */
+static void send_output(struct session *s)
+{
+	struct sv out = smtp_server_output(s->smtp);
+
+	if (!s->stalled && out.len && io_stream_write(s->stream, out) == 0)
+		smtp_server_sent(s->smtp, out.len);
+}
+
 static void pump(struct session *s)
 {
 	struct smtp_server_event ev;
@@ -468,16 +476,13 @@ static void pump(struct session *s)
 			io_stream_consume(s->stream, used);
 			progress = progress || used > 0;
 		}
+		/* Within the loop: the machine stops reading while many replies wait to leave. */
+		send_output(s);
 	}
 	if (s->input_ended && (s->stalled || (io_stream_input(s->stream).len == 0 &&
 						     !smtp_server_waits_for_answer(s->smtp))))
 		s->closed = true;
-	if (!s->stalled) {
-		struct sv out = smtp_server_output(s->smtp);
-
-		if (out.len && io_stream_write(s->stream, out) == 0)
-			smtp_server_sent(s->smtp, out.len);
-	}
+	send_output(s);
 	if (s->closed) {
 		/* A cut is abrupt; a QUIT's answer still leaves. */
 		if (!s->cut_after_reply)

@@ -1,4 +1,5 @@
 """The daemon's manners: reload, drain, readiness, socket activation, messages for bad input."""
+import json
 import os
 import signal
 import smtplib
@@ -124,3 +125,18 @@ def test_no_secret_in_any_output(submission, folder, password):
     assert secret not in outputs
     import base64
     assert base64.b64encode(secret.encode()).decode() not in outputs
+
+
+def test_answers_larger_than_the_socket_takes_at_once(submission):
+    """Answers of some megabytes come whole over the control socket: nothing is cut, nothing hangs."""
+    sandbox, relay = submission(general="retry: { first: 1h, ceiling: 1h, expire: 5d }")
+    sandbox.fault(at="rcpt", do="reply", reply="450 4.2.1 " + "busy " * 60)
+    with smtplib.SMTP("127.0.0.1", relay.port, timeout=60) as s:
+        s.sendmail("erp@contoso.com", [f"r{n:04}@{'x' * 60}.example.org" for n in range(1000)],
+                   f"From: erp@contoso.com\r\nSubject: {'long ' * 30}\r\n\r\nx\r\n")
+    rows = wait_for(lambda: [r for r in relay.waiting() if "busy" in r.get("reply", "")])
+    rows = wait_for(lambda: (found := relay.waiting()) and all("busy" in r.get("reply", "") for r in found) and found)
+    assert len({r["recipient"] for r in rows}) == 1000
+    shown = relay.rows("queue", "show", rows[0]["id"])
+    assert [sum(1 for line in shown if line["type"] == kind) for kind in ("recipient", "attempt")] == [1000, 1000]
+    assert len(json.dumps(shown)) > 1 << 20
