@@ -133,11 +133,3 @@ void buf_consume(struct buf *b, size_t n)
 	if (b->len == 0)
 		b->head = 0;
 }
-
-char *buf_take_string(struct buf *b)
-{
-	char *text = sv_dup(buf_sv(b));
-
-	buf_deinit(b);
-	return text;
-}

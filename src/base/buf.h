@@ -49,6 +49,3 @@ static inline size_t buf_room(const struct buf *b)
 {
 	return b->max - b->len;
 }
-
-/* The content as a NUL-ended heap string; the buffer is empty afterwards. The caller frees it. */
-NODISCARD char *buf_take_string(struct buf *b);

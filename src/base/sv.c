@@ -14,16 +14,6 @@ bool sv_eq_nocase(struct sv a, struct sv b)
 	return a.len == b.len && sv_starts_nocase(a, b);
 }
 
-int sv_cmp(struct sv a, struct sv b)
-{
-	size_t shorter = a.len < b.len ? a.len : b.len;
-	int order = shorter ? memcmp(a.ptr, b.ptr, shorter) : 0;
-
-	if (order != 0)
-		return order;
-	return a.len < b.len ? -1 : a.len > b.len;
-}
-
 bool sv_starts(struct sv v, struct sv prefix)
 {
 	return v.len >= prefix.len && sv_eq(sv_head(v, prefix.len), prefix);

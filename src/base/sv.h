@@ -51,7 +51,6 @@ static inline struct sv sv_head(struct sv v, size_t n)
 
 NODISCARD bool sv_eq(struct sv a, struct sv b);
 NODISCARD bool sv_eq_nocase(struct sv a, struct sv b); /* ASCII case only */
-NODISCARD int sv_cmp(struct sv a, struct sv b);        /* memcmp order, shorter first */
 NODISCARD bool sv_starts(struct sv v, struct sv prefix);
 NODISCARD bool sv_starts_nocase(struct sv v, struct sv prefix);
 NODISCARD bool sv_ends_nocase(struct sv v, struct sv suffix);

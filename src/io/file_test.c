@@ -478,8 +478,6 @@ static void the_manager_is_told(void **state)
 	assert_string_equal(receive(fd), "STOPPING=1");
 	io_notify_watchdog();
 	assert_string_equal(receive(fd), "WATCHDOG=1");
-	io_notify_status(SV("3 waiting"));
-	assert_string_equal(receive(fd), "STATUS=3 waiting");
 	io_notify_reloading();
 	assert_non_null(strstr(receive(fd), "RELOADING=1\nMONOTONIC_USEC="));
 	assert_int_equal(unlink(at.sun_path), 0);

@@ -65,14 +65,6 @@ void io_notify_reloading(void)
 	notify(text);
 }
 
-void io_notify_status(struct sv text)
-{
-	char line[256];
-
-	(void)snprintf(line, sizeof(line), "STATUS=%.*s", SV_ARG(text));
-	notify(line);
-}
-
 void io_notify_watchdog(void)
 {
 	notify("WATCHDOG=1");

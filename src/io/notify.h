@@ -11,7 +11,6 @@
 void io_notify_ready(void);
 void io_notify_stopping(void);
 void io_notify_reloading(void);
-void io_notify_status(struct sv text);
 void io_notify_watchdog(void);
 /* Half of WATCHDOG_USEC; 0 when no watchdog is asked for. */
 uint64_t io_notify_watchdog_interval_us(void);
