@@ -73,7 +73,7 @@ static void check_secret(struct checker *c, const struct conf_secret *where, boo
 
 	if (where->kind == CONF_SECRET_NONE)
 		return;
-	if (identity_secret_load(where, &secret, &warning, &err) != 0)
+	if (identity_secret_load(where, NULL, &secret, &warning, &err) != 0)
 		say(c,
 			!is_verifier,
 			where->place.file,

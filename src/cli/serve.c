@@ -245,8 +245,11 @@ static int start(struct daemon *d, struct err *err)
 	d->resolver = io_resolver_new(d->loop, err);
 	if (!d->resolver)
 		return RC_DNS;
-	d->outbound =
-		outbound_new(&(struct outbound_options){ d->loop, d->store, d->resolver, d->conf });
+	d->outbound = outbound_new(&(struct outbound_options){ .loop = d->loop,
+		.store = d->store,
+		.resolver = d->resolver,
+		.conf = d->conf,
+		.workers = d->workers });
 	rc = resolve_uncertain(d, err);
 	if (rc != 0)
 		return rc;

@@ -30,6 +30,65 @@ const struct conf_user *conf_user(const struct conf *c, struct sv name)
 	return place ? &c->users[*place - 1] : NULL;
 }
 
+const struct conf_device *conf_devices(const struct conf *c, size_t *out_count)
+{
+	*out_count = c->device_count;
+	return c->devices;
+}
+
+const struct conf_device *conf_device(const struct conf *c, struct sv name)
+{
+	for (size_t i = 0; i < c->device_count; i++)
+		if (sv_eq(c->devices[i].name, name))
+			return &c->devices[i];
+	return NULL;
+}
+
+const struct conf_device *conf_device_at(const struct conf *c, const struct sockaddr *peer)
+{
+	const struct conf_device *best = NULL;
+	unsigned best_bits = 0;
+
+	for (size_t i = 0; i < c->device_count; i++) {
+		const struct conf_device *d = &c->devices[i];
+
+		for (size_t n = 0; n < d->from_count; n++) {
+			if (!io_network_holds(&d->from[n], peer) ||
+				(best && d->from[n].bits <= best_bits))
+				continue;
+			best = d;
+			best_bits = d->from[n].bits;
+		}
+	}
+	return best;
+}
+
+const struct conf_tenant *const *conf_tenants(const struct conf *c, size_t *out_count)
+{
+	*out_count = c->tenant_count;
+	return (const struct conf_tenant *const *)c->tenants;
+}
+
+static bool tenant_holds(const struct conf_tenant *t, struct sv domain)
+{
+	for (size_t i = 0; i < t->domain_count; i++)
+		if (sv_eq_nocase(t->domains[i], domain))
+			return true;
+	return false;
+}
+
+bool conf_is_internal(const struct conf *c, const struct conf_tenant *tenant, struct sv address)
+{
+	struct sv domain = sv_skip(address, (size_t)(sv_rfind_char(address, '@') + 1));
+
+	if (tenant)
+		return tenant_holds(tenant, domain);
+	for (size_t i = 0; i < c->tenant_count; i++)
+		if (tenant_holds(c->tenants[i], domain))
+			return true;
+	return false;
+}
+
 const struct conf_lane *conf_lanes(const struct conf *c, size_t *out_count)
 {
 	*out_count = c->lane_count;
@@ -83,6 +142,7 @@ void conf_unref(struct conf *c)
 	htable_deinit(&c->alias);
 	free(c->listeners);
 	free(c->users);
+	free(c->devices);
 	free(c->tenants);
 	free(c->lanes);
 	free(c->routes);

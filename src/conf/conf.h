@@ -5,6 +5,7 @@
 #include "base/sv.h"
 #include "base/time.h"
 #include "io/net.h"
+#include "provider/cloud.h"
 #include "provider/defaults.h"
 #include "smtp/client.h"
 
@@ -27,10 +28,12 @@ enum conf_secret_kind {
 	CONF_SECRET_FILE,       /* file:PATH */
 	CONF_SECRET_ENV,        /* env:NAME */
 	CONF_SECRET_CREDENTIAL, /* credential:NAME, in $CREDENTIALS_DIRECTORY */
+	CONF_SECRET_COMMAND,    /* command:PROGRAM ARGUMENT..., its standard output; no shell */
+	CONF_SECRET_VAULT,      /* vault:NAME, in the sealed store of data_dir */
 };
 struct conf_secret {
 	enum conf_secret_kind kind;
-	struct sv name;
+	struct sv name; /* path, variable, credential, command line or name in the vault */
 	struct conf_place place;
 };
 
@@ -45,6 +48,13 @@ enum conf_listener_auth {
 	CONF_AUTH_REQUIRED, /* for everybody */
 };
 
+/* Whose address the recipient sees. */
+enum conf_sender {
+	CONF_SENDER_KEEP,    /* what the client wrote */
+	CONF_SENDER_REWRITE, /* the mailbox's; the original becomes Reply-To where there is none */
+	CONF_SENDER_FORCE,   /* the mailbox's, and nothing is left of the original */
+};
+
 struct conf_listener {
 	struct sv name;            /* "0.0.0.0:587", or the systemd name */
 	struct io_address address; /* unused when `systemd` */
@@ -55,6 +65,9 @@ struct conf_listener {
 	struct conf_secret key; /* kind FILE */
 	enum conf_listener_auth auth;
 	bool plaintext_auth; /* auth without TLS: only when written down, or on loopback */
+	/* `legacy_tls: true`: TLS 1.0 and RSA key exchange, for devices with `tls: legacy` and nobody
+	 * else; only on addresses of private networks, never with AUTH. */
+	bool legacy_tls;
 	const struct io_network *no_password_from;
 	size_t no_password_count;
 	uint64_t message_bytes_max;
@@ -70,15 +83,63 @@ struct conf_user {
 	struct conf_secret password; /* the SCRAM verifier of `postern user add` */
 	const struct sv *senders; /* patterns; none: may use no sender at all, which is an error */
 	size_t sender_count;
+	/* Who the mail of this user comes from: CONF_SENDER_REWRITE and _FORCE put `as` there. */
+	enum conf_sender sender;
+	struct sv as;
+	struct conf_place place;
+};
+
+/*
+ * A device that can do little: known by its address, it needs no password, sends as `sender` only, to
+ * `recipients`, so many a day. Its bounces and its own troubles go to `errors_to`.
+ */
+enum conf_device_recipients {
+	CONF_DEVICE_INTERNAL, /* the default: domains of our tenants */
+	CONF_DEVICE_ANY,
+	CONF_DEVICE_LISTED, /* `recipients: [PATTERN, ...]` */
+};
+struct conf_device {
+	struct sv name;
+	const struct io_network *from;
+	size_t from_count;
+	struct sv sender; /* envelope sender and From, whatever the device says */
+	enum conf_device_recipients recipients;
+	const struct sv *recipient_patterns;
+	size_t recipient_pattern_count;
+	uint32_t per_day;    /* recipients in 24 hours; 0: no quota */
+	bool legacy_tls;     /* `tls: legacy`: may use a listener with legacy_tls */
+	struct sv errors_to; /* empty: `bounces: { to }` */
+	struct conf_place place;
+};
+
+/* The app registration by which a tenant's mailboxes sign in. */
+enum conf_jwt {
+	CONF_JWT_PS256, /* x5t#S256: Microsoft's present documentation; the default */
+	CONF_JWT_RS256, /* x5t: the older form */
+};
+struct conf_app {
+	struct sv client_id; /* empty: no app */
+	struct conf_secret secret;
+	struct sv certificate;         /* path, PEM */
+	struct conf_secret key;        /* PEM */
+	struct sv pkcs12;              /* path, instead of certificate and key */
+	struct conf_secret passphrase; /* of key or pkcs12; may be NONE */
+	enum conf_jwt jwt;
 	struct conf_place place;
 };
 
 struct conf_tenant {
 	struct sv name;
-	struct sv id;
+	struct sv id; /* or a domain of the tenant: Entra takes both in the URL */
+	enum provider_cloud cloud;
 	const struct sv *domains; /* accepted domains: recipients there are internal */
 	size_t domain_count;
 	uint32_t licences;
+	struct conf_app app;
+	/* `endpoints:`; the cloud's where not given. URLs without a slash at the end. */
+	struct sv login_url, graph_url;
+	struct sv scope_host; /* "https://outlook.office365.com" */
+	struct sv ca_file;    /* for both; empty: the system's */
 	struct conf_place place;
 };
 
@@ -89,6 +150,15 @@ struct conf_limits {
 	uint32_t recipients_per_day;
 	uint32_t recipients_per_message; /* not shared; 0: none */
 	uint64_t message_bytes_max;      /* 0: none */
+	uint32_t recipients_per_domain;  /* of one domain in one message (4.5.3); 0: none */
+};
+
+/* How a lane signs in. */
+enum conf_sign_in {
+	CONF_SIGN_IN_NONE,     /* connector, direct, smtp without a login */
+	CONF_SIGN_IN_PASSWORD, /* AUTH LOGIN or PLAIN; basic authentication */
+	CONF_SIGN_IN_APP,      /* a token of the tenant's app: client credentials */
+	CONF_SIGN_IN_USER,     /* a token of a person: `postern login` */
 };
 
 /* A mailbox or a connector in one shape: what a lane needs. Name "mailbox" or "connector" by kind. */
@@ -109,23 +179,53 @@ struct conf_lane {
 	uint16_t port;
 	struct sv ca_file; /* empty: the system's */
 	enum smtp_client_tls tls;
+	enum conf_sign_in sign_in;
 	struct sv login; /* sign-in name; empty: no AUTH */
 	struct conf_secret password;
+	/* The host is the mail exchanger of this domain, looked up; empty: `host` it is. */
+	struct sv mx_of;
+	struct sv certificate;              /* path, PEM: shown to the server; empty: none */
+	struct conf_secret certificate_key; /* of it */
+	struct conf_secret passphrase;      /* of the key; NONE: none */
+	struct io_address source;           /* connect from here; len 0: any */
+	enum conf_sender sender; /* always FORCE or REWRITE where the provider demands it */
 	struct conf_limits limits;
 	struct conf_place place;
+};
+
+/* One way of `through:`. */
+struct conf_through {
+	bool sender;                  /* the mailbox whose address is the sender */
+	const struct conf_lane *lane; /* else this one */
+};
+
+enum conf_recipient_class {
+	CONF_RECIPIENT_ANY,
+	CONF_RECIPIENT_INTERNAL, /* in a domain of one of our tenants */
+	CONF_RECIPIENT_EXTERNAL,
 };
 
 /* First match wins. Empty patterns match everything. */
 struct conf_route {
 	struct sv sender; /* address pattern; empty view with `any_sender` */
 	struct sv recipient;
+	enum conf_recipient_class recipient_class; /* besides the pattern */
 	struct sv user;     /* exact; local submissions are user "local:NAME" */
 	struct sv listener; /* name of the listener; exact */
-	bool any_sender, any_recipient, any_user, any_listener;
-	bool through_sender;          /* the mailbox whose address is the sender */
-	const struct conf_lane *lane; /* else this one */
-	struct sv rewrite_from;       /* envelope sender and From become this; empty: kept */
+	struct sv device;   /* name of the device; exact */
+	bool any_sender, any_recipient, any_user, any_listener, any_device;
+	/* Known only after DATA: until then a route with one of these may still match. */
+	uint64_t size_over, size_under;        /* bytes; 0: not asked */
+	struct sv header_name, header_pattern; /* empty name: not asked; stars in the pattern */
+	/* The first is the usual way; the others are taken while it is parked for authentication,
+	 * quota or outage. At least one, at most CONF_THROUGH_MAX. */
+	const struct conf_through *through;
+	size_t through_count;
+	struct sv rewrite_from; /* envelope sender and From become this; empty: kept */
 	struct conf_place place;
+};
+enum {
+	CONF_THROUGH_MAX = 8
 };
 
 enum conf_uncertain {
@@ -157,12 +257,25 @@ struct conf_general {
 	uint64_t local_bytes_per_uid_max; /* maildrop and socket, waiting */
 	enum conf_uncertain uncertain;
 	bool keep_subject;
+	struct sv redirect_all;       /* staging: every recipient becomes this one; empty: off */
+	struct sv proxy;              /* "http://proxy:3128", for all HTTPS calls; empty: none */
+	struct conf_secret vault_key; /* seals the vault; NONE: no vault is possible */
+	struct sv dnssec_anchor;      /* file of trust anchors, for DANE; empty: DANE is off */
+	uint32_t hve_price_cents;     /* for a million delivered recipients; 4200 */
 };
 
 const struct conf_general *conf_general(const struct conf *c);
 const struct conf_listener *conf_listeners(const struct conf *c, size_t *out_count);
 const struct conf_user *conf_users(const struct conf *c, size_t *out_count);
 const struct conf_user *conf_user(const struct conf *c, struct sv name); /* NULL: unknown */
+const struct conf_device *conf_devices(const struct conf *c, size_t *out_count);
+/* The device at this address, the most exact network first; NULL: none. */
+const struct conf_device *conf_device_at(const struct conf *c, const struct sockaddr *peer);
+const struct conf_device *conf_device(const struct conf *c, struct sv name);
+const struct conf_tenant *const *conf_tenants(const struct conf *c, size_t *out_count);
+/* Is the address in an accepted domain of `tenant`, or of any tenant when that is NULL? */
+NODISCARD bool conf_is_internal(
+	const struct conf *c, const struct conf_tenant *tenant, struct sv address);
 const struct conf_lane *conf_lanes(
 	const struct conf *c, size_t *out_count);                       /* mailboxes, connectors */
 const struct conf_lane *conf_lane(const struct conf *c, struct sv key); /* NULL: gone */

@@ -49,7 +49,7 @@ static void check_routes(const struct conf *c)
 			.user = r[i].user,
 			.listener = r[i].listener };
 
-		must(r[i].through_sender != (r[i].lane != NULL));
+		must(r[i].through_count > 0);
 		must(conf_route_find(c, &q).route != NULL);
 		(void)!conf_route_possible(c, q.sender, q.user, q.listener);
 	}

@@ -44,6 +44,8 @@ struct conf {
 	size_t listener_count;
 	struct conf_user *users;
 	size_t user_count;
+	struct conf_device *devices;
+	size_t device_count;
 	struct conf_tenant **tenants; /* pointers: lanes keep them while the array grows */
 	size_t tenant_count;
 	struct conf_lane *lanes;

@@ -394,8 +394,10 @@ static void check_mailbox(struct conf_load *ld, const struct conf_node *map, str
 			conf_error(ld,
 				login,
 				"login: needs a password beside it: add password: file:/PATH");
-	} else if (!login) {
-		l->login = l->name;
+	} else {
+		l->sign_in = CONF_SIGN_IN_PASSWORD;
+		if (!login)
+			l->login = l->name;
 	}
 	check_server(ld, map, l);
 	check_limits(ld, map, l);

@@ -423,7 +423,7 @@ void conf_check_open_networks(struct conf_load *ld)
 				"name senders or recipients in that route, or ask for a password "
 				"(auth: required)",
 				SV_ARG(buf_sv(&names)),
-				open->through_sender ? "from every mailbox" : "as anybody",
+				open->through[0].sender ? "from every mailbox" : "as anybody",
 				open->place.line);
 	}
 }

@@ -130,10 +130,13 @@ static void check_through(struct conf_load *ld, const struct conf_seen *seen, st
 {
 	const struct conf_node *at = conf_given(route_fields, seen, "through");
 	struct conf_route *r = &d->route;
+	struct conf_through *t = arena_alloc(&ld->conf->arena, sizeof(*t));
 
-	r->through_sender = sv_eq(d->through, SV("sender"));
-	if (!r->through_sender) {
-		r->lane = find_lane(ld, at, "through", d->through);
+	r->through = t;
+	r->through_count = 1;
+	t->sender = sv_eq(d->through, SV("sender"));
+	if (!t->sender) {
+		t->lane = find_lane(ld, at, "through", d->through);
 		return;
 	}
 	if (ld->incomplete || sender_has_mailbox(ld->conf, r))
@@ -195,7 +198,7 @@ static bool covers(const struct conf *c, const struct conf_route *a, const struc
 	if (!a->any_recipient && (b->any_recipient || !address_matches(a->recipient, b->recipient)))
 		return false;
 	/* Senders without a mailbox go past `through: sender`. */
-	return !a->through_sender || b->through_sender ||
+	return !a->through[0].sender || b->through[0].sender ||
 	       (!b->any_sender && sv_find_char(b->sender, '*') < 0 &&
 		       conf_mailbox_of(c, b->sender));
 }

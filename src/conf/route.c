@@ -41,7 +41,7 @@ static bool route_takes(
 static const struct conf_lane *lane_of(
 	const struct conf *c, const struct conf_route *r, struct sv sender)
 {
-	return r->through_sender ? conf_mailbox_of(c, sender) : r->lane;
+	return r->through[0].sender ? conf_mailbox_of(c, sender) : r->through[0].lane;
 }
 
 struct conf_route_answer conf_route_find(const struct conf *c, const struct conf_route_query *q)
@@ -59,6 +59,7 @@ struct conf_route_answer conf_route_find(const struct conf *c, const struct conf
 		a.lane = lane_of(c, r, q->sender);
 		if (a.lane) {
 			a.route = r;
+			a.lanes[a.lane_count++] = a.lane;
 			break;
 		}
 	}

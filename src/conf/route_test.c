@@ -71,10 +71,10 @@ static void the_first_match_with_a_lane_wins(void **state)
 	assert_int_equal(count, 6);
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
 		const struct row *r = &rows[i];
-		const struct conf_route_query q = { sv_from(r->sender),
-			sv_from(r->recipient),
-			sv_from(r->user),
-			sv_from(r->listener) };
+		const struct conf_route_query q = { .sender = sv_from(r->sender),
+			.recipient = sv_from(r->recipient),
+			.user = sv_from(r->user),
+			.listener = sv_from(r->listener) };
 		struct conf_route_answer a = conf_route_find(c, &q);
 
 		if (a.route != (r->route ? &routes[r->route - 1] : NULL) ||

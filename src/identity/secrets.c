@@ -148,13 +148,14 @@ static int load_credential(const struct conf_secret *where, struct secret **out_
 	return load_file(where, path, out_secret, out_warning, err);
 }
 
-int identity_secret_load(const struct conf_secret *where, struct secret **out_secret,
-	const char **out_warning, struct err *err)
+int identity_secret_load(const struct conf_secret *where, struct identity_vault *vault,
+	struct secret **out_secret, const char **out_warning, struct err *err)
 {
 	char path[PATH_MAX];
 	const char *unused;
 	int n;
 
+	(void)vault;
 	if (!out_warning)
 		out_warning = &unused;
 	*out_warning = NULL;
@@ -169,6 +170,8 @@ int identity_secret_load(const struct conf_secret *where, struct secret **out_se
 		return load_env(where, out_secret, err);
 	case CONF_SECRET_CREDENTIAL:
 		return load_credential(where, out_secret, out_warning, err);
+	case CONF_SECRET_COMMAND:
+	case CONF_SECRET_VAULT:
 	case CONF_SECRET_NONE:
 		break;
 	}

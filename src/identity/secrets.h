@@ -4,11 +4,18 @@
 #include "base/err.h"
 #include "base/secret.h"
 #include "conf/conf.h"
+#include "identity/vault.h"
 
 /*
  * Fetches a secret from where the configuration says it is. One trailing newline of a file is cut. A
  * file that others may read gives a warning in *out_warning (static text, or NULL). The error text
- * names the place in the configuration and the file, never a byte of the secret.
+ * names the place in the configuration and the file, never a byte of the secret. `vault` is for
+ * vault:NAME; NULL: there is none, which is an error then.
+ *
+ * A command is waited for (at most IDENTITY_COMMAND_S): not on the loop, but in a worker.
  */
-NODISCARD int identity_secret_load(const struct conf_secret *where, struct secret **out_secret,
-	const char **out_warning, struct err *err);
+enum {
+	IDENTITY_COMMAND_S = 10
+};
+NODISCARD int identity_secret_load(const struct conf_secret *where, struct identity_vault *vault,
+	struct secret **out_secret, const char **out_warning, struct err *err);

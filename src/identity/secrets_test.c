@@ -34,7 +34,7 @@ static void holds(const struct conf_secret *s, const char *value, bool warns)
 	const char *warning = "unset";
 	struct err err = { 0 };
 
-	if (identity_secret_load(s, &secret, &warning, &err) != 0)
+	if (identity_secret_load(s, NULL, &secret, &warning, &err) != 0)
 		fail_msg("%s", err.text);
 	assert_true(secret_eq(secret, sv_from(value)));
 	assert_int_equal(warning != NULL, warns);
@@ -47,7 +47,7 @@ static void fails(const struct conf_secret *s, int code, const char *says)
 	const char *warning;
 	struct err err = { 0 };
 
-	assert_int_equal(identity_secret_load(s, &secret, &warning, &err), code);
+	assert_int_equal(identity_secret_load(s, NULL, &secret, &warning, &err), code);
 	assert_null(secret);
 	if (!strstr(err.text, says) || !strstr(err.text, "postern.yaml:7:15"))
 		fail_msg("%s", err.text);

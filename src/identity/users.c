@@ -73,7 +73,7 @@ static int load_user(struct identity_users *u, const struct conf_user *user, str
 {
 	CLEANUP(secret_freep) struct secret *text = NULL;
 	struct smtp_scram_verifier *v;
-	int rc = identity_secret_load(&user->password, &text, NULL, err);
+	int rc = identity_secret_load(&user->password, NULL, &text, NULL, err);
 
 	if (rc != 0)
 		return err_wrap(err, "user %.*s", SV_ARG(user->name));

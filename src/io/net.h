@@ -68,3 +68,16 @@ void io_resolver_free(struct io_resolver *r);
 NODISCARD struct io_resolve *io_resolve_host(
 	struct io_resolver *r, struct sv host, uint16_t port, io_resolve_fn *fn, void *arg);
 void io_resolve_cancel(struct io_resolve *q);
+
+/* Mail exchangers of a domain, best first, at most IO_MX_MAX (ties shuffled by the resolver). */
+enum {
+	IO_MX_MAX = 16
+};
+struct io_mx {
+	uint16_t preference;
+	char host[256]; /* without the dot at the end */
+};
+/* rc 0, RC_NO_NAME (no MX: the domain does not exist or has none), RC_DNS. */
+typedef void io_mx_fn(void *arg, int rc, const struct io_mx *mx, size_t count);
+NODISCARD struct io_resolve *io_resolve_mx(
+	struct io_resolver *r, struct sv domain, io_mx_fn *fn, void *arg);

@@ -16,6 +16,8 @@
  */
 struct io_stream;
 struct io_tls;
+struct io_tlsa;
+struct secret;
 
 enum io_stream_event {
 	IO_STREAM_CONNECTED, /* client side: TCP is up (TLS not yet) */
@@ -34,6 +36,9 @@ NODISCARD struct io_stream *io_stream_accepted(
 /* Starts connecting; the outcome is an event, also for immediate errors. */
 NODISCARD struct io_stream *io_stream_connect(struct io_loop *l, const struct sockaddr *addr,
 	socklen_t addr_len, io_stream_fn *fn, void *arg);
+/* The same from an address of this machine (its port is ignored); a family that does not fit fails. */
+NODISCARD struct io_stream *io_stream_connect_from(struct io_loop *l, const struct sockaddr *source,
+	const struct sockaddr *addr, socklen_t addr_len, io_stream_fn *fn, void *arg);
 
 /* Closes at once, dropping unsent output. NULL is allowed. */
 void io_stream_free(struct io_stream *s);
@@ -76,6 +81,9 @@ size_t io_stream_output_len(const struct io_stream *s);
 void io_stream_tls_server(struct io_stream *s, struct io_tls *tls);
 /* `host`: name the certificate must be for, and SNI. Verification cannot be switched off. */
 void io_stream_tls_client(struct io_stream *s, struct io_tls *tls, struct sv host);
+/* The same by DANE (RFC 7672): the records decide instead of the CAs. `count` 0: as above. */
+void io_stream_tls_client_dane(struct io_stream *s, struct io_tls *tls, struct sv host,
+	const struct io_tlsa *records, size_t count);
 
 bool io_stream_is_tls(const struct io_stream *s);
 struct sv io_stream_tls_text(const struct io_stream *s); /* "TLSv1.3 TLS_AES_256_GCM_SHA384" */
@@ -91,10 +99,20 @@ NODISCARD int io_stream_peer_uid(const struct io_stream *s, unsigned *out_uid, i
 /* TLS contexts: reference counted, shared by connections. Load off the loop where keys are large. */
 enum io_tls_profile {
 	IO_TLS_MODERN, /* 1.2 and 1.3, no renegotiation, no compression */
+	IO_TLS_LEGACY, /* 1.0 and up, RSA key exchange and CBC too: old devices on private networks */
 };
 /* Server: certificate chain (PEM) and key files. err says which file and why. */
 NODISCARD struct io_tls *io_tls_server_new(
 	const char *certificate_file, const char *key_file, struct err *err);
+/* The same with an old profile. */
+NODISCARD struct io_tls *io_tls_server_new_profile(const char *certificate_file,
+	const char *key_file, enum io_tls_profile profile, struct err *err);
+/*
+ * Shows a certificate (PEM chain) to servers that ask: for connectors. The key is PEM text, maybe
+ * encrypted with `passphrase` (NULL: not). Before the first connection.
+ */
+NODISCARD int io_tls_client_identity(struct io_tls *t, const char *certificate_file,
+	struct sv key_pem, const struct secret *passphrase, struct err *err);
 /* Client: CA file (PEM), or NULL for the system's. Sessions are resumed per host. */
 NODISCARD struct io_tls *io_tls_client_new(const char *ca_file, struct err *err);
 struct io_tls *io_tls_ref(struct io_tls *t);

@@ -52,6 +52,8 @@ struct header_edits {
 	bool drop_return_path;  /* RFC 5321 4.4: only the final delivery adds it */
 	struct sv from;         /* not empty: the addr-spec of From is replaced, the name stays */
 	struct sv from_missing; /* used as From when the message has none (sendmail) */
+	struct sv reply_to_missing; /* used as Reply-To when the message has none */
+	bool drop_recipients; /* removes To, Cc, Bcc and their Resent- forms: `added` brings others */
 	struct sv qualify; /* domain put behind bare addresses in From, Sender, To, Cc, Reply-To */
 	struct sv added;   /* whole extra fields, each ending in CRLF; may be empty */
 };

@@ -90,7 +90,7 @@ static void load_password(struct lane *l)
 	l->password = NULL;
 	if (!l->c || l->c->password.kind == CONF_SECRET_NONE)
 		return;
-	if (identity_secret_load(&l->c->password, &l->password, &warning, &err) != 0) {
+	if (identity_secret_load(&l->c->password, NULL, &l->password, &warning, &err) != 0) {
 		const struct verdict v = { .kind = VERDICT_PARK,
 			.scope = VERDICT_SCOPE_MAILBOX,
 			.enhanced = "4.7.0",

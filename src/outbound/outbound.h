@@ -5,8 +5,12 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "conf/conf.h"
+#include "identity/tokens.h"
+#include "io/dnssec.h"
+#include "io/https.h"
 #include "io/loop.h"
 #include "io/net.h"
+#include "io/worker.h"
 #include "sched/lane.h"
 #include "store/store.h"
 
@@ -20,7 +24,12 @@ struct outbound_options {
 	struct io_loop *loop;
 	struct store *store;
 	struct io_resolver *resolver;
-	struct conf *conf; /* a reference is taken */
+	struct conf *conf;              /* a reference is taken */
+	struct io_workers *workers;     /* secrets that a command gives */
+	struct identity_vault *vault;   /* NULL: none */
+	struct identity_tokens *tokens; /* NULL: only passwords sign in */
+	struct io_https *https;         /* NULL: no Graph */
+	struct io_dnssec *dnssec;       /* NULL: no DANE */
 };
 
 NODISCARD struct outbound *outbound_new(const struct outbound_options *options);

@@ -28,6 +28,9 @@ static const struct provider_defaults defaults[] = {
 		.idle_us_max = 30 * US_PER_S, /* ours: a slot of three is not held for nothing */
 		.null_sender = false,         /* the sender must be the mailbox or one it may send as */
 		.needs_login = true,
+		/* https://learn.microsoft.com/exchange/client-developer/legacy-protocols/how-to-authenticate-an-imap-pop-smtp-application-by-using-oauth */
+		.app_scope = "/.default",
+		.user_scope = "/SMTP.Send",
 	},
 	[PROVIDER_SMTP] = {
 		.port = 587, /* RFC 6409 3.1 */
@@ -35,6 +38,84 @@ static const struct provider_defaults defaults[] = {
 		.connection_us_max = 15 * US_PER_MIN,
 		.idle_us_max = US_PER_MIN, /* RFC 5321 4.5.3.2.7 asks servers for five minutes */
 		.null_sender = true,       /* RFC 5321 6.1 */
+	},
+	[PROVIDER_HVE] = {
+		/* https://learn.microsoft.com/exchange/mail-flow-best-practices/troubleshoot-high-volume-email-m365
+		 * The host, and 50 recipients a message; 10 MB by secondary sources. */
+		.host = SV_INIT("smtp.hve.mx.microsoft"),
+		.port = 587,
+		.connections = 10, /* no limit is known */
+		.recipients_per_message = 50,
+		.message_bytes_max = 10485760,
+		/* Sessions must be shorter than the life that a token has left. */
+		.connection_us_max = 10 * US_PER_MIN,
+		.idle_us_max = 30 * US_PER_S,
+		.null_sender = false,
+		.needs_login = true,
+		.internal_only = true,
+		.own_sender = true, /* 5.7.62, 5.6.241 */
+		.app_scope = "/.default",
+		.user_scope = "/Mail.Send",
+		/* https://github.com/tarickb/sasl-xoauth2/issues/98: refused at 8.5 minutes left. */
+		.token_left_us_min = 20 * US_PER_MIN,
+	},
+	[PROVIDER_CONNECTOR] = {
+		/* https://learn.microsoft.com/exchange/mail-flow-best-practices/how-to-set-up-a-multifunction-device-or-application-to-send-email-using-microsoft-365-or-office-365
+		 * Port 25 only. The limits page of 2026 says 10,000 recipients a day. */
+		.port = 25,
+		.connections = 10,
+		.recipients_per_day = 10000,
+		.message_bytes_max = 157286400,
+		.connection_us_max = 15 * US_PER_MIN,
+		.idle_us_max = US_PER_MIN,
+		.null_sender = true,
+		.is_connector = true,
+		/* NDR table, 4.5.3: 200 recipients of a domain. */
+		.recipients_per_domain = 200,
+	},
+	[PROVIDER_DIRECT] = {
+		/* The same page, and 3,600 messages an hour for each recipient. */
+		.port = 25,
+		.connections = 5,
+		.message_bytes_max = 157286400,
+		.connection_us_max = 15 * US_PER_MIN,
+		.idle_us_max = US_PER_MIN,
+		.null_sender = false,
+		.internal_only = true,
+		.is_connector = true,
+		.recipients_per_domain = 200,
+	},
+	[PROVIDER_GRAPH] = {
+		/* https://learn.microsoft.com/graph/throttling-limits: 4 requests at once for a mailbox.
+		 * The recipient limits of Exchange Online apply here too; whether 30 messages a minute do
+		 * is disputed, so they are kept. */
+		.port = 443,
+		.connections = 4,
+		.messages_per_minute = 30,
+		.recipients_per_day = 10000,
+		.recipients_per_message = 500,
+		.message_bytes_max = 157286400,
+		.null_sender = false,
+		.needs_login = true,
+		.is_http = true,
+		.app_scope = "/.default",
+		.user_scope = "/Mail.Send",
+	},
+	[PROVIDER_GMAIL] = {
+		/* https://support.google.com/a/answer/166852: 2,000 messages and 10,000 recipients in 24
+		 * hours, 100 recipients in a message by SMTP. The message count is kept by the recipients. */
+		.host = SV_INIT("smtp.gmail.com"),
+		.port = 587,
+		.connections = 2,
+		.recipients_per_day = 2000,
+		.recipients_per_message = 100,
+		.message_bytes_max = 26214400,
+		.connection_us_max = 10 * US_PER_MIN,
+		.idle_us_max = 30 * US_PER_S,
+		.null_sender = false,
+		.needs_login = true,
+		.app_scope = "/",
+		.user_scope = "/",
 	},
 };
 static_assert(COUNT_OF(defaults) == PROVIDER_COUNT, "defaults for every provider");

@@ -20,6 +20,14 @@ struct provider_defaults {
 	uint64_t idle_us_max;
 	bool null_sender; /* MAIL FROM:<> is taken; false on mailbox doors: bounces need a mailbox */
 	bool needs_login;
+	bool internal_only; /* recipients outside of the tenant's domains are refused: 5.5.105 */
+	bool own_sender;    /* MAIL FROM and From must be the account's: the lane rewrites */
+	bool is_connector;  /* listed under connectors: there is no mailbox behind it */
+	bool is_http;       /* no SMTP */
+	uint32_t recipients_per_domain; /* of one domain in one message; 0: no limit */
+	/* The scope behind the cloud's scope host (or graph host), app and user; NULL: no tokens. */
+	const char *app_scope, *user_scope;
+	uint64_t token_left_us_min; /* the server refuses tokens with less life left */
 };
 
 const struct provider_defaults *provider_defaults(enum provider_kind kind);

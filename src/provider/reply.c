@@ -9,7 +9,9 @@
 #include <stdio.h>
 
 /* These words stand in the configuration and the store: they never change, only grow. */
-static const char *const names[] = { "submission", "smtp" };
+static const char *const names[] = {
+	"submission", "smtp", "hve", "connector", "direct", "graph", "gmail"
+};
 static_assert(COUNT_OF(names) == PROVIDER_COUNT, "one name a provider");
 
 const struct provider_table *const provider_tables[PROVIDER_TABLE_COUNT] = {

@@ -15,6 +15,11 @@
 enum provider_kind {
 	PROVIDER_SUBMISSION, /* smtp.office365.com, SMTP AUTH client submission */
 	PROVIDER_SMTP,       /* any smarthost */
+	PROVIDER_HVE,        /* High Volume Email: internal recipients */
+	PROVIDER_CONNECTOR,  /* the tenant's MX, known by certificate or address */
+	PROVIDER_DIRECT,     /* the tenant's MX, unknown: our domains to internal recipients */
+	PROVIDER_GRAPH,      /* Graph sendMail, over HTTPS */
+	PROVIDER_GMAIL,      /* smtp.gmail.com */
 	PROVIDER_COUNT,
 };
 
@@ -37,6 +42,19 @@ struct verdict provider_judge(const struct provider_answer *answer);
 /* The verdict for a session that broke without a reply (failure other than FAIL_REPLY). */
 struct verdict provider_judge_failure(enum provider_kind provider, enum smtp_client_stage stage,
 	enum smtp_client_failure failure);
+
+/*
+ * Answers of the token service and of Graph: HTTP status, the JSON's "error" and "code" words and the
+ * whole text. `status` 0: the connection failed with `rc` (provider_judge_network()).
+ */
+struct provider_http_answer {
+	unsigned status;
+	struct sv error;         /* "invalid_client"; Graph: "ErrorQuotaExceeded" */
+	struct sv description;   /* "AADSTS7000215: Invalid client secret provided. ..." */
+	uint64_t retry_after_us; /* of Retry-After; 0: none */
+};
+struct verdict provider_judge_token(const struct provider_http_answer *answer);
+struct verdict provider_judge_graph(const struct provider_http_answer *answer);
 
 /* Verdicts that io/ failures give: name, connect, TLS. `rc` is RC_DNS, RC_NO_NAME, RC_TLS, errno... */
 struct verdict provider_judge_network(enum provider_kind provider, int rc);

@@ -40,7 +40,10 @@ struct smtp_client_options {
 	enum smtp_client_tls tls;
 	struct sv login;               /* empty: no AUTH */
 	const struct secret *password; /* borrowed for the life of the session; NULL: no AUTH */
-	bool pipelining_off;           /* the peer's PIPELINING is not used (broken middle boxes) */
+	/* An access token instead of a password, borrowed likewise: XOAUTH2, or OAUTHBEARER (RFC 7628)
+	 * where only that is offered; a password is not tried then. */
+	const struct secret *token;
+	bool pipelining_off; /* the peer's PIPELINING is not used (broken middle boxes) */
 };
 
 struct smtp_client_recipient {
@@ -95,7 +98,7 @@ const char *smtp_client_stage_text(enum smtp_client_stage stage); /* "sending RC
 enum smtp_client_failure {
 	SMTP_CLIENT_FAIL_REPLY, /* `reply` refused a session step (greeting, EHLO, STARTTLS, AUTH) */
 	SMTP_CLIENT_FAIL_NO_STARTTLS, /* TLS is required and not offered */
-	SMTP_CLIENT_FAIL_NO_AUTH,     /* neither LOGIN nor PLAIN is offered */
+	SMTP_CLIENT_FAIL_NO_AUTH,     /* no way to sign in with what we have is offered */
 	SMTP_CLIENT_FAIL_PROTOCOL,    /* not SMTP, or a reply that was not due */
 	SMTP_CLIENT_FAIL_TIMEOUT,
 	SMTP_CLIENT_FAIL_CLOSED, /* the peer closed, or the owner reported a broken stream */
@@ -145,7 +148,7 @@ void smtp_client_tick(struct smtp_client *c, struct mono_time now);
 struct smtp_client_offers {
 	bool pipelining, eightbitmime, smtputf8, dsn, size, starttls, chunking;
 	uint64_t size_max; /* 0: none given */
-	bool auth_login, auth_plain, auth_xoauth2;
+	bool auth_login, auth_plain, auth_xoauth2, auth_oauthbearer;
 };
 const struct smtp_client_offers *smtp_client_offers(const struct smtp_client *c);
 enum smtp_client_stage smtp_client_stage(const struct smtp_client *c);

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/err.h"
+#include "base/secret.h"
+#include "conf/conf.h"
+#include "identity/vault.h"
+#include "io/https.h"
+#include "io/worker.h"
+#include "mail/verdict.h"
+
+/*
+ * The token broker: one access token for each (tenant, app, user, scope), however many lanes want it;
+ * refreshed ahead of its end (at least 20 minutes before, or at half of a shorter life), one refresh at
+ * a time. A token service that is down is asked again with growing pauses by whoever still wants a
+ * token. A refresh token that rotates is in the vault, durably, before the access token that came
+ * with it is handed out; the one before it is kept until the new one has worked once.
+ */
+struct identity_tokens;
+
+struct identity_tokens_options {
+	struct io_loop *loop;
+	struct io_https *https;
+	struct io_workers *workers;   /* RSA signing */
+	struct identity_vault *vault; /* refresh tokens; NULL: only app tokens work */
+};
+NODISCARD struct identity_tokens *identity_tokens_new(
+	const struct identity_tokens_options *options);
+void identity_tokens_free(struct identity_tokens *t);
+/* After a reload: apps and secrets are read again, tokens that nobody changed stay. */
+void identity_tokens_reload(struct identity_tokens *t, struct conf *conf);
+
+struct identity_token {
+	const struct secret *token; /* NULL: none could be had; `verdict` and `reply` say why */
+	struct mono_time expires_at;
+	uint64_t serial;        /* which token this is: for identity_token_refused() */
+	struct verdict verdict; /* RETRY, or PARK of the mailbox or tenant */
+	struct sv reply; /* "AADSTS7000215: Invalid client secret provided. ..."; no secret */
+};
+/* Views and the token are borrowed until the callback returns: copy the token with secret_new(). */
+typedef void identity_token_fn(void *arg, const struct identity_token *answer);
+
+/*
+ * A token for this lane (its sign_in is APP or USER); `done` comes exactly once, maybe before the call
+ * returns false; true: it comes later, *out_request can be cancelled. `left_us_min`: a token with less
+ * life than that is not handed out.
+ */
+struct identity_token_request;
+bool identity_token_get(struct identity_tokens *t, struct conf *conf, const struct conf_lane *lane,
+	uint64_t left_us_min, identity_token_fn *done, void *arg,
+	struct identity_token_request **out_request);
+void identity_token_cancel(struct identity_token_request *r);
+/* A server refused the token: the next get() asks for a new one, but not more than once in a minute. */
+void identity_token_refused(struct identity_tokens *t, struct conf *conf,
+	const struct conf_lane *lane, uint64_t serial);
+
+/* For status: each identity that was asked for. */
+struct identity_token_status {
+	struct sv tenant, user, scope; /* user empty: the app itself */
+	struct wall_time expires_at, refreshed_at;
+	uint64_t refreshes;
+	struct sv cause, reply; /* of the last failure; empty: none */
+};
+void identity_tokens_each(struct identity_tokens *t,
+	void (*each)(void *arg, const struct identity_token_status *status), void *arg);
