@@ -22,6 +22,11 @@ static const char *const scope_names[] = {
 };
 static_assert(COUNT_OF(scope_names) == VERDICT_SCOPE_COUNT, "one name a scope");
 
+static const char *const nature_names[] = {
+	"other", "authentication", "quota", "outage", "reputation"
+};
+static_assert(COUNT_OF(nature_names) == VERDICT_NATURE_COUNT, "one name a nature");
+
 const char *verdict_kind_name(enum verdict_kind kind)
 {
 	must(kind < VERDICT_KIND_COUNT);
@@ -32,6 +37,18 @@ const char *verdict_scope_name(enum verdict_scope scope)
 {
 	must(scope < VERDICT_SCOPE_COUNT);
 	return scope_names[scope];
+}
+
+const char *verdict_nature_name(enum verdict_nature nature)
+{
+	must(nature < VERDICT_NATURE_COUNT);
+	return nature_names[nature];
+}
+
+bool verdict_may_go_elsewhere(const struct verdict *v)
+{
+	return v->nature == VERDICT_NATURE_AUTHENTICATION || v->nature == VERDICT_NATURE_QUOTA ||
+	       v->nature == VERDICT_NATURE_OUTAGE;
 }
 
 static int find_name(const char *const *names, size_t count, struct sv name, size_t *out_index)

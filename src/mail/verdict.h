@@ -28,9 +28,22 @@ enum verdict_scope {
 	VERDICT_SCOPE_COUNT,
 };
 
+/* Why, in the one respect that decides whether the mail may leave by another door meanwhile. */
+enum verdict_nature {
+	VERDICT_NATURE_OTHER,
+	VERDICT_NATURE_AUTHENTICATION, /* we cannot sign in, or may not do what we ask for */
+	VERDICT_NATURE_QUOTA,          /* a limit that clears with time */
+	VERDICT_NATURE_OUTAGE,         /* the service, or the way to it, is broken */
+	/* Spam or abuse is suspected: held until a person releases it. By another door it would be
+	 * evasion, and could take the tenant down. */
+	VERDICT_NATURE_REPUTATION,
+	VERDICT_NATURE_COUNT,
+};
+
 struct verdict {
 	enum verdict_kind kind;
 	enum verdict_scope scope;
+	enum verdict_nature nature;
 	uint64_t
 		retry_after_us; /* 0: the schedule decides. For PARK: probe again after this long */
 	char enhanced[12];      /* "5.7.139", from the reply or made to fit its class; NUL-ended */
@@ -40,5 +53,8 @@ struct verdict {
 
 const char *verdict_kind_name(enum verdict_kind kind);    /* "delivered", "retry", ... */
 const char *verdict_scope_name(enum verdict_scope scope); /* "recipient", "mailbox-window", ... */
+const char *verdict_nature_name(enum verdict_nature nature); /* "authentication", "quota", ... */
+/* Whether mail that this holds may go by the next door of `through: [a, b]`. */
+NODISCARD bool verdict_may_go_elsewhere(const struct verdict *v);
 NODISCARD int verdict_kind_parse(struct sv name, enum verdict_kind *out_kind);
 NODISCARD int verdict_scope_parse(struct sv name, enum verdict_scope *out_scope);

@@ -143,6 +143,7 @@ static void test_failures_without_a_reply(void **state)
 	v = provider_judge_failure(SUB, AT(AUTH), SMTP_CLIENT_FAIL_NO_AUTH);
 	assert_int_equal(v.kind, VERDICT_PARK);
 	assert_int_equal(v.scope, VERDICT_SCOPE_MAILBOX);
+	assert_int_equal(v.nature, VERDICT_NATURE_AUTHENTICATION);
 	assert_non_null(strstr(v.summary, "smtp.office365.com"));
 	v = provider_judge_failure(ANY, AT(AUTH), SMTP_CLIENT_FAIL_NO_AUTH);
 	assert_null(strstr(v.summary, "smtp.office365.com"));
@@ -180,6 +181,8 @@ static void test_network_failures_hold_the_route(void **state)
 
 		assert_int_equal(v.kind, rows[i].kind);
 		assert_int_equal(v.scope, VERDICT_SCOPE_ROUTE);
+		assert_int_equal(v.nature, VERDICT_NATURE_OUTAGE);
+		assert_true(verdict_may_go_elsewhere(&v));
 		assert_string_equal(v.cause, rows[i].cause);
 		assert_int_equal(v.enhanced[0], '4');
 	}
@@ -187,13 +190,21 @@ static void test_network_failures_hold_the_route(void **state)
 
 static void test_names(void **state)
 {
-	enum provider_kind kind = PROVIDER_SMTP;
+	static const char *const names[PROVIDER_COUNT] = {
+		"submission", "smtp", "hve", "connector", "direct", "graph", "gmail"
+	};
+	enum provider_kind kind = PROVIDER_COUNT;
 
 	(void)state;
-	assert_string_equal(provider_name(PROVIDER_SMTP), "smtp");
+	for (unsigned i = 0; i < PROVIDER_COUNT; i++) {
+		assert_string_equal(provider_name((enum provider_kind)i), names[i]);
+		assert_int_equal(provider_parse(sv_from(names[i]), &kind), 0);
+		assert_int_equal(kind, i);
+	}
 	assert_int_equal(provider_parse(SV("Submission"), &kind), 0);
 	assert_int_equal(kind, PROVIDER_SUBMISSION);
-	assert_int_equal(provider_parse(SV("graph"), &kind), RC_PARSE);
+	assert_int_equal(provider_parse(SV("graphs"), &kind), RC_PARSE);
+	assert_int_equal(provider_parse(SV("office365"), &kind), RC_PARSE);
 	assert_int_equal(provider_parse(SV(""), &kind), RC_PARSE);
 	assert_int_equal(kind, PROVIDER_SUBMISSION);
 }

@@ -280,6 +280,7 @@ static struct verdict verdict_of(const struct provider_row *row, enum smtp_clien
 	return (struct verdict){
 		.kind = row->kind,
 		.scope = row->scope == PROVIDER_SCOPE_BY_STAGE ? scope_of_stage(stage) : row->scope,
+		.nature = row->nature,
 		.retry_after_us = row->retry_after_us,
 		.cause = row->cause,
 		.summary = row->summary,
@@ -346,6 +347,7 @@ static struct verdict failure_verdict(const struct failure_row *f, enum smtp_cli
 static const struct failure_row no_starttls_row = {
 	{ .kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_ROUTE,
+		.nature = VERDICT_NATURE_OUTAGE,
 		.retry_after_us = 15 * US_PER_MIN,
 		.cause = "starttls-missing",
 		.summary = "The server offers no STARTTLS, and this route needs TLS. Check host "
@@ -356,6 +358,7 @@ static const struct failure_row no_starttls_row = {
 static const struct failure_row no_auth_row = {
 	{ .kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_MAILBOX,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
 		.retry_after_us = 15 * US_PER_MIN,
 		.cause = "password-sign-in-missing",
 		.summary = "The server offers no sign-in with a password here. Check host, port "
@@ -366,6 +369,7 @@ static const struct failure_row no_auth_row = {
 static const struct failure_row no_auth_exchange_row = {
 	{ .kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_MAILBOX,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
 		.retry_after_us = US_PER_HOUR,
 		.cause = "password-sign-in-missing",
 		.summary = "The server offers no sign-in with a password. Check that the host is "
@@ -377,6 +381,7 @@ static const struct failure_row no_auth_exchange_row = {
 static const struct failure_row protocol_row = {
 	{ .kind = VERDICT_RETRY,
 		.scope = PROVIDER_SCOPE_BY_STAGE,
+		.nature = VERDICT_NATURE_OUTAGE,
 		.cause = "protocol-error",
 		.summary = "The server did not speak SMTP as it must. If this stays, check that "
 			   "host and port "
@@ -386,6 +391,7 @@ static const struct failure_row protocol_row = {
 static const struct failure_row timeout_row = {
 	{ .kind = VERDICT_RETRY,
 		.scope = PROVIDER_SCOPE_BY_STAGE,
+		.nature = VERDICT_NATURE_OUTAGE,
 		.cause = "timeout",
 		.summary = "The server did not answer in time; it is tried again." },
 	"4.4.2",
@@ -393,6 +399,7 @@ static const struct failure_row timeout_row = {
 static const struct failure_row closed_row = {
 	{ .kind = VERDICT_RETRY,
 		.scope = PROVIDER_SCOPE_BY_STAGE,
+		.nature = VERDICT_NATURE_OUTAGE,
 		.cause = "connection-lost",
 		.summary = "The connection broke before the answer came; it is tried again." },
 	"4.4.2",
@@ -544,6 +551,7 @@ struct verdict provider_judge_network(enum provider_kind provider, int rc)
 	v = (struct verdict){
 		.kind = row->kind,
 		.scope = VERDICT_SCOPE_ROUTE,
+		.nature = VERDICT_NATURE_OUTAGE,
 		.retry_after_us = row->retry_after_us,
 		.cause = row->cause,
 		.summary = row->summary,

@@ -31,6 +31,7 @@ struct provider_answer {
 	enum smtp_client_stage stage;
 	const struct smtp_reply *reply;
 	bool after_uncertain; /* an earlier attempt of this message ended uncertain */
+	bool token;           /* the session signs in with a token, not with a password */
 };
 
 /*

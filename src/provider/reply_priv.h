@@ -51,6 +51,7 @@ struct provider_row {
 	struct provider_pattern on;
 	enum verdict_kind kind;
 	enum verdict_scope scope;
+	enum verdict_nature nature;
 	uint64_t retry_after_us;
 	const char *cause;
 	const char *summary;
