@@ -322,9 +322,8 @@ void outbound_withdrawn(void *outbound, void *claim)
 
 /* ---- the transaction ---- */
 
-void delivery_begin(struct delivery *d, struct connection *c)
+const struct smtp_client_message *delivery_message(struct delivery *d)
 {
-	d->connection = c;
 	d->message = (struct smtp_client_message){ .sender = d->m.sender,
 		.recipients = d->envelope,
 		.recipient_count = d->count,
@@ -333,7 +332,7 @@ void delivery_begin(struct delivery *d, struct connection *c)
 		.needs_utf8 = d->m.flags & STORE_MSG_UTF8,
 		.dsn_ret = d->m.dsn_ret,
 		.envid = d->m.envid };
-	smtp_client_send(c->client, io_now(d->lane->o->loop), &d->message);
+	return &d->message;
 }
 
 static void body_unreadable(struct delivery *d, struct sv why)

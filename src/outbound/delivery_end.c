@@ -74,7 +74,7 @@ static void on_result(struct delivery *d, const struct smtp_client_event *e)
 {
 	struct verdict v = e->local ? local_verdict(e) : judge(d, e, d->recipients[0].r.uncertain);
 
-	if (d->connection)
+	if (d->connection && d->connection->client)
 		d->next_hop_dsn = smtp_client_offers(d->connection->client)->dsn;
 	if (e->reply.code / 100 == 2)
 		d->remote_message_id = arena_sv(&d->arena, smtp_reply_message_id(&e->reply));

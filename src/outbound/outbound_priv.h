@@ -16,7 +16,7 @@
  * lane.c       one lane: which work next, on which connection, timers
  * park.c       what is held beyond a lane: senders on a mailbox, tenants; and the records of all parks
  * delivery.c   one attempt: its message, claim and body; delivery_end.c: its verdicts and outcome
- * connection.c one session with a provider
+ * connection.c one session with a provider: what all have; connection_smtp.c: by SMTP; graph.c: by HTTPS
  * bounce.c     notices to the sender
  */
 enum {
@@ -101,6 +101,7 @@ struct lane {
 };
 
 enum connection_state {
+	CONNECTION_TOKEN, /* an access token is asked for */
 	CONNECTION_RESOLVING,
 	CONNECTION_CONNECTING,
 	CONNECTION_SESSION, /* greeting to ready */
@@ -109,7 +110,39 @@ enum connection_state {
 	CONNECTION_QUITTING,
 };
 
+struct connection;
+struct delivery;
+struct graph_session;
+
+/*
+ * What a session speaks. connection.c calls these; they end by connection_ready() (a message may come)
+ * or with c->ended (freed by connection_pump(), after a callback of their own they call that last).
+ */
+struct connection_kind {
+	/* Begins; ends in connection_ready(), or in lane_hold() and c->ended. */
+	void (*open)(struct connection *c);
+	/* d->connection is set. The body is asked for by d->wants_body and comes through body(); then
+	 * delivery_judge_rest() and delivery_finish(), then connection_ready() or c->ended. */
+	void (*begin)(struct connection *c, struct delivery *d);
+	bool (*has_room)(const struct connection *c);
+	/* `end`: the last piece; the attempt is committed by now, so the message may leave. */
+	void (*body)(struct connection *c, struct sv bytes, bool end);
+	/* Of every connection_pump(): events, then delivery_feed(c->delivery). */
+	void (*run)(struct connection *c);
+	/* It has ended under c->delivery: judges it and finishes it, or leaves it, and then it never left. */
+	void (*orphan)(struct connection *c);
+	struct mono_time (*deadline)(const struct connection *c); /* MONO_NEVER: none */
+	void (*tick)(struct connection *c);                       /* the deadline came */
+	void (*abandon)(struct connection *c); /* the delivery is gone, c->ended is set */
+	void (*quit)(struct connection *c);    /* state QUITTING: says goodbye; or c->ended */
+	void (*close)(struct connection *c);   /* frees what is its own */
+};
+extern const struct connection_kind connection_smtp;
+extern const struct connection_kind connection_web; /* graph.c */
+
 struct connection {
+	const struct connection_kind *kind;
+	struct graph_session *graph; /* of connection_web: what it knows, its request */
 	struct outbound *o;
 	struct lane *lane;
 	struct conf *conf;
@@ -123,6 +156,10 @@ struct connection {
 	struct smtp_client *client;
 	struct io_tls *tls;
 	struct secret *password;
+	/* Of lanes with sign_in APP or USER: there before kind->open(). */
+	struct secret *token;
+	uint64_t token_serial;
+	struct mono_time token_expires_at;
 	struct io_timer timer;
 	struct mono_time connected_at, idle_since;
 	struct delivery *delivery;
@@ -207,7 +244,8 @@ void delivery_free(struct delivery *d);
 /* Takes recipients of a queued message; reserves, and submits the claim. */
 struct delivery *delivery_from_queue(struct lane *l, const struct store_message *m,
 	const struct store_recipient *recipients, size_t count);
-void delivery_begin(struct delivery *d, struct connection *c);
+/* Its transaction for SMTP, in the delivery's memory. */
+const struct smtp_client_message *delivery_message(struct delivery *d);
 void delivery_feed(struct delivery *d); /* the connection has room for more body */
 /* What this attempt takes of the limits, `sign` times, at these buckets. Returns how many rows. */
 size_t delivery_ledger_rows(
@@ -242,6 +280,10 @@ void connection_pump(struct connection *c);
 void connection_abandon(struct connection *c); /* gives the running transaction up */
 void connection_quit(struct connection *c);    /* an idle one */
 void connection_close_oldest_idle(struct outbound *o);
+/* For the kinds. A message may be given now; once it is idle, c may be closed in here. */
+void connection_ready(struct connection *c);
+/* The endpoint could not be reached: the lane waits or parks, and c has ended. */
+void connection_unreachable(struct connection *c, int rc, const char *text);
 
 /* ---- bounce.c ---- */
 struct bounce_job;

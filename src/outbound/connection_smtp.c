@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/must.h"
+#include "outbound/outbound_priv.h"
+#include "provider/defaults.h"
+
+#include <stdio.h>
+
+/* A session by SMTP: name -> address -> TCP -> (TLS) -> SMTP -> messages, one after the other. */
+enum {
+	RESOLVE_CONNECT_S = 30,
+	QUIT_S = 5
+};
+
+static void on_stream(void *arg, enum io_stream_event event);
+
+/* ---- name and address ---- */
+
+static void set_relay(struct connection *c, const struct sockaddr *addr)
+{
+	char text[IO_ADDRESS_TEXT_MAX];
+	struct sv at = sv_from(io_address_text(addr, text)), ip = at;
+	ptrdiff_t colon = sv_rfind_char(at, ':');
+
+	if (colon > 0)
+		ip = sv_head(at, (size_t)colon);
+	if (ip.len && ip.ptr[0] == '[')
+		ip = sv_make(ip.ptr + 1, ip.len - 2);
+	(void)snprintf(c->relay,
+		sizeof(c->relay),
+		"%.*s[%.*s]:%u",
+		SV_ARG(sv_head(c->c->host, LIMIT_ADDRESS - 120)),
+		SV_ARG(ip),
+		(unsigned)c->c->port);
+}
+
+static void try_address(struct connection *c)
+{
+	const struct io_address *a = &c->addresses[c->address_at++];
+
+	io_stream_free(c->stream);
+	set_relay(c, &a->any);
+	c->stream = io_stream_connect(c->o->loop, &a->any, a->len, on_stream, c);
+	io_timer_start(&c->timer, mono_add(io_now(c->o->loop), RESOLVE_CONNECT_S * US_PER_S));
+}
+
+static void on_resolved(void *arg, int rc, const struct io_address *addresses, size_t count)
+{
+	struct connection *c = arg;
+
+	c->resolve = NULL;
+	if (rc != 0) {
+		char text[400];
+
+		(void)snprintf(text, sizeof(text), "%.*s: %s", SV_ARG(c->c->host), rc_text(rc));
+		connection_unreachable(c, rc, text);
+	} else {
+		c->address_count = count < LIMIT_HOST_ADDRESSES ? count : LIMIT_HOST_ADDRESSES;
+		memcpy(c->addresses, addresses, c->address_count * sizeof(*addresses));
+		c->state = CONNECTION_CONNECTING;
+		try_address(c);
+	}
+	connection_pump(c);
+}
+
+static void smtp_open(struct connection *c)
+{
+	c->state = CONNECTION_RESOLVING;
+	io_timer_start(&c->timer, mono_add(io_now(c->o->loop), RESOLVE_CONNECT_S * US_PER_S));
+	c->resolve = io_resolve_host(c->o->resolver, c->c->host, c->c->port, on_resolved, c);
+}
+
+static void begin_session(struct connection *c)
+{
+	const struct smtp_client_options options = { .hostname = conf_general(c->conf)->hostname,
+		.tls = c->c->tls,
+		.login = c->c->login,
+		.password = c->password };
+
+	c->client = smtp_client_new(&options);
+	c->state = CONNECTION_SESSION;
+	c->connected_at = io_now(c->o->loop);
+	smtp_client_connected(c->client, c->connected_at);
+}
+
+/* ---- the stream ---- */
+
+static void stream_failed(struct connection *c)
+{
+	const struct err *err = io_stream_error(c->stream);
+
+	if (c->state == CONNECTION_CONNECTING && !c->client) {
+		if (err->code != RC_TLS && c->address_at < c->address_count)
+			try_address(c);
+		else
+			connection_unreachable(c, err->code, err->text);
+		return;
+	}
+	/* TLS that does not verify is a matter of the endpoint, not of a broken line. */
+	if (err->code == RC_TLS && c->state == CONNECTION_SESSION) {
+		connection_unreachable(c, RC_TLS, err->text);
+		return;
+	}
+	smtp_client_eof(c->client);
+}
+
+static void on_stream(void *arg, enum io_stream_event event)
+{
+	struct connection *c = arg;
+	struct mono_time now = io_now(c->o->loop);
+
+	switch (event) {
+	case IO_STREAM_CONNECTED:
+		if (c->c->tls == SMTP_CLIENT_TLS_IMPLICIT)
+			io_stream_tls_client(c->stream, c->tls, c->c->host);
+		else
+			begin_session(c);
+		break;
+	case IO_STREAM_SECURED:
+		if (c->client)
+			smtp_client_tls_started(c->client, now);
+		else
+			begin_session(c);
+		break;
+	case IO_STREAM_INPUT:
+		if (c->client) {
+			struct sv input = io_stream_input(c->stream);
+
+			smtp_client_feed(c->client, now, input);
+			io_stream_consume(c->stream, input.len);
+		}
+		break;
+	case IO_STREAM_DRAINED:
+		break;
+	case IO_STREAM_EOF:
+		if (c->client)
+			smtp_client_eof(c->client);
+		break;
+	case IO_STREAM_FAILED:
+		stream_failed(c);
+		break;
+	}
+	connection_pump(c);
+}
+
+/* ---- the session ---- */
+
+/* The session broke before it could carry anything: the lane learns why. */
+static void session_refused(struct connection *c, const struct smtp_client_event *e)
+{
+	CLEANUP(buf_deinitp) struct buf line = BUF_INIT(LIMIT_REPLY + 64);
+	const struct provider_answer answer = {
+		.provider = c->c->provider, .stage = e->stage, .reply = &e->reply
+	};
+	struct verdict v = e->failure == SMTP_CLIENT_FAIL_REPLY
+				   ? provider_judge(&answer)
+				   : provider_judge_failure(c->c->provider, e->stage, e->failure);
+	const struct err *err = c->stream ? io_stream_error(c->stream) : NULL;
+
+	c->ended = true;
+	if (c->state == CONNECTION_QUITTING)
+		return;
+	/* An idle connection that the provider closes is nobody's fault. */
+	if (e->stage == SMTP_CLIENT_STAGE_IDLE)
+		return;
+	if (e->reply.code)
+		must(smtp_reply_line(&e->reply, &line) == 0);
+	else
+		must(buf_printf(&line,
+			     "%s%s%s%s%s",
+			     e->failure == SMTP_CLIENT_FAIL_NO_STARTTLS ? "no STARTTLS is offered"
+			     : e->failure == SMTP_CLIENT_FAIL_NO_AUTH
+				     ? "neither AUTH LOGIN nor PLAIN is offered"
+			     : e->failure == SMTP_CLIENT_FAIL_TIMEOUT ? "timeout"
+			     : e->failure == SMTP_CLIENT_FAIL_PROTOCOL
+				     ? "the answer is not SMTP or was not due"
+				     : "the connection was lost",
+			     " while ",
+			     smtp_client_stage_text(e->stage),
+			     err && err->code ? ": " : "",
+			     err && err->code ? err->text : "") == 0);
+	lane_hold(c->lane, &v, buf_sv(&line));
+}
+
+static void handle(struct connection *c, const struct smtp_client_event *e)
+{
+	struct delivery *d = c->delivery;
+
+	switch (e->kind) {
+	case SMTP_CLIENT_EV_STARTTLS:
+		io_stream_tls_client(c->stream, c->tls, c->c->host);
+		return;
+	case SMTP_CLIENT_EV_READY:
+		connection_ready(c);
+		return;
+	case SMTP_CLIENT_EV_CLOSED:
+		c->ended = true;
+		return;
+	case SMTP_CLIENT_EV_FAILED:
+		c->ended = true;
+		if (d)
+			delivery_event(d, e);
+		else
+			session_refused(c, e);
+		return;
+	case SMTP_CLIENT_EV_RCPT:
+	case SMTP_CLIENT_EV_BODY:
+	case SMTP_CLIENT_EV_RESULT:
+		if (d)
+			delivery_event(d, e);
+		return;
+	case SMTP_CLIENT_EV_COUNT:
+		return;
+	}
+}
+
+static void send_output(struct connection *c)
+{
+	struct sv out = smtp_client_output(c->client);
+
+	if (out.len == 0 || c->ended)
+		return;
+	/* The client holds little, and bodies are given only while there is room. */
+	if (io_stream_write(c->stream, out) != 0) {
+		c->ended = true;
+		smtp_client_eof(c->client);
+		return;
+	}
+	smtp_client_sent(c->client, io_now(c->o->loop), out.len);
+}
+
+static void run_events(struct connection *c)
+{
+	struct smtp_client_event e;
+	bool more = c->client != NULL;
+
+	while (more) {
+		more = false;
+		while (smtp_client_next(c->client, &e)) {
+			handle(c, &e);
+			more = true;
+		}
+		if (!c->ended && c->delivery)
+			delivery_feed(c->delivery);
+		send_output(c);
+	}
+}
+
+/* Nobody has said what became of the delivery: the machine tells, as for a lost line. */
+static void smtp_orphan(struct connection *c)
+{
+	struct smtp_client_event e;
+
+	if (c->client)
+		smtp_client_eof(c->client);
+	while (c->delivery && c->client && smtp_client_next(c->client, &e))
+		handle(c, &e);
+}
+
+/* ---- what connection.c asks of a session ---- */
+
+static void smtp_begin(struct connection *c, struct delivery *d)
+{
+	const struct smtp_client_message *m = delivery_message(d);
+
+	smtp_client_send(c->client, io_now(c->o->loop), m);
+}
+
+static bool smtp_has_room(const struct connection *c)
+{
+	return c->client && !c->ended &&
+	       smtp_client_output(c->client).len + io_stream_output_len(c->stream) <
+		       IO_STREAM_OUTPUT_LOW;
+}
+
+static void smtp_body(struct connection *c, struct sv bytes, bool end)
+{
+	struct mono_time now = io_now(c->o->loop);
+
+	smtp_client_body(c->client, now, bytes);
+	if (end)
+		smtp_client_body_end(c->client, now);
+	send_output(c);
+}
+
+static struct mono_time smtp_deadline(const struct connection *c)
+{
+	return c->client ? smtp_client_deadline(c->client) : MONO_NEVER;
+}
+
+static void smtp_tick(struct connection *c)
+{
+	if (c->state == CONNECTION_RESOLVING) {
+		connection_unreachable(c, RC_DNS, "the name could not be resolved in time");
+	} else if (c->state == CONNECTION_CONNECTING) {
+		if (c->address_at < c->address_count)
+			try_address(c);
+		else
+			connection_unreachable(c, RC_TIMEOUT, "connecting took too long");
+	} else if (c->client) {
+		smtp_client_tick(c->client, io_now(c->o->loop));
+	}
+}
+
+static void smtp_abandon(struct connection *c)
+{
+	if (c->client)
+		smtp_client_abandon(c->client);
+}
+
+static void smtp_quit(struct connection *c)
+{
+	smtp_client_quit(c->client, io_now(c->o->loop));
+}
+
+static void smtp_close(struct connection *c)
+{
+	io_resolve_cancel(c->resolve);
+	if (c->stream)
+		io_stream_close_gently(c->stream, QUIT_S * US_PER_S);
+	smtp_client_free(c->client);
+	io_tls_unref(c->tls);
+}
+
+const struct connection_kind connection_smtp = {
+	.open = smtp_open,
+	.begin = smtp_begin,
+	.has_room = smtp_has_room,
+	.body = smtp_body,
+	.run = run_events,
+	.orphan = smtp_orphan,
+	.deadline = smtp_deadline,
+	.tick = smtp_tick,
+	.abandon = smtp_abandon,
+	.quit = smtp_quit,
+	.close = smtp_close,
+};
