@@ -33,6 +33,9 @@ struct io_https_answer {
 		retry_after_us; /* of Retry-After in seconds or as a date; 0: none, at most an hour */
 	struct sv location;     /* of Location; empty: none */
 	struct sv error;        /* words for rc != 0; never a secret */
+	/* rc != 0: whether a byte of the request may have left. False: nobody saw it (name, connect, TLS
+	 * failed). True means that nobody knows what the server did. */
+	bool began;
 };
 /* Views in `answer` are borrowed until the callback returns. It may start and cancel other requests. */
 typedef void io_https_fn(void *arg, const struct io_https_answer *answer);
