@@ -62,7 +62,7 @@ struct header_edits {
  * Appends the edited block, with the empty line at its end (and header_block_body_bytes() behind it).
  * Once, and after the block is complete. RC_LIMIT when `out` is full.
  * The edits are one line each, checked by the caller: a CR, LF or NUL in them is a bug. `received`
- * may be folded; `added` is taken as it is. Empty Message-ID and Date fields count as missing. With
+ * may be folded; `added` is taken as it is. Empty Message-ID, Date and Reply-To fields count as missing. With
  * `from`, second From fields (there must be one only) are removed.
  */
 NODISCARD int header_block_render(

@@ -14,7 +14,7 @@ struct render {
 	struct header_block *h;
 	const struct header_edits *edits;
 	struct buf *out;
-	bool from_seen, message_id_seen, date_seen;
+	bool from_seen, message_id_seen, date_seen, reply_to_seen;
 };
 
 static bool is_one_line(struct sv v)
@@ -124,6 +124,15 @@ static int qualify_field(const struct render *r, const struct header_field *f)
 	return rc;
 }
 
+static bool is_one_of(struct sv name, const struct sv *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (sv_eq_nocase(name, names[i]))
+			return true;
+	}
+	return false;
+}
+
 static bool has_addresses(struct sv name)
 {
 	static const struct sv names[] = {
@@ -134,10 +143,29 @@ static bool has_addresses(struct sv name)
 		SV_INIT("Reply-To"),
 	};
 
-	for (size_t i = 0; i < COUNT_OF(names); i++) {
-		if (sv_eq_nocase(name, names[i]))
-			return true;
-	}
+	return is_one_of(name, names, COUNT_OF(names));
+}
+
+static bool names_recipients(struct sv name)
+{
+	static const struct sv names[] = {
+		SV_INIT("To"),
+		SV_INIT("Cc"),
+		SV_INIT("Bcc"),
+		SV_INIT("Resent-To"),
+		SV_INIT("Resent-Cc"),
+		SV_INIT("Resent-Bcc"),
+	};
+
+	return is_one_of(name, names, COUNT_OF(names));
+}
+
+/* A field that stays counts as seen; an empty one goes where an edit has a value for it. */
+static bool gives_way(struct render *r, struct header_field *f, bool has_edit, bool *seen)
+{
+	if (has_edit && header_field_value(r->h, f).len == 0)
+		return true;
+	*seen = true;
 	return false;
 }
 
@@ -147,20 +175,18 @@ static bool is_dropped(struct render *r, struct header_field *f)
 	const struct header_edits *e = r->edits;
 	struct sv name = header_field_name(r->h, f);
 
+	if (e->drop_recipients && names_recipients(name))
+		return true;
 	if (e->drop_bcc && (sv_eq_nocase(name, SV("Bcc")) || sv_eq_nocase(name, SV("Resent-Bcc"))))
 		return true;
 	if (e->drop_return_path && sv_eq_nocase(name, SV("Return-Path")))
 		return true;
-	if (sv_eq_nocase(name, SV("Message-ID"))) {
-		if (header_field_value(r->h, f).len == 0 && e->message_id.len)
-			return true;
-		r->message_id_seen = true;
-	}
-	if (sv_eq_nocase(name, SV("Date"))) {
-		if (header_field_value(r->h, f).len == 0 && e->date.us != 0)
-			return true;
-		r->date_seen = true;
-	}
+	if (sv_eq_nocase(name, SV("Message-ID")))
+		return gives_way(r, f, e->message_id.len > 0, &r->message_id_seen);
+	if (sv_eq_nocase(name, SV("Date")))
+		return gives_way(r, f, e->date.us != 0, &r->date_seen);
+	if (sv_eq_nocase(name, SV("Reply-To")))
+		return gives_way(r, f, e->reply_to_missing.len > 0, &r->reply_to_seen);
 	return sv_eq_nocase(name, SV("From")) && e->from.len && r->from_seen;
 }
 
@@ -190,6 +216,8 @@ static int render_missing(const struct render *r)
 		rc = append_field(r->out, SV("From: "), e->from);
 	else if (!r->from_seen && e->from_missing.len)
 		rc = append_field(r->out, SV("From: "), e->from_missing);
+	if (rc == 0 && !r->reply_to_seen && e->reply_to_missing.len)
+		rc = append_field(r->out, SV("Reply-To: "), e->reply_to_missing);
 	if (rc == 0 && !r->message_id_seen && e->message_id.len)
 		rc = append_field(r->out, SV("Message-ID: "), e->message_id);
 	if (rc == 0 && !r->date_seen && e->date.us != 0)
@@ -208,6 +236,7 @@ int header_block_render(struct header_block *h, const struct header_edits *edits
 	must(is_one_line(edits->message_id));
 	must(is_one_line(edits->from));
 	must(is_one_line(edits->from_missing));
+	must(is_one_line(edits->reply_to_missing));
 	must(is_one_line(edits->qualify));
 	if (edits->received.len)
 		rc = append_field(out, SV("Received: "), edits->received);

@@ -16,6 +16,12 @@ static const struct header_edits all_edits = {
 	.added = SV_INIT("X-Added: 1\r\n"),
 };
 
+static const struct header_edits new_recipients = {
+	.reply_to_missing = SV_INIT("old@w.x"),
+	.drop_recipients = true,
+	.added = SV_INIT("To: only@w.x\r\n"),
+};
+
 static void note(void *arg, struct sv address)
 {
 	must(address.len > 0);
@@ -51,6 +57,37 @@ static bool run(struct sv text, size_t step, const struct header_edits *edits, s
 	return rc >= 0;
 }
 
+static void must_be_only(void *arg, struct sv address)
+{
+	must(sv_eq(address, SV("only@w.x")));
+	*(size_t *)arg += 1;
+}
+
+/* After drop_recipients a reader of the header finds the added address and no other, and one Reply-To
+ * at least. */
+static void check_recipients(struct sv text, size_t step)
+{
+	static const struct sv names[] = { SV_INIT("To"),
+		SV_INIT("Cc"),
+		SV_INIT("Bcc"),
+		SV_INIT("Resent-To"),
+		SV_INIT("Resent-Cc"),
+		SV_INIT("Resent-Bcc") };
+	struct buf out = BUF_INIT(text.len + 200);
+	struct header_block *h = header_block_new(text.len + 200, 60);
+	size_t used, count = 0;
+
+	if (run(text, step, &new_recipients, &out)) {
+		must(header_block_feed(h, buf_sv(&out), &used) == 1);
+		for (size_t i = 0; i < COUNT_OF(names); i++)
+			must(header_block_addresses(h, names[i], must_be_only, &count) == 0);
+		must(count == 1);
+		must(header_block_count(h, SV("Reply-To")) >= 1);
+	}
+	header_block_free(h);
+	buf_deinit(&out);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const struct header_edits none = { .received = { 0 } };
@@ -65,6 +102,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	text = sv_make((const char *)data + 1, size - 1);
 	must(run(text, text.len + 1, &all_edits, &whole) == run(text, step, &all_edits, &cut));
 	must(sv_eq(buf_sv(&whole), buf_sv(&cut)));
+	check_recipients(text, step);
 	/* What came out has a header that reads back as it is: nothing broke out of its field. */
 	buf_reset(&whole);
 	buf_reset(&cut);
