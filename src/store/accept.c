@@ -65,6 +65,7 @@ static int put_message(
 	(void)sqlite3_bind_int64(q, at++, m->dsn_ret);
 	for (size_t i = 0; i < COUNT_OF(views); i++)
 		store_bind_sv(q, at++, views[i]);
+	store_bind_optional(q, at, m->device);
 	return store_run(s, q, err);
 }
 
@@ -105,6 +106,8 @@ static int put_recipient(struct store *s, const struct store_put *op,
 	store_bind_sv(q, 8, r->address);
 	store_bind_sv(q, 9, r->orcpt);
 	store_bind_sv(q, 10, r->last_reply);
+	store_bind_optional(q, 11, r->alternatives);
+	store_bind_optional(q, 12, r->rewrite_from);
 	return store_run(s, q, err);
 }
 

@@ -122,6 +122,10 @@ static void expect_fact(struct bench *b, const struct fact *f)
 
 	assert_int_equal(bench_show(b, f->id, &a, &show), 0);
 	r = show.out_message->recipients;
+	assert_true(sv_eq(show.out_message->device, SV("scanner-3")));
+	assert_true(sv_eq(r[0].alternatives, SV("smtp/lab\nsubmission/c")));
+	assert_true(sv_eq(r[0].rewrite_from, SV("shared@contoso.com")));
+	assert_int_equal(r[1].alternatives.len + r[1].rewrite_from.len, 0);
 	/* What came after the last fact may be there as well: one step. */
 	assert_true(show.out_attempt_count == rows[f->step] ||
 		    (f->step + 1 < STEPS && show.out_attempt_count == rows[f->step + 1]));

@@ -126,6 +126,10 @@ static int end_recipient(struct store *s, const struct store_outcome *op,
 	}
 	(void)sqlite3_bind_int64(q, 7, r->uncertain);
 	(void)sqlite3_bind_int64(q, 8, op->withdrawn);
+	if (r->new_plan) {
+		store_bind_sv(q, 9, r->alternatives);
+		store_bind_sv(q, 10, r->rewrite_from);
+	}
 	rc = store_run(s, q, err);
 	(void)sqlite3_clear_bindings(q);
 	if (rc != 0)

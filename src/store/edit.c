@@ -51,6 +51,10 @@ static int write_edit(struct store *s, struct store_edit *op, int64_t row, const
 	else
 		(void)sqlite3_bind_int64(q, 4, e->due);
 	(void)sqlite3_bind_int64(q, 5, e->cause);
+	if (op->kind == STORE_EDIT_REROUTE)
+		store_bind_sv(q, 6, SV(""));
+	else
+		(void)sqlite3_bind_null(q, 6);
 	rc = store_run(s, q, &op->op.err);
 	if (rc != 0 || !store_state_is_final(e->state))
 		return rc;

@@ -23,6 +23,7 @@ struct model {
 		size_t count;
 		enum store_recipient_state state[RCPT_MAX];
 		uint32_t attempts[RCPT_MAX];
+		bool moved[RCPT_MAX]; /* by another route, which has another plan */
 	} mails[MAILS];
 	int64_t ledger;
 	bool parked;
@@ -193,6 +194,26 @@ static void step_withdraw(struct world *w, size_t n, uint32_t attempt)
 	settle(w, bench_run(&w->b, &op.op), &next);
 }
 
+/* A route is found anew: another lane, another plan. */
+static void step_replan(struct world *w, size_t n)
+{
+	const struct store_recipient_outcome r = { .state = STORE_RCPT_QUEUED,
+		.lane = SV("submission/b"),
+		.new_plan = true,
+		.alternatives = SV("submission/a"),
+		.rewrite_from = SV("") };
+	struct store_outcome op = { .op.kind = STORE_OP_OUTCOME,
+		.message_id = id_of(w, n),
+		.recipients = &r,
+		.recipient_count = 1 };
+	struct model next = w->is;
+
+	if (over(w))
+		return;
+	next.mails[n].moved[0] |= next.mails[n].state[0] == STORE_RCPT_QUEUED;
+	settle(w, bench_run(&w->b, &op.op), &next);
+}
+
 static void step_hold(struct world *w, size_t n)
 {
 	struct store_edit op = { .op.kind = STORE_OP_EDIT,
@@ -277,6 +298,7 @@ static void work(struct world *w)
 	step_withdraw(w, 1, 2);
 	step_put_large(w, 2, LARGE_CHUNKS);
 	step_put(w, 3, 3, false);
+	step_replan(w, 3);
 	step_claim(w, 3, 2);
 	step_hold(w, 3);
 	step_end(w, 3, 1, 2, STORE_RCPT_BOUNCED);
@@ -290,6 +312,16 @@ static void work(struct world *w)
 
 /* ---- what is there afterwards ---- */
 
+static bool plan_agrees(const struct store_recipient *r, bool moved, bool last)
+{
+	struct sv alternatives = moved  ? SV("submission/a")
+				 : last ? SV("")
+					: SV("smtp/lab\nsubmission/c");
+
+	return sv_eq(r->alternatives, alternatives) &&
+	       sv_eq(r->rewrite_from, moved || last ? SV("") : SV("shared@contoso.com"));
+}
+
 static bool mail_agrees(struct world *w, const struct model *m, size_t n)
 {
 	struct arena a = { 0 };
@@ -302,7 +334,12 @@ static bool mail_agrees(struct world *w, const struct model *m, size_t n)
 		same = show.out_message->recipient_count == m->mails[n].count;
 		for (size_t i = 0; same && i < m->mails[n].count; i++)
 			same = show.out_message->recipients[i].state == m->mails[n].state[i] &&
-			       show.out_message->recipients[i].attempts == m->mails[n].attempts[i];
+			       show.out_message->recipients[i].attempts ==
+				       m->mails[n].attempts[i] &&
+			       plan_agrees(&show.out_message->recipients[i],
+				       m->mails[n].moved[i],
+				       i + 1 == m->mails[n].count);
+		same = same && sv_eq(show.out_message->device, SV("scanner-3"));
 	}
 	arena_reset(&a);
 	return same;

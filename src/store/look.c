@@ -113,9 +113,12 @@ static void copy_row(struct arena *a, const struct list_walk *w, const struct st
 		&out->message.user,
 		&out->message.client,
 		&out->message.listener,
+		&out->message.device,
 		&out->recipient.address,
 		&out->recipient.orcpt,
 		&out->recipient.lane,
+		&out->recipient.alternatives,
+		&out->recipient.rewrite_from,
 		&out->recipient.last_reply,
 		&out->recipient.last_cause };
 

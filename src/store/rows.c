@@ -28,6 +28,7 @@ int store_read_message(struct store *s, uint64_t id, struct arena *a, struct sto
 		.user = store_column_copy(q, 13, a),
 		.client = store_column_copy(q, 14, a),
 		.listener = store_column_copy(q, 15, a),
+		.device = store_column_copy(q, 16, a),
 	};
 	if (out_finished_at)
 		out_finished_at->us = sqlite3_column_int64(q, 3);
@@ -50,6 +51,8 @@ void store_recipient_row(
 		.address = store_column_copy(q, 8, a),
 		.orcpt = store_column_copy(q, 9, a),
 		.last_reply = store_column_copy(q, 10, a),
+		.alternatives = store_column_copy(q, 11, a),
+		.rewrite_from = store_column_copy(q, 12, a),
 	};
 	if (out->state == STORE_RCPT_HELD)
 		out->next_at.us = 0;

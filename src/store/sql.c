@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 enum {
-	SCHEMA_VERSION = 1,
+	SCHEMA_VERSION = 2,
 	CACHE_KIB = 8192,
 	WAL_KEPT_BYTES = 16 << 20, /* of the WAL file after a checkpoint */
 };
@@ -27,10 +27,10 @@ static const char schema[] =
 	"pending, flags,"
 	" chunks, size, header_size, story_bytes, bounce_of, dsn_ret, sender, envid, message_id, "
 	"subject,"
-	" user, client, listener);"
+	" user, client, listener, device);"
 	"CREATE TABLE recipient(id INTEGER PRIMARY KEY, lane, state, due, cause, attempts, "
 	"uncertain,"
-	" dsn_notify, address, orcpt, last_reply);"
+	" dsn_notify, address, orcpt, last_reply, alternatives, rewrite_from);"
 	"CREATE INDEX recipient_due ON recipient(lane, due, id, cause) WHERE due IS NOT NULL;"
 	"CREATE INDEX recipient_wait ON recipient(id) WHERE due IS NOT NULL;"
 	"CREATE TABLE attempt(id INTEGER PRIMARY KEY, lane, at, ended_at, uncertain, relay, stage, "
@@ -40,15 +40,26 @@ static const char schema[] =
 	"WITHOUT ROWID;"
 	"CREATE TABLE park(key TEXT PRIMARY KEY, cause, summary, reply, since, probe_at) WITHOUT "
 	"ROWID;"
-	"PRAGMA user_version=1;";
+	"PRAGMA user_version=2;";
 
-#define RECIPIENT_COLUMNS \
-	"id, lane, state, due, cause, attempts, uncertain, dsn_notify, address, orcpt, last_reply"
+/* From format N + 1 to the next; each leaves the tables as `schema` makes them. */
+static const char *const migrations[SCHEMA_VERSION - 1] = {
+	"ALTER TABLE message ADD COLUMN device;"
+	"ALTER TABLE recipient ADD COLUMN alternatives;"
+	"ALTER TABLE recipient ADD COLUMN rewrite_from;"
+	"PRAGMA user_version=2;",
+};
 
-#define RECIPIENT_OUTCOME                                                                     \
-	"UPDATE recipient SET lane=coalesce(?2, lane), state=?3, due=?4, cause=coalesce(?5, " \
-	"cause),"                                                                             \
-	" last_reply=coalesce(?6, last_reply), uncertain=uncertain+?7, attempts=attempts-?8 " \
+#define RECIPIENT_COLUMNS                                                                \
+	"id, lane, state, due, cause, attempts, uncertain, dsn_notify, address, orcpt, " \
+	"last_reply, "                                                                   \
+	"alternatives, rewrite_from"
+
+#define RECIPIENT_OUTCOME                                                                      \
+	"UPDATE recipient SET lane=coalesce(?2, lane), state=?3, due=?4, cause=coalesce(?5, "  \
+	"cause),"                                                                              \
+	" last_reply=coalesce(?6, last_reply), uncertain=uncertain+?7, attempts=attempts-?8, " \
+	"alternatives=coalesce(?9, alternatives), rewrite_from=coalesce(?10, rewrite_from) "   \
 	"WHERE id=?1 AND state"
 
 static const char *const texts[SQL_COUNT] = {
@@ -78,16 +89,16 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_CHUNK_ADD] = "INSERT INTO chunk VALUES(?,?)",
 	[SQL_CHUNK_DROP] = "DELETE FROM chunk WHERE id=?",
 	[SQL_CHUNK_READ] = "SELECT bytes FROM chunk WHERE id=?",
-	[SQL_MESSAGE_ADD] = "INSERT INTO message VALUES(?,?,?,0,?,?,?,?,?,0,?,?,?,?,?,?,?,?,?)",
+	[SQL_MESSAGE_ADD] = "INSERT INTO message VALUES(?,?,?,0,?,?,?,?,?,0,?,?,?,?,?,?,?,?,?,?)",
 	[SQL_MESSAGE_READ] =
 		"SELECT id, accepted_at, expires_at, finished_at, flags, size, header_size,"
-		" bounce_of, dsn_ret, sender, envid, message_id, subject, user, client, listener"
-		" FROM message WHERE id=?",
+		" bounce_of, dsn_ret, sender, envid, message_id, subject, user, client, listener,"
+		" device FROM message WHERE id=?",
 	[SQL_MESSAGE_PENDING] = "SELECT pending, flags, chunks, size, story_bytes, finished_at "
 				"FROM message WHERE id=?",
 	[SQL_MESSAGE_UPDATE] = "UPDATE message SET pending=?2, flags=?3, finished_at=?4, "
 			       "story_bytes=?5 WHERE id=?1",
-	[SQL_RECIPIENT_ADD] = "INSERT INTO recipient VALUES(?,?,?,?,?,?,0,?,?,?,?)",
+	[SQL_RECIPIENT_ADD] = "INSERT INTO recipient VALUES(?,?,?,?,?,?,0,?,?,?,?,?,?)",
 	[SQL_RECIPIENT_READ] = "SELECT " RECIPIENT_COLUMNS " FROM recipient WHERE id=?",
 	[SQL_RECIPIENTS_OF] =
 		"SELECT " RECIPIENT_COLUMNS " FROM recipient WHERE id BETWEEN ? AND ? ORDER BY id",
@@ -97,8 +108,8 @@ static const char *const texts[SQL_COUNT] = {
 	/* Who is in an attempt, and who waits: nothing else may change (docs/design-queue.md). */
 	[SQL_RECIPIENT_UPDATE] = RECIPIENT_OUTCOME "=1",
 	[SQL_RECIPIENT_CHANGE] = RECIPIENT_OUTCOME " IN (0, 2)",
-	[SQL_RECIPIENT_EDIT] =
-		"UPDATE recipient SET lane=?2, state=?3, due=?4, cause=?5 WHERE id=?1",
+	[SQL_RECIPIENT_EDIT] = "UPDATE recipient SET lane=?2, state=?3, due=?4, cause=?5,"
+			       " alternatives=coalesce(?6, alternatives) WHERE id=?1",
 	[SQL_ATTEMPT_LAST] = "SELECT max(id) FROM attempt WHERE id BETWEEN ? AND ?",
 	[SQL_ATTEMPT_ADD] = "INSERT OR REPLACE INTO attempt VALUES(?,?,?,NULL,0,NULL,NULL,?)",
 	[SQL_ATTEMPT_END] =
@@ -227,15 +238,15 @@ static int set_up(struct store *s, struct err *err)
 			s->path,
 			(long long)version,
 			(int)SCHEMA_VERSION);
-	if (version == 0) {
-		(void)snprintf(sql, sizeof(sql), "BEGIN");
-		rc = exec(s, sql, err);
-		if (rc == 0)
-			rc = exec(s, schema, err);
-		if (rc == 0)
-			rc = exec(s, "COMMIT", err);
-	}
-	return rc;
+	if (version == SCHEMA_VERSION)
+		return 0;
+	rc = exec(s, "BEGIN", err);
+	if (rc == 0 && version == 0)
+		rc = exec(s, schema, err);
+	/* All steps or none: a crash in between leaves the old format, which is read again. */
+	for (int64_t v = version; v > 0 && v < SCHEMA_VERSION && rc == 0; v++)
+		rc = exec(s, migrations[v - 1], err);
+	return rc ? rc : exec(s, "COMMIT", err);
 }
 
 static int prepare_all(struct store *s, struct err *err)
@@ -383,6 +394,14 @@ int store_run(struct store *s, sqlite3_stmt *q, struct err *err)
 	s->writing = true;
 	must(rc <= 0);
 	return rc;
+}
+
+void store_bind_optional(sqlite3_stmt *q, int at, struct sv text)
+{
+	if (text.len)
+		store_bind_sv(q, at, text);
+	else
+		(void)sqlite3_bind_null(q, at);
 }
 
 void store_bind_sv(sqlite3_stmt *q, int at, struct sv text)

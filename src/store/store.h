@@ -49,6 +49,7 @@ enum {
 	STORE_MSG_8BIT = 2,   /* the body has bytes above 0x7f */
 	STORE_MSG_UTF8 = 4,   /* needs SMTPUTF8 */
 	STORE_MSG_DELAY_NOTICED = 8,
+	STORE_MSG_FORCE = 16, /* where From is replaced, no Reply-To remembers the original */
 };
 
 struct store_recipient {
@@ -57,6 +58,9 @@ struct store_recipient {
 	struct sv orcpt;
 	uint8_t dsn_notify;
 	struct sv lane; /* key of its lane; empty: parked for want of a route */
+	/* The plan that was made at acceptance. Empty is the usual case and costs nothing. */
+	struct sv alternatives; /* keys of the further lanes of its route, a '\n' between them */
+	struct sv rewrite_from; /* envelope sender and From become this when it leaves */
 	enum store_recipient_state state;
 	struct wall_time next_at;
 	uint32_t attempts;
@@ -69,7 +73,9 @@ struct store_message {
 	uint64_t id;
 	struct wall_time accepted_at;
 	struct wall_time expires_at;
-	struct sv sender; /* after rewrite_from and qualify */
+	/* After qualify, and after what the user or device of the message prescribes; the plan of a
+	 * recipient may replace it when the message leaves. */
+	struct sv sender;
 	struct sv envid;
 	uint8_t dsn_ret;
 	uint32_t flags;       /* STORE_MSG_* */
@@ -80,6 +86,7 @@ struct store_message {
 	struct sv user;       /* who gave it: "erp", "local:www-data", "" */
 	struct sv client;     /* "[10.0.5.30]:4711", "unix", "maildrop" */
 	struct sv listener;
+	struct sv device;   /* name of the device that gave it; empty: none */
 	uint64_t bounce_of; /* id of the message a bounce speaks of; 0 */
 	const struct store_recipient *recipients;
 	size_t recipient_count;
@@ -207,6 +214,10 @@ struct store_recipient_outcome {
 	enum store_recipient_state state; /* QUEUED (again), HELD, DELIVERED, BOUNCED, EXPIRED */
 	struct wall_time next_at;         /* for QUEUED */
 	struct sv lane;                   /* for QUEUED: where it waits now */
+	/* Its route was found anew: these two replace its plan. Else the plan stays, in a move to one of
+	 * its alternatives as well. */
+	bool new_plan;
+	struct sv alternatives, rewrite_from;
 	struct verdict verdict;
 	struct sv reply;             /* whole reply, cut at LIMIT_REPLY_KEPT */
 	struct sv remote_message_id; /* the one Exchange gave; may be empty */
@@ -373,7 +384,8 @@ enum store_edit_kind {
 	STORE_EDIT_DROP,
 	STORE_EDIT_REROUTE
 };
-/* Changes recipients that wait (QUEUED or HELD), never OPEN ones. Bounded: call again while out_more. */
+/* Changes recipients that wait (QUEUED or HELD), never OPEN ones. Bounded: call again while out_more.
+ * Who is rerouted has no alternatives any more: an operator chose this lane and no other. */
 struct store_edit {
 	struct store_op op;
 	enum store_edit_kind kind;

@@ -187,6 +187,8 @@ NODISCARD int store_run(struct store *s, sqlite3_stmt *q, struct err *err);
 /* 1: a row, 0: the end (reset already), or an error. */
 NODISCARD int store_step(struct store *s, sqlite3_stmt *q, struct err *err);
 void store_bind_sv(sqlite3_stmt *q, int at, struct sv text);
+/* An empty text as NULL, which takes no room. */
+void store_bind_optional(sqlite3_stmt *q, int at, struct sv text);
 struct sv store_column_sv(sqlite3_stmt *q, int at); /* until the next step */
 struct sv store_column_copy(sqlite3_stmt *q, int at, struct arena *a);
 

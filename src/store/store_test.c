@@ -23,6 +23,7 @@ static void expect_message(const struct store_message *m, const struct store_mes
 	assert_true(sv_eq(m->user, expected->user));
 	assert_true(sv_eq(m->client, expected->client));
 	assert_true(sv_eq(m->listener, expected->listener));
+	assert_true(sv_eq(m->device, expected->device));
 	assert_int_equal(m->bounce_of, expected->bounce_of);
 }
 
@@ -34,6 +35,7 @@ static void expect_recipient(
 	assert_true(sv_eq(r->orcpt, expected->orcpt));
 	assert_int_equal(r->dsn_notify, expected->dsn_notify);
 	assert_true(sv_eq(r->lane, expected->lane));
+	assert_true(same_plan(r, expected));
 	assert_int_equal(r->next_at.us, expected->next_at.us);
 }
 
@@ -61,6 +63,52 @@ static void message_waits_and_is_found(void **state)
 	shut_and_audit(b);
 	/* Looking for a lane leaves no trace of it. */
 	assert_int_equal(bench_sql(b, "SELECT count(*) FROM lane"), 1);
+	arena_reset(&a);
+	mail_free(&mail);
+}
+
+/* A recipient moves to an alternative of its route and back; a route found anew brings its own plan, and
+ * an operator's lane stands alone. */
+static void plan_goes_with_the_recipient(void **state)
+{
+	struct bench *b = *state;
+	struct arena a = { 0 };
+	struct mail mail;
+	struct store_recipient_outcome move = { .index = 0,
+		.state = STORE_RCPT_QUEUED,
+		.lane = SV("smtp/lab"),
+		.verdict = { .cause = "smtp-auth-off" } };
+	struct store_outcome op = { .op.kind = STORE_OP_OUTCOME,
+		.at = io_clock_wall(),
+		.recipients = &move,
+		.recipient_count = 1 };
+	struct store_edit reroute = { .op.kind = STORE_OP_EDIT,
+		.kind = STORE_EDIT_REROUTE,
+		.lane = SV("submission/z"),
+		.filter = { .state = -1 } };
+	struct store_due due;
+
+	bench_open(b);
+	mail_make(b, &mail, 2, "submission/a");
+	assert_int_equal(bench_put(b, &mail, SV("body")), 0);
+	op.message_id = reroute.filter.id = mail.m.id;
+	assert_int_equal(bench_run(b, &op.op), 0);
+	bench_due(b, "smtp/lab", &a, 10, &due);
+	assert_int_equal(due.out_count, 1);
+	assert_true(same_plan(&due.out_messages[0].recipients[0], &mail.recipients[0]));
+	move.lane = SV("submission/n");
+	move.new_plan = true;
+	move.alternatives = SV("submission/m");
+	assert_int_equal(bench_run(b, &op.op), 0);
+	mail.recipients[0].alternatives = SV("submission/m");
+	mail.recipients[0].rewrite_from = SV("");
+	expect_plan(b, &mail);
+	mail.recipients[0].alternatives = SV("");
+	mail.recipients[1].alternatives = SV("");
+	assert_int_equal(bench_run(b, &reroute.op), 0);
+	assert_int_equal(reroute.out_changed, 2);
+	expect_plan(b, &mail);
+	shut_and_audit(b);
 	arena_reset(&a);
 	mail_free(&mail);
 }
@@ -440,7 +488,7 @@ static void newer_format_is_refused(void **state)
 
 	bench_open(b);
 	bench_shut(b);
-	bench_exec(b, "PRAGMA user_version=2");
+	bench_exec(b, "PRAGMA user_version=99");
 	assert_int_equal(bench_try_open(b, &err), RC_CORRUPT);
 }
 
@@ -570,6 +618,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		BENCH_TEST(message_waits_and_is_found),
+		BENCH_TEST(plan_goes_with_the_recipient),
 		BENCH_TEST(message_is_delivered_at_the_second_attempt),
 		BENCH_TEST(changes_without_an_attempt_leave_others_alone),
 		BENCH_TEST(recipients_that_do_not_exist_fail_alone),

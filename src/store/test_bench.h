@@ -198,6 +198,9 @@ static inline void mail_make_as(struct mail *mail, uint64_t id, size_t count, co
 			.orcpt = SV("rfc822;someone@example.com"),
 			.dsn_notify = 5,
 			.lane = sv_from(lane),
+			/* The last has no plan, as most have none. */
+			.alternatives = i + 1 < count ? SV("smtp/lab\nsubmission/c") : SV(""),
+			.rewrite_from = i + 1 < count ? SV("shared@contoso.com") : SV(""),
 			.state = STORE_RCPT_QUEUED,
 			.next_at.us = now,
 		};
@@ -209,13 +212,14 @@ static inline void mail_make_as(struct mail *mail, uint64_t id, size_t count, co
 		.sender = SV("erp@contoso.com"),
 		.envid = SV("QQ314159"),
 		.dsn_ret = 2,
-		.flags = STORE_MSG_8BIT,
+		.flags = STORE_MSG_8BIT | STORE_MSG_FORCE,
 		.header_size = 10,
 		.message_id = SV("<1@contoso.com>"),
 		.subject = SV("Invoice 4711"),
 		.user = SV("erp"),
 		.client = SV("[10.0.5.30]:4711"),
 		.listener = SV("smtp"),
+		.device = SV("scanner-3"),
 		.recipients = mail->recipients,
 		.recipient_count = count,
 	};
@@ -572,6 +576,29 @@ static inline void expect_state(
 	assert_int_equal(bench_show(b, id, &a, &show), 0);
 	assert_true(at < show.out_message->recipient_count);
 	assert_int_equal(show.out_message->recipients[at].state, state);
+	arena_reset(&a);
+}
+
+static inline bool same_plan(
+	const struct store_recipient *r, const struct store_recipient *expected)
+{
+	return sv_eq(r->alternatives, expected->alternatives) &&
+	       sv_eq(r->rewrite_from, expected->rewrite_from);
+}
+
+/* The plan made at acceptance, device and all, is what is read back. */
+static inline void expect_plan(struct bench *b, const struct mail *mail)
+{
+	struct arena a = { 0 };
+	struct store_show show;
+
+	assert_int_equal(bench_show(b, mail->m.id, &a, &show), 0);
+	assert_true(sv_eq(show.out_message->device, mail->m.device));
+	assert_int_equal(
+		show.out_message->flags & STORE_MSG_FORCE, mail->m.flags & STORE_MSG_FORCE);
+	assert_int_equal(show.out_message->recipient_count, mail->m.recipient_count);
+	for (size_t i = 0; i < mail->m.recipient_count; i++)
+		assert_true(same_plan(&show.out_message->recipients[i], &mail->recipients[i]));
 	arena_reset(&a);
 }
 

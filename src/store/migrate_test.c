@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/fault_vfs.h"
+
+#include "store/store_priv.h"
+#include "store/test_bench.h"
+
+/* Queues that an older postern wrote open, and lose nothing, whatever fails on the way. */
+
+/* The first format, word for word. */
+static const char format_1[] =
+	"CREATE TABLE state(one INTEGER PRIMARY KEY CHECK(one=1), commits, messages, bytes, "
+	"history,"
+	" history_bytes, steady_us, mono_us, boot_id);"
+	"CREATE TABLE day(hour INTEGER PRIMARY KEY, delivered INTEGER, bounced INTEGER);"
+	"CREATE TABLE lane(id INTEGER PRIMARY KEY, key TEXT UNIQUE);"
+	"CREATE TABLE cause(id INTEGER PRIMARY KEY, key TEXT UNIQUE);"
+	"CREATE TABLE partial(message_id INTEGER PRIMARY KEY, chunks INTEGER);"
+	"CREATE TABLE dead(message_id INTEGER PRIMARY KEY, chunks INTEGER);"
+	"CREATE TABLE chunk(id INTEGER PRIMARY KEY, bytes BLOB);"
+	"CREATE TABLE message(id INTEGER PRIMARY KEY, accepted_at, expires_at, finished_at,"
+	" pending, flags,"
+	" chunks, size, header_size, story_bytes, bounce_of, dsn_ret, sender, envid, message_id,"
+	" subject,"
+	" user, client, listener);"
+	"CREATE TABLE recipient(id INTEGER PRIMARY KEY, lane, state, due, cause, attempts,"
+	" uncertain,"
+	" dsn_notify, address, orcpt, last_reply);"
+	"CREATE INDEX recipient_due ON recipient(lane, due, id, cause) WHERE due IS NOT NULL;"
+	"CREATE INDEX recipient_wait ON recipient(id) WHERE due IS NOT NULL;"
+	"CREATE TABLE attempt(id INTEGER PRIMARY KEY, lane, at, ended_at, uncertain, relay, stage,"
+	" story);"
+	"CREATE INDEX attempt_open ON attempt(id) WHERE ended_at IS NULL;"
+	"CREATE TABLE ledger(key TEXT, bucket INTEGER, amount INTEGER, PRIMARY KEY(key, bucket))"
+	" WITHOUT ROWID;"
+	"CREATE TABLE park(key TEXT PRIMARY KEY, cause, summary, reply, since, probe_at) WITHOUT"
+	" ROWID;"
+	"PRAGMA user_version=1;";
+
+/*
+ * What it held: message 1000 with one recipient that waits, one delivered, and one in an open attempt;
+ * message 2000 in the history; a limit in use and a parked tenant.
+ */
+static const char contents_1[] =
+	"INSERT INTO state VALUES(1,7,1,4,1,56,5000000,5000000,'other-boot');"
+	"INSERT INTO lane VALUES(1,'submission/a'),(2,'smtp/lab');"
+	"INSERT INTO cause VALUES(1,'greylisted'),(2,'delivered');"
+	"INSERT INTO chunk VALUES(1000<<12, CAST('body' AS BLOB));"
+	"INSERT INTO message VALUES(1000,11,1<<60,0,2,2,1,4,2,64,0,1,'erp@contoso.com','env',"
+	"'<1@h>','Invoice','erp','[10.0.5.30]:4711','smtp');"
+	"INSERT INTO message VALUES(2000,12,1<<60,9000000000000000,0,0,0,4,2,56,0,0,"
+	"'a@contoso.com','','<2@h>','','','unix','submit');"
+	"INSERT INTO recipient VALUES((1000<<12)|0,1,0,77,1,1,0,5,'r0@example.com','rfc822;x',"
+	"'451 later');"
+	"INSERT INTO recipient VALUES((1000<<12)|1,1,3,NULL,2,1,0,0,'r1@example.com','','250 ok');"
+	"INSERT INTO recipient VALUES((1000<<12)|2,2,1,NULL,0,1,0,0,'r2@example.com','','');"
+	"INSERT INTO recipient VALUES((2000<<12)|0,1,3,NULL,2,1,0,0,'r3@example.com','','250 ok');"
+	"INSERT INTO attempt VALUES((1000<<12)|1,2,70,NULL,0,NULL,NULL,'2');"
+	"INSERT INTO ledger VALUES('submission/a/recipients-day',1<<60,3);"
+	"INSERT INTO park VALUES('tenant:x','cause','words','reply',1,2);";
+
+static void make_old(struct bench *b)
+{
+	char path[2 * BENCH_PATH_MAX];
+	sqlite3 *db = NULL;
+
+	(void)snprintf(path, sizeof(path), "%s/queue.db", b->folder);
+	must(sqlite3_open_v2(
+		     path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, b->options.vfs) ==
+		SQLITE_OK);
+	must(sqlite3_exec(db,
+		     "PRAGMA locking_mode=EXCLUSIVE; PRAGMA page_size=4096;"
+		     "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL;"
+		     "PRAGMA synchronous=FULL;",
+		     NULL,
+		     NULL,
+		     NULL) == SQLITE_OK);
+	must(sqlite3_exec(db, "BEGIN", NULL, NULL, NULL) == SQLITE_OK);
+	must(sqlite3_exec(db, format_1, NULL, NULL, NULL) == SQLITE_OK);
+	if (sqlite3_exec(db, contents_1, NULL, NULL, NULL) != SQLITE_OK)
+		fail_msg("%s", sqlite3_errmsg(db));
+	must(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK);
+	must(sqlite3_close(db) == SQLITE_OK);
+}
+
+static void expect_message_1000(struct bench *b)
+{
+	struct arena a = { 0 };
+	struct store_show show;
+	const struct store_recipient *r;
+
+	assert_int_equal(bench_show(b, 1000, &a, &show), 0);
+	assert_true(sv_eq(show.out_message->sender, SV("erp@contoso.com")));
+	assert_true(sv_eq(show.out_message->listener, SV("smtp")));
+	assert_int_equal(show.out_message->device.len, 0);
+	assert_int_equal(show.out_message->recipient_count, 3);
+	r = show.out_message->recipients;
+	assert_int_equal(r[0].state, STORE_RCPT_QUEUED);
+	assert_true(sv_eq(r[0].lane, SV("submission/a")));
+	assert_true(sv_eq(r[0].orcpt, SV("rfc822;x")));
+	assert_true(sv_eq(r[0].last_reply, SV("451 later")));
+	assert_int_equal(r[0].alternatives.len, 0);
+	assert_int_equal(r[0].rewrite_from.len, 0);
+	assert_int_equal(r[1].state, STORE_RCPT_DELIVERED);
+	assert_true(r[2].state == STORE_RCPT_OPEN || r[2].state == STORE_RCPT_QUEUED);
+	assert_int_equal(show.out_attempt_count, 1);
+	arena_reset(&a);
+	assert_int_equal(bench_show(b, 2000, &a, &show), 0);
+	assert_true(show.out_finished_at.us != 0);
+	arena_reset(&a);
+	expect_body(b, 1000, SV("body"));
+}
+
+static void expect_contents(struct bench *b)
+{
+	struct store_ledger_read ledger = { .op.kind = STORE_OP_LEDGER_READ };
+	struct store_parks_read parks = { .op.kind = STORE_OP_PARKS_READ };
+	struct arena a = { 0 };
+
+	expect_message_1000(b);
+	ledger.out_arena = parks.out_arena = &a;
+	assert_int_equal(bench_run(b, &ledger.op), 0);
+	assert_int_equal(ledger.out_count, 1);
+	assert_int_equal(ledger.out_rows[0].amount, 3);
+	assert_int_equal(bench_run(b, &parks.op), 0);
+	assert_int_equal(parks.out_count, 1);
+	arena_reset(&a);
+}
+
+/* What waited there is delivered, and new mail with a plan stands beside it. */
+static void use_it(struct bench *b)
+{
+	struct mail mail;
+	uint32_t number = 0, zero = 0;
+
+	assert_int_equal(bench_claim(b, 1000, &zero, 1, "submission/a", &number), 0);
+	assert_int_equal(number, 2);
+	assert_int_equal(bench_end(b, 1000, 2, 1, STORE_RCPT_DELIVERED), 0);
+	mail_make(b, &mail, 2, "submission/a");
+	assert_int_equal(bench_put(b, &mail, SV("body")), 0);
+	expect_plan(b, &mail);
+	mail_free(&mail);
+}
+
+static void old_queue_opens_and_loses_nothing(void **state)
+{
+	struct bench *b = *state;
+
+	make_old(b);
+	bench_open(b);
+	assert_int_equal(b->found.queued_count, 1);
+	assert_int_equal(b->found.uncertain_count, 1);
+	bench_resolve(b, STORE_UNCERTAIN_RETRY);
+	expect_contents(b);
+	use_it(b);
+	shut_and_audit(b);
+	/* It is of the new format now: the second opening has nothing to do. */
+	bench_open(b);
+	shut_and_audit(b);
+}
+
+static int64_t shape(struct bench *b, const char *sql, char *out, size_t size)
+{
+	sqlite3 *db = bench_db(b);
+	sqlite3_stmt *q = NULL;
+	int64_t version = bench_number(db, "SELECT user_version FROM pragma_user_version");
+
+	must(sqlite3_prepare_v2(db, sql, -1, &q, NULL) == SQLITE_OK);
+	must(sqlite3_step(q) == SQLITE_ROW);
+	(void)snprintf(out, size, "%s", (const char *)sqlite3_column_text(q, 0));
+	(void)sqlite3_finalize(q);
+	must(sqlite3_close(db) == SQLITE_OK);
+	return version;
+}
+
+/* Statements count the columns from the left: both ways must lead to the same table. */
+static void old_and_new_have_one_shape(void **state)
+{
+	static const char sql[] =
+		"SELECT group_concat(t.name || '.' || c.cid || '.' || c.name, ' ')"
+		" FROM (SELECT name FROM sqlite_master WHERE type='table' ORDER BY name) t,"
+		" pragma_table_info(t.name) c";
+	struct bench *old = *state, fresh;
+	char a[4096], b[4096];
+	int64_t version;
+
+	make_old(old);
+	bench_open(old);
+	bench_shut(old);
+	bench_make(&fresh);
+	bench_open(&fresh);
+	bench_shut(&fresh);
+	version = shape(&fresh, sql, b, sizeof(b));
+	assert_int_equal(shape(old, sql, a, sizeof(a)), version);
+	assert_true(version > 1);
+	assert_string_equal(a, b);
+	bench_remove(&fresh);
+}
+
+static uint64_t run_fault(const struct fault_plan *plan, bool power)
+{
+	struct bench b;
+	struct err err = { 0 };
+	uint64_t calls;
+
+	bench_make(&b);
+	b.options.vfs = FAULT_VFS_NAME;
+	fault_vfs_reset();
+	make_old(&b);
+	fault_vfs_plan(plan);
+	if (bench_try_open(&b, &err) == 0)
+		bench_shut(&b);
+	calls = fault_vfs_calls();
+	if (power)
+		fault_vfs_power_loss(plan->nth);
+	fault_vfs_clear();
+	bench_open(&b);
+	bench_resolve(&b, STORE_UNCERTAIN_RETRY);
+	expect_contents(&b);
+	use_it(&b);
+	shut_and_audit(&b);
+	bench_remove(&b);
+	return calls;
+}
+
+static void migration_survives_every_fault(void **state)
+{
+	const struct fault_plan none = { .nth = UINT64_MAX, .write_code = SQLITE_IOERR_WRITE };
+	static const int codes[] = { SQLITE_IOERR_WRITE, SQLITE_FULL };
+	uint64_t calls = run_fault(&none, false);
+
+	(void)state;
+	assert_true(calls > 5);
+	for (uint64_t n = 1; n <= calls; n++) {
+		for (size_t c = 0; c < COUNT_OF(codes); c++)
+			(void)run_fault(
+				&(struct fault_plan){
+					.nth = n, .write_code = codes[c], .half = n & 1 },
+				false);
+		(void)run_fault(&(struct fault_plan){ .nth = n,
+					.mode = FAULT_ALWAYS,
+					.write_code = SQLITE_IOERR_WRITE,
+					.half = n & 1 },
+			true);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		BENCH_TEST(old_queue_opens_and_loses_nothing),
+		BENCH_TEST(old_and_new_have_one_shape),
+		cmocka_unit_test(migration_survives_every_fault),
+	};
+
+	return cmocka_run_group_tests_name("migrate", tests, NULL, NULL);
+}
