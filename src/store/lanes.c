@@ -66,6 +66,14 @@ int store_do_ledger_read(struct store *s, struct store_ledger_read *op)
 	return rc;
 }
 
+/* Rows of the first format have none. */
+static enum verdict_nature read_nature(sqlite3_stmt *q, int column)
+{
+	int64_t n = sqlite3_column_int64(q, column);
+
+	return n > 0 && n < VERDICT_NATURE_COUNT ? (enum verdict_nature)n : VERDICT_NATURE_OTHER;
+}
+
 int store_do_parks_read(struct store *s, struct store_parks_read *op)
 {
 	sqlite3_stmt *q = store_sql(s, SQL_PARKS);
@@ -90,7 +98,8 @@ int store_do_parks_read(struct store *s, struct store_parks_read *op)
 				.summary = store_column_copy(q, 2, op->out_arena),
 				.reply = store_column_copy(q, 3, op->out_arena),
 				.since.us = sqlite3_column_int64(q, 4),
-				.probe_at.us = sqlite3_column_int64(q, 5) };
+				.probe_at.us = sqlite3_column_int64(q, 5),
+				.nature = read_nature(q, 6) };
 	}
 	return rc;
 }
@@ -107,6 +116,7 @@ int store_do_park(struct store *s, struct store_park *op)
 		store_bind_sv(q, 4, op->row.reply);
 		(void)sqlite3_bind_int64(q, 5, op->row.since.us);
 		(void)sqlite3_bind_int64(q, 6, op->row.probe_at.us);
+		(void)sqlite3_bind_int64(q, 7, op->row.nature);
 	}
 	rc = store_run(s, q, &op->op.err);
 	(void)sqlite3_clear_bindings(q);

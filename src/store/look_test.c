@@ -586,7 +586,8 @@ static void parks_survive(void **state)
 			.summary = SV("SMTP AUTH is switched off"),
 			.reply = SV("535 5.7.139 no"),
 			.since.us = 5,
-			.probe_at.us = 6 } };
+			.probe_at.us = 6,
+			.nature = VERDICT_NATURE_QUOTA } };
 	struct store_parks_read parks = { .op.kind = STORE_OP_PARKS_READ };
 	struct arena a = { 0 };
 
@@ -608,6 +609,7 @@ static void parks_survive(void **state)
 	assert_true(sv_eq(parks.out_rows[0].reply, SV("535 5.7.139 no")));
 	assert_int_equal(parks.out_rows[0].since.us, 5);
 	assert_int_equal(parks.out_rows[0].probe_at.us, 7);
+	assert_int_equal(parks.out_rows[0].nature, VERDICT_NATURE_QUOTA);
 	bench_shut(b);
 	arena_reset(&a);
 }

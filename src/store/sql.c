@@ -38,8 +38,8 @@ static const char schema[] =
 	"CREATE INDEX attempt_open ON attempt(id) WHERE ended_at IS NULL;"
 	"CREATE TABLE ledger(key TEXT, bucket INTEGER, amount INTEGER, PRIMARY KEY(key, bucket)) "
 	"WITHOUT ROWID;"
-	"CREATE TABLE park(key TEXT PRIMARY KEY, cause, summary, reply, since, probe_at) WITHOUT "
-	"ROWID;"
+	"CREATE TABLE park(key TEXT PRIMARY KEY, cause, summary, reply, since, probe_at, nature) "
+	"WITHOUT ROWID;"
 	"PRAGMA user_version=2;";
 
 /* From format N + 1 to the next; each leaves the tables as `schema` makes them. */
@@ -47,6 +47,7 @@ static const char *const migrations[SCHEMA_VERSION - 1] = {
 	"ALTER TABLE message ADD COLUMN device;"
 	"ALTER TABLE recipient ADD COLUMN alternatives;"
 	"ALTER TABLE recipient ADD COLUMN rewrite_from;"
+	"ALTER TABLE park ADD COLUMN nature;"
 	"PRAGMA user_version=2;",
 };
 
@@ -139,9 +140,9 @@ static const char *const texts[SQL_COUNT] = {
 		"INSERT INTO ledger VALUES(?1,?2,?3) ON CONFLICT DO UPDATE SET amount=amount+?3",
 	[SQL_LEDGER_READ] = "SELECT key, bucket, amount FROM ledger WHERE bucket>? AND amount>0",
 	[SQL_LEDGER_DROP] = "DELETE FROM ledger WHERE bucket<?",
-	[SQL_PARK_SET] = "INSERT OR REPLACE INTO park VALUES(?,?,?,?,?,?)",
+	[SQL_PARK_SET] = "INSERT OR REPLACE INTO park VALUES(?,?,?,?,?,?,?)",
 	[SQL_PARK_CLEAR] = "DELETE FROM park WHERE key=?",
-	[SQL_PARKS] = "SELECT key, cause, summary, reply, since, probe_at FROM park",
+	[SQL_PARKS] = "SELECT key, cause, summary, reply, since, probe_at, nature FROM park",
 	/* Both halves come sorted from their index, so the union is a merge. */
 	[SQL_WAITING_FROM] =
 		"SELECT id FROM recipient INDEXED BY recipient_wait WHERE due IS NOT NULL AND id>?1"

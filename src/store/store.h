@@ -294,7 +294,8 @@ struct store_park_row {
 	struct sv summary;
 	struct sv reply;
 	struct wall_time since;
-	struct wall_time probe_at;
+	struct wall_time probe_at; /* INT64_MAX: none, a person releases it */
+	enum verdict_nature nature;
 };
 struct store_park {
 	struct store_op op;
