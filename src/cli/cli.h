@@ -26,6 +26,7 @@ int cli_serve(struct cli_context *ctx, int argc, char **argv);
 int cli_status(struct cli_context *ctx, int argc, char **argv);
 int cli_trace(struct cli_context *ctx, int argc, char **argv);
 int cli_user(struct cli_context *ctx, int argc, char **argv);
+int cli_vault(struct cli_context *ctx, int argc, char **argv);
 
 /*
  * Reads options in the manner of getopt_long, the common ones included. `options` ends with a NULL

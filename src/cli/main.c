@@ -20,6 +20,7 @@ static const struct {
 	{ "queue", cli_queue, "list, show, retry, hold, release, reroute, drop waiting mail" },
 	{ "trace", cli_trace, "the story of messages, delivered ones too" },
 	{ "user", cli_user, "add, list, remove inbound users" },
+	{ "vault", cli_vault, "keep secrets sealed: put, list, remove" },
 	{ "reload", cli_reload, "make the running daemon read its configuration again" },
 	{ "sandbox", cli_sandbox, "a Microsoft 365 on loopback to test against" },
 	{ "demo", cli_demo, "relay + sandbox + a burst of mail in a scratch folder" },

@@ -5,6 +5,7 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "cli/ask.h"
+#include "cli/prompt.h"
 #include "io/file.h"
 #include "io/loop.h"
 #include "smtp/scram.h"
@@ -13,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <termios.h>
 #include <unistd.h>
 
 static const char help[] =
@@ -36,65 +36,7 @@ static const char help[] =
 enum {
 	ITERATIONS =
 		15000, /* about 10 ms here; NIST's 600,000 is for stolen files, these lie beside worse */
-	PASSWORD_MAX = 1024,
 };
-
-/* ---- the password ---- */
-
-static int read_line(FILE *from, char *out)
-{
-	size_t len;
-
-	if (!fgets(out, PASSWORD_MAX, from))
-		return cli_fail(EX_DATAERR, "no password was given");
-	len = strcspn(out, "\r\n");
-	out[len] = '\0';
-	return len ? EX_OK : cli_fail(EX_DATAERR, "the password is empty");
-}
-
-static int ask_once(const char *prompt, char *out)
-{
-	struct termios before, quiet;
-	int code;
-
-	(void)fprintf(stderr, "%s: ", prompt);
-	(void)tcgetattr(STDIN_FILENO, &before);
-	quiet = before;
-	quiet.c_lflag &= ~(tcflag_t)ECHO;
-	(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
-	code = read_line(stdin, out);
-	(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
-	(void)fprintf(stderr, "\n");
-	return code;
-}
-
-static int ask_twice(char *out)
-{
-	char again[PASSWORD_MAX] = "";
-	int code = ask_once("password", out);
-
-	if (code == EX_OK)
-		code = ask_once("again", again);
-	if (code == EX_OK && strcmp(out, again) != 0)
-		code = cli_fail(EX_DATAERR, "the two passwords differ");
-	secret_wipe(again, sizeof(again));
-	return code;
-}
-
-static int get_password(const char *file, char *out)
-{
-	FILE *from;
-	int code;
-
-	if (!file)
-		return isatty(STDIN_FILENO) ? ask_twice(out) : read_line(stdin, out);
-	from = fopen(file, "re");
-	if (!from)
-		return cli_fail(EX_NOINPUT, "cannot open %s", file);
-	code = read_line(from, out);
-	(void)fclose(from);
-	return code;
-}
 
 /* ---- add, list, remove ---- */
 
@@ -106,7 +48,7 @@ static bool name_ok(const char *name)
 	return name[0] && name[0] != '-' && strlen(name) <= 200 && strncmp(name, "local:", 6) != 0;
 }
 
-static int write_verifier(const char *password, const char *path)
+static int write_verifier(const struct secret *password, const char *path)
 {
 	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(512);
 	struct smtp_scram_verifier v;
@@ -114,7 +56,7 @@ static int write_verifier(const char *password, const char *path)
 	struct err err = { 0 };
 
 	io_random(salt, sizeof(salt));
-	smtp_scram_derive(sv_from(password), ITERATIONS, salt, &v);
+	smtp_scram_derive(secret_reveal(password), ITERATIONS, salt, &v);
 	if (smtp_scram_render(&v, &text) != 0 || buf_append(&text, SV("\n")) != 0)
 		return cli_fail(EX_SOFTWARE, "the verifier does not fit");
 	secret_wipe(&v, sizeof(v));
@@ -125,7 +67,8 @@ static int write_verifier(const char *password, const char *path)
 
 static int add(const char *name, const char *password_file, const char *output)
 {
-	char password[PASSWORD_MAX], path[512];
+	CLEANUP(secret_freep) struct secret *password = NULL;
+	char path[512];
 	int code;
 
 	if (!name_ok(name))
@@ -135,10 +78,9 @@ static int add(const char *name, const char *password_file, const char *output)
 		(void)snprintf(path, sizeof(path), "%s", output);
 	else
 		(void)snprintf(path, sizeof(path), "/etc/postern/%s.scram", name);
-	code = get_password(password_file, password);
+	code = cli_read_secret("password", password_file, false, &password);
 	if (code == EX_OK)
 		code = write_verifier(password, path);
-	secret_wipe(password, sizeof(password));
 	if (code != EX_OK)
 		return code;
 	(void)printf("wrote %s; in postern.yaml, under users:\n"

@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/must.h"
+#include "identity/secrets_priv.h"
 #include "io/file.h"
 
 #include <errno.h>
@@ -26,8 +27,8 @@ static void wiped_deinit(struct buf *b)
 	buf_deinit(b);
 }
 
-static int PRINTF_LIKE(4, 5)
-	fail(const struct conf_secret *where, struct err *err, int code, const char *fmt, ...)
+int identity_secret_fail(
+	const struct conf_secret *where, struct err *err, int code, const char *fmt, ...)
 {
 	char text[200];
 	va_list ap;
@@ -50,14 +51,14 @@ static int keep(const struct conf_secret *where, struct sv bytes, struct secret 
 	struct err *err)
 {
 	if (bytes.len == 0)
-		return fail(
+		return identity_secret_fail(
 			where, err, RC_CONFIG, "the secret is empty: write the password into it");
 	*out_secret = secret_new(bytes);
 	return 0;
 }
 
 /* "\n" and, from other systems' editors, "\r\n". */
-static struct sv cut_newline(struct sv v)
+struct sv identity_secret_line(struct sv v)
 {
 	if (v.len && v.ptr[v.len - 1] == '\n') {
 		v.len--;
@@ -95,16 +96,18 @@ static int load_file(const struct conf_secret *where, const char *path, struct s
 
 	if (fd < 0 || fstat(fd, &st) != 0) {
 		rc = -errno;
-		return fail(where, err, rc, "cannot read %s: %s", path, rc_text(rc));
+		return identity_secret_fail(
+			where, err, rc, "cannot read %s: %s", path, rc_text(rc));
 	}
 	if (!S_ISREG(st.st_mode))
-		return fail(where, err, -EINVAL, "%s is not a file", path);
+		return identity_secret_fail(where, err, -EINVAL, "%s is not a file", path);
 	/* Room at once: a buffer that grows leaves copies behind. */
 	must(buf_reserve(&bytes, SECRET_MAX) == 0);
 	rc = read_all(fd, &bytes);
 	if (rc != 0)
-		return fail(where, err, rc, "cannot read %s: %s", path, rc_text(rc));
-	rc = keep(where, cut_newline(buf_sv(&bytes)), out_secret, err);
+		return identity_secret_fail(
+			where, err, rc, "cannot read %s: %s", path, rc_text(rc));
+	rc = keep(where, identity_secret_line(buf_sv(&bytes)), out_secret, err);
 	if (rc == 0 && (st.st_mode & S_IRWXO))
 		*out_warning = "the file of a secret can be read by everybody: chmod 0640 it";
 	return rc;
@@ -116,11 +119,11 @@ static int load_env(const struct conf_secret *where, struct secret **out_secret,
 	const char *value;
 
 	if (buf_append(&name, where->name) != 0 || buf_append_char(&name, '\0') != 0)
-		return fail(
+		return identity_secret_fail(
 			where, err, RC_LIMIT, "the name of the environment variable is too long");
 	value = getenv(buf_sv(&name).ptr);
 	if (!value)
-		return fail(where,
+		return identity_secret_fail(where,
 			err,
 			RC_NOT_FOUND,
 			"the environment has no %.80s: set it in the service's unit",
@@ -136,7 +139,7 @@ static int load_credential(const struct conf_secret *where, struct secret **out_
 	int n;
 
 	if (!folder)
-		return fail(where,
+		return identity_secret_fail(where,
 			err,
 			RC_NOT_FOUND,
 			"there is no CREDENTIALS_DIRECTORY: add LoadCredential=%.*s:PATH to the "
@@ -144,8 +147,25 @@ static int load_credential(const struct conf_secret *where, struct secret **out_
 			SV_ARG(where->name));
 	n = snprintf(path, sizeof(path), "%s/%.*s", folder, SV_ARG(where->name));
 	if (n < 0 || (size_t)n >= sizeof(path))
-		return fail(where, err, -ENAMETOOLONG, "the path of the credential is too long");
+		return identity_secret_fail(
+			where, err, -ENAMETOOLONG, "the path of the credential is too long");
 	return load_file(where, path, out_secret, out_warning, err);
+}
+
+static int load_from_vault(const struct conf_secret *where, struct identity_vault *vault,
+	struct secret **out_secret, struct err *err)
+{
+	struct err inner = { 0 };
+	int rc;
+
+	if (!vault)
+		return identity_secret_fail(where,
+			err,
+			RC_CONFIG,
+			"vault:%.*s needs a vault: write vault: { key: file:/PATH }",
+			SV_ARG(sv_head(where->name, 60)));
+	rc = identity_vault_get(vault, where->name, out_secret, &inner);
+	return rc ? identity_secret_fail(where, err, rc, "%s", inner.text) : 0;
 }
 
 int identity_secret_load(const struct conf_secret *where, struct identity_vault *vault,
@@ -155,7 +175,6 @@ int identity_secret_load(const struct conf_secret *where, struct identity_vault 
 	const char *unused;
 	int n;
 
-	(void)vault;
 	if (!out_warning)
 		out_warning = &unused;
 	*out_warning = NULL;
@@ -163,7 +182,7 @@ int identity_secret_load(const struct conf_secret *where, struct identity_vault 
 	case CONF_SECRET_FILE:
 		n = snprintf(path, sizeof(path), "%.*s", SV_ARG(where->name));
 		if (n < 0 || (size_t)n >= sizeof(path))
-			return fail(
+			return identity_secret_fail(
 				where, err, -ENAMETOOLONG, "the path of the secret is too long");
 		return load_file(where, path, out_secret, out_warning, err);
 	case CONF_SECRET_ENV:
@@ -171,9 +190,11 @@ int identity_secret_load(const struct conf_secret *where, struct identity_vault 
 	case CONF_SECRET_CREDENTIAL:
 		return load_credential(where, out_secret, out_warning, err);
 	case CONF_SECRET_COMMAND:
+		return identity_command_run(where, out_secret, err);
 	case CONF_SECRET_VAULT:
+		return load_from_vault(where, vault, out_secret, err);
 	case CONF_SECRET_NONE:
 		break;
 	}
-	return fail(where, err, RC_CONFIG, "no secret is configured here");
+	return identity_secret_fail(where, err, RC_CONFIG, "no secret is configured here");
 }

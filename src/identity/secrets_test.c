@@ -142,6 +142,7 @@ static int make_folder(void **state)
 
 static int remove_folder(void **state)
 {
+	static const char *const more[] = { "printed", "vault.key", "vault", "vault.lock" };
 	char path[128];
 
 	(void)state;
@@ -149,13 +150,79 @@ static int remove_folder(void **state)
 	(void)unlink(path);
 	(void)snprintf(path, sizeof(path), "%s/cred", folder);
 	(void)unlink(path);
+	for (size_t i = 0; i < COUNT_OF(more); i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", folder, more[i]);
+		(void)unlink(path);
+	}
 	return rmdir(folder);
+}
+
+static void commands(void **state)
+{
+	struct conf_secret s = where(CONF_SECRET_COMMAND, "");
+	char line[200];
+
+	(void)state;
+	(void)snprintf(line, sizeof(line), "/bin/cat %s", put("printed", "hunter2\n", 0600));
+	s.name = sv_from(line);
+	holds(&s, "hunter2", false);
+	s.name = SV("/bin/echo  two words");
+	holds(&s, "two words", false);
+	s.name = SV("/bin/false");
+	fails(&s, RC_CONFIG, "/bin/false ended with code 1");
+	s.name = SV("/bin/true");
+	fails(&s, RC_CONFIG, "printed nothing");
+	s.name = SV("/no/such/program --secret x");
+	fails(&s, -ENOENT, "cannot run /no/such/program");
+	s.name = SV("/usr/bin/head -c 70000 /dev/zero");
+	fails(&s, RC_LIMIT, "prints more than");
+	/* No shell: nothing is expanded. */
+	s.name = SV("/bin/echo $HOME;id");
+	holds(&s, "$HOME;id", false);
+	s.name = SV(" ");
+	fails(&s, RC_CONFIG, "must be a program");
+}
+
+/* A program that never ends is ended, with its children. */
+static void commands_end(void **state)
+{
+	struct conf_secret s = where(CONF_SECRET_COMMAND, "/bin/sleep 1000");
+
+	(void)state;
+	fails(&s, RC_TIMEOUT, "did not end within");
+}
+
+static void vault(void **state)
+{
+	struct conf_secret s = where(CONF_SECRET_VAULT, "erp");
+	const char *key_path = put("vault.key",
+		"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\n",
+		0600);
+	struct conf_secret key = where(CONF_SECRET_FILE, key_path);
+	struct identity_vault *v = NULL;
+	struct secret *secret = NULL;
+	struct err err = { 0 };
+	const char *warning;
+
+	(void)state;
+	fails(&s, RC_CONFIG, "needs a vault");
+	assert_int_equal(identity_vault_open_at(sv_from(folder), &key, true, &v, &err), 0);
+	assert_int_equal(identity_secret_load(&s, v, &secret, &warning, &err), RC_NOT_FOUND);
+	assert_non_null(strstr(err.text, "postern vault put erp"));
+	assert_int_equal(identity_vault_put(v, SV("erp"), SV("hunter2"), NULL), 0);
+	assert_int_equal(identity_secret_load(&s, v, &secret, &warning, &err), 0);
+	assert_true(secret_eq(secret, SV("hunter2")));
+	secret_free(secret);
+	identity_vault_free(v);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(files),
+		cmocka_unit_test(commands),
+		cmocka_unit_test(commands_end),
+		cmocka_unit_test(vault),
 		cmocka_unit_test(a_huge_file_is_no_secret),
 		cmocka_unit_test(a_fifo_stops_nobody),
 		cmocka_unit_test(environment),

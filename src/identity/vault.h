@@ -7,9 +7,9 @@
 
 /*
  * The vault: secrets by name, sealed in one file (data_dir/vault) with libsodium. The key comes from a
- * file or a systemd credential. Each change writes the whole file anew, durably and atomically: a crash
- * leaves the old or the new one. Commands and the daemon share it: every call takes a file lock and reads
- * again what another has written.
+ * file or a systemd credential. A change is durable when the call returns, and a crash leaves the old
+ * or the new value. Commands and the daemon share it: every call takes a file lock and reads what another
+ * has written. Any thread may call; put() and remove() wait for the disk.
  */
 struct identity_vault;
 
@@ -25,7 +25,14 @@ enum {
  */
 NODISCARD int identity_vault_open(
 	const struct conf *c, bool make, struct identity_vault **out_vault, struct err *err);
+/* The same from its parts. */
+NODISCARD int identity_vault_open_at(struct sv data_dir, const struct conf_secret *key, bool make,
+	struct identity_vault **out_vault, struct err *err);
 void identity_vault_free(struct identity_vault *v);
+DEFINE_CLEANUP(struct identity_vault, identity_vault_free);
+/* The key of its text: 64 hexadecimal digits. RC_CONFIG. */
+NODISCARD int identity_vault_key(
+	const struct secret *text, struct secret **out_key, struct err *err);
 
 /* RC_NOT_FOUND when there is none of that name. */
 NODISCARD int identity_vault_get(
@@ -42,6 +49,7 @@ struct identity_vault_entry {
 NODISCARD int identity_vault_each(struct identity_vault *v,
 	void (*each)(void *arg, const struct identity_vault_entry *entry), void *arg,
 	struct err *err);
-/* Seals everything with another key, atomically. */
+/* Seals everything with another key (its text, as in the key file), atomically. Who has the vault open
+ * with the old key must open it again. */
 NODISCARD int identity_vault_rekey(
 	struct identity_vault *v, const struct secret *new_key, struct err *err);
