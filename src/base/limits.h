@@ -10,6 +10,10 @@ enum {
 	 * several KB (Microsoft's reach about 2.5 KB in base64; RFC 4954 4.9 asks for 12,288). */
 	LIMIT_COMMAND_LINE = 2048,
 	LIMIT_AUTH_LINE = 12288,
+	/* The JSON that tells why a token was refused has some 100 bytes. */
+	LIMIT_CHALLENGE = 4096,
+	/* An access token. Those of Microsoft have 2 to 4 KB; past LIMIT_AUTH_LINE few servers take one. */
+	LIMIT_TOKEN = 16384,
 	/* RFC 5321 4.5.3.1.6 says 998 + CRLF; real senders break it, receivers do not mind, and nothing
 	 * here holds a body line in memory. Header lines are held: see LIMIT_HEADER. */
 	LIMIT_ADDRESS = 320, /* 64 + @ + 255, RFC 5321 4.5.3.1.1 and .2 */

@@ -360,9 +360,9 @@ static const struct failure_row no_auth_row = {
 		.scope = VERDICT_SCOPE_MAILBOX,
 		.nature = VERDICT_NATURE_AUTHENTICATION,
 		.retry_after_us = 15 * US_PER_MIN,
-		.cause = "password-sign-in-missing",
-		.summary = "The server offers no sign-in with a password here. Check host, port "
-			   "and TLS; at a "
+		.cause = "sign-in-missing",
+		.summary = "The server offers no sign-in that fits: a password needs LOGIN or "
+			   "PLAIN, a token XOAUTH2 or OAUTHBEARER. Check host, port and TLS; at a "
 			   "server that needs no sign-in, remove login and password." },
 	"5.7.4",
 };
@@ -371,11 +371,11 @@ static const struct failure_row no_auth_exchange_row = {
 		.scope = VERDICT_SCOPE_MAILBOX,
 		.nature = VERDICT_NATURE_AUTHENTICATION,
 		.retry_after_us = US_PER_HOUR,
-		.cause = "password-sign-in-missing",
-		.summary = "The server offers no sign-in with a password. Check that the host is "
-			   "smtp.office365.com, port 587; if it is, Microsoft has retired "
-			   "passwords here and an "
-			   "administrator must allow them again or use another way out." },
+		.cause = "sign-in-missing",
+		.summary = "The server offers no sign-in that fits: a password needs LOGIN, a "
+			   "token XOAUTH2. Check that the host is smtp.office365.com, port 587; if "
+			   "it is and a password is used, Microsoft has retired passwords here: "
+			   "let the mailbox sign in with `oauth`." },
 	"5.7.4",
 };
 static const struct failure_row protocol_row = {

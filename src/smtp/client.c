@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 #include "base/must.h"
+#include "smtp/challenge.h"
 #include "smtp/client_priv.h"
 
 #include <stdlib.h>
@@ -49,6 +50,9 @@ static const struct {
 	[PENDING_AUTH] = { SMTP_CLIENT_STAGE_AUTH, TIMEOUT_COMMAND },
 	[PENDING_AUTH_USER] = { SMTP_CLIENT_STAGE_AUTH, TIMEOUT_COMMAND },
 	[PENDING_AUTH_PASSWORD] = { SMTP_CLIENT_STAGE_AUTH, TIMEOUT_COMMAND },
+	[PENDING_AUTH_ASK] = { SMTP_CLIENT_STAGE_AUTH, TIMEOUT_COMMAND },
+	[PENDING_AUTH_TOKEN] = { SMTP_CLIENT_STAGE_AUTH, TIMEOUT_COMMAND },
+	[PENDING_AUTH_REASON] = { SMTP_CLIENT_STAGE_AUTH, TIMEOUT_COMMAND },
 	[PENDING_MAIL] = { SMTP_CLIENT_STAGE_MAIL, TIMEOUT_COMMAND },
 	[PENDING_RCPT] = { SMTP_CLIENT_STAGE_RCPT, TIMEOUT_COMMAND },
 	[PENDING_DATA] = { SMTP_CLIENT_STAGE_DATA, TIMEOUT_DATA },
@@ -89,7 +93,8 @@ struct smtp_client *smtp_client_new(const struct smtp_client_options *options)
 	smtp_reply_parser_init(&c->parser);
 	buf_init(&c->out, CLIENT_OUTPUT_MAX);
 	buf_init(&c->held, CLIENT_HELD_MAX);
-	buf_init(&c->refusal_text, LIMIT_REPLY);
+	buf_init(&c->refusal_text, LIMIT_REPLY + 2 * SMTP_CHALLENGE_TEXT_MAX);
+	buf_init(&c->challenge, SMTP_CHALLENGE_TEXT_MAX);
 	c->tls = options->tls == SMTP_CLIENT_TLS_IMPLICIT;
 	c->deadline = MONO_NEVER;
 	return c;
@@ -110,6 +115,7 @@ void smtp_client_free(struct smtp_client *c)
 	buf_deinit(&c->out);
 	buf_deinit(&c->held);
 	buf_deinit(&c->refusal_text);
+	buf_deinit(&c->challenge);
 	smtp_reply_parser_deinit(&c->parser);
 	free(c);
 }

@@ -9,8 +9,8 @@
 /*
  * SMTP client session, without I/O: one connection, many messages, two cursors (commands sent,
  * replies read), so that pipelining is a property of the machine. PIPELINING, SIZE, 8BITMIME,
- * SMTPUTF8, DSN, STARTTLS, AUTH LOGIN and PLAIN; DATA only (BDAT is off: it hits 552 5.3.4 at
- * Exchange).
+ * SMTPUTF8, DSN, STARTTLS, AUTH LOGIN, PLAIN, XOAUTH2 and OAUTHBEARER; DATA only (BDAT is off: it hits
+ * 552 5.3.4 at Exchange).
  *
  * Course of a session:
  *   connected() -> greeting, EHLO, [STARTTLS -> EV_STARTTLS -> tls_started() -> EHLO], [AUTH] -> EV_READY
@@ -41,7 +41,8 @@ struct smtp_client_options {
 	struct sv login;               /* empty: no AUTH */
 	const struct secret *password; /* borrowed for the life of the session; NULL: no AUTH */
 	/* An access token instead of a password, borrowed likewise: XOAUTH2, or OAUTHBEARER (RFC 7628)
-	 * where only that is offered; a password is not tried then. */
+	 * where only that is offered; a password is not tried then. The reason that a 334 gives for a
+	 * refusal stands behind the text of the reply: "(challenge: status 400, ...)". */
 	const struct secret *token;
 	bool pipelining_off; /* the peer's PIPELINING is not used (broken middle boxes) */
 };

@@ -14,7 +14,11 @@ enum {
 	OPTION_ONE_BY_ONE = 8,
 	OPTION_MANY = 16,
 	OPTION_LAZY = 32, /* the owner takes events only when told */
+	OPTION_TOKEN = 128,
 };
+
+#define PASSWORD "s3cret"
+#define TOKEN "tok3n-of-m0re-than-12"
 
 /* One that is decided here gives the next at once: without an end to them there is none. */
 enum {
@@ -25,6 +29,7 @@ struct run {
 	struct smtp_client *c;
 	struct mono_time now;
 	struct smtp_client_message m;
+	struct sv secret; /* the one that is used */
 	bool released, ended, in_body;
 	size_t rcpt_next, results, sent;
 };
@@ -42,6 +47,9 @@ static void react(struct run *r, const struct smtp_client_event *e)
 	must(e->kind < SMTP_CLIENT_EV_COUNT);
 	must(e->stage < SMTP_CLIENT_STAGE_COUNT);
 	must(!e->uncertain || r->released);
+	/* No reply brings back what was sent in confidence. */
+	if (e->stage == SMTP_CLIENT_STAGE_AUTH)
+		must(sv_find(e->reply.text, r->secret) < 0);
 	if (e->kind == SMTP_CLIENT_EV_STARTTLS) {
 		smtp_client_tls_started(r->c, r->now);
 	} else if (e->kind == SMTP_CLIENT_EV_READY) {
@@ -156,7 +164,7 @@ static void play(struct run *r, struct sv input, bool lazy)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct secret *password = secret_new(SV("s3cret"));
+	struct secret *password = secret_new(SV(PASSWORD)), *token = secret_new(SV(TOKEN));
 	struct smtp_client_options options = { .hostname = SV("relay.example") };
 	struct run r = { .now = { US_PER_HOUR } };
 	uint8_t bits = size ? data[0] : 0;
@@ -167,6 +175,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		options.login = SV("erp");
 		options.password = password;
 	}
+	if (bits & OPTION_TOKEN)
+		options.token = token;
+	r.secret = bits & OPTION_TOKEN ? SV(TOKEN) : SV(PASSWORD);
 	r.m = (struct smtp_client_message){ .sender = SV("x@y"),
 		.recipients = recipients,
 		.recipient_count = bits & OPTION_MANY ? 120 : 2,
@@ -181,5 +192,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		bits & OPTION_LAZY);
 	smtp_client_free(r.c);
 	secret_free(password);
+	secret_free(token);
 	return 0;
 }

@@ -6,7 +6,8 @@
 #include "smtp/client.h"
 
 /*
- * client.c (life, replies, time), client_session.c (greeting to ready), client_message.c (transactions).
+ * client.c (life, replies, time), client_session.c (greeting to ready), client_sign_in.c (AUTH),
+ * client_message.c (transactions).
  *
  * The two cursors: every command that leaves is a `struct pending` at the tail; every reply that comes
  * belongs to the head. What a reply means follows from the head alone, so pipelining needs no more code.
@@ -19,6 +20,9 @@ enum pending_kind {
 	PENDING_AUTH,          /* AUTH LOGIN: 334 */
 	PENDING_AUTH_USER,     /* the login left: 334 */
 	PENDING_AUTH_PASSWORD, /* the password left, or all of PLAIN: 235 */
+	PENDING_AUTH_ASK,      /* AUTH without the token, which was too long for its line: 334 */
+	PENDING_AUTH_TOKEN,    /* the token left: 235, or 334 with the reason of the refusal */
+	PENDING_AUTH_REASON,   /* the reason is read: a refusal */
 	PENDING_MAIL,          /* from here on: a transaction */
 	PENDING_RCPT,
 	PENDING_DATA,
@@ -76,7 +80,8 @@ struct smtp_client {
 	struct smtp_reply_parser parser;
 	bool tls;
 	bool secret_in_output;
-	bool eof; /* nothing more comes; what came is answered first */
+	bool eof;             /* nothing more comes; what came is answered first */
+	struct buf challenge; /* what the 334 to a token said, for people */
 	struct buf out;
 	struct pending pending[PIPELINE_MAX]; /* ring */
 	size_t pending_first, pending_count;
@@ -116,6 +121,11 @@ void client_listen(struct smtp_client *c);
 /* client_session.c */
 void client_hello(struct smtp_client *c, bool extended);
 void client_session_reply(struct smtp_client *c, struct pending p, const struct smtp_reply *r);
+
+/* client_sign_in.c */
+bool client_wants_sign_in(const struct smtp_client *c);
+void client_sign_in(struct smtp_client *c);
+void client_sign_in_reply(struct smtp_client *c, struct pending p, const struct smtp_reply *r);
 
 /* client_message.c */
 void client_message_reply(struct smtp_client *c, struct pending p, const struct smtp_reply *r);

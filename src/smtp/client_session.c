@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/err.h"
-#include "base/must.h"
-#include "base/text.h"
 #include "smtp/client_priv.h"
 
-/* From the greeting to ready: EHLO, STARTTLS, EHLO again, AUTH. */
+/* From the greeting to ready: EHLO, STARTTLS, EHLO again; then client_sign_in.c. */
 
 void client_hello(struct smtp_client *c, bool extended)
 {
@@ -27,6 +24,7 @@ static void read_auth(struct smtp_client_offers *o, struct sv list)
 		o->auth_login |= sv_eq_nocase(word, SV("LOGIN"));
 		o->auth_plain |= sv_eq_nocase(word, SV("PLAIN"));
 		o->auth_xoauth2 |= sv_eq_nocase(word, SV("XOAUTH2"));
+		o->auth_oauthbearer |= sv_eq_nocase(word, SV("OAUTHBEARER"));
 	}
 }
 
@@ -67,34 +65,6 @@ static void read_offers(struct smtp_client *c, struct sv text)
 		c->offers.pipelining = false;
 }
 
-/* ---- AUTH ---- */
-
-static void put_secret(struct smtp_client *c, struct sv prefix, struct sv plain)
-{
-	/* Its full size at once: a buffer that grows leaves the secret behind. */
-	must(buf_reserve(&c->out, prefix.len + plain.len * 2 + 16) == 0);
-	c->secret_in_output = true;
-	client_put(c, prefix);
-	must(text_base64_encode(&c->out, plain) == 0);
-	client_put(c, SV("\r\n"));
-}
-
-static void auth_plain(struct smtp_client *c)
-{
-	struct sv password = secret_reveal(c->o.password);
-	struct buf plain = BUF_INIT(c->o.login.len + password.len + 2);
-
-	must(buf_reserve(&plain, c->o.login.len + password.len + 2) == 0);
-	must(buf_append_char(&plain, '\0') == 0);
-	must(buf_append(&plain, c->o.login) == 0);
-	must(buf_append_char(&plain, '\0') == 0);
-	must(buf_append(&plain, password) == 0);
-	put_secret(c, SV("AUTH PLAIN "), buf_sv(&plain));
-	secret_wipe(plain.ptr, plain.cap);
-	buf_deinit(&plain);
-	client_expect(c, PENDING_AUTH_PASSWORD, 0);
-}
-
 static void after_hello(struct smtp_client *c)
 {
 	if (c->o.tls == SMTP_CLIENT_TLS_REQUIRED && !c->tls) {
@@ -104,15 +74,10 @@ static void after_hello(struct smtp_client *c)
 		}
 		client_put(c, SV("STARTTLS\r\n"));
 		client_expect(c, PENDING_STARTTLS, 0);
-	} else if (c->o.login.len == 0 || !c->o.password) {
-		client_ready(c);
-	} else if (c->offers.auth_login) {
-		client_put(c, SV("AUTH LOGIN\r\n"));
-		client_expect(c, PENDING_AUTH, 0);
-	} else if (c->offers.auth_plain) {
-		auth_plain(c);
+	} else if (client_wants_sign_in(c)) {
+		client_sign_in(c);
 	} else {
-		client_fail(c, SMTP_CLIENT_FAIL_NO_AUTH, NULL);
+		client_ready(c);
 	}
 }
 
@@ -154,16 +119,8 @@ static void step(struct smtp_client *c, struct pending p, const struct smtp_repl
 	client_answered(c);
 	if (p.kind == PENDING_GREETING) {
 		client_hello(c, true);
-	} else if (p.kind == PENDING_EHLO || p.kind == PENDING_HELO) {
-		after_hello(c);
-	} else if (p.kind == PENDING_AUTH) {
-		put_secret(c, SV(""), c->o.login);
-		client_expect(c, PENDING_AUTH_USER, 0);
-	} else if (p.kind == PENDING_AUTH_USER) {
-		put_secret(c, SV(""), secret_reveal(c->o.password));
-		client_expect(c, PENDING_AUTH_PASSWORD, 0);
 	} else {
-		client_ready(c);
+		after_hello(c);
 	}
 }
 
@@ -172,12 +129,11 @@ void client_session_reply(struct smtp_client *c, struct pending p, const struct 
 	static const uint16_t wanted[] = { [PENDING_GREETING] = 220,
 		[PENDING_EHLO] = 250,
 		[PENDING_HELO] = 250,
-		[PENDING_STARTTLS] = 220,
-		[PENDING_AUTH] = 334,
-		[PENDING_AUTH_USER] = 334,
-		[PENDING_AUTH_PASSWORD] = 235 };
+		[PENDING_STARTTLS] = 220 };
 
-	if (r->code == wanted[p.kind])
+	if (p.kind >= PENDING_AUTH)
+		client_sign_in_reply(c, p, r);
+	else if (r->code == wanted[p.kind])
 		step(c, p, r);
 	else if (r->code < 400)
 		client_fail(c, SMTP_CLIENT_FAIL_PROTOCOL, NULL);
