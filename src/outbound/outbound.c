@@ -153,7 +153,8 @@ static void restore_row(struct outbound *o, const struct store_ledger *row, int6
 	int64_t ago = steady_now - row->bucket_us;
 	struct lane *l;
 
-	if (slash < 0 || row->amount <= 0)
+	/* What devices have used is inbound's. */
+	if (slash < 0 || row->amount <= 0 || sv_starts(row->key, SV("device/")))
 		return;
 	/* An edge that lies ahead belongs to the bucket of now. */
 	if (ago > 0)

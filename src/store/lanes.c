@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/must.h"
 #include "store/store_priv.h"
 
 /* Lanes with waiting mail, the ledger, and what is parked. */
@@ -39,15 +40,30 @@ int store_do_lanes(struct store *s, struct store_lanes *op)
 	return 0;
 }
 
+/* The first text behind all that begin with `prefix`. */
+static struct sv text_behind(struct arena *a, struct sv prefix)
+{
+	char *end = arena_alloc(a, prefix.len + 1);
+
+	memcpy(end, prefix.ptr, prefix.len);
+	must((unsigned char)end[prefix.len - 1] < 0x7f);
+	end[prefix.len - 1]++;
+	return sv_make(end, prefix.len);
+}
+
 int store_do_ledger_read(struct store *s, struct store_ledger_read *op)
 {
-	sqlite3_stmt *q = store_sql(s, SQL_LEDGER_READ);
+	sqlite3_stmt *q = store_sql(s, op->prefix.len ? SQL_LEDGER_READ_OF : SQL_LEDGER_READ);
 	size_t cap = 0;
 	int rc;
 
 	op->out_count = 0;
 	op->out_rows = NULL;
 	(void)sqlite3_bind_int64(q, 1, op->since_us);
+	if (op->prefix.len) {
+		store_bind_sv(q, 2, op->prefix);
+		store_bind_sv(q, 3, text_behind(op->out_arena, op->prefix));
+	}
 	while ((rc = store_step(s, q, &op->op.err)) == 1) {
 		if (op->out_count == cap) {
 			struct store_ledger *rows;
@@ -63,6 +79,7 @@ int store_do_ledger_read(struct store *s, struct store_ledger_read *op)
 				.bucket_us = sqlite3_column_int64(q, 1),
 				.amount = (int32_t)sqlite3_column_int64(q, 2) };
 	}
+	(void)sqlite3_clear_bindings(q);
 	return rc;
 }
 

@@ -570,6 +570,14 @@ static void ledger_adds_up(void **state)
 	for (size_t i = 0; i < read.out_count; i++)
 		sum += read.out_rows[i].amount;
 	assert_int_equal(sum, 2 * 7 + 2);
+	read.prefix = SV("submission/a/m");
+	assert_int_equal(bench_run(b, &read.op), 0);
+	assert_int_equal(read.out_count, 1);
+	assert_true(sv_eq(read.out_rows[0].key, SV("submission/a/messages-minute")));
+	read.prefix = SV("submission/b");
+	assert_int_equal(bench_run(b, &read.op), 0);
+	assert_int_equal(read.out_count, 0);
+	read.prefix = SV("");
 	read.since_us = now;
 	assert_int_equal(bench_run(b, &read.op), 0);
 	assert_int_equal(read.out_count, 0);

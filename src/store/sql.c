@@ -139,6 +139,8 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_LEDGER_ADD] =
 		"INSERT INTO ledger VALUES(?1,?2,?3) ON CONFLICT DO UPDATE SET amount=amount+?3",
 	[SQL_LEDGER_READ] = "SELECT key, bucket, amount FROM ledger WHERE bucket>? AND amount>0",
+	[SQL_LEDGER_READ_OF] = "SELECT key, bucket, amount FROM ledger WHERE key>=?2 AND key<?3"
+			       " AND bucket>?1 AND amount>0",
 	[SQL_LEDGER_DROP] = "DELETE FROM ledger WHERE bucket<?",
 	[SQL_PARK_SET] = "INSERT OR REPLACE INTO park VALUES(?,?,?,?,?,?,?)",
 	[SQL_PARK_CLEAR] = "DELETE FROM park WHERE key=?",

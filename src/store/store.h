@@ -177,7 +177,7 @@ struct store_attempt {
 /* One ledger row: so many slots of a limit were taken in a bucket of time. Amounts may be negative
  * (reservations given back). Keys: provider/address or tenant id + limit name. */
 struct store_ledger {
-	struct sv key;     /* "submission/erp@contoso.com/recipients-day" */
+	struct sv key;     /* "submission/erp@contoso.com/recipients-day", "device/scanner-3/..." */
 	int64_t bucket_us; /* steady time of the bucket's newest edge (see store_steady_now) */
 	int32_t amount;
 };
@@ -318,6 +318,7 @@ int64_t store_steady_now(const struct store *s, struct mono_time now);
 struct store_ledger_read {
 	struct store_op op;
 	int64_t since_us; /* buckets whose newest edge is later */
+	struct sv prefix; /* only keys that begin with it, found by their index; empty: all */
 	struct arena *out_arena;
 	struct store_ledger *out_rows;
 	size_t out_count;
