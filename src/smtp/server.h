@@ -55,6 +55,10 @@ struct smtp_server_options {
 	bool starttls;       /* offered until TLS is on */
 	bool tls_required;   /* MAIL or AUTH before STARTTLS: 530 5.7.0 */
 	bool tls_on;         /* implicit TLS: the stream was secured before the greeting */
+	/* For devices that know little SMTP and whose sender is replaced: any name in HELO or none, no
+	 * HELO at all, parameters of MAIL that are not known, and a sender that is no address (given as
+	 * an empty one). Recipients and the end of the message stay as strict as ever. */
+	bool lenient;
 	bool pipelining, eightbitmime, chunking, smtputf8, dsn; /* what EHLO lists */
 	bool binarymime_listed; /* listed for looks only; BODY=BINARYMIME gets 501 (sandbox) */
 	uint64_t prng_seed;     /* for SCRAM nonces: from the kernel */

@@ -70,13 +70,13 @@ static bool helo_ok(struct sv name)
 
 static void do_helo(struct smtp_server *s, struct sv rest, bool extended)
 {
-	if (!helo_ok(rest)) {
+	if (!helo_ok(rest) && !s->o.lenient) {
 		server_complain(s, 501, "5.5.4", SV("Say your name: EHLO host.example"));
 		return;
 	}
 	server_reset(s);
 	buf_reset(&s->helo);
-	must(buf_append(&s->helo, rest) == 0);
+	must(buf_append(&s->helo, helo_ok(rest) ? rest : SV("unknown")) == 0);
 	s->extended = extended;
 	if (extended)
 		say_ehlo(s);
@@ -110,7 +110,7 @@ static void do_starttls(struct smtp_server *s, struct sv rest)
 
 static bool may_begin_mail(struct smtp_server *s)
 {
-	if (s->helo.len == 0)
+	if (s->helo.len == 0 && !s->o.lenient)
 		server_complain(s, 503, "5.5.1", SV("Say EHLO first"));
 	else if (s->o.tls_required && !s->tls)
 		server_complain(s, 530, "5.7.0", SV("Use STARTTLS first"));
@@ -189,14 +189,15 @@ static bool read_params(
 	while ((more = smtp_command_param(&params, &key, &value)) == 1) {
 		uint16_t code = take(s, e, key, value);
 
-		if (code != 0) {
+		/* What a device says of its message besides the size is of no use here. */
+		if (code != 0 && !(s->o.lenient && code != 552)) {
 			refuse_param(s, code);
 			return false;
 		}
 	}
-	if (more < 0)
+	if (more < 0 && !s->o.lenient)
 		refuse_param(s, 501);
-	return more == 0;
+	return more == 0 || s->o.lenient;
 }
 
 static void do_mail(struct smtp_server *s, struct sv rest)
@@ -208,16 +209,22 @@ static void do_mail(struct smtp_server *s, struct sv rest)
 	if (!may_begin_mail(s))
 		return;
 	if (smtp_command_path(rest, SV("FROM:"), &path, &params) != 0) {
-		server_complain(s, 501, "5.5.4", SV("Syntax: MAIL FROM:<address>"));
-		return;
+		if (!s->o.lenient) {
+			server_complain(s, 501, "5.5.4", SV("Syntax: MAIL FROM:<address>"));
+			return;
+		}
+		path = params = SV("");
 	}
 	if (!read_params(s, &e, params, mail_param))
 		return;
 	if (path.len &&
 		address_parse(
 			path, ADDRESS_NO_DOMAIN | (e.smtputf8 ? ADDRESS_UTF8 : 0), &address) != 0) {
-		server_complain(s, 553, "5.1.7", SV("Sender address cannot be read"));
-		return;
+		if (!s->o.lenient) {
+			server_complain(s, 553, "5.1.7", SV("Sender address cannot be read"));
+			return;
+		}
+		path = SV("");
 	}
 	e.address = path;
 	s->smtputf8 = e.smtputf8;

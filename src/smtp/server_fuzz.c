@@ -317,6 +317,8 @@ static struct smtp_server_options options_of(uint8_t a, uint8_t b)
 		.starttls = a & 64,
 		.tls_required = a & 128,
 		.tls_on = b & 16,
+		/* Together they make no sense otherwise: TLS is on, and asked for. */
+		.lenient = (a & 128) && (b & 16),
 		.pipelining = true,
 		.eightbitmime = b & 32,
 		.chunking = !(b & 64),

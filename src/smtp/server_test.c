@@ -49,6 +49,11 @@ static void auth_first(struct smtp_server_options *o)
 	o->auth_required = true;
 }
 
+static void old_device(struct smtp_server_options *o)
+{
+	o->lenient = true;
+}
+
 static void listed(struct smtp_server_options *o)
 {
 	o->ehlo_text = SV("AB1.prod.outlook.com Hello [192.0.2.1]");
@@ -234,6 +239,23 @@ static const struct dialogue dialogues[] = {
 			{ "RCPT FROM:<a@b>\r\n",
 				"501 5.5.4 Syntax: RCPT TO:<address>\r\n",
 				"" } } },
+	{ "an old device",
+		old_device,
+		{ { "mail from: scan@b\r\n", NULL, "GREET\nMAIL <scan@b>\n" },
+			{ "rcpt to: <c@d>\r\n", OK_RCPT, "RCPT <c@d>\n" },
+			{ "RSET\r\nHELO\r\n", OK_NOOP "250 mx.test\r\n", "RESET\n" },
+			{ "HELO Scanner 3 (2nd floor)\r\n", "250 mx.test\r\n", "" },
+			{ "MAIL FROM:<Scanner 3>\r\n", OK_MAIL, "MAIL <>\n" },
+			{ "RCPT TO:<Scanner 3>\r\n",
+				"553 5.1.3 Recipient address cannot be read\r\n",
+				"" },
+			{ "RSET\r\nMAIL FROM:<a@b> X=y =\r\n",
+				OK_NOOP OK_MAIL,
+				"RESET\nMAIL <a@b>\n" },
+			{ "RSET\r\nMAIL FROM SCANNER\r\n", OK_NOOP OK_MAIL, "RESET\nMAIL <>\n" },
+			{ "RSET\r\nMAIL FROM:<a@b> SIZE=1001\r\n",
+				OK_NOOP TOO_LARGE,
+				"RESET\n" } } },
 	{ "TLS first",
 		tls_first,
 		{ { "EHLO c\r\n", NULL, "GREET\n" },
