@@ -13,7 +13,7 @@
 struct test_ca {
 	char folder[64];
 	char ca[96], other_ca[96]; /* the second one has signed nothing */
-	char chain[96], key[96];   /* relay.test, *.pool.test and 127.0.0.1 */
+	char chain[96], key[96];   /* relay.test, *.pool.test, localhost and 127.0.0.1 */
 };
 
 static inline void test_ca_extend(X509 *x, X509 *issuer, int nid, const char *value)
@@ -52,7 +52,7 @@ static inline X509 *test_ca_certificate(
 		test_ca_extend(x,
 			issuer,
 			NID_subject_alt_name,
-			"DNS:relay.test,DNS:*.pool.test,IP:127.0.0.1");
+			"DNS:relay.test,DNS:*.pool.test,DNS:localhost,IP:127.0.0.1");
 	} else {
 		test_ca_extend(x, x, NID_basic_constraints, "critical,CA:TRUE");
 		test_ca_extend(x, x, NID_key_usage, "critical,keyCertSign");
