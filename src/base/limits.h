@@ -10,6 +10,9 @@ enum {
 	 * several KB (Microsoft's reach about 2.5 KB in base64; RFC 4954 4.9 asks for 12,288). */
 	LIMIT_COMMAND_LINE = 2048,
 	LIMIT_AUTH_LINE = 12288,
+	/* RFC 5321 4.5.3.1.4 and RFC 4954 4: an initial response that would make the AUTH command longer
+	 * goes behind 334. Dovecot refuses longer ones. */
+	LIMIT_AUTH_COMMAND = 512,
 	/* The JSON that tells why a token was refused has some 100 bytes. */
 	LIMIT_CHALLENGE = 4096,
 	/* An access token. Those of Microsoft have 2 to 4 KB; past LIMIT_AUTH_LINE few servers take one. */

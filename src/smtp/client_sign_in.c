@@ -137,7 +137,7 @@ static void token_begin(struct smtp_client *c, enum mechanism mechanism)
 		mechanism == MECHANISM_XOAUTH2 ? SV("AUTH XOAUTH2 ") : SV("AUTH OAUTHBEARER ");
 	struct buf plain = response(c, mechanism);
 
-	if (prefix.len + base64_len(plain.len) + 2 <= LIMIT_AUTH_LINE) {
+	if (prefix.len + base64_len(plain.len) + 2 <= LIMIT_AUTH_COMMAND) {
 		put_line(c, prefix, buf_sv(&plain));
 		client_expect(c, PENDING_AUTH_TOKEN, 0);
 	} else {

@@ -188,7 +188,7 @@ static void feed(struct smtp_client *c, struct sv text)
 /* "user=erp\x01auth=Bearer " and "\x01\x01" are 24 bytes; 3 bytes become 4. */
 enum {
 	LINE_REST = sizeof("AUTH XOAUTH2 \r\n") - 1,
-	LONGEST = (LIMIT_AUTH_LINE - LINE_REST) / 4 * 3 - 24
+	LONGEST = (LIMIT_AUTH_COMMAND - LINE_REST) / 4 * 3 - 24
 };
 
 static struct smtp_client *said_hello(size_t token_len, struct secret **out_token)
@@ -221,7 +221,7 @@ static void test_a_line_of_the_longest_length(void **state)
 	feed(c, SV("250-x\r\n250 AUTH XOAUTH2\r\n"));
 	out = smtp_client_output(c);
 	assert_true(sv_starts(out, SV("AUTH XOAUTH2 dXNlcj1lcnAB")));
-	assert_in_range(out.len, LIMIT_AUTH_LINE - 4, LIMIT_AUTH_LINE);
+	assert_in_range(out.len, LIMIT_AUTH_COMMAND - 4, LIMIT_AUTH_COMMAND);
 	smtp_client_free(c);
 	secret_free(token);
 }
@@ -237,7 +237,7 @@ static void test_a_token_too_long_for_a_line_goes_behind_334(void **state)
 	assert_true(sv_eq(smtp_client_output(c), SV("AUTH XOAUTH2\r\n")));
 	feed(c, SV("334 \r\n"));
 	assert_true(sv_starts(smtp_client_output(c), SV("dXNlcj1lcnAB")));
-	assert_true(smtp_client_output(c).len > LIMIT_AUTH_LINE - LINE_REST);
+	assert_true(smtp_client_output(c).len > LIMIT_AUTH_COMMAND - LINE_REST);
 	drain(c);
 	smtp_client_feed(c, start, SV("235 2.7.0 Authentication successful\r\n"));
 	assert_true(smtp_client_next(c, &e));
