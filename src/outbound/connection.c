@@ -192,7 +192,7 @@ void connection_pump(struct connection *c)
 		return;
 	c->pumping = true;
 	c->kind->run(c);
-	if (c->ended && c->delivery)
+	if (c->ended && c->delivery && c->delivery->begun)
 		c->kind->orphan(c);
 	if (c->ended && c->delivery)
 		delivery_withdraw(c->delivery, NULL, SV(""));
@@ -210,7 +210,19 @@ void connection_give(struct connection *c, struct delivery *d)
 	c->state = CONNECTION_BUSY;
 	c->delivery = d;
 	d->connection = c;
-	c->kind->begin(c, d);
+	connection_begin(c);
+}
+
+void connection_begin(struct connection *c)
+{
+	c->pumping = true;
+	if (delivery_ready(c->delivery)) {
+		c->delivery->begun = true;
+		c->kind->begin(c, c->delivery);
+	} else if (!c->delivery) {
+		connection_ready(c);
+	}
+	c->pumping = false;
 	connection_pump(c);
 }
 

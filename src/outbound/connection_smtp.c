@@ -183,7 +183,8 @@ static void session_refused(struct connection *c, const struct smtp_client_event
 
 static void handle(struct connection *c, const struct smtp_client_event *e)
 {
-	struct delivery *d = c->delivery;
+	/* Until it has begun, the connection is as good as idle. */
+	struct delivery *d = c->delivery && c->delivery->begun ? c->delivery : NULL;
 
 	switch (e->kind) {
 	case SMTP_CLIENT_EV_STARTTLS:
@@ -239,7 +240,7 @@ static void run_events(struct connection *c)
 			handle(c, &e);
 			more = true;
 		}
-		if (!c->ended && c->delivery)
+		if (!c->ended && c->delivery && c->delivery->begun)
 			delivery_feed(c->delivery);
 		send_output(c);
 	}

@@ -39,6 +39,7 @@ void delivery_free(struct delivery *d)
 
 	io_timer_stop(&d->again);
 	buf_deinit(&d->body);
+	buf_deinit(&d->head);
 	arena_reset(&d->arena);
 	o->deliveries--;
 	free(d);
@@ -70,7 +71,8 @@ void delivery_copy_message(struct delivery *d, const struct store_message *m,
 		&d->m.subject,
 		&d->m.user,
 		&d->m.client,
-		&d->m.listener };
+		&d->m.listener,
+		&d->m.device };
 
 	d->m = *m;
 	for (size_t i = 0; i < COUNT_OF(views); i++)
@@ -84,6 +86,8 @@ void delivery_copy_message(struct delivery *d, const struct store_message *m,
 		r->lane = d->lane->key;
 		r->last_reply = arena_sv(&d->arena, r->last_reply);
 		r->last_cause = arena_sv(&d->arena, r->last_cause);
+		r->alternatives = arena_sv(&d->arena, r->alternatives);
+		r->rewrite_from = arena_sv(&d->arena, r->rewrite_from);
 	}
 }
 
@@ -262,7 +266,8 @@ void *outbound_claim(void *outbound, struct arena *arena, struct store_put *put,
 	struct delivery *d;
 
 	for (size_t i = 1; i < message->recipient_count; i++)
-		if (!sv_eq(recipients[i].lane, recipients[0].lane))
+		if (!sv_eq(recipients[i].lane, recipients[0].lane) ||
+			!sv_eq(recipients[i].rewrite_from, recipients[0].rewrite_from))
 			return NULL;
 	if (!may_claim(l, put, message)) {
 		show_hold(l, arena, message, recipients);
@@ -322,19 +327,6 @@ void outbound_withdrawn(void *outbound, void *claim)
 
 /* ---- the transaction ---- */
 
-const struct smtp_client_message *delivery_message(struct delivery *d)
-{
-	d->message = (struct smtp_client_message){ .sender = d->m.sender,
-		.recipients = d->envelope,
-		.recipient_count = d->count,
-		.size = d->m.size,
-		.needs_8bit = d->m.flags & STORE_MSG_8BIT,
-		.needs_utf8 = d->m.flags & STORE_MSG_UTF8,
-		.dsn_ret = d->m.dsn_ret,
-		.envid = d->m.envid };
-	return &d->message;
-}
-
 static void body_unreadable(struct delivery *d, struct sv why)
 {
 	const struct verdict v = { .kind = VERDICT_RETRY,
@@ -343,7 +335,7 @@ static void body_unreadable(struct delivery *d, struct sv why)
 		.cause = "queue-unreadable",
 		.summary = "The message could not be read from the queue; see the log and check "
 			   "the disk." };
-	struct connection *c = d->connection;
+	struct connection *c = d->begun ? d->connection : NULL;
 
 	log_event(LOG_ERROR,
 		"outbound",
@@ -360,6 +352,79 @@ static void body_unreadable(struct delivery *d, struct sv why)
 		connection_abandon(c);
 }
 
+static void edit_failed(struct delivery *d)
+{
+	const struct verdict v = { .kind = VERDICT_BOUNCE,
+		.scope = VERDICT_SCOPE_MESSAGE,
+		.enhanced = "5.6.0",
+		.cause = "header-too-large",
+		.summary = "The header of the message is too large to be changed as the route or "
+			   "the mailbox demands." };
+
+	delivery_judge_rest(d, &v, SV("the header could not be changed"));
+	delivery_finish(d);
+}
+
+static int edit_header(struct delivery *d)
+{
+	struct sv *recipients = arena_alloc(&d->arena, d->count * sizeof(*recipients));
+
+	for (size_t i = 0; i < d->count; i++)
+		recipients[i] = d->recipients[i].r.address;
+	buf_init(&d->head, d->m.header_size + REWRITE_REDIRECTED_MAX + 4 * LIMIT_ADDRESS);
+	return rewrite_header(&d->rewrite,
+		sv_head(buf_sv(&d->body), d->m.header_size),
+		recipients,
+		d->count,
+		&d->head);
+}
+
+static void redirect(struct delivery *d)
+{
+	d->envelope = arena_alloc(&d->arena, sizeof(*d->envelope));
+	d->envelope[0] = (struct smtp_client_recipient){ .address = d->rewrite.redirect,
+		.dsn_notify = d->recipients[0].r.dsn_notify };
+}
+
+bool delivery_ready(struct delivery *d)
+{
+	struct connection *c = d->connection;
+	bool edit =
+		rewrite_plan(&d->rewrite, c->conf, c->c, &d->m, d->recipients[0].r.rewrite_from);
+
+	/* A message that is not rewritten, nearly every one, needs nothing more. */
+	if (!edit)
+		return true;
+	if (d->body.len < d->m.header_size && d->body_running)
+		return false;
+	if (d->body.len < d->m.header_size) {
+		body_unreadable(d, sv_from(d->body_op.op.err.text));
+		return false;
+	}
+	if (d->m.header_size && edit_header(d) != 0) {
+		edit_failed(d);
+		return false;
+	}
+	if (d->rewrite.redirect.len)
+		redirect(d);
+	if (d->head.len)
+		d->body_given = d->m.header_size;
+	return true;
+}
+
+const struct smtp_client_message *delivery_message(struct delivery *d)
+{
+	d->message = (struct smtp_client_message){ .sender = d->rewrite.sender,
+		.recipients = d->envelope,
+		.recipient_count = d->rewrite.redirect.len ? 1 : d->count,
+		.size = d->m.size + d->head.len - (d->head.len ? d->m.header_size : 0),
+		.needs_8bit = d->m.flags & STORE_MSG_8BIT,
+		.needs_utf8 = d->m.flags & STORE_MSG_UTF8,
+		.dsn_ret = d->m.dsn_ret,
+		.envid = d->m.envid };
+	return &d->message;
+}
+
 static void body_read(struct store_op *op)
 {
 	struct delivery *d = CONTAINER_OF(op, struct delivery, body_op.op);
@@ -374,7 +439,9 @@ static void body_read(struct store_op *op)
 			delivery_finish(d);
 		return;
 	}
-	if (op->rc != 0 || d->body.len == 0)
+	if (d->connection && !d->begun)
+		connection_begin(d->connection);
+	else if (op->rc != 0 || d->body.len == 0)
 		body_unreadable(d, sv_from(op->err.text));
 	else if (d->connection)
 		connection_pump(d->connection);
@@ -383,6 +450,9 @@ static void body_read(struct store_op *op)
 static void read_body(struct delivery *d)
 {
 	buf_reset(&d->body);
+	/* A header that will be edited must be there as a whole. */
+	if (d->body.max < d->m.header_size)
+		d->body.max = d->m.header_size;
 	d->body_at = d->body_given;
 	d->body_op = (struct store_body){ .op.kind = STORE_OP_BODY,
 		.op.done = body_read,
@@ -393,23 +463,34 @@ static void read_body(struct delivery *d)
 	store_submit(d->lane->o->store, &d->body_op.op);
 }
 
+/* Bytes that have not been given yet. */
+static uint64_t rest_of(const struct delivery *d)
+{
+	return d->head.len - d->head_given + d->m.size - d->body_given;
+}
+
 void delivery_feed(struct delivery *d)
 {
 	while (d->wants_body && !d->released && !d->body_running &&
 		connection_has_room(d->connection)) {
-		struct sv rest = sv_skip(buf_sv(&d->body), (size_t)(d->body_given - d->body_at));
-		struct sv piece = sv_head(rest, LIMIT_CHUNK);
-		bool last;
+		struct sv piece = sv_skip(buf_sv(&d->head), d->head_given);
+		bool edited = piece.len > 0, last;
 
+		if (!edited)
+			piece = sv_skip(buf_sv(&d->body), (size_t)(d->body_given - d->body_at));
+		piece = sv_head(piece, LIMIT_CHUNK);
 		if (piece.len == 0) {
 			read_body(d);
 			return;
 		}
-		last = d->body_given + piece.len >= d->m.size;
+		last = rest_of(d) == piece.len;
 		/* The last piece waits for the commit, so that it and the dot leave in one write. */
 		if (last && !d->claimed)
 			return;
-		d->body_given += piece.len;
+		if (edited)
+			d->head_given += piece.len;
+		else
+			d->body_given += piece.len;
 		d->released = last;
 		connection_body(d->connection, piece, last);
 	}

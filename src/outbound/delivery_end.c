@@ -136,20 +136,26 @@ static void on_failed(struct delivery *d, const struct smtp_client_event *e)
 	delivery_finish(d);
 }
 
+static void on_rcpt(
+	struct delivery *d, struct delivery_recipient *r, const struct smtp_client_event *e)
+{
+	r->answered = true;
+	r->accepted = e->reply.code < 400;
+	if (r->accepted)
+		return;
+	r->verdict = judge(d, e, r->r.uncertain);
+	r->reply = keep_reply(d, &e->reply);
+}
+
 void delivery_event(struct delivery *d, const struct smtp_client_event *e)
 {
-	struct delivery_recipient *r;
-
 	switch (e->kind) {
 	case SMTP_CLIENT_EV_RCPT:
 		must(e->index < d->count);
-		r = &d->recipients[e->index];
-		r->answered = true;
-		r->accepted = e->reply.code < 400;
-		if (!r->accepted) {
-			r->verdict = judge(d, e, r->r.uncertain);
-			r->reply = keep_reply(d, &e->reply);
-		}
+		for (size_t i = 0; i < d->count; i++)
+			/* One address stands for all who are redirected to it. */
+			if (i == e->index || d->rewrite.redirect.len)
+				on_rcpt(d, &d->recipients[i], e);
 		return;
 	case SMTP_CLIENT_EV_BODY:
 		d->wants_body = true;
@@ -236,8 +242,9 @@ static void log_recipient(struct delivery *d, const struct store_recipient_outco
 			LOG_F("delay", sv_from(delay)),
 			LOG_F("dsn", sv_from(out->verdict.enhanced)),
 			LOG_F("cause", sv_from(out->verdict.cause)),
-			LOG_F("status", sv_from(status)) },
-		7);
+			LOG_F("status", sv_from(status)),
+			LOG_F("redirected_to", d->rewrite.redirect) },
+		d->rewrite.redirect.len ? 8 : 7);
 }
 
 static void decide(struct delivery *d, size_t i)
@@ -357,6 +364,10 @@ void delivery_finish(struct delivery *d)
 	}
 	if (d->claim_running || d->body_running)
 		return;
+	if (d->taken_back) {
+		delivery_withdraw(d, NULL, SV(""));
+		return;
+	}
 	relay = d->outcome.relay;
 	d->outcomes = arena_alloc(&d->arena, d->count * sizeof(*d->outcomes));
 	for (size_t i = 0; i < d->count; i++) {
@@ -425,6 +436,12 @@ void delivery_withdraw(struct delivery *d, const struct verdict *v, struct sv re
 	if (d->connection)
 		d->connection->delivery = NULL;
 	d->connection = NULL;
+	/* The queue still works on it: once more when that is done. */
+	if (d->claim_running || d->body_running) {
+		d->over = true;
+		d->taken_back = true;
+		return;
+	}
 	if (v)
 		copy.cause = arena_str(&d->arena, sv_from(v->cause));
 	set_outcomes(d,
@@ -497,6 +514,24 @@ void delivery_delayed(struct lane *l, const struct store_message *m)
 	bounce_send(new_waiting(l, m, STORE_RCPT_QUEUED), write_outcome);
 }
 
+/* The header lies in the queue: routes by a header do not match here. */
+static bool no_header(void *arg, struct sv name, struct sv *out_value)
+{
+	(void)arg;
+	(void)name;
+	(void)out_value;
+	return false;
+}
+
+static struct sv further_lanes(struct delivery *d, const struct conf_route_answer *a)
+{
+	CLEANUP(buf_deinitp) struct buf keys = BUF_INIT(CONF_THROUGH_MAX * (LIMIT_ADDRESS + 64));
+
+	for (size_t i = 1; i < a->lane_count; i++)
+		must(buf_printf(&keys, "%s%.*s", i > 1 ? "\n" : "", SV_ARG(a->lanes[i]->key)) == 0);
+	return arena_sv(&d->arena, buf_sv(&keys));
+}
+
 void delivery_reroute(struct lane *l, const struct store_message *m)
 {
 	const struct verdict none = {
@@ -516,11 +551,18 @@ void delivery_reroute(struct lane *l, const struct store_message *m)
 		const struct conf_route_query q = { .sender = d->m.sender,
 			.recipient = d->recipients[i].r.address,
 			.user = d->m.user,
-			.listener = d->m.listener };
+			.listener = d->m.listener,
+			.device = d->m.device,
+			.has_body = true,
+			.size = d->m.size,
+			.header = no_header };
 		struct conf_route_answer a = conf_route_find(l->o->conf, &q);
 
 		if (!a.lane)
 			continue;
+		d->outcomes[i].new_plan = true;
+		d->outcomes[i].alternatives = further_lanes(d, &a);
+		d->outcomes[i].rewrite_from = arena_sv(&d->arena, a.route->rewrite_from);
 		d->outcomes[i].lane = arena_sv(&d->arena, a.lane->key);
 		d->outcomes[i].next_at = now;
 		d->outcomes[i].verdict.cause = NULL;

@@ -304,8 +304,9 @@ static struct delivery *next_queued(struct lane *l)
 		const struct park *park = park_find(l, m->sender, first->address);
 		uint32_t room;
 
-		/* Those with the same answer go together. */
-		while (count < left && park_find(l, m->sender, first[count].address) == park)
+		/* Those with the same answer and the same plan go together. */
+		while (count < left && park_find(l, m->sender, first[count].address) == park &&
+			sv_eq(first[count].rewrite_from, first->rewrite_from))
 			count++;
 		if (park) {
 			delivery_postpone(l, m, first, count, park);

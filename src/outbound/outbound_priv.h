@@ -7,6 +7,7 @@
 #include "base/secret.h"
 #include "io/stream.h"
 #include "outbound/outbound.h"
+#include "outbound/rewrite.h"
 #include "provider/reply.h"
 #include "sched/act.h"
 #include "smtp/client.h"
@@ -17,6 +18,7 @@
  * park.c       what is held beyond a lane: senders on a mailbox, tenants; and the records of all parks
  * delivery.c   one attempt: its message, claim and body; delivery_end.c: its verdicts and outcome
  * connection.c one session with a provider: what all have; connection_smtp.c: by SMTP; graph.c: by HTTPS
+ * rewrite.c    what leaves differs from what is stored
  * bounce.c     notices to the sender
  */
 enum {
@@ -185,11 +187,16 @@ struct delivery {
 	struct smtp_client_recipient *envelope;
 	uint32_t *indexes;
 	size_t count;
-	struct buf body;            /* what is in memory: from body_at on */
-	uint64_t body_at;           /* offset of body[0] in the message */
-	uint64_t body_given;        /* handed to the client */
+	struct buf body;     /* what is in memory: from body_at on */
+	uint64_t body_at;    /* offset of body[0] in the message */
+	uint64_t body_given; /* handed to the client */
+	struct rewrite rewrite;
+	struct buf head;            /* goes instead of the stored header; empty: that goes */
+	size_t head_given;          /* of it */
 	bool claimed, claim_failed; /* the attempt is committed; or cannot be */
 	bool claim_running, body_running, wants_body, released, over, probe, reserved;
+	bool begun;      /* the connection works on it */
+	bool taken_back; /* over without having left */
 	struct mono_time begun_at;
 	int64_t minute_bucket, day_bucket; /* where the ledger counts it */
 	struct store_attempt attempt;
@@ -244,7 +251,12 @@ void delivery_free(struct delivery *d);
 /* Takes recipients of a queued message; reserves, and submits the claim. */
 struct delivery *delivery_from_queue(struct lane *l, const struct store_message *m,
 	const struct store_recipient *recipients, size_t count);
-/* Its transaction for SMTP, in the delivery's memory. */
+/*
+ * It has its connection. Gets ready what leaves. False: not yet, connection_begin() is called again when
+ * the header is read; or it is finished, and the connection has no delivery any more.
+ */
+NODISCARD bool delivery_ready(struct delivery *d);
+/* What leaves, for any door: sender, recipients (one, when all are redirected), size. In its memory. */
 const struct smtp_client_message *delivery_message(struct delivery *d);
 void delivery_feed(struct delivery *d); /* the connection has room for more body */
 /* What this attempt takes of the limits, `sign` times, at these buckets. Returns how many rows. */
@@ -275,6 +287,7 @@ void delivery_reroute(struct lane *l, const struct store_message *m);
 struct connection *connection_open(struct lane *l);
 void connection_give(struct connection *c, struct delivery *d);
 void connection_body(struct connection *c, struct sv bytes, bool end);
+void connection_begin(struct connection *c); /* its delivery, as soon as that is ready */
 bool connection_has_room(const struct connection *c);
 void connection_pump(struct connection *c);
 void connection_abandon(struct connection *c); /* gives the running transaction up */

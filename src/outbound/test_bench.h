@@ -303,6 +303,7 @@ struct letter {
 	const char *lane;       /* NULL: smtp/lab */
 	struct sv body;         /* empty: a short text */
 	uint8_t notify;
+	const char *rewrite_from, *alternatives, *device;
 };
 
 struct post {
@@ -330,6 +331,8 @@ static inline void post_make(struct post *p, struct bench *b, const struct lette
 			.address = arena_sv(&p->arena, one),
 			.dsn_notify = l->notify,
 			.lane = arena_sv(&p->arena, sv_from(l->lane ? l->lane : "smtp/lab")),
+			.alternatives = arena_sv(&p->arena, sv_from(l->alternatives)),
+			.rewrite_from = arena_sv(&p->arena, sv_from(l->rewrite_from)),
 			.state = STORE_RCPT_QUEUED,
 			.next_at = now,
 		};
@@ -344,6 +347,7 @@ static inline void post_make(struct post *p, struct bench *b, const struct lette
 	p->m.size = p->body.len;
 	p->m.header_size = (uint32_t)sv_find(buf_sv(&p->body), SV("\r\n\r\n")) + 4;
 	p->m.message_id = SV("<1@contoso.com>");
+	p->m.device = arena_sv(&p->arena, sv_from(l->device));
 	p->m.recipients = p->recipients;
 }
 

@@ -33,6 +33,7 @@ struct up_rule {
 struct up_mail {
 	char sender[UP_TEXT_MAX];
 	char recipients[UP_TEXT_MAX]; /* "a@b c@d " */
+	uint64_t announced;           /* SIZE= */
 	struct buf body;
 };
 
@@ -116,6 +117,7 @@ static inline void up_note(struct up_session *s, const struct smtp_server_event 
 	case SMTP_SERVER_EV_MAIL:
 		(void)snprintf(m->sender, sizeof(m->sender), "%.*s", SV_ARG(e->address));
 		m->recipients[0] = '\0';
+		m->announced = e->size;
 		buf_deinit(&m->body);
 		buf_init(&m->body, UP_BODY_MAX);
 		break;
