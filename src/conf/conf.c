@@ -38,10 +38,9 @@ const struct conf_device *conf_devices(const struct conf *c, size_t *out_count)
 
 const struct conf_device *conf_device(const struct conf *c, struct sv name)
 {
-	for (size_t i = 0; i < c->device_count; i++)
-		if (sv_eq(c->devices[i].name, name))
-			return &c->devices[i];
-	return NULL;
+	const size_t *place = htable_get(&c->device_by_name, name);
+
+	return place ? &c->devices[*place - 1] : NULL;
 }
 
 const struct conf_device *conf_device_at(const struct conf *c, const struct sockaddr *peer)
@@ -83,16 +82,22 @@ bool conf_is_internal(const struct conf *c, const struct conf_tenant *tenant, st
 
 	if (tenant)
 		return tenant_holds(tenant, domain);
-	for (size_t i = 0; i < c->tenant_count; i++)
-		if (tenant_holds(c->tenants[i], domain))
-			return true;
-	return false;
+	return conf_get_lower(&c->tenant_by_domain, domain) != NULL;
 }
 
 const struct conf_lane *conf_lanes(const struct conf *c, size_t *out_count)
 {
 	*out_count = c->lane_count;
 	return c->lanes;
+}
+
+bool conf_uses_basic_auth(const struct conf *c)
+{
+	for (size_t i = 0; i < c->lane_count; i++)
+		if (c->lanes[i].provider == PROVIDER_SUBMISSION &&
+			c->lanes[i].sign_in == CONF_SIGN_IN_PASSWORD)
+			return true;
+	return false;
 }
 
 const struct conf_lane *conf_lane(const struct conf *c, struct sv key)
@@ -136,7 +141,9 @@ void conf_unref(struct conf *c)
 	if (--c->refs)
 		return;
 	htable_deinit(&c->user_by_name);
+	htable_deinit(&c->device_by_name);
 	htable_deinit(&c->tenant_by_name);
+	htable_deinit(&c->tenant_by_domain);
 	htable_deinit(&c->lane_by_key);
 	htable_deinit(&c->lane_by_name);
 	htable_deinit(&c->alias);

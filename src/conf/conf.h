@@ -205,17 +205,20 @@ enum conf_recipient_class {
 	CONF_RECIPIENT_EXTERNAL,
 };
 
-/* First match wins. Empty patterns match everything. */
+/* First match wins. All that is asked for must hold. */
 struct conf_route {
 	struct sv sender; /* address pattern; empty view with `any_sender` */
-	struct sv recipient;
-	enum conf_recipient_class recipient_class; /* besides the pattern */
+	const struct sv
+		*recipients; /* patterns, one of which must match; none with `any_recipient` */
+	size_t recipient_count;
+	enum conf_recipient_class recipient_class; /* besides the patterns */
 	struct sv user;     /* exact; local submissions are user "local:NAME" */
 	struct sv listener; /* name of the listener; exact */
 	struct sv device;   /* name of the device; exact */
 	bool any_sender, any_recipient, any_user, any_listener, any_device;
 	/* Known only after DATA: until then a route with one of these may still match. */
-	uint64_t size_over, size_under;        /* bytes; 0: not asked */
+	uint64_t size_over;  /* more bytes than this; 0: not asked */
+	uint64_t size_under; /* this or less, so that the two divide all mail; 0: not asked */
 	struct sv header_name, header_pattern; /* empty name: not asked; stars in the pattern */
 	/* The first is the usual way; the others are taken while it is parked for authentication,
 	 * quota or outage. At least one, at most CONF_THROUGH_MAX. */
@@ -277,7 +280,12 @@ const struct conf_tenant *const *conf_tenants(const struct conf *c, size_t *out_
 NODISCARD bool conf_is_internal(
 	const struct conf *c, const struct conf_tenant *tenant, struct sv address);
 const struct conf_lane *conf_lanes(
-	const struct conf *c, size_t *out_count);                       /* mailboxes, connectors */
+	const struct conf *c, size_t *out_count); /* mailboxes, connectors */
+/*
+ * Does a mailbox sign in at client submission with a password? Microsoft ends that (read_mailboxes.c has
+ * the dates): `serve` and `status` say so.
+ */
+NODISCARD bool conf_uses_basic_auth(const struct conf *c);
 const struct conf_lane *conf_lane(const struct conf *c, struct sv key); /* NULL: gone */
 const struct conf_lane *conf_lane_named(
 	const struct conf *c, struct sv name); /* mailbox or connector */

@@ -10,14 +10,17 @@
 	"routes:\n"                                   \
 	"  - { through: lab }\n"
 
-/* With users, a tenant and a mailbox. Eleven lines. */
-#define MORE                                                                 \
-	"users:\n"                                                           \
-	"  - { name: erp, password: file:/s, senders: [erp@contoso.com] }\n" \
-	"tenants:\n"                                                         \
-	"  - { name: contoso, domains: [contoso.com] }\n"                    \
-	"mailboxes:\n"                                                       \
-	"  - { address: erp@contoso.com, tenant: contoso, password: file:/p }\n" GOOD
+#define ID "00000000-0000-0000-0000-00000000000f"
+
+/* With users, a tenant and a mailbox. Ten lines. */
+#define MORE                                                                             \
+	"users:\n"                                                                       \
+	"  - { name: erp, password: file:/s, senders: [erp@contoso.com] }\n"             \
+	"tenants:\n"                                                                     \
+	"  - { name: contoso, id: " ID ", domains: [contoso.com], app: { client_id: " ID \
+	", secret: file:/a } }\n"                                                        \
+	"mailboxes:\n"                                                                   \
+	"  - { address: erp@contoso.com, tenant: contoso, auth: app }\n" GOOD
 
 struct row {
 	const char *name;
@@ -276,10 +279,10 @@ static const struct row broken[] = {
 		52,
 		"submission" },
 	{ "way to sign in",
-		"mailboxes:\n  - { address: a@b.c, password: file:/p, auth: app }\n" GOOD,
+		"mailboxes:\n  - { address: a@b.c, auth: app }\n" GOOD,
 		2,
-		48,
-		"must be password" },
+		29,
+		"add tenant: NAME" },
 	{ "smarthost mailbox without host",
 		"mailboxes:\n  - { address: a@b.c, password: file:/p, provider: smtp }\n" GOOD,
 		2,
@@ -471,14 +474,14 @@ static const struct row warned[] = {
 		5,
 		"in the clear" },
 	{ "more than Microsoft allows",
-		"mailboxes:\n  - { address: a@b.c, password: file:/p, limits: { "
-		"messages_per_minute: 31 } }\n" GOOD,
+		"mailboxes:\n  - { address: a@b.c, password: file:/p, provider: gmail, limits: { "
+		"recipients_per_day: 2001 } }\n" GOOD,
 		2,
 		5,
-		"above the 30" },
+		"above the 2000" },
 	{ "domain of another tenant",
 		"tenants: [ { name: t, domains: [x.y] } ]\nmailboxes:\n  - { address: a@b.c, "
-		"password: file:/p, tenant: t }\n" GOOD,
+		"password: file:/p, provider: smtp, endpoint: { host: h }, tenant: t }\n" GOOD,
 		3,
 		16,
 		"not among the domains" },

@@ -45,13 +45,14 @@ static void check_routes(const struct conf *c)
 	must(count > 0);
 	for (size_t i = 0; i < count; i++) {
 		const struct conf_route_query q = { .sender = r[i].sender,
-			.recipient = r[i].recipient,
+			.recipient = r[i].recipient_count ? r[i].recipients[0] : SV("a@b.c"),
+			.device = r[i].device,
 			.user = r[i].user,
 			.listener = r[i].listener };
 
 		must(r[i].through_count > 0);
 		must(conf_route_find(c, &q).route != NULL);
-		(void)!conf_route_possible(c, q.sender, q.user, q.listener);
+		(void)!conf_route_possible(c, q.sender, q.user, q.listener, q.device);
 	}
 }
 

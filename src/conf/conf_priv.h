@@ -31,7 +31,9 @@ enum {
 	CONF_FIELDS_MAX = 32,     /* of one schema */
 	CONF_ROUTES_MAX = 2000,   /* each is compared with all before it */
 	CONF_LISTENERS_MAX = 256,
+	CONF_DEVICES_MAX = 10000,
 	CONF_NAME_MAX = 64,
+	CONF_VAULT_NAME_MAX = 400,
 };
 
 struct conf_node;
@@ -52,7 +54,8 @@ struct conf {
 	size_t lane_count;
 	struct conf_route *routes;
 	size_t route_count;
-	struct htable user_by_name, tenant_by_name, lane_by_key, lane_by_name;
+	struct htable user_by_name, device_by_name, lane_by_key, lane_by_name;
+	struct htable tenant_by_name, tenant_by_domain;
 	struct htable alias; /* lower-case local part -> struct sv * */
 };
 
@@ -79,6 +82,7 @@ enum conf_section {
 	CONF_SECTION_LISTENERS,
 	CONF_SECTION_USERS,
 	CONF_SECTION_TENANTS,
+	CONF_SECTION_DEVICES,
 	CONF_SECTION_MAILBOXES,
 	CONF_SECTION_MAILBOXES_FROM,
 	CONF_SECTION_CONNECTORS,
@@ -152,6 +156,7 @@ enum conf_type {
 	CONF_TYPE_NAME,     /* [A-Za-z0-9._-] */
 	CONF_TYPE_PATH,     /* from the root */
 	CONF_TYPE_HOST,     /* name or address of a server */
+	CONF_TYPE_URL,      /* https://HOST[:PORT][/PATH]; see CONF_PROXY */
 	CONF_TYPE_ADDRESS,  /* a@b */
 	CONF_TYPE_PATTERN,  /* mail/address.h */
 	CONF_TYPE_PATTERNS, /* a list: struct sv const *, then size_t right behind it */
@@ -176,6 +181,7 @@ enum {
 	CONF_OFF = 8,     /* 0 and "off" mean none */
 	CONF_REPEAT = 16, /* may stand once in each file */
 	CONF_LATER = 32,  /* with EXISTS: its absence is only a warning */
+	CONF_PROXY = 64,  /* of a URL: http://HOST:PORT, and nothing behind it */
 };
 
 struct conf_field {
@@ -215,6 +221,10 @@ bool conf_host_ok(struct sv text);
 struct sv conf_keep(struct conf_load *ld, struct sv text); /* a copy in the snapshot */
 struct sv conf_keep_lower(struct conf_load *ld, struct sv text);
 
+/* All items of a section's lists. */
+void conf_read_sections(struct conf_load *ld, enum conf_section s,
+	void (*read)(struct conf_load *ld, const struct conf_node *map));
+
 /* schema_value.c */
 void conf_read_value(
 	struct conf_load *ld, const struct conf_node *value, const struct conf_field *f, void *out);
@@ -230,11 +240,64 @@ void conf_read_users(struct conf_load *ld);
 /* read_listeners.c */
 void conf_read_listeners(struct conf_load *ld);
 void conf_check_open_networks(struct conf_load *ld); /* after the routes */
+/* `from:` and `no_password_from:`: one network or a list; a pointer and right behind it the count. */
+void conf_read_networks(
+	struct conf_load *ld, const struct conf_node *value, const char *key, void *out);
 
-/* read_lanes.c */
+/* read_devices.c */
+void conf_read_devices(struct conf_load *ld);
+void conf_check_devices(struct conf_load *ld); /* after the listeners */
+/* RFC 1918, RFC 4193, link-local and loopback. */
+NODISCARD bool conf_network_is_private(const struct io_network *n);
+
+/* read_tenants.c */
 void conf_read_tenants(struct conf_load *ld);
+/* Has it a secret or a certificate? Without one it can only let persons sign in. */
+NODISCARD bool conf_app_can_sign(const struct conf_app *app);
+
+/* read_lanes.c: what mailboxes and connectors share */
+struct conf_lane_draft {
+	struct conf_lane lane;
+	unsigned auth; /* index of the word: enum conf_sign_in, less NONE */
+	struct sv source, domain;
+	uint32_t connections; /* of a connector, outside of limits */
+};
+#define CONF_LANE_AT(member) .offset = offsetof(struct conf_lane_draft, lane.member)
+#define CONF_LANE_SERVER_FIELDS                                                          \
+	{ .name = SV_INIT("host"), .type = CONF_TYPE_HOST, CONF_LANE_AT(host) },         \
+		{ .name = SV_INIT("port"), .type = CONF_TYPE_PORT, CONF_LANE_AT(port) }, \
+		{ .name = SV_INIT("ca_file"),                                            \
+			.type = CONF_TYPE_PATH,                                          \
+			.flags = CONF_EXISTS | CONF_EMPTY,                               \
+			CONF_LANE_AT(ca_file) },                                         \
+	{                                                                                \
+		.name = SV_INIT("tls"), .type = CONF_TYPE_CHOICE, CONF_LANE_AT(tls),     \
+		.words = conf_lane_tls_words                                             \
+	}
+extern const char *const conf_lane_tls_words[];
+extern const struct conf_field conf_lane_limits_fields[];
+void conf_read_tenant_name(struct conf_load *ld, const struct conf_node *value, void *out);
+void conf_read_provider(struct conf_load *ld, const struct conf_node *value, void *out);
+/* The provider decides what the other fields default to, so it is read before all of them. */
+enum provider_kind conf_provider_of(const struct conf_node *map, enum provider_kind otherwise);
+void conf_lane_defaults(struct conf_lane *l, unsigned share);
+void conf_lane_check_server(
+	struct conf_load *ld, const struct conf_node *map, const struct conf_lane *l);
+void conf_lane_check_limits(
+	struct conf_load *ld, const struct conf_node *map, const struct conf_lane *l);
+/* Is there one of that name already? Says so. */
+bool conf_lane_is_taken(
+	struct conf_load *ld, const struct conf_node *at, struct sv name, const char *what);
+void conf_lane_keep(struct conf_load *ld, struct conf_lane *l); /* makes its key */
+
+/* read_mailboxes.c */
 void conf_read_mailboxes(struct conf_load *ld);
 void conf_read_mailbox(struct conf_load *ld, const struct conf_node *map);
+void conf_check_basic_auth(struct conf_load *ld); /* after all mailboxes */
+/* keep, rewrite or force; `mailbox` is another word for rewrite. */
+void conf_read_sender(struct conf_load *ld, const struct conf_node *value, void *out);
+
+/* read_connectors.c */
 void conf_read_connectors(struct conf_load *ld);
 
 /* read_csv.c */
@@ -245,9 +308,19 @@ void conf_read_csv(struct conf_load *ld, const char *file, struct sv text);
 void conf_read_routes(struct conf_load *ld);
 void conf_check_bounces(struct conf_load *ld);
 
+/* check_routes.c: what can be said of a route only beside all others */
+void conf_check_routes(struct conf_load *ld);
+void conf_check_route_sender(
+	struct conf_load *ld, const struct conf_node *at, const struct conf_route *r);
+
 /* route.c */
 /* The mailbox whose address is `sender`, or NULL. */
 const struct conf_lane *conf_mailbox_of(const struct conf *c, struct sv sender);
+
+/* Is something asked for that is known only after DATA? */
+NODISCARD bool conf_route_asks_body(const struct conf_route *r);
+/* A star stands for any run of characters; ASCII case is ignored. */
+NODISCARD bool conf_text_matches(struct sv pattern, struct sv text);
 
 /* Looks up `name` in lower case; NULL also for what is longer than an address. */
 void *conf_get_lower(const struct htable *t, struct sv name);

@@ -13,14 +13,17 @@
 	"routes:\n"                                   \
 	"  - { through: lab }\n"
 
-/* With users, a tenant and a mailbox. Eleven lines. */
-#define MORE                                                                 \
-	"users:\n"                                                           \
-	"  - { name: erp, password: file:/s, senders: [erp@contoso.com] }\n" \
-	"tenants:\n"                                                         \
-	"  - { name: contoso, domains: [contoso.com] }\n"                    \
-	"mailboxes:\n"                                                       \
-	"  - { address: erp@contoso.com, tenant: contoso, password: file:/p }\n" GOOD
+#define ID "00000000-0000-0000-0000-00000000000f"
+
+/* With users, a tenant and a mailbox. Ten lines. */
+#define MORE                                                                             \
+	"users:\n"                                                                       \
+	"  - { name: erp, password: file:/s, senders: [erp@contoso.com] }\n"             \
+	"tenants:\n"                                                                     \
+	"  - { name: contoso, id: " ID ", domains: [contoso.com], app: { client_id: " ID \
+	", secret: file:/a } }\n"                                                        \
+	"mailboxes:\n"                                                                   \
+	"  - { address: erp@contoso.com, tenant: contoso, auth: app }\n" GOOD
 
 static struct conf *load(const char *text, struct conf_findings *f)
 {
@@ -51,7 +54,8 @@ static const char *const fine[] = {
 	"listeners:\n  - { address: \"*:25\", no_password_from: [10.0.0.0/8] }\nconnectors: [ { "
 	"name: l, host: h } ]\n"
 	"routes: [ { sender: \"*@b.c\", through: l } ]\n",
-	"mailboxes:\n  - { address: a@b.c, password: file:/p }\nconnectors: [ { name: l, host: h } "
+	"mailboxes:\n  - { address: a@b.c, provider: gmail, password: file:/p }\nconnectors: [ { "
+	"name: l, host: h } "
 	"]\n"
 	"routes:\n  - { through: sender }\n  - { sender: \"*@b.c\", through: a@b.c }\n  - { "
 	"through: l }\n",
@@ -285,7 +289,9 @@ static void a_full_file_is_read(void **state)
 	(void)state;
 	print_findings(&f);
 	assert_non_null(c);
-	assert_int_equal(f.count, 0);
+	assert_int_equal(f.count, 1);
+	assert_non_null(strstr(f.items[0].text, "2 mailboxes sign in with a password"));
+	assert_true(f.items[0].warning && f.items[0].line == 37);
 	conf_findings_free(&f);
 	general_of_a_full_file(c);
 	listeners_of_a_full_file(c);

@@ -199,10 +199,13 @@ static void read_all(struct conf_load *ld)
 	conf_general_check(ld, &seen);
 	conf_read_aliases(ld);
 	conf_read_users(ld);
-	conf_read_listeners(ld);
 	conf_read_tenants(ld);
+	conf_read_devices(ld);
+	conf_read_listeners(ld);
+	conf_check_devices(ld);
 	conf_read_mailboxes(ld);
 	conf_read_mailboxes_from(ld);
+	conf_check_basic_auth(ld);
 	conf_read_connectors(ld);
 	conf_read_routes(ld);
 	conf_check_bounces(ld);

@@ -30,6 +30,7 @@ static const struct {
 	{ SV_INIT("messages_per_minute"), SV_INIT("limits") },
 	{ SV_INIT("recipients_per_day"), SV_INIT("limits") },
 	{ SV_INIT("recipients_per_message"), SV_INIT("limits") },
+	{ SV_INIT("recipients_per_domain"), SV_INIT("limits") },
 	{ SV_INIT("message_size"), SV_INIT("limits") },
 };
 
@@ -40,6 +41,7 @@ static const struct sv own[] = {
 	SV_INIT("auth"),
 	SV_INIT("password"),
 	SV_INIT("login"),
+	SV_INIT("sender"),
 };
 
 struct cell {

@@ -8,7 +8,8 @@
 /* The longest path of a Unix socket, its NUL not counted: sun_path of sockaddr_un has 108 bytes. */
 enum {
 	SOCKET_PATH_MAX = 107,
-	ALIAS_STEPS_MAX = 32
+	ALIAS_STEPS_MAX = 32,
+	PRICE_MAX = 1000000,
 };
 
 #define YEAR_US (366 * US_PER_DAY)
@@ -105,6 +106,60 @@ static const struct conf_field limits_fields[] = {
 	CONF_FIELDS_END,
 };
 
+static const struct conf_field vault_fields[] = {
+	{ .name = SV_INIT("key"),
+		.type = CONF_TYPE_SECRET,
+		.flags = CONF_REQUIRED | CONF_EXISTS | CONF_LATER,
+		AT(vault_key) },
+	CONF_FIELDS_END,
+};
+
+static const struct conf_field dnssec_fields[] = {
+	{ .name = SV_INIT("anchor"),
+		.type = CONF_TYPE_PATH,
+		.flags = CONF_REQUIRED | CONF_EXISTS,
+		AT(dnssec_anchor) },
+	CONF_FIELDS_END,
+};
+
+/* `out` is the whole of general. */
+static void read_dnssec(struct conf_load *ld, const struct conf_node *value, void *out)
+{
+	if (value->kind == CONF_NODE_SCALAR && sv_eq(value->text, SV("off")))
+		return;
+	if (value->kind == CONF_NODE_MAP)
+		(void)conf_read_map(ld, value, dnssec_fields, out, NULL);
+	else
+		conf_error(ld, value, "dnssec: must be off, or { anchor: /PATH }");
+}
+
+/* Dollars with two places, as a bill has them. */
+static void read_price(struct conf_load *ld, const struct conf_node *value, void *out)
+{
+	uint32_t *cents = out, dollars, rest = 0;
+	struct sv text = value->text, whole;
+	bool point;
+
+	if (!conf_is_text(ld, value))
+		return;
+	point = sv_cut_char(&text, '.', &whole);
+	if (sv_parse_u32(whole, PRICE_MAX, &dollars) != 0 ||
+		(point && (text.len != 2 || sv_parse_u32(text, 99, &rest) != 0))) {
+		conf_error(ld,
+			value,
+			"hve: must be the dollars for a million recipients, from 0 to %d: write "
+			"42 or 42.00",
+			PRICE_MAX);
+		return;
+	}
+	*cents = dollars * 100 + rest;
+}
+
+static const struct conf_field prices_fields[] = {
+	{ .name = SV_INIT("hve"), .type = CONF_TYPE_READ, AT(hve_price_cents), .read = read_price },
+	CONF_FIELDS_END,
+};
+
 /* Sections are only noted: names must be known before what refers to them is read. */
 static void keep_section(struct conf_load *ld, const struct conf_node *value, enum conf_section s)
 {
@@ -124,6 +179,7 @@ DEFINE_KEEP(aliases, CONF_SECTION_ALIASES);
 DEFINE_KEEP(listeners, CONF_SECTION_LISTENERS);
 DEFINE_KEEP(users, CONF_SECTION_USERS);
 DEFINE_KEEP(tenants, CONF_SECTION_TENANTS);
+DEFINE_KEEP(devices, CONF_SECTION_DEVICES);
 DEFINE_KEEP(mailboxes, CONF_SECTION_MAILBOXES);
 DEFINE_KEEP(mailboxes_from, CONF_SECTION_MAILBOXES_FROM);
 DEFINE_KEEP(connectors, CONF_SECTION_CONNECTORS);
@@ -182,9 +238,15 @@ const struct conf_field conf_top_fields[] = {
 		.words = uncertain_words },
 	{ .name = SV_INIT("log"), .type = CONF_TYPE_MAP, .fields = log_fields },
 	{ .name = SV_INIT("limits"), .type = CONF_TYPE_MAP, .fields = limits_fields },
+	{ .name = SV_INIT("redirect_all"), .type = CONF_TYPE_ADDRESS, AT(redirect_all) },
+	{ .name = SV_INIT("proxy"), .type = CONF_TYPE_URL, .flags = CONF_PROXY, AT(proxy) },
+	{ .name = SV_INIT("vault"), .type = CONF_TYPE_MAP, .fields = vault_fields },
+	{ .name = SV_INIT("dnssec"), .type = CONF_TYPE_READ, .offset = 0, .read = read_dnssec },
+	{ .name = SV_INIT("prices"), .type = CONF_TYPE_MAP, .fields = prices_fields },
 	SECTION("listeners", keep_listeners),
 	SECTION("users", keep_users),
 	SECTION("tenants", keep_tenants),
+	SECTION("devices", keep_devices),
 	SECTION("mailboxes", keep_mailboxes),
 	SECTION("mailboxes_from", keep_mailboxes_from),
 	SECTION("connectors", keep_connectors),
@@ -218,6 +280,8 @@ static const struct conf_general defaults = {
 	.local_bytes_per_uid_max = UINT64_C(1) << 30,
 	.uncertain = CONF_UNCERTAIN_RETRY,
 	.keep_subject = true,
+	/* https://mc.merill.net/message/MC1243552: $42 since 2026-06-01; read on 2026-11-23. */
+	.hve_price_cents = 4200,
 };
 
 void conf_general_defaults(struct conf_general *g)
@@ -234,6 +298,35 @@ static void default_hostname(struct conf_load *ld)
 		ld->conf->general.hostname = conf_keep(ld, sv_from(name));
 	else
 		ld->conf->general.hostname = SV("localhost");
+}
+
+/* Debian's dns-root-data; without it DANE is off until an anchor is named. */
+static void default_anchor(struct conf_load *ld)
+{
+	static const char path[] = "/usr/share/dns/root.key";
+
+	if (ld->on_disk && access(path, R_OK) == 0)
+		ld->conf->general.dnssec_anchor = sv_from(path);
+}
+
+static void check_services(struct conf_load *ld, const struct conf_seen *seen)
+{
+	const struct conf_general *g = &ld->conf->general;
+
+	if (g->vault_key.kind != CONF_SECRET_NONE && g->vault_key.kind != CONF_SECRET_FILE &&
+		g->vault_key.kind != CONF_SECRET_CREDENTIAL)
+		conf_error(ld,
+			conf_given(conf_top_fields, seen, "vault"),
+			"vault: its key must be a file or a systemd credential: write key: "
+			"file:/PATH or key: credential:NAME");
+	if (!conf_given(conf_top_fields, seen, "dnssec"))
+		default_anchor(ld);
+	if (g->redirect_all.len)
+		conf_warn(ld,
+			conf_given(conf_top_fields, seen, "redirect_all"),
+			"redirect_all: EVERY recipient of EVERY message becomes %.*s, and nobody "
+			"else gets any mail: remove it before real mail is sent",
+			SV_ARG(g->redirect_all));
 }
 
 void conf_general_check(struct conf_load *ld, const struct conf_seen *seen)
@@ -261,6 +354,7 @@ void conf_general_check(struct conf_load *ld, const struct conf_seen *seen)
 			retry,
 			"retry: ceiling is longer than expire, so mail would be given up before "
 			"its second try: make expire longer");
+	check_services(ld, seen);
 }
 
 /* aliases */
@@ -393,12 +487,36 @@ static const struct conf_field user_fields[] = {
 		.type = CONF_TYPE_PATTERNS,
 		.flags = CONF_REQUIRED,
 		.offset = offsetof(struct conf_user, senders) },
+	{ .name = SV_INIT("sender"),
+		.type = CONF_TYPE_READ,
+		.offset = offsetof(struct conf_user, sender),
+		.read = conf_read_sender },
+	{ .name = SV_INIT("as"),
+		.type = CONF_TYPE_ADDRESS,
+		.offset = offsetof(struct conf_user, as) },
 	CONF_FIELDS_END,
 };
 
 static_assert(offsetof(struct conf_user, sender_count) ==
 		      offsetof(struct conf_user, senders) + sizeof(const struct sv *),
 	"CONF_TYPE_PATTERNS writes a pointer and the count behind it");
+
+static void check_sender(
+	struct conf_load *ld, const struct conf_user *u, const struct conf_seen *seen)
+{
+	const struct conf_node *as = conf_given(user_fields, seen, "as");
+
+	if (u->sender != CONF_SENDER_KEEP && !as)
+		conf_error(ld,
+			conf_given(user_fields, seen, "sender"),
+			"sender: rewrite and force need the address to send as: add as: "
+			"erp@contoso.com");
+	else if (u->sender == CONF_SENDER_KEEP && as)
+		conf_error(ld,
+			as,
+			"as: needs sender: rewrite (Reply-To keeps the original) or sender: force "
+			"beside it");
+}
 
 static void check_user(struct conf_load *ld, const struct conf_node *map, const struct conf_user *u,
 	const struct conf_seen *seen)
@@ -436,7 +554,8 @@ static void read_user(struct conf_load *ld, const struct conf_node *map)
 	struct conf_seen seen = { 0 };
 	size_t *index;
 
-	(void)conf_read_map(ld, map, user_fields, &u, &seen);
+	if (conf_read_map(ld, map, user_fields, &u, &seen))
+		check_sender(ld, &u, &seen);
 	check_user(ld, map, &u, &seen);
 	if (!u.name.len || htable_get(&c->user_by_name, u.name))
 		return;

@@ -62,36 +62,51 @@ struct network_list {
 	size_t count;
 };
 
-static void read_networks(struct conf_load *ld, const struct conf_node *value, void *out)
+static bool read_network(struct conf_load *ld, const struct conf_node *n, const char *key,
+	struct io_network *out_network)
+{
+	if (!conf_is_text(ld, n))
+		return false;
+	if (io_network_parse(n->text, out_network) == 0)
+		return true;
+	conf_error(ld, n, "%s: must be networks like 10.0.0.0/8, \"::1/128\" or 192.0.2.7", key);
+	return false;
+}
+
+void conf_read_networks(
+	struct conf_load *ld, const struct conf_node *value, const char *key, void *out)
 {
 	struct network_list *list = out;
 	struct io_network *items;
 	size_t count = 0;
 
+	if (value->kind == CONF_NODE_SCALAR && !conf_is_absent(value)) {
+		items = arena_alloc(&ld->conf->arena, sizeof(*items));
+		if (read_network(ld, value, key, items))
+			*list = (struct network_list){ items, 1 };
+		return;
+	}
 	if (!conf_is_list(ld, value))
 		return;
 	for (const struct conf_node *n = value->first; n; n = n->next)
 		count++;
 	items = arena_alloc(&ld->conf->arena, (count + 1) * sizeof(*items));
 	count = 0;
-	for (const struct conf_node *n = value->first; n; n = n->next) {
-		if (!conf_is_text(ld, n))
-			continue;
-		if (io_network_parse(n->text, &items[count]) == 0)
+	for (const struct conf_node *n = value->first; n; n = n->next)
+		if (read_network(ld, n, key, &items[count]))
 			count++;
-		else
-			conf_error(ld,
-				n,
-				"no_password_from: must be networks like 10.0.0.0/8, \"::1/128\" "
-				"or 192.0.2.7");
-	}
 	*list = (struct network_list){ items, count };
+}
+
+static void read_no_password_from(struct conf_load *ld, const struct conf_node *value, void *out)
+{
+	conf_read_networks(ld, value, "no_password_from", out);
 }
 
 static_assert(offsetof(struct conf_listener, no_password_count) ==
 		      offsetof(struct conf_listener, no_password_from) +
 			      sizeof(const struct io_network *),
-	"read_networks() writes a pointer and the count behind it");
+	"conf_read_networks() writes a pointer and the count behind it");
 
 static void read_mode(struct conf_load *ld, const struct conf_node *value, void *out)
 {
@@ -129,12 +144,13 @@ static const struct conf_field listener_fields[] = {
 		.flags = CONF_EXISTS,
 		AT(certificate) },
 	{ .name = SV_INIT("key"), .type = CONF_TYPE_SECRET, .flags = CONF_EXISTS, AT(key) },
+	{ .name = SV_INIT("legacy_tls"), .type = CONF_TYPE_BOOL, AT(legacy_tls) },
 	{ .name = SV_INIT("auth"), .type = CONF_TYPE_CHOICE, AT(auth), .words = auth_words },
 	{ .name = SV_INIT("plaintext_auth"), .type = CONF_TYPE_BOOL, AT(plaintext_auth) },
 	{ .name = SV_INIT("no_password_from"),
 		.type = CONF_TYPE_READ,
 		AT(no_password_from),
-		.read = read_networks },
+		.read = read_no_password_from },
 	{ .name = SV_INIT("message_size"),
 		.type = CONF_TYPE_SIZE,
 		AT(message_bytes_max),
@@ -255,7 +271,52 @@ static void default_networks(const struct listening *x)
 	x->l->no_password_count = 2;
 }
 
-/* The rule: nothing given and no password means loopback only. */
+/* TLS that everybody can break is spoken where only our own devices can reach it. */
+static void check_legacy_tls(const struct listening *x)
+{
+	const struct conf_listener *l = x->l;
+	const struct conf_node *at = given(x, "legacy_tls");
+	struct io_network n = { .family = l->address.any.sa_family, .bits = 128 };
+
+	if (!l->legacy_tls)
+		return;
+	if (l->tls == CONF_TLS_NONE)
+		conf_error(x->ld,
+			at,
+			"legacy_tls: needs TLS: add tls: starttls or tls: implicit, with "
+			"certificate and key");
+	if (l->auth != CONF_AUTH_OFF)
+		conf_error(x->ld,
+			at,
+			"legacy_tls: passwords are not safe in such TLS: remove auth, the devices "
+			"are known by their addresses");
+	if (given(x, "no_password_from"))
+		conf_error(x->ld,
+			given(x, "no_password_from"),
+			"no_password_from: a listener with legacy_tls is for devices with tls: "
+			"legacy only: remove it");
+	if (l->systemd || is_unix(l)) {
+		conf_error(x->ld,
+			at,
+			"legacy_tls: needs a listener with an address of a private network, like "
+			"10.0.5.1:465");
+		return;
+	}
+	if (l->address.any.sa_family == AF_INET) {
+		memcpy(n.bytes, &l->address.v4.sin_addr, 4);
+		n.bits = 32;
+	} else {
+		memcpy(n.bytes, &l->address.v6.sin6_addr, 16);
+	}
+	if (!conf_network_is_private(&n))
+		conf_error(x->ld,
+			given(x, "address"),
+			"address: legacy_tls is possible on an address of a private network only, "
+			"and this is a public one or all of them: write the machine's own, like "
+			"10.0.5.1:465");
+}
+
+/* The rule: nothing given and no password means loopback and devices only. */
 static void check_networks(const struct listening *x)
 {
 	const struct conf_node *networks = given(x, "no_password_from");
@@ -277,16 +338,18 @@ static void check_networks(const struct listening *x)
 				"list networks, or add auth: required");
 		return;
 	}
-	if (l->auth == CONF_AUTH_OFF && !l->systemd && !is_loopback(l)) {
+	if (l->auth == CONF_AUTH_OFF && !l->systemd && !is_loopback(l) &&
+		!x->ld->conf->device_count && !x->ld->incomplete) {
 		conf_error(x->ld,
 			x->map,
 			"this listener is reachable from the network and asks for no password: add "
 			"auth: required "
-			"(with users), or no_password_from: with the networks that may send "
-			"without one");
+			"(with users), no_password_from: with the networks that may send without "
+			"one, or devices");
 		return;
 	}
-	default_networks(x);
+	if (!l->legacy_tls)
+		default_networks(x);
 }
 
 static void check_numbers(const struct listening *x)
@@ -348,6 +411,7 @@ static void read_listener(struct conf_load *ld, const struct conf_node *map)
 	if (conf_read_map(ld, map, listener_fields, &l, &seen)) {
 		check_tls(&x);
 		check_auth(&x);
+		check_legacy_tls(&x);
 		check_networks(&x);
 		check_numbers(&x);
 		check_twice(&x);
@@ -373,7 +437,8 @@ void conf_read_listeners(struct conf_load *ld)
 
 static bool takes_everything(const struct conf_route *r, const struct conf_listener *l)
 {
-	return r->any_sender && r->any_recipient && r->any_user &&
+	return r->any_sender && r->any_recipient && r->recipient_class == CONF_RECIPIENT_ANY &&
+	       r->any_user && r->any_device && !conf_route_asks_body(r) &&
 	       (r->any_listener || sv_eq(r->listener, l->name));
 }
 

@@ -1,33 +1,141 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/must.h"
 #include "conf/conf_priv.h"
 #include "mail/address.h"
 
 /* Routes, and whatever else refers to a mailbox or connector by its name. */
 
-/* Patterns of `through: sender` are tried on all mailboxes only while that is quick. */
-enum {
-	SENDER_TRIES_MAX = 10000000
-};
-
 struct route_draft {
 	struct conf_route route;
-	struct sv through;
+	const struct conf_node *through;
 };
 
 #define AT(member) .offset = offsetof(struct route_draft, route.member)
+#define SIZE_RANGE .min = 1, .max = UINT64_C(1) << 40
+
+static const struct conf_field size_fields[] = {
+	{ .name = SV_INIT("over"), .type = CONF_TYPE_SIZE, AT(size_over), SIZE_RANGE },
+	{ .name = SV_INIT("under"), .type = CONF_TYPE_SIZE, AT(size_under), SIZE_RANGE },
+	CONF_FIELDS_END,
+};
+
+/* Resolved when the other fields are known. */
+static void keep_through(struct conf_load *ld, const struct conf_node *value, void *out)
+{
+	(void)ld;
+	*(const struct conf_node **)out = value;
+}
+
+/* `out` is the whole draft. */
+static void read_recipient(struct conf_load *ld, const struct conf_node *value, void *out);
+static void read_header(struct conf_load *ld, const struct conf_node *value, void *out);
 
 static const struct conf_field route_fields[] = {
 	{ .name = SV_INIT("through"),
-		.type = CONF_TYPE_TEXT,
+		.type = CONF_TYPE_READ,
 		.flags = CONF_REQUIRED,
-		.offset = offsetof(struct route_draft, through) },
+		.offset = offsetof(struct route_draft, through),
+		.read = keep_through },
 	{ .name = SV_INIT("sender"), .type = CONF_TYPE_PATTERN, .flags = CONF_EMPTY, AT(sender) },
-	{ .name = SV_INIT("recipient"), .type = CONF_TYPE_PATTERN, AT(recipient) },
+	{ .name = SV_INIT("recipient"), .type = CONF_TYPE_READ, .read = read_recipient },
 	{ .name = SV_INIT("user"), .type = CONF_TYPE_TEXT, AT(user) },
 	{ .name = SV_INIT("listener"), .type = CONF_TYPE_TEXT, AT(listener) },
+	{ .name = SV_INIT("device"), .type = CONF_TYPE_TEXT, AT(device) },
+	{ .name = SV_INIT("size"), .type = CONF_TYPE_MAP, .fields = size_fields },
+	{ .name = SV_INIT("header"), .type = CONF_TYPE_READ, .read = read_header },
 	{ .name = SV_INIT("rewrite_from"), .type = CONF_TYPE_ADDRESS, AT(rewrite_from) },
 	CONF_FIELDS_END,
 };
+
+/* A pattern, or a domain, which means all of its addresses. */
+static bool read_recipient_pattern(
+	struct conf_load *ld, const struct conf_node *value, struct sv *out_pattern)
+{
+	struct sv text = value->text;
+	struct io_network numeric;
+	char *all;
+
+	if (!conf_is_text(ld, value))
+		return false;
+	if (address_pattern_check(text) == 0 && text.len) {
+		*out_pattern = conf_keep(ld, text);
+		return true;
+	}
+	if (sv_find_char(text, '@') < 0 && sv_find_char(text, '.') > 0 && conf_host_ok(text) &&
+		io_network_parse(text, &numeric) != 0) {
+		all = arena_alloc(&ld->conf->arena, text.len + 3);
+		memcpy(all, "*@", 2);
+		memcpy(all + 2, text.ptr, text.len);
+		*out_pattern = sv_make(all, text.len + 2);
+		return true;
+	}
+	conf_error(ld,
+		value,
+		"recipient: must be internal, external, a domain like contoso.com, or a pattern "
+		"like \"*@contoso.com\"; or a list of domains and patterns");
+	return false;
+}
+
+static void read_recipient(struct conf_load *ld, const struct conf_node *value, void *out)
+{
+	struct conf_route *r = &((struct route_draft *)out)->route;
+	const struct conf_node *first = value;
+	struct sv *patterns;
+	size_t count = 0;
+
+	if (value->kind == CONF_NODE_SCALAR) {
+		if (sv_eq(value->text, SV("internal")))
+			r->recipient_class = CONF_RECIPIENT_INTERNAL;
+		else if (sv_eq(value->text, SV("external")))
+			r->recipient_class = CONF_RECIPIENT_EXTERNAL;
+		if (r->recipient_class != CONF_RECIPIENT_ANY || sv_eq(value->text, SV("*")))
+			return;
+		count = 1;
+	} else {
+		if (!conf_is_list(ld, value))
+			return;
+		first = value->first;
+		for (const struct conf_node *n = first; n; n = n->next)
+			count++;
+		if (!count)
+			conf_error(ld,
+				value,
+				"recipient: is empty, so this route can never match: list domains "
+				"or patterns, or remove the key");
+	}
+	patterns = arena_alloc(&ld->conf->arena, (count + 1) * sizeof(*patterns));
+	r->recipients = patterns;
+	for (const struct conf_node *n = first; n && r->recipient_count < count; n = n->next)
+		if (read_recipient_pattern(ld, n, &patterns[r->recipient_count]))
+			r->recipient_count++;
+		else
+			count--;
+}
+
+/* "Name: pattern", with RFC 5322 3.6.8's characters in the name. */
+static void read_header(struct conf_load *ld, const struct conf_node *value, void *out)
+{
+	struct conf_route *r = &((struct route_draft *)out)->route;
+	struct sv pattern = value->text, name;
+	bool colon, ok;
+
+	if (!conf_is_text(ld, value))
+		return;
+	colon = sv_cut_char(&pattern, ':', &name);
+	pattern = sv_trim(pattern);
+	ok = colon && name.len && name.len <= CONF_NAME_MAX && pattern.len;
+	for (size_t i = 0; i < name.len && ok; i++)
+		ok = name.ptr[i] > ' ' && name.ptr[i] <= '~';
+	if (!ok) {
+		conf_error(ld,
+			value,
+			"header: must be a name and a pattern, in quotes: \"X-Priority: 1*\"; "
+			"\"X-Priority: *\" for any value");
+		return;
+	}
+	r->header_name = conf_keep(ld, name);
+	r->header_pattern = conf_keep(ld, pattern);
+}
 
 static const struct conf_lane *find_lane(
 	struct conf_load *ld, const struct conf_node *at, const char *key, struct sv name)
@@ -58,36 +166,51 @@ static const struct conf_lane *find_lane(
 	return NULL;
 }
 
+/* Nothing of that name: the nearest one is told. */
+static void say_unknown(struct conf_load *ld, const struct conf_node *at, const char *key,
+	const struct conf_guess *guess, const char *otherwise)
+{
+	char shown[CONF_SHOWN_MAX];
+
+	if (guess->best.len)
+		conf_error(ld,
+			at,
+			"%s: there is no %s %s: did you mean '%.*s'?",
+			key,
+			key,
+			conf_shown(guess->name, shown),
+			SV_ARG(guess->best));
+	else
+		conf_error(ld,
+			at,
+			"%s: there is no %s %s: %s",
+			key,
+			key,
+			conf_shown(guess->name, shown),
+			otherwise);
+}
+
 static void check_user(struct conf_load *ld, const struct conf_node *at, const struct conf_route *r)
 {
 	const struct conf *c = ld->conf;
 	struct conf_guess guess = { .name = r->user };
-	char shown[CONF_SHOWN_MAX];
 
 	if (r->any_user || ld->incomplete || sv_starts(r->user, SV("local:")) ||
 		conf_user(c, r->user))
 		return;
 	for (size_t i = 0; i < c->user_count; i++)
 		conf_guess_try(&guess, c->users[i].name);
-	if (guess.best.len)
-		conf_error(ld,
-			at,
-			"user: there is no user %s: did you mean '%.*s'?",
-			conf_shown(r->user, shown),
-			SV_ARG(guess.best));
-	else
-		conf_error(ld,
-			at,
-			"user: there is no user %s: add it under users, or write local:NAME for an "
-			"account of this machine",
-			conf_shown(r->user, shown));
+	say_unknown(ld,
+		at,
+		"user",
+		&guess,
+		"add it under users, or write local:NAME for an account of this machine");
 }
 
 static void check_listener(struct conf_load *ld, const struct conf_node *at, struct conf_route *r)
 {
 	const struct conf *c = ld->conf;
 	struct conf_guess guess = { .name = r->listener };
-	char shown[CONF_SHOWN_MAX];
 
 	if (r->any_listener || ld->incomplete)
 		return;
@@ -98,60 +221,102 @@ static void check_listener(struct conf_load *ld, const struct conf_node *at, str
 			return;
 		conf_guess_try(&guess, c->listeners[i].name);
 	}
-	if (guess.best.len)
-		conf_error(ld,
-			at,
-			"listener: there is no listener %s: did you mean '%.*s'?",
-			conf_shown(r->listener, shown),
-			SV_ARG(guess.best));
-	else
-		conf_error(ld,
-			at,
-			"listener: there is no listener %s: write the address of one as it stands "
-			"under listeners",
-			conf_shown(r->listener, shown));
+	guess.name = r->listener;
+	say_unknown(ld,
+		at,
+		"listener",
+		&guess,
+		"write the address of one as it stands under listeners");
 }
 
-/* `through: sender` with a condition on the sender that no mailbox meets. */
-static bool sender_has_mailbox(const struct conf *c, const struct conf_route *r)
+static void check_device(struct conf_load *ld, const struct conf_seen *seen, struct conf_route *r)
 {
-	if (!r->any_sender && sv_find_char(r->sender, '*') < 0)
-		return conf_mailbox_of(c, r->sender) != NULL;
-	if (c->lane_count * c->route_count > SENDER_TRIES_MAX)
-		return true;
-	for (size_t i = 0; i < c->lane_count; i++)
-		if (c->lanes[i].kind == CONF_LANE_MAILBOX &&
-			(r->any_sender || address_matches(r->sender, c->lanes[i].name)))
-			return true;
-	return false;
-}
+	const struct conf *c = ld->conf;
+	const struct conf_node *at = conf_given(route_fields, seen, "device");
+	const struct conf_device *d = conf_device(c, r->device);
+	struct conf_guess guess = { .name = r->device };
 
-static void check_through(struct conf_load *ld, const struct conf_seen *seen, struct route_draft *d)
-{
-	const struct conf_node *at = conf_given(route_fields, seen, "through");
-	struct conf_route *r = &d->route;
-	struct conf_through *t = arena_alloc(&ld->conf->arena, sizeof(*t));
-
-	r->through = t;
-	r->through_count = 1;
-	t->sender = sv_eq(d->through, SV("sender"));
-	if (!t->sender) {
-		t->lane = find_lane(ld, at, "through", d->through);
+	if (r->any_device || ld->incomplete)
+		return;
+	if (!d) {
+		for (size_t i = 0; i < c->device_count; i++)
+			conf_guess_try(&guess, c->devices[i].name);
+		say_unknown(ld, at, "device", &guess, "add it under devices, or correct the name");
 		return;
 	}
-	if (ld->incomplete || sender_has_mailbox(ld->conf, r))
+	if (!r->any_sender && !address_matches(r->sender, d->sender))
+		conf_error(ld,
+			conf_given(route_fields, seen, "sender"),
+			"sender: device '%.*s' always sends as %.*s, so this route can never "
+			"match: correct the pattern, or remove it",
+			SV_ARG(d->name),
+			SV_ARG(d->sender));
+}
+
+static void check_conditions(
+	struct conf_load *ld, const struct conf_seen *seen, struct conf_route *r)
+{
+	check_user(ld, conf_given(route_fields, seen, "user"), r);
+	check_listener(ld, conf_given(route_fields, seen, "listener"), r);
+	check_device(ld, seen, r);
+	if (r->size_over && r->size_under && r->size_over >= r->size_under)
+		conf_error(ld,
+			conf_given(route_fields, seen, "size"),
+			"size: no message is over the one and under the other, so this route can "
+			"never match: make over the smaller one");
+	if (r->recipient_class == CONF_RECIPIENT_INTERNAL && !ld->conf->tenant_by_domain.count &&
+		!ld->incomplete)
+		conf_error(ld,
+			conf_given(route_fields, seen, "recipient"),
+			"recipient: internal means the domains of the tenants, but there are none, "
+			"so this route can never match: add domains: [...] to a tenant");
+}
+
+/* One way; false when its name is unknown. */
+static bool read_way(struct conf_load *ld, const struct conf_node *at, struct conf_route *r,
+	struct conf_through *t)
+{
+	struct conf_through way = { 0 };
+
+	if (!conf_is_text(ld, at))
+		return false;
+	way.sender = sv_eq(at->text, SV("sender"));
+	if (!way.sender)
+		way.lane = find_lane(ld, at, "through", at->text);
+	for (size_t i = 0; i < r->through_count; i++) {
+		if (t[i].sender != way.sender || t[i].lane != way.lane ||
+			(!way.sender && !way.lane))
+			continue;
+		conf_error(ld, at, "through: names the same way twice: remove one of them");
+		return false;
+	}
+	t[r->through_count++] = way;
+	return way.sender || way.lane;
+}
+
+static void read_through(struct conf_load *ld, const struct conf_node *value, struct conf_route *r)
+{
+	struct conf_through *t = arena_alloc(&ld->conf->arena, CONF_THROUGH_MAX * sizeof(*t));
+
+	r->through = t;
+	if (value->kind != CONF_NODE_LIST) {
+		(void)read_way(ld, value, r, t);
 		return;
-	if (r->any_sender)
+	}
+	if (!value->first)
 		conf_error(ld,
-			at,
-			"through: sender means the sender's own mailbox, but there are none: add "
-			"mailboxes, or name a connector");
-	else
-		conf_error(ld,
-			at,
-			"through: sender, but no mailbox has such an address, so this route can "
-			"never match: correct the "
-			"sender, or name a mailbox");
+			value,
+			"through: is empty: name a mailbox or connector, or write sender");
+	for (const struct conf_node *n = value->first; n; n = n->next) {
+		if (r->through_count >= CONF_THROUGH_MAX) {
+			conf_error(ld,
+				n,
+				"through: has more than %d ways: remove some",
+				CONF_THROUGH_MAX);
+			return;
+		}
+		(void)read_way(ld, n, r, t);
+	}
 }
 
 static void read_route(struct conf_load *ld, const struct conf_node *map)
@@ -173,55 +338,15 @@ static void read_route(struct conf_load *ld, const struct conf_node *map)
 	if (!conf_read_map(ld, map, route_fields, &d, &seen))
 		return;
 	r->any_sender = !conf_given(route_fields, &seen, "sender") || sv_eq(r->sender, SV("*"));
-	r->any_recipient = !r->recipient.len || sv_eq(r->recipient, SV("*"));
+	r->any_recipient = !r->recipient_count;
 	r->any_user = !r->user.len;
 	r->any_listener = !r->listener.len;
-	check_user(ld, conf_given(route_fields, &seen, "user"), r);
-	check_listener(ld, conf_given(route_fields, &seen, "listener"), r);
-	check_through(ld, &seen, &d);
+	r->any_device = !r->device.len;
+	check_conditions(ld, &seen, r);
+	read_through(ld, d.through, r);
+	conf_check_route_sender(ld, d.through, r);
 	c->routes = conf_grow(c->routes, c->route_count, sizeof(*c->routes));
 	c->routes[c->route_count++] = *r;
-}
-
-/*
- * Does `a` take all that `b` takes? A star of `b` is compared as a character, which only a star of `a`
- * takes; what that star took, it also takes in the place of whatever b's star stands for.
- */
-static bool covers(const struct conf *c, const struct conf_route *a, const struct conf_route *b)
-{
-	if (!a->any_user && (b->any_user || !sv_eq(a->user, b->user)))
-		return false;
-	if (!a->any_listener && (b->any_listener || !sv_eq(a->listener, b->listener)))
-		return false;
-	if (!a->any_sender && (b->any_sender || !address_matches(a->sender, b->sender)))
-		return false;
-	if (!a->any_recipient && (b->any_recipient || !address_matches(a->recipient, b->recipient)))
-		return false;
-	/* Senders without a mailbox go past `through: sender`. */
-	return !a->through[0].sender || b->through[0].sender ||
-	       (!b->any_sender && sv_find_char(b->sender, '*') < 0 &&
-		       conf_mailbox_of(c, b->sender));
-}
-
-static void check_order(struct conf_load *ld)
-{
-	const struct conf *c = ld->conf;
-
-	for (size_t i = 1; i < c->route_count; i++) {
-		for (size_t k = 0; k < i; k++) {
-			struct conf_node at = conf_node_at(c->routes[i].place);
-
-			if (!covers(c, &c->routes[k], &c->routes[i]))
-				continue;
-			conf_error(ld,
-				&at,
-				"this route can never match: the one in %s line %u takes "
-				"everything first; move this one above it, or remove it",
-				c->routes[k].place.file,
-				c->routes[k].place.line);
-			break;
-		}
-	}
 }
 
 static void say_no_route(struct conf_load *ld)
@@ -255,7 +380,7 @@ void conf_read_routes(struct conf_load *ld)
 	if (!any && !ld->incomplete)
 		say_no_route(ld);
 	else if (ld->error_count == errors)
-		check_order(ld);
+		conf_check_routes(ld);
 }
 
 void conf_check_bounces(struct conf_load *ld)

@@ -29,19 +29,88 @@ const struct conf_lane *conf_mailbox_of(const struct conf *c, struct sv sender)
 	return lane && lane->kind == CONF_LANE_MAILBOX ? lane : NULL;
 }
 
-/* All but the recipient. */
-static bool route_takes(
-	const struct conf_route *r, struct sv sender, struct sv user, struct sv listener)
+bool conf_text_matches(struct sv pattern, struct sv text)
 {
-	return (r->any_user || sv_eq(r->user, user)) &&
-	       (r->any_listener || sv_eq(r->listener, listener)) &&
-	       (r->any_sender || address_matches(r->sender, sender));
+	size_t p = 0, t = 0, star = SIZE_MAX, from = 0;
+
+	/* Each star takes as little as it can; only the last one is ever tried again. */
+	while (t < text.len) {
+		if (p < pattern.len && pattern.ptr[p] == '*') {
+			star = p++;
+			from = t;
+		} else if (p < pattern.len &&
+			   ascii_lower(pattern.ptr[p]) == ascii_lower(text.ptr[t])) {
+			p++;
+			t++;
+		} else if (star != SIZE_MAX) {
+			p = star + 1;
+			t = ++from;
+		} else {
+			return false;
+		}
+	}
+	while (p < pattern.len && pattern.ptr[p] == '*')
+		p++;
+	return p == pattern.len;
 }
 
-static const struct conf_lane *lane_of(
-	const struct conf *c, const struct conf_route *r, struct sv sender)
+bool conf_route_asks_body(const struct conf_route *r)
 {
-	return r->through[0].sender ? conf_mailbox_of(c, sender) : r->through[0].lane;
+	return r->size_over || r->size_under || r->header_name.len;
+}
+
+/* What is known at MAIL. */
+static bool takes_origin(const struct conf_route *r, const struct conf_route_query *q)
+{
+	return (r->any_user || sv_eq(r->user, q->user)) &&
+	       (r->any_listener || sv_eq(r->listener, q->listener)) &&
+	       (r->any_device || sv_eq(r->device, q->device)) &&
+	       (r->any_sender || address_matches(r->sender, q->sender));
+}
+
+static bool takes_recipient(const struct conf *c, const struct conf_route *r, struct sv recipient)
+{
+	bool hit = r->any_recipient;
+
+	for (size_t i = 0; i < r->recipient_count && !hit; i++)
+		hit = address_matches(r->recipients[i], recipient);
+	if (!hit || r->recipient_class == CONF_RECIPIENT_ANY)
+		return hit;
+	return conf_is_internal(c, NULL, recipient) ==
+	       (r->recipient_class == CONF_RECIPIENT_INTERNAL);
+}
+
+static bool takes_body(const struct conf_route *r, const struct conf_route_query *q)
+{
+	struct sv value;
+
+	if (r->size_over && q->size <= r->size_over)
+		return false;
+	if (r->size_under && q->size > r->size_under)
+		return false;
+	return !r->header_name.len ||
+	       (q->header && q->header(q->header_arg, r->header_name, &value) &&
+		       conf_text_matches(r->header_pattern, sv_trim(value)));
+}
+
+/* The ways of a route for this sender; none: it goes past. */
+static size_t find_lanes(const struct conf *c, const struct conf_route *r, struct sv sender,
+	const struct conf_lane *lanes[CONF_THROUGH_MAX])
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < r->through_count; i++) {
+		const struct conf_through *t = &r->through[i];
+		const struct conf_lane *lane = t->sender ? conf_mailbox_of(c, sender) : t->lane;
+		bool again = false;
+
+		/* The sender's mailbox may be named beside `sender`. */
+		for (size_t k = 0; k < count; k++)
+			again = again || lanes[k] == lane;
+		if (lane && !again)
+			lanes[count++] = lane;
+	}
+	return count;
 }
 
 struct conf_route_answer conf_route_find(const struct conf *c, const struct conf_route_query *q)
@@ -50,27 +119,39 @@ struct conf_route_answer conf_route_find(const struct conf *c, const struct conf
 
 	for (size_t i = 0; i < c->route_count; i++) {
 		const struct conf_route *r = &c->routes[i];
+		bool maybe = !q->has_body && conf_route_asks_body(r);
+		const struct conf_lane *lanes[CONF_THROUGH_MAX];
+		size_t count;
 
-		if (!route_takes(r, q->sender, q->user, q->listener) ||
-			!(r->any_recipient || address_matches(r->recipient, q->recipient)))
+		if (!takes_origin(r, q) || !takes_recipient(c, r, q->recipient) ||
+			(q->has_body && !takes_body(r, q)))
 			continue;
+		count = find_lanes(c, r, q->sender, lanes);
 		if (!a.route)
 			a.route = r;
-		a.lane = lane_of(c, r, q->sender);
-		if (a.lane) {
-			a.route = r;
-			a.lanes[a.lane_count++] = a.lane;
+		if (!count || (maybe && a.lane_count)) /* the first that may match stands for all */
+			continue;
+		a.route = r;
+		memcpy(a.lanes, lanes, count * sizeof(lanes[0]));
+		a.lane_count = count;
+		a.lane = a.lanes[0];
+		if (!maybe)
 			break;
-		}
+		a.undecided = true;
 	}
 	return a;
 }
 
-bool conf_route_possible(const struct conf *c, struct sv sender, struct sv user, struct sv listener)
+bool conf_route_possible(const struct conf *c, struct sv sender, struct sv user, struct sv listener,
+	struct sv device)
 {
+	const struct conf_route_query q = {
+		.sender = sender, .user = user, .listener = listener, .device = device
+	};
+	const struct conf_lane *lanes[CONF_THROUGH_MAX];
+
 	for (size_t i = 0; i < c->route_count; i++)
-		if (route_takes(&c->routes[i], sender, user, listener) &&
-			lane_of(c, &c->routes[i], sender))
+		if (takes_origin(&c->routes[i], &q) && find_lanes(c, &c->routes[i], sender, lanes))
 			return true;
 	return false;
 }

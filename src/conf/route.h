@@ -32,5 +32,5 @@ struct conf_route_answer {
 struct conf_route_answer conf_route_find(const struct conf *c, const struct conf_route_query *q);
 
 /* At MAIL, before any recipient is known: could any recipient be routed? */
-NODISCARD bool conf_route_possible(
-	const struct conf *c, struct sv sender, struct sv user, struct sv listener);
+NODISCARD bool conf_route_possible(const struct conf *c, struct sv sender, struct sv user,
+	struct sv listener, struct sv device);

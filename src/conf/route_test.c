@@ -80,7 +80,7 @@ static void the_first_match_with_a_lane_wins(void **state)
 		if (a.route != (r->route ? &routes[r->route - 1] : NULL) ||
 			!sv_eq(a.lane ? a.lane->key : SV(""), sv_from(r->lane)))
 			fail_msg("row %zu: route %td", i, a.route ? a.route - routes + 1 : 0);
-		if (conf_route_possible(c, q.sender, q.user, q.listener) != r->possible)
+		if (conf_route_possible(c, q.sender, q.user, q.listener, q.device) != r->possible)
 			fail_msg("row %zu: possible", i);
 	}
 	assert_true(sv_eq(routes[2].rewrite_from, SV("erp@contoso.com")));
@@ -97,10 +97,10 @@ static void a_stranger_is_known_before_any_recipient(void **state)
 
 	(void)state;
 	assert_non_null(c);
-	assert_true(conf_route_possible(c, SV("a@b.c"), SV(""), SV("")));
-	assert_true(conf_route_possible(c, SV("A@B.C"), SV(""), SV("")));
-	assert_false(conf_route_possible(c, SV("x@y.z"), SV(""), SV("")));
-	assert_false(conf_route_possible(c, SV(""), SV(""), SV("")));
+	assert_true(conf_route_possible(c, SV("a@b.c"), SV(""), SV(""), SV("")));
+	assert_true(conf_route_possible(c, SV("A@B.C"), SV(""), SV(""), SV("")));
+	assert_false(conf_route_possible(c, SV("x@y.z"), SV(""), SV(""), SV("")));
+	assert_false(conf_route_possible(c, SV(""), SV(""), SV(""), SV("")));
 	a = conf_route_find(c, &q);
 	assert_non_null(a.route); /* so that the answer can say: there is no such mailbox */
 	assert_null(a.lane);
@@ -121,7 +121,8 @@ static void nothing_matches(void **state)
 	assert_null(a.route);
 	assert_null(a.lane);
 	memset(longest, 'a', sizeof(longest));
-	assert_false(conf_route_possible(c, sv_make(longest, sizeof(longest)), SV(""), SV("")));
+	assert_false(
+		conf_route_possible(c, sv_make(longest, sizeof(longest)), SV(""), SV(""), SV("")));
 	assert_null(conf_lane_named(c, sv_make(longest, sizeof(longest))));
 	conf_unref(c);
 }

@@ -89,6 +89,74 @@ static void read_host(struct conf_load *ld, const struct conf_node *value,
 			SV_ARG(f->name));
 }
 
+/* Letters, digits and what needs no escape: no query, no fragment, no user. */
+static bool url_path_ok(struct sv path)
+{
+	return path.len == 0 || (path.ptr[path.len - 1] != '/' && conf_name_ok(path, "/~"));
+}
+
+static bool url_rest_ok(struct sv rest, bool bare)
+{
+	ptrdiff_t slash = sv_find_char(rest, '/');
+	struct sv path = slash < 0 ? SV("") : sv_skip(rest, (size_t)slash);
+	struct sv host = slash < 0 ? rest : sv_head(rest, (size_t)slash);
+	ptrdiff_t colon = sv_rfind_char(host, ':');
+	struct io_address numeric;
+	uint32_t port;
+
+	if (!url_path_ok(path) || (bare && path.len))
+		return false;
+	if (host.len && host.ptr[0] == '[') {
+		CLEANUP(buf_deinitp) struct buf full = BUF_INIT(LIMIT_DOMAIN);
+		bool has_port = host.ptr[host.len - 1] != ']';
+
+		return buf_printf(&full, "%.*s%s", SV_ARG(host), has_port ? "" : ":1") == 0 &&
+		       io_address_parse(buf_sv(&full), &numeric) == 0 && numeric.v6.sin6_port != 0;
+	}
+	if (colon >= 0) {
+		if (sv_parse_u32(sv_skip(host, (size_t)colon + 1), UINT16_MAX, &port) != 0 || !port)
+			return false;
+		host = sv_head(host, (size_t)colon);
+	}
+	return sv_find_char(host, ':') < 0 && conf_host_ok(host);
+}
+
+/* Nothing of it is repeated: a URL is where passwords are written by habit. */
+static void read_url(struct conf_load *ld, const struct conf_node *value,
+	const struct conf_field *f, struct sv *out)
+{
+	bool proxy = f->flags & CONF_PROXY;
+	struct sv scheme = proxy ? SV("http://") : SV("https://");
+	struct sv text = value->text;
+
+	if (sv_find_char(text, '@') >= 0)
+		conf_error(ld,
+			value,
+			"%.*s: no user and no password may stand in a URL: remove what stands "
+			"before the @; if that was a real password, change it",
+			SV_ARG(f->name));
+	else if (!sv_starts(text, scheme))
+		conf_error(ld,
+			value,
+			"%.*s: must be a URL that begins with %.*s",
+			SV_ARG(f->name),
+			SV_ARG(scheme));
+	else if (text.ptr[text.len - 1] == '/')
+		conf_error(ld,
+			value,
+			"%.*s: must not end in a slash: write the URL without it",
+			SV_ARG(f->name));
+	else if (!url_rest_ok(sv_skip(text, scheme.len), proxy))
+		conf_error(ld,
+			value,
+			proxy ? "%.*s: must be a URL like http://proxy.example.com:3128"
+			      : "%.*s: must be a URL like https://login.example.com, without "
+				"? and #",
+			SV_ARG(f->name));
+	else
+		*out = conf_keep(ld, text);
+}
+
 static void read_name(struct conf_load *ld, const struct conf_node *value,
 	const struct conf_field *f, struct sv *out)
 {
@@ -303,6 +371,58 @@ static bool env_name_ok(struct sv name)
 	return conf_name_ok(name, "") && sv_find_char(name, '.') < 0 && sv_find_char(name, '-') < 0;
 }
 
+static const struct {
+	struct sv prefix;
+	enum conf_secret_kind kind;
+} secret_prefixes[] = {
+	{ SV_INIT("file:"), CONF_SECRET_FILE },
+	{ SV_INIT("env:"), CONF_SECRET_ENV },
+	{ SV_INIT("credential:"), CONF_SECRET_CREDENTIAL },
+	{ SV_INIT("command:"), CONF_SECRET_COMMAND },
+	{ SV_INIT("vault:"), CONF_SECRET_VAULT },
+};
+
+static bool secret_where(struct sv text, enum conf_secret_kind *out_kind, struct sv *out_rest)
+{
+	for (size_t i = 0; i < COUNT_OF(secret_prefixes); i++) {
+		if (!sv_starts(text, secret_prefixes[i].prefix))
+			continue;
+		*out_kind = secret_prefixes[i].kind;
+		*out_rest = sv_skip(text, secret_prefixes[i].prefix.len);
+		return true;
+	}
+	return false;
+}
+
+static bool secret_name_ok(enum conf_secret_kind kind, struct sv name)
+{
+	switch (kind) {
+	case CONF_SECRET_FILE:
+		return name.len > 1 && name.ptr[0] == '/' && name.len <= VALUE_MAX;
+	case CONF_SECRET_COMMAND:
+		return name.len > 1 && name.ptr[0] == '/' && name.ptr[1] != ' ' &&
+		       name.len <= VALUE_MAX;
+	case CONF_SECRET_ENV:
+		return env_name_ok(name);
+	case CONF_SECRET_CREDENTIAL:
+		return conf_name_ok(name, "") && name.ptr[0] != '.';
+	case CONF_SECRET_VAULT:
+		return name.len <= CONF_VAULT_NAME_MAX && conf_name_ok(name, "@+/");
+	case CONF_SECRET_NONE:
+		break;
+	}
+	return false;
+}
+
+/* What to write, by kind. */
+static const char *const secret_forms[] = {
+	[CONF_SECRET_FILE] = "file:/FULL/PATH",
+	[CONF_SECRET_ENV] = "env:NAME: letters, digits and underscores",
+	[CONF_SECRET_CREDENTIAL] = "credential:NAME, as LoadCredential= names it",
+	[CONF_SECRET_COMMAND] = "command:/FULL/PATH, and arguments behind it",
+	[CONF_SECRET_VAULT] = "vault:NAME: letters, digits and . _ - @ + /",
+};
+
 /*
  * A plain value would make the file itself the secret: it is copied into tickets, backups and version
  * control. Nothing of the value is repeated, since it most likely is the password.
@@ -313,36 +433,37 @@ static void read_secret(struct conf_load *ld, const struct conf_node *value,
 	struct sv text = value->text, rest;
 	struct conf_secret s = { .place = conf_place_of(ld, value) };
 
-	if (sv_starts(text, SV("file:"))) {
-		rest = sv_skip(text, 5);
-		s.kind = rest.len > 1 && rest.ptr[0] == '/' && rest.len <= VALUE_MAX
-				 ? CONF_SECRET_FILE
-				 : CONF_SECRET_NONE;
-	} else if (sv_starts(text, SV("env:"))) {
-		rest = sv_skip(text, 4);
-		s.kind = env_name_ok(rest) ? CONF_SECRET_ENV : CONF_SECRET_NONE;
-	} else if (sv_starts(text, SV("credential:"))) {
-		rest = sv_skip(text, 11);
-		s.kind = conf_name_ok(rest, "") && rest.ptr[0] != '.' ? CONF_SECRET_CREDENTIAL
-								      : CONF_SECRET_NONE;
-	} else {
+	if (!secret_where(text, &s.kind, &rest)) {
 		conf_error(ld,
 			value,
 			"%.*s: a secret never stands in the configuration: put it into a file of "
 			"mode 0600 and write file:/PATH "
-			"(or env:NAME, credential:NAME); if this was a real one, change it",
+			"(or env:NAME, credential:NAME, command:PROGRAM, vault:NAME); if this was "
+			"a real one, change it",
 			SV_ARG(f->name));
 		return;
 	}
-	if (s.kind == CONF_SECRET_NONE) {
+	if (!secret_name_ok(s.kind, rest)) {
+		conf_error(ld, value, "%.*s: must be %s", SV_ARG(f->name), secret_forms[s.kind]);
+		return;
+	}
+	if (s.kind == CONF_SECRET_VAULT && ld->conf->general.vault_key.kind == CONF_SECRET_NONE &&
+		!ld->incomplete) {
 		conf_error(ld,
 			value,
-			"%.*s: must be file:/FULL/PATH, env:NAME or credential:NAME",
+			"%.*s: there is no vault: add vault: { key: file:/PATH } with a key that "
+			"`postern vault init` has made",
 			SV_ARG(f->name));
 		return;
 	}
 	if (s.kind == CONF_SECRET_FILE)
 		check_exists(ld, value, f, rest);
+	if (s.kind == CONF_SECRET_COMMAND) {
+		struct sv arguments = rest, program;
+
+		(void)sv_cut_char(&arguments, ' ', &program);
+		check_exists(ld, value, f, program);
+	}
 	s.name = conf_keep(ld, rest);
 	*out = s;
 }
@@ -371,6 +492,9 @@ static void read_scalar(
 		break;
 	case CONF_TYPE_HOST:
 		read_host(ld, value, f, at);
+		break;
+	case CONF_TYPE_URL:
+		read_url(ld, value, f, at);
 		break;
 	case CONF_TYPE_ADDRESS:
 		read_address(ld, value, f, at);

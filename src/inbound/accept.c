@@ -127,7 +127,7 @@ void accept_mail(struct accept *a, const struct smtp_server_event *e, struct ans
 		return;
 	}
 	if (!a->origin.park_no_route &&
-		!conf_route_possible(a->conf, a->sender, a->origin.user, a->origin.listener)) {
+		!conf_route_possible(a->conf, a->sender, a->origin.user, a->origin.listener, SV(""))) {
 		answer_set(out,
 			550,
 			"5.7.1",

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "conf/conf_priv.h"
+#include "mail/address.h"
+
+/*
+ * What can be said of a route only beside the others: that one above takes all its mail, that its door
+ * leads to internal recipients only, that `through: sender` finds no mailbox.
+ */
+
+/* Patterns of `through: sender` are tried on all mailboxes only while that is quick. */
+enum {
+	SENDER_TRIES_MAX = 10000000
+};
+
+/* One sender for certain? */
+static bool is_exact(const struct conf_route *r)
+{
+	return !r->any_sender && sv_find_char(r->sender, '*') < 0;
+}
+
+/* Does it always lead somewhere? `sender` goes past senders without a mailbox. */
+static bool always_leads(const struct conf *c, const struct conf_route *r)
+{
+	for (size_t i = 0; i < r->through_count; i++)
+		if (!r->through[i].sender || (is_exact(r) && conf_mailbox_of(c, r->sender)))
+			return true;
+	return false;
+}
+
+static bool only_sender(const struct conf_route *r)
+{
+	return r->through_count == 1 && r->through[0].sender;
+}
+
+/* Are all recipients of the pattern internal? */
+static bool pattern_is_internal(
+	const struct conf *c, const struct conf_tenant *tenant, struct sv pattern)
+{
+	ptrdiff_t at = sv_rfind_char(pattern, '@');
+
+	return at >= 0 && sv_find_char(sv_skip(pattern, (size_t)at), '*') < 0 &&
+	       conf_is_internal(c, tenant, pattern);
+}
+
+/* Can none of its recipients be outside of the tenant (NULL: of all tenants)? */
+static bool is_internal(
+	const struct conf *c, const struct conf_tenant *tenant, const struct conf_route *r)
+{
+	bool all = !r->any_recipient;
+
+	if (r->recipient_class == CONF_RECIPIENT_INTERNAL && (!tenant || c->tenant_count == 1))
+		return true;
+	for (size_t i = 0; i < r->recipient_count && all; i++)
+		all = pattern_is_internal(c, tenant, r->recipients[i]);
+	return all;
+}
+
+static bool covers_recipients(
+	const struct conf *c, const struct conf_route *a, const struct conf_route *b)
+{
+	if (a->recipient_class == CONF_RECIPIENT_INTERNAL && !is_internal(c, NULL, b))
+		return false;
+	if (a->recipient_class == CONF_RECIPIENT_EXTERNAL &&
+		b->recipient_class != CONF_RECIPIENT_EXTERNAL)
+		return false;
+	if (a->any_recipient)
+		return true;
+	for (size_t i = 0; i < b->recipient_count; i++) {
+		bool hit = false;
+
+		for (size_t k = 0; k < a->recipient_count && !hit; k++)
+			hit = address_matches(a->recipients[k], b->recipients[i]);
+		if (!hit)
+			return false;
+	}
+	return !b->any_recipient;
+}
+
+static bool covers_body(const struct conf_route *a, const struct conf_route *b)
+{
+	if (a->size_over && b->size_over < a->size_over)
+		return false;
+	if (a->size_under && (!b->size_under || b->size_under > a->size_under))
+		return false;
+	return !a->header_name.len ||
+	       (sv_eq_nocase(a->header_name, b->header_name) &&
+		       conf_text_matches(a->header_pattern, b->header_pattern));
+}
+
+/*
+ * Does `a` take all that `b` takes? A star of `b` is compared as a character, which only a star of `a`
+ * takes; what that star took, it also takes in the place of whatever b's star stands for.
+ */
+static bool covers(const struct conf *c, const struct conf_route *a, const struct conf_route *b)
+{
+	if (!a->any_user && (b->any_user || !sv_eq(a->user, b->user)))
+		return false;
+	if (!a->any_listener && (b->any_listener || !sv_eq(a->listener, b->listener)))
+		return false;
+	if (!a->any_device && (b->any_device || !sv_eq(a->device, b->device)))
+		return false;
+	if (!a->any_sender && (b->any_sender || !address_matches(a->sender, b->sender)))
+		return false;
+	if (!covers_recipients(c, a, b) || !covers_body(a, b))
+		return false;
+	/* Senders without a mailbox go past `through: sender`. */
+	return always_leads(c, a) || only_sender(b) ||
+	       (is_exact(b) && conf_mailbox_of(c, b->sender));
+}
+
+static void check_order(struct conf_load *ld)
+{
+	const struct conf *c = ld->conf;
+
+	for (size_t i = 1; i < c->route_count; i++) {
+		for (size_t k = 0; k < i; k++) {
+			struct conf_node at = conf_node_at(c->routes[i].place);
+
+			if (!covers(c, &c->routes[k], &c->routes[i]))
+				continue;
+			conf_error(ld,
+				&at,
+				"this route can never match: the one in %s line %u takes "
+				"everything first; move this one above it, or remove it",
+				c->routes[k].place.file,
+				c->routes[k].place.line);
+			break;
+		}
+	}
+}
+
+/* Which mailbox could be the sender's? Of all, the first that is `wanted`. */
+static const struct conf_lane *sender_mailbox(const struct conf *c, const struct conf_route *r,
+	bool (*wanted)(const struct conf *c, const struct conf_route *r, const struct conf_lane *l))
+{
+	if (is_exact(r)) {
+		const struct conf_lane *l = conf_mailbox_of(c, r->sender);
+
+		return l && wanted(c, r, l) ? l : NULL;
+	}
+	for (size_t i = 0; i < c->lane_count; i++)
+		if (c->lanes[i].kind == CONF_LANE_MAILBOX &&
+			(r->any_sender || address_matches(r->sender, c->lanes[i].name)) &&
+			wanted(c, r, &c->lanes[i]))
+			return &c->lanes[i];
+	return NULL;
+}
+
+static bool any_lane(const struct conf *c, const struct conf_route *r, const struct conf_lane *l)
+{
+	(void)c;
+	(void)r;
+	(void)l;
+	return true;
+}
+
+/* `through: sender` with a condition on the sender that no mailbox meets. */
+void conf_check_route_sender(
+	struct conf_load *ld, const struct conf_node *at, const struct conf_route *r)
+{
+	const struct conf *c = ld->conf;
+	bool asked = false;
+
+	for (size_t i = 0; i < r->through_count; i++)
+		asked = asked || r->through[i].sender;
+	if (!asked || ld->incomplete || c->lane_count * c->route_count > SENDER_TRIES_MAX ||
+		sender_mailbox(c, r, any_lane))
+		return;
+	if (r->any_sender)
+		conf_error(ld,
+			at,
+			"through: sender means the sender's own mailbox, but there are none: add "
+			"mailboxes, or name a connector");
+	else
+		conf_error(ld,
+			at,
+			"through: sender, but no mailbox has such an address, so this %s: correct "
+			"the sender, or name a mailbox",
+			only_sender(r) ? "route can never match" : "way is never taken");
+}
+
+/* Does the lane refuse some of the recipients that the route sends there? */
+static bool refuses_some(
+	const struct conf *c, const struct conf_route *r, const struct conf_lane *l)
+{
+	return provider_defaults(l->provider)->internal_only && !is_internal(c, l->tenant, r);
+}
+
+static void check_internal_only(struct conf_load *ld, const struct conf_route *r)
+{
+	const struct conf *c = ld->conf;
+	struct conf_node at = conf_node_at(r->place);
+	const struct conf_lane *l = NULL;
+
+	for (size_t i = 0; i < r->through_count && !l; i++) {
+		const struct conf_through *t = &r->through[i];
+
+		if (t->lane)
+			l = refuses_some(c, r, t->lane) ? t->lane : NULL;
+		else if (t->sender && c->lane_count * c->route_count <= SENDER_TRIES_MAX)
+			l = sender_mailbox(c, r, refuses_some);
+	}
+	if (l)
+		conf_warn(ld,
+			&at,
+			"through: '%.*s' (%s, line %u) reaches recipients in the domains of its "
+			"own tenant only, and mail for others is refused there, but this route "
+			"takes others too: add recipient: internal, and a route for external",
+			SV_ARG(l->name),
+			provider_name(l->provider),
+			l->place.line);
+}
+
+void conf_check_routes(struct conf_load *ld)
+{
+	const struct conf *c = ld->conf;
+
+	check_order(ld);
+	for (size_t i = 0; i < c->route_count; i++)
+		check_internal_only(ld, &c->routes[i]);
+}
