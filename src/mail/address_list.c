@@ -219,8 +219,14 @@ int address_list_next(struct address_list *l, struct address_list_item *out_item
 		rc = read_run(l, &r);
 		if (rc != 0)
 			return rc;
-		if (!at_end(l) && peek(l) == '<')
-			return read_angle(l, out_item);
+		if (!at_end(l) && peek(l) == '<') {
+			rc = read_angle(l, out_item);
+			if (rc == 1) {
+				out_item->name_at = r.first;
+				out_item->name_len = r.end - r.first;
+			}
+			return rc;
+		}
 		if (!at_end(l) && peek(l) == ':') {
 			if (l->in_group || r.tokens == 0)
 				return RC_PARSE;

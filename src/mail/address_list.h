@@ -22,6 +22,8 @@ struct address_list_item {
 		address; /* comments and folding taken out; valid until the next call; may be empty: "<>" */
 	size_t at; /* where the addr-spec stands in the text, and how long it is there */
 	size_t len;
+	size_t name_at; /* likewise the display name, its comments and folding included; len 0: none */
+	size_t name_len;
 };
 
 void address_list_init(struct address_list *l, struct sv text);

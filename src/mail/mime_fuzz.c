@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mail/mime.h"
+
+#include "base/err.h"
+#include "base/must.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static struct mime_scan *scan(const struct mime_top *top, uint64_t at, struct sv body, size_t step)
+{
+	struct mime_scan *s = mime_scan_new(top, at);
+
+	for (; body.len; body = sv_skip(body, step))
+		mime_scan_feed(s, sv_head(body, step));
+	return s;
+}
+
+/* What was counted while scanning is what comes out, however it is cut. */
+static void decode(const struct mime_part *p, struct sv text, size_t step)
+{
+	struct mime_decoder d = { .encoding = p->encoding };
+	struct sv body = sv_head(sv_skip(text, p->body_at), p->end - p->body_at);
+	struct buf out = BUF_INIT(body.len + 16);
+	uint64_t count = 0;
+
+	for (; body.len; body = sv_skip(body, step))
+		must(mime_decode(&d, sv_head(body, step), &out, &count) == 0);
+	must(mime_decode_end(&d, &out, &count) == 0);
+	must(count == out.len);
+	must(count == p->decoded_size);
+	must(!p->movable || !d.broken);
+	buf_deinit(&out);
+}
+
+static void check(struct sv text, const struct mime_scan *s, size_t step)
+{
+	size_t count;
+	const struct mime_part *parts = mime_scan_parts(s, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		const struct mime_part *p = &parts[i];
+
+		/* The last one may lack its end. */
+		if (i + 1 == count && p->next == 0)
+			break;
+		must(p->from < p->body_at && p->body_at <= p->end && p->end <= p->next);
+		must(p->next <= text.len);
+		must(sv_starts(sv_skip(text, p->from), SV("--")));
+		must(sv_starts(sv_skip(text, p->next), SV("--")));
+		must(i + 1 == count || parts[i + 1].from == p->next);
+		must(!p->movable || p->name.len > 0);
+		if (p->movable)
+			decode(p, text, step);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct sv text, value;
+	struct buf name = BUF_INIT(300);
+	struct header_block *h = header_block_new(50000, 200);
+	struct mime_top top;
+	size_t used = 0, step;
+
+	if (size < 1 || size > 100000) {
+		header_block_free(h);
+		return 0;
+	}
+	step = (size_t)data[0] % 9 + 1;
+	text = sv_make((const char *)data + 1, size - 1);
+	if (text.len && header_block_feed(h, text, &used) == 1) {
+		mime_top(h, &top);
+		if (header_block_get(h, SV("Content-Disposition"), &value))
+			(void)!mime_parameter(value, SV("filename"), &name);
+		if (top.kind == MIME_TOP_MIXED || top.kind == MIME_TOP_RELATED) {
+			struct mime_scan *whole = scan(&top, used, sv_skip(text, used), size);
+			struct mime_scan *cut = scan(&top, used, sv_skip(text, used), step);
+			size_t a, b;
+			const struct mime_part *x, *y;
+
+			must(mime_scan_end(whole) == mime_scan_end(cut));
+			x = mime_scan_parts(whole, &a);
+			y = mime_scan_parts(cut, &b);
+			must(a == b);
+			for (size_t i = 0; i < a; i++) {
+				must(x[i].from == y[i].from && x[i].body_at == y[i].body_at);
+				must(x[i].end == y[i].end && x[i].next == y[i].next);
+				must(x[i].movable == y[i].movable);
+				must(x[i].decoded_size == y[i].decoded_size);
+				must(sv_eq(x[i].name, y[i].name));
+			}
+			check(text, whole, step);
+			mime_scan_free(whole);
+			mime_scan_free(cut);
+		}
+	}
+	buf_deinit(&name);
+	header_block_free(h);
+	return 0;
+}
