@@ -55,6 +55,7 @@ static void deliver(void *arg)
 		.retry_after_us = r->rc == 0 ? r->retry_after_us : 0,
 		.location = r->rc == 0 ? sv_from(r->location) : sv_make(NULL, 0),
 		.error = r->rc != 0 ? sv_from(r->words) : sv_make(NULL, 0),
+		.began = r->rc != 0 && r->sent > 0,
 	};
 
 	list_remove(&r->node);
