@@ -365,6 +365,15 @@ static int set_paths(struct identity_vault *v, struct sv folder, struct err *err
 	return 0;
 }
 
+static int make_folder(struct identity_vault *v, struct err *err)
+{
+	char folder[PATH_MAX];
+
+	(void)snprintf(folder, sizeof(folder), "%s", v->path);
+	*strrchr(folder, '/') = '\0';
+	return io_folder_make(folder, 0700, err);
+}
+
 /* `check` may look at a data_dir that is not made yet: no vault is an empty one. */
 static int open_locked(struct identity_vault *v, bool make, struct err *err)
 {
@@ -373,7 +382,9 @@ static int open_locked(struct identity_vault *v, bool make, struct err *err)
 
 	if (!make && access(v->path, F_OK) != 0 && errno == ENOENT)
 		return 0;
-	rc = lock_file(v, LOCK_EX, &fd, err);
+	rc = make ? make_folder(v, err) : 0;
+	if (rc == 0)
+		rc = lock_file(v, LOCK_EX, &fd, err);
 	if (rc == 0 && v->inode == 0 && access(v->path, F_OK) != 0)
 		rc = rewrite(v, v->key, err);
 	return rc ? rc : refresh(v, err);
