@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "base/must.h"
+#include "io/dnssec.h"
 #include "io/file.h"
 #include "io/loop_priv.h"
 #include "io/net.h"
@@ -57,6 +58,8 @@ struct io_stream {
 	struct io_tls *tls;
 	struct io_tls *tls_next; /* handshake that begins once the output left in the clear */
 	char *host;
+	struct io_tlsa *tlsa; /* for the next handshake */
+	size_t tlsa_count;
 	struct err err;
 	struct io_address peer;
 	char peer_text[IO_ADDRESS_TEXT_MAX];
@@ -381,8 +384,13 @@ static void begin_tls(struct io_stream *s)
 	s->tls = TAKE(s->tls_next);
 	/* Bytes that arrived in the clear behind STARTTLS are an attacker's (RFC 3207 4.2). */
 	buf_deinit(&s->in);
-	s->ssl = s->tls->server ? io_tls_begin_server(s->tls, s->fd)
-				: io_tls_begin_client(s->tls, s->fd, sv_from(s->host), &s->err);
+	s->ssl = s->tls->server
+			 ? io_tls_begin_server(s->tls, s->fd)
+			 : io_tls_begin_client(s->tls,
+				   s->fd,
+				   &(struct tls_peer){ sv_from(s->host), s->tlsa, s->tlsa_count },
+				   &s->err);
+	free(TAKE(s->tlsa));
 	if (!s->ssl) {
 		fail(s);
 		return;
@@ -407,9 +415,21 @@ void io_stream_tls_server(struct io_stream *s, struct io_tls *tls)
 
 void io_stream_tls_client(struct io_stream *s, struct io_tls *tls, struct sv host)
 {
+	io_stream_tls_client_dane(s, tls, host, NULL, 0);
+}
+
+void io_stream_tls_client_dane(struct io_stream *s, struct io_tls *tls, struct sv host,
+	const struct io_tlsa *records, size_t count)
+{
 	must(!tls->server);
+	must(count <= IO_TLSA_MAX);
 	free(s->host);
 	s->host = sv_dup(host);
+	if (count) {
+		s->tlsa = xcalloc(count, sizeof(*records));
+		memcpy(s->tlsa, records, count * sizeof(*records));
+	}
+	s->tlsa_count = count;
 	plan_tls(s, tls);
 }
 
@@ -558,8 +578,39 @@ struct io_stream *io_stream_accepted(struct io_loop *l, int fd, io_stream_fn *fn
 	return s;
 }
 
-struct io_stream *io_stream_connect(struct io_loop *l, const struct sockaddr *addr,
-	socklen_t addr_len, io_stream_fn *fn, void *arg)
+/* Any free port of that address; which one is left to connect(), where it need not be free for all. */
+static int bind_source(int fd, const struct sockaddr *source)
+{
+	struct io_address from = { 0 };
+	int on = 1;
+
+	if (source->sa_family != AF_INET && source->sa_family != AF_INET6)
+		return EAFNOSUPPORT;
+	from.len = source->sa_family == AF_INET ? sizeof(from.v4) : sizeof(from.v6);
+	memcpy(&from.any, source, from.len);
+	/* sin_port and sin6_port stand at the same place. */
+	from.v4.sin_port = 0;
+	(void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+	return bind(fd, &from.any, from.len) == 0 ? 0 : errno;
+}
+
+static void fail_source(struct io_stream *s, const struct sockaddr *source, int error)
+{
+	char text[IO_ADDRESS_TEXT_MAX];
+	struct sv from = sv_from(io_address_text(source, text));
+	ptrdiff_t port = sv_rfind_char(from, ':');
+
+	(void)err_set(&s->err,
+		-error,
+		"connect to %s from %.*s: %s",
+		s->peer_text,
+		(int)(port < 0 ? (ptrdiff_t)from.len : port),
+		from.ptr,
+		error == EAFNOSUPPORT ? "one is IPv4 and the other is IPv6" : rc_text(-error));
+}
+
+struct io_stream *io_stream_connect_from(struct io_loop *l, const struct sockaddr *source,
+	const struct sockaddr *addr, socklen_t addr_len, io_stream_fn *fn, void *arg)
 {
 	int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int error = fd < 0 ? errno : 0;
@@ -571,6 +622,15 @@ struct io_stream *io_stream_connect(struct io_loop *l, const struct sockaddr *ad
 	s->peer.len = addr_len;
 	(void)io_address_text(addr, s->peer_text);
 	s->state = STREAM_CONNECTING;
+	if (error == 0 && source) {
+		error = source->sa_family == addr->sa_family ? bind_source(fd, source)
+							     : EAFNOSUPPORT;
+		if (error != 0) {
+			fail_source(s, source, error);
+			make_dirty(s);
+			return s;
+		}
+	}
 	if (error == 0) {
 		set_no_delay(fd);
 		if (connect(fd, addr, addr_len) != 0 && errno != EINPROGRESS)
@@ -585,6 +645,12 @@ struct io_stream *io_stream_connect(struct io_loop *l, const struct sockaddr *ad
 	return s;
 }
 
+struct io_stream *io_stream_connect(struct io_loop *l, const struct sockaddr *addr,
+	socklen_t addr_len, io_stream_fn *fn, void *arg)
+{
+	return io_stream_connect_from(l, NULL, addr, addr_len, fn, arg);
+}
+
 void io_stream_free(struct io_stream *s)
 {
 	if (!s || s->gone)
@@ -597,8 +663,8 @@ void io_stream_free(struct io_stream *s)
 	list_remove(&s->closers);
 	io_tls_unref(s->tls);
 	io_tls_unref(s->tls_next);
-	free(s->host);
-	s->host = NULL;
+	free(TAKE(s->host));
+	free(TAKE(s->tlsa));
 	buf_deinit(&s->in);
 	buf_deinit(&s->out);
 	if (s->fd < 0) {

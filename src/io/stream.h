@@ -36,7 +36,8 @@ NODISCARD struct io_stream *io_stream_accepted(
 /* Starts connecting; the outcome is an event, also for immediate errors. */
 NODISCARD struct io_stream *io_stream_connect(struct io_loop *l, const struct sockaddr *addr,
 	socklen_t addr_len, io_stream_fn *fn, void *arg);
-/* The same from an address of this machine (its port is ignored); a family that does not fit fails. */
+/* The same from an address of this machine (its port is ignored); a family that does not fit fails.
+ * NULL: the kernel chooses. */
 NODISCARD struct io_stream *io_stream_connect_from(struct io_loop *l, const struct sockaddr *source,
 	const struct sockaddr *addr, socklen_t addr_len, io_stream_fn *fn, void *arg);
 
@@ -99,7 +100,8 @@ NODISCARD int io_stream_peer_uid(const struct io_stream *s, unsigned *out_uid, i
 /* TLS contexts: reference counted, shared by connections. Load off the loop where keys are large. */
 enum io_tls_profile {
 	IO_TLS_MODERN, /* 1.2 and 1.3, no renegotiation, no compression */
-	IO_TLS_LEGACY, /* 1.0 and up, RSA key exchange and CBC too: old devices on private networks */
+	IO_TLS_LEGACY, /* 1.0 and up, RSA key exchange (needs an RSA certificate) and CBC too: old
+			* devices on private networks */
 };
 /* Server: certificate chain (PEM) and key files. err says which file and why. */
 NODISCARD struct io_tls *io_tls_server_new(
@@ -117,5 +119,5 @@ NODISCARD int io_tls_client_identity(struct io_tls *t, const char *certificate_f
 NODISCARD struct io_tls *io_tls_client_new(const char *ca_file, struct err *err);
 struct io_tls *io_tls_ref(struct io_tls *t);
 void io_tls_unref(struct io_tls *t);
-/* When the server certificate ends; for warnings. */
+/* When our certificate ends, of a server or of io_tls_client_identity(); for warnings. */
 struct wall_time io_tls_not_after(const struct io_tls *t);

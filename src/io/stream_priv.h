@@ -20,7 +20,12 @@ struct io_tls {
 };
 
 SSL *io_tls_begin_server(struct io_tls *t, int fd);
+struct tls_peer {
+	struct sv host;
+	const struct io_tlsa *tlsa;
+	size_t tlsa_count;
+};
 /* NULL with an error text when the name cannot be set. */
-SSL *io_tls_begin_client(struct io_tls *t, int fd, struct sv host, struct err *err);
+SSL *io_tls_begin_client(struct io_tls *t, int fd, const struct tls_peer *peer, struct err *err);
 /* Words for a failed handshake or record: the verify result first, then OpenSSL's queue. */
 int io_tls_fail(SSL *ssl, struct sv host, int ssl_error, struct err *err);

@@ -92,6 +92,55 @@ static void immediate_errors_are_told_later(void **state)
 	}
 }
 
+static void a_source_address_is_used(void **state)
+{
+	static const struct {
+		const char *source;
+		int code;
+		const char *words; /* NULL: it connects */
+	} rows[] = {
+		{ "127.0.0.2:0", 0, NULL },
+		{ "127.0.0.3:1", 0, NULL }, /* the port does not matter */
+		{ "192.0.2.7:0", -EADDRNOTAVAIL, " from 192.0.2.7: " },
+		{ "[::1]:0", -EAFNOSUPPORT, " from [::1]: one is IPv4 and the other is IPv6" },
+		{ "unix:/x", -EAFNOSUPPORT, " from unix: " },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT_OF(rows); i++) {
+		struct io_address at, source;
+		struct io_listener *listener;
+		struct sockaddr_in to;
+		struct net n;
+
+		open_net(&n);
+		assert_int_equal(io_address_parse(SV("127.0.0.1:0"), &at), 0);
+		assert_int_equal(io_address_parse(sv_from(rows[i].source), &source), 0);
+		listener = io_listener_open(n.loop, &at, 0, on_accept, &n, NULL);
+		assert_non_null(listener);
+		to = loopback((unsigned)io_listener_port(listener));
+		n.a.s = io_stream_connect_from(n.loop,
+			&source.any,
+			(const struct sockaddr *)&to,
+			sizeof(to),
+			on_event,
+			&n.a);
+		send_text(&n.a, "early\n");
+		run_until(&n, rows[i].words ? a_gone : b_has_line);
+		assert_string_equal(n.a.order, rows[i].words ? "F" : "C");
+		assert_int_equal(n.a.err.code, rows[i].code);
+		if (rows[i].words && !strstr(n.a.err.text, rows[i].words))
+			fail_msg("%s", n.a.err.text);
+		/* The address, and another port than the one that was given. */
+		if (!rows[i].words) {
+			assert_true(sv_starts(io_stream_peer(n.b.s), sv_make(rows[i].source, 10)));
+			assert_false(sv_eq(io_stream_peer(n.b.s), sv_from(rows[i].source)));
+		}
+		io_listener_close(listener);
+		close_net(&n);
+	}
+}
+
 static void a_unix_peer_has_a_uid(void **state)
 {
 	struct net n;
@@ -401,6 +450,7 @@ int main(void)
 		cmocka_unit_test(connecting_works_and_early_output_leaves),
 		cmocka_unit_test(a_refused_connection_fails_with_words),
 		cmocka_unit_test(immediate_errors_are_told_later),
+		cmocka_unit_test(a_source_address_is_used),
 		cmocka_unit_test(a_unix_peer_has_a_uid),
 		cmocka_unit_test(much_goes_both_ways_with_back_pressure),
 		cmocka_unit_test(input_is_bounded),

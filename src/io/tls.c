@@ -3,14 +3,23 @@
 
 #include "base/limits.h"
 #include "base/must.h"
+#include "base/secret.h"
+#include "io/dnssec.h"
 #include "io/stream_priv.h"
 
 #include <arpa/inet.h>
+#include <limits.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+enum {
+	USAGE_DANE_TA = 2, /* RFC 7218 */
+	USAGE_DANE_EE = 3
+};
 
 /* OpenSSL's places for what belongs to a context or a connection; contexts are made on any thread. */
 static pthread_once_t slots_once = PTHREAD_ONCE_INIT;
@@ -113,14 +122,29 @@ static void read_not_after(struct io_tls *t)
 	ASN1_TIME_free(epoch);
 }
 
-struct io_tls *io_tls_server_new(
-	const char *certificate_file, const char *key_file, struct err *err)
+/*
+ * What old printers and scanners need: TLS 1.0, RSA key exchange, CBC with SHA-1. Level 0 of OpenSSL,
+ * because TLS 1.0 signs with MD5 and SHA-1. 3DES is not built into Debian's OpenSSL 3.
+ */
+static const char legacy_ciphers[] = "DEFAULT:!aNULL:!eNULL:@SECLEVEL=0";
+
+static void allow_old(SSL_CTX *ctx)
+{
+	must(SSL_CTX_set_min_proto_version(ctx, TLS1_VERSION) == 1);
+	must(SSL_CTX_set_cipher_list(ctx, legacy_ciphers) == 1);
+	(void)SSL_CTX_set_dh_auto(ctx, 1);
+}
+
+struct io_tls *io_tls_server_new_profile(const char *certificate_file, const char *key_file,
+	enum io_tls_profile profile, struct err *err)
 {
 	struct io_tls *t = new_context(TLS_server_method(), true, err);
 	static const unsigned char session_name[] = "postern";
 
 	if (!t)
 		return NULL;
+	if (profile == IO_TLS_LEGACY)
+		allow_old(t->ctx);
 	ERR_clear_error();
 	if (SSL_CTX_use_certificate_chain_file(t->ctx, certificate_file) != 1)
 		(void)openssl_fail(err, "certificate", certificate_file);
@@ -138,6 +162,111 @@ struct io_tls *io_tls_server_new(
 	return NULL;
 }
 
+struct io_tls *io_tls_server_new(
+	const char *certificate_file, const char *key_file, struct err *err)
+{
+	return io_tls_server_new_profile(certificate_file, key_file, IO_TLS_MODERN, err);
+}
+
+/* ---- the client's own certificate ---- */
+
+struct passphrase {
+	const struct secret *secret;
+	bool asked;
+};
+
+static int give_passphrase(char *to, int size, int writing, void *arg)
+{
+	struct passphrase *p = arg;
+	struct sv text = secret_reveal(p->secret);
+
+	(void)writing;
+	p->asked = true;
+	if (!p->secret || size < 0 || text.len > (size_t)size)
+		return -1;
+	if (text.len)
+		memcpy(to, text.ptr, text.len);
+	return (int)text.len;
+}
+
+static EVP_PKEY *read_key(struct sv pem, const struct secret *passphrase, struct err *err)
+{
+	struct passphrase p = { .secret = passphrase };
+	BIO *bio;
+	EVP_PKEY *key;
+
+	if (pem.len == 0 || pem.len > INT_MAX) {
+		(void)err_set(err, RC_TLS, "the key of the client certificate is empty");
+		return NULL;
+	}
+	bio = BIO_new_mem_buf(pem.ptr, (int)pem.len);
+	must(bio != NULL);
+	ERR_clear_error();
+	key = PEM_read_bio_PrivateKey(bio, NULL, give_passphrase, &p);
+	BIO_free(bio);
+	if (!key && p.asked)
+		(void)err_set(err,
+			RC_TLS,
+			passphrase
+				? "the passphrase does not open the key of the client certificate"
+				: "the key of the client certificate is encrypted: a passphrase is "
+				  "needed");
+	else if (!key)
+		(void)err_set(err,
+			RC_TLS,
+			"the key of the client certificate is not a private key in PEM form");
+	ERR_clear_error();
+	return key;
+}
+
+static int check_dates(const X509 *x, const char *file, struct wall_time not_after, struct err *err)
+{
+	char text[WALL_RFC3339_MAX];
+
+	if (X509_cmp_current_time(X509_get0_notAfter(x)) <= 0)
+		return err_set(err,
+			RC_TLS,
+			"certificate %s: it expired on %.10s: a new one is needed",
+			file,
+			wall_rfc3339(not_after, text));
+	if (X509_cmp_current_time(X509_get0_notBefore(x)) > 0)
+		return err_set(err,
+			RC_TLS,
+			"certificate %s: it is not valid yet: check the clock of this machine",
+			file);
+	return 0;
+}
+
+int io_tls_client_identity(struct io_tls *t, const char *certificate_file, struct sv key_pem,
+	const struct secret *passphrase, struct err *err)
+{
+	EVP_PKEY *key;
+	const X509 *x;
+	int rc;
+
+	must(!t->server);
+	ERR_clear_error();
+	if (SSL_CTX_use_certificate_chain_file(t->ctx, certificate_file) != 1)
+		return openssl_fail(err, "certificate", certificate_file);
+	read_not_after(t);
+	x = SSL_CTX_get0_certificate(t->ctx);
+	must(x != NULL);
+	rc = check_dates(x, certificate_file, t->not_after, err);
+	if (rc != 0)
+		return rc;
+	key = read_key(key_pem, passphrase, err);
+	if (!key)
+		return RC_TLS;
+	if (SSL_CTX_use_PrivateKey(t->ctx, key) != 1 || SSL_CTX_check_private_key(t->ctx) != 1)
+		rc = err_set(err,
+			RC_TLS,
+			"certificate %s: the key does not belong to it",
+			certificate_file);
+	EVP_PKEY_free(key);
+	ERR_clear_error();
+	return rc;
+}
+
 struct io_tls *io_tls_client_new(const char *ca_file, struct err *err)
 {
 	struct io_tls *t = new_context(TLS_client_method(), false, err);
@@ -147,6 +276,7 @@ struct io_tls *io_tls_client_new(const char *ca_file, struct err *err)
 		return NULL;
 	ERR_clear_error();
 	SSL_CTX_set_verify(t->ctx, SSL_VERIFY_PEER, NULL);
+	must(SSL_CTX_dane_enable(t->ctx) == 1);
 	ok = ca_file ? SSL_CTX_load_verify_file(t->ctx, ca_file)
 		     : SSL_CTX_set_default_verify_paths(t->ctx);
 	if (ok != 1) {
@@ -208,11 +338,36 @@ static bool set_peer_name(SSL *ssl, char *host)
 	return SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
 }
 
-SSL *io_tls_begin_client(struct io_tls *t, int fd, struct sv host, struct err *err)
+/*
+ * Only DANE-EE(3) and DANE-TA(2) count in mail (RFC 7672 3.1.3); with none that can be used the CAs
+ * decide as always. True when the records decide.
+ */
+static bool add_records(SSL *ssl, const char *host, const struct io_tlsa *records, size_t count)
+{
+	size_t usable = 0;
+
+	must(SSL_dane_enable(ssl, host) > 0);
+	/* DANE-EE: the record is the name, and its dates are the dates (RFC 7672 3.1.1). */
+	(void)SSL_dane_set_flags(ssl, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
+	for (size_t i = 0; i < count; i++) {
+		const struct io_tlsa *r = &records[i];
+
+		if (r->usage != USAGE_DANE_TA && r->usage != USAGE_DANE_EE)
+			continue;
+		if (SSL_dane_tlsa_add(ssl, r->usage, r->selector, r->matching, r->data, r->len) > 0)
+			usable++;
+	}
+	ERR_clear_error();
+	return usable > 0;
+}
+
+SSL *io_tls_begin_client(struct io_tls *t, int fd, const struct tls_peer *peer, struct err *err)
 {
 	SSL *ssl = SSL_new(t->ctx);
 	struct tls_session *resumed;
+	struct sv host = peer->host;
 	char *name;
+	bool dane;
 
 	must(ssl != NULL);
 	must(SSL_set_fd(ssl, fd) == 1);
@@ -224,11 +379,17 @@ SSL *io_tls_begin_client(struct io_tls *t, int fd, struct sv host, struct err *e
 		SSL_free(ssl);
 		return NULL;
 	}
+	dane = peer->tlsa_count > 0 && add_records(ssl, name, peer->tlsa, peer->tlsa_count);
+	SSL_set_connect_state(ssl);
+	/* A resumed session shows no certificate that today's records could be held against. */
+	if (dane) {
+		free(name);
+		return ssl;
+	}
 	must(SSL_set_ex_data(ssl, host_slot, name) == 1);
 	resumed = find_session(t, host);
 	if (resumed && SSL_SESSION_is_resumable(resumed->session))
 		(void)SSL_set_session(ssl, resumed->session);
-	SSL_set_connect_state(ssl);
 	return ssl;
 }
 
