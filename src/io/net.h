@@ -65,6 +65,9 @@ struct io_resolve;
 typedef void io_resolve_fn(void *arg, int rc, const struct io_address *addresses, size_t count);
 NODISCARD struct io_resolver *io_resolver_new(struct io_loop *l, struct err *err);
 void io_resolver_free(struct io_resolver *r);
+/* Name servers to ask instead of those of resolv.conf: "127.0.0.1:5301,192.0.2.1"; empty: those. Not
+ * while a query runs. RC_PARSE, RC_DNS. */
+NODISCARD int io_resolver_use(struct io_resolver *r, struct sv servers);
 NODISCARD struct io_resolve *io_resolve_host(
 	struct io_resolver *r, struct sv host, uint16_t port, io_resolve_fn *fn, void *arg);
 void io_resolve_cancel(struct io_resolve *q);

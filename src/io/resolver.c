@@ -21,6 +21,8 @@ enum {
 	QUERY_MS = 5000,
 	QUERY_TRIES = 3,
 	WATCHES_MAX = 32,
+	CLASS_IN = 1,
+	TYPE_MX = 15,
 };
 
 struct io_resolver {
@@ -30,6 +32,7 @@ struct io_resolver {
 	struct io_timer timer;
 	struct timespec config_seen; /* mtime of resolv.conf at ares_init */
 	size_t running;
+	char *servers; /* NULL: what resolv.conf names */
 	struct resolver_watch {
 		struct io_resolver *resolver;
 		struct io_watch *watch;
@@ -41,7 +44,8 @@ struct io_resolver {
 
 struct io_resolve {
 	struct io_resolver *resolver;
-	io_resolve_fn *fn; /* NULL: cancelled */
+	io_resolve_fn *fn; /* both NULL: cancelled */
+	io_mx_fn *mx_fn;
 	void *arg;
 	uint16_t port;
 	char *host; /* until it starts */
@@ -150,6 +154,11 @@ static int open_channel(struct io_resolver *r)
 			    ARES_OPT_LOOKUPS) != ARES_SUCCESS)
 		return RC_DNS;
 	r->open = true;
+	if (r->servers && ares_set_servers_ports_csv(r->channel, r->servers) != ARES_SUCCESS) {
+		ares_destroy(r->channel);
+		r->open = false;
+		return RC_PARSE;
+	}
 	return 0;
 }
 
@@ -187,6 +196,18 @@ struct io_resolver *io_resolver_new(struct io_loop *l, struct err *err)
 	return r;
 }
 
+int io_resolver_use(struct io_resolver *r, struct sv servers)
+{
+	must(r->running == 0);
+	free(TAKE(r->servers));
+	if (servers.len)
+		r->servers = sv_dup(servers);
+	if (r->open)
+		ares_destroy(r->channel);
+	r->open = false;
+	return open_channel(r);
+}
+
 static void answer(struct io_resolve *q, int rc, const struct io_address *addresses, size_t count)
 {
 	io_resolve_fn *fn = q->fn;
@@ -214,6 +235,7 @@ void io_resolver_free(struct io_resolver *r)
 	io_timer_stop(&r->timer);
 	for (size_t i = 0; i < WATCHES_MAX; i++)
 		io_watch_free(r->watches[i].watch);
+	free(r->servers);
 	free(r);
 }
 
@@ -268,6 +290,108 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
 	answer(q, rc, addresses, count);
 }
 
+/* ---- mail exchangers ---- */
+
+static void answer_mx(struct io_resolve *q, int rc, const struct io_mx *mx, size_t count)
+{
+	io_mx_fn *fn = q->mx_fn;
+	void *arg = q->arg;
+
+	free(q);
+	if (fn)
+		fn(arg, rc, mx, count);
+}
+
+/* What can stand in a certificate and be asked for; "" is the root, a null MX (RFC 7505). */
+static bool is_host(struct sv host)
+{
+	for (size_t i = 0; i < host.len; i++) {
+		char c = ascii_lower(host.ptr[i]);
+
+		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
+			    c == '_'))
+			return false;
+	}
+	return host.len > 0 && host.len < sizeof(((struct io_mx *)0)->host);
+}
+
+/* The best so far, in order; among equals dice decide (RFC 5321 5.1). */
+struct best {
+	struct io_mx mx[IO_MX_MAX];
+	uint64_t keys[IO_MX_MAX];
+	size_t count;
+};
+
+static void offer(struct best *b, uint16_t preference, struct sv host, struct prng *dice)
+{
+	uint64_t key = (uint64_t)preference << 48 | prng_next(dice) >> 16;
+	size_t at = b->count;
+
+	while (at > 0 && b->keys[at - 1] > key)
+		at--;
+	if (at == IO_MX_MAX)
+		return;
+	if (b->count < IO_MX_MAX)
+		b->count++;
+	for (size_t i = b->count - 1; i > at; i--) {
+		b->mx[i] = b->mx[i - 1];
+		b->keys[i] = b->keys[i - 1];
+	}
+	b->keys[at] = key;
+	b->mx[at] = (struct io_mx){ .preference = preference };
+	memcpy(b->mx[at].host, host.ptr, host.len);
+}
+
+static void on_mx(void *arg, int status, int timeouts, unsigned char *bytes, int len)
+{
+	struct io_resolve *q = arg;
+	struct ares_mx_reply *list = NULL;
+	struct best best = { .count = 0 };
+	int rc;
+
+	(void)timeouts;
+	q->resolver->running--;
+	if (status == ARES_EDESTRUCTION) {
+		free(q);
+		return;
+	}
+	if (status == ARES_SUCCESS)
+		status = ares_parse_mx_reply(bytes, len, &list);
+	for (const struct ares_mx_reply *m = list; m; m = m->next) {
+		if (is_host(sv_from(m->host)))
+			offer(&best, m->priority, sv_from(m->host), io_prng(q->resolver->loop));
+	}
+	if (list)
+		ares_free_data(list);
+	rc = rc_of(status);
+	if (rc == 0 && best.count == 0)
+		rc = RC_NO_NAME;
+	answer_mx(q, rc, best.mx, rc == 0 ? best.count : 0);
+}
+
+static void start_mx(void *arg)
+{
+	struct io_resolve *q = arg;
+	struct io_resolver *r = q->resolver;
+	CLEANUP(free_text) char *domain = TAKE(q->host);
+
+	list_remove(&q->node);
+	if (!q->mx_fn) {
+		free(q);
+		return;
+	}
+	follow_config(r);
+	if (!r->open) {
+		answer_mx(q, RC_DNS, NULL, 0);
+		return;
+	}
+	r->running++;
+	ares_query(r->channel, domain, CLASS_IN, TYPE_MX, on_mx, q);
+	set_timer(r);
+}
+
+/* ---- hosts ---- */
+
 static bool parse_numeric(struct sv host, uint16_t port, struct io_address *out)
 {
 	char text[IO_ADDRESS_TEXT_MAX];
@@ -306,21 +430,41 @@ static void start(void *arg)
 	set_timer(r);
 }
 
-struct io_resolve *io_resolve_host(
-	struct io_resolver *r, struct sv host, uint16_t port, io_resolve_fn *fn, void *arg)
+static struct io_resolve *ask(
+	struct io_resolver *r, struct sv name, void (*run)(void *arg), void *arg)
 {
 	struct io_resolve *q = xcalloc(1, sizeof(*q));
 
-	*q = (struct io_resolve){ .resolver = r, .fn = fn, .arg = arg, .port = port };
-	q->host = sv_dup(host);
-	q->task = (struct io_task){ .run = start, .arg = q };
+	*q = (struct io_resolve){ .resolver = r, .arg = arg };
+	q->host = sv_dup(name);
+	q->task = (struct io_task){ .run = run, .arg = q };
 	list_append(&r->starting, &q->node);
 	io_task_post(r->loop, &q->task);
 	return q;
 }
 
+struct io_resolve *io_resolve_host(
+	struct io_resolver *r, struct sv host, uint16_t port, io_resolve_fn *fn, void *arg)
+{
+	struct io_resolve *q = ask(r, host, start, arg);
+
+	q->fn = fn;
+	q->port = port;
+	return q;
+}
+
+struct io_resolve *io_resolve_mx(struct io_resolver *r, struct sv domain, io_mx_fn *fn, void *arg)
+{
+	struct io_resolve *q = ask(r, domain, start_mx, arg);
+
+	q->mx_fn = fn;
+	return q;
+}
+
 void io_resolve_cancel(struct io_resolve *q)
 {
-	if (q)
-		q->fn = NULL;
+	if (!q)
+		return;
+	q->fn = NULL;
+	q->mx_fn = NULL;
 }
