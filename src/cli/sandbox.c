@@ -21,6 +21,7 @@ static const char help[] =
 	"was.\n\n"
 	"  --smtp ADDRESS        default 127.0.0.1:2587\n"
 	"  --http ADDRESS        default 127.0.0.1:2580; \"\" for none\n"
+	"  --https ADDRESS       sign-in (Entra) and Graph; default 127.0.0.1:2543; \"\" for none\n"
 	"  --folder DIR          for ca.pem and the certificate; default ./sandbox\n"
 	"  --name HOST           one more name in the certificate\n"
 	"  --password TEXT       any address signs in with it; default \"sandbox\"\n"
@@ -70,9 +71,11 @@ static int run(const struct sandbox_options *options)
 	io_signal_watch(loop, SIGINT, stop, loop);
 	io_signal_watch(loop, SIGTERM, stop, loop);
 	(void)fprintf(stderr,
-		"sandbox: SMTP on port %d, HTTP on port %d, CA in %.*s, password %.*s\n",
+		"sandbox: SMTP on port %d, HTTP on port %d, HTTPS on port %d, CA in %.*s, password "
+		"%.*s\n",
 		sandbox_smtp_port(s),
 		sandbox_http_port(s),
+		sandbox_https_port(s),
 		SV_ARG(sandbox_ca_path(s)),
 		SV_ARG(options->password));
 	io_loop_run(loop);
@@ -87,6 +90,7 @@ static int run(const struct sandbox_options *options)
 enum {
 	OPT_SMTP,
 	OPT_HTTP,
+	OPT_HTTPS,
 	OPT_FOLDER,
 	OPT_NAME,
 	OPT_PASSWORD,
@@ -102,6 +106,7 @@ enum {
 static const struct cli_option options_known[] = {
 	[OPT_SMTP] = { "smtp", true },
 	[OPT_HTTP] = { "http", true },
+	[OPT_HTTPS] = { "https", true },
 	[OPT_FOLDER] = { "folder", true },
 	[OPT_NAME] = { "name", true },
 	[OPT_PASSWORD] = { "password", true },
@@ -121,6 +126,7 @@ static int take_option(struct sandbox_options *o, int seen, const char *value)
 	struct sv *const texts[] = {
 		[OPT_SMTP] = &o->smtp_address,
 		[OPT_HTTP] = &o->http_address,
+		[OPT_HTTPS] = &o->https_address,
 		[OPT_FOLDER] = &o->folder,
 		[OPT_NAME] = &o->host_name,
 		[OPT_PASSWORD] = &o->password,
@@ -151,6 +157,7 @@ int cli_sandbox(struct cli_context *ctx, int argc, char **argv)
 	struct sandbox_options o = {
 		.smtp_address = SV("127.0.0.1:2587"),
 		.http_address = SV("127.0.0.1:2580"),
+		.https_address = SV("127.0.0.1:2543"),
 		.folder = SV("sandbox"),
 		.password = SV("sandbox"),
 		.keep_bytes = UINT64_C(256) << 20,

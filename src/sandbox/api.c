@@ -4,12 +4,11 @@
 #include "base/text.h"
 #include "sandbox/sandbox_priv.h"
 
-#include <microhttpd.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 /*
- * The HTTP API, on libmicrohttpd driven by our loop (its epoll descriptor is watched).
+ * The HTTP API.
  *
  *   GET    /messages?to=&from=&subject=&after=N     list
  *   GET    /messages/wait?...&timeout=SECONDS       answers once a message fits (408 when none came)
@@ -19,118 +18,37 @@
  *   GET    /settings ... PUT /settings              switches, limits, mailboxes
  *   POST   /scenario/NAME
  *   GET    /clock     PUT /clock {"speed":60} or {"advance_seconds":3600}
+ *   GET    /logins     POST /logins/approve {"user_code":,"user":}    POST /logins/deny {"user_code":}
+ *   GET    /tokens     POST /tokens {"user":,"client_id":,"scope":,"life":}     counts; a token at once
  *   GET    /verdict
  */
 enum {
 	BODY_MAX = 1 << 20,
-	CONNECTIONS_MAX = 64,
 	WAIT_SECONDS_MAX = 600,
-};
-
-struct waiter {
-	struct list node;
-	struct sandbox_api *api;
-	struct MHD_Connection *connection;
-	struct io_timer timeout;
-	bool over; /* timed out: answer 408 */
 };
 
 struct sandbox_api {
 	struct sandbox *sandbox;
-	struct MHD_Daemon *daemon;
-	struct io_watch *watch;
-	struct io_timer timer;
-	struct list waiters;
+	struct sandbox_web *web;
 };
-
-/* What one HTTP request carries between libmicrohttpd's calls. */
-struct request {
-	struct buf body;
-	struct waiter *waiter;
-	bool too_large;
-};
-
-static void run_daemon(struct sandbox_api *a)
-{
-	MHD_UNSIGNED_LONG_LONG ms;
-
-	(void)MHD_run(a->daemon);
-	if (MHD_get_timeout(a->daemon, &ms) == MHD_YES)
-		io_timer_start(&a->timer, mono_add(io_now(a->sandbox->loop), ms * US_PER_MS));
-	else
-		io_timer_stop(&a->timer);
-}
-
-static void daemon_readable(void *arg, unsigned events)
-{
-	(void)events;
-	run_daemon(arg);
-}
-
-static void daemon_timer(void *arg)
-{
-	run_daemon(arg);
-}
-
-/* ---- answering ---- */
-
-static enum MHD_Result send_bytes(
-	struct MHD_Connection *c, unsigned status, const char *type, struct sv bytes)
-{
-	static char empty[1] = "";
-	struct MHD_Response *r = MHD_create_response_from_buffer(
-		bytes.len, bytes.len ? (void *)(uintptr_t)bytes.ptr : empty, MHD_RESPMEM_MUST_COPY);
-	enum MHD_Result result;
-
-	must(r != NULL);
-	(void)MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type);
-	result = MHD_queue_response(c, status, r);
-	MHD_destroy_response(r);
-	return result;
-}
-
-static enum MHD_Result send_json(struct MHD_Connection *c, unsigned status, json_t *value)
-{
-	char *text = json_dumps(value, JSON_INDENT(1));
-	enum MHD_Result result;
-
-	must(text != NULL);
-	result = send_bytes(c, status, "application/json", sv_from(text));
-	free(text);
-	json_decref(value);
-	return result;
-}
-
-static enum MHD_Result send_error(struct MHD_Connection *c, unsigned status, const char *text)
-{
-	json_t *o = json_object();
-
-	(void)json_object_set_new(o, "error", json_string(text));
-	return send_json(c, status, o);
-}
 
 /* ---- messages ---- */
 
-static struct sv argument(struct MHD_Connection *c, const char *name)
-{
-	return sv_from(MHD_lookup_connection_value(c, MHD_GET_ARGUMENT_KIND, name));
-}
-
-static struct sandbox_message_filter read_filter(struct MHD_Connection *c)
+static struct sandbox_message_filter read_filter(const struct sandbox_web_request *r)
 {
 	struct sandbox_message_filter f = {
-		.to = argument(c, "to"),
-		.from = argument(c, "from"),
-		.subject = argument(c, "subject"),
+		.to = sandbox_web_argument(r, "to"),
+		.from = sandbox_web_argument(r, "from"),
+		.subject = sandbox_web_argument(r, "subject"),
 	};
 
-	(void)!sv_parse_u64(argument(c, "after"), UINT64_MAX, &f.after);
+	(void)!sv_parse_u64(sandbox_web_argument(r, "after"), UINT64_MAX, &f.after);
 	return f;
 }
 
-static enum MHD_Result list_messages(struct sandbox_api *a, struct MHD_Connection *c)
+static enum MHD_Result list_messages(struct sandbox_api *a, struct sandbox_web_request *r)
 {
-	struct sandbox_message_filter f = read_filter(c);
+	struct sandbox_message_filter f = read_filter(r);
 	const struct sandbox_message *m = sandbox_messages_next(a->sandbox->messages, 0, &f);
 	json_t *all = json_array();
 
@@ -138,10 +56,11 @@ static enum MHD_Result list_messages(struct sandbox_api *a, struct MHD_Connectio
 		(void)json_array_append_new(all, sandbox_message_json(m));
 		m = sandbox_messages_next(a->sandbox->messages, m->number, &f);
 	}
-	return send_json(c, MHD_HTTP_OK, all);
+	return sandbox_web_json(r, MHD_HTTP_OK, all);
 }
 
-static enum MHD_Result one_message(struct sandbox_api *a, struct MHD_Connection *c, struct sv path)
+static enum MHD_Result one_message(
+	struct sandbox_api *a, struct sandbox_web_request *r, struct sv path)
 {
 	const struct sandbox_message *m = NULL;
 	struct sv number;
@@ -151,85 +70,56 @@ static enum MHD_Result one_message(struct sandbox_api *a, struct MHD_Connection 
 	if (sv_parse_u64(number, UINT64_MAX, &n) == 0)
 		m = sandbox_messages_get(a->sandbox->messages, n);
 	if (!m)
-		return send_error(c, MHD_HTTP_NOT_FOUND, "no such message (kept: the newest)");
+		return sandbox_web_error(
+			r, MHD_HTTP_NOT_FOUND, "no such message (kept: the newest)");
 	if (sv_eq(path, SV("raw")))
-		return send_bytes(c, MHD_HTTP_OK, "message/rfc822", sv_make(m->raw, m->raw_len));
-	return send_json(c, MHD_HTTP_OK, sandbox_message_json(m));
+		return sandbox_web_send(
+			r, MHD_HTTP_OK, "message/rfc822", sv_make(m->raw, m->raw_len));
+	return sandbox_web_json(r, MHD_HTTP_OK, sandbox_message_json(m));
 }
 
-static void waiter_free(struct waiter *w)
+/* Answers at once when a message fits, else waits until one comes or time is up. */
+static enum MHD_Result wait_message(struct sandbox_api *a, struct sandbox_web_request *r)
 {
-	io_timer_stop(&w->timeout);
-	list_remove(&w->node);
-	free(w);
-}
-
-static void wait_over(void *arg)
-{
-	struct waiter *w = arg;
-
-	w->over = true;
-	MHD_resume_connection(w->connection);
-	run_daemon(w->api);
-}
-
-/* Answers at once when a message fits, else suspends the connection until one comes or time is up. */
-static enum MHD_Result wait_message(
-	struct sandbox_api *a, struct MHD_Connection *c, struct request *r)
-{
-	struct sandbox_message_filter f = read_filter(c);
+	struct sandbox_message_filter f = read_filter(r);
 	const struct sandbox_message *m = sandbox_messages_next(a->sandbox->messages, 0, &f);
+	struct mono_time now = io_now(a->sandbox->loop);
 	uint32_t seconds = 30;
 
 	if (m)
-		return send_json(c, MHD_HTTP_OK, sandbox_message_json(m));
-	if (r->waiter && r->waiter->over)
-		return send_error(c, MHD_HTTP_REQUEST_TIMEOUT, "no message fitted in time");
-	if (argument(c, "timeout").len &&
-		sv_parse_u32(argument(c, "timeout"), WAIT_SECONDS_MAX, &seconds) != 0)
-		return send_error(c, MHD_HTTP_BAD_REQUEST, "timeout is in seconds, at most 600");
-	if (!r->waiter) {
-		r->waiter = xcalloc(1, sizeof(*r->waiter));
-		r->waiter->api = a;
-		r->waiter->connection = c;
-		io_timer_init(&r->waiter->timeout, a->sandbox->loop, wait_over, r->waiter);
-		io_timer_start(&r->waiter->timeout,
-			mono_add(io_now(a->sandbox->loop), seconds * US_PER_S));
-		list_append(&a->waiters, &r->waiter->node);
-	}
-	MHD_suspend_connection(c);
-	return MHD_YES;
+		return sandbox_web_json(r, MHD_HTTP_OK, sandbox_message_json(m));
+	if (sandbox_web_argument(r, "timeout").len &&
+		sv_parse_u32(sandbox_web_argument(r, "timeout"), WAIT_SECONDS_MAX, &seconds) != 0)
+		return sandbox_web_error(
+			r, MHD_HTTP_BAD_REQUEST, "timeout is in seconds, at most 600");
+	if (r->until.us == 0)
+		r->until = mono_add(now, seconds * US_PER_S);
+	if (r->over)
+		return sandbox_web_error(r, MHD_HTTP_REQUEST_TIMEOUT, "no message fitted in time");
+	return sandbox_web_wait(r, mono_span(now, r->until));
 }
 
 void sandbox_api_message_arrived(struct sandbox_api *a)
 {
-	if (list_empty(&a->waiters))
-		return;
-	list_each (node, &a->waiters) {
-		struct waiter *w = list_entry(node, struct waiter, node);
-
-		if (!w->over)
-			MHD_resume_connection(w->connection);
-	}
-	run_daemon(a);
+	sandbox_web_wake(a->web);
 }
 
 /* ---- faults, settings, clock ---- */
 
-static enum MHD_Result put_json(struct sandbox_api *a, struct MHD_Connection *c, struct sv body,
-	int (*apply)(struct sandbox *s, const json_t *value, struct err *err))
+static enum MHD_Result put_json(struct sandbox_api *a, struct sandbox_web_request *r,
+	struct sv body, int (*apply)(struct sandbox *s, const json_t *value, struct err *err))
 {
 	json_t *value = json_loadb(body.ptr, body.len, 0, NULL);
 	struct err err = { 0 };
 	int rc;
 
 	if (!value)
-		return send_error(c, MHD_HTTP_BAD_REQUEST, "the body is not JSON");
+		return sandbox_web_error(r, MHD_HTTP_BAD_REQUEST, "the body is not JSON");
 	rc = apply(a->sandbox, value, &err);
 	json_decref(value);
 	if (rc != 0)
-		return send_error(c, MHD_HTTP_BAD_REQUEST, err.text);
-	return send_json(c, MHD_HTTP_OK, json_object());
+		return sandbox_web_error(r, MHD_HTTP_BAD_REQUEST, err.text);
+	return sandbox_web_json(r, MHD_HTTP_OK, json_object());
 }
 
 static int add_faults(struct sandbox *s, const json_t *value, struct err *err)
@@ -296,152 +186,145 @@ static json_t *settings_json(const struct sandbox *s)
 	return o;
 }
 
-static enum MHD_Result clear_messages(struct sandbox_api *a, struct MHD_Connection *c)
+static enum MHD_Result clear_messages(struct sandbox_api *a, struct sandbox_web_request *r)
 {
 	sandbox_messages_clear(a->sandbox->messages);
 	sandbox_model_forget(a->sandbox->model);
 	a->sandbox->totals = (struct sandbox_totals){ 0 };
-	return send_json(c, MHD_HTTP_OK, json_object());
+	return sandbox_web_json(r, MHD_HTTP_OK, json_object());
 }
 
-static enum MHD_Result clear_faults(struct sandbox_api *a, struct MHD_Connection *c)
+static enum MHD_Result clear_faults(struct sandbox_api *a, struct sandbox_web_request *r)
 {
 	sandbox_faults_deinit(&a->sandbox->faults);
-	return send_json(c, MHD_HTTP_OK, json_array());
+	return sandbox_web_json(r, MHD_HTTP_OK, json_array());
 }
 
 static enum MHD_Result play_scenario(
-	struct sandbox_api *a, struct MHD_Connection *c, struct sv name)
+	struct sandbox_api *a, struct sandbox_web_request *r, struct sv name)
 {
 	struct err err = { 0 };
 
 	if (sandbox_scenario_apply(a->sandbox, name, &err) != 0)
-		return send_error(c, MHD_HTTP_NOT_FOUND, err.text);
-	return send_json(c, MHD_HTTP_OK, json_object());
+		return sandbox_web_error(r, MHD_HTTP_NOT_FOUND, err.text);
+	return sandbox_web_json(r, MHD_HTTP_OK, json_object());
+}
+
+/* ---- sign-in ---- */
+
+static int answer_login(struct sandbox *s, const json_t *value, bool allow, struct err *err)
+{
+	const char *code = json_string_value(json_object_get(value, "user_code"));
+	const char *user = json_string_value(json_object_get(value, "user"));
+
+	if (!code || (allow && !user))
+		return err_set(err, RC_PARSE, "give \"user_code\" and \"user\"");
+	if (sandbox_entra_device_answer(s->entra,
+		    sv_from(code),
+		    sv_from(user ? user : ""),
+		    allow,
+		    sandbox_instant(s).now_s) != 0)
+		return err_set(err, RC_NOT_FOUND, "no device code of that name waits");
+	return 0;
+}
+
+static int approve_login(struct sandbox *s, const json_t *value, struct err *err)
+{
+	return answer_login(s, value, true, err);
+}
+
+static int deny_login(struct sandbox *s, const json_t *value, struct err *err)
+{
+	return answer_login(s, value, false, err);
+}
+
+static enum MHD_Result mint_token(struct sandbox_api *a, struct sandbox_web_request *r)
+{
+	struct sv body = buf_sv(&r->body);
+	json_t *spec = json_loadb(body.len ? body.ptr : "", body.len, 0, NULL);
+	struct sandbox *s = a->sandbox;
+	struct err err = { 0 };
+	json_t *answer = NULL;
+	int rc = sandbox_entra_mint(s->entra, spec, sandbox_instant(s), &answer, &err);
+
+	json_decref(spec);
+	if (rc != 0)
+		return sandbox_web_error(r, MHD_HTTP_BAD_REQUEST, err.text);
+	return sandbox_web_json(r, MHD_HTTP_OK, answer);
 }
 
 /* ---- dispatch ---- */
 
-static enum MHD_Result dispatch(struct sandbox_api *a, struct MHD_Connection *c, struct sv method,
-	struct sv path, struct request *r)
+static enum MHD_Result serve(void *arg, struct sandbox_web_request *r)
 {
-	bool get = sv_eq(method, SV("GET"));
-	bool put = sv_eq(method, SV("PUT")) || sv_eq(method, SV("POST"));
-	bool del = sv_eq(method, SV("DELETE"));
+	struct sandbox_api *a = arg;
+	struct sandbox *s = a->sandbox;
+	struct sv path = r->path, body = buf_sv(&r->body);
+	bool get = sv_eq(r->method, SV("GET"));
+	bool put = sv_eq(r->method, SV("PUT")) || sv_eq(r->method, SV("POST"));
+	bool del = sv_eq(r->method, SV("DELETE"));
 
+	if (r->too_large)
+		return sandbox_web_error(r, MHD_HTTP_CONTENT_TOO_LARGE, "at most 1 MB");
 	if (get && sv_eq(path, SV("/messages")))
-		return list_messages(a, c);
+		return list_messages(a, r);
 	if (get && sv_eq(path, SV("/messages/wait")))
-		return wait_message(a, c, r);
+		return wait_message(a, r);
 	if (get && sv_starts(path, SV("/messages/")))
-		return one_message(a, c, sv_skip(path, 10));
+		return one_message(a, r, sv_skip(path, 10));
 	if (del && sv_eq(path, SV("/messages")))
-		return clear_messages(a, c);
+		return clear_messages(a, r);
 	if (get && sv_eq(path, SV("/faults")))
-		return send_json(c, MHD_HTTP_OK, sandbox_faults_json(&a->sandbox->faults));
+		return sandbox_web_json(r, MHD_HTTP_OK, sandbox_faults_json(&s->faults));
 	if (put && sv_eq(path, SV("/faults")))
-		return put_json(a, c, buf_sv(&r->body), add_faults);
+		return put_json(a, r, body, add_faults);
 	if (del && sv_eq(path, SV("/faults")))
-		return clear_faults(a, c);
+		return clear_faults(a, r);
 	if (get && sv_eq(path, SV("/settings")))
-		return send_json(c, MHD_HTTP_OK, settings_json(a->sandbox));
+		return sandbox_web_json(r, MHD_HTTP_OK, settings_json(s));
 	if (put && sv_eq(path, SV("/settings")))
-		return put_json(a, c, buf_sv(&r->body), sandbox_settings_apply);
+		return put_json(a, r, body, sandbox_settings_apply);
 	if (put && sv_starts(path, SV("/scenario/")))
-		return play_scenario(a, c, sv_skip(path, 10));
+		return play_scenario(a, r, sv_skip(path, 10));
 	if (get && sv_eq(path, SV("/clock")))
-		return send_json(c, MHD_HTTP_OK, clock_json(a->sandbox));
+		return sandbox_web_json(r, MHD_HTTP_OK, clock_json(s));
 	if (put && sv_eq(path, SV("/clock")))
-		return put_json(a, c, buf_sv(&r->body), set_clock);
+		return put_json(a, r, body, set_clock);
+	if (get && sv_eq(path, SV("/logins")))
+		return sandbox_web_json(r, MHD_HTTP_OK, sandbox_entra_logins(s->entra));
+	if (put && sv_eq(path, SV("/logins/approve")))
+		return put_json(a, r, body, approve_login);
+	if (put && sv_eq(path, SV("/logins/deny")))
+		return put_json(a, r, body, deny_login);
+	if (get && sv_eq(path, SV("/tokens")))
+		return sandbox_web_json(r, MHD_HTTP_OK, sandbox_entra_counts(s->entra));
+	if (put && sv_eq(path, SV("/tokens")))
+		return mint_token(a, r);
 	if (get && sv_eq(path, SV("/verdict")))
-		return send_json(c, MHD_HTTP_OK, sandbox_verdict_json(a->sandbox));
-	return send_error(c,
+		return sandbox_web_json(r, MHD_HTTP_OK, sandbox_verdict_json(s));
+	return sandbox_web_error(r,
 		MHD_HTTP_NOT_FOUND,
 		"unknown: /messages /messages/wait /faults /settings /scenario/NAME /clock "
-		"/verdict");
-}
-
-/* NOLINTNEXTLINE(readability-function-size): the library's signature */
-static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url,
-	const char *method, const char *version, const char *upload_data, size_t *upload_data_size,
-	void **con_cls)
-{
-	struct sandbox_api *a = cls;
-	struct request *r = *con_cls;
-
-	(void)version;
-	if (!r) {
-		r = xcalloc(1, sizeof(*r));
-		buf_init(&r->body, BODY_MAX);
-		*con_cls = r;
-		return MHD_YES;
-	}
-	if (*upload_data_size) {
-		r->too_large = r->too_large ||
-			       buf_append(&r->body, sv_make(upload_data, *upload_data_size)) != 0;
-		*upload_data_size = 0;
-		return MHD_YES;
-	}
-	if (r->too_large)
-		return send_error(connection, MHD_HTTP_CONTENT_TOO_LARGE, "at most 1 MB");
-	return dispatch(a, connection, sv_from(method), sv_from(url), r);
-}
-
-static void on_completed(void *cls, struct MHD_Connection *connection, void **con_cls,
-	enum MHD_RequestTerminationCode toe)
-{
-	struct request *r = *con_cls;
-
-	(void)cls;
-	(void)connection;
-	(void)toe;
-	if (!r)
-		return;
-	if (r->waiter)
-		waiter_free(r->waiter);
-	buf_deinit(&r->body);
-	free(r);
-	*con_cls = NULL;
+		"/logins /tokens /verdict");
 }
 
 struct sandbox_api *sandbox_api_open(struct sandbox *s, struct sv address, struct err *err)
 {
 	struct sandbox_api *a = xcalloc(1, sizeof(*a));
-	const union MHD_DaemonInfo *info;
-	struct io_address at;
+	struct sandbox_web_options options = {
+		.loop = s->loop,
+		.address = address,
+		.body_max = BODY_MAX,
+		.fn = serve,
+		.arg = a,
+	};
 
 	a->sandbox = s;
-	list_init(&a->waiters);
-	io_timer_init(&a->timer, s->loop, daemon_timer, a);
-	if (io_address_parse(address, &at) != 0 || !io_address_is_loopback(&at.any)) {
-		(void)err_set(
-			err, RC_CONFIG, "'%.*s' is no loopback address and port", SV_ARG(address));
+	a->web = sandbox_web_open(&options, err);
+	if (!a->web) {
 		free(a);
 		return NULL;
 	}
-	a->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME |
-					     (at.any.sa_family == AF_INET6 ? MHD_USE_IPv6 : 0U),
-		0,
-		NULL,
-		NULL,
-		on_request,
-		a,
-		MHD_OPTION_SOCK_ADDR,
-		&at.any,
-		MHD_OPTION_NOTIFY_COMPLETED,
-		on_completed,
-		NULL,
-		MHD_OPTION_CONNECTION_LIMIT,
-		(unsigned)CONNECTIONS_MAX,
-		MHD_OPTION_END);
-	if (!a->daemon) {
-		(void)err_set(err, RC_CONFIG, "cannot listen for HTTP on %.*s", SV_ARG(address));
-		free(a);
-		return NULL;
-	}
-	info = MHD_get_daemon_info(a->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-	must(info != NULL);
-	a->watch = io_watch_new(s->loop, info->epoll_fd, IO_READABLE, daemon_readable, a);
 	return a;
 }
 
@@ -449,23 +332,11 @@ void sandbox_api_close(struct sandbox_api *a)
 {
 	if (!a)
 		return;
-	list_each (node, &a->waiters) {
-		struct waiter *w = list_entry(node, struct waiter, node);
-
-		w->over = true;
-		MHD_resume_connection(w->connection);
-	}
-	(void)MHD_run(a->daemon);
-	io_timer_stop(&a->timer);
-	io_watch_free(a->watch);
-	MHD_stop_daemon(a->daemon);
+	sandbox_web_close(a->web);
 	free(a);
 }
 
 int sandbox_api_port(const struct sandbox_api *a)
 {
-	const union MHD_DaemonInfo *info =
-		MHD_get_daemon_info(a->daemon, MHD_DAEMON_INFO_BIND_PORT);
-
-	return info ? info->port : 0;
+	return sandbox_web_port(a->web);
 }

@@ -21,6 +21,8 @@ static const char *const stage_names[] = {
 	[SANDBOX_AT_RCPT] = "rcpt",
 	[SANDBOX_AT_DATA] = "data",
 	[SANDBOX_AT_DOT] = "dot",
+	[SANDBOX_AT_TOKEN] = "token",
+	[SANDBOX_AT_GRAPH] = "graph",
 };
 static_assert(COUNT_OF(stage_names) == SANDBOX_AT_COUNT, "name every stage");
 
@@ -90,7 +92,9 @@ static int add_one(struct sandbox_faults *f, const json_t *spec, struct err *err
 	if (at < 0)
 		return err_set(err,
 			RC_PARSE,
-			"fault: \"at\" must be connect, ehlo, auth, mail, rcpt, data or dot");
+			"fault: \"at\" must be connect, ehlo, auth, mail, rcpt, data, dot, token "
+			"or "
+			"graph");
 	if (deed < 0)
 		return err_set(err,
 			RC_PARSE,
@@ -98,6 +102,7 @@ static int add_one(struct sandbox_faults *f, const json_t *spec, struct err *err
 	fault.at = (enum sandbox_stage)at;
 	fault.deed = (enum sandbox_deed)deed;
 	fault.times = (uint32_t)json_integer_value(json_object_get(spec, "times"));
+	fault.retry_after_s = (uint32_t)json_integer_value(json_object_get(spec, "retry_after"));
 	fault.delay_us =
 		(uint64_t)json_integer_value(json_object_get(spec, "delay_ms")) * US_PER_MS;
 	if (probability)
@@ -172,7 +177,8 @@ const struct sandbox_fault *sandbox_faults_strike(
 
 		if (fault->at != at || (fault->times && fault->done >= fault->times))
 			continue;
-		if (fault->match[0] && !address_matches(sv_from(fault->match), address))
+		if (fault->match[0] && !address_matches(sv_from(fault->match), address) &&
+			!sv_eq_nocase(sv_from(fault->match), address))
 			continue;
 		if (fault->probability < 1 && (double)dice >= fault->probability * 4294967296.0)
 			continue;

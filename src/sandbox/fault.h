@@ -10,10 +10,12 @@
  * Scripted faults: at a stage of the dialogue, for so many times (or with a probability), do something
  * else than Exchange would. As JSON in the API and in --fault:
  *   {"at":"dot", "do":"reply", "reply":"451 4.7.0 Temporary server error. PRX2", "times":3}
- * at: connect, ehlo, auth, mail, rcpt, data, dot (end of DATA)
+ * at: connect, ehlo, auth, mail, rcpt, data, dot (end of DATA); token and graph (HTTPS: there "reply" is
+ *     an HTTP status and a text, as "503 AADSTS90033: A transient error has occurred.")
  * do: reply (then go on), cut (close before the reply), cut-after (do the work, close instead of the
  *     reply), stall (never reply), slow (wait delay_ms before the reply)
- * Optional: times (0: for ever), probability (0 to 1), match (address pattern of the sender or recipient).
+ * Optional: times (0: for ever), probability (0 to 1), match (address pattern of the sender or recipient;
+ * for token the client_id, for graph the mailbox), retry_after (seconds, HTTPS only).
  */
 enum sandbox_stage {
 	SANDBOX_AT_CONNECT,
@@ -23,6 +25,8 @@ enum sandbox_stage {
 	SANDBOX_AT_RCPT,
 	SANDBOX_AT_DATA,
 	SANDBOX_AT_DOT,
+	SANDBOX_AT_TOKEN,
+	SANDBOX_AT_GRAPH,
 	SANDBOX_AT_COUNT,
 };
 
@@ -41,8 +45,9 @@ struct sandbox_fault {
 	uint16_t code; /* REPLY */
 	char enhanced[12];
 	char text[400];
-	uint64_t delay_us; /* SLOW */
-	uint32_t times;    /* 0: for ever */
+	uint64_t delay_us;      /* SLOW */
+	uint32_t retry_after_s; /* REPLY over HTTPS; 0: none */
+	uint32_t times;         /* 0: for ever */
 	uint32_t done;
 	double probability; /* 1: always */
 	char match[320];    /* empty: all */

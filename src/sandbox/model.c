@@ -208,40 +208,45 @@ static bool may_sign_in(const struct sandbox_model *m, const struct sandbox_mail
 	return true;
 }
 
-static bool right_password(const struct sandbox_model *m, const struct sandbox_mailbox *b,
-	struct sv password, bool token)
+static bool right_password(
+	const struct sandbox_model *m, const struct sandbox_mailbox *b, struct sv password)
 {
 	const char *wanted = b && b->password ? b->password : m->open_password;
 
-	if (!wanted)
-		return false;
-	if (token) {
-		if (!sv_starts(password, SV("token-")))
-			return false;
-		password = sv_skip(password, 6);
-	}
-	return sv_eq(password, sv_from(wanted));
+	return wanted && sv_eq(password, sv_from(wanted));
 }
 
 struct sandbox_mailbox *sandbox_model_sign_in(struct sandbox_model *m, struct sv user,
-	struct sv password, bool token, struct sandbox_reply *out_reply)
+	struct sv password, struct sandbox_reply *out_reply)
 {
 	struct sandbox_mailbox *b = sandbox_model_mailbox(m, user, false);
 	struct address parsed;
 
-	if (!may_sign_in(m, b, token, out_reply))
+	if (!may_sign_in(m, b, false, out_reply))
 		return NULL;
-	if (!right_password(m, b, password, token) || address_parse(user, 0, &parsed) != 0) {
-		if (token)
-			say(out_reply, 535, "5.7.3", "Authentication unsuccessful");
-		else
-			say(out_reply,
-				535,
-				"5.7.139",
-				"Authentication unsuccessful, the user credentials were "
-				"incorrect.");
+	if (!right_password(m, b, password) || address_parse(user, 0, &parsed) != 0) {
+		say(out_reply,
+			535,
+			"5.7.139",
+			"Authentication unsuccessful, the user credentials were incorrect.");
 		return NULL;
 	}
+	say(out_reply, 235, "2.7.0", "Authentication successful");
+	return sandbox_model_mailbox(m, user, true);
+}
+
+struct sandbox_mailbox *sandbox_model_sign_in_token(struct sandbox_model *m, struct sv user,
+	bool token_is_good, struct sandbox_reply *out_reply)
+{
+	struct sandbox_mailbox *b = sandbox_model_mailbox(m, user, false);
+	struct address parsed;
+
+	if (!token_is_good || address_parse(user, 0, &parsed) != 0) {
+		say(out_reply, 535, "5.7.3", "Authentication unsuccessful");
+		return NULL;
+	}
+	if (!may_sign_in(m, b, true, out_reply))
+		return NULL;
 	say(out_reply, 235, "2.7.0", "Authentication successful");
 	return sandbox_model_mailbox(m, user, true);
 }

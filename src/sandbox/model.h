@@ -84,10 +84,12 @@ struct sandbox_mailbox *sandbox_model_mailbox_at(struct sandbox_model *m, size_t
 void sandbox_mailbox_set_password(struct sandbox_mailbox *b, struct sv password);
 void sandbox_mailbox_allow_send_as(struct sandbox_mailbox *b, struct sv pattern);
 
-/* At AUTH: code 235 and the mailbox, or Exchange's refusal. `token`: XOAUTH2 (its value is "token-" +
- * the mailbox's password here: the sandbox has no token service in this version). */
+/* At AUTH LOGIN: code 235 and the mailbox, or Exchange's refusal. */
 struct sandbox_mailbox *sandbox_model_sign_in(struct sandbox_model *m, struct sv user,
-	struct sv password, bool token, struct sandbox_reply *out_reply);
+	struct sv password, struct sandbox_reply *out_reply);
+/* At AUTH XOAUTH2, once the token was looked at: Exchange gives one bare refusal for all that it lacks. */
+struct sandbox_mailbox *sandbox_model_sign_in_token(struct sandbox_model *m, struct sv user,
+	bool token_is_good, struct sandbox_reply *out_reply);
 
 /* One message at the end of DATA. */
 struct sandbox_submission {

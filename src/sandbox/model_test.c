@@ -102,11 +102,10 @@ static void signs_in_by_the_switches(void **state)
 		sandbox_model_set_basic_auth(m, rows[i].basic);
 		sandbox_model_set_security_defaults(m, rows[i].defaults);
 		sandbox_model_mailbox(m, SV("A@contoso.com"), true)->smtp_auth = rows[i].mailbox;
-		(void)sandbox_model_sign_in(m,
-			SV("a@contoso.com"),
-			rows[i].token ? SV("token-secret") : SV("secret"),
-			rows[i].token,
-			&reply);
+		if (rows[i].token)
+			(void)sandbox_model_sign_in_token(m, SV("a@contoso.com"), true, &reply);
+		else
+			(void)sandbox_model_sign_in(m, SV("a@contoso.com"), SV("secret"), &reply);
 		if (reply.code != rows[i].code || !strstr(reply.text, rows[i].text))
 			fail_msg("%s: %u %s", rows[i].name, reply.code, reply.text);
 		sandbox_model_free(m);
@@ -119,9 +118,14 @@ static void wrong_password_is_refused(void **state)
 	struct sandbox_reply reply;
 
 	(void)state;
-	assert_null(sandbox_model_sign_in(m, SV("a@contoso.com"), SV("wrong"), false, &reply));
+	assert_null(sandbox_model_sign_in(m, SV("a@contoso.com"), SV("wrong"), &reply));
 	assert_int_equal(reply.code, 535);
 	assert_non_null(strstr(reply.text, "credentials were incorrect"));
+	/* Nothing tells why a token was refused. */
+	assert_null(sandbox_model_sign_in_token(m, SV("a@contoso.com"), false, &reply));
+	assert_int_equal(reply.code, 535);
+	assert_string_equal(reply.enhanced, "5.7.3");
+	assert_string_equal(reply.text, "Authentication unsuccessful");
 	assert_null(sandbox_model_mailbox(m, SV("a@contoso.com"), false));
 	sandbox_model_free(m);
 }

@@ -2,7 +2,9 @@
 #include "sandbox/sandbox.h"
 
 #include "base/must.h"
+#include "base/secret.h"
 #include "base/text.h"
+#include "io/file.h"
 #include "sandbox/ca.h"
 #include "sandbox/sandbox_priv.h"
 
@@ -10,7 +12,10 @@
 #include <stdlib.h>
 
 enum {
-	PATH_LEN_MAX = 4096
+	PATH_LEN_MAX = 4096,
+	PEM_MAX = 65536,
+	/* Graph takes 4 MB in one request; more is answered with 413 by itself. */
+	HTTPS_BODY_MAX = 5 << 20,
 };
 
 uint64_t sandbox_now_us(const struct sandbox *s)
@@ -18,6 +23,16 @@ uint64_t sandbox_now_us(const struct sandbox *s)
 	uint64_t passed = mono_span(s->clock_at, io_now(s->loop));
 
 	return s->clock_us + (uint64_t)((double)passed * s->speed);
+}
+
+struct sandbox_instant sandbox_instant(const struct sandbox *s)
+{
+	uint64_t start_us = (uint64_t)s->started_at.us;
+
+	return (struct sandbox_instant){
+		.now_s = (start_us + sandbox_now_us(s)) / US_PER_S,
+		.wall_s = (uint64_t)io_wall(s->loop).us / US_PER_S,
+	};
 }
 
 void sandbox_set_speed(struct sandbox *s, double speed)
@@ -72,6 +87,88 @@ static int load_tls(struct sandbox *s, const struct sandbox_options *o, struct e
 	return s->tls ? 0 : RC_TLS;
 }
 
+/* ---- HTTPS ---- */
+
+enum sandbox_strike sandbox_web_strike(struct sandbox *s, struct sandbox_web_request *r,
+	enum sandbox_stage at, struct sv address, const struct sandbox_fault **out_fault,
+	enum MHD_Result *out_result)
+{
+	uint32_t dice = (uint32_t)prng_next(io_prng(s->loop));
+	const struct sandbox_fault *fault;
+	json_t *o;
+	char seconds[16];
+
+	if (r->struck)
+		return SANDBOX_STRIKE_NONE;
+	r->struck = true;
+	fault = sandbox_faults_strike(&s->faults, at, address, dice);
+	if (!fault)
+		return SANDBOX_STRIKE_NONE;
+	o = json_object();
+	(void)json_object_set_new(o, "text", json_string(sandbox_stage_name(at)));
+	sandbox_events_write(s->events, "fault", sandbox_now_us(s), o);
+	switch (fault->deed) {
+	case SANDBOX_DO_REPLY:
+		if (fault->retry_after_s) {
+			(void)snprintf(seconds, sizeof(seconds), "%u", fault->retry_after_s);
+			sandbox_web_header(r, "Retry-After", seconds);
+		}
+		*out_fault = fault;
+		return SANDBOX_STRIKE_REPLY;
+	case SANDBOX_DO_CUT:
+		*out_result = MHD_NO;
+		return SANDBOX_STRIKE_TAKEN;
+	case SANDBOX_DO_STALL:
+		*out_result = sandbox_web_stall(r);
+		return SANDBOX_STRIKE_TAKEN;
+	case SANDBOX_DO_SLOW:
+		*out_result = sandbox_web_wait(r, fault->delay_us);
+		return SANDBOX_STRIKE_TAKEN;
+	case SANDBOX_DO_CUT_AFTER:
+		r->cut = true;
+		break;
+	case SANDBOX_DO_COUNT:
+		break;
+	}
+	return SANDBOX_STRIKE_NONE;
+}
+
+static enum MHD_Result serve_https(void *arg, struct sandbox_web_request *r)
+{
+	return sandbox_entra_web(arg, r);
+}
+
+static int listen_https(struct sandbox *s, const struct sandbox_options *o, struct err *err)
+{
+	CLEANUP(buf_deinitp) struct buf certificate = BUF_INIT(PEM_MAX), key = BUF_INIT(PEM_MAX);
+	struct sandbox_web_options options = {
+		.loop = s->loop,
+		.address = o->https_address,
+		.body_max = HTTPS_BODY_MAX,
+		.fn = serve_https,
+		.arg = s,
+	};
+	char path[PATH_LEN_MAX];
+	int rc;
+
+	(void)snprintf(path, sizeof(path), "%.*s/server.pem", SV_ARG(o->folder));
+	rc = io_file_read(path, PEM_MAX - 1, &certificate, err);
+	(void)snprintf(path, sizeof(path), "%.*s/server.key", SV_ARG(o->folder));
+	if (rc == 0)
+		rc = io_file_read(path, PEM_MAX - 1, &key, err);
+	if (rc == 0)
+		rc = buf_append_char(&certificate, '\0');
+	if (rc == 0)
+		rc = buf_append_char(&key, '\0');
+	if (rc != 0)
+		return rc;
+	options.certificate = buf_sv(&certificate).ptr;
+	options.key = buf_sv(&key).ptr;
+	s->https = sandbox_web_open(&options, err);
+	secret_wipe(key.ptr, key.cap);
+	return s->https ? 0 : RC_CONFIG;
+}
+
 static int start(struct sandbox *s, const struct sandbox_options *o, struct err *err)
 {
 	int rc = load_tls(s, o, err);
@@ -91,6 +188,8 @@ static int start(struct sandbox *s, const struct sandbox_options *o, struct err 
 		s->api = sandbox_api_open(s, o->http_address, err);
 		rc = s->api ? 0 : RC_CONFIG;
 	}
+	if (rc == 0 && o->https_address.len)
+		rc = listen_https(s, o, err);
 	return rc;
 }
 
@@ -104,7 +203,9 @@ struct sandbox *sandbox_new(
 	s->clock_at = io_now(l);
 	s->starttls_off = options->implicit_tls_off;
 	list_init(&s->sessions);
+	s->started_at = io_wall(l);
 	s->model = sandbox_model_new();
+	s->entra = sandbox_entra_new(options->folder);
 	s->messages = sandbox_messages_new(options->keep_bytes);
 	sandbox_model_set_open_password(s->model, options->password);
 	sandbox_model_set_rewrite_ids(s->model, options->rewrite_ids);
@@ -121,12 +222,14 @@ void sandbox_free(struct sandbox *s)
 		return;
 	sandbox_session_close_all(s);
 	sandbox_api_close(s->api);
+	sandbox_web_close(s->https);
 	io_listener_close(s->listener);
 	io_tls_unref(s->tls);
 	sandbox_events_close(s->events);
 	sandbox_faults_deinit(&s->faults);
 	sandbox_messages_free(s->messages);
 	sandbox_model_free(s->model);
+	sandbox_entra_free(s->entra);
 	buf_deinit(&s->ca_path);
 	free(s);
 }
@@ -139,6 +242,11 @@ int sandbox_smtp_port(const struct sandbox *s)
 int sandbox_http_port(const struct sandbox *s)
 {
 	return s->api ? sandbox_api_port(s->api) : 0;
+}
+
+int sandbox_https_port(const struct sandbox *s)
+{
+	return s->https ? sandbox_web_port(s->https) : 0;
 }
 
 struct sv sandbox_ca_path(const struct sandbox *s)

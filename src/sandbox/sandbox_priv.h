@@ -2,22 +2,27 @@
 #pragma once
 
 #include "base/list.h"
+#include "io/net.h"
 #include "io/stream.h"
+#include "sandbox/entra.h"
 #include "sandbox/events.h"
 #include "sandbox/fault.h"
 #include "sandbox/messages.h"
 #include "sandbox/model.h"
 #include "sandbox/sandbox.h"
+#include "sandbox/web.h"
 
 struct sandbox {
 	struct io_loop *loop;
 	struct sandbox_model *model;
+	struct sandbox_entra *entra;
 	struct sandbox_messages *messages;
 	struct sandbox_faults faults;
 	struct sandbox_events *events;
 	struct io_tls *tls;
 	struct io_listener *listener;
-	struct sandbox_api *api; /* NULL: none */
+	struct sandbox_api *api;   /* NULL: none */
+	struct sandbox_web *https; /* sign-in and Graph; NULL: none */
 	struct list sessions;
 	struct buf ca_path;
 	bool starttls_off;
@@ -25,11 +30,13 @@ struct sandbox {
 	uint64_t clock_us;
 	struct mono_time clock_at;
 	double speed;
+	struct wall_time started_at;
 	struct sandbox_totals totals;
 	uint64_t next_session;
 };
 
 uint64_t sandbox_now_us(const struct sandbox *s);
+struct sandbox_instant sandbox_instant(const struct sandbox *s);
 void sandbox_set_speed(struct sandbox *s, double speed);
 void sandbox_advance(struct sandbox *s, uint64_t us);
 
@@ -47,3 +54,16 @@ void sandbox_api_close(struct sandbox_api *a);
 int sandbox_api_port(const struct sandbox_api *a);
 void sandbox_api_message_arrived(struct sandbox_api *a); /* answers those who wait */
 json_t *sandbox_verdict_json(const struct sandbox *s);
+
+/* Microsoft's addresses over HTTPS: each answers, or waits. */
+enum MHD_Result sandbox_entra_web(struct sandbox *s, struct sandbox_web_request *r);
+
+/* What a scripted fault does to this request. */
+enum sandbox_strike {
+	SANDBOX_STRIKE_NONE,  /* go on */
+	SANDBOX_STRIKE_TAKEN, /* return *out_result */
+	SANDBOX_STRIKE_REPLY, /* answer as *out_fault says; Retry-After is set already */
+};
+enum sandbox_strike sandbox_web_strike(struct sandbox *s, struct sandbox_web_request *r,
+	enum sandbox_stage at, struct sv address, const struct sandbox_fault **out_fault,
+	enum MHD_Result *out_result);

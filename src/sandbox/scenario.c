@@ -54,6 +54,26 @@ static const struct {
 		"the final reply takes two seconds",
 		NULL,
 		"{\"at\":\"dot\",\"do\":\"slow\",\"delay_ms\":2000}" },
+	{ "token-service-down",
+		"the token service answers 503 with Retry-After",
+		NULL,
+		"{\"at\":\"token\",\"do\":\"reply\",\"retry_after\":5,\"reply\":\"503 "
+		"AADSTS90033: A transient error has occurred. Please try again.\"}" },
+	{ "secret-expired",
+		"the app's client secret has expired (AADSTS7000222)",
+		"{\"apps\":[{\"client_id\":\"" SANDBOX_APP_DEFAULT "\",\"secret_expired\":true}]}",
+		NULL },
+	{ "smtp-sendasapp-missing",
+		"the app lacks SMTP.SendAsApp: tokens are issued, Exchange says 535 5.7.3",
+		"{\"apps\":[{\"client_id\":\"" SANDBOX_APP_DEFAULT
+		"\",\"roles\":[\"Mail.Send\"]}]}",
+		NULL },
+	{ "graph-throttled",
+		"a third of Graph's answers are 429 with Retry-After",
+		NULL,
+		"{\"at\":\"graph\",\"do\":\"reply\",\"probability\":0.33,\"retry_after\":2,"
+		"\"reply\":\"429 ApplicationThrottled: Application is over its MailboxConcurrency "
+		"limit.\"}" },
 	{ "tiny-limits",
 		"3 messages a minute, 10 recipients a day, 1 connection",
 		"{\"limits\":{\"messages_per_minute\":3,\"recipients_per_day\":10,\"connections\":"
@@ -170,6 +190,7 @@ int sandbox_settings_apply(struct sandbox *s, const json_t *settings, struct err
 {
 	const json_t *mailboxes = json_object_get(settings, "mailboxes");
 	bool on;
+	int rc;
 
 	if (!json_is_object(settings))
 		return err_set(err, RC_PARSE, "settings must be a JSON object");
@@ -183,12 +204,9 @@ int sandbox_settings_apply(struct sandbox *s, const json_t *settings, struct err
 		sandbox_model_set_rewrite_ids(s->model, on);
 	if (read_bool(settings, "all_full", &on))
 		sandbox_model_set_all_full(s->model, on);
+	rc = sandbox_entra_apply(s->entra, settings, err);
 	apply_limits(s, json_object_get(settings, "limits"));
-	for (size_t i = 0; i < json_array_size(mailboxes); i++) {
-		int rc = apply_mailbox(s, json_array_get(mailboxes, i), err);
-
-		if (rc != 0)
-			return rc;
-	}
-	return 0;
+	for (size_t i = 0; rc == 0 && i < json_array_size(mailboxes); i++)
+		rc = apply_mailbox(s, json_array_get(mailboxes, i), err);
+	return rc;
 }

@@ -109,10 +109,10 @@ class Sandbox:
     def __init__(self, folder: pathlib.Path, *args):
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.smtp, self.http = free_port(), free_port()
+        self.smtp, self.http, self.https = free_port(), free_port(), free_port()
         self.process = Process(
             [POSTERN, "sandbox", "--smtp", f"127.0.0.1:{self.smtp}", "--http", f"127.0.0.1:{self.http}",
-             "--folder", str(folder), "--events", str(folder / "events.jsonl"), *args],
+             "--https", f"127.0.0.1:{self.https}", "--folder", str(folder), "--events", str(folder / "events.jsonl"), *args],
             folder / "sandbox.log")
         wait_for(lambda: listens(self.http) or not self.process.alive())
         assert self.process.alive(), self.process.text()
