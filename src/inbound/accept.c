@@ -24,12 +24,14 @@ struct accept *accept_new(struct inbound *in, struct conf *conf, const struct ac
 {
 	struct accept *a = xcalloc(1, sizeof(*a));
 	struct sv *const views[] = { &a->origin.user, &a->origin.client, &a->origin.listener };
+	const struct conf_device *device = origin->device;
 
 	a->in = in;
 	a->conf = conf_ref(conf);
 	a->origin = *origin;
 	for (size_t i = 0; i < COUNT_OF(views); i++)
 		*views[i] = arena_sv(&a->arena, *views[i]);
+	a->device = device ? device_use_of(in, device->name) : NULL;
 	buf_init(&a->body, LIMIT_HEADER + 4 * LIMIT_CHUNK);
 	in->accepts++;
 	return a;
@@ -42,10 +44,13 @@ void accept_free(struct accept *a)
 	if (a->cost)
 		inbound_memory_give(in, a->cost);
 	in->promised -= a->promised;
+	if (a->reserved)
+		limit_window_withdraw(a->device->day, a->reserved);
 	header_block_free(a->header);
 	buf_deinit(&a->body);
 	arena_reset(&a->arena);
 	free(a->recipients);
+	free(a->undecided);
 	conf_unref(a->conf);
 	in->accepts--;
 	free(a);
@@ -55,7 +60,7 @@ void accept_free(struct accept *a)
 /* ---- addresses ---- */
 
 /* root -> root@contoso.com, and a recipient by alias -> it@contoso.com. Empty: it stays without a domain. */
-static struct sv complete(struct accept *a, struct sv address, bool by_alias)
+struct sv accept_complete(struct accept *a, struct sv address, bool by_alias)
 {
 	const struct conf_general *g = conf_general(a->conf);
 	ptrdiff_t at = sv_rfind_char(address, '@');
@@ -109,10 +114,35 @@ static bool has_room(struct accept *a, uint64_t size, struct answer *out)
 	return true;
 }
 
+static struct sv device_name(const struct accept *a)
+{
+	return a->origin.device ? a->origin.device->name : SV("");
+}
+
+/* Who the mail comes from, whatever it says itself. */
+static void prescribe_sender(struct accept *a)
+{
+	const struct conf_user *account = a->origin.account;
+
+	a->original = a->sender;
+	if (a->origin.device) {
+		a->from_mode = CONF_SENDER_FORCE;
+		a->from = arena_sv(&a->arena, a->origin.device->sender);
+		/* Also what comes without a sender: trouble with it is told to `errors_to`. */
+		a->sender = a->from;
+	} else if (account && account->sender != CONF_SENDER_KEEP) {
+		a->from_mode = account->sender;
+		a->from = arena_sv(&a->arena, account->as);
+		/* A notice stays without a sender, or it could bounce to and fro. */
+		if (a->sender.len)
+			a->sender = a->from;
+	}
+}
+
 void accept_mail(struct accept *a, const struct smtp_server_event *e, struct answer *out)
 {
-	a->sender = e->address.len ? complete(a, e->address, false) : SV("");
-	if (e->address.len && a->sender.len == 0) {
+	a->sender = e->address.len ? accept_complete(a, e->address, false) : SV("");
+	if (e->address.len && a->sender.len == 0 && !a->origin.device) {
 		answer_set(
 			out, 553, "5.1.7", "The sender has no domain, and `qualify:` is not set");
 		return;
@@ -126,8 +156,10 @@ void accept_mail(struct accept *a, const struct smtp_server_event *e, struct ans
 			SV_ARG(sv_head(a->sender, 80)));
 		return;
 	}
+	prescribe_sender(a);
 	if (!a->origin.park_no_route &&
-		!conf_route_possible(a->conf, a->sender, a->origin.user, a->origin.listener, SV(""))) {
+		!conf_route_possible(
+			a->conf, a->sender, a->origin.user, a->origin.listener, device_name(a))) {
 		answer_set(out,
 			550,
 			"5.7.1",
@@ -145,27 +177,123 @@ void accept_mail(struct accept *a, const struct smtp_server_event *e, struct ans
 
 /* ---- RCPT ---- */
 
-static struct store_recipient *more_recipients(struct accept *a)
+static struct store_recipient *more_recipients(struct accept *a, bool undecided)
 {
 	if (a->recipient_count == a->recipient_cap) {
 		a->recipient_cap = a->recipient_cap ? a->recipient_cap * 2 : 4;
 		a->recipients = xrealloc(a->recipients, a->recipient_cap * sizeof(*a->recipients));
+		a->undecided = xrealloc(a->undecided, a->recipient_cap * sizeof(*a->undecided));
 	}
+	a->undecided[a->recipient_count] = undecided;
+	a->undecided_count += undecided;
 	return &a->recipients[a->recipient_count++];
 }
 
-/* One message has one sender: recipients whose route rewrites it differently come in a message of their
- * own, which clients do when they hear 452. */
-static bool same_rewrite(const struct accept *a, struct sv rewrite)
+static struct conf_route_query query_for(const struct accept *a, struct sv recipient)
 {
-	return a->recipient_count == 0 || sv_eq(a->rewrite_from, rewrite);
+	return (struct conf_route_query){ .sender = a->sender,
+		.recipient = recipient,
+		.user = a->origin.user,
+		.listener = a->origin.listener,
+		.device = device_name(a) };
+}
+
+/* The keys of all lanes but the first, a line each. */
+static struct sv list_alternatives(struct accept *a, const struct conf_route_answer *found)
+{
+	CLEANUP(buf_deinitp)
+	struct buf list = BUF_INIT(CONF_THROUGH_MAX * (2 * LIMIT_ADDRESS));
+	int rc = 0;
+
+	for (size_t i = 1; i < found->lane_count && rc == 0; i++) {
+		if (list.len)
+			rc = buf_append_char(&list, '\n');
+		if (rc == 0)
+			rc = buf_append(&list, found->lanes[i]->key);
+	}
+	/* Keys are names and addresses of the configuration: they fit. */
+	must(rc == 0);
+	return arena_sv(&a->arena, buf_sv(&list));
+}
+
+static void set_plan(
+	struct accept *a, struct store_recipient *r, const struct conf_route_answer *found)
+{
+	r->lane = found->lane ? arena_sv(&a->arena, found->lane->key) : SV("");
+	r->last_cause = found->lane ? SV("") : SV("no-route");
+	r->rewrite_from = found->lane ? arena_sv(&a->arena, found->route->rewrite_from) : SV("");
+	r->alternatives = list_alternatives(a, found);
+}
+
+static void refuse_route(const struct accept *a, struct sv recipient, struct answer *out)
+{
+	answer_set(out,
+		550,
+		"5.7.1",
+		"No route takes mail from <%.*s> to <%.*s>",
+		SV_ARG(sv_head(a->sender, 60)),
+		SV_ARG(sv_head(recipient, 60)));
+}
+
+static bool device_takes(const struct accept *a, const struct conf_device *d, struct sv address)
+{
+	switch (d->recipients) {
+	case CONF_DEVICE_ANY:
+		return true;
+	case CONF_DEVICE_INTERNAL:
+		return conf_is_internal(a->conf, NULL, address);
+	case CONF_DEVICE_LISTED:
+		break;
+	}
+	for (size_t i = 0; i < d->recipient_pattern_count; i++)
+		if (address_matches(d->recipient_patterns[i], address))
+			return true;
+	return false;
+}
+
+/* The name and the setting: whoever reads it on a printer's display must know where to look. */
+static bool device_may_send(const struct accept *a, struct sv address, struct answer *out)
+{
+	const struct conf_device *d = a->origin.device;
+
+	if (!d || device_takes(a, d, address))
+		return true;
+	answer_set(out,
+		550,
+		"5.7.1",
+		"Device %.*s may send to %s only, not to <%.*s>; see its `recipients:`",
+		SV_ARG(sv_head(d->name, 40)),
+		d->recipients == CONF_DEVICE_INTERNAL ? "internal recipients" : "listed recipients",
+		SV_ARG(sv_head(address, 60)));
+	return false;
+}
+
+static bool device_has_quota(struct accept *a, struct answer *out)
+{
+	const struct conf_device *d = a->origin.device;
+
+	if (!d)
+		return true;
+	if (device_reserve(a->device, d, io_now(a->in->loop))) {
+		a->reserved++;
+		return true;
+	}
+	a->device->quota_refused++;
+	answer_set(out,
+		452,
+		"4.7.1",
+		"Quota of device %.*s is used up: %u recipients a day; see its `per_day:`",
+		SV_ARG(sv_head(d->name, 40)),
+		d->per_day);
+	return false;
 }
 
 void accept_rcpt(struct accept *a, const struct smtp_server_event *e, struct answer *out)
 {
-	struct sv address = complete(a, e->address, true), rewrite = SV(""), lane = SV("");
+	struct sv address = accept_complete(a, e->address, true);
 	struct conf_route_query q;
 	struct conf_route_answer found;
+	struct store_recipient *r;
 
 	if (address.len == 0) {
 		answer_set(out,
@@ -174,37 +302,62 @@ void accept_rcpt(struct accept *a, const struct smtp_server_event *e, struct ans
 			"The recipient has no domain, and `qualify:` is not set");
 		return;
 	}
-	q = (struct conf_route_query){ a->sender, address, a->origin.user, a->origin.listener };
-	found = conf_route_find(a->conf, &q);
-	if (found.lane) {
-		lane = found.lane->key;
-		rewrite = found.route->rewrite_from;
-	} else if (!a->origin.park_no_route) {
-		answer_set(out,
-			550,
-			"5.7.1",
-			"No route takes mail from <%.*s> to <%.*s>",
-			SV_ARG(sv_head(a->sender, 60)),
-			SV_ARG(sv_head(address, 60)));
+	if (!device_may_send(a, address, out))
 		return;
-	}
-	if (!same_rewrite(a, rewrite)) {
-		answer_set(out, 452, "4.5.3", "Send to this recipient in a message of its own");
+	q = query_for(a, address);
+	found = conf_route_find(a->conf, &q);
+	if (!found.lane && !found.undecided && !a->origin.park_no_route) {
+		refuse_route(a, address, out);
 		return;
 	}
 	if (a->recipient_count >= LIMIT_RCPT) {
 		answer_set(out, 452, "4.5.3", "Too many recipients");
 		return;
 	}
-	a->rewrite_from = arena_sv(&a->arena, rewrite);
-	*more_recipients(a) = (struct store_recipient){ .index = (uint32_t)a->recipient_count - 1,
+	if (!device_has_quota(a, out))
+		return;
+	r = more_recipients(a, found.undecided);
+	*r = (struct store_recipient){ .index = (uint32_t)a->recipient_count - 1,
 		.address = address,
 		.orcpt = arena_sv(&a->arena, e->orcpt),
 		.dsn_notify = e->dsn_notify,
-		.lane = arena_sv(&a->arena, lane),
-		.state = STORE_RCPT_QUEUED,
-		.last_cause = lane.len ? SV("") : SV("no-route") };
+		.state = STORE_RCPT_QUEUED };
+	set_plan(a, r, &found);
 	answer_set(out, 250, "2.1.5", "Ok");
+}
+
+/* ---- after DATA ---- */
+
+static bool header_value(void *arg, struct sv name, struct sv *out_value)
+{
+	return header_block_get(arg, name, out_value);
+}
+
+void accept_choose(struct accept *a)
+{
+	for (size_t i = 0; i < a->recipient_count && a->undecided_count; i++) {
+		struct store_recipient *r = &a->recipients[i];
+		struct conf_route_query q = query_for(a, r->address);
+		struct conf_route_answer found;
+
+		if (!a->undecided[i])
+			continue;
+		q.has_body = true;
+		q.size = a->size;
+		q.header = header_value;
+		q.header_arg = a->header;
+		found = conf_route_find(a->conf, &q);
+		if (!found.lane && !a->origin.park_no_route) {
+			answer_set(&a->refusal,
+				550,
+				"5.7.1",
+				"No route takes this message to <%.*s>, by its size or header; "
+				"nobody gets it",
+				SV_ARG(sv_head(r->address, 60)));
+			return;
+		}
+		set_plan(a, r, &found);
+	}
 }
 
 size_t accept_recipient_count(const struct accept *a)

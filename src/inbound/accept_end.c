@@ -55,6 +55,20 @@ static bool is_loop(struct accept *a, const struct header_facts *f)
 	return true;
 }
 
+/* The address that Reply-To keeps where From becomes another one; empty: none, or not wanted. */
+static struct sv reply_to(struct accept *a, const struct header_facts *f)
+{
+	/* Facts give addresses that can stand in a header as they are (mail/address_list.h). */
+	struct sv original = f->from.len ? accept_complete(a, f->from, false) : SV("");
+
+	if (a->from_mode != CONF_SENDER_REWRITE)
+		return SV("");
+	/* Where From names nobody that could be answered, the envelope does. */
+	if (original.len == 0)
+		original = a->original;
+	return address_eq(original, a->from) ? SV("") : original;
+}
+
 void accept_render_header(struct accept *a)
 {
 	CLEANUP(buf_deinitp) struct buf received = BUF_INIT(4096), message_id = BUF_INIT(512);
@@ -82,7 +96,8 @@ void accept_render_header(struct accept *a)
 		.date = io_wall(a->in->loop),
 		.drop_bcc = true,
 		.drop_return_path = true,
-		.from = a->rewrite_from,
+		.from = a->from,
+		.reply_to_missing = reply_to(a, &facts),
 		.qualify = g->qualify };
 	if (header_block_render(a->header, &edits, &out) != 0) {
 		answer_set(&a->refusal, 552, "5.3.4", "The header of the message is too large");
@@ -92,6 +107,9 @@ void accept_render_header(struct accept *a)
 	/* UTF-8 in the header can only go on as SMTPUTF8 (RFC 6531 3.2); without that it is 8-bit text of
 	 * an older custom, and passes as it came. */
 	accept_append(a, buf_sv(&out));
+	/* Routes may ask for fields when the size is known, too. */
+	if (a->undecided_count)
+		return;
 	header_block_free(a->header);
 	a->header = NULL;
 }
@@ -151,8 +169,9 @@ static void log_accepted(const struct accept *a)
 			LOG_F("user", a->origin.user),
 			LOG_F("size", sv_from(size)),
 			LOG_F("nrcpt", sv_from(count)),
-			LOG_F("message-id", a->message_id) },
-		6);
+			LOG_F("message-id", a->message_id),
+			LOG_F("device", a->message.device) },
+		a->device ? 7 : 6);
 }
 
 static void put_done(struct store_op *op)
@@ -170,6 +189,9 @@ static void put_done(struct store_op *op)
 		refuse(a, &answer);
 		return;
 	}
+	if (a->reserved)
+		limit_window_settle(a->device->day, io_now(a->in->loop), a->reserved);
+	a->reserved = 0;
 	log_accepted(a);
 	answer_set(&answer, 250, "2.0.0", "Ok: queued as %s", text_id(a->id, id));
 	if (a->claim)
@@ -192,11 +214,12 @@ static void fill_message(struct accept *a, struct store_recipient *recipients)
 	a->message = (struct store_message){ .id = a->id,
 		.accepted_at = now,
 		.expires_at = wall_add(now, (int64_t)g->retry_expire_us),
-		.sender = a->rewrite_from.len ? a->rewrite_from : a->sender,
+		.sender = a->sender,
 		.envid = a->envid,
 		.dsn_ret = a->dsn_ret,
 		.flags = (a->has_8bit ? (unsigned)STORE_MSG_8BIT : 0) |
-			 (utf8 || (a->smtputf8 && a->header_8bit) ? (unsigned)STORE_MSG_UTF8 : 0),
+			 (utf8 || (a->smtputf8 && a->header_8bit) ? (unsigned)STORE_MSG_UTF8 : 0) |
+			 (a->from_mode == CONF_SENDER_FORCE ? (unsigned)STORE_MSG_FORCE : 0),
 		.size = a->size,
 		.header_size = a->header_size,
 		.message_id = a->message_id,
@@ -204,8 +227,22 @@ static void fill_message(struct accept *a, struct store_recipient *recipients)
 		.user = a->origin.user,
 		.client = a->origin.client,
 		.listener = a->origin.listener,
+		.device = a->device ? arena_sv(&a->arena, sv_from(a->device->name)) : SV(""),
 		.recipients = recipients,
 		.recipient_count = a->recipient_count };
+}
+
+/* Beside the rows of an attempt that the other side opened. */
+static void add_device_row(struct accept *a)
+{
+	struct store_put *put = &a->put;
+	struct store_ledger *rows = arena_alloc(&a->arena, (put->ledger_count + 1) * sizeof(*rows));
+
+	if (put->ledger_count)
+		memcpy(rows, put->ledger, put->ledger_count * sizeof(*rows));
+	rows[put->ledger_count++] =
+		device_ledger_row(a->in, &a->arena, a->device, a->recipient_count);
+	put->ledger = rows;
 }
 
 void accept_put(struct accept *a)
@@ -231,6 +268,8 @@ void accept_put(struct accept *a)
 		.body = buf_sv(&a->body),
 		.chunk_count = a->chunk_count };
 	a->claim = d->claim(d->arg, &a->arena, &a->put, &a->message, recipients);
+	if (a->device)
+		add_device_row(a);
 	store_submit(a->in->store, &a->put.op);
 }
 
@@ -249,6 +288,8 @@ void accept_end(struct accept *a, accept_done_fn *done, void *arg)
 		else
 			accept_render_header(a);
 	}
+	if (a->refusal.code == 0)
+		accept_choose(a);
 	if (a->refusal.code) {
 		struct answer refusal = a->refusal;
 

@@ -12,11 +12,18 @@ struct accept {
 	struct accept_origin origin;
 	struct arena arena;
 	uint64_t id;
-	struct sv sender, envid, rewrite_from;
+	struct sv sender, envid;
+	/* What its user or device prescribes: From becomes this, whatever it says. Empty: kept. */
+	struct sv from;
+	struct sv original; /* sender as given, before that */
+	enum conf_sender from_mode;
+	struct device_use *device; /* NULL: no device gave it */
+	uint32_t reserved;         /* of the device's quota */
 	uint8_t dsn_ret;
 	bool smtputf8;
 	struct store_recipient *recipients; /* heap, while it grows */
-	size_t recipient_count, recipient_cap;
+	bool *undecided;                    /* of each: its route hangs on what comes after DATA */
+	size_t recipient_count, recipient_cap, undecided_count;
 	uint64_t cost, promised;
 
 	struct header_block *header;
@@ -40,7 +47,11 @@ struct accept {
 };
 
 void accept_free(struct accept *a);
+/* With a domain where it has none and `qualify:` gives one; else empty. */
+struct sv accept_complete(struct accept *a, struct sv address, bool by_alias);
 void accept_append(struct accept *a, struct sv bytes);
 void accept_render_header(struct accept *a); /* may set a->refusal */
-void accept_put(struct accept *a);           /* when no piece is under way any more */
+/* Recipients whose route hung on size or header get their lane; may set a->refusal. */
+void accept_choose(struct accept *a);
+void accept_put(struct accept *a); /* when no piece is under way any more */
 void accept_take_back(struct accept *a);

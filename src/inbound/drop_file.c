@@ -14,8 +14,7 @@
 #include <unistd.h>
 
 /*
- * One file of the maildrop. Who wrote it is its owner, nothing else. Recipients whose routes rewrite the
- * sender differently need a message each: then the file is taken in several turns.
+ * One file of the maildrop is one message. Who wrote it is its owner, nothing else.
  */
 enum {
 	READ_PIECE = LIMIT_CHUNK
@@ -24,23 +23,20 @@ enum {
 struct drop_file {
 	struct drop *d;
 	char name[NAME_MAX + 1];
-	uint64_t id;
+	uint64_t
+		id; /* 0: new; else the file was renamed in an earlier life, and the id is used again */
 	int fd;
 	struct arena arena;
 	struct drop_envelope envelope;
 	size_t body_at; /* offset of the message in the file */
 	uint64_t given;
 	struct accept *accept;
-	bool *taken;   /* per recipient: in a message already */
-	bool known_id; /* the file was renamed in an earlier life: the same id again */
 	struct io_task task;
 	struct store_show show;
 	struct arena show_arena;
 	char user[128];
 	unsigned uid;
 };
-
-static void begin_turn(struct drop_file *f);
 
 static void path_of(const struct drop_file *f, char out[PATH_MAX])
 {
@@ -142,7 +138,7 @@ static int read_envelope(struct drop_file *f, const struct stat *st, struct err 
 	return 0;
 }
 
-/* ---- a turn: one message out of the file ---- */
+/* ---- its message ---- */
 
 static void message_done(void *arg, const struct answer *a)
 {
@@ -150,7 +146,8 @@ static void message_done(void *arg, const struct answer *a)
 
 	f->accept = NULL;
 	if (a->code < 300) {
-		begin_turn(f);
+		remove_file(f);
+		done(f);
 		return;
 	}
 	if (a->code < 500) {
@@ -198,7 +195,6 @@ static void on_room(void *arg)
 	io_task_post(f->d->in->loop, &f->task);
 }
 
-/* Recipients that go into this message; the others wait for a turn of their own. */
 static void take_recipients(struct drop_file *f)
 {
 	for (size_t i = 0; i < f->envelope.recipient_count; i++) {
@@ -207,12 +203,8 @@ static void take_recipients(struct drop_file *f)
 			.dsn_notify = f->envelope.notify };
 		struct answer a;
 
-		if (f->taken[i])
-			continue;
 		accept_rcpt(f->accept, &e, &a);
-		if (a.code < 400 || a.code >= 500)
-			f->taken[i] = true;
-		if (a.code >= 500)
+		if (a.code >= 400)
 			log_event(LOG_WARN,
 				"inbound",
 				SV(""),
@@ -222,14 +214,6 @@ static void take_recipients(struct drop_file *f)
 					LOG_F("reply", sv_from(a.text)) },
 				3);
 	}
-}
-
-static bool all_taken(const struct drop_file *f)
-{
-	for (size_t i = 0; i < f->envelope.recipient_count; i++)
-		if (!f->taken[i])
-			return false;
-	return true;
 }
 
 static int rename_with_id(struct drop_file *f)
@@ -250,8 +234,7 @@ static int rename_with_id(struct drop_file *f)
 	return io_folder_sync(f->d->path, NULL);
 }
 
-/* Opens the next message and takes the recipients that go into it. */
-static void open_turn(struct drop_file *f, struct answer *out)
+static void open_message(struct drop_file *f, struct answer *out)
 {
 	struct inbound *in = f->d->in;
 	struct accept_origin origin = { .user = sv_from(f->user),
@@ -266,24 +249,17 @@ static void open_turn(struct drop_file *f, struct answer *out)
 		.dsn_ret = (uint8_t)f->envelope.ret,
 		.envid = f->envelope.envid };
 
-	f->given = 0;
 	f->accept = accept_new(in, in->conf, &origin);
 	accept_mail(f->accept, &mail, out);
 	if (out->code < 400)
 		take_recipients(f);
 }
 
-static void begin_turn(struct drop_file *f)
+static void take_message(struct drop_file *f)
 {
-	bool first = f->id == 0;
 	struct answer a;
 
-	if (all_taken(f)) {
-		remove_file(f);
-		done(f);
-		return;
-	}
-	open_turn(f, &a);
+	open_message(f, &a);
 	if (a.code >= 400 || accept_recipient_count(f->accept) == 0) {
 		accept_abort(f->accept);
 		f->accept = NULL;
@@ -294,16 +270,13 @@ static void begin_turn(struct drop_file *f)
 			done(f);
 		return;
 	}
-	accept_begin_body(f->accept, f->known_id ? f->id : 0, SV(""), SV("local"), SV(""));
-	f->known_id = false;
-	if (first) {
-		f->id = accept_id(f->accept);
-		if (rename_with_id(f) != 0) {
-			accept_abort(f->accept);
-			f->accept = NULL;
-			done(f);
-			return;
-		}
+	accept_begin_body(f->accept, f->id, SV(""), SV("local"), SV(""));
+	f->id = accept_id(f->accept);
+	if (rename_with_id(f) != 0) {
+		accept_abort(f->accept);
+		f->accept = NULL;
+		done(f);
+		return;
 	}
 	accept_on_room(f->accept, on_room, f);
 	io_task_post(f->d->in->loop, &f->task);
@@ -311,34 +284,18 @@ static void begin_turn(struct drop_file *f)
 
 /* ---- beginning ---- */
 
-/* Its first message was committed before we died: whoever was in it is done, the others are not. */
-static void skip_turn(struct drop_file *f)
-{
-	struct answer a;
-
-	open_turn(f, &a);
-	accept_abort(f->accept);
-	f->accept = NULL;
-	if (a.code < 400)
-		begin_turn(f);
-	else if (a.code < 500)
-		done(f);
-	else
-		set_aside(f, a.text);
-}
-
 static void looked_up(struct store_op *op)
 {
 	struct drop_file *f = CONTAINER_OF(op, struct drop_file, show.op);
 
-	if (op->rc == 0) {
-		skip_turn(f);
-	} else if (op->rc == RC_NOT_FOUND) {
-		f->known_id = true;
-		begin_turn(f);
-	} else {
-		done(f);
+	if (op->rc == RC_NOT_FOUND) {
+		take_message(f);
+		return;
 	}
+	/* Its message was committed before we died. */
+	if (op->rc == 0)
+		remove_file(f);
+	done(f);
 }
 
 void drop_file_begin(struct drop *d, const char *name, uint64_t id)
@@ -373,9 +330,8 @@ void drop_file_begin(struct drop *d, const char *name, uint64_t id)
 		set_aside(f, err.text);
 		return;
 	}
-	f->taken = arena_alloc(&f->arena, f->envelope.recipient_count * sizeof(*f->taken));
 	if (id == 0) {
-		begin_turn(f);
+		take_message(f);
 		return;
 	}
 	f->show = (struct store_show){ .op.kind = STORE_OP_SHOW,

@@ -37,6 +37,7 @@ struct inbound *inbound_new(const struct inbound_options *options, struct err *e
 		return NULL;
 	}
 	in->drop = drop_open(in);
+	devices_start(in);
 	return in;
 }
 
@@ -51,6 +52,7 @@ void inbound_free(struct inbound *in)
 	if (in->users)
 		identity_users_unref(in->users);
 	htable_deinit(&in->peers);
+	devices_free(in);
 	conf_unref(in->conf);
 	free(in);
 }
@@ -118,7 +120,10 @@ void inbound_each_listener(struct inbound *in,
 		const struct inbound_listener_status status = { .name = n->name,
 			.sessions = n->sessions,
 			.accepted = n->accepted,
-			.refused = n->refused };
+			.refused = n->refused,
+			.legacy_tls = n->c && n->c->legacy_tls,
+			.legacy_sessions = n->legacy_sessions,
+			.legacy_messages = n->legacy_messages };
 
 		if (!n->closed)
 			each(arg, &status);

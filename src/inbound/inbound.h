@@ -46,6 +46,19 @@ struct inbound_listener_status {
 	struct sv name;
 	uint32_t sessions;
 	uint64_t accepted, refused; /* messages; connections and messages that were turned away */
+	bool legacy_tls;            /* it speaks TLS older than 1.2, too */
+	uint64_t legacy_sessions, legacy_messages; /* that were older than TLS 1.2 */
 };
 void inbound_each_listener(struct inbound *in,
 	void (*each)(void *arg, const struct inbound_listener_status *status), void *arg);
+
+/* Those of the configuration, and others that have used something in the last 24 hours. */
+struct inbound_device_status {
+	struct sv name;
+	uint32_t used, per_day;     /* recipients in the last 24 hours; per_day 0: no quota */
+	uint64_t accepted, refused; /* messages; commands and connections that were turned away */
+	uint64_t quota_refused;     /* of them, because the quota was used up */
+	uint64_t legacy_sessions;   /* older than TLS 1.2 */
+};
+void inbound_each_device(struct inbound *in,
+	void (*each)(void *arg, const struct inbound_device_status *status), void *arg);

@@ -8,6 +8,7 @@
 #include "inbound/inbound.h"
 #include "io/net.h"
 #include "io/stream.h"
+#include "limit/window.h"
 #include "mail/header.h"
 #include "smtp/server.h"
 
@@ -17,6 +18,7 @@
  * session.c    one SMTP session; session_auth.c: signing in
  * accept.c     one message on its way into the queue, from wherever it comes
  * accept_end.c its header edits and the PUT
+ * device.c     devices: their quotas and counters
  * drop.c       the maildrop; drop_file.c: one file of it
  */
 enum {
@@ -36,7 +38,7 @@ struct listener {
 	struct io_listener *socket;
 	struct io_tls *tls;
 	uint32_t sessions;
-	uint64_t accepted, refused;
+	uint64_t accepted, refused, legacy_sessions, legacy_messages;
 	bool closed; /* lives on until its last session ends */
 };
 
@@ -50,10 +52,14 @@ struct inbound {
 	struct list listeners;
 	struct list sessions;
 	uint32_t session_count;
-	struct htable peers; /* address -> (void *)(sessions) */
-	uint64_t memory;     /* of general.inbound_memory_bytes */
-	uint64_t promised;   /* bytes that open messages announced */
-	size_t accepts;      /* messages alive */
+	struct htable peers;   /* address -> (void *)(sessions) */
+	uint64_t memory;       /* of general.inbound_memory_bytes */
+	uint64_t promised;     /* bytes that open messages announced */
+	size_t accepts;        /* messages alive */
+	struct htable devices; /* name -> struct device_use */
+	struct store_ledger_read ledger_op;
+	struct arena ledger_arena;
+	bool ledger_is_read; /* before that no connection is taken */
 	struct drop *drop;
 	bool draining;
 	void (*drained)(void *arg);
@@ -70,11 +76,29 @@ struct answer {
 void answer_set(struct answer *a, uint16_t code, const char *enhanced, const char *fmt, ...)
 	PRINTF_LIKE(4, 5);
 
+/* ---- device.c ---- */
+struct device_use {
+	char *name;
+	struct limit_window *day; /* recipients */
+	uint64_t accepted, refused, quota_refused, legacy_sessions;
+};
+struct device_use *device_use_of(struct inbound *in, struct sv name); /* lives as long as inbound */
+/* One recipient more; false: the quota is used up. Settle or withdraw it in use->day. */
+NODISCARD bool device_reserve(
+	struct device_use *use, const struct conf_device *d, struct mono_time now);
+/* To be written in the commit of the message. The key lives in `a`. */
+struct store_ledger device_ledger_row(
+	struct inbound *in, struct arena *a, const struct device_use *use, size_t recipients);
+/* Reads what was used; listeners are paused until it is known. */
+void devices_start(struct inbound *in);
+void devices_free(struct inbound *in);
+
 /* ---- accept.c: one message ---- */
 struct accept_origin {
-	struct sv user;                  /* "erp", "local:www-data", "" */
-	const struct conf_user *account; /* whose senders are checked; NULL: anybody's */
-	struct sv client;                /* "[10.0.5.30]:4711", "unix", "maildrop" */
+	struct sv user;                   /* "erp", "local:www-data", "" */
+	const struct conf_user *account;  /* whose senders are checked; NULL: anybody's */
+	const struct conf_device *device; /* known by its address; NULL: none */
+	struct sv client;                 /* "[10.0.5.30]:4711", "unix", "maildrop" */
 	struct sv listener;
 	struct sv helo, protocol, tls; /* for the Received field; set before the body comes */
 	uint64_t bytes_max;
@@ -104,15 +128,18 @@ void accept_on_room(struct accept *a, accept_room_fn *room, void *arg);
 void accept_end(struct accept *a, accept_done_fn *done, void *arg);
 void accept_forget(struct accept *a); /* the client is gone; the message goes on */
 uint64_t accept_id(const struct accept *a);
-/* Recipients that were put off because their route rewrites the sender differently. */
 size_t accept_recipient_count(const struct accept *a);
 
 /* ---- listener.c ---- */
 NODISCARD int listeners_open(struct inbound *in, struct conf *conf, struct err *err);
 void listeners_close_all(struct inbound *in);
 void listener_release(struct listener *n); /* a session ended */
-bool listener_needs_password(const struct listener *n, const struct sockaddr *peer);
-bool listener_peer_allowed(const struct listener *n, const struct sockaddr *peer);
+void listeners_pause(struct inbound *in, bool paused);
+bool listener_needs_password(
+	const struct listener *n, const struct sockaddr *peer, const struct conf_device *device);
+/* Says why not in `out`. */
+NODISCARD bool listener_peer_allowed(const struct listener *n, const struct sockaddr *peer,
+	const struct conf_device *device, struct answer *out);
 
 /* ---- session.c ---- */
 struct session {
@@ -126,12 +153,15 @@ struct session {
 	struct io_timer auth_delay;
 	struct accept *accept;
 	const struct conf_user *account;
-	char *user;     /* NULL: nobody signed in */
-	char *peer_key; /* in inbound.peers */
+	const struct conf_device
+		*device; /* known by its address, till somebody signs in; NULL: none */
+	char *user;      /* NULL: nobody signed in */
+	char *peer_key;  /* in inbound.peers */
 	struct identity_check *check;
 	char *check_user;
 	unsigned auth_failures;
 	bool pumping, ended, waits_for_room, in_handshake;
+	bool legacy_tls;  /* what was agreed on is older than TLS 1.2 */
 	bool input_ended; /* the client has shut its side; what it sent is still answered */
 	enum smtp_server_event_kind asked;
 	struct answer held; /* the delayed answer to a failed sign-in */

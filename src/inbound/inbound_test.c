@@ -1,25 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inbound/test_bench.h"
-#include "smtp/scram.h"
 
 /* Sessions, from the greeting to the commit. drop_test.c has the maildrop. */
 
 #define LISTEN "listeners: [ { address: \"unix:@F/smtp\" } ]\n"
 #define LAB "connectors: [ { name: lab, host: 127.0.0.1 } ]\nroutes: [ { through: lab } ]\n"
-
-static void send_message(struct bench *b, struct client *c, const char *from, const char *to,
-	const char *message, const char *prefix)
-{
-	char text[400];
-
-	(void)snprintf(text, sizeof(text), "MAIL FROM:<%s>", from);
-	client_ask(b, c, text, "250 2.1.0");
-	(void)snprintf(text, sizeof(text), "RCPT TO:<%s>", to);
-	client_ask(b, c, text, "250 2.1.5");
-	client_ask(b, c, "DATA", "354");
-	client_say(b, c, message);
-	client_ask(b, c, "\r\n.", prefix);
-}
 
 static const char message[] = "From: ERP <erp@contoso.com>\r\n"
 			      "To: anna@example.org\r\n"
@@ -250,40 +235,6 @@ static void without_a_domain_to_give_bare_names_are_refused(void **state)
 	bench_close(&b);
 }
 
-static void the_route_rewrites_the_sender_once_a_message(void **state)
-{
-	struct arena arena = { 0 };
-	struct buf body = { 0 };
-	struct store_list list;
-	struct client *c;
-	struct bench b;
-
-	(void)state;
-	bench_open(&b,
-		LISTEN "connectors: [ { name: lab, host: 127.0.0.1 } ]\n"
-		       "routes:\n"
-		       "  - { recipient: \"*@inside.example\", through: lab }\n"
-		       "  - { through: lab, rewrite_from: noreply@contoso.com }\n");
-	c = client_hello(&b, "smtp");
-	client_ask(&b, c, "MAIL FROM:<erp@contoso.com>", "250");
-	client_ask(&b, c, "RCPT TO:<anna@example.org>", "250");
-	client_ask(&b, c, "RCPT TO:<bea@inside.example>", "452 4.5.3");
-	client_ask(&b, c, "RCPT TO:<cleo@example.org>", "250");
-	client_ask(&b, c, "DATA", "354");
-	client_say(&b, c, message);
-	client_ask(&b, c, "\r\n.", "250 2.0.0");
-	list = bench_list(&b, &arena);
-	assert_int_equal(list.out_count, 2);
-	assert_true(sv_eq(list.out_rows[0].message.sender, SV("noreply@contoso.com")));
-	bench_body(&b, list.out_rows[0].message.id, &body);
-	assert_true(sv_find(buf_sv(&body), SV("\r\nFrom: ERP <noreply@contoso.com>\r\n")) > 0);
-	/* Of two recipients none is named to the other. */
-	assert_true(sv_find(buf_sv(&body), SV("for <")) < 0);
-	buf_deinit(&body);
-	arena_reset(&arena);
-	bench_close(&b);
-}
-
 static void what_no_route_takes_is_refused(void **state)
 {
 	struct client *c;
@@ -329,33 +280,6 @@ static void a_loop_ends_here(void **state)
 	"listeners: [ { address: \"unix:@F/smtp\", auth: required, plaintext_auth: true } ]\n" \
 	"users: [ { name: erp, password: \"file:@F/erp\","                                     \
 	" senders: [ erp@contoso.com, \"*@print.example\" ] } ]\n" LAB
-
-static void write_verifier(struct bench *b)
-{
-	const unsigned char salt[16] = { 1, 2, 3 };
-	struct smtp_scram_verifier v;
-	struct buf text = BUF_INIT(1000);
-	char path[128];
-
-	smtp_scram_derive(SV("sesame"), 4096, salt, &v);
-	must(smtp_scram_render(&v, &text) == 0);
-	(void)snprintf(path, sizeof(path), "%s/erp", b->folder);
-	must(io_file_write_durably(path, buf_sv(&text), 0640, NULL) == 0);
-	buf_deinit(&text);
-}
-
-static void sign_in(struct bench *b, struct client *c, const char *password, const char *prefix)
-{
-	struct buf plain = BUF_INIT(100), line = BUF_INIT(300);
-
-	must(buf_printf(&plain, "%cerp%c%s", 0, 0, password) == 0);
-	must(buf_append(&line, SV("AUTH PLAIN ")) == 0);
-	must(text_base64_encode(&line, buf_sv(&plain)) == 0);
-	must(buf_append_char(&line, '\0') == 0);
-	client_ask(b, c, buf_sv(&line).ptr, prefix);
-	buf_deinit(&plain);
-	buf_deinit(&line);
-}
 
 static void a_user_sends_as_its_senders_only(void **state)
 {
@@ -534,7 +458,6 @@ int main(void)
 		cmocka_unit_test(a_client_that_is_cut_in_the_middle_leaves_nothing),
 		cmocka_unit_test(names_become_addresses),
 		cmocka_unit_test(without_a_domain_to_give_bare_names_are_refused),
-		cmocka_unit_test(the_route_rewrites_the_sender_once_a_message),
 		cmocka_unit_test(what_no_route_takes_is_refused),
 		cmocka_unit_test(a_loop_ends_here),
 		cmocka_unit_test(a_user_sends_as_its_senders_only),

@@ -52,7 +52,10 @@ static int load_tls(struct listener *n, struct err *err)
 	if (buf_printf(&certificate, "%.*s%c", SV_ARG(n->c->certificate), 0) != 0 ||
 		buf_printf(&key, "%.*s%c", SV_ARG(n->c->key.name), 0) != 0)
 		return err_set(err, RC_LIMIT, "a path is too long");
-	n->tls = io_tls_server_new(buf_sv(&certificate).ptr, buf_sv(&key).ptr, err);
+	n->tls = io_tls_server_new_profile(buf_sv(&certificate).ptr,
+		buf_sv(&key).ptr,
+		n->c->legacy_tls ? IO_TLS_LEGACY : IO_TLS_MODERN,
+		err);
 	if (!n->tls)
 		return err_wrap(err, "listener %.*s", SV_ARG(n->name));
 	return 0;
@@ -205,21 +208,46 @@ void listener_release(struct listener *n)
 		listener_free(n);
 }
 
-/* ---- who may speak ---- */
-
-bool listener_peer_allowed(const struct listener *n, const struct sockaddr *peer)
+void listeners_pause(struct inbound *in, bool paused)
 {
-	return !n->c || n->c->auth != CONF_AUTH_OFF || !listener_needs_password(n, peer);
+	list_each (at, &in->listeners) {
+		struct listener *n = list_entry(at, struct listener, node);
+
+		if (n->socket)
+			io_listener_pause(n->socket, paused);
+	}
 }
 
-bool listener_needs_password(const struct listener *n, const struct sockaddr *peer)
+/* ---- who may speak ---- */
+
+bool listener_peer_allowed(const struct listener *n, const struct sockaddr *peer,
+	const struct conf_device *device, struct answer *out)
+{
+	if (n->c && n->c->legacy_tls && !(device && device->legacy_tls)) {
+		answer_set(out,
+			554,
+			"5.7.1",
+			"This address is for devices with `tls: legacy`; use another listener");
+		return false;
+	}
+	if (!n->c || n->c->auth != CONF_AUTH_OFF || !listener_needs_password(n, peer, device))
+		return true;
+	answer_set(out,
+		554,
+		"5.7.1",
+		"Your address may not send here; see no_password_from and devices");
+	return false;
+}
+
+bool listener_needs_password(
+	const struct listener *n, const struct sockaddr *peer, const struct conf_device *device)
 {
 	if (!n->c)
 		return false;
 	if (n->c->auth == CONF_AUTH_REQUIRED)
 		return true;
 	/* Local by nature: who may use a unix socket, its folder and mode say. */
-	if (peer->sa_family == AF_UNIX)
+	if (peer->sa_family == AF_UNIX || device)
 		return false;
 	for (size_t i = 0; i < n->c->no_password_count; i++)
 		if (io_network_holds(&n->c->no_password_from[i], peer))

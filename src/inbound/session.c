@@ -81,6 +81,8 @@ static void log_refusal(
 	char text[256];
 
 	s->listener->refused++;
+	if (s->device)
+		device_use_of(s->in, s->device->name)->refused++;
 	(void)snprintf(text, sizeof(text), "%u %s %s", (unsigned)a->code, a->enhanced, a->text);
 	log_event(LOG_INFO,
 		"inbound",
@@ -90,8 +92,17 @@ static void log_refusal(
 			LOG_F("user", sv_from(s->user)),
 			LOG_F("at", sv_from(what)),
 			LOG_F("address", address),
-			LOG_F("reply", sv_from(text)) },
-		5);
+			LOG_F("reply", sv_from(text)),
+			LOG_F("device", s->device ? s->device->name : SV("")) },
+		s->device ? 6 : 5);
+}
+
+static void count_accepted(struct session *s)
+{
+	s->listener->accepted++;
+	s->listener->legacy_messages += s->legacy_tls;
+	if (s->device)
+		device_use_of(s->in, s->device->name)->accepted++;
 }
 
 static void message_done(void *arg, const struct answer *a)
@@ -102,7 +113,7 @@ static void message_done(void *arg, const struct answer *a)
 	/* Pieces that were still under way at the end have called nobody. */
 	s->waits_for_room = false;
 	if (a->code < 300)
-		s->listener->accepted++;
+		count_accepted(s);
 	else
 		log_refusal(s, a, "end of message", SV(""));
 	say(s, a);
@@ -127,9 +138,8 @@ static void do_greet(struct session *s)
 	const struct conf_listener *c = s->listener->c;
 	struct answer a = { .code = 220 };
 
-	if (!listener_peer_allowed(s->listener, io_stream_peer_addr(s->stream)))
-		answer_set(
-			&a, 554, "5.7.1", "Your address may not send here; see no_password_from");
+	if (!listener_peer_allowed(s->listener, io_stream_peer_addr(s->stream), s->device, &a))
+		;
 	else if (s->in->session_count > g->inbound_connections_max ||
 		 (c && s->listener->sessions > c->connections_max))
 		answer_set(&a, 421, "4.3.2", "Too many connections, try again later");
@@ -147,6 +157,7 @@ static void do_mail(struct session *s, const struct smtp_server_event *e)
 {
 	struct accept_origin origin = { .user = sv_from(s->user),
 		.account = s->account,
+		.device = s->device,
 		.client = io_stream_peer(s->stream),
 		.listener = s->listener->name,
 		.bytes_max = s->listener->c ? s->listener->c->message_bytes_max : LIMIT_MESSAGE };
@@ -360,8 +371,9 @@ static void begin_smtp(struct session *s, bool tls_on)
 			o.auth = SMTP_SERVER_AUTH_PLAIN | SMTP_SERVER_AUTH_LOGIN |
 				 SMTP_SERVER_AUTH_SCRAM_SHA_256;
 		o.auth_needs_tls = !c->plaintext_auth;
-		o.auth_required =
-			listener_needs_password(s->listener, io_stream_peer_addr(s->stream));
+		o.auth_required = listener_needs_password(
+			s->listener, io_stream_peer_addr(s->stream), s->device);
+		o.lenient = s->device && !o.auth_required;
 		o.starttls = c->tls == CONF_TLS_STARTTLS;
 	}
 	s->smtp = smtp_server_new(&o, session_now(s));
@@ -381,6 +393,30 @@ static void on_timer(void *arg)
 	session_pump(s);
 }
 
+/* "TLSv1 AES128-SHA" and "TLSv1.1 ..." are what only old devices speak. */
+static void note_tls(struct session *s)
+{
+	struct sv text = io_stream_tls_text(s->stream);
+
+	s->in_handshake = false;
+	if (!sv_starts(text, SV("TLSv1 ")) && !sv_starts(text, SV("TLSv1.1 ")) &&
+		!sv_starts(text, SV("TLSv1.0 ")))
+		return;
+	s->legacy_tls = true;
+	s->listener->legacy_sessions++;
+	if (s->device)
+		device_use_of(s->in, s->device->name)->legacy_sessions++;
+	log_event(LOG_INFO,
+		"inbound",
+		SV(""),
+		"legacy TLS",
+		(const struct log_field[]){ LOG_F("client", io_stream_peer(s->stream)),
+			LOG_F("device", s->device ? s->device->name : SV("")),
+			LOG_F("listener", s->listener->name),
+			LOG_F("tls", text) },
+		4);
+}
+
 static void on_stream(void *arg, enum io_stream_event event)
 {
 	struct session *s = arg;
@@ -388,7 +424,7 @@ static void on_stream(void *arg, enum io_stream_event event)
 
 	switch (event) {
 	case IO_STREAM_SECURED:
-		s->in_handshake = false;
+		note_tls(s);
 		if (!s->smtp) {
 			begin_smtp(s, true);
 			return;
@@ -482,6 +518,8 @@ void session_begin(struct listener *n, int fd)
 		(void *)((uintptr_t)htable_get(&in->peers, sv_from(s->peer_key)) + 1));
 	if (io_stream_peer_addr(s->stream)->sa_family == AF_UNIX)
 		s->user = local_user(s->stream);
+	else
+		s->device = conf_device_at(s->conf, io_stream_peer_addr(s->stream));
 	session_auth_init(s);
 	if (n->c && n->c->tls == CONF_TLS_IMPLICIT) {
 		io_stream_tls_server(s->stream, n->tls);

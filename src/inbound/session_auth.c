@@ -66,6 +66,8 @@ static void succeed(struct session *s, struct sv user)
 	}
 	free(s->user);
 	s->user = sv_dup(user);
+	/* Who has a password is that user, wherever it comes from. */
+	s->device = NULL;
 	answer_set(&a, 235, "2.7.0", "Authentication successful");
 	say(s, &a);
 }

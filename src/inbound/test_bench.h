@@ -6,6 +6,7 @@
 #include "inbound/inbound_priv.h"
 #include "io/file.h"
 #include "io/log.h"
+#include "smtp/scram.h"
 
 #include <dirent.h>
 #include <ftw.h>
@@ -437,4 +438,48 @@ static inline void client_end(struct bench *b, struct client *c)
 {
 	while (!c->over)
 		bench_turn(b);
+}
+
+static inline void send_message(struct bench *b, struct client *c, const char *from, const char *to,
+	const char *message, const char *prefix)
+{
+	char text[400];
+
+	(void)snprintf(text, sizeof(text), "MAIL FROM:<%s>", from);
+	client_ask(b, c, text, "250 2.1.0");
+	(void)snprintf(text, sizeof(text), "RCPT TO:<%s>", to);
+	client_ask(b, c, text, "250 2.1.5");
+	client_ask(b, c, "DATA", "354");
+	client_say(b, c, message);
+	client_ask(b, c, "\r\n.", prefix);
+}
+
+/* ---- a user "erp" whose password is sesame ---- */
+
+static inline void write_verifier(struct bench *b)
+{
+	const unsigned char salt[16] = { 1, 2, 3 };
+	struct smtp_scram_verifier v;
+	struct buf text = BUF_INIT(1000);
+	char path[128];
+
+	smtp_scram_derive(SV("sesame"), 4096, salt, &v);
+	must(smtp_scram_render(&v, &text) == 0);
+	(void)snprintf(path, sizeof(path), "%s/erp", b->folder);
+	must(io_file_write_durably(path, buf_sv(&text), 0640, NULL) == 0);
+	buf_deinit(&text);
+}
+
+static inline void sign_in(
+	struct bench *b, struct client *c, const char *password, const char *prefix)
+{
+	struct buf plain = BUF_INIT(100), line = BUF_INIT(300);
+
+	must(buf_printf(&plain, "%cerp%c%s", 0, 0, password) == 0);
+	must(buf_append(&line, SV("AUTH PLAIN ")) == 0);
+	must(text_base64_encode(&line, buf_sv(&plain)) == 0);
+	must(buf_append_char(&line, '\0') == 0);
+	client_ask(b, c, buf_sv(&line).ptr, prefix);
+	buf_deinit(&plain);
+	buf_deinit(&line);
 }
