@@ -62,6 +62,7 @@ static void print_message(struct cli_context *ctx, const json_t *line)
 		{ "expires_at", "expires" },
 		{ "user", "user" },
 		{ "client", "client" },
+		{ "device", "device" },
 		{ "bounce_of", "bounce of" },
 	};
 	char size[TEXT_DURATION_MAX];

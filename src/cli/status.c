@@ -49,13 +49,21 @@ static void print_relay(struct cli_context *ctx, const json_t *line)
 			cli_style(ctx, "off"));
 }
 
-static void print_listener(const json_t *line)
+static void print_listener(struct cli_context *ctx, const json_t *line)
 {
 	(void)printf("listen   %-24s %lld sessions, %lld accepted, %lld refused\n",
 		cli_text(line, "name"),
 		number(line, "sessions"),
 		number(line, "accepted"),
 		number(line, "refused"));
+	if (json_is_true(json_object_get(line, "legacy_tls")))
+		(void)printf("         %slegacy TLS%s  %s speaks TLS 1.0 and 1.1, too: %lld "
+			     "sessions and %lld messages used them\n",
+			cli_style(ctx, "yellow"),
+			cli_style(ctx, "off"),
+			cli_text(line, "name"),
+			number(line, "legacy_sessions"),
+			number(line, "legacy_messages"));
 }
 
 static void print_window(
@@ -64,6 +72,26 @@ static void print_window(
 	if (number(line, capacity_key))
 		(void)printf(
 			"  %lld/%lld %s", number(line, used_key), number(line, capacity_key), unit);
+}
+
+static void print_device(struct cli_context *ctx, const json_t *line)
+{
+	long long capacity = number(line, "day_capacity");
+	bool used_up = capacity && number(line, "day_used") >= capacity;
+
+	(void)printf("device   %-24s %lld accepted, %lld refused",
+		cli_text(line, "name"),
+		number(line, "accepted"),
+		number(line, "refused"));
+	(void)printf("  %s%lld", cli_style(ctx, used_up ? "red" : "off"), number(line, "day_used"));
+	if (capacity)
+		(void)printf("/%lld", capacity);
+	(void)printf(" recipients/24h%s", cli_style(ctx, "off"));
+	if (number(line, "quota_refused"))
+		(void)printf("  %lld over the quota", number(line, "quota_refused"));
+	if (number(line, "legacy_sessions"))
+		(void)printf("  %lld sessions in legacy TLS", number(line, "legacy_sessions"));
+	(void)printf("\n");
 }
 
 static void print_lane(struct cli_context *ctx, const json_t *line)
@@ -102,7 +130,9 @@ static void print_line(void *arg, const json_t *line)
 	if (strcmp(type, "relay") == 0)
 		print_relay(ctx, line);
 	else if (strcmp(type, "listener") == 0)
-		print_listener(line);
+		print_listener(ctx, line);
+	else if (strcmp(type, "device") == 0)
+		print_device(ctx, line);
 	else if (strcmp(type, "lane") == 0)
 		print_lane(ctx, line);
 	else if (strcmp(type, "waiting") == 0)

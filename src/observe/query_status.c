@@ -44,6 +44,26 @@ static void emit_listener(void *arg, const struct inbound_listener_status *statu
 	observe_json_int(o, "sessions", status->sessions);
 	observe_json_int(o, "accepted", status->accepted);
 	observe_json_int(o, "refused", status->refused);
+	if (status->legacy_tls) {
+		(void)json_object_set_new(o, "legacy_tls", json_true());
+		observe_json_int(o, "legacy_sessions", status->legacy_sessions);
+		observe_json_int(o, "legacy_messages", status->legacy_messages);
+	}
+	observe_query_emit(arg, o);
+}
+
+static void emit_device(void *arg, const struct inbound_device_status *status)
+{
+	json_t *o = json_object();
+
+	observe_json_sv(o, "type", SV("device"));
+	observe_json_sv(o, "name", status->name);
+	observe_json_int(o, "day_used", status->used);
+	observe_json_int(o, "day_capacity", status->per_day);
+	observe_json_int(o, "accepted", status->accepted);
+	observe_json_int(o, "refused", status->refused);
+	observe_json_int(o, "quota_refused", status->quota_refused);
+	observe_json_int(o, "legacy_sessions", status->legacy_sessions);
 	observe_query_emit(arg, o);
 }
 
@@ -79,6 +99,8 @@ static void summed(struct observe_query *q)
 	emit_relay(q);
 	if (q->sources->inbound)
 		inbound_each_listener(q->sources->inbound, emit_listener, q);
+	if (q->sources->inbound)
+		inbound_each_device(q->sources->inbound, emit_device, q);
 	if (q->sources->outbound)
 		outbound_each_lane(q->sources->outbound, emit_lane, q);
 	observe_query_emit_waiting(q);

@@ -160,6 +160,7 @@ static json_t *message_json(const struct store_message *m)
 	observe_json_sv(o, "user", m->user);
 	observe_json_sv(o, "client", m->client);
 	observe_json_sv(o, "listener", m->listener);
+	observe_json_sv(o, "device", m->device);
 	observe_json_sv(o, "envid", m->envid);
 	if (m->flags & STORE_MSG_BOUNCE)
 		must(json_object_set_new(o, "bounce", json_true()) == 0);
@@ -168,11 +169,28 @@ static json_t *message_json(const struct store_message *m)
 	return o;
 }
 
+/* The lanes that are taken while the first is parked. */
+static void alternatives_json(json_t *o, struct sv keys)
+{
+	json_t *list = json_array();
+	struct sv key;
+
+	while (keys.len) {
+		(void)sv_cut_char(&keys, '\n', &key);
+		/* What is no UTF-8 cannot come from a configuration. */
+		(void)json_array_append_new(list, json_stringn(key.ptr, key.len));
+	}
+	must(json_object_set_new(o, "alternatives", list) == 0);
+}
+
 static void recipient_json(json_t *o, const struct store_recipient *r)
 {
 	observe_json_sv(o, "recipient", r->address);
 	observe_json_sv(o, "state", sv_from(store_recipient_state_name(r->state)));
 	observe_json_sv(o, "lane", r->lane);
+	if (r->alternatives.len)
+		alternatives_json(o, r->alternatives);
+	observe_json_sv(o, "rewrite_from", r->rewrite_from);
 	if (r->state == STORE_RCPT_QUEUED)
 		observe_json_wall(o, "next_at", r->next_at);
 	observe_json_int(o, "attempts", r->attempts);
