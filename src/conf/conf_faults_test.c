@@ -1,33 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "conf/conf.h"
-
-#include "cmocka_all.h"
-
-/* A configuration without a fault, to which each row adds one. */
-#define GOOD                                          \
-	"connectors:\n"                               \
-	"  - { name: lab, host: mail.example.com }\n" \
-	"routes:\n"                                   \
-	"  - { through: lab }\n"
-
-#define ID "00000000-0000-0000-0000-00000000000f"
-
-/* With users, a tenant and a mailbox. Ten lines. */
-#define MORE                                                                             \
-	"users:\n"                                                                       \
-	"  - { name: erp, password: file:/s, senders: [erp@contoso.com] }\n"             \
-	"tenants:\n"                                                                     \
-	"  - { name: contoso, id: " ID ", domains: [contoso.com], app: { client_id: " ID \
-	", secret: file:/a } }\n"                                                        \
-	"mailboxes:\n"                                                                   \
-	"  - { address: erp@contoso.com, tenant: contoso, auth: app }\n" GOOD
-
-struct row {
-	const char *name;
-	const char *text;
-	unsigned line, column;
-	const char *says; /* a part of the finding */
-};
+#include "conf/test_rows.h"
 
 static const struct row broken[] = {
 	{ "not YAML", "hostname: [\n", 2, 1, "this is not YAML" },
@@ -398,54 +370,10 @@ static const struct row broken[] = {
 		"can never match" },
 };
 
-static struct conf *load(const char *text, struct conf_findings *f)
-{
-	return conf_load_text(sv_from(text), f);
-}
-
-static const struct conf_finding *find(const struct conf_findings *f, const struct row *r)
-{
-	for (size_t i = 0; i < f->count; i++)
-		if (f->items[i].line == r->line && f->items[i].column == r->column &&
-			strstr(f->items[i].text, r->says))
-			return &f->items[i];
-	return NULL;
-}
-
-static void print_findings(const struct conf_findings *f)
-{
-	for (size_t i = 0; i < f->count; i++)
-		print_message("  %s:%u:%u: %s%s\n",
-			f->items[i].file,
-			f->items[i].line,
-			f->items[i].column,
-			f->items[i].warning ? "warning: " : "",
-			f->items[i].text);
-}
-
-/* A fault gives one error (a circle one for each of its names): what follows from it is not told. */
 static void faults_are_found_with_their_place(void **state)
 {
-	int wrong = 0;
-
 	(void)state;
-	for (size_t i = 0; i < COUNT_OF(broken); i++) {
-		struct conf_findings f;
-		struct conf *c = load(broken[i].text, &f);
-		const struct conf_finding *hit = find(&f, &broken[i]);
-
-		if (c || !hit || hit->warning || f.error_count > 2) {
-			print_findings(&f);
-			print_message("%s: wanted %u:%u %s\n",
-				broken[i].name,
-				broken[i].line,
-				broken[i].column,
-				broken[i].says);
-			wrong++;
-		}
-		conf_findings_free(&f);
-	}
-	assert_int_equal(wrong, 0);
+	rows_are_refused(broken, COUNT_OF(broken));
 }
 
 static const struct row warned[] = {
@@ -491,18 +419,7 @@ static const struct row warned[] = {
 static void warnings_do_not_refuse(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < COUNT_OF(warned); i++) {
-		struct conf_findings f;
-		struct conf *c = load(warned[i].text, &f);
-		const struct conf_finding *hit = find(&f, &warned[i]);
-
-		if (!c || !hit || !hit->warning || f.count != 1) {
-			print_findings(&f);
-			fail_msg("%s", warned[i].name);
-		}
-		conf_findings_free(&f);
-		conf_unref(c);
-	}
+	rows_are_warned_of(warned, COUNT_OF(warned));
 }
 
 int main(void)

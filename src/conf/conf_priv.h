@@ -239,10 +239,12 @@ void conf_read_users(struct conf_load *ld);
 
 /* read_listeners.c */
 void conf_read_listeners(struct conf_load *ld);
-void conf_check_open_networks(struct conf_load *ld); /* after the routes */
 /* `from:` and `no_password_from:`: one network or a list; a pointer and right behind it the count. */
 void conf_read_networks(
 	struct conf_load *ld, const struct conf_node *value, const char *key, void *out);
+
+/* check_open.c */
+void conf_check_open_networks(struct conf_load *ld); /* after the routes */
 
 /* read_devices.c */
 void conf_read_devices(struct conf_load *ld);

@@ -1,45 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "conf/conf.h"
-
 #include "base/buf.h"
 #include "base/must.h"
-
-#include "cmocka_all.h"
-
-/* A configuration without a fault, to which each row adds one. */
-#define GOOD                                          \
-	"connectors:\n"                               \
-	"  - { name: lab, host: mail.example.com }\n" \
-	"routes:\n"                                   \
-	"  - { through: lab }\n"
-
-#define ID "00000000-0000-0000-0000-00000000000f"
-
-/* With users, a tenant and a mailbox. Ten lines. */
-#define MORE                                                                             \
-	"users:\n"                                                                       \
-	"  - { name: erp, password: file:/s, senders: [erp@contoso.com] }\n"             \
-	"tenants:\n"                                                                     \
-	"  - { name: contoso, id: " ID ", domains: [contoso.com], app: { client_id: " ID \
-	", secret: file:/a } }\n"                                                        \
-	"mailboxes:\n"                                                                   \
-	"  - { address: erp@contoso.com, tenant: contoso, auth: app }\n" GOOD
-
-static struct conf *load(const char *text, struct conf_findings *f)
-{
-	return conf_load_text(sv_from(text), f);
-}
-
-static void print_findings(const struct conf_findings *f)
-{
-	for (size_t i = 0; i < f->count; i++)
-		print_message("  %s:%u:%u: %s%s\n",
-			f->items[i].file,
-			f->items[i].line,
-			f->items[i].column,
-			f->items[i].warning ? "warning: " : "",
-			f->items[i].text);
-}
+#include "conf/test_rows.h"
 
 static const char *const fine[] = {
 	GOOD,

@@ -133,6 +133,14 @@ static void read_dnssec(struct conf_load *ld, const struct conf_node *value, voi
 		conf_error(ld, value, "dnssec: must be off, or { anchor: /PATH }");
 }
 
+/* One there is; the word is written down for the reader's sake. */
+static void read_store(struct conf_load *ld, const struct conf_node *value, void *out)
+{
+	(void)out;
+	if (conf_is_text(ld, value) && !sv_eq(value->text, SV("sqlite")))
+		conf_error(ld, value, "store: must be sqlite: remove the key, or write that");
+}
+
 /* Dollars with two places, as a bill has them. */
 static void read_price(struct conf_load *ld, const struct conf_node *value, void *out)
 {
@@ -200,6 +208,7 @@ static void skip_include(struct conf_load *ld, const struct conf_node *value, vo
 
 const struct conf_field conf_top_fields[] = {
 	{ .name = SV_INIT("data_dir"), .type = CONF_TYPE_PATH, AT(data_dir) },
+	{ .name = SV_INIT("store"), .type = CONF_TYPE_READ, .read = read_store },
 	{ .name = SV_INIT("maildrop"), .type = CONF_TYPE_PATH, AT(maildrop) },
 	{ .name = SV_INIT("submit_socket"),
 		.type = CONF_TYPE_PATH,

@@ -3,7 +3,6 @@
 #include "conf/conf_priv.h"
 
 #include <netinet/in.h>
-#include <stdio.h>
 
 /*
  * Listeners, and with them the question that decides whether the relay is an open one: who may send
@@ -13,7 +12,6 @@ enum {
 	RCPT_DEFAULT = 1000,
 	PER_PEER_DEFAULT = 100,
 	UNIX_MODE_DEFAULT = 0666,
-	NETWORKS_SHOWN_MAX = 400,
 	SYSTEMD_PREFIX_LEN = 8,
 };
 
@@ -430,65 +428,5 @@ void conf_read_listeners(struct conf_load *ld)
 		if (conf_is_list(ld, list))
 			for (const struct conf_node *n = list->first; n; n = n->next)
 				read_listener(ld, n);
-	}
-}
-
-/* open networks */
-
-static bool takes_everything(const struct conf_route *r, const struct conf_listener *l)
-{
-	return r->any_sender && r->any_recipient && r->recipient_class == CONF_RECIPIENT_ANY &&
-	       r->any_user && r->any_device && !conf_route_asks_body(r) &&
-	       (r->any_listener || sv_eq(r->listener, l->name));
-}
-
-static void network_text(const struct io_network *n, struct buf *out)
-{
-	struct io_address a = { 0 };
-	char text[IO_ADDRESS_TEXT_MAX];
-	struct sv shown;
-
-	a.any.sa_family = (sa_family_t)n->family;
-	if (n->family == AF_INET)
-		memcpy(&a.v4.sin_addr, n->bytes, 4);
-	else
-		memcpy(&a.v6.sin6_addr, n->bytes, 16);
-	shown = sv_from(io_address_text(&a.any, text));
-	/* Without ":0", and without the brackets that go with it. */
-	shown.len -= 2;
-	if (n->family != AF_INET) {
-		shown = sv_skip(shown, 1);
-		shown.len--;
-	}
-	/* A very long list is told in part. */
-	if (buf_printf(out, "%s%.*s/%u", out->len ? ", " : "", SV_ARG(shown), n->bits) != 0)
-		return;
-}
-
-void conf_check_open_networks(struct conf_load *ld)
-{
-	const struct conf *c = ld->conf;
-
-	for (size_t i = 0; i < c->listener_count; i++) {
-		const struct conf_listener *l = &c->listeners[i];
-		struct conf_node at = conf_node_at(l->place);
-		CLEANUP(buf_deinitp) struct buf names = BUF_INIT(NETWORKS_SHOWN_MAX);
-		const struct conf_route *open = NULL;
-
-		for (size_t r = 0; r < c->route_count && !open; r++)
-			open = takes_everything(&c->routes[r], l) ? &c->routes[r] : NULL;
-		for (size_t n = 0; n < l->no_password_count; n++)
-			if (!io_network_is_loopback(&l->no_password_from[n]))
-				network_text(&l->no_password_from[n], &names);
-		if (open && names.len)
-			conf_warn(ld,
-				&at,
-				"everybody in %.*s may send %s to anybody, without a password, "
-				"through the route in line %u: "
-				"name senders or recipients in that route, or ask for a password "
-				"(auth: required)",
-				SV_ARG(buf_sv(&names)),
-				open->through[0].sender ? "from every mailbox" : "as anybody",
-				open->place.line);
 	}
 }

@@ -201,7 +201,7 @@ static void check_person(const struct checking *x)
 		conf_error(x->ld,
 			at(x, "auth"),
 			"auth: user keeps what `postern login` gets in the vault, but there is "
-			"none: add vault: { key: file:/PATH }");
+			"none: add vault: { key: file:/PATH } (`postern vault key` makes one)");
 }
 
 /* What is not written down follows from what is: a password, else the tenant's app. */

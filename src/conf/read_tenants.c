@@ -139,6 +139,15 @@ static_assert(offsetof(struct conf_tenant, domain_count) ==
 		      offsetof(struct conf_tenant, domains) + sizeof(const struct sv *),
 	"CONF_TYPE_DOMAINS writes a pointer and the count behind it");
 
+/* The value of a key, for its place. */
+static const struct conf_node *child(const struct conf_node *map, struct sv name)
+{
+	for (const struct conf_node *key = map->first; key; key = key->next)
+		if (sv_eq(key->text, name))
+			return key->value;
+	return map;
+}
+
 static void check_id(struct conf_load *ld, const struct conf_node *map, const struct conf_tenant *t,
 	const struct conf_seen *seen)
 {
@@ -171,12 +180,14 @@ static void check_tenant(struct conf_load *ld, const struct conf_node *map, stru
 	check_id(ld, map, t, seen);
 	if (app && t->cloud != PROVIDER_CLOUD_GOOGLE && !is_guid(t->app.client_id))
 		conf_warn(ld,
-			app,
+			child(app, SV("client_id")),
 			"client_id: has not the form of an application id of Entra "
 			"(00000000-0000-0000-0000-000000000000): copy \"Application (client) ID\" "
 			"from the app's overview");
 	if (t->cloud == PROVIDER_CLOUD_GOOGLE && t->graph_url.len)
-		conf_error(ld, endpoints, "graph: cloud: google has no Graph: remove it");
+		conf_error(ld,
+			child(endpoints, SV("graph")),
+			"graph: cloud: google has no Graph: remove it");
 }
 
 /* Where the configuration says nothing, the cloud's own. */

@@ -451,8 +451,8 @@ static void read_secret(struct conf_load *ld, const struct conf_node *value,
 		!ld->incomplete) {
 		conf_error(ld,
 			value,
-			"%.*s: there is no vault: add vault: { key: file:/PATH } with a key that "
-			"`postern vault init` has made",
+			"%.*s: there is no vault: add vault: { key: file:/PATH } (`postern vault "
+			"key` makes one)",
 			SV_ARG(f->name));
 		return;
 	}
