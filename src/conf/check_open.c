@@ -121,8 +121,7 @@ void conf_check_open_networks(struct conf_load *ld)
 	const struct conf *c = ld->conf;
 
 	check_listeners(ld);
-	if (ld->incomplete || !c->route_count ||
-		c->device_count * c->route_count > DEVICE_TRIES_MAX)
+	if (ld->error_count || c->device_count * c->route_count > DEVICE_TRIES_MAX)
 		return;
 	for (size_t i = 0; i < c->device_count; i++)
 		check_device(ld, &c->devices[i]);

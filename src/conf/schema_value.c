@@ -176,12 +176,13 @@ static void read_address(struct conf_load *ld, const struct conf_node *value,
 {
 	struct address a;
 
-	if (address_parse(value->text, ADDRESS_UTF8, &a) == 0)
+	/* A star is legal in an address (RFC 5322 atext), but whoever writes one means a pattern. */
+	if (address_parse(value->text, ADDRESS_UTF8, &a) == 0 && sv_find_char(value->text, '*') < 0)
 		*out = conf_keep(ld, value->text);
 	else
 		conf_error(ld,
 			value,
-			"%.*s: must be a mail address like erp@contoso.com",
+			"%.*s: must be a mail address like erp@contoso.com, without stars",
 			SV_ARG(f->name));
 }
 
