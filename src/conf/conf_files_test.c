@@ -240,6 +240,160 @@ static void faults_in_csv_have_their_place(void **state)
 	}
 }
 
+/* As in the design: every section at once. `@` is the folder. */
+static const char sample[] =
+	"data_dir: /var/lib/postern\n"
+	"store: sqlite\n"
+	"hostname: relay.contoso.com\n"
+	"qualify: contoso.com\n"
+	"aliases: { root: it@contoso.com }\n"
+	"retry: { first: 1m, ceiling: 1h, expire: 5d }\n"
+	"history: { keep: 14d, max: 1GB }\n"
+	"bounces: { through: relay@contoso.com, to: it@contoso.com }\n"
+	"\n"
+	"listeners:\n"
+	"  - address: 127.0.0.1:2525\n"
+	"    no_password_from: [127.0.0.0/8, \"::1/128\"]\n"
+	"  - address: 0.0.0.0:587\n"
+	"    tls: starttls\n"
+	"    certificate: @/relay.pem\n"
+	"    key: file:@/relay.key\n"
+	"    auth: required\n"
+	"  - { address: 10.0.5.1:465, tls: implicit, certificate: @/relay.pem, key: "
+	"file:@/relay.key, legacy_tls: true }\n"
+	"\n"
+	"users:\n"
+	"  - { name: erp, password: file:@/erp.scram, senders: [erp@contoso.com] }\n"
+	"\n"
+	"devices:\n"
+	"  - { name: scanner-3, from: 10.0.5.30/32, sender: scanner@contoso.com, recipients: "
+	"internal, per_day: 300, tls: legacy }\n"
+	"\n"
+	"tenants:\n"
+	"  - name: contoso\n"
+	"    id: 00000000-0000-0000-0000-000000000000\n"
+	"    cloud: global\n"
+	"    domains: [contoso.com]\n"
+	"    licences: 25\n"
+	"    app: { client_id: \"…\", secret: file:@/contoso.secret }\n"
+	"    endpoints: { login: \"https://login.microsoftonline.com\", graph: "
+	"\"https://graph.microsoft.com\", ca_file: \"\" }\n"
+	"\n"
+	"mailboxes:\n"
+	"  - address: erp@contoso.com\n"
+	"    tenant: contoso\n"
+	"    provider: submission\n"
+	"    auth: app\n"
+	"  - address: scanner@contoso.com\n"
+	"    tenant: contoso\n"
+	"    auth: password\n"
+	"    password: file:@/scanner.secret\n"
+	"    login: svc-scan@contoso.com\n"
+	"    endpoint: { host: smtp.office365.com, port: 587, ca_file: \"\" }\n"
+	"    limits: { share: 80%, messages_per_minute: 30, recipients_per_day: 10000, "
+	"recipients_per_message: 500, connections: 2 }\n"
+	"mailboxes_from: @/outreach.csv\n"
+	"\n"
+	"connectors:\n"
+	"  - name: contoso-relay\n"
+	"    provider: connector\n"
+	"    tenant: contoso\n"
+	"    host: contoso-com.mail.protection.outlook.com\n"
+	"    certificate: @/connector.pem\n"
+	"    key: file:@/connector.key\n"
+	"  - { name: lab, provider: smtp, host: 127.0.0.1, port: 2526, tls: none, connections: 20 "
+	"}\n"
+	"\n"
+	"routes:\n"
+	"  - { through: sender }\n"
+	"  - { user: erp, through: [contoso-relay, erp@contoso.com], rewrite_from: erp@contoso.com "
+	"}\n";
+
+static void a_whole_sample_is_read(void **state)
+{
+	static const char *const files[] = { "relay.pem",
+		"relay.key",
+		"erp.scram",
+		"contoso.secret",
+		"scanner.secret",
+		"connector.pem",
+		"connector.key" };
+	struct buf text = BUF_INIT(8192);
+	struct sv rest = sv_from(sample), part;
+	struct conf_findings f;
+	struct conf *c;
+	bool more = true;
+
+	(void)state;
+	while (more) {
+		more = sv_cut_char(&rest, '@', &part);
+		/* Addresses have an @ too. */
+		if (buf_append(&text, part) != 0 ||
+			(more && buf_append(&text,
+					 rest.ptr[0] == '/' ? sv_from(folder) : SV("@")) != 0))
+			fail_msg("the sample is too long");
+	}
+	assert_int_equal(buf_append_char(&text, '\0'), 0);
+	for (size_t i = 0; i < COUNT_OF(files); i++)
+		(void)put(files[i], "x");
+	(void)put("outreach.csv",
+		"address,tenant,auth,sender,recipients_per_domain\n"
+		"relay@contoso.com,contoso,app,force,5\n");
+	(void)put("main.yaml", text.ptr);
+	c = load_file("main.yaml", &f);
+	print_findings(&f);
+	assert_non_null(c);
+	says(&f, "main.yaml", 32, 23, "Application (client) ID");
+	says(&f, "main.yaml", 40, 5, "1 mailbox signs in with a password");
+	assert_int_equal(f.count, 2);
+	assert_true(conf_uses_basic_auth(c));
+	assert_int_equal(conf_lane_named(c, SV("relay@contoso.com"))->sender, CONF_SENDER_FORCE);
+	assert_int_equal(
+		conf_lane_named(c, SV("relay@contoso.com"))->limits.recipients_per_domain, 5);
+	conf_findings_free(&f);
+	conf_unref(c);
+	buf_deinit(&text);
+	for (size_t i = 0; i < COUNT_OF(files); i++)
+		assert_int_equal(unlink(path_of(files[i])), 0);
+	assert_int_equal(unlink(path_of("outreach.csv")), 0);
+}
+
+static void commands_and_anchors_must_exist(void **state)
+{
+	struct conf_findings f;
+	struct conf *c;
+	char text[600];
+
+	(void)state;
+	(void)snprintf(text,
+		sizeof(text),
+		"users: [ { name: a, password: \"command:%s/none x\", senders: [\"*\"] } ]\n"
+		"dnssec: { anchor: %s/none }\n" GOOD,
+		folder,
+		folder);
+	(void)put("main.yaml", text);
+	assert_null(load_file("main.yaml", &f));
+	says(&f, "main.yaml", 1, 31, "there is no file");
+	says(&f, "main.yaml", 2, 19, "there is no file");
+	assert_int_equal(f.count, 2);
+	conf_findings_free(&f);
+
+	/* DANE is on where Debian has put the anchor, and not where it is switched off. */
+	(void)put("main.yaml", GOOD);
+	c = load_file("main.yaml", &f);
+	assert_non_null(c);
+	assert_int_equal(conf_general(c)->dnssec_anchor.len > 0,
+		access("/usr/share/dns/root.key", R_OK) == 0);
+	conf_findings_free(&f);
+	conf_unref(c);
+	(void)put("main.yaml", "dnssec: off\n" GOOD);
+	c = load_file("main.yaml", &f);
+	assert_non_null(c);
+	assert_int_equal(conf_general(c)->dnssec_anchor.len, 0);
+	conf_findings_free(&f);
+	conf_unref(c);
+}
+
 /* As installed: no more than files that are not there yet. */
 static void the_shipped_file_is_right(void **state)
 {
@@ -300,6 +454,8 @@ int main(void)
 		cmocka_unit_test(missing_files_are_named),
 		cmocka_unit_test(mailboxes_come_from_csv),
 		cmocka_unit_test(faults_in_csv_have_their_place),
+		cmocka_unit_test(a_whole_sample_is_read),
+		cmocka_unit_test(commands_and_anchors_must_exist),
 		cmocka_unit_test(the_shipped_file_is_right),
 	};
 
