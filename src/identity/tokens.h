@@ -26,6 +26,7 @@ struct identity_tokens_options {
 };
 NODISCARD struct identity_tokens *identity_tokens_new(
 	const struct identity_tokens_options *options);
+/* Requests end without `done`. Before the workers and the vault: a job that runs needs both. */
 void identity_tokens_free(struct identity_tokens *t);
 /* After a reload: apps and secrets are read again, tokens that nobody changed stay. */
 void identity_tokens_reload(struct identity_tokens *t, struct conf *conf);
@@ -50,9 +51,23 @@ bool identity_token_get(struct identity_tokens *t, struct conf *conf, const stru
 	uint64_t left_us_min, identity_token_fn *done, void *arg,
 	struct identity_token_request **out_request);
 void identity_token_cancel(struct identity_token_request *r);
-/* A server refused the token: the next get() asks for a new one, but not more than once in a minute. */
+/*
+ * The lane's server refused the token: it is not handed to this lane again, and the lane's next get() asks
+ * for a new one, but not more than once in a minute (RETRY meanwhile). Other lanes go on with it: one
+ * mailbox without permission must not stop those that share the app's token.
+ */
 void identity_token_refused(struct identity_tokens *t, struct conf *conf,
 	const struct conf_lane *lane, uint64_t serial);
+/* Somebody has signed in for this lane: failures of before count no more, the next get() asks anew. */
+void identity_tokens_signed_in(
+	struct identity_tokens *t, struct conf *conf, const struct conf_lane *lane);
+
+/* The scope to ask for when a token for `lane` is wanted, NULL-ended text in `out`; RC_CONFIG: its provider
+ * takes no tokens, or it has no tenant. */
+enum {
+	IDENTITY_SCOPE_MAX = 512
+};
+NODISCARD int identity_token_scope(const struct conf_lane *lane, char out[IDENTITY_SCOPE_MAX]);
 
 /* For status: each identity that was asked for. */
 struct identity_token_status {
