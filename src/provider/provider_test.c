@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "provider/cloud.h"
 #include "provider/defaults.h"
 #include "provider/reply.h"
 
@@ -31,6 +32,21 @@ static bool is_day(const char *s)
 	return true;
 }
 
+/* A stop for reputation holds until a person ends it; a wider stop for anything else has a nature. */
+static void check_nature(const struct provider_row *row)
+{
+	assert_true(row->nature < VERDICT_NATURE_COUNT);
+	if (row->nature == VERDICT_NATURE_REPUTATION)
+		assert_true(row->kind == VERDICT_BOUNCE || row->retry_after_us >= US_PER_DAY);
+	if (strstr(row->cause, "limit") && row->kind == VERDICT_PARK)
+		assert_true(
+			row->nature == VERDICT_NATURE_QUOTA || row->scope == VERDICT_SCOPE_ROUTE);
+	if (row->kind == VERDICT_PARK && row->scope == VERDICT_SCOPE_TENANT)
+		assert_true(row->nature != VERDICT_NATURE_OTHER);
+	if (row->on.stages == PROVIDER_AT_AUTH || row->on.stages == PROVIDER_AT_SIGN_IN)
+		assert_true(row->nature != VERDICT_NATURE_OTHER);
+}
+
 /* What every row must keep, whoever adds one. */
 static void check_row(const struct provider_row *row)
 {
@@ -60,6 +76,7 @@ static void check_row(const struct provider_row *row)
 	}
 	if (row->kind == VERDICT_DELIVERED)
 		assert_true(on->after_uncertain);
+	check_nature(row);
 }
 
 /* A row that the judge can never choose is a row nobody should believe in. */
@@ -70,7 +87,9 @@ static void check_reachable(const struct provider_row *row)
 		.code = on->code < 10 ? (uint16_t)(on->code * 100 + 50) : on->code,
 		.text = sv_from(on->text ? on->text + (on->text[0] == '^') : ""),
 	};
-	struct provider_answer sample = { .reply = &reply, .after_uncertain = on->after_uncertain };
+	struct provider_answer sample = { .reply = &reply,
+		.after_uncertain = on->after_uncertain,
+		.token = on->sign_in == PROVIDER_WITH_TOKEN };
 	unsigned providers = on->providers ? on->providers : (1U << PROVIDER_COUNT) - 1;
 
 	(void)snprintf(
@@ -209,6 +228,127 @@ static void test_names(void **state)
 	assert_int_equal(kind, PROVIDER_SUBMISSION);
 }
 
+static void test_clouds(void **state)
+{
+	static const struct {
+		enum provider_cloud cloud;
+		const char *name, *login, *smtp, *scope, *graph;
+	} clouds[] = {
+		{ PROVIDER_CLOUD_GLOBAL,
+			"global",
+			"https://login.microsoftonline.com",
+			"smtp.office365.com",
+			"https://outlook.office365.com",
+			"https://graph.microsoft.com" },
+		{ PROVIDER_CLOUD_GCC_HIGH,
+			"gcc-high",
+			"https://login.microsoftonline.us",
+			"smtp.office365.us",
+			"https://outlook.office365.us",
+			"https://graph.microsoft.us" },
+		{ PROVIDER_CLOUD_DOD,
+			"dod",
+			"https://login.microsoftonline.us",
+			"outlook-dod.office365.us",
+			"https://outlook-dod.office365.us",
+			"https://dod-graph.microsoft.us" },
+		{ PROVIDER_CLOUD_21VIANET,
+			"21vianet",
+			"https://login.partner.microsoftonline.cn",
+			"smtp.partner.outlook.cn",
+			"https://partner.outlook.cn",
+			"https://microsoftgraph.chinacloudapi.cn" },
+		{ PROVIDER_CLOUD_GOOGLE,
+			"google",
+			"https://oauth2.googleapis.com",
+			"smtp.gmail.com",
+			"https://mail.google.com",
+			"" },
+	};
+	enum provider_cloud found;
+
+	(void)state;
+	assert_int_equal(COUNT_OF(clouds), PROVIDER_CLOUD_COUNT);
+	for (size_t i = 0; i < COUNT_OF(clouds); i++) {
+		const struct provider_cloud_row *row = provider_cloud(clouds[i].cloud);
+
+		assert_string_equal(row->name, clouds[i].name);
+		assert_true(sv_eq(row->login, sv_from(clouds[i].login)));
+		assert_true(sv_eq(row->smtp, sv_from(clouds[i].smtp)));
+		assert_true(sv_eq(row->scope_host, sv_from(clouds[i].scope)));
+		assert_true(sv_eq(row->graph, sv_from(clouds[i].graph)));
+		/* No slash at the end: a path is put behind it. */
+		assert_false(sv_ends_nocase(row->login, SV("/")));
+		assert_int_equal(row->token_path[0], '/');
+		assert_int_equal(row->device_path[0], '/');
+		if (clouds[i].cloud != PROVIDER_CLOUD_GOOGLE)
+			assert_non_null(strstr(row->token_path, "/{tenant}/oauth2/v2.0/"));
+		assert_true(strlen(row->source) > 5);
+		assert_true(is_day(row->checked));
+		assert_int_equal(provider_cloud_parse(sv_from(clouds[i].name), &found), 0);
+		assert_int_equal(found, clouds[i].cloud);
+	}
+	assert_int_equal(provider_cloud_parse(SV("GCC-High"), &found), 0);
+	assert_int_equal(found, PROVIDER_CLOUD_GCC_HIGH);
+	assert_int_equal(provider_cloud_parse(SV("gcc"), &found), RC_PARSE);
+	assert_int_equal(provider_cloud_parse(SV(""), &found), RC_PARSE);
+}
+
+/* What a lane relies on, whatever the numbers are. */
+static void test_defaults_of_every_provider(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < PROVIDER_COUNT; i++) {
+		const struct provider_defaults *d = provider_defaults((enum provider_kind)i);
+
+		assert_true(d->port != 0);
+		assert_true(d->connections > 0);
+		assert_true(d->is_http || d->connection_us_max > 0);
+		assert_true(d->is_http || d->connection_us_max < 20 * US_PER_MIN);
+		/* Who has a login is known by a mailbox, who has none by a connector. */
+		assert_false(d->needs_login && d->is_connector);
+		/* A mailbox sends as itself: a bounce's empty sender is refused. */
+		assert_false(d->needs_login && d->null_sender);
+		assert_true(!d->needs_login || (d->app_scope && d->user_scope));
+		assert_true(d->needs_login || !d->app_scope);
+		/* A session must not outlive what a token must have left. */
+		assert_true(!d->token_left_us_min || d->connection_us_max < d->token_left_us_min);
+	}
+}
+
+static void test_defaults_of_the_doors(void **state)
+{
+	const struct provider_defaults *d = provider_defaults(PROVIDER_HVE);
+
+	(void)state;
+	assert_true(sv_eq(d->host, SV("smtp.hve.mx.microsoft")));
+	assert_int_equal(d->port, 587);
+	assert_int_equal(d->recipients_per_message, 50);
+	assert_int_equal(d->message_bytes_max, 10 << 20);
+	assert_int_equal(d->messages_per_minute, 0);
+	assert_true(d->internal_only && d->own_sender);
+	assert_true(d->token_left_us_min >= 10 * US_PER_MIN);
+	d = provider_defaults(PROVIDER_CONNECTOR);
+	assert_int_equal(d->port, 25);
+	assert_int_equal(d->host.len, 0);
+	assert_int_equal(d->recipients_per_day, 10000);
+	assert_int_equal(d->recipients_per_domain, 200);
+	assert_true(d->null_sender && d->is_connector && !d->internal_only);
+	d = provider_defaults(PROVIDER_DIRECT);
+	assert_int_equal(d->port, 25);
+	assert_true(d->internal_only && d->is_connector && !d->null_sender);
+	d = provider_defaults(PROVIDER_GRAPH);
+	assert_true(d->is_http);
+	assert_int_equal(d->connections, 4);
+	assert_int_equal(d->recipients_per_day, 10000);
+	assert_string_equal(d->user_scope, "/Mail.Send");
+	d = provider_defaults(PROVIDER_GMAIL);
+	assert_true(sv_eq(d->host, SV("smtp.gmail.com")));
+	assert_int_equal(d->recipients_per_message, 100);
+	assert_int_equal(d->recipients_per_day, 2000);
+	assert_string_equal(d->app_scope, "/");
+}
+
 static void test_defaults(void **state)
 {
 	const struct provider_defaults *d = provider_defaults(PROVIDER_SUBMISSION);
@@ -262,7 +402,10 @@ int main(void)
 		cmocka_unit_test(test_failures_without_a_reply),
 		cmocka_unit_test(test_network_failures_hold_the_route),
 		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_clouds),
 		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_defaults_of_every_provider),
+		cmocka_unit_test(test_defaults_of_the_doors),
 		cmocka_unit_test(test_app_password),
 	};
 

@@ -18,6 +18,8 @@ const struct provider_table *const provider_tables[PROVIDER_TABLE_COUNT] = {
 	&provider_exchange_sign_in,
 	&provider_exchange_limits,
 	&provider_exchange,
+	&provider_exchange_doors,
+	&provider_google,
 	&provider_generic,
 };
 
@@ -41,6 +43,16 @@ static const struct provider_row transient_row = {
 	.cause = "unknown-transient",
 	.summary =
 		"The server refused for the moment; its words are in the reply. It is tried again.",
+};
+/* Before any message was spoken of it is the service that is not there. */
+static const struct provider_row transient_session_row = {
+	.kind = VERDICT_RETRY,
+	.scope = PROVIDER_SCOPE_BY_STAGE,
+	.nature = VERDICT_NATURE_OUTAGE,
+	.cause = "unknown-transient",
+	.summary =
+		"The server takes no mail for the moment; its words are in the reply. It is tried "
+		"again.",
 };
 static const struct provider_row permanent_row = {
 	.kind = VERDICT_BOUNCE,
@@ -216,6 +228,8 @@ static int match(
 		return -1;
 	if (on->after_uncertain && !a->after_uncertain)
 		return -1;
+	if (on->sign_in && (on->sign_in == PROVIDER_WITH_TOKEN) != a->token)
+		return -1;
 	code = match_code(on->code, seen);
 	if (code < 0)
 		return -1;
@@ -225,7 +239,8 @@ static int match(
 	text = match_text(on->text, seen);
 	if (text < 0)
 		return -1;
-	return code + enhanced + text + (on->providers != 0) + 2 * on->after_uncertain;
+	return code + enhanced + text + 2 * (on->sign_in != PROVIDER_WITH_ANY) +
+	       (on->providers != 0) + 4 * on->after_uncertain;
 }
 
 /* The most specific row: text before enhanced code before code; of equals the first. */
@@ -257,7 +272,7 @@ static const struct provider_row *judge_unknown(const struct provider_answer *a,
 {
 	switch (class) {
 	case 4:
-		return &transient_row;
+		return is_session_stage(a->stage) ? &transient_session_row : &transient_row;
 	case 5:
 		return is_session_stage(a->stage) ? &session_row : &permanent_row;
 	default:
@@ -375,7 +390,7 @@ static const struct failure_row no_auth_exchange_row = {
 		.summary = "The server offers no sign-in that fits: a password needs LOGIN, a "
 			   "token XOAUTH2. Check that the host is smtp.office365.com, port 587; if "
 			   "it is and a password is used, Microsoft has retired passwords here: "
-			   "let the mailbox sign in with `oauth`." },
+			   "let the mailbox sign in with `auth: app`." },
 	"5.7.4",
 };
 static const struct failure_row protocol_row = {

@@ -46,7 +46,10 @@ struct verdict provider_judge_failure(enum provider_kind provider, enum smtp_cli
 
 /*
  * Answers of the token service and of Graph: HTTP status, the JSON's "error" and "code" words and the
- * whole text. `status` 0: the connection failed with `rc` (provider_judge_network()).
+ * whole text. `status` 0: there was no answer (provider_judge_network() says more). A token is never a
+ * reason to bounce: RETRY or PARK, of the tenant for errors of the app, else of the mailbox. Graph
+ * delivers with 202 alone; a 5xx or a broken connection behind a whole request may have been accepted,
+ * which only the caller knows. The cause "token-stale" (here and of HVE) wants a fresh token at once.
  */
 struct provider_http_answer {
 	unsigned status;

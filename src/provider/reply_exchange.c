@@ -70,6 +70,7 @@ static const struct provider_row rows[] = {
 		  .stages = PROVIDER_AT_MESSAGE },
 		.kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_MAILBOX,
+		.nature = VERDICT_NATURE_REPUTATION,
 		.retry_after_us = US_PER_DAY,
 		.cause = "mailbox-restricted",
 		.summary = "Microsoft has restricted this mailbox for spam or volume. Find the "
@@ -80,10 +81,11 @@ static const struct provider_row rows[] = {
 		.checked = CHECKED },
 	{ .on = { .code = 5,
 		  .enhanced = "5.1.8",
-		  .providers = PROVIDER_OF_SUBMISSION,
+		  .providers = PROVIDER_OF_EXCHANGE,
 		  .stages = PROVIDER_AT_MESSAGE },
 		.kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_MAILBOX,
+		.nature = VERDICT_NATURE_REPUTATION,
 		.retry_after_us = US_PER_DAY,
 		.cause = "mailbox-restricted",
 		.summary = "Microsoft has restricted this mailbox for spam or volume. Find the "
@@ -98,6 +100,7 @@ static const struct provider_row rows[] = {
 		  .stages = PROVIDER_AT_MESSAGE },
 		.kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_MAILBOX,
+		.nature = VERDICT_NATURE_REPUTATION,
 		.retry_after_us = US_PER_DAY,
 		.cause = "mailbox-banned",
 		.summary = "Microsoft has banned this sending account for abuse. An administrator"
@@ -108,6 +111,7 @@ static const struct provider_row rows[] = {
 	{ .on = { .code = 5, .enhanced = "5.7.705", .stages = PROVIDER_AT_MESSAGE },
 		.kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_TENANT,
+		.nature = VERDICT_NATURE_REPUTATION,
 		.retry_after_us = US_PER_DAY,
 		.cause = "tenant-blocked",
 		.summary = "Microsoft has stopped mail from the whole tenant for spam or bulk "
@@ -119,6 +123,7 @@ static const struct provider_row rows[] = {
 	{ .on = { .code = 5, .enhanced = "5.7.708", .stages = PROVIDER_AT_MESSAGE },
 		.kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_TENANT,
+		.nature = VERDICT_NATURE_REPUTATION,
 		.retry_after_us = US_PER_DAY,
 		.cause = "tenant-untrusted",
 		.summary = "Microsoft does not take mail from this tenant's addresses: new and "
@@ -129,6 +134,7 @@ static const struct provider_row rows[] = {
 	{ .on = { .code = 5, .enhanced = "5.7.750", .stages = PROVIDER_AT_MESSAGE },
 		.kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_TENANT,
+		.nature = VERDICT_NATURE_REPUTATION,
 		.retry_after_us = US_PER_DAY,
 		.cause = "unregistered-domains",
 		.summary = "Microsoft has stopped the tenant because too much mail came from "
@@ -139,6 +145,7 @@ static const struct provider_row rows[] = {
 	{ .on = { .code = 5, .enhanced = "5.7.800", .stages = PROVIDER_AT_MESSAGE },
 		.kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_ROUTE,
+		.nature = VERDICT_NATURE_REPUTATION,
 		.retry_after_us = US_PER_DAY,
 		.cause = "domain-banned",
 		.summary = "Microsoft has banned the domain in EHLO or in the sender. An "
@@ -148,6 +155,7 @@ static const struct provider_row rows[] = {
 	{ .on = { .code = 5, .enhanced = "5.7.606", .detail_max = 649, .stages = PROVIDER_AT_ANY },
 		.kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_ROUTE,
+		.nature = VERDICT_NATURE_REPUTATION,
 		.retry_after_us = US_PER_DAY,
 		.cause = "address-banned",
 		.summary = "Microsoft has banned this machine's IP address. Ask for its removal "
@@ -157,6 +165,7 @@ static const struct provider_row rows[] = {
 	{ .on = { .code = 5, .enhanced = "5.7.511", .stages = PROVIDER_AT_ANY },
 		.kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_ROUTE,
+		.nature = VERDICT_NATURE_REPUTATION,
 		.retry_after_us = US_PER_DAY,
 		.cause = "address-banned",
 		.summary = "Microsoft has banned this machine's IP address. Forward the reply to "
@@ -194,6 +203,7 @@ static const struct provider_row rows[] = {
 	{ .on = { .code = 5, .enhanced = "5.7.64", .stages = PROVIDER_AT_MESSAGE },
 		.kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_ROUTE,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
 		.retry_after_us = 15 * US_PER_MIN,
 		.cause = "connector-missing",
 		.summary = "No inbound connector of the tenant fits this machine. An Exchange "
@@ -204,6 +214,7 @@ static const struct provider_row rows[] = {
 	{ .on = { .code = 5, .enhanced = "5.7.68", .stages = PROVIDER_AT_MESSAGE },
 		.kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_ROUTE,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
 		.retry_after_us = 15 * US_PER_MIN,
 		.cause = "direct-send-off",
 		.summary = "The organization refuses direct send. An Exchange administrator adds "
@@ -215,6 +226,7 @@ static const struct provider_row rows[] = {
 	{ .on = { .code = 5, .enhanced = "5.7.711", .stages = PROVIDER_AT_MESSAGE },
 		.kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_ROUTE,
+		.nature = VERDICT_NATURE_REPUTATION,
 		.retry_after_us = US_PER_DAY,
 		.cause = "connector-blocked",
 		.summary = "Microsoft has blocked the inbound connector as compromised. An "
@@ -271,7 +283,7 @@ static const struct provider_row rows[] = {
 		.checked = CHECKED },
 	{ .on = { .code = 552,
 		  .enhanced = "5.3.4",
-		  .providers = PROVIDER_OF_SUBMISSION,
+		  .providers = PROVIDER_OF_EXCHANGE,
 		  .stages = PROVIDER_AT_MESSAGE },
 		.kind = VERDICT_BOUNCE,
 		.scope = VERDICT_SCOPE_MESSAGE,
@@ -416,7 +428,7 @@ static const struct provider_row rows[] = {
 		.checked = CHECKED },
 	{ .on = { .code = 5,
 		  .text = "MapiExceptionDuplicateDelivery",
-		  .providers = PROVIDER_OF_SUBMISSION,
+		  .providers = PROVIDER_OF_EXCHANGE,
 		  .after_uncertain = true,
 		  .stages = PROVIDER_AT_DATA },
 		.kind = VERDICT_DELIVERED,
@@ -428,7 +440,7 @@ static const struct provider_row rows[] = {
 		.checked = CHECKED },
 	{ .on = { .code = 5,
 		  .text = "MapiExceptionDuplicateDelivery",
-		  .providers = PROVIDER_OF_SUBMISSION,
+		  .providers = PROVIDER_OF_EXCHANGE,
 		  .stages = PROVIDER_AT_DATA },
 		.kind = VERDICT_RETRY,
 		.scope = VERDICT_SCOPE_MESSAGE,

@@ -9,6 +9,7 @@
 #define NDR                                                                     \
 	"https://learn.microsoft.com/troubleshoot/exchange/email-delivery/ndr/" \
 	"non-delivery-reports-in-exchange-online"
+#define RFC_7628 "RFC 7628, section 3.2.2"
 #define RFC_4954 "RFC 4954, section 6"
 #define RFC_421 "RFC 5321, sections 3.8 and 4.2.3"
 #define RFC_3463 "RFC 3463, sections 3.2 to 3.8"
@@ -25,6 +26,7 @@ static const struct provider_row rows[] = {
 		  .stages = PROVIDER_AT_SESSION | PROVIDER_AT_AUTH | PROVIDER_AT(MAIL) },
 		.kind = VERDICT_RETRY,
 		.scope = VERDICT_SCOPE_ROUTE,
+		.nature = VERDICT_NATURE_OUTAGE,
 		.cause = "service-unavailable",
 		.summary = "The server is closing its doors at the moment. It is tried again.",
 		.source = RFC_421,
@@ -32,6 +34,7 @@ static const struct provider_row rows[] = {
 	{ .on = { .code = 421, .stages = PROVIDER_AT_RCPT | PROVIDER_AT_DATA },
 		.kind = VERDICT_RETRY,
 		.scope = PROVIDER_SCOPE_BY_STAGE,
+		.nature = VERDICT_NATURE_OUTAGE,
 		.cause = "service-unavailable",
 		.summary = "The server closed the session at this message. It is tried again.",
 		.source = RFC_421,
@@ -39,6 +42,7 @@ static const struct provider_row rows[] = {
 	{ .on = { .code = 4, .enhanced = "4.3.1", .stages = PROVIDER_AT_MESSAGE },
 		.kind = VERDICT_RETRY,
 		.scope = VERDICT_SCOPE_ROUTE,
+		.nature = VERDICT_NATURE_OUTAGE,
 		.cause = "server-full",
 		.summary = "The server has no room for mail at the moment. It is tried again; its"
 			   " administrator should look at its disk.",
@@ -112,6 +116,7 @@ static const struct provider_row rows[] = {
 	{ .on = { .code = 535, .stages = PROVIDER_AT_SIGN_IN },
 		.kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_MAILBOX,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
 		.retry_after_us = US_PER_HOUR,
 		.cause = "wrong-credentials",
 		.summary = "The server refuses login or password. Put the right ones into the "
@@ -119,9 +124,21 @@ static const struct provider_row rows[] = {
 			   "lock the account.",
 		.source = RFC_4954,
 		.checked = CHECKED },
+	{ .on = { .code = 535, .sign_in = PROVIDER_WITH_TOKEN, .stages = PROVIDER_AT_SIGN_IN },
+		.kind = VERDICT_PARK,
+		.scope = VERDICT_SCOPE_MAILBOX,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
+		.retry_after_us = 15 * US_PER_MIN,
+		.cause = "token-refused",
+		.summary = "The server refuses the token. Check that it is for this server, that "
+			   "`login` is the account it was given to, and what the server's "
+			   "administrator sees in its log.",
+		.source = RFC_7628,
+		.checked = CHECKED },
 	{ .on = { .code = 534, .stages = PROVIDER_AT_SIGN_IN },
 		.kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_MAILBOX,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
 		.retry_after_us = US_PER_HOUR,
 		.cause = "sign-in-too-weak",
 		.summary = "The server wants another way to sign in than a password (an app "
@@ -131,6 +148,7 @@ static const struct provider_row rows[] = {
 	{ .on = { .code = 538, .stages = PROVIDER_AT_SIGN_IN },
 		.kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_MAILBOX,
+		.nature = VERDICT_NATURE_OUTAGE,
 		.retry_after_us = 15 * US_PER_MIN,
 		.cause = "tls-required",
 		.summary = "The server takes a password only under TLS. Let this route use TLS.",
@@ -139,6 +157,7 @@ static const struct provider_row rows[] = {
 	{ .on = { .code = 504, .stages = PROVIDER_AT_AUTH },
 		.kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_MAILBOX,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
 		.retry_after_us = US_PER_HOUR,
 		.cause = "sign-in-method-unknown",
 		.summary = "The server does not know the sign-in method that was used. Check that"
@@ -148,6 +167,7 @@ static const struct provider_row rows[] = {
 	{ .on = { .code = 530, .text = "STARTTLS", .stages = PROVIDER_AT_MESSAGE },
 		.kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_ROUTE,
+		.nature = VERDICT_NATURE_OUTAGE,
 		.retry_after_us = 15 * US_PER_MIN,
 		.cause = "tls-required",
 		.summary = "The server takes mail only under TLS. Let this route use TLS.",
@@ -156,6 +176,7 @@ static const struct provider_row rows[] = {
 	{ .on = { .code = 530, .stages = PROVIDER_AT_MESSAGE },
 		.kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_MAILBOX,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
 		.retry_after_us = 15 * US_PER_MIN,
 		.cause = "not-signed-in",
 		.summary = "The server takes mail only after a sign-in. Set login and password of"
@@ -165,6 +186,7 @@ static const struct provider_row rows[] = {
 	{ .on = { .code = 5, .enhanced = "5.7.57", .stages = PROVIDER_AT_SIGN_IN },
 		.kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_MAILBOX,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
 		.retry_after_us = 15 * US_PER_MIN,
 		.cause = "not-signed-in",
 		.summary = "The server takes mail only after a sign-in. Set login and password of "
@@ -175,6 +197,7 @@ static const struct provider_row rows[] = {
 	{ .on = { .code = 503, .text = "auth", .stages = PROVIDER_AT(MAIL) },
 		.kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_MAILBOX,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
 		.retry_after_us = 15 * US_PER_MIN,
 		.cause = "not-signed-in",
 		.summary = "The server takes mail only after a sign-in. Set login and password of"
@@ -210,6 +233,7 @@ static const struct provider_row rows[] = {
 		  .stages = PROVIDER_AT(MAIL) | PROVIDER_AT_RCPT },
 		.kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_MAILBOX,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
 		.retry_after_us = 15 * US_PER_MIN,
 		.cause = "relay-denied",
 		.summary = "The server does not carry mail for us: wrong host, no sign-in, or "
@@ -223,6 +247,7 @@ static const struct provider_row rows[] = {
 		  .stages = PROVIDER_AT(MAIL) | PROVIDER_AT_RCPT },
 		.kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_MAILBOX,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
 		.retry_after_us = 15 * US_PER_MIN,
 		.cause = "relay-denied",
 		.summary = "The server does not carry mail for us: wrong host, no sign-in, or "
@@ -236,6 +261,7 @@ static const struct provider_row rows[] = {
 		  .stages = PROVIDER_AT(MAIL) | PROVIDER_AT_RCPT },
 		.kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_MAILBOX,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
 		.retry_after_us = 15 * US_PER_MIN,
 		.cause = "relay-denied",
 		.summary = "The server does not carry mail for us: wrong host, no sign-in, or "
@@ -249,6 +275,7 @@ static const struct provider_row rows[] = {
 		  .stages = PROVIDER_AT(MAIL) | PROVIDER_AT_RCPT },
 		.kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_MAILBOX,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
 		.retry_after_us = 15 * US_PER_MIN,
 		.cause = "relay-denied",
 		.summary = "The server does not carry mail for us: wrong host, no sign-in, or "
@@ -262,6 +289,7 @@ static const struct provider_row rows[] = {
 		  .stages = PROVIDER_AT(MAIL) | PROVIDER_AT_RCPT },
 		.kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_MAILBOX,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
 		.retry_after_us = 15 * US_PER_MIN,
 		.cause = "relay-denied",
 		.summary = "The server does not carry mail for us: wrong host, no sign-in, or "
@@ -275,6 +303,7 @@ static const struct provider_row rows[] = {
 		  .stages = PROVIDER_AT(MAIL) | PROVIDER_AT_RCPT },
 		.kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_MAILBOX,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
 		.retry_after_us = 15 * US_PER_MIN,
 		.cause = "relay-denied",
 		.summary = "The server does not carry mail for us: wrong host, no sign-in, or "
@@ -288,6 +317,7 @@ static const struct provider_row rows[] = {
 		  .stages = PROVIDER_AT(MAIL) | PROVIDER_AT_RCPT },
 		.kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_MAILBOX,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
 		.retry_after_us = 15 * US_PER_MIN,
 		.cause = "relay-denied",
 		.summary = "The server does not carry mail for us: wrong host, no sign-in, or "
@@ -301,6 +331,7 @@ static const struct provider_row rows[] = {
 		  .stages = PROVIDER_AT(MAIL) | PROVIDER_AT_RCPT },
 		.kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_MAILBOX,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
 		.retry_after_us = 15 * US_PER_MIN,
 		.cause = "relay-denied",
 		.summary = "The server does not carry mail for us: wrong host, no sign-in, or "
@@ -314,6 +345,7 @@ static const struct provider_row rows[] = {
 		  .stages = PROVIDER_AT_MESSAGE },
 		.kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_MAILBOX,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
 		.retry_after_us = 15 * US_PER_MIN,
 		.cause = "not-signed-in",
 		.summary = "The server takes mail only after a sign-in. Set login and password of"

@@ -30,10 +30,21 @@ enum {
 	PROVIDER_OF_DIRECT = 1U << PROVIDER_DIRECT,
 	PROVIDER_OF_GRAPH = 1U << PROVIDER_GRAPH,
 	PROVIDER_OF_GMAIL = 1U << PROVIDER_GMAIL,
+	/* Exchange Online with a sign-in, by the tenant's mail exchanger, and in all. */
+	PROVIDER_OF_MAILBOX = PROVIDER_OF_SUBMISSION | PROVIDER_OF_HVE,
+	PROVIDER_OF_EXCHANGER = PROVIDER_OF_CONNECTOR | PROVIDER_OF_DIRECT,
+	PROVIDER_OF_EXCHANGE = PROVIDER_OF_MAILBOX | PROVIDER_OF_EXCHANGER,
 };
 
 /* Recipient at RCPT, mailbox at AUTH, route in a session step, else message. */
 #define PROVIDER_SCOPE_BY_STAGE VERDICT_SCOPE_COUNT
+
+/* With what the session signs in, where the same reply has another remedy. */
+enum provider_sign_in {
+	PROVIDER_WITH_ANY,
+	PROVIDER_WITH_PASSWORD,
+	PROVIDER_WITH_TOKEN,
+};
 
 /* The shape of a reply. All that is set must fit. */
 struct provider_pattern {
@@ -44,6 +55,7 @@ struct provider_pattern {
 	const char *text;   /* NULL: any; found anywhere, in any case; with '^' only at the start */
 	unsigned stages;    /* PROVIDER_AT_* */
 	unsigned providers; /* PROVIDER_OF_* */
+	enum provider_sign_in sign_in;
 	bool after_uncertain; /* only when an earlier attempt of the message ended uncertain */
 };
 
@@ -67,10 +79,12 @@ struct provider_table {
 extern const struct provider_table provider_exchange_sign_in; /* reply_exchange_sign_in.c */
 extern const struct provider_table provider_exchange_limits;  /* reply_exchange_limits.c */
 extern const struct provider_table provider_exchange;         /* reply_exchange.c */
+extern const struct provider_table provider_exchange_doors;   /* reply_exchange_doors.c */
+extern const struct provider_table provider_google;           /* reply_google.c */
 extern const struct provider_table provider_generic;          /* reply_generic.c */
 
 /* The tables in order, for the judge and the test. */
 enum {
-	PROVIDER_TABLE_COUNT = 4
+	PROVIDER_TABLE_COUNT = 6
 };
 extern const struct provider_table *const provider_tables[PROVIDER_TABLE_COUNT];
