@@ -138,6 +138,19 @@ static enum MHD_Result on_device_code(struct entra_call *c)
 
 /* ---- pages ---- */
 
+static int append_hidden(struct buf *out, struct sv name, struct sv value)
+{
+	int rc = buf_append(out, SV("<input type=hidden name=\""));
+
+	if (rc == 0)
+		rc = append_html(out, name);
+	if (rc == 0)
+		rc = buf_append(out, SV("\" value=\""));
+	if (rc == 0)
+		rc = append_html(out, value);
+	return rc == 0 ? buf_append(out, SV("\">\n")) : rc;
+}
+
 /* The client's parameters go along with the form, so that the next request is whole. */
 static enum MHD_Result ask_person(struct entra_call *c)
 {
@@ -145,17 +158,9 @@ static enum MHD_Result ask_person(struct entra_call *c)
 	struct sv hint = sandbox_form_get(&c->form, "login_hint");
 	int rc = buf_append(&body, SV("<p>Sign in and allow the app.\n<form method=get>\n"));
 
-	for (size_t i = 0; rc == 0 && i < c->form.count; i++) {
-		rc = buf_append(&body, SV("<input type=hidden name=\""));
-		if (rc == 0)
-			rc = append_html(&body, sv_from(c->form.fields[i].name));
-		if (rc == 0)
-			rc = buf_append(&body, SV("\" value=\""));
-		if (rc == 0)
-			rc = append_html(&body, sv_from(c->form.fields[i].value));
-		if (rc == 0)
-			rc = buf_append(&body, SV("\">\n"));
-	}
+	for (size_t i = 0; rc == 0 && i < c->form.count; i++)
+		rc = append_hidden(
+			&body, sv_from(c->form.fields[i].name), sv_from(c->form.fields[i].value));
 	if (rc == 0)
 		rc = buf_append(
 			&body, SV("<input name=sandbox_user placeholder=you@contoso.com value=\""));
@@ -170,6 +175,31 @@ static enum MHD_Result ask_person(struct entra_call *c)
 	return send_page(c->r, MHD_HTTP_OK, "Sign in", buf_sv(&body));
 }
 
+/* response_mode=form_post: the answer goes to the client in a form that posts itself. */
+static enum MHD_Result post_back(struct entra_call *c, const char *code)
+{
+	CLEANUP(buf_deinitp) struct buf body = BUF_INIT(PAGE_MAX);
+	int rc = buf_append(&body, SV("<form method=post action=\""));
+
+	if (rc == 0)
+		rc = append_html(&body, sandbox_form_get(&c->form, "redirect_uri"));
+	if (rc == 0)
+		rc = buf_append(&body, SV("\">\n"));
+	if (rc == 0 && code)
+		rc = append_hidden(&body, SV("code"), sv_from(code));
+	if (rc == 0 && !code)
+		rc = append_hidden(&body, SV("error"), SV("access_denied"));
+	if (rc == 0)
+		rc = append_hidden(&body, SV("state"), sandbox_form_get(&c->form, "state"));
+	if (rc == 0)
+		rc = buf_append(&body,
+			SV("<button>Go on</button>\n</form>\n<script>document.forms[0].submit()"
+			   "</script>"));
+	if (rc != 0)
+		return sandbox_web_error(c->r, MHD_HTTP_BAD_REQUEST, "too many parameters");
+	return send_page(c->r, MHD_HTTP_OK, "Back to the program", buf_sv(&body));
+}
+
 static enum MHD_Result redirect(struct entra_call *c, const char *code)
 {
 	CLEANUP(buf_deinitp) struct buf to = BUF_INIT(8192);
@@ -179,6 +209,8 @@ static enum MHD_Result redirect(struct entra_call *c, const char *code)
 	struct MHD_Response *response;
 	enum MHD_Result result;
 
+	if (sv_eq(sandbox_form_get(&c->form, "response_mode"), SV("form_post")))
+		return post_back(c, code);
 	if (rc == 0)
 		rc = buf_printf(&to,
 			"%c%s%s",

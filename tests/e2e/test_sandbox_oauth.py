@@ -222,6 +222,8 @@ def test_authorization_code_with_pkce(sandbox):
     status, answer = token(s, **spend, code_verifier=VERIFIER)
     assert status == 200 and claims(answer["id_token"])["nonce"] == "n1" and claims(answer["id_token"])["preferred_username"] == USER
     assert error(token(s, **spend, code_verifier=VERIFIER)[1]) == 54005
+    page = authorize(s, response_mode="form_post", state='">')[2].decode()
+    assert f'action="{REDIRECT}"' in page and 'name="code"' in page and 'value="&#34;&#62;"' in page
     # Declined, elsewhere, or not PKCE's S256.
     assert "error=access_denied" in authorize(s, sandbox_answer="decline")[1]["Location"]
     for change in ({"redirect_uri": "https://evil.example/"}, {"redirect_uri": "http://localhost.evil.example/"},
