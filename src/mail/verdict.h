@@ -28,7 +28,8 @@ enum verdict_scope {
 	VERDICT_SCOPE_COUNT,
 };
 
-/* Why, in the one respect that decides whether the mail may leave by another door meanwhile. */
+/* Why, in the one respect that decides whether the mail may leave by another door meanwhile. The store
+ * keeps the numbers: they never change, only grow. */
 enum verdict_nature {
 	VERDICT_NATURE_OTHER,
 	VERDICT_NATURE_AUTHENTICATION, /* we cannot sign in, or may not do what we ask for */

@@ -4,6 +4,7 @@
 
 /* Why an app gets no token, and what the token service says of itself: it holds the tenant. */
 
+#define GOOGLE "https://developers.google.com/identity/protocols/oauth2/web-server"
 #define CHECKED "2026-11-25"
 #define REFERENCE "https://learn.microsoft.com/entra/identity-platform/reference-error-codes"
 #define GRANT \
@@ -199,6 +200,70 @@ static const struct provider_http_row rows[] = {
 			   "tried again.",
 		.source = REFERENCE,
 		.checked = CHECKED },
+	{ .aadsts = 7000229,
+		.kind = VERDICT_PARK,
+		.scope = VERDICT_SCOPE_TENANT,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
+		.retry_after_us = 15 * US_PER_MIN,
+		.cause = "app-not-in-tenant",
+		.summary = "The tenant has no enterprise application for this `client_id`. "
+			   "An Entra administrator consents to the app once (App "
+			   "registrations, the app, API permissions, Grant admin consent), "
+			   "which makes one.",
+		.source = REFERENCE,
+		.checked = CHECKED },
+	{ .aadsts = 50059,
+		.kind = VERDICT_PARK,
+		.scope = VERDICT_SCOPE_TENANT,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
+		.retry_after_us = 15 * US_PER_MIN,
+		.cause = "tenant-id-invalid",
+		.summary = "The token service cannot tell which tenant is meant. Set the "
+			   "tenant's `id` to the Tenant ID of the Entra admin center, "
+			   "Overview.",
+		.source = REFERENCE,
+		.checked = CHECKED },
+	{ .aadsts = 50128,
+		.kind = VERDICT_PARK,
+		.scope = VERDICT_SCOPE_TENANT,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
+		.retry_after_us = 15 * US_PER_MIN,
+		.cause = "tenant-id-invalid",
+		.summary = "The domain that is given as the tenant's `id` belongs to no "
+			   "tenant. Copy the Tenant ID from the Entra admin center, "
+			   "Overview.",
+		.source = REFERENCE,
+		.checked = CHECKED },
+	{ .aadsts = 50194,
+		.kind = VERDICT_PARK,
+		.scope = VERDICT_SCOPE_TENANT,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
+		.retry_after_us = 15 * US_PER_MIN,
+		.cause = "tenant-id-invalid",
+		.summary = "The app belongs to one tenant, so `common` cannot be its `id`. "
+			   "Set `id` to the Tenant ID of the Entra admin center, Overview.",
+		.source = REFERENCE,
+		.checked = CHECKED },
+	{ .aadsts = 900382,
+		.kind = VERDICT_PARK,
+		.scope = VERDICT_SCOPE_TENANT,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
+		.retry_after_us = 15 * US_PER_MIN,
+		.cause = "cloud-wrong",
+		.summary = "The app or the tenant belongs to another Microsoft cloud. Check "
+			   "`cloud`: global, gcc-high, dod or 21vianet.",
+		.source = REFERENCE,
+		.checked = CHECKED },
+	{ .aadsts = 900439,
+		.kind = VERDICT_PARK,
+		.scope = VERDICT_SCOPE_TENANT,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
+		.retry_after_us = 15 * US_PER_MIN,
+		.cause = "cloud-wrong",
+		.summary = "The app belongs to the US government's cloud and was asked for "
+			   "at the global one. Set `cloud` to gcc-high or dod.",
+		.source = REFERENCE,
+		.checked = CHECKED },
 	{ .error = "invalid_client",
 		.kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_TENANT,
@@ -339,6 +404,27 @@ static const struct provider_http_row rows[] = {
 		.summary = "The token service is down at the moment. Mail waits, and is sent "
 			   "by itself when it is back.",
 		.source = RFC_9110,
+		.checked = CHECKED },
+	{ .error = "deleted_client",
+		.kind = VERDICT_PARK,
+		.scope = VERDICT_SCOPE_TENANT,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
+		.retry_after_us = US_PER_HOUR,
+		.cause = "app-disabled",
+		.summary = "The app was deleted at Google. A Workspace administrator makes a "
+			   "new one (Google Cloud console, APIs & Services, Credentials), "
+			   "and `client_id` and `secret` become its.",
+		.source = GOOGLE,
+		.checked = CHECKED },
+	{ .error = "disabled_client",
+		.kind = VERDICT_PARK,
+		.scope = VERDICT_SCOPE_TENANT,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
+		.retry_after_us = US_PER_HOUR,
+		.cause = "app-disabled",
+		.summary = "The app is switched off at Google. Its owner finds the reason in "
+			   "the Google Cloud console, APIs & Services, Credentials.",
+		.source = GOOGLE,
 		.checked = CHECKED },
 };
 

@@ -4,6 +4,7 @@
 
 /* Why a person's sign-in gives no token (any more): it holds that mailbox. */
 
+#define GOOGLE "https://developers.google.com/identity/protocols/oauth2/web-server"
 #define CHECKED "2026-11-25"
 #define REFERENCE "https://learn.microsoft.com/entra/identity-platform/reference-error-codes"
 #define GRANT "https://learn.microsoft.com/entra/identity-platform/v2-oauth2-auth-code-flow"
@@ -202,6 +203,102 @@ static const struct provider_http_row rows[] = {
 			   "MAILBOX.",
 		.source = REFERENCE,
 		.checked = CHECKED },
+	{ .aadsts = 50072,
+		.kind = VERDICT_PARK,
+		.scope = VERDICT_SCOPE_MAILBOX,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
+		.retry_after_us = US_PER_HOUR,
+		.cause = "mfa-needed",
+		.summary = "The owner of this mailbox must first enrol for multi-factor "
+			   "sign-in at aka.ms/mfasetup, then: postern login MAILBOX.",
+		.source = REFERENCE,
+		.checked = CHECKED },
+	{ .aadsts = 50074,
+		.kind = VERDICT_PARK,
+		.scope = VERDICT_SCOPE_MAILBOX,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
+		.retry_after_us = US_PER_HOUR,
+		.cause = "mfa-needed",
+		.summary = "Strong sign-in is wanted for this mailbox. Its owner signs in "
+			   "again with it: postern login MAILBOX.",
+		.source = REFERENCE,
+		.checked = CHECKED },
+	{ .aadsts = 53000,
+		.kind = VERDICT_PARK,
+		.scope = VERDICT_SCOPE_MAILBOX,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
+		.retry_after_us = US_PER_HOUR,
+		.cause = "conditional-access",
+		.summary = "A conditional access rule wants a compliant device, which this "
+			   "machine is not. An Entra administrator exempts the account or "
+			   "the app from the rule.",
+		.source = REFERENCE,
+		.checked = CHECKED },
+	{ .aadsts = 53001,
+		.kind = VERDICT_PARK,
+		.scope = VERDICT_SCOPE_MAILBOX,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
+		.retry_after_us = US_PER_HOUR,
+		.cause = "conditional-access",
+		.summary = "A conditional access rule wants a domain-joined device, which "
+			   "this machine is not. An Entra administrator exempts the account "
+			   "or the app from the rule.",
+		.source = REFERENCE,
+		.checked = CHECKED },
+	{ .aadsts = 50097,
+		.kind = VERDICT_PARK,
+		.scope = VERDICT_SCOPE_MAILBOX,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
+		.retry_after_us = US_PER_HOUR,
+		.cause = "conditional-access",
+		.summary = "A conditional access rule wants the device to sign in, which "
+			   "this machine cannot. An Entra administrator exempts the account "
+			   "or the app from the rule.",
+		.source = REFERENCE,
+		.checked = CHECKED },
+	{ .aadsts = 90094,
+		.kind = VERDICT_PARK,
+		.scope = VERDICT_SCOPE_MAILBOX,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
+		.retry_after_us = US_PER_HOUR,
+		.cause = "consent-missing",
+		.summary = "Only an administrator may consent to what the app asks for. An "
+			   "Entra administrator does: App registrations, the app, API "
+			   "permissions, Grant admin consent.",
+		.source = REFERENCE,
+		.checked = CHECKED },
+	{ .aadsts = 50011,
+		.kind = VERDICT_PARK,
+		.scope = VERDICT_SCOPE_MAILBOX,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
+		.retry_after_us = US_PER_HOUR,
+		.cause = "redirect-not-registered",
+		.summary = "The app does not know the address to which the browser goes "
+			   "back. An Entra administrator adds http://localhost to it: App "
+			   "registrations, the app, Authentication, Mobile and desktop "
+			   "applications.",
+		.source = REFERENCE,
+		.checked = CHECKED },
+	{ .aadsts = 54005,
+		.kind = VERDICT_PARK,
+		.scope = VERDICT_SCOPE_MAILBOX,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
+		.retry_after_us = US_PER_HOUR,
+		.cause = "login-not-finished",
+		.summary = "The code of this sign-in was used already. Start it again: "
+			   "postern login MAILBOX.",
+		.source = REFERENCE,
+		.checked = CHECKED },
+	{ .aadsts = 70019,
+		.kind = VERDICT_PARK,
+		.scope = VERDICT_SCOPE_MAILBOX,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
+		.retry_after_us = US_PER_HOUR,
+		.cause = "login-not-finished",
+		.summary = "The code of this sign-in has expired. Start it again: postern "
+			   "login MAILBOX.",
+		.source = REFERENCE,
+		.checked = CHECKED },
 	{ .error = "invalid_grant",
 		.kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_MAILBOX,
@@ -281,6 +378,17 @@ static const struct provider_http_row rows[] = {
 		.summary = "The token service does not know the code of this sign-in. Start "
 			   "it again: postern login MAILBOX.",
 		.source = DEVICE,
+		.checked = CHECKED },
+	{ .error = "admin_policy_enforced",
+		.kind = VERDICT_PARK,
+		.scope = VERDICT_SCOPE_MAILBOX,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
+		.retry_after_us = US_PER_HOUR,
+		.cause = "consent-missing",
+		.summary = "The organization's policy does not let the app have this scope. "
+			   "A Workspace administrator trusts it: Admin console, Security, "
+			   "API controls, App access control.",
+		.source = GOOGLE,
 		.checked = CHECKED },
 };
 
