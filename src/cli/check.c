@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cli.h"
 
+#include "base/htable.h"
 #include "conf/conf.h"
 #include "identity/secrets.h"
+#include "identity/vault.h"
+#include "io/loop.h"
 #include "io/stream.h"
 #include "smtp/scram.h"
 
+#include <ctype.h>
 #include <getopt.h>
 #include <jansson.h>
+#include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -23,6 +29,13 @@ static const char help[] = "usage: postern check [--config FILE] [--json]\n\n"
 struct checker {
 	struct cli_context *ctx;
 	size_t errors, warnings;
+	struct identity_vault *vault; /* NULL: none, or it does not open */
+	struct htable seen;           /* secrets, by where they are */
+};
+
+enum {
+	SOON_DAYS = 21, /* in which a certificate is renewed without haste */
+	GUID_LEN = 36,
 };
 
 static void say(struct checker *c, bool warning, const char *file, unsigned line, unsigned column,
@@ -63,69 +76,250 @@ static void say(struct checker *c, bool warning, const char *file, unsigned line
 		text);
 }
 
-/* A lane without its password parks, with its mail; a user without a verifier keeps the daemon from starting. */
-static void check_secret(struct checker *c, const struct conf_secret *where, bool is_verifier)
+static void say_at(
+	struct checker *c, bool warning, const struct conf_place *place, const char *text)
 {
-	struct smtp_scram_verifier verifier;
+	say(c, warning, place->file, place->line, place->column, text);
+}
+
+static void PRINTF_LIKE(3, 4)
+	warn_at(struct checker *c, const struct conf_place *place, const char *fmt, ...)
+{
+	char text[400];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	say_at(c, true, place, text);
+}
+
+static const char *path_of(struct sv path, char out[PATH_MAX])
+{
+	(void)snprintf(out, PATH_MAX, "%.*s", SV_ARG(path));
+	return out;
+}
+
+/* Looked at already, for another mailbox? Thousands may name one file, and a command takes its time. */
+static bool is_again(struct checker *c, const struct conf_secret *where)
+{
+	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(16384);
+
+	if (buf_printf(&key, "%d:%.*s", (int)where->kind, SV_ARG(where->name)) != 0)
+		return false;
+	if (htable_get(&c->seen, buf_sv(&key)))
+		return true;
+	htable_put(&c->seen, buf_sv(&key), c);
+	return false;
+}
+
+/*
+ * A lane whose secret is missing parks, with its mail: a warning. What keeps the daemon from starting is
+ * an error. NULL when it could not be had, with the reason said.
+ */
+static struct secret *load_secret(
+	struct checker *c, const struct conf_secret *where, bool must_be_there)
+{
+	struct conf_secret bare = *where;
 	struct secret *secret = NULL;
 	const char *warning = NULL;
 	struct err err = { 0 };
 
-	if (where->kind == CONF_SECRET_NONE)
-		return;
-	if (identity_secret_load(where, NULL, &secret, &warning, &err) != 0)
-		say(c,
-			!is_verifier,
-			where->place.file,
-			where->place.line,
-			where->place.column,
-			err.text);
-	else if (is_verifier && smtp_scram_parse(sv_trim(secret_reveal(secret)), &verifier) != 0)
-		say(c,
-			false,
-			where->place.file,
-			where->place.line,
-			where->place.column,
-			"this is no verifier: make it with `postern user add`");
+	/* The place is said before the text, so the text need not begin with it. */
+	bare.place = (struct conf_place){ 0 };
+	if (identity_secret_load(&bare, c->vault, &secret, &warning, &err) != 0)
+		say_at(c, !must_be_there, &where->place, err.text);
 	else if (warning)
-		say(c, true, where->place.file, where->place.line, where->place.column, warning);
+		say_at(c, true, &where->place, warning);
+	return secret;
+}
+
+static void check_secret(struct checker *c, const struct conf_secret *where)
+{
+	if (where->kind != CONF_SECRET_NONE && !is_again(c, where))
+		secret_free(load_secret(c, where, false));
+}
+
+static void check_user(struct checker *c, const struct conf_user *u)
+{
+	struct smtp_scram_verifier verifier;
+	struct secret *secret = load_secret(c, &u->password, true);
+
+	if (secret && smtp_scram_parse(sv_trim(secret_reveal(secret)), &verifier) != 0)
+		say_at(c,
+			false,
+			&u->password.place,
+			"this is no verifier: make it with `postern user add`");
 	secret_free(secret);
 }
 
-/* What the daemon would stumble over at its start. */
+/* ---- certificates ---- */
+
+/* Ours is said to end while there is time to get another one. */
+static void check_end(struct checker *c, const struct conf_place *place, struct sv certificate,
+	const struct io_tls *tls)
+{
+	struct wall_time end = io_tls_not_after(tls);
+	int64_t left_us = end.us - io_clock_wall().us;
+	char text[WALL_RFC3339_MAX];
+
+	if (left_us < 0)
+		warn_at(c,
+			place,
+			"certificate %.*s: it expired on %.10s, and clients will refuse it: a new "
+			"one is needed",
+			SV_ARG(certificate),
+			wall_rfc3339(end, text));
+	else if (left_us < (int64_t)(SOON_DAYS * US_PER_DAY))
+		warn_at(c,
+			place,
+			"certificate %.*s: it ends on %.10s: renew it before",
+			SV_ARG(certificate),
+			wall_rfc3339(end, text));
+}
+
+static void check_listener(struct checker *c, const struct conf_listener *l)
+{
+	char certificate[PATH_MAX], key[PATH_MAX];
+	struct err err = { 0 };
+	struct io_tls *tls;
+
+	if (l->tls == CONF_TLS_NONE)
+		return;
+	tls = io_tls_server_new_profile(path_of(l->certificate, certificate),
+		path_of(l->key.name, key),
+		l->legacy_tls ? IO_TLS_LEGACY : IO_TLS_MODERN,
+		&err);
+	if (tls)
+		check_end(c, &l->place, l->certificate, tls);
+	else
+		say_at(c, false, &l->place, err.text);
+	io_tls_unref(tls);
+}
+
+/* The certificate that a connector shows: whole, in time, and the key's own. */
+static void check_identity(struct checker *c, const struct conf_lane *l)
+{
+	struct secret *key, *passphrase = NULL;
+	char certificate[PATH_MAX], ca[PATH_MAX];
+	struct err err = { 0 };
+	struct io_tls *tls;
+
+	if (!l->certificate.len)
+		return;
+	key = load_secret(c, &l->certificate_key, false);
+	if (key && l->passphrase.kind != CONF_SECRET_NONE)
+		passphrase = load_secret(c, &l->passphrase, false);
+	if (key && (passphrase || l->passphrase.kind == CONF_SECRET_NONE)) {
+		tls = io_tls_client_new(l->ca_file.len ? path_of(l->ca_file, ca) : NULL, &err);
+		if (!tls || io_tls_client_identity(tls,
+				    path_of(l->certificate, certificate),
+				    secret_reveal(key),
+				    passphrase,
+				    &err) != 0)
+			say_at(c, true, &l->place, err.text);
+		else
+			check_end(c, &l->place, l->certificate, tls);
+		io_tls_unref(tls);
+	}
+	secret_free(passphrase);
+	secret_free(key);
+}
+
+/* ---- apps of tenants ---- */
+
+/* Entra shows a secret's id beside its value, and the id is what most people copy first. */
+static bool is_guid(struct sv v)
+{
+	for (size_t i = 0; i < v.len; i++) {
+		bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+
+		if (dash ? v.ptr[i] != '-' : !isxdigit((unsigned char)v.ptr[i]))
+			return false;
+	}
+	return v.len == GUID_LEN;
+}
+
+static void check_app(struct checker *c, const struct conf_tenant *t)
+{
+	struct secret *secret;
+
+	if (t->app.secret.kind == CONF_SECRET_NONE) {
+		check_secret(c, &t->app.key);
+		check_secret(c, &t->app.passphrase);
+		return;
+	}
+	secret = load_secret(c, &t->app.secret, false);
+	if (secret && is_guid(sv_trim(secret_reveal(secret))))
+		warn_at(c,
+			&t->app.secret.place,
+			"this is the ID of the app's secret, not the secret: copy the column Value "
+			"of \"Certificates & secrets\", or make a new one where it is hidden");
+	secret_free(secret);
+}
+
+/* ---- the whole ---- */
+
+static void open_vault(struct checker *c, const struct conf *conf)
+{
+	const struct conf_general *g = conf_general(conf);
+	struct secret *key;
+	struct err err = { 0 };
+
+	if (g->vault_key.kind == CONF_SECRET_NONE)
+		return;
+	key = load_secret(c, &g->vault_key, false);
+	if (key && identity_vault_open(conf, false, &c->vault, &err) != 0)
+		say_at(c, true, &g->vault_key.place, err.text);
+	secret_free(key);
+}
+
+/* What is allowed but must not be forgotten. */
+static void name_legacy_tls(struct checker *c, const struct conf *conf)
+{
+	CLEANUP(buf_deinitp) struct buf names = BUF_INIT(200);
+	size_t count, devices;
+	const struct conf_listener *l = conf_listeners(conf, &count);
+	const struct conf_device *d = conf_devices(conf, &devices);
+
+	for (size_t i = 0; i < devices; i++)
+		if (d[i].legacy_tls &&
+			buf_printf(&names, "%s%.*s", names.len ? ", " : "", SV_ARG(d[i].name)) != 0)
+			break;
+	for (size_t i = 0; i < count; i++)
+		if (l[i].legacy_tls)
+			warn_at(c,
+				&l[i].place,
+				"legacy_tls: TLS 1.0 is spoken here, which who listens in can "
+				"break, "
+				"for the devices %.*s: replace them when you can",
+				SV_ARG(buf_sv(&names)));
+}
+
+/* What the daemon would stumble over, at its start or with the first mail. */
 static void check_files(struct checker *c, const struct conf *conf)
 {
 	size_t count;
-	const struct conf_lane *lanes = conf_lanes(conf, &count);
+	const struct conf_tenant *const *tenants = conf_tenants(conf, &count);
+	const struct conf_lane *lanes;
 	const struct conf_user *users;
 	const struct conf_listener *listeners;
 
+	open_vault(c, conf);
 	for (size_t i = 0; i < count; i++)
-		check_secret(c, &lanes[i].password, false);
+		check_app(c, tenants[i]);
+	lanes = conf_lanes(conf, &count);
+	for (size_t i = 0; i < count; i++) {
+		check_secret(c, &lanes[i].password);
+		check_identity(c, &lanes[i]);
+	}
 	users = conf_users(conf, &count);
 	for (size_t i = 0; i < count; i++)
-		check_secret(c, &users[i].password, true);
+		check_user(c, &users[i]);
 	listeners = conf_listeners(conf, &count);
-	for (size_t i = 0; i < count; i++) {
-		struct err err = { 0 };
-		char certificate[1024], key[1024];
-		struct io_tls *tls;
-
-		if (listeners[i].tls == CONF_TLS_NONE)
-			continue;
-		(void)snprintf(
-			certificate, sizeof(certificate), "%.*s", SV_ARG(listeners[i].certificate));
-		(void)snprintf(key, sizeof(key), "%.*s", SV_ARG(listeners[i].key.name));
-		tls = io_tls_server_new(certificate, key, &err);
-		if (!tls)
-			say(c,
-				false,
-				listeners[i].place.file,
-				listeners[i].place.line,
-				listeners[i].place.column,
-				err.text);
-		io_tls_unref(tls);
-	}
+	for (size_t i = 0; i < count; i++)
+		check_listener(c, &listeners[i]);
+	name_legacy_tls(c, conf);
 }
 
 static void print_sum(const struct checker *c, const struct conf *conf)
@@ -185,6 +379,8 @@ int cli_check(struct cli_context *ctx, int argc, char **argv)
 			findings.items[i].text);
 	if (conf)
 		check_files(&c, conf);
+	identity_vault_free(c.vault);
+	htable_deinit(&c.seen);
 	print_sum(&c, conf);
 	conf_findings_free(&findings);
 	conf_unref(conf);
