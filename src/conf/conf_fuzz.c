@@ -16,11 +16,56 @@ static void check_lanes(const struct conf *c)
 
 		must(conf_lane(c, l->key) == l);
 		must(conf_lane_named(c, l->name) == l);
-		must(l->host.len > 0);
+		must((l->host.len > 0) != (l->mx_of.len > 0));
 		must(l->port > 0);
 		must(l->limits.share_percent >= 1 && l->limits.share_percent <= 100);
 		must(l->limits.connections > 0);
-		must(l->password.kind == CONF_SECRET_NONE || l->login.len > 0);
+		must((l->sign_in == CONF_SIGN_IN_NONE) == (l->login.len == 0));
+		must((l->sign_in == CONF_SIGN_IN_PASSWORD) ==
+			(l->password.kind != CONF_SECRET_NONE));
+		if (l->sign_in == CONF_SIGN_IN_APP || l->sign_in == CONF_SIGN_IN_USER)
+			must(l->tenant && l->tenant->app.client_id.len > 0);
+		if (provider_defaults(l->provider)->own_sender)
+			must(l->sender != CONF_SENDER_KEEP);
+		must((l->certificate.len > 0) == (l->certificate_key.kind != CONF_SECRET_NONE));
+		must((l->kind == CONF_LANE_CONNECTOR) || !l->certificate.len);
+	}
+}
+
+static void check_url(struct sv url, struct sv scheme)
+{
+	must(url.len == 0 || (sv_starts(url, scheme) && sv_find_char(url, '@') < 0));
+}
+
+static void check_tenants(const struct conf *c)
+{
+	size_t count;
+	const struct conf_tenant *const *t = conf_tenants(c, &count);
+
+	check_url(conf_general(c)->proxy, SV("http://"));
+	for (size_t i = 0; i < count; i++) {
+		const struct conf_app *a = &t[i]->app;
+
+		check_url(t[i]->login_url, SV("https://"));
+		check_url(t[i]->graph_url, SV("https://"));
+		check_url(t[i]->scope_host, SV("https://"));
+		must(t[i]->login_url.len > 0 && t[i]->scope_host.len > 0);
+		must((a->secret.kind != CONF_SECRET_NONE) + (a->certificate.len > 0) +
+				(a->pkcs12.len > 0) <=
+			1);
+		must((a->certificate.len > 0) == (a->key.kind != CONF_SECRET_NONE));
+	}
+}
+
+static void check_devices(const struct conf *c)
+{
+	size_t count;
+	const struct conf_device *d = conf_devices(c, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		must(d[i].from_count > 0 && d[i].sender.len > 0);
+		must(conf_device(c, d[i].name) == &d[i]);
+		must((d[i].recipients == CONF_DEVICE_LISTED) == (d[i].recipient_pattern_count > 0));
 	}
 }
 
@@ -33,8 +78,35 @@ static void check_listeners(const struct conf *c)
 		must(l[i].name.len > 0);
 		must(l[i].connections_max > 0 && l[i].connections_per_peer_max > 0);
 		must(l[i].auth != CONF_AUTH_REQUIRED || l[i].no_password_count == 0);
+		must(!l[i].legacy_tls || (l[i].tls != CONF_TLS_NONE && l[i].auth == CONF_AUTH_OFF &&
+						 l[i].no_password_count == 0));
 		must(l[i].tls == CONF_TLS_NONE || (l[i].certificate.len && l[i].key.name.len));
 	}
+}
+
+static bool no_header(void *arg, struct sv name, struct sv *out_value)
+{
+	(void)arg;
+	(void)name;
+	(void)out_value;
+	return false;
+}
+
+/* What was decided before DATA stays so after it. */
+static void check_answer(const struct conf *c, const struct conf_route_query *q)
+{
+	struct conf_route_query full = *q;
+	struct conf_route_answer before = conf_route_find(c, q), after;
+
+	full.has_body = true;
+	full.size = 1000;
+	full.header = no_header;
+	after = conf_route_find(c, &full);
+	must(before.lane == (before.lane_count ? before.lanes[0] : NULL));
+	must(!before.lane || before.route);
+	must(!after.undecided);
+	must(before.undecided ||
+		(before.lane == after.lane && before.lane_count == after.lane_count));
 }
 
 static void check_routes(const struct conf *c)
@@ -50,8 +122,11 @@ static void check_routes(const struct conf *c)
 			.user = r[i].user,
 			.listener = r[i].listener };
 
-		must(r[i].through_count > 0);
-		must(conf_route_find(c, &q).route != NULL);
+		must(r[i].through_count > 0 && r[i].through_count <= CONF_THROUGH_MAX);
+		must(r[i].any_recipient == (r[i].recipient_count == 0));
+		check_answer(c, &q);
+		if (r[i].recipient_class == CONF_RECIPIENT_ANY)
+			must(conf_route_find(c, &q).route != NULL);
 		(void)!conf_route_possible(c, q.sender, q.user, q.listener, q.device);
 	}
 }
@@ -71,6 +146,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	if (c) {
 		must(conf_general(c)->hostname.len > 0);
+		check_tenants(c);
+		check_devices(c);
 		check_lanes(c);
 		check_listeners(c);
 		check_routes(c);
