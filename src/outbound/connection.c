@@ -99,15 +99,16 @@ static struct io_tls *lane_tls(struct lane *l)
 	return tls;
 }
 
-/* Until the door of HTTPS is there. */
-static void not_ready(struct lane *l)
+static void no_graph(struct lane *l)
 {
 	const struct verdict v = { .kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_ROUTE,
-		.cause = "door-not-ready",
-		.summary = "This build of postern cannot deliver through Graph." };
+		.enhanced = "4.3.5",
+		.cause = "graph-not-configured",
+		.summary = "The mailbox goes through Graph, but its tenant has no app to sign in "
+			   "with." };
 
-	lane_hold(l, &v, SV("Graph is not built in"));
+	lane_hold(l, &v, SV("no tenant, or no app in it"));
 }
 
 struct connection *connection_open(struct lane *l)
@@ -116,17 +117,19 @@ struct connection *connection_open(struct lane *l)
 	struct connection *c;
 	struct io_tls *tls = NULL;
 
-	if (provider_defaults(l->c->provider)->is_http) {
-		not_ready(l);
+	bool is_http = provider_defaults(l->c->provider)->is_http;
+
+	if (is_http && (!o->https || !o->tokens || !l->c->tenant)) {
+		no_graph(l);
 		return NULL;
 	}
-	if (l->c->tls != SMTP_CLIENT_TLS_NONE) {
+	if (!is_http && l->c->tls != SMTP_CLIENT_TLS_NONE) {
 		tls = lane_tls(l);
 		if (!tls)
 			return NULL;
 	}
 	c = xcalloc(1, sizeof(*c));
-	c->kind = &connection_smtp;
+	c->kind = is_http ? &connection_web : &connection_smtp;
 	c->o = o;
 	c->lane = l;
 	c->conf = conf_ref(l->conf);

@@ -50,6 +50,7 @@ void lane_free(struct lane *l)
 	secret_free(l->password);
 	hold_reason_clear(&l->why);
 	arena_reset(&l->page);
+	htable_deinit(&l->apart);
 	conf_unref(l->conf);
 	free((void *)(uintptr_t)l->key.ptr);
 	free(l);
@@ -314,7 +315,7 @@ static struct delivery *next_queued(struct lane *l)
 			room = sched_lane_room(l->sched, io_now(l->o->loop), (uint32_t)count);
 			if (room == 0)
 				return NULL;
-			count = room;
+			count = graph_goes_apart(l, m->id) ? 1 : room;
 		}
 		l->recipient_at += (uint32_t)count;
 		if (l->recipient_at >= m->recipient_count)

@@ -16,6 +16,8 @@ struct outbound *outbound_new(const struct outbound_options *options)
 	o->loop = options->loop;
 	o->store = options->store;
 	o->resolver = options->resolver;
+	o->https = options->https;
+	o->tokens = options->tokens;
 	o->conf = conf_ref(options->conf);
 	list_init(&o->starved);
 	list_init(&o->idle);

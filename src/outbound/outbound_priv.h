@@ -49,6 +49,8 @@ struct outbound {
 	struct io_loop *loop;
 	struct store *store;
 	struct io_resolver *resolver;
+	struct io_https *https;         /* NULL: no Graph */
+	struct identity_tokens *tokens; /* NULL: only passwords sign in */
 	struct conf *conf;
 	struct htable lanes; /* key -> struct lane; "" is mail without a route */
 	struct htable parks; /* "sender:LANE:ADDRESS", "tenant:ID", ... -> struct park */
@@ -99,7 +101,8 @@ struct lane {
 	struct wall_time sweep_after_at;
 	uint64_t sweep_after_id;
 	struct mono_time swept_at;
-	unsigned probes; /* deliveries that run as probe */
+	unsigned probes;     /* deliveries that run as probe */
+	struct htable apart; /* ids of messages whose recipients go one by one; see graph.c */
 };
 
 enum connection_state {
@@ -297,6 +300,10 @@ void connection_close_oldest_idle(struct outbound *o);
 void connection_ready(struct connection *c);
 /* The endpoint could not be reached: the lane waits or parks, and c has ended. */
 void connection_unreachable(struct connection *c, int rc, const char *text);
+
+/* ---- graph.c ---- */
+/* Whether each recipient of this message gets a copy of his own. */
+bool graph_goes_apart(const struct lane *l, uint64_t message_id);
 
 /* ---- bounce.c ---- */
 struct bounce_job;

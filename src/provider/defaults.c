@@ -95,6 +95,7 @@ static const struct provider_defaults defaults[] = {
 		.recipients_per_day = 10000,
 		.recipients_per_message = 500,
 		.message_bytes_max = 157286400,
+		.idle_us_max = US_PER_MIN,
 		.null_sender = false,
 		.needs_login = true,
 		.is_http = true,

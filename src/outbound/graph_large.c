@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/must.h"
+#include "base/text.h"
+#include "outbound/graph_priv.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/*
+ * A message that is too large for one request. What is left of it without its large attachments, the
+ * skeleton, becomes a draft as MIME, so that Message-ID, In-Reply-To, List-Unsubscribe and the text stay
+ * as they are. The attachments follow one by one, decoded, from the queue: memory holds a range of one of
+ * them. A DKIM signature of the client does not survive that; Exchange signs anew.
+ */
+static void next_part(struct graph_session *g);
+static void read_more(struct graph_session *g);
+static void read_failed(struct graph_session *g, const char *why);
+
+/* ---- reading the queue ---- */
+
+void graph_large_reset(struct graph_session *g)
+{
+	if (g->read)
+		g->read->graph = NULL;
+	g->read = NULL;
+	free(g->moved);
+	g->moved = NULL;
+	buf_deinit(&g->data);
+	buf_deinit(&g->draft);
+	buf_deinit(&g->upload_url);
+}
+
+static void on_read(struct store_op *op)
+{
+	struct graph_read *r = CONTAINER_OF(op, struct graph_read, op.op);
+	struct graph_session *g = r->graph;
+	struct sv got = buf_sv(&r->out);
+
+	if (!g) {
+		buf_deinit(&r->out);
+		free(r);
+		return;
+	}
+	g->read = NULL;
+	if (op->rc != 0 || got.len == 0) {
+		read_failed(g, op->rc ? op->err.text : "it is shorter than it should be");
+	} else {
+		got = sv_head(got, g->end - g->at);
+		g->at += got.len;
+		if (g->step == GRAPH_SKELETON)
+			must(buf_append(&g->copy, got) == 0);
+		else
+			must(mime_decode(&g->decoder, got, &g->data, &g->decoded) == 0);
+		read_more(g);
+	}
+	buf_deinit(&r->out);
+	free(r);
+	connection_pump(g->c);
+}
+
+/* Offsets count bytes of what leaves; the header may have been rewritten. */
+static uint64_t stored_at(const struct delivery *d, uint64_t at)
+{
+	return d->head.len ? at - d->head.len + d->m.header_size : at;
+}
+
+static void submit_read(struct graph_session *g)
+{
+	const struct delivery *d = g->c->delivery;
+	struct graph_read *r = xcalloc(1, sizeof(*r));
+
+	buf_init(&r->out, BODY_PIECE);
+	r->graph = g;
+	r->op = (struct store_body){ .op.kind = STORE_OP_BODY,
+		.op.done = on_read,
+		.message_id = d->m.id,
+		.offset = stored_at(d, g->at),
+		.out = &r->out };
+	g->read = r;
+	store_submit(g->c->o->store, &r->op.op);
+}
+
+static void read_failed(struct graph_session *g, const char *why)
+{
+	const struct verdict v = { .kind = VERDICT_RETRY,
+		.scope = VERDICT_SCOPE_MESSAGE,
+		.enhanced = "4.3.0",
+		.cause = "queue-unreadable",
+		.summary = "The message could not be read from the queue; see the log and check "
+			   "the disk." };
+
+	graph_end(g, &v, sv_from(why));
+}
+
+/* ---- which parts go apart ---- */
+
+static size_t largest(const struct graph_session *g, bool movable)
+{
+	size_t found = SIZE_MAX;
+	uint64_t most = 0;
+
+	for (size_t i = 0; i < g->part_count; i++) {
+		const struct mime_part *p = &g->parts[i];
+
+		if (p->movable != movable || g->moved[i] || p->next - p->from <= most)
+			continue;
+		most = p->next - p->from;
+		found = i;
+	}
+	return found;
+}
+
+static void explain(struct graph_session *g)
+{
+	size_t i = largest(g, false);
+	char text[300];
+
+	if (i == SIZE_MAX)
+		(void)snprintf(
+			text, sizeof(text), "its header and small parts alone are above 3 MB");
+	else
+		(void)snprintf(text,
+			sizeof(text),
+			"above 3 MB without what can go apart: a part of type %.*s (%llu bytes) "
+			"cannot",
+			SV_ARG(sv_head(g->parts[i].type, 100)),
+			(unsigned long long)(g->parts[i].next - g->parts[i].from));
+	graph_cannot_carry(g, sv_from(text));
+}
+
+/* The largest ones leave until the rest fits: as few requests as can be. */
+static bool choose_parts(struct graph_session *g)
+{
+	uint64_t left = g->copy.len + g->size - g->header_len;
+
+	g->parts = mime_scan_parts(g->scan, &g->part_count);
+	g->moved = xcalloc(g->part_count, sizeof(*g->moved));
+	while (left > GRAPH_MIME_MAX) {
+		size_t i = largest(g, true);
+
+		if (i == SIZE_MAX)
+			return false;
+		g->moved[i] = true;
+		left -= g->parts[i].next - g->parts[i].from;
+	}
+	return true;
+}
+
+/* ---- the skeleton ---- */
+
+/* When every part goes apart, something must stand between the boundaries. */
+static void put_placeholder(struct graph_session *g)
+{
+	for (size_t i = 0; i < g->part_count; i++)
+		if (!g->moved[i])
+			return;
+	(void)!buf_printf(&g->copy,
+		"--%.*s\r\nContent-Type: text/plain\r\n\r\n\r\n",
+		(int)g->top.boundary_len,
+		g->top.boundary);
+}
+
+/* Moves g->at over the parts that go apart. False: the end of the message. */
+static bool next_kept(struct graph_session *g)
+{
+	g->end = g->size;
+	for (size_t i = 0; i < g->part_count; i++) {
+		const struct mime_part *p = &g->parts[i];
+
+		if (!g->moved[i] || p->next <= g->at)
+			continue;
+		if (p->from > g->at) {
+			g->end = p->from;
+			break;
+		}
+		if (p->from == g->parts[0].from)
+			put_placeholder(g);
+		g->at = p->next;
+	}
+	return g->at < g->size;
+}
+
+static void create_draft(struct graph_session *g)
+{
+	g->step = GRAPH_DRAFT;
+	graph_encode_copy(g);
+	graph_url(g, "/messages", SV(""), "");
+	g->method = "POST";
+	g->content_type = SV("text/plain");
+	g->payload = buf_sv(&g->body);
+	graph_call(g);
+}
+
+void graph_large_begin(struct graph_session *g)
+{
+	const struct delivery *d = g->c->delivery;
+	int rc = mime_scan_end(g->scan);
+
+	g->stage = "draft";
+	if (rc != 0 || g->header_len < d->head.len) {
+		graph_cannot_carry(g, SV("larger than 3 MB, and its MIME structure has no end"));
+		return;
+	}
+	if (!choose_parts(g)) {
+		explain(g);
+		return;
+	}
+	buf_init(&g->draft, GRAPH_URL_MAX / 4);
+	buf_init(&g->upload_url, GRAPH_URL_MAX);
+	buf_init(&g->data, GRAPH_RANGE + BODY_PIECE + 8);
+	g->step = GRAPH_SKELETON;
+	g->at = g->header_len;
+	g->end = g->at;
+	read_more(g);
+}
+
+/* ---- the attachments ---- */
+
+static void end_of_flow(struct graph_session *g)
+{
+	g->step = GRAPH_SEND_DRAFT;
+	g->stage = "send";
+	graph_url(g, "/messages/", buf_sv(&g->draft), "/send");
+	g->method = "POST";
+	g->content_type = SV("");
+	g->payload = SV("");
+	graph_call(g);
+}
+
+static json_t *text_json(struct sv text)
+{
+	return json_stringn(text.ptr ? text.ptr : "", text.len);
+}
+
+/* What both ways of attaching say of a part. */
+static void describe(json_t *item, const struct mime_part *p)
+{
+	must(json_object_set_new(item, "name", text_json(p->name)) == 0);
+	must(json_object_set_new(item, "contentType", text_json(p->type)) == 0);
+	must(json_object_set_new(item, "isInline", json_boolean(p->is_inline)) == 0);
+	if (p->content_id.len && text_is_utf8(p->content_id))
+		must(json_object_set_new(item, "contentId", text_json(p->content_id)) == 0);
+}
+
+static void post_json(struct graph_session *g, json_t *root, const char *rest)
+{
+	char *text = json_dumps(root, JSON_COMPACT);
+
+	must(text != NULL);
+	json_decref(root);
+	buf_deinit(&g->body);
+	buf_init(&g->body, strlen(text) + 1);
+	must(buf_append(&g->body, sv_from(text)) == 0);
+	free(text);
+	graph_url(g, "/messages/", buf_sv(&g->draft), rest);
+	g->method = "POST";
+	g->content_type = SV("application/json");
+	g->payload = buf_sv(&g->body);
+	graph_call(g);
+}
+
+static void begin_upload(struct graph_session *g, const struct mime_part *p)
+{
+	json_t *root = json_object(), *item = json_object();
+
+	g->step = GRAPH_UPLOAD;
+	must(json_object_set_new(item, "attachmentType", json_string("file")) == 0);
+	must(json_object_set_new(item, "size", json_integer((json_int_t)p->decoded_size)) == 0);
+	describe(item, p);
+	must(json_object_set_new(root, "AttachmentItem", item) == 0);
+	post_json(g, root, "/attachments/createUploadSession");
+}
+
+static void attach(struct graph_session *g, const struct mime_part *p)
+{
+	CLEANUP(buf_deinitp) struct buf bytes = BUF_INIT(g->data.len / 3 * 4 + 8);
+	json_t *root = json_object();
+
+	g->step = GRAPH_ATTACH;
+	must(text_base64_encode(&bytes, buf_sv(&g->data)) == 0);
+	must(json_object_set_new(
+		     root, "@odata.type", json_string("#microsoft.graph.fileAttachment")) == 0);
+	describe(root, p);
+	must(json_object_set_new(root, "contentBytes", text_json(buf_sv(&bytes))) == 0);
+	post_json(g, root, "/attachments");
+}
+
+static void put_range(struct graph_session *g, const struct mime_part *p)
+{
+	struct sv range = sv_head(buf_sv(&g->data), GRAPH_RANGE);
+
+	g->step = GRAPH_PUT;
+	g->signed_url = true;
+	buf_reset(&g->url);
+	must(buf_append(&g->url, buf_sv(&g->upload_url)) == 0);
+	g->method = "PUT";
+	g->content_type = SV("application/octet-stream");
+	g->payload = range;
+	(void)snprintf(g->range,
+		sizeof(g->range),
+		"Content-Range: bytes %llu-%llu/%llu",
+		(unsigned long long)g->uploaded,
+		(unsigned long long)(g->uploaded + range.len - 1),
+		(unsigned long long)p->decoded_size);
+	graph_call(g);
+}
+
+static void read_part(struct graph_session *g)
+{
+	g->step = GRAPH_PART;
+	read_more(g);
+}
+
+static void next_part(struct graph_session *g)
+{
+	const struct mime_part *p;
+
+	while (g->part < g->part_count && !g->moved[g->part])
+		g->part++;
+	if (g->part >= g->part_count) {
+		end_of_flow(g);
+		return;
+	}
+	p = &g->parts[g->part];
+	g->decoder = (struct mime_decoder){ .encoding = p->encoding };
+	g->decoded = 0;
+	g->uploaded = 0;
+	g->at = p->body_at;
+	g->end = p->end;
+	buf_reset(&g->data);
+	if (p->decoded_size >= GRAPH_SESSION_MIN)
+		begin_upload(g, p);
+	else
+		read_part(g);
+}
+
+/* As much of the part is decoded as one request takes, or all of it. */
+static void part_read(struct graph_session *g)
+{
+	const struct mime_part *p = &g->parts[g->part];
+
+	if (g->at == g->end && mime_decode_end(&g->decoder, &g->data, &g->decoded) != 0) {
+		read_failed(g, "an attachment decodes in two ways");
+		return;
+	}
+	if (g->at == g->end && g->decoded != p->decoded_size)
+		read_failed(g, "an attachment is not what it was a moment ago");
+	else if (p->decoded_size >= GRAPH_SESSION_MIN)
+		put_range(g, p);
+	else
+		attach(g, p);
+}
+
+/* Goes on with what is being read: the skeleton, or a part. */
+static void read_more(struct graph_session *g)
+{
+	if (g->step == GRAPH_SKELETON) {
+		if (g->at == g->end && !next_kept(g)) {
+			create_draft(g);
+			return;
+		}
+	} else if (g->at == g->end || g->data.len >= GRAPH_RANGE) {
+		part_read(g);
+		return;
+	}
+	submit_read(g);
+}
+
+/* ---- answers ---- */
+
+static bool take_text(struct sv body, const char *key, struct buf *out)
+{
+	json_t *root = json_loadb(body.len ? body.ptr : "", body.len, 0, NULL);
+	json_t *value = json_object_get(root, key);
+	bool ok = json_is_string(value) && json_string_length(value) > 0;
+
+	buf_reset(out);
+	ok = ok &&
+	     buf_append(out, sv_make(json_string_value(value), json_string_length(value))) == 0;
+	json_decref(root);
+	return ok;
+}
+
+/* Where the server wants us to go on, when it says so: "nextExpectedRanges": ["2097152-"]. */
+static bool goes_on_at(struct sv body, uint64_t at)
+{
+	json_t *root = json_loadb(body.len ? body.ptr : "", body.len, 0, NULL);
+	json_t *first = json_array_get(json_object_get(root, "nextExpectedRanges"), 0);
+	bool ok = true;
+
+	if (json_is_string(first)) {
+		struct sv text = sv_from(json_string_value(first)), number;
+		uint64_t value;
+
+		(void)sv_cut_char(&text, '-', &number);
+		ok = sv_parse_u64(number, UINT64_MAX, &value) == 0 && value == at;
+	}
+	json_decref(root);
+	return ok;
+}
+
+static void not_understood(struct graph_session *g, const char *what)
+{
+	const struct verdict v = { .kind = VERDICT_RETRY,
+		.scope = VERDICT_SCOPE_MESSAGE,
+		.enhanced = "4.5.0",
+		.cause = "graph-protocol",
+		.summary = "Graph answered in a way that postern does not know." };
+
+	graph_end(g, &v, sv_from(what));
+}
+
+static void range_taken(struct graph_session *g, unsigned status, struct sv body)
+{
+	const struct mime_part *p = &g->parts[g->part];
+
+	g->uploaded += g->payload.len;
+	buf_consume(&g->data, g->payload.len);
+	g->signed_url = false;
+	g->range[0] = '\0';
+	if (g->uploaded == p->decoded_size) {
+		if (status != 201) {
+			not_understood(
+				g, "the upload of an attachment did not end where it should");
+			return;
+		}
+		g->part++;
+		next_part(g);
+	} else if (!goes_on_at(body, g->uploaded)) {
+		not_understood(g, "the upload of an attachment goes on somewhere else");
+	} else if (g->data.len >= GRAPH_RANGE || g->at == g->end) {
+		put_range(g, p);
+	} else {
+		read_part(g);
+	}
+}
+
+void graph_large_answered(struct graph_session *g, unsigned status, struct sv body)
+{
+	switch (g->step) {
+	case GRAPH_DRAFT:
+		buf_deinit(&g->body);
+		if (take_text(body, "id", &g->draft))
+			next_part(g);
+		else
+			not_understood(g, "a draft came back without an id");
+		return;
+	case GRAPH_UPLOAD:
+		if (take_text(body, "uploadUrl", &g->upload_url))
+			read_part(g);
+		else
+			not_understood(g, "an upload session came back without its URL");
+		return;
+	case GRAPH_PUT:
+		range_taken(g, status, body);
+		return;
+	case GRAPH_ATTACH:
+		g->part++;
+		next_part(g);
+		return;
+	case GRAPH_READING:
+	case GRAPH_READ:
+	case GRAPH_SEND_MAIL:
+	case GRAPH_SKELETON:
+	case GRAPH_PART:
+	case GRAPH_SEND_DRAFT:
+	case GRAPH_DELETE:
+	case GRAPH_OVER:
+		break;
+	}
+	not_understood(g, "an answer that nobody waits for");
+}
