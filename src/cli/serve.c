@@ -3,7 +3,10 @@
 #include "base/must.h"
 #include "base/text.h"
 #include "cli/ask.h"
+#include "identity/tokens.h"
+#include "identity/vault.h"
 #include "inbound/inbound.h"
+#include "io/https.h"
 #include "io/log.h"
 #include "io/notify.h"
 #include "io/worker.h"
@@ -46,6 +49,9 @@ struct daemon {
 	struct store *store;
 	struct io_workers *workers;
 	struct io_resolver *resolver;
+	struct io_https *https;
+	struct identity_vault *vault; /* NULL: none is configured */
+	struct identity_tokens *tokens;
 	struct outbound *outbound;
 	struct inbound *inbound;
 	struct observe_control *control;
@@ -103,6 +109,8 @@ static int reload(void *arg, struct buf *out_text)
 	}
 	d->conf = fresh;
 	conf_unref(old);
+	io_https_set_proxy(d->https, conf_general(fresh)->proxy);
+	identity_tokens_reload(d->tokens, fresh);
 	outbound_reload(d->outbound, fresh);
 	set_log(fresh);
 	return 0;
@@ -234,6 +242,25 @@ static int resolve_uncertain(struct daemon *d, struct err *err)
 	return rc;
 }
 
+/* What signs lanes in: HTTPS, the vault with the logins, the tokens. */
+static int open_identity(struct daemon *d, struct err *err)
+{
+	const struct conf_general *g = conf_general(d->conf);
+
+	d->https = io_https_new(
+		&(struct io_https_options){
+			.loop = d->loop, .resolver = d->resolver, .proxy = g->proxy },
+		err);
+	if (!d->https)
+		return RC_CONFIG;
+	if (g->vault_key.kind != CONF_SECRET_NONE &&
+		identity_vault_open(d->conf, true, &d->vault, err) != 0)
+		return RC_CONFIG;
+	d->tokens = identity_tokens_new(&(struct identity_tokens_options){
+		.loop = d->loop, .https = d->https, .workers = d->workers, .vault = d->vault });
+	return 0;
+}
+
 static int start(struct daemon *d, struct err *err)
 {
 	struct inbound_options inbound;
@@ -245,11 +272,17 @@ static int start(struct daemon *d, struct err *err)
 	d->resolver = io_resolver_new(d->loop, err);
 	if (!d->resolver)
 		return RC_DNS;
+	rc = open_identity(d, err);
+	if (rc != 0)
+		return rc;
 	d->outbound = outbound_new(&(struct outbound_options){ .loop = d->loop,
 		.store = d->store,
 		.resolver = d->resolver,
 		.conf = d->conf,
-		.workers = d->workers });
+		.workers = d->workers,
+		.vault = d->vault,
+		.tokens = d->tokens,
+		.https = d->https });
 	rc = resolve_uncertain(d, err);
 	if (rc != 0)
 		return rc;
@@ -339,8 +372,11 @@ int cli_serve(struct cli_context *ctx, int argc, char **argv)
 	if (d.drained) {
 		inbound_free(d.inbound);
 		outbound_free(d.outbound);
+		identity_tokens_free(d.tokens);
+		io_https_free(d.https);
 		io_resolver_free(d.resolver);
 		io_workers_free(d.workers);
+		identity_vault_free(d.vault);
 		conf_unref(d.conf);
 		io_loop_free(d.loop);
 	}
