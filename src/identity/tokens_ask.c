@@ -98,7 +98,7 @@ static void queue(struct identity *id, enum token_job_kind kind)
 static void refused(struct identity *id, unsigned status, uint64_t retry_after_us,
 	const struct identity_oauth_refusal *why)
 {
-	const struct provider_http_answer answer = { .status = status == 200 ? 502 : status,
+	const struct provider_http_answer answer = { .status = status,
 		.error = sv_from(why->error),
 		.description = sv_from(why->description),
 		.retry_after_us = retry_after_us };
@@ -112,7 +112,8 @@ static void refused(struct identity *id, unsigned status, uint64_t retry_after_u
 		queue(id, TOKEN_JOB_PREPARE);
 		return;
 	}
-	if (v.kind == VERDICT_RETRY && retry_after_us > v.retry_after_us)
+	/* When to ask again is decided here, by pauses that grow, unless the service said it. */
+	if (v.kind == VERDICT_RETRY)
 		v.retry_after_us = retry_after_us;
 	(void)snprintf(reply, sizeof(reply), "%s", why->description);
 	if (id->login_name.len && v.kind == VERDICT_PARK && v.scope == VERDICT_SCOPE_MAILBOX)
@@ -142,6 +143,9 @@ static void on_answer(void *arg, const struct io_https_answer *answer)
 	id->request = NULL;
 	if (answer->rc != 0) {
 		v = provider_judge_network(id->lane->provider, answer->rc);
+		v.scope = VERDICT_SCOPE_TENANT; /* the way to the mail server is another one */
+		if (v.kind == VERDICT_RETRY)
+			v.retry_after_us = 0;
 		(void)snprintf(reply,
 			sizeof(reply),
 			"the token service did not answer: %.*s",
