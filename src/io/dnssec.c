@@ -337,7 +337,7 @@ void io_dnssec_free(struct io_dnssec *d)
 	io_watch_free(d->watch);
 	/* Ends the thread; there are no callbacks after it. */
 	ub_ctx_delete(d->ub);
-	while (!list_empty(&d->queries))
-		query_free(list_entry(d->queries.next, struct io_dnssec_query, node));
+	list_each_safe (at, after, &d->queries)
+		query_free(list_entry(at, struct io_dnssec_query, node));
 	free(d);
 }

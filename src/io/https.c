@@ -405,15 +405,15 @@ void io_https_free(struct io_https *h)
 {
 	if (!h)
 		return;
-	while (!list_empty(&h->requests))
-		io_https_cancel(list_entry(h->requests.next, struct io_https_request, node));
-	while (!list_empty(&h->names))
-		name_free(list_entry(h->names.next, struct https_name, node));
+	list_each_safe (at, after, &h->requests)
+		io_https_cancel(list_entry(at, struct io_https_request, node));
+	list_each_safe (at, after, &h->names)
+		name_free(list_entry(at, struct https_name, node));
 	/* Watches go before their descriptors, and libcurl closes those without a word. */
 	must(curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, NULL) == CURLM_OK);
 	must(curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, NULL) == CURLM_OK);
-	while (!list_empty(&h->sockets))
-		socket_free(list_entry(h->sockets.next, struct https_socket, node));
+	list_each_safe (at, after, &h->sockets)
+		socket_free(list_entry(at, struct https_socket, node));
 	must(curl_multi_cleanup(h->multi) == CURLM_OK);
 	io_timer_stop(&h->timer);
 	free(h->proxy);

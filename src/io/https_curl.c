@@ -241,6 +241,7 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *arg)
  * libcurl sends a request again on its own when a kept connection died under it. For a POST that may
  * be a second message: its owner decides.
  */
+/* The type is libcurl's. NOLINTNEXTLINE(readability-non-const-parameter) */
 static int on_send(void *arg, char *peer, char *own, int peer_port, int own_port)
 {
 	struct io_https_request *r = arg;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "io/https.h"
 
+#include "io/test_dns.h"
 #include "io/test_https.h"
 
 #include <errno.h>
@@ -43,6 +44,44 @@ static void answers_come_whole(void **state)
 	assert_string_equal(a->location, "https://elsewhere.test/x?y=1");
 	/* One connection for the number and one for the name. */
 	assert_int_equal(atomic_load(&b->server.connections), 2);
+	bench_close(b);
+}
+
+/* One that the machine does not know: libcurl would not find it by itself. */
+static void names_come_from_our_resolver(void **state)
+{
+	static const char *const address[] = { "127.0.0.1", NULL };
+	static const struct dns_row rows[] = { { "relay.test", DNS_A, DNS_NOERROR, address } };
+	struct bench *b = bench_open(NULL);
+	char servers[64];
+	struct dns dns;
+	unsigned asked;
+
+	(void)state;
+	dns_open(&dns, b->loop, rows, COUNT_OF(rows));
+	(void)snprintf(servers, sizeof(servers), "127.0.0.1:%u", dns.port);
+	assert_int_equal(io_resolver_use(b->resolver, sv_from(servers)), 0);
+	for (unsigned i = 0; i < 20; i++)
+		(void)ask(b,
+			i % 2 ? "relay.test" : "RELAY.test",
+			"/ok",
+			&(struct io_https_call){ 0 });
+	wait_for(b, 20);
+	for (unsigned i = 0; i < 20; i++) {
+		assert_string_equal(b->asked[i].error, "");
+		assert_int_equal(b->asked[i].status, 200);
+	}
+	/* Once for all of them, and for a while: A and AAAA. */
+	asked = dns.asked;
+	assert_int_equal(asked, 2);
+	assert_int_equal(GET(b, "relay.test", "/ok")->status, 200);
+	assert_int_equal(dns.asked, asked);
+	expect_fault(
+		GET(b, "missing.test", "/ok"), RC_NO_NAME, "missing.test: the name does not exist");
+	assert_false(b->asked[21].began);
+	io_https_free(TAKE(b->https));
+	io_resolver_free(TAKE(b->resolver));
+	dns_close(&dns);
 	bench_close(b);
 }
 
@@ -161,6 +200,7 @@ static void failures_have_a_code_and_words(void **state)
 	expect_fault(fetch(b, "", "", &(struct io_https_call){ .url = sv_from(url) }),
 		-ECONNREFUSED,
 		"127.0.0.1: ");
+	assert_false(b->asked[0].began);
 	expect_fault(fetch(b,
 			     "127.0.0.1",
 			     "/ok",
@@ -181,7 +221,11 @@ static void failures_have_a_code_and_words(void **state)
 			     &(struct io_https_call){ .ca_file = SV("/nonexistent/ca.pem") }),
 		RC_TLS,
 		"/nonexistent/ca.pem");
+	/* Until here nothing has left. */
+	for (unsigned i = 0; i < b->count; i++)
+		assert_false(b->asked[i].began);
 	expect_fault(GET(b, "127.0.0.1", "/die"), RC_CLOSED, "127.0.0.1: ");
+	assert_true(b->asked[b->count - 1].began);
 	expect_fault(GET(b, "127.0.0.1", "/big"), RC_LIMIT, "larger");
 	assert_int_equal(fetch(b, "127.0.0.1", "/big", &(struct io_https_call){ .answer_max = BIG })
 				 ->body_len,
@@ -197,6 +241,7 @@ static void failures_have_a_code_and_words(void **state)
 			     &(struct io_https_call){ .timeout_us = 50 * US_PER_MS }),
 		RC_TIMEOUT,
 		"127.0.0.1: no answer within 1 seconds");
+	assert_true(b->asked[b->count - 1].began);
 	bench_close(b);
 }
 
@@ -387,6 +432,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(answers_come_whole),
+		cmocka_unit_test(names_come_from_our_resolver),
 		cmocka_unit_test(requests_carry_what_they_shall),
 		cmocka_unit_test(what_could_forge_a_header_is_refused),
 		cmocka_unit_test(failures_have_a_code_and_words),

@@ -212,7 +212,7 @@ static inline void server_open(struct server *s)
 		on_request,
 		s,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-		(size_t)(4 * HTTPS_HEADERS_MAX),
+		(size_t)4 * HTTPS_HEADERS_MAX,
 		MHD_OPTION_SOCK_ADDR,
 		&at,
 		MHD_OPTION_HTTPS_MEM_KEY,
@@ -254,6 +254,7 @@ struct asked {
 	unsigned status;
 	char body[ECHO_MAX], location[128], error[512];
 	size_t body_len;
+	bool began;
 	uint64_t retry_after_us;
 	struct io_https_request *request;
 	void (*hook)(struct asked *a);
@@ -338,6 +339,7 @@ static inline void on_done(void *arg, const struct io_https_answer *answer)
 	a->answers++;
 	a->rc = answer->rc;
 	a->status = answer->status;
+	a->began = answer->began;
 	a->retry_after_us = answer->retry_after_us;
 	a->body_len = answer->body.len;
 	keep(a->body, sizeof(a->body), answer->body);
