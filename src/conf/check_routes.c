@@ -179,11 +179,38 @@ void conf_check_route_sender(
 			only_sender(r) ? "route can never match" : "way is never taken");
 }
 
-/* Does the lane refuse some of the recipients that the route sends there? */
-static bool refuses_some(
+/*
+ * Does the lane refuse some of the recipients that the route sends there? Not when those outside are
+ * taken by a route above `place`: `{ recipient: external, through: relay }`.
+ */
+static bool refuses_some(const struct conf *c, const struct conf_route *place,
+	const struct conf_route *r, const struct conf_lane *l)
+{
+	const struct conf_through way = { .lane = l };
+	struct conf_route outside = *r;
+
+	if (!provider_defaults(l->provider)->internal_only || is_internal(c, l->tenant, r))
+		return false;
+	if (r->recipient_class == CONF_RECIPIENT_INTERNAL)
+		return true; /* a tenant's door, and recipients of another tenant */
+	outside.recipient_class = CONF_RECIPIENT_EXTERNAL;
+	outside.through = &way;
+	outside.through_count = 1;
+	for (const struct conf_route *above = c->routes; above < place; above++)
+		if (covers(c, above, &outside))
+			return false;
+	return true;
+}
+
+/* The same for the mailbox of a sender: only its own mail is asked about. */
+static bool refuses_some_of_its_own(
 	const struct conf *c, const struct conf_route *r, const struct conf_lane *l)
 {
-	return provider_defaults(l->provider)->internal_only && !is_internal(c, l->tenant, r);
+	struct conf_route own = *r;
+
+	own.sender = l->name;
+	own.any_sender = false;
+	return refuses_some(c, r, &own, l);
 }
 
 static void check_internal_only(struct conf_load *ld, const struct conf_route *r)
@@ -196,9 +223,9 @@ static void check_internal_only(struct conf_load *ld, const struct conf_route *r
 		const struct conf_through *t = &r->through[i];
 
 		if (t->lane)
-			l = refuses_some(c, r, t->lane) ? t->lane : NULL;
+			l = refuses_some(c, r, r, t->lane) ? t->lane : NULL;
 		else if (t->sender && c->lane_count * c->route_count <= SENDER_TRIES_MAX)
-			l = sender_mailbox(c, r, refuses_some);
+			l = sender_mailbox(c, r, refuses_some_of_its_own);
 	}
 	if (l)
 		conf_warn(ld,

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/buf.h"
 #include "conf/test_rows.h"
 
 #include <arpa/inet.h>
@@ -325,6 +326,14 @@ static const struct row warned[] = {
 		10,
 		11,
 		"'a@b.c' (hve, line 7) reaches recipients in the domains of its own tenant only" },
+	{ "HVE before another way to outside",
+		TENANT "    domains: [b.c]\n" APP MAILBOX
+		       "    tenant: t\n    provider: hve\nconnectors: [ { name: o, host: h } "
+		       "]\nroutes:\n  - { sender: x@b.c, recipient: external, through: o }\n  - { "
+		       "through: [sender, o] }\n",
+		13,
+		5,
+		"'a@b.c' (hve, line 7) reaches" },
 	{ "direct send to outside",
 		TENANT "    domains: [b.c]\n" DOOR
 		       "    provider: direct\n    tenant: t\nroutes: [ { through: d } ]\n",
@@ -505,6 +514,44 @@ static void connectors_of_a_full_file(const struct conf *c)
 	assert_true(sv_eq(l->mx_of, SV("b.c")) && l->tls == SMTP_CLIENT_TLS_NONE);
 }
 
+/* What goes outside above an internal door is no reason to warn of it. */
+static void doors_of_the_house_below_those_outside(void **state)
+{
+	static const char *const texts[] = {
+		"  - { recipient: external, through: out }\n  - { through: d }\n",
+		"  - { recipient: external, through: out }\n  - { through: [sender, out] }\n",
+		"  - { sender: a@b.c, recipient: external, through: out }\n  - { through: sender "
+		"}\n",
+		"  - { recipient: internal, through: d }\n  - { through: out }\n",
+		"  - { recipient: [b.c, d.e], through: a@b.c }\n  - { through: out }\n",
+		"  - { recipient: external, through: out }\n  - { device: p, through: [a@b.c, d] "
+		"}\n",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(texts); i++) {
+		CLEANUP(buf_deinitp) struct buf t = BUF_INIT(4096);
+		struct conf_findings f;
+		struct conf *c;
+
+		assert_int_equal(
+			buf_printf(&t,
+				TENANT APP "    domains: [b.c, d.e]\n" MAILBOX
+					   "    tenant: t\n    provider: hve\n"
+					   "devices: [ { name: p, from: 10.0.0.5, sender: a@b.c } "
+					   "]\n" DOOR "    provider: direct\n    tenant: t\n"
+					   "  - { name: out, host: h }\nroutes:\n%s",
+				texts[i]),
+			0);
+		c = conf_load_text(buf_sv(&t), &f);
+		print_findings(&f);
+		if (!c || f.count)
+			fail_msg("row %zu", i);
+		conf_findings_free(&f);
+		conf_unref(c);
+	}
+}
+
 static void every_door_is_read(void **state)
 {
 	struct conf_findings f;
@@ -559,6 +606,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(faults_are_found_with_their_place),
 		cmocka_unit_test(warnings_do_not_refuse),
+		cmocka_unit_test(doors_of_the_house_below_those_outside),
 		cmocka_unit_test(every_door_is_read),
 		cmocka_unit_test(secrets_are_not_repeated),
 	};
