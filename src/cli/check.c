@@ -10,12 +10,14 @@
 #include "smtp/scram.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static const char help[] = "usage: postern check [--config FILE] [--json]\n\n"
 			   "Checks the configuration without touching the network: all errors at "
@@ -113,6 +115,14 @@ static bool is_again(struct checker *c, const struct conf_secret *where)
 	return false;
 }
 
+static bool is_absent(const struct conf_secret *where)
+{
+	char path[PATH_MAX];
+
+	return where->kind == CONF_SECRET_FILE && access(path_of(where->name, path), F_OK) != 0 &&
+	       errno == ENOENT;
+}
+
 /*
  * A lane whose secret is missing parks, with its mail: a warning. What keeps the daemon from starting is
  * an error. NULL when it could not be had, with the reason said.
@@ -125,6 +135,9 @@ static struct secret *load_secret(
 	const char *warning = NULL;
 	struct err err = { 0 };
 
+	/* Said already: a file that is not there by the load, a vault that does not open by open_vault(). */
+	if (is_absent(where) || (where->kind == CONF_SECRET_VAULT && !c->vault))
+		return NULL;
 	/* The place is said before the text, so the text need not begin with it. */
 	bare.place = (struct conf_place){ 0 };
 	if (identity_secret_load(&bare, c->vault, &secret, &warning, &err) != 0)

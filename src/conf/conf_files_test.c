@@ -394,22 +394,31 @@ static void commands_and_anchors_must_exist(void **state)
 	conf_unref(c);
 }
 
+/* A file of the source, where the tests run beside it. */
+static const char *source_path(const char *name)
+{
+	static const char own[] = "src/conf/conf_files_test.c";
+	static char path[500];
+
+	/* __FILE__ is as the build named it: from the source or from the build folder. */
+	(void)snprintf(path,
+		sizeof(path),
+		"%.*s%s",
+		(int)(sizeof(__FILE__) - sizeof(own)),
+		__FILE__,
+		name);
+	return access(path, R_OK) == 0 ? path : NULL;
+}
+
 /* As installed: no more than files that are not there yet. */
 static void the_shipped_file_is_right(void **state)
 {
-	static const char own[] = "src/conf/conf_files_test.c";
-	char path[500];
+	const char *path = source_path("packaging/postern.yaml");
 	struct conf_findings f;
 	struct conf *c;
 
 	(void)state;
-	/* __FILE__ is as the build named it: from the source or from the build folder. */
-	(void)snprintf(path,
-		sizeof(path),
-		"%.*spackaging/postern.yaml",
-		(int)(sizeof(__FILE__) - sizeof(own)),
-		__FILE__);
-	if (access(path, R_OK) != 0)
+	if (!path)
 		skip();
 	c = conf_load(path, &f);
 	print_findings(&f);
@@ -418,6 +427,42 @@ static void the_shipped_file_is_right(void **state)
 	assert_true(sv_eq(conf_alias(c, SV("root")), SV("it@example.com")));
 	conf_findings_free(&f);
 	conf_unref(c);
+}
+
+/* What people copy from the manual works. */
+static void the_examples_of_the_manual_are_right(void **state)
+{
+	static const struct sv begin = SV_INIT(".Bd -literal -offset indent\n");
+	const char *path = source_path("docs/man/postern.yaml.5");
+	CLEANUP(buf_deinitp) struct buf page = BUF_INIT(1 << 20);
+	struct sv rest;
+	int count = 0;
+
+	(void)state;
+	if (!path)
+		skip();
+	assert_int_equal(io_file_read(path, 1 << 20, &page, NULL), 0);
+	rest = buf_sv(&page);
+	for (ptrdiff_t at = sv_find(rest, begin); at >= 0; at = sv_find(rest, begin), count++) {
+		struct conf_findings f;
+		struct conf *c;
+		ptrdiff_t end;
+
+		rest = sv_skip(rest, (size_t)at + begin.len);
+		end = sv_find(rest, SV("\n.Ed\n"));
+		assert_true(end > 0);
+		c = conf_load_text(sv_head(rest, (size_t)end + 1), &f);
+		for (size_t i = 0; i < f.count; i++)
+			if (!strstr(f.items[i].text, "in with a password"))
+				fail_msg("example %d, line %u: %s",
+					count + 1,
+					f.items[i].line,
+					f.items[i].text);
+		assert_non_null(c);
+		conf_findings_free(&f);
+		conf_unref(c);
+	}
+	assert_true(count >= 4);
 }
 
 static int make_folder(void **state)
@@ -457,6 +502,7 @@ int main(void)
 		cmocka_unit_test(a_whole_sample_is_read),
 		cmocka_unit_test(commands_and_anchors_must_exist),
 		cmocka_unit_test(the_shipped_file_is_right),
+		cmocka_unit_test(the_examples_of_the_manual_are_right),
 	};
 
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);
