@@ -214,7 +214,6 @@ static void put_redacted(struct smtp_client *c, struct sv text)
 
 static void refused(struct smtp_client *c, const struct smtp_reply *r)
 {
-	CLEANUP(buf_deinitp)
 	struct buf text = BUF_INIT(LIMIT_REPLY_KEPT + SMTP_CHALLENGE_TEXT_MAX + RESPONSE_REST);
 	struct smtp_reply told = *r;
 
@@ -223,6 +222,7 @@ static void refused(struct smtp_client *c, const struct smtp_reply *r)
 		must(buf_printf(&text, " (challenge: %.*s)", SV_ARG(buf_sv(&c->challenge))) == 0);
 	buf_reset(&c->refusal_text);
 	put_redacted(c, buf_sv(&text));
+	wipe(&text);
 	told.text = buf_sv(&c->refusal_text);
 	client_fail(c, SMTP_CLIENT_FAIL_REPLY, &told);
 }
