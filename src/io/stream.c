@@ -17,53 +17,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/*
- * States: CONNECTING -> CLEAR -> HANDSHAKE -> TLS -> DEAD. A stream is DEAD after its FAILED event, or
- * while it is being freed; LEAVING comes before that when it closes gently. The memory goes at the end
- * of the round at the earliest (libuv's closing step), so what runs further up the stack may still
- * look at it; `gone` tells it to stop.
- */
-enum stream_state {
-	STREAM_CONNECTING,
-	STREAM_CLEAR,
-	STREAM_HANDSHAKE,
-	STREAM_TLS,
-	STREAM_LEAVING,
-	STREAM_DEAD
-};
-
 /* Reads from one stream before the others get their turn. */
 enum {
 	READS_PER_TURN = 4
-};
-
-struct io_stream {
-	uv_poll_t uv;
-	uv_timer_t no_fd; /* stands for `uv` at the end when there is no descriptor */
-	struct io_loop *loop;
-	int fd; /* -1: there was none to be had; the failure is told on the next round */
-	enum stream_state state;
-	int armed; /* libuv events that are watched now */
-	bool paused, eof, gone, want_write, above_low;
-	bool look_again; /* bytes are held here or in OpenSSL that no poll event will tell of */
-	bool closing;    /* io_stream_close_gently(): no owner any more */
-	io_stream_fn *fn;
-	void *arg;
-	struct buf in, out;
-	struct list
-		dirty; /* in loop->dirty while there is something to do at the end of the round */
-	struct list closers; /* in loop->closing */
-	struct io_timer close_timer;
-	SSL *ssl;
-	struct io_tls *tls;
-	struct io_tls *tls_next; /* handshake that begins once the output left in the clear */
-	char *host;
-	struct io_tlsa *tlsa; /* for the next handshake */
-	size_t tlsa_count;
-	struct err err;
-	struct io_address peer;
-	char peer_text[IO_ADDRESS_TEXT_MAX];
-	char tls_text[64];
 };
 
 static void on_poll(uv_poll_t *handle, int status, int events);
@@ -710,11 +666,6 @@ void io_stream_set_owner(struct io_stream *s, io_stream_fn *fn, void *arg)
 
 /* ---- what owners ask ---- */
 
-struct sv io_stream_input(const struct io_stream *s)
-{
-	return buf_sv(&s->in);
-}
-
 void io_stream_consume(struct io_stream *s, size_t n)
 {
 	bool was_full = s->in.len >= IO_STREAM_INPUT_MAX;
@@ -753,48 +704,5 @@ int io_stream_write(struct io_stream *s, struct sv bytes)
 	if (s->out.len >= IO_STREAM_OUTPUT_LOW)
 		s->above_low = true;
 	make_dirty(s);
-	return 0;
-}
-
-size_t io_stream_output_len(const struct io_stream *s)
-{
-	return s->out.len;
-}
-
-bool io_stream_is_tls(const struct io_stream *s)
-{
-	return s->state == STREAM_TLS;
-}
-
-struct sv io_stream_tls_text(const struct io_stream *s)
-{
-	return sv_from(s->tls_text);
-}
-
-const struct err *io_stream_error(const struct io_stream *s)
-{
-	return &s->err;
-}
-
-struct sv io_stream_peer(const struct io_stream *s)
-{
-	return sv_from(s->peer_text);
-}
-
-const struct sockaddr *io_stream_peer_addr(const struct io_stream *s)
-{
-	return &s->peer.any;
-}
-
-int io_stream_peer_uid(const struct io_stream *s, unsigned *out_uid, int *out_pid)
-{
-	struct ucred cred;
-	socklen_t len = sizeof(cred);
-
-	if (s->peer.any.sa_family != AF_UNIX ||
-		getsockopt(s->fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0)
-		return RC_STATE;
-	*out_uid = cred.uid;
-	*out_pid = cred.pid;
 	return 0;
 }

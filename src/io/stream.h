@@ -88,6 +88,12 @@ void io_stream_tls_client_dane(struct io_stream *s, struct io_tls *tls, struct s
 
 bool io_stream_is_tls(const struct io_stream *s);
 struct sv io_stream_tls_text(const struct io_stream *s); /* "TLSv1.3 TLS_AES_256_GCM_SHA384" */
+/*
+ * The DNS names (subject alternative names, then the common name) of the certificate that the client
+ * has shown, if it is valid; none otherwise. Only behind io_tls_server_ask_certificate().
+ */
+void io_stream_peer_names(
+	const struct io_stream *s, void (*each)(void *arg, struct sv name), void *arg);
 const struct err *io_stream_error(const struct io_stream *s);
 
 /* "192.0.2.1:587", "[2001:db8::1]:25", "unix:"; borrowed for the life of the stream. */
@@ -115,6 +121,11 @@ NODISCARD struct io_tls *io_tls_server_new_profile(const char *certificate_file,
  */
 NODISCARD int io_tls_client_identity(struct io_tls *t, const char *certificate_file,
 	struct sv key_pem, const struct secret *passphrase, struct err *err);
+/*
+ * The server asks its clients for a certificate of this CA. One who has none, or one of another's, is
+ * served all the same: io_stream_peer_names() tells them apart. Before the first connection.
+ */
+NODISCARD int io_tls_server_ask_certificate(struct io_tls *t, const char *ca_file, struct err *err);
 /* Client: CA file (PEM), or NULL for the system's. Sessions are resumed per host. */
 NODISCARD struct io_tls *io_tls_client_new(const char *ca_file, struct err *err);
 struct io_tls *io_tls_ref(struct io_tls *t);

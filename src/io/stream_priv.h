@@ -1,9 +1,57 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "base/buf.h"
+#include "base/list.h"
+#include "io/net.h"
 #include "io/stream.h"
 
 #include <openssl/ssl.h>
+#include <uv.h>
+
+/*
+ * States: CONNECTING -> CLEAR -> HANDSHAKE -> TLS -> DEAD. A stream is DEAD after its FAILED event, or
+ * while it is being freed; LEAVING comes before that when it closes gently. The memory goes at the end
+ * of the round at the earliest (libuv's closing step), so what runs further up the stack may still
+ * look at it; `gone` tells it to stop.
+ */
+enum stream_state {
+	STREAM_CONNECTING,
+	STREAM_CLEAR,
+	STREAM_HANDSHAKE,
+	STREAM_TLS,
+	STREAM_LEAVING,
+	STREAM_DEAD
+};
+
+struct io_stream {
+	uv_poll_t uv;
+	uv_timer_t no_fd; /* stands for `uv` at the end when there is no descriptor */
+	struct io_loop *loop;
+	int fd; /* -1: there was none to be had; the failure is told on the next round */
+	enum stream_state state;
+	int armed; /* libuv events that are watched now */
+	bool paused, eof, gone, want_write, above_low;
+	bool look_again; /* bytes are held here or in OpenSSL that no poll event will tell of */
+	bool closing;    /* io_stream_close_gently(): no owner any more */
+	io_stream_fn *fn;
+	void *arg;
+	struct buf in, out;
+	struct list
+		dirty; /* in loop->dirty while there is something to do at the end of the round */
+	struct list closers; /* in loop->closing */
+	struct io_timer close_timer;
+	SSL *ssl;
+	struct io_tls *tls;
+	struct io_tls *tls_next; /* handshake that begins once the output left in the clear */
+	char *host;
+	struct io_tlsa *tlsa; /* for the next handshake */
+	size_t tlsa_count;
+	struct err err;
+	struct io_address peer;
+	char peer_text[IO_ADDRESS_TEXT_MAX];
+	char tls_text[64];
+};
 
 struct io_tls {
 	SSL_CTX *ctx;
@@ -29,3 +77,5 @@ struct tls_peer {
 SSL *io_tls_begin_client(struct io_tls *t, int fd, const struct tls_peer *peer, struct err *err);
 /* Words for a failed handshake or record: the verify result first, then OpenSSL's queue. */
 int io_tls_fail(SSL *ssl, struct sv host, int ssl_error, struct err *err);
+/* See io_stream_peer_names(). */
+void io_tls_peer_names(SSL *ssl, void (*each)(void *arg, struct sv name), void *arg);
