@@ -22,6 +22,9 @@ static const char help[] =
 	"  --smtp ADDRESS        default 127.0.0.1:2587\n"
 	"  --http ADDRESS        default 127.0.0.1:2580; \"\" for none\n"
 	"  --https ADDRESS       sign-in (Entra) and Graph; default 127.0.0.1:2543; \"\" for none\n"
+	"  --hve ADDRESS         High Volume Email; default 127.0.0.1:2588; \"\" for none\n"
+	"  --connector ADDRESS   the tenant's MX, as port 25; default 127.0.0.1:2526; \"\" for "
+	"none\n"
 	"  --folder DIR          for ca.pem and the certificate; default ./sandbox\n"
 	"  --name HOST           one more name in the certificate\n"
 	"  --password TEXT       any address signs in with it; default \"sandbox\"\n"
@@ -71,9 +74,11 @@ static int run(const struct sandbox_options *options)
 	io_signal_watch(loop, SIGINT, stop, loop);
 	io_signal_watch(loop, SIGTERM, stop, loop);
 	(void)fprintf(stderr,
-		"sandbox: SMTP on port %d, HTTP on port %d, HTTPS on port %d, CA in %.*s, password "
-		"%.*s\n",
+		"sandbox: SMTP on port %d, HVE on port %d, connector on port %d, HTTP on port %d, "
+		"HTTPS on port %d, CA in %.*s, password %.*s\n",
 		sandbox_smtp_port(s),
+		sandbox_hve_port(s),
+		sandbox_connector_port(s),
 		sandbox_http_port(s),
 		sandbox_https_port(s),
 		SV_ARG(sandbox_ca_path(s)),
@@ -91,6 +96,8 @@ enum {
 	OPT_SMTP,
 	OPT_HTTP,
 	OPT_HTTPS,
+	OPT_HVE,
+	OPT_CONNECTOR,
 	OPT_FOLDER,
 	OPT_NAME,
 	OPT_PASSWORD,
@@ -107,6 +114,8 @@ static const struct cli_option options_known[] = {
 	[OPT_SMTP] = { "smtp", true },
 	[OPT_HTTP] = { "http", true },
 	[OPT_HTTPS] = { "https", true },
+	[OPT_HVE] = { "hve", true },
+	[OPT_CONNECTOR] = { "connector", true },
 	[OPT_FOLDER] = { "folder", true },
 	[OPT_NAME] = { "name", true },
 	[OPT_PASSWORD] = { "password", true },
@@ -127,6 +136,8 @@ static int take_option(struct sandbox_options *o, int seen, const char *value)
 		[OPT_SMTP] = &o->smtp_address,
 		[OPT_HTTP] = &o->http_address,
 		[OPT_HTTPS] = &o->https_address,
+		[OPT_HVE] = &o->hve_address,
+		[OPT_CONNECTOR] = &o->connector_address,
 		[OPT_FOLDER] = &o->folder,
 		[OPT_NAME] = &o->host_name,
 		[OPT_PASSWORD] = &o->password,
@@ -158,6 +169,8 @@ int cli_sandbox(struct cli_context *ctx, int argc, char **argv)
 		.smtp_address = SV("127.0.0.1:2587"),
 		.http_address = SV("127.0.0.1:2580"),
 		.https_address = SV("127.0.0.1:2543"),
+		.hve_address = SV("127.0.0.1:2588"),
+		.connector_address = SV("127.0.0.1:2526"),
 		.folder = SV("sandbox"),
 		.password = SV("sandbox"),
 		.keep_bytes = UINT64_C(256) << 20,

@@ -11,6 +11,7 @@
  * The HTTP API.
  *
  *   GET    /messages?to=&from=&subject=&after=N     list
+ *   GET    /messages?mailbox=     GET /inbox/N/raw     what arrived for a mailbox of its own: NDRs
  *   GET    /messages/wait?...&timeout=SECONDS       answers once a message fits (408 when none came)
  *   GET    /messages/N     GET /messages/N/raw      one
  *   DELETE /messages                                forget messages, counts and violations
@@ -49,18 +50,23 @@ static struct sandbox_message_filter read_filter(const struct sandbox_web_reques
 static enum MHD_Result list_messages(struct sandbox_api *a, struct sandbox_web_request *r)
 {
 	struct sandbox_message_filter f = read_filter(r);
-	const struct sandbox_message *m = sandbox_messages_next(a->sandbox->messages, 0, &f);
+	struct sv mailbox = sandbox_web_argument(r, "mailbox");
+	const struct sandbox_messages *from = a->sandbox->messages;
+	const struct sandbox_message *m;
 	json_t *all = json_array();
 
-	while (m) {
-		(void)json_array_append_new(all, sandbox_message_json(m));
-		m = sandbox_messages_next(a->sandbox->messages, m->number, &f);
+	if (mailbox.len) {
+		from = a->sandbox->inboxes;
+		f.to = mailbox;
 	}
+	for (m = sandbox_messages_next(from, 0, &f); m;
+		m = sandbox_messages_next(from, m->number, &f))
+		(void)json_array_append_new(all, sandbox_message_json(m));
 	return sandbox_web_json(r, MHD_HTTP_OK, all);
 }
 
 static enum MHD_Result one_message(
-	struct sandbox_api *a, struct sandbox_web_request *r, struct sv path)
+	const struct sandbox_messages *from, struct sandbox_web_request *r, struct sv path)
 {
 	const struct sandbox_message *m = NULL;
 	struct sv number;
@@ -68,7 +74,7 @@ static enum MHD_Result one_message(
 
 	(void)sv_cut_char(&path, '/', &number);
 	if (sv_parse_u64(number, UINT64_MAX, &n) == 0)
-		m = sandbox_messages_get(a->sandbox->messages, n);
+		m = sandbox_messages_get(from, n);
 	if (!m)
 		return sandbox_web_error(
 			r, MHD_HTTP_NOT_FOUND, "no such message (kept: the newest)");
@@ -189,6 +195,7 @@ static json_t *settings_json(const struct sandbox *s)
 static enum MHD_Result clear_messages(struct sandbox_api *a, struct sandbox_web_request *r)
 {
 	sandbox_messages_clear(a->sandbox->messages);
+	sandbox_messages_clear(a->sandbox->inboxes);
 	sandbox_model_forget(a->sandbox->model);
 	a->sandbox->totals = (struct sandbox_totals){ 0 };
 	return sandbox_web_json(r, MHD_HTTP_OK, json_object());
@@ -271,7 +278,9 @@ static enum MHD_Result serve(void *arg, struct sandbox_web_request *r)
 	if (get && sv_eq(path, SV("/messages/wait")))
 		return wait_message(a, r);
 	if (get && sv_starts(path, SV("/messages/")))
-		return one_message(a, r, sv_skip(path, 10));
+		return one_message(s->messages, r, sv_skip(path, 10));
+	if (get && sv_starts(path, SV("/inbox/")))
+		return one_message(s->inboxes, r, sv_skip(path, 7));
 	if (del && sv_eq(path, SV("/messages")))
 		return clear_messages(a, r);
 	if (get && sv_eq(path, SV("/faults")))

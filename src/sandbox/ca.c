@@ -73,56 +73,83 @@ static int write_pem(struct sv folder, const char *name, X509 *first, X509 *seco
 	return rc;
 }
 
-static int make_pair(struct sv folder, const char *names, struct err *err)
+/* A certificate that the CA has signed, for a server or for the connector's client. */
+static int make_leaf(struct sv folder, const char *file, X509 *ca, EVP_PKEY *ca_key,
+	const char *names, struct err *err)
 {
-	EVP_PKEY *ca_key = EVP_EC_gen("P-256");
+	bool client = strcmp(file, "client") == 0;
 	EVP_PKEY *key = EVP_EC_gen("P-256");
-	X509 *ca, *leaf;
-	int rc = RC_CONFIG;
+	char name[32];
+	X509 *leaf;
+	int rc;
 
-	must(ca_key != NULL && key != NULL);
-	ca = new_certificate(ca_key, "postern sandbox CA", 1);
-	leaf = new_certificate(key, "postern sandbox", 2);
-	must(X509_set_issuer_name(ca, X509_get_subject_name(ca)) == 1);
+	must(key != NULL);
+	leaf = new_certificate(
+		key, client ? SANDBOX_CLIENT_NAME : "postern sandbox", client ? 3 : 2);
 	must(X509_set_issuer_name(leaf, X509_get_subject_name(ca)) == 1);
-	if (extend(ca, ca, NID_basic_constraints, "critical,CA:TRUE") &&
-		extend(ca, ca, NID_key_usage, "critical,keyCertSign,cRLSign") &&
-		extend(ca, ca, NID_subject_key_identifier, "hash") &&
-		extend(leaf, ca, NID_subject_alt_name, names) &&
-		extend(leaf, ca, NID_ext_key_usage, "serverAuth")) {
-		must(X509_sign(ca, ca_key, EVP_sha256()) > 0);
+	if (extend(leaf, ca, NID_subject_alt_name, names) &&
+		extend(leaf, ca, NID_ext_key_usage, client ? "clientAuth" : "serverAuth")) {
 		must(X509_sign(leaf, ca_key, EVP_sha256()) > 0);
-		rc = write_pem(folder, "server.key", NULL, NULL, key, err);
+		(void)snprintf(name, sizeof(name), "%s.key", file);
+		rc = write_pem(folder, name, NULL, NULL, key, err);
+		(void)snprintf(name, sizeof(name), "%s.pem", file);
 		if (rc == 0)
-			rc = write_pem(folder, "server.pem", leaf, ca, NULL, err);
-		if (rc == 0)
-			rc = write_pem(folder, "ca.pem", ca, NULL, NULL, err);
+			rc = write_pem(folder, name, leaf, ca, NULL, err);
 	} else {
 		rc = err_set(err, RC_CONFIG, "'%s' cannot be certificate names", names);
 	}
-	X509_free(ca);
 	X509_free(leaf);
-	EVP_PKEY_free(ca_key);
 	EVP_PKEY_free(key);
+	return rc;
+}
+
+static int make_all(struct sv folder, const char *names, struct err *err)
+{
+	EVP_PKEY *ca_key = EVP_EC_gen("P-256");
+	X509 *ca;
+	int rc;
+
+	must(ca_key != NULL);
+	ca = new_certificate(ca_key, "postern sandbox CA", 1);
+	must(X509_set_issuer_name(ca, X509_get_subject_name(ca)) == 1);
+	must(extend(ca, ca, NID_basic_constraints, "critical,CA:TRUE") &&
+		extend(ca, ca, NID_key_usage, "critical,keyCertSign,cRLSign") &&
+		extend(ca, ca, NID_subject_key_identifier, "hash"));
+	must(X509_sign(ca, ca_key, EVP_sha256()) > 0);
+	rc = make_leaf(folder, "server", ca, ca_key, names, err);
+	if (rc == 0)
+		rc = make_leaf(folder, "client", ca, ca_key, "DNS:" SANDBOX_CLIENT_NAME, err);
+	if (rc == 0)
+		rc = write_pem(folder, "ca.key", NULL, NULL, ca_key, err);
+	if (rc == 0)
+		rc = write_pem(folder, "ca.pem", ca, NULL, NULL, err);
+	X509_free(ca);
+	EVP_PKEY_free(ca_key);
 	return rc;
 }
 
 int sandbox_ca_make(struct sv folder, struct sv host_name, struct err *err)
 {
 	char path[4096], names[NAMES_MAX];
+	bool made;
 	int rc;
 
 	(void)snprintf(path, sizeof(path), "%.*s", SV_ARG(folder));
 	rc = io_folder_make(path, 0755, err);
 	if (rc != 0)
 		return rc;
+	/* Written last; a folder without it, or of a version that had no ca.key, is made anew. */
+	(void)snprintf(path, sizeof(path), "%.*s/ca.key", SV_ARG(folder));
+	made = access(path, R_OK) == 0;
 	(void)snprintf(path, sizeof(path), "%.*s/ca.pem", SV_ARG(folder));
-	if (access(path, R_OK) == 0)
+	if (made && access(path, R_OK) == 0)
 		return 0;
 	(void)snprintf(names,
 		sizeof(names),
-		"DNS:localhost,IP:127.0.0.1,IP:::1,DNS:smtp.office365.com%s%.*s",
+		"DNS:localhost,IP:127.0.0.1,IP:::1,DNS:smtp.office365.com,"
+		"DNS:smtp.hve.mx.microsoft,DNS:contoso-com.mail.protection.outlook.com,"
+		"DNS:login.microsoftonline.com,DNS:graph.microsoft.com%s%.*s",
 		host_name.len ? ",DNS:" : "",
 		SV_ARG(host_name));
-	return make_pair(folder, names, err);
+	return make_all(folder, names, err);
 }

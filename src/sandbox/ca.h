@@ -4,8 +4,11 @@
 #include "base/err.h"
 #include "base/sv.h"
 
+#define SANDBOX_CLIENT_NAME "mail.contoso.com"
+
 /*
- * A throw-away certification authority and one server certificate (P-256, a month), written to
- * FOLDER/ca.pem, server.pem and server.key. Kept and used again while it is there.
+ * A throw-away certification authority, a server's certificate and that of a connector's client (P-256, a
+ * month): FOLDER/ca.pem, ca.key, server.pem, server.key, client.pem, client.key. Kept and used again
+ * while they are there.
  */
 NODISCARD int sandbox_ca_make(struct sv folder, struct sv host_name, struct err *err);

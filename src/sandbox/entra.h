@@ -95,6 +95,7 @@ struct sandbox_bearer {
 	uint64_t expires_s;
 };
 /* NULL, or why it is no good: one sentence for the event log, which never goes over the wire. */
+extern const char sandbox_bearer_expired[]; /* what it says of a token that has ended */
 const char *sandbox_entra_check(struct sandbox_entra *e, struct sv token, uint64_t now_s,
 	struct sandbox_bearer *out_bearer);
 void sandbox_bearer_deinit(struct sandbox_bearer *b);

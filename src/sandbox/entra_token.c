@@ -265,6 +265,8 @@ static enum sandbox_resource resource_of(struct sv audience)
 	return entra_scope_parse(sv_from(text), &s) == 0 ? s.resource : SANDBOX_RESOURCE_OTHER;
 }
 
+const char sandbox_bearer_expired[] = "it has expired";
+
 const char *sandbox_entra_check(
 	struct sandbox_entra *e, struct sv token, uint64_t now_s, struct sandbox_bearer *out_bearer)
 {
@@ -280,7 +282,7 @@ const char *sandbox_entra_check(
 	else if (!sandbox_jwt_verify(&j, entra_key(e)))
 		why = "its signature is wrong";
 	else if (expires <= now_s)
-		why = "it has expired";
+		why = sandbox_bearer_expired;
 	else if (sandbox_jwt_number(j.claims, "nbf") > now_s + 300)
 		why = "it is not valid yet";
 	if (!why)

@@ -173,6 +173,7 @@ json_t *sandbox_message_json(const struct sandbox_message *message)
 			     to, sandbox_json_text(sv_from(message->recipients[i]))) == 0);
 	must(json_object_set_new(o, "number", json_integer((json_int_t)message->number)) == 0);
 	must(json_object_set_new(o, "at", json_integer((json_int_t)message->at_us)) == 0);
+	must(json_object_set_new(o, "door", json_string(message->door)) == 0);
 	must(json_object_set_new(o, "mailbox", sandbox_json_text(sv_from(message->mailbox))) == 0);
 	must(json_object_set_new(o, "sender", sandbox_json_text(sv_from(message->sender))) == 0);
 	must(json_object_set_new(o, "recipients", to) == 0);

@@ -10,9 +10,10 @@
 struct sandbox_messages;
 
 struct sandbox_message {
-	uint64_t number; /* 1.. in order of arrival */
-	uint64_t at_us;  /* the sandbox's time */
-	char *mailbox;   /* that signed in; "" when anonymous */
+	uint64_t number;  /* 1.. in order of arrival */
+	uint64_t at_us;   /* the sandbox's time */
+	const char *door; /* "submission", "hve", ... */
+	char *mailbox;    /* that signed in; "" when anonymous */
 	char *sender;
 	char **recipients;
 	size_t recipient_count;

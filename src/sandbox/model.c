@@ -251,6 +251,31 @@ struct sandbox_mailbox *sandbox_model_sign_in_token(struct sandbox_model *m, str
 	return sandbox_model_mailbox(m, user, true);
 }
 
+struct sandbox_mailbox *sandbox_model_sign_in_hve(struct sandbox_model *m, struct sv user,
+	struct sv password, struct sandbox_reply *out_reply)
+{
+	const struct sandbox_mailbox *b = sandbox_model_mailbox(m, user, false);
+	struct address parsed;
+
+	if (m->security_defaults || !m->basic_auth) {
+		say(out_reply,
+			535,
+			"5.7.139",
+			"Authentication unsuccessful, the organization configuration doesn't allow "
+			"this authentication request.");
+		return NULL;
+	}
+	if (!right_password(m, b, password) || address_parse(user, 0, &parsed) != 0) {
+		say(out_reply,
+			535,
+			"5.7.139",
+			"Authentication unsuccessful, the user credentials were incorrect.");
+		return NULL;
+	}
+	say(out_reply, 235, "2.7.0", "Authentication successful");
+	return sandbox_model_mailbox(m, user, true);
+}
+
 /* ---- end of DATA ---- */
 
 static void expire(uint64_t *at, size_t *count, uint64_t now_us, uint64_t window_us)
@@ -355,6 +380,8 @@ static bool limit_refuses(
 	struct sandbox_mailbox *b = s->mailbox;
 	const struct sandbox_limits *l = &m->limits;
 
+	if (s->counting == SANDBOX_COUNT_NONE)
+		return false;
 	expire(b->message_at, &b->message_count, s->now_us, US_PER_MIN);
 	expire(b->recipient_at, &b->recipient_count, s->now_us, US_PER_DAY);
 	if (l->recipients_per_message && s->recipients > l->recipients_per_message) {
@@ -362,7 +389,7 @@ static bool limit_refuses(
 		say(r, 550, "5.5.3", "Too many recipients");
 		return true;
 	}
-	if (l->connections && b->sending > l->connections) {
+	if (s->counting == SANDBOX_COUNT_ALL && l->connections && b->sending > l->connections) {
 		broken(m, s, "connections", b->sending, l->connections);
 		say(r,
 			432,
@@ -371,7 +398,8 @@ static bool limit_refuses(
 			"https://aka.ms/concurrent_sending for more information.");
 		return true;
 	}
-	if (l->messages_per_minute && b->message_count + 1 > l->messages_per_minute) {
+	if (s->counting == SANDBOX_COUNT_ALL && l->messages_per_minute &&
+		b->message_count + 1 > l->messages_per_minute) {
 		broken(m, s, "messages-per-minute", b->message_count + 1, l->messages_per_minute);
 		say(r,
 			451,
@@ -406,10 +434,11 @@ void sandbox_model_submit(struct sandbox_model *m, const struct sandbox_submissi
 		say(out_reply, 530, "5.7.57", "Client not authenticated to send mail.");
 		return;
 	}
-	if (store_refuses(m, s, out_reply) || limit_refuses(m, s, out_reply))
+	if ((!s->relay && store_refuses(m, s, out_reply)) || limit_refuses(m, s, out_reply))
 		return;
-	count_at(&b->message_at, &b->message_count, &b->message_cap, s->now_us);
-	for (uint32_t i = 0; i < s->recipients; i++)
+	if (s->counting == SANDBOX_COUNT_ALL)
+		count_at(&b->message_at, &b->message_count, &b->message_cap, s->now_us);
+	for (uint32_t i = 0; s->counting != SANDBOX_COUNT_NONE && i < s->recipients; i++)
 		count_at(&b->recipient_at, &b->recipient_count, &b->recipient_cap, s->now_us);
 	b->accepted++;
 	b->refusals = 0;

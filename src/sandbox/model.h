@@ -91,11 +91,24 @@ struct sandbox_mailbox *sandbox_model_sign_in(struct sandbox_model *m, struct sv
 struct sandbox_mailbox *sandbox_model_sign_in_token(struct sandbox_model *m, struct sv user,
 	bool token_is_good, struct sandbox_reply *out_reply);
 
+/* The same for a High Volume Email account, whose switches are others. */
+struct sandbox_mailbox *sandbox_model_sign_in_hve(struct sandbox_model *m, struct sv user,
+	struct sv password, struct sandbox_reply *out_reply);
+
+/* Which limits of a mailbox hold at a door. */
+enum sandbox_counting {
+	SANDBOX_COUNT_ALL,
+	SANDBOX_COUNT_DAY,  /* recipients in 24 h only: relay by connector, Graph */
+	SANDBOX_COUNT_NONE, /* HVE, and bounces by connector */
+};
+
 /* One message at the end of DATA. */
 struct sandbox_submission {
 	struct sandbox_mailbox *mailbox; /* NULL: anonymous session */
-	struct sv sender;                /* MAIL FROM */
-	struct sv from;                  /* the header's */
+	enum sandbox_counting counting;
+	bool relay;       /* by connector: the sender is nobody's to check */
+	struct sv sender; /* MAIL FROM */
+	struct sv from;   /* the header's */
 	uint32_t recipients;
 	uint64_t bytes;
 	uint64_t now_us;

@@ -47,13 +47,28 @@ void sandbox_advance(struct sandbox *s, uint64_t us)
 	s->clock_us += us;
 }
 
-static void accept_client(void *arg, int fd)
+static void accept_submission(void *arg, int fd)
 {
-	sandbox_session_start(arg, fd);
+	sandbox_session_start(arg, SANDBOX_DOOR_SUBMISSION, fd);
 }
 
-static int listen_smtp(struct sandbox *s, struct sv text, struct err *err)
+static void accept_hve(void *arg, int fd)
 {
+	sandbox_session_start(arg, SANDBOX_DOOR_HVE, fd);
+}
+
+static void accept_connector(void *arg, int fd)
+{
+	sandbox_session_start(arg, SANDBOX_DOOR_CONNECTOR, fd);
+}
+
+static int listen_smtp(struct sandbox *s, enum sandbox_door door, struct sv text, struct err *err)
+{
+	static io_accept_fn *const accepts[] = {
+		[SANDBOX_DOOR_SUBMISSION] = accept_submission,
+		[SANDBOX_DOOR_HVE] = accept_hve,
+		[SANDBOX_DOOR_CONNECTOR] = accept_connector,
+	};
 	struct io_address address;
 
 	if (io_address_parse(text, &address) != 0)
@@ -66,8 +81,8 @@ static int listen_smtp(struct sandbox *s, struct sv text, struct err *err)
 			RC_CONFIG,
 			"the sandbox listens on loopback only: it takes mail from anybody who "
 			"asks");
-	s->listener = io_listener_open(s->loop, &address, 0, accept_client, s, err);
-	return s->listener ? 0 : RC_CONFIG;
+	s->listeners[door] = io_listener_open(s->loop, &address, 0, accepts[door], s, err);
+	return s->listeners[door] ? 0 : RC_CONFIG;
 }
 
 static int load_tls(struct sandbox *s, const struct sandbox_options *o, struct err *err)
@@ -84,7 +99,11 @@ static int load_tls(struct sandbox *s, const struct sandbox_options *o, struct e
 	if (rc != 0)
 		return err_set(err, rc, "the folder's name is too long");
 	s->tls = io_tls_server_new(certificate, key, err);
-	return s->tls ? 0 : RC_TLS;
+	s->connector_tls = s->tls ? io_tls_server_new(certificate, key, err) : NULL;
+	if (!s->connector_tls)
+		return RC_TLS;
+	(void)snprintf(certificate, sizeof(certificate), "%.*s/ca.pem", SV_ARG(o->folder));
+	return io_tls_server_ask_certificate(s->connector_tls, certificate, err);
 }
 
 /* ---- HTTPS ---- */
@@ -183,7 +202,11 @@ static int start(struct sandbox *s, const struct sandbox_options *o, struct err 
 		if (rc != 0)
 			return rc;
 	}
-	rc = listen_smtp(s, o->smtp_address, err);
+	rc = listen_smtp(s, SANDBOX_DOOR_SUBMISSION, o->smtp_address, err);
+	if (rc == 0 && o->hve_address.len)
+		rc = listen_smtp(s, SANDBOX_DOOR_HVE, o->hve_address, err);
+	if (rc == 0 && o->connector_address.len)
+		rc = listen_smtp(s, SANDBOX_DOOR_CONNECTOR, o->connector_address, err);
 	if (rc == 0 && o->http_address.len) {
 		s->api = sandbox_api_open(s, o->http_address, err);
 		rc = s->api ? 0 : RC_CONFIG;
@@ -207,6 +230,8 @@ struct sandbox *sandbox_new(
 	s->model = sandbox_model_new();
 	s->entra = sandbox_entra_new(options->folder);
 	s->messages = sandbox_messages_new(options->keep_bytes);
+	s->inboxes = sandbox_messages_new(options->keep_bytes);
+	sandbox_tenant_init(&s->tenant);
 	sandbox_model_set_open_password(s->model, options->password);
 	sandbox_model_set_rewrite_ids(s->model, options->rewrite_ids);
 	if (start(s, options, err) != 0) {
@@ -223,11 +248,17 @@ void sandbox_free(struct sandbox *s)
 	sandbox_session_close_all(s);
 	sandbox_api_close(s->api);
 	sandbox_web_close(s->https);
-	io_listener_close(s->listener);
+	for (size_t i = 0; i < COUNT_OF(s->listeners); i++) {
+		if (s->listeners[i])
+			io_listener_close(s->listeners[i]);
+	}
 	io_tls_unref(s->tls);
+	io_tls_unref(s->connector_tls);
 	sandbox_events_close(s->events);
 	sandbox_faults_deinit(&s->faults);
 	sandbox_messages_free(s->messages);
+	sandbox_messages_free(s->inboxes);
+	sandbox_tenant_deinit(&s->tenant);
 	sandbox_model_free(s->model);
 	sandbox_entra_free(s->entra);
 	buf_deinit(&s->ca_path);
@@ -236,7 +267,22 @@ void sandbox_free(struct sandbox *s)
 
 int sandbox_smtp_port(const struct sandbox *s)
 {
-	return io_listener_port(s->listener);
+	return io_listener_port(s->listeners[SANDBOX_DOOR_SUBMISSION]);
+}
+
+static int door_port(const struct sandbox *s, enum sandbox_door door)
+{
+	return s->listeners[door] ? io_listener_port(s->listeners[door]) : 0;
+}
+
+int sandbox_hve_port(const struct sandbox *s)
+{
+	return door_port(s, SANDBOX_DOOR_HVE);
+}
+
+int sandbox_connector_port(const struct sandbox *s)
+{
+	return door_port(s, SANDBOX_DOOR_CONNECTOR);
 }
 
 int sandbox_http_port(const struct sandbox *s)
@@ -272,6 +318,8 @@ json_t *sandbox_verdict_json(const struct sandbox *s)
 	(void)json_object_set_new(o, "sessions", json_integer((json_int_t)totals.sessions));
 	(void)json_object_set_new(o, "accepted", json_integer((json_int_t)totals.accepted));
 	(void)json_object_set_new(o, "recipients", json_integer((json_int_t)totals.recipients));
+	(void)json_object_set_new(
+		o, "hve_recipients", json_integer((json_int_t)totals.hve_recipients));
 	(void)json_object_set_new(o, "refused", json_integer((json_int_t)totals.refused));
 	(void)json_object_set_new(o, "duplicates", json_integer((json_int_t)totals.duplicates));
 	for (size_t i = 0; i < totals.violations; i++) {

@@ -16,17 +16,19 @@ struct buf;
 struct sandbox_options {
 	struct sv
 		smtp_address; /* "127.0.0.1:2587"; port 0: any. Loopback only: it is no mail server */
-	struct sv http_address;  /* empty: no API */
-	struct sv https_address; /* sign-in and Graph under Microsoft's paths; empty: none */
-	struct sv folder;        /* for ca.pem, certificate and key; made when missing */
-	struct sv host_name;     /* certificate name besides localhost and 127.0.0.1 */
-	struct sv password;      /* any address signs in with it */
-	struct sv scenario;      /* name, empty: none */
-	struct sv events_path;   /* JSON lines; empty: none, "-": standard output */
-	uint64_t keep_bytes;     /* messages kept for the API; older ones go first */
-	double speed;            /* of its clock; 1: like the wall */
-	bool rewrite_ids;        /* new Message-IDs in the final 250 */
-	bool implicit_tls_off;   /* offers no STARTTLS (to test that nothing leaves in the clear) */
+	struct sv hve_address;       /* High Volume Email; empty: none */
+	struct sv connector_address; /* the tenant's MX, port 25; empty: none */
+	struct sv http_address;      /* empty: no API */
+	struct sv https_address;     /* sign-in and Graph under Microsoft's paths; empty: none */
+	struct sv folder;            /* for ca.pem, certificate and key; made when missing */
+	struct sv host_name;         /* certificate name besides localhost and 127.0.0.1 */
+	struct sv password;          /* any address signs in with it */
+	struct sv scenario;          /* name, empty: none */
+	struct sv events_path;       /* JSON lines; empty: none, "-": standard output */
+	uint64_t keep_bytes;         /* messages kept for the API; older ones go first */
+	double speed;                /* of its clock; 1: like the wall */
+	bool rewrite_ids;            /* new Message-IDs in the final 250 */
+	bool implicit_tls_off; /* offers no STARTTLS (to test that nothing leaves in the clear) */
 };
 
 NODISCARD struct sandbox *sandbox_new(
@@ -34,12 +36,15 @@ NODISCARD struct sandbox *sandbox_new(
 void sandbox_free(struct sandbox *s);
 
 int sandbox_smtp_port(const struct sandbox *s);
-int sandbox_http_port(const struct sandbox *s);  /* 0: none */
-int sandbox_https_port(const struct sandbox *s); /* 0: none */
+int sandbox_hve_port(const struct sandbox *s);       /* 0: none */
+int sandbox_connector_port(const struct sandbox *s); /* 0: none */
+int sandbox_http_port(const struct sandbox *s);      /* 0: none */
+int sandbox_https_port(const struct sandbox *s);     /* 0: none */
 struct sv sandbox_ca_path(const struct sandbox *s);
 
 struct sandbox_totals {
 	uint64_t sessions, accepted, refused, recipients, duplicates;
+	uint64_t hve_recipients; /* what Microsoft bills */
 	size_t violations;
 };
 struct sandbox_totals sandbox_totals(const struct sandbox *s);

@@ -4,6 +4,8 @@
 #include "base/list.h"
 #include "io/net.h"
 #include "io/stream.h"
+#include "mail/header.h"
+#include "sandbox/door.h"
 #include "sandbox/entra.h"
 #include "sandbox/events.h"
 #include "sandbox/fault.h"
@@ -16,13 +18,17 @@ struct sandbox {
 	struct io_loop *loop;
 	struct sandbox_model *model;
 	struct sandbox_entra *entra;
+	struct sandbox_tenant tenant;
 	struct sandbox_messages *messages;
+	struct sandbox_messages *inboxes; /* what arrived for its own mailboxes: NDRs */
 	struct sandbox_faults faults;
 	struct sandbox_events *events;
 	struct io_tls *tls;
-	struct io_listener *listener;
-	struct sandbox_api *api;   /* NULL: none */
-	struct sandbox_web *https; /* sign-in and Graph; NULL: none */
+	struct io_tls *connector_tls; /* asks for a client certificate */
+	struct io_listener
+		*listeners[SANDBOX_DOOR_GRAPH]; /* of the doors that speak SMTP; NULL: shut */
+	struct sandbox_api *api;                /* NULL: none */
+	struct sandbox_web *https;              /* sign-in and Graph; NULL: none */
 	struct list sessions;
 	struct buf ca_path;
 	bool starttls_off;
@@ -40,8 +46,19 @@ struct sandbox_instant sandbox_instant(const struct sandbox *s);
 void sandbox_set_speed(struct sandbox *s, double speed);
 void sandbox_advance(struct sandbox *s, uint64_t us);
 
-void sandbox_session_start(struct sandbox *sandbox, int fd);
+void sandbox_session_start(struct sandbox *sandbox, enum sandbox_door door, int fd);
 void sandbox_session_close_all(struct sandbox *sandbox);
+
+/* A message that a door took; the recipients' strings are the message's from now on. */
+struct sandbox_delivery {
+	enum sandbox_door door;
+	struct sv mailbox, sender; /* mailbox empty: nobody signed in */
+	char **recipients;
+	size_t recipient_count;
+	struct sv raw;
+	const struct header_facts *facts;
+};
+const struct sandbox_message *sandbox_deliver(struct sandbox *s, const struct sandbox_delivery *d);
 
 /* Sets switches, limits, mailboxes and faults of a ready scenario; RC_NOT_FOUND with a list. */
 NODISCARD int sandbox_scenario_apply(struct sandbox *s, struct sv name, struct err *err);

@@ -68,6 +68,14 @@ static const struct {
 		"{\"apps\":[{\"client_id\":\"" SANDBOX_APP_DEFAULT
 		"\",\"roles\":[\"Mail.Send\"]}]}",
 		NULL },
+	{ "connector-unknown",
+		"no inbound connector fits: 550 5.7.64 for recipients elsewhere",
+		"{\"connector\":{\"sources\":[],\"certificate\":false}}",
+		NULL },
+	{ "hve-external",
+		"HVE: every recipient is elsewhere (550 5.5.105)",
+		"{\"accepted_domains\":[]}",
+		NULL },
 	{ "graph-throttled",
 		"a third of Graph's answers are 429 with Retry-After",
 		NULL,
@@ -205,6 +213,8 @@ int sandbox_settings_apply(struct sandbox *s, const json_t *settings, struct err
 	if (read_bool(settings, "all_full", &on))
 		sandbox_model_set_all_full(s->model, on);
 	rc = sandbox_entra_apply(s->entra, settings, err);
+	if (rc == 0)
+		rc = sandbox_tenant_apply(&s->tenant, settings, err);
 	apply_limits(s, json_object_get(settings, "limits"));
 	for (size_t i = 0; rc == 0 && i < json_array_size(mailboxes); i++)
 		rc = apply_mailbox(s, json_array_get(mailboxes, i), err);

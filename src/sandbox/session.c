@@ -23,6 +23,8 @@ enum {
 struct session {
 	struct list node;
 	struct sandbox *sandbox;
+	enum sandbox_door door;
+	enum sandbox_attribution who; /* connector: of the open transaction */
 	uint64_t number;
 	struct io_stream *stream;
 	struct smtp_server *smtp;
@@ -189,12 +191,60 @@ static bool token_is_good(struct session *s, const struct smtp_server_event *ev)
 	return !why;
 }
 
+/* HVE is more talkative than the usual door. */
+static void judge_hve_token(
+	struct session *s, const struct smtp_server_event *ev, struct sandbox_reply *reply)
+{
+	static const struct sandbox_reply bare = { 535, "5.7.3", "Authentication unsuccessful" };
+	static const struct sandbox_reply soon = { 535, "5.7.142", "Token will expire soon" };
+	static const struct sandbox_reply expired = { 535, "5.7.143", "Expired token" };
+	static const struct sandbox_reply permission = {
+		535, "5.7.144", "XOAUTH2 authentication failed. Invalid API permissions"
+	};
+	static const struct sandbox_reply app = { 550,
+		"5.7.240",
+		"The application is not allowed for use with this High Volume Email account" };
+	struct sandbox_entra *entra = s->sandbox->entra;
+	uint64_t now_s = sandbox_instant(s->sandbox).now_s;
+	struct sandbox_bearer b = { 0 };
+	const char *why = sandbox_entra_check(entra, ev->password, now_s, &b);
+
+	if (why == sandbox_bearer_expired)
+		*reply = expired;
+	else if (why || b.resource != SANDBOX_RESOURCE_EXCHANGE || !b.app)
+		*reply = bare;
+	else if (!sandbox_bearer_may(&b, "Mail.Send", "Mail.Send"))
+		*reply = permission;
+	else if (!sandbox_bearer_owns(entra, &b, ev->user))
+		*reply = app;
+	else if (b.expires_s < now_s + SANDBOX_HVE_TOKEN_LEFT_S)
+		*reply = soon;
+	else
+		sandbox_hve_account(&s->sandbox->tenant, ev->user, reply);
+	if (reply->code != 235)
+		log_session(s, "token-rejected", sv_from(why ? why : reply->text));
+	sandbox_bearer_deinit(&b);
+}
+
+static struct sandbox_mailbox *sign_in_hve(struct session *s, const struct smtp_server_event *ev)
+{
+	struct sandbox_model *m = s->sandbox->model;
+
+	if (ev->kind == SMTP_SERVER_EV_AUTH_TOKEN)
+		judge_hve_token(s, ev, &s->auth_reply);
+	else if (sandbox_model_sign_in_hve(m, ev->user, ev->password, &s->auth_reply))
+		sandbox_hve_account(&s->sandbox->tenant, ev->user, &s->auth_reply);
+	return s->auth_reply.code == 235 ? sandbox_model_mailbox(m, ev->user, true) : NULL;
+}
+
 static void take_auth(struct session *s, const struct smtp_server_event *ev)
 {
 	struct sandbox_model *m = s->sandbox->model;
 
 	s->auth_kind = ev->kind;
-	if (ev->kind == SMTP_SERVER_EV_AUTH_TOKEN)
+	if (s->door == SANDBOX_DOOR_HVE)
+		s->auth_mailbox = sign_in_hve(s, ev);
+	else if (ev->kind == SMTP_SERVER_EV_AUTH_TOKEN)
 		s->auth_mailbox = sandbox_model_sign_in_token(
 			m, ev->user, token_is_good(s, ev), &s->auth_reply);
 	else
@@ -208,20 +258,46 @@ static void mail_ok(struct session *s)
 	smtp_server_answer(s->smtp, io_now(s->sandbox->loop), 250, "2.1.0", SV("Sender OK"));
 }
 
+static void look_at_name(void *arg, struct sv name)
+{
+	struct session *s = arg;
+
+	if (sandbox_tenant_knows_certificate(&s->sandbox->tenant, name))
+		s->who = SANDBOX_BY_CERTIFICATE;
+}
+
+/* Exchange decides at each message whose connector this is. */
+static void attribute(struct session *s)
+{
+	const struct sandbox_tenant *t = &s->sandbox->tenant;
+
+	s->who = sandbox_tenant_knows_source(t, io_stream_peer_addr(s->stream)) ? SANDBOX_BY_SOURCE
+										: SANDBOX_ANONYMOUS;
+	io_stream_peer_names(s->stream, look_at_name, s);
+}
+
 static void take_mail(struct session *s, const struct smtp_server_event *ev)
 {
 	static const struct sandbox_reply anonymous = {
 		530, "5.7.57", "Client not authenticated to send mail."
 	};
+	struct sandbox_reply reply = { .code = 250 };
 
 	drop_transaction(s);
-	if (!s->mailbox) {
-		answer(s, ev->kind, &anonymous);
+	if (s->door == SANDBOX_DOOR_CONNECTOR)
+		attribute(s);
+	else if (!s->mailbox)
+		reply = anonymous;
+	else if (s->door == SANDBOX_DOOR_HVE)
+		sandbox_hve_mail(sv_from(s->mailbox->address), ev->address, &reply);
+	if (reply.code != 250) {
+		answer(s, ev->kind, &reply);
 		return;
 	}
 	s->sender = arena_sv(&s->arena, ev->address);
 	s->transaction = true;
-	s->mailbox->sending++;
+	if (s->mailbox)
+		s->mailbox->sending++;
 	buf_init(&s->body, SESSION_BODY_MAX);
 	if (!fault_strikes(s, SANDBOX_AT_MAIL, ev->address, ev->kind, mail_ok))
 		mail_ok(s);
@@ -232,10 +308,32 @@ static void rcpt_ok(struct session *s)
 	smtp_server_answer(s->smtp, io_now(s->sandbox->loop), 250, "2.1.5", SV("Recipient OK"));
 }
 
+static size_t count_domain(const struct session *s, struct sv address)
+{
+	ptrdiff_t at = sv_rfind_char(address, '@');
+	size_t count = 0;
+
+	for (size_t i = 0; at >= 0 && i < s->recipient_count; i++)
+		count += sv_ends_nocase(sv_from(s->recipients[i]), sv_skip(address, (size_t)at));
+	return count;
+}
+
 static void take_rcpt(struct session *s, const struct smtp_server_event *ev)
 {
+	const struct sandbox_tenant *t = &s->sandbox->tenant;
+	struct sandbox_reply reply = { .code = 250 };
+
 	if (fault_strikes(s, SANDBOX_AT_RCPT, ev->address, ev->kind, rcpt_ok))
 		return;
+	if (s->door == SANDBOX_DOOR_HVE)
+		sandbox_hve_rcpt(t, ev->address, s->recipient_count, &reply);
+	else if (s->door == SANDBOX_DOOR_CONNECTOR)
+		sandbox_connector_rcpt(
+			t, s->who, s->sender, ev->address, count_domain(s, ev->address), &reply);
+	if (reply.code != 250) {
+		answer(s, ev->kind, &reply);
+		return;
+	}
 	if (s->recipient_count == s->recipient_cap) {
 		s->recipient_cap = s->recipient_cap ? s->recipient_cap * 2 : 4;
 		s->recipients = xrealloc(s->recipients, s->recipient_cap * sizeof(char *));
@@ -268,57 +366,69 @@ static struct header_block *read_header(const struct buf *body)
 	return h;
 }
 
-static struct sandbox_message *make_message(struct session *s, const struct header_facts *facts)
-{
-	struct sandbox_message *m = xcalloc(1, sizeof(*m));
-	char id[128] = "";
-
-	if (sandbox_model_rewrites_ids(s->sandbox->model))
-		(void)snprintf(id,
-			sizeof(id),
-			"<%s%08llX@%s.PROD.OUTLOOK.COM>",
-			"AM0PR01MB",
-			(unsigned long long)(prng_next(io_prng(s->sandbox->loop)) & 0xffffffffU),
-			"AM0PR01MB0001.eurprd01");
-	m->at_us = sandbox_now_us(s->sandbox);
-	m->mailbox = sv_dup(sv_from(s->mailbox->address));
-	m->sender = sv_dup(s->sender);
-	m->message_id = sv_dup(facts->message_id);
-	m->new_id = sv_dup(sv_from(id));
-	m->subject = sv_dup(facts->subject);
-	m->recipients = xmalloc((s->recipient_count + 1) * sizeof(char *));
-	if (s->recipient_count)
-		memcpy(m->recipients, s->recipients, s->recipient_count * sizeof(char *));
-	m->recipient_count = s->recipient_count;
-	s->recipient_count = 0;
-	m->raw_len = s->body.len;
-	m->raw = xmalloc(m->raw_len + 1);
-	if (m->raw_len)
-		memcpy(m->raw, buf_sv(&s->body).ptr, m->raw_len);
-	return m;
-}
-
 static void store_message(
 	struct session *s, const struct header_facts *facts, struct sandbox_reply *reply)
 {
-	struct sandbox_message *m = make_message(s, facts);
-	const char *id = m->new_id[0] ? m->new_id : m->message_id;
-	uint32_t copies;
+	const struct sandbox_message *m;
+	struct sandbox_delivery delivery = {
+		.door = s->door,
+		.mailbox = sv_from(s->mailbox ? s->mailbox->address : ""),
+		.sender = s->sender,
+		.recipients = s->recipients,
+		.recipient_count = s->recipient_count,
+		.raw = buf_sv(&s->body),
+		.facts = facts,
+	};
+	const char *id;
 
+	m = sandbox_deliver(s->sandbox, &delivery);
+	s->recipient_count = 0; /* they are the message's now */
+	id = m->new_id[0] ? m->new_id : m->message_id;
+	if (s->door != SANDBOX_DOOR_CONNECTOR) {
+		(void)snprintf(reply->text,
+			sizeof(reply->text),
+			"OK %.200s [Hostname=%s.prod.outlook.com]",
+			id[0] ? id : "<none>",
+			s->pop);
+		return;
+	}
+	(void)snprintf(reply->enhanced, sizeof(reply->enhanced), "2.6.0");
 	(void)snprintf(reply->text,
 		sizeof(reply->text),
-		"OK %.200s [Hostname=%s.prod.outlook.com]",
+		"%.200s [InternalId=%llu, Hostname=%s.prod.outlook.com] %zu bytes in 0.1, Queued "
+		"mail for delivery",
 		id[0] ? id : "<none>",
-		s->pop);
-	copies = sandbox_messages_add(s->sandbox->messages, m);
-	s->sandbox->totals.accepted++;
-	s->sandbox->totals.recipients += m->recipient_count;
-	sandbox_events_write(s->sandbox->events,
-		copies > 1 ? "duplicate" : "accepted",
-		sandbox_now_us(s->sandbox),
-		sandbox_message_json(m));
-	if (s->sandbox->api)
-		sandbox_api_message_arrived(s->sandbox->api);
+		(unsigned long long)m->number,
+		s->pop,
+		m->raw_len);
+}
+
+/* What the door itself has to say; 250: nothing. */
+static void ask_door(
+	struct session *s, const struct header_facts *facts, struct sandbox_reply *reply)
+{
+	struct sandbox_submission submission = {
+		.mailbox = s->mailbox,
+		.sender = s->sender,
+		.from = facts->from,
+		.recipients = (uint32_t)s->recipient_count,
+		.bytes = s->body.len,
+		.now_us = sandbox_now_us(s->sandbox),
+	};
+
+	*reply = (struct sandbox_reply){ .code = 250, .enhanced = "2.0.0" };
+	if (s->door == SANDBOX_DOOR_HVE) {
+		sandbox_hve_end(sv_from(s->mailbox->address), facts->from, reply);
+		submission.counting = SANDBOX_COUNT_NONE;
+	} else if (s->door == SANDBOX_DOOR_CONNECTOR) {
+		if (s->who == SANDBOX_ANONYMOUS || s->sender.len == 0)
+			return;
+		submission.mailbox = sandbox_model_mailbox(s->sandbox->model, s->sender, true);
+		submission.counting = SANDBOX_COUNT_DAY;
+		submission.relay = true;
+	}
+	if (reply->code == 250)
+		sandbox_model_submit(s->sandbox->model, &submission, reply);
 }
 
 static void end_of_data(struct session *s)
@@ -326,19 +436,10 @@ static void end_of_data(struct session *s)
 	struct header_block *h = read_header(&s->body);
 	struct header_facts facts = { 0 };
 	struct sandbox_reply reply = { 0 };
-	struct sandbox_submission submission;
 
 	if (h)
 		header_block_facts(h, &facts);
-	submission = (struct sandbox_submission){
-		.mailbox = s->mailbox,
-		.sender = s->sender,
-		.from = facts.from,
-		.recipients = (uint32_t)s->recipient_count,
-		.bytes = s->body.len,
-		.now_us = sandbox_now_us(s->sandbox),
-	};
-	sandbox_model_submit(s->sandbox->model, &submission, &reply);
+	ask_door(s, &facts, &reply);
 	if (reply.code == 250)
 		store_message(s, &facts, &reply);
 	else
@@ -369,7 +470,9 @@ static void handle(struct session *s, const struct smtp_server_event *ev)
 		if (io_stream_write(s->stream, smtp_server_output(s->smtp)) != 0)
 			s->closed = true;
 		smtp_server_sent(s->smtp, smtp_server_output(s->smtp).len);
-		io_stream_tls_server(s->stream, s->sandbox->tls);
+		io_stream_tls_server(s->stream,
+			s->door == SANDBOX_DOOR_CONNECTOR ? s->sandbox->connector_tls
+							  : s->sandbox->tls);
 		break;
 	case SMTP_SERVER_EV_AUTH_PASSWORD:
 	case SMTP_SERVER_EV_AUTH_TOKEN:
@@ -545,8 +648,13 @@ static void stream_event(void *arg, enum io_stream_event event)
 	}
 }
 
-void sandbox_session_start(struct sandbox *sandbox, int fd)
+void sandbox_session_start(struct sandbox *sandbox, enum sandbox_door door, int fd)
 {
+	static const char *const hosts[] = {
+		[SANDBOX_DOOR_SUBMISSION] = "outlook.office365.com",
+		[SANDBOX_DOOR_HVE] = "smtp.hve.mx.microsoft",
+		[SANDBOX_DOOR_CONNECTOR] = "mail.protection.outlook.com",
+	};
 	struct session *s = xcalloc(1, sizeof(*s));
 	char banner[256], hello[256], at[WALL_RFC5322_MAX];
 	struct smtp_server_options options = {
@@ -571,20 +679,28 @@ void sandbox_session_start(struct sandbox *sandbox, int fd)
 	};
 
 	s->sandbox = sandbox;
+	s->door = door;
 	s->number = ++sandbox->next_session;
 	sandbox->totals.sessions++;
+	if (door == SANDBOX_DOOR_CONNECTOR)
+		options.auth = 0;
+	if (door == SANDBOX_DOOR_HVE) {
+		options.message_bytes_max = SANDBOX_HVE_BYTES_MAX;
+		options.size_announced = SANDBOX_HVE_BYTES_MAX;
+	}
 	(void)snprintf(s->pop,
 		sizeof(s->pop),
 		"AM0PR01CA%04llu.eurprd01",
 		(unsigned long long)(s->number % 10000));
 	(void)snprintf(banner,
 		sizeof(banner),
-		"%s.outlook.office365.com Microsoft ESMTP MAIL Service ready at %s [%016llX]",
+		"%s.%s Microsoft ESMTP MAIL Service ready at %s [%016llX]",
 		s->pop,
+		hosts[door],
 		wall_rfc5322(io_wall(sandbox->loop), at),
 		(unsigned long long)s->number);
 	s->stream = io_stream_accepted(sandbox->loop, fd, stream_event, s);
-	(void)snprintf(hello, sizeof(hello), "%s.outlook.office365.com Hello [127.0.0.1]", s->pop);
+	(void)snprintf(hello, sizeof(hello), "%s.%s Hello [127.0.0.1]", s->pop, hosts[door]);
 	options.hostname = SV("smtp.office365.com");
 	options.banner = arena_sv(&s->texts, sv_from(banner));
 	options.ehlo_text = arena_sv(&s->texts, sv_from(hello));

@@ -109,10 +109,11 @@ class Sandbox:
     def __init__(self, folder: pathlib.Path, *args):
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.smtp, self.http, self.https = free_port(), free_port(), free_port()
+        self.smtp, self.http, self.https, self.hve, self.connector = (free_port() for _ in range(5))
         self.process = Process(
             [POSTERN, "sandbox", "--smtp", f"127.0.0.1:{self.smtp}", "--http", f"127.0.0.1:{self.http}",
-             "--https", f"127.0.0.1:{self.https}", "--folder", str(folder), "--events", str(folder / "events.jsonl"), *args],
+             "--https", f"127.0.0.1:{self.https}", "--hve", f"127.0.0.1:{self.hve}", "--connector", f"127.0.0.1:{self.connector}",
+             "--folder", str(folder), "--events", str(folder / "events.jsonl"), *args],
             folder / "sandbox.log")
         wait_for(lambda: listens(self.http) or not self.process.alive())
         assert self.process.alive(), self.process.text()

@@ -15,6 +15,7 @@ DISABLED = ("535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication i
             "Visit https://aka.ms/smtp_auth_disabled for more information.")
 REFUSED = 26  # swaks: the message was refused at its end
 SIGN_IN = 28
+NO_DOORS = ["--https", "", "--hve", "", "--connector", ""]
 
 
 def swaks(sandbox, *args, code=0, sender="a@contoso.com", to="b@example.org", mechanism="LOGIN", password="sandbox"):
@@ -93,7 +94,7 @@ def test_scenarios_are_listed_and_all_start(sandbox):
         s.api("POST", f"/scenario/{name}")
     with pytest.raises(AssertionError, match="404"):
         s.api("POST", "/scenario/none")
-    bad = run([POSTERN, "sandbox", "--scenario", "none", "--smtp", "127.0.0.1:0", "--http", "", "--https", "", "--folder", str(s.folder)], code=78)
+    bad = run([POSTERN, "sandbox", "--scenario", "none", "--smtp", "127.0.0.1:0", "--http", "", *NO_DOORS, "--folder", str(s.folder)], code=78)
     assert b"--scenarios" in bad.stderr
     assert run([POSTERN, "sandbox", "--smtp", "0.0.0.0:0", "--folder", str(s.folder)], code=78).stderr
 
@@ -335,7 +336,7 @@ def test_events_tell_the_story(sandbox):
     out = s.folder / "events.out"
     port = support.free_port()
     with open(out, "wb") as f:
-        p = subprocess.Popen([POSTERN, "sandbox", "--smtp", f"127.0.0.1:{port}", "--http", "", "--https", "", "--folder", str(s.folder), "--events", "-"],
+        p = subprocess.Popen([POSTERN, "sandbox", "--smtp", f"127.0.0.1:{port}", "--http", "", *NO_DOORS, "--folder", str(s.folder), "--events", "-"],
                              stdout=f, stderr=subprocess.DEVNULL)
     try:
         wait_for(lambda: support.listens(port))
