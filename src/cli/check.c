@@ -3,13 +3,14 @@
 
 #include "base/htable.h"
 #include "conf/conf.h"
+#include "identity/app.h"
+#include "identity/logins.h"
 #include "identity/secrets.h"
 #include "identity/vault.h"
 #include "io/loop.h"
 #include "io/stream.h"
 #include "smtp/scram.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
@@ -37,7 +38,6 @@ struct checker {
 
 enum {
 	SOON_DAYS = 21, /* in which a certificate is renewed without haste */
-	GUID_LEN = 36,
 };
 
 static void say(struct checker *c, bool warning, const char *file, unsigned line, unsigned column,
@@ -115,12 +115,16 @@ static bool is_again(struct checker *c, const struct conf_secret *where)
 	return false;
 }
 
-static bool is_absent(const struct conf_secret *where)
+static bool path_is_absent(struct sv name)
 {
 	char path[PATH_MAX];
 
-	return where->kind == CONF_SECRET_FILE && access(path_of(where->name, path), F_OK) != 0 &&
-	       errno == ENOENT;
+	return name.len && access(path_of(name, path), F_OK) != 0 && errno == ENOENT;
+}
+
+static bool is_absent(const struct conf_secret *where)
+{
+	return where->kind == CONF_SECRET_FILE && path_is_absent(where->name);
 }
 
 /*
@@ -168,27 +172,30 @@ static void check_user(struct checker *c, const struct conf_user *u)
 
 /* ---- certificates ---- */
 
+static void warn_end(struct checker *c, const struct conf_place *place, struct sv certificate,
+	struct wall_time end)
+{
+	bool over = end.us < io_clock_wall().us;
+	char text[WALL_RFC3339_MAX];
+
+	warn_at(c,
+		place,
+		over ? "certificate %.*s: it expired on %.10s, and others will refuse it: a new "
+		       "one "
+		       "is needed"
+		     : "certificate %.*s: it ends on %.10s: renew it before",
+		SV_ARG(certificate),
+		wall_rfc3339(end, text));
+}
+
 /* Ours is said to end while there is time to get another one. */
 static void check_end(struct checker *c, const struct conf_place *place, struct sv certificate,
 	const struct io_tls *tls)
 {
 	struct wall_time end = io_tls_not_after(tls);
-	int64_t left_us = end.us - io_clock_wall().us;
-	char text[WALL_RFC3339_MAX];
 
-	if (left_us < 0)
-		warn_at(c,
-			place,
-			"certificate %.*s: it expired on %.10s, and clients will refuse it: a new "
-			"one is needed",
-			SV_ARG(certificate),
-			wall_rfc3339(end, text));
-	else if (left_us < (int64_t)(SOON_DAYS * US_PER_DAY))
-		warn_at(c,
-			place,
-			"certificate %.*s: it ends on %.10s: renew it before",
-			SV_ARG(certificate),
-			wall_rfc3339(end, text));
+	if (end.us - io_clock_wall().us < (int64_t)(SOON_DAYS * US_PER_DAY))
+		warn_end(c, place, certificate, end);
 }
 
 static void check_listener(struct checker *c, const struct conf_listener *l)
@@ -241,34 +248,68 @@ static void check_identity(struct checker *c, const struct conf_lane *l)
 
 /* ---- apps of tenants ---- */
 
-/* Entra shows a secret's id beside its value, and the id is what most people copy first. */
-static bool is_guid(struct sv v)
-{
-	for (size_t i = 0; i < v.len; i++) {
-		bool dash = i == 8 || i == 13 || i == 18 || i == 23;
-
-		if (dash ? v.ptr[i] != '-' : !isxdigit((unsigned char)v.ptr[i]))
-			return false;
-	}
-	return v.len == GUID_LEN;
-}
-
+/* Modes of files, and whether they can be read; then what identity/ says of the whole. */
 static void check_app(struct checker *c, const struct conf_tenant *t)
 {
-	struct secret *secret;
+	const struct conf_secret *parts[] = { &t->app.secret, &t->app.key, &t->app.passphrase };
+	struct conf_tenant bare = *t;
+	struct wall_time end;
+	struct err err = { 0 };
 
-	if (t->app.secret.kind == CONF_SECRET_NONE) {
-		check_secret(c, &t->app.key);
-		check_secret(c, &t->app.passphrase);
-		return;
+	for (size_t i = 0; i < COUNT_OF(parts); i++) {
+		struct secret *secret;
+
+		if (parts[i]->kind == CONF_SECRET_NONE)
+			continue;
+		secret = load_secret(c, parts[i], false);
+		if (!secret)
+			return;
+		secret_free(secret);
 	}
-	secret = load_secret(c, &t->app.secret, false);
-	if (secret && is_guid(sv_trim(secret_reveal(secret))))
+	/* As in load_secret(): absent files are said already, and so is the place. */
+	if (path_is_absent(t->app.certificate) || path_is_absent(t->app.pkcs12))
+		return;
+	bare.app.place = bare.app.secret.place = (struct conf_place){ 0 };
+	bare.app.key.place = bare.app.passphrase.place = (struct conf_place){ 0 };
+	if (identity_app_check(&bare, c->vault, &end, &err) != 0)
+		say_at(c, true, &t->app.place, err.text);
+	else if (end.us && end.us - io_clock_wall().us < (int64_t)(SOON_DAYS * US_PER_DAY))
+		warn_end(c,
+			&t->app.place,
+			t->app.certificate.len ? t->app.certificate : t->app.pkcs12,
+			end);
+}
+
+/* Has the person signed in, and to this app? */
+static void check_login(struct checker *c, const struct conf_lane *l)
+{
+	char user[IDENTITY_USER_MAX];
+	CLEANUP(buf_deinitp) struct buf name = BUF_INIT(VAULT_NAME_MAX);
+	CLEANUP(identity_login_freep) struct identity_login *login = NULL;
+	struct err err = { 0 };
+	int rc;
+
+	if (l->sign_in != CONF_SIGN_IN_USER || !c->vault ||
+		identity_login_name(l->tenant, identity_login_user(l, user), &name) != 0)
+		return;
+	rc = identity_login_load(c->vault, buf_sv(&name), &login, &err);
+	if (rc == RC_NOT_FOUND)
 		warn_at(c,
-			&t->app.secret.place,
-			"this is the ID of the app's secret, not the secret: copy the column Value "
-			"of \"Certificates & secrets\", or make a new one where it is hidden");
-	secret_free(secret);
+			&l->place,
+			"auth: user, but nobody has signed in for %.*s yet: `postern login %.*s`; "
+			"until then its mail waits",
+			SV_ARG(l->name),
+			SV_ARG(l->name));
+	else if (rc != 0)
+		say_at(c, true, &l->place, err.text);
+	else if (!sv_eq(sv_from(login->client_id), l->tenant->app.client_id))
+		warn_at(c,
+			&l->place,
+			"auth: user, but %.*s signed in to another app than tenant '%.*s' has now: "
+			"`postern login %.*s`",
+			SV_ARG(l->name),
+			SV_ARG(l->tenant->name),
+			SV_ARG(l->name));
 }
 
 /* ---- the whole ---- */
@@ -325,6 +366,7 @@ static void check_files(struct checker *c, const struct conf *conf)
 	for (size_t i = 0; i < count; i++) {
 		check_secret(c, &lanes[i].password);
 		check_identity(c, &lanes[i]);
+		check_login(c, &lanes[i]);
 	}
 	users = conf_users(conf, &count);
 	for (size_t i = 0; i < count; i++)

@@ -142,7 +142,14 @@ static const struct row broken[] = {
 		       "    tenant: t\n    provider: gmail\n    auth: app\n" END,
 		9,
 		11,
-		"auth: user" },
+		"needs a service account of Google" },
+	{ "service account with a certificate",
+		TENANT
+		"    cloud: google\n    app:\n      client_id: x\n      certificate: /c\n      "
+		"key: file:/k\n" GOOD,
+		6,
+		20,
+		"of Google has none" },
 	{ "user without vault",
 		TENANT APP MAILBOX "    tenant: t\n    auth: user\n" END,
 		8,
@@ -396,6 +403,7 @@ static const char full[] = VAULT
 	"    app: { client_id: " ID ", pkcs12: /p12, jwt: rs256 }\n"
 	"    endpoints: { login: \"https://[::1]:8443/x\", graph: \"https://127.0.0.1:9/v\", "
 	"scope: \"https://o.example\", ca_file: /ca }\n"
+	"  - { name: robot, cloud: google, app: { client_id: r@p.iam.example, key: file:/k } }\n"
 	"  - { name: work, cloud: google, app: { client_id: x.apps.example, secret: env:S } }\n"
 	"mailboxes:\n"
 	"  - { address: app@b.c, tenant: one }\n"
@@ -406,6 +414,7 @@ static const char full[] = VAULT
 	"  - { address: graph@x.us, tenant: two, provider: graph, sender: mailbox }\n"
 	"  - { address: sub@x.us, tenant: two, limits: { recipients_per_domain: 7 } }\n"
 	"  - { address: g@x.y, provider: gmail, tenant: work, auth: user }\n"
+	"  - { address: r@x.y, provider: gmail, tenant: robot }\n"
 	"  - { address: h@x.y, provider: gmail, password: env:P }\n"
 	"connectors:\n"
 	"  - { name: mx, provider: connector, tenant: one, certificate: /c, key: file:/k, "
@@ -423,7 +432,7 @@ static void tenants_of_a_full_file(const struct conf *c)
 	size_t n;
 	const struct conf_tenant *const *t = conf_tenants(c, &n);
 
-	assert_int_equal(n, 3);
+	assert_int_equal(n, 4);
 	assert_int_equal(t[0]->cloud, PROVIDER_CLOUD_GLOBAL);
 	assert_true(sv_eq(t[0]->app.certificate, SV("/c")) && !t[0]->app.pkcs12.len);
 	assert_int_equal(t[0]->app.key.kind, CONF_SECRET_VAULT);
@@ -442,7 +451,8 @@ static void tenants_of_a_full_file(const struct conf *c)
 	assert_true(sv_eq(t[1]->scope_host, SV("https://o.example")));
 	assert_true(sv_eq(t[1]->ca_file, SV("/ca")));
 	assert_true(sv_eq(t[2]->login_url, SV("https://oauth2.googleapis.com")));
-	assert_int_equal(t[2]->app.secret.kind, CONF_SECRET_ENV);
+	assert_int_equal(t[2]->app.key.kind, CONF_SECRET_FILE);
+	assert_int_equal(t[3]->app.secret.kind, CONF_SECRET_ENV);
 	assert_true(conf_is_internal(c, NULL, SV("X@d.E")));
 	assert_true(conf_is_internal(c, t[0], SV("x@B.C")));
 	assert_false(conf_is_internal(c, t[1], SV("x@b.c")));
@@ -483,6 +493,7 @@ static void mailboxes_of_a_full_file(const struct conf *c)
 	assert_true(sv_eq(l->host, SV("smtp.gmail.com")));
 	l = conf_lane(c, SV("gmail/h@x.y"));
 	assert_int_equal(l->sign_in, CONF_SIGN_IN_PASSWORD);
+	assert_int_equal(conf_lane(c, SV("gmail/r@x.y"))->sign_in, CONF_SIGN_IN_APP);
 	assert_false(conf_uses_basic_auth(c));
 }
 

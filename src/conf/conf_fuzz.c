@@ -53,7 +53,8 @@ static void check_tenants(const struct conf *c)
 		must((a->secret.kind != CONF_SECRET_NONE) + (a->certificate.len > 0) +
 				(a->pkcs12.len > 0) <=
 			1);
-		must((a->certificate.len > 0) == (a->key.kind != CONF_SECRET_NONE));
+		if (t[i]->cloud != PROVIDER_CLOUD_GOOGLE)
+			must((a->certificate.len > 0) == (a->key.kind != CONF_SECRET_NONE));
 	}
 }
 

@@ -254,8 +254,8 @@ NODISCARD bool conf_network_is_private(const struct io_network *n);
 
 /* read_tenants.c */
 void conf_read_tenants(struct conf_load *ld);
-/* Has it a secret or a certificate? Without one it can only let persons sign in. */
-NODISCARD bool conf_app_can_sign(const struct conf_app *app);
+/* Has its app a secret or a key? Without one it can only let persons sign in. */
+NODISCARD bool conf_app_can_sign(const struct conf_tenant *t);
 
 /* read_lanes.c: what mailboxes and connectors share */
 struct conf_lane_draft {

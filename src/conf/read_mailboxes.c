@@ -181,12 +181,15 @@ static void check_app(const struct checking *x)
 
 	if (!check_token(x, "app"))
 		return;
+	if (conf_app_can_sign(l->tenant) || x->ld->incomplete)
+		return;
 	if (l->tenant->cloud == PROVIDER_CLOUD_GOOGLE)
 		conf_error(x->ld,
 			at(x, "auth"),
-			"auth: app is not possible at Google: write auth: user, and sign in with "
-			"`postern login`");
-	else if (!conf_app_can_sign(&l->tenant->app) && !x->ld->incomplete)
+			"auth: app needs a service account of Google, but the app of tenant '%.*s' "
+			"has no key: add key: file:/PATH, or write auth: user",
+			SV_ARG(l->tenant->name));
+	else
 		conf_error(x->ld,
 			at(x, "auth"),
 			"auth: app needs a secret or a certificate, but the app of tenant '%.*s' "

@@ -57,50 +57,81 @@ static const struct conf_field app_fields[] = {
 
 #undef AT
 
-bool conf_app_can_sign(const struct conf_app *app)
+/* The value of a key; NULL: not given. */
+static const struct conf_node *find_value(const struct conf_node *map, const char *name)
 {
-	return app->secret.kind != CONF_SECRET_NONE || app->certificate.len || app->pkcs12.len;
+	for (const struct conf_node *key = map->first; key; key = key->next)
+		if (sv_eq(key->text, sv_from(name)))
+			return key->value;
+	return NULL;
 }
 
-/* One credential, whole. */
-static void check_app(
-	struct conf_load *ld, const struct conf_node *map, const struct conf_seen *seen)
+bool conf_app_can_sign(const struct conf_tenant *t)
 {
-	const struct conf_node *secret = conf_given(app_fields, seen, "secret");
-	const struct conf_node *certificate = conf_given(app_fields, seen, "certificate");
-	const struct conf_node *key = conf_given(app_fields, seen, "key");
-	const struct conf_node *pkcs12 = conf_given(app_fields, seen, "pkcs12");
-	const struct conf_node *passphrase = conf_given(app_fields, seen, "passphrase");
-	const struct conf_node *jwt = conf_given(app_fields, seen, "jwt");
+	if (t->cloud == PROVIDER_CLOUD_GOOGLE)
+		return t->app.key.kind != CONF_SECRET_NONE || t->app.pkcs12.len;
+	return t->app.secret.kind != CONF_SECRET_NONE || t->app.certificate.len ||
+	       t->app.pkcs12.len;
+}
 
-	if ((secret != NULL) + (certificate || key) + (pkcs12 != NULL) > 1)
+/* Microsoft wants the certificate with the key; Google's service accounts have a key file alone. */
+static void check_key(
+	struct conf_load *ld, const struct conf_node *map, const struct conf_tenant *t)
+{
+	const struct conf_node *certificate = find_value(map, "certificate");
+	const struct conf_node *key = find_value(map, "key");
+
+	if (t->cloud == PROVIDER_CLOUD_GOOGLE && certificate)
 		conf_error(ld,
-			map,
-			"app: has more than one credential: keep secret, or certificate with key, "
-			"or pkcs12, and remove the others");
+			certificate,
+			"certificate: a service account of Google has none: remove it, and write "
+			"key: with the file that Google made");
 	else if (certificate && !key)
 		conf_error(ld,
 			certificate,
 			"certificate: needs its private key beside it: add key: file:/PATH");
-	else if (key && !certificate)
+	else if (key && !certificate && t->cloud != PROVIDER_CLOUD_GOOGLE)
 		conf_error(ld, key, "key: needs its certificate beside it: add certificate: /PATH");
-	if (passphrase && !key && !pkcs12)
+}
+
+/* One credential, whole. */
+static void check_app(
+	struct conf_load *ld, const struct conf_node *map, const struct conf_tenant *t)
+{
+	bool pair = find_value(map, "certificate") || find_value(map, "key");
+	const struct conf_node *secret = find_value(map, "secret");
+	const struct conf_node *pkcs12 = find_value(map, "pkcs12");
+	const struct conf_node *passphrase = find_value(map, "passphrase");
+	const struct conf_node *jwt = find_value(map, "jwt");
+
+	if ((secret != NULL) + pair + (pkcs12 != NULL) > 1)
+		conf_error(ld,
+			map,
+			"app: has more than one credential: keep secret, or certificate with key, "
+			"or pkcs12, and remove the others");
+	else
+		check_key(ld, map, t);
+	if (passphrase && !find_value(map, "key") && !pkcs12)
 		conf_error(ld,
 			passphrase,
 			"passphrase: opens a key or a pkcs12 file, but there is none: remove it");
-	if (jwt && !certificate && !key && !pkcs12)
+	if (jwt && !pair && !pkcs12)
 		conf_error(
 			ld, jwt, "jwt: is how a certificate signs, but there is none: remove it");
+	if (t->cloud != PROVIDER_CLOUD_GOOGLE && !is_guid(t->app.client_id))
+		conf_warn(ld,
+			find_value(map, "client_id"),
+			"client_id: has not the form of an application id of Entra "
+			"(00000000-0000-0000-0000-000000000000): copy \"Application (client) ID\" "
+			"from the app's overview");
 }
 
 static void read_app(struct conf_load *ld, const struct conf_node *value, void *out)
 {
 	struct conf_app *app = out;
-	struct conf_seen seen = { 0 };
 
 	app->place = conf_place_of(ld, value);
-	if (conf_read_map(ld, value, app_fields, app, &seen))
-		check_app(ld, value, &seen);
+	(void)conf_read_map(ld, value, app_fields, app, NULL);
 }
 
 /* endpoints */
@@ -139,15 +170,6 @@ static_assert(offsetof(struct conf_tenant, domain_count) ==
 		      offsetof(struct conf_tenant, domains) + sizeof(const struct sv *),
 	"CONF_TYPE_DOMAINS writes a pointer and the count behind it");
 
-/* The value of a key, for its place. */
-static const struct conf_node *child(const struct conf_node *map, struct sv name)
-{
-	for (const struct conf_node *key = map->first; key; key = key->next)
-		if (sv_eq(key->text, name))
-			return key->value;
-	return map;
-}
-
 static void check_id(struct conf_load *ld, const struct conf_node *map, const struct conf_tenant *t,
 	const struct conf_seen *seen)
 {
@@ -178,15 +200,11 @@ static void check_tenant(struct conf_load *ld, const struct conf_node *map, stru
 	const struct conf_node *endpoints = conf_given(tenant_fields, seen, "endpoints");
 
 	check_id(ld, map, t, seen);
-	if (app && t->cloud != PROVIDER_CLOUD_GOOGLE && !is_guid(t->app.client_id))
-		conf_warn(ld,
-			child(app, SV("client_id")),
-			"client_id: has not the form of an application id of Entra "
-			"(00000000-0000-0000-0000-000000000000): copy \"Application (client) ID\" "
-			"from the app's overview");
+	if (app)
+		check_app(ld, app, t);
 	if (t->cloud == PROVIDER_CLOUD_GOOGLE && t->graph_url.len)
 		conf_error(ld,
-			child(endpoints, SV("graph")),
+			find_value(endpoints, "graph"),
 			"graph: cloud: google has no Graph: remove it");
 }
 

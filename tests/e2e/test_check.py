@@ -58,8 +58,8 @@ def test_what_is_right_says_nothing(folder):
 
 
 @pytest.mark.parametrize("text, mode, words", [
-    (GUID, 0o600, "the ID of the app's secret"),
-    (GUID.upper() + "\n", 0o600, "the ID of the app's secret"),
+    (GUID, 0o600, "the ID of a client secret"),
+    (GUID.upper() + "\n", 0o600, "the ID of a client secret"),
     (SECRET, 0o644, "can be read by everybody"),
     ("", 0o600, "is empty"),
 ])
@@ -84,7 +84,7 @@ def test_tenant_by_name(folder):
 
 def test_secrets_from_commands_and_the_vault(folder):
     _, rows = check(folder, tenant(folder, f"secret: 'command:/bin/echo {GUID}'"))
-    one(rows, "the ID of the app's secret")
+    one(rows, "the ID of a client secret")
     _, rows = check(folder, tenant(folder, "secret: 'command:/bin/false'"))
     assert len(rows) == 1
     _, rows = check(folder, tenant(folder, "secret: 'command:/no/such x'"))
@@ -103,6 +103,43 @@ def test_secrets_from_commands_and_the_vault(folder):
     put(key, "not a key")
     _, rows = check(folder, text)
     one(rows, "key")
+
+
+def test_certificate_of_an_app(folder):
+    pem, key = certificate(folder, "a")
+    other, other_key = certificate(folder, "b")
+    old, old_key = certificate(folder, "c", days=-1)
+    soon, soon_key = certificate(folder, "d", days=3)
+
+    def app(pem, key):
+        return check(folder, tenant(folder, f"certificate: {pem}, key: 'file:{key}'"))[1]
+
+    assert app(pem, key) == []
+    one(app(pem, other_key), "does not")
+    one(app(old, old_key), "expired on")
+    one(app(soon, soon_key), "it ends on")
+    one(app(folder / "none.pem", key), "there is no file")
+    key.chmod(0o644)
+    one(app(pem, key), "can be read by everybody")
+
+
+def test_pkcs12_of_an_app(folder):
+    pem, key = certificate(folder, "a")
+    p12 = folder / "a.p12"
+    run(["openssl", "pkcs12", "-export", "-in", str(pem), "-inkey", str(key), "-out", str(p12), "-passout", f"pass:{SECRET}"])
+    good, bad = put(folder / "good", SECRET), put(folder / "bad", "wrong")
+    _, rows = check(folder, tenant(folder, f"pkcs12: {p12}, passphrase: 'file:{good}'"))
+    assert rows == []
+    _, rows = check(folder, tenant(folder, f"pkcs12: {p12}, passphrase: 'file:{bad}'"))
+    one(rows, "passphrase")
+
+
+def test_nobody_has_signed_in_yet(folder):
+    key = put(folder / "vault.key", run([support.POSTERN, "vault", "key"]).stdout.decode())
+    path = put(folder / "app.secret", SECRET)
+    text = tenant(folder, f"secret: 'file:{path}'", f"vault: {{ key: 'file:{key}' }}\n").replace("auth: app", "auth: user")
+    _, rows = check(folder, text)
+    one(rows, "postern login erp@contoso.com")
 
 
 def connector(pem, key, more=""):
