@@ -24,6 +24,8 @@ static void check(const struct verdict *v, const struct provider_answer *a)
 
 	must(v->kind < VERDICT_KIND_COUNT);
 	must(v->scope < VERDICT_SCOPE_COUNT);
+	must(v->nature < VERDICT_NATURE_COUNT);
+	must(v->nature != VERDICT_NATURE_REPUTATION || v->kind != VERDICT_RETRY);
 	must(memchr(v->enhanced, '\0', sizeof(v->enhanced)) != NULL);
 	must(strlen(v->enhanced) >= 5);
 	must(v->cause != NULL);
@@ -69,6 +71,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		struct verdict v;
 
 		answer.provider = (enum provider_kind)p;
+		answer.token = false;
+		v = provider_judge(&answer);
+		check(&v, &answer);
+		answer.token = true;
 		v = provider_judge(&answer);
 		check(&v, &answer);
 	}
