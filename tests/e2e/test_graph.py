@@ -1,0 +1,375 @@
+"""The Graph door against a strict server: who gets what, large messages, and everything that can break."""
+import email
+import email.policy
+import random
+import smtplib
+import time
+
+import pytest
+
+import graph_server
+import support
+from support import wait_for
+
+MAILBOX = "erp@contoso.com"
+QUICK = "retry: { first: 1s, ceiling: 2s, expire: 5d }"
+FREE = "{ messages_per_minute: 100000, recipients_per_day: 1000000, share: 100% }"
+
+
+@pytest.fixture
+def door(folder, relay):
+    made = []
+
+    def make(limits=FREE, general=QUICK, env=None):
+        ca, certificate, key = support.make_certificate(folder / "graph-tls")
+        server = graph_server.GraphServer(certificate, key, [MAILBOX])
+        made.append(server)
+        secret = folder / "app.secret"
+        secret.write_text(server.secret + "\n")
+        secret.chmod(0o600)
+        sections = f"""
+tenants:
+  - name: contoso
+    id: 00000000-0000-0000-0000-000000000000
+    domains: [contoso.com]
+    app: {{ client_id: "{server.client_id}", secret: "file:{secret}" }}
+    endpoints: {{ login: "{server.url}", graph: "{server.url}", ca_file: "{ca}" }}
+mailboxes:
+  - {{ address: {MAILBOX}, tenant: contoso, provider: graph, auth: app, limits: {limits} }}
+routes:
+  - {{ through: sender }}
+"""
+        return server, relay(sections, general=general, env=env)
+
+    yield make
+    for server in made:
+        server.close()
+
+
+def send(relay, message: bytes, to, sender=MAILBOX, options=()):
+    with smtplib.SMTP("127.0.0.1", relay.port) as s:
+        s.ehlo()
+        s.mail(sender, list(options))
+        for address in to:
+            code, text = s.docmd(f"RCPT TO:<{address}>")
+            assert code == 250, text
+        code, text = s.data(message)
+        assert code == 250, text
+
+
+def mail(subject="s", header="", body="x\r\n", to="Anna <anna@example.org>"):
+    return f"From: {MAILBOX}\r\nTo: {to}\r\nSubject: {subject}\r\n{header}\r\n{body}".encode()
+
+
+def sent(server, count=1, seconds=support.PATIENCE):
+    wait_for(lambda: len(server.sent) >= count, seconds)
+    assert server.complaints == []
+    return server.sent
+
+
+def nothing_left(relay, state="delivered"):
+    wait_for(lambda: not relay.waiting())
+    assert {r["state"] for r in relay.rows("trace")} == {state}
+
+
+def scan(size, seed=1, name="Scan_0001.pdf"):
+    """What a scanner sends: a line of text and one large attachment."""
+    content = random.Random(seed).randbytes(size)
+    m = email.message.EmailMessage()
+    m["From"], m["To"], m["Subject"] = MAILBOX, "anna@example.org", "scan"
+    m["Message-ID"] = "<scan-1@scanner.lan>"
+    m["List-Unsubscribe"] = "<https://u.example/1>"
+    m["In-Reply-To"] = "<before@x.y>"
+    m.set_content("A scan is attached.\n")
+    m.add_attachment(content, "application", "pdf", filename=name)
+    return m, content
+
+
+def as_bytes(m):
+    return m.as_bytes(policy=email.policy.SMTP)
+
+
+# ---- the envelope rule ----
+
+def test_bcc_and_strangers(door):
+    server, relay = door()
+    send(relay, mail(to="Anna <anna@example.org>, stranger@example.net",
+                     header="Cc: Bert <bert@example.org>\r\nMessage-ID: <m1@x.y>\r\nList-Unsubscribe: <https://u.example>\r\n"),
+         ["anna@example.org", "bert@example.org", "secret@example.org"])
+    m = sent(server)[0]
+    assert (m["to"], m["cc"], m["bcc"]) == (["anna@example.org"], ["bert@example.org"], ["secret@example.org"])
+    assert b"stranger" not in m["raw"]
+    assert m["message_id"] == "<m1@x.y>" and m["parsed"]["List-Unsubscribe"] == "<https://u.example>"
+    assert m["parsed"]["To"].addresses[0].display_name == "Anna"
+    assert m["raw"].endswith(b"\r\n\r\nx\r\n")
+    assert len(m["parsed"].get_all("Received")) == 1
+    nothing_left(relay)
+    assert relay.rows("trace")[0]["attempts"] == 1
+
+
+def test_a_list_is_not_the_envelope(door):
+    server, relay = door()
+    send(relay, mail(to="list@lists.example.org"), [f"r{i}@example.org" for i in range(30)])
+    m = sent(server)[0]
+    assert sorted(m["bcc"]) == sorted(f"r{i}@example.org" for i in range(30))
+    assert m["to"] == m["cc"] == []
+
+
+def test_six_hundred_recipients(door):
+    server, relay = door()
+    everybody = [f"r{i}@example.org" for i in range(600)]
+    send(relay, mail(to=",\r\n ".join(everybody[:300]), header="Cc: " + ",\r\n ".join(everybody[300:590]) + "\r\n"), everybody)
+    copies = sent(server, 2)
+    assert sorted(a for m in copies for a in m["recipients"]) == sorted(everybody)
+    assert sorted(len(m["recipients"]) for m in copies) == [100, 500]
+    for m in copies:
+        assert set(m["to"]) <= set(everybody[:300]) and set(m["cc"]) <= set(everybody[300:590])
+        assert set(m["bcc"]) <= set(everybody[590:])
+    nothing_left(relay)
+
+
+def test_utf8_addresses(door):
+    server, relay = door()
+    to = ["jürg@müller.example", "用户@example.org"]
+    send_utf8(relay, mail(to="Jürg <jürg@müller.example>"), to)
+    m = sent(server)[0]
+    assert m["to"] == [to[0]] and m["bcc"] == [to[1]]
+    assert "Jürg <jürg@müller.example>".encode() in m["raw"]
+
+
+def send_utf8(relay, message, to):
+    with smtplib.SMTP("127.0.0.1", relay.port) as s:
+        s.ehlo()
+        s.command_encoding = "utf-8"
+        s.mail(MAILBOX, ["SMTPUTF8", "BODY=8BITMIME"])
+        for address in to:
+            code, text = s.docmd(f"RCPT TO:<{address}>")
+            assert code == 250, text
+        assert s.data(message)[0] == 250
+
+
+def test_a_list_that_nobody_can_read_goes_one_by_one(door):
+    server, relay = door()
+    to = [f"r{i}@example.org" for i in range(5)]
+    send(relay, mail(to="r0@example.org r1@example.org <r2@example.org"), to)
+    copies = sent(server, 5)
+    assert sorted(m["to"][0] for m in copies) == to
+    assert all(m["recipients"] == m["to"] for m in copies)
+    nothing_left(relay)
+    assert len(server.sent) == 5
+
+
+def test_sender_of_the_mailbox_only(door):
+    server, relay = door()
+    send(relay, mail(header="Reply-To: x@contoso.com\r\n"), ["anna@example.org"])
+    assert sent(server)[0]["parsed"]["From"].addresses[0].addr_spec == MAILBOX
+
+
+# ---- large messages ----
+
+@pytest.mark.parametrize("size", [graph_server.SESSION_MIN - 1, graph_server.SESSION_MIN, 20 << 20])
+def test_a_scan(door, size):
+    server, relay = door()
+    m, content = scan(size, name="Scän 1.pdf")
+    send(relay, as_bytes(m), ["anna@example.org", "secret@example.org"])
+    got = sent(server)[0]
+    assert got["draft"]
+    assert (got["to"], got["bcc"]) == (["anna@example.org"], ["secret@example.org"])
+    parts = list(got["parsed"].iter_attachments())
+    assert [p.get_filename() for p in parts] == ["Scän 1.pdf"]
+    assert parts[0].get_content_type() == "application/pdf"
+    assert parts[0].get_content() == content
+    assert got["parsed"].get_body().get_content() .split() == ["A", "scan", "is", "attached."]
+    for name in ("Message-ID", "In-Reply-To", "List-Unsubscribe", "Subject"):
+        assert got["parsed"][name] == m[name]
+    nothing_left(relay)
+    assert not server.drafts and len(server.sent) == 1
+
+
+def test_memory_does_not_grow_with_the_message(door):
+    server, relay = door(env={"ASAN_OPTIONS": "quarantine_size_mb=1"})
+    peaks = []
+    for i, size in enumerate((4 << 20, 40 << 20)):
+        send(relay, as_bytes(scan(size)[0]), ["anna@example.org"])
+        sent(server, i + 1)
+        status = open(f"/proc/{relay.process.pid}/status").read()
+        peaks.append(int(next(x for x in status.splitlines() if x.startswith("VmHWM")).split()[1]))
+    # A range, its copies, the queue's pages; not 36 MB more.
+    assert peaks[1] - peaks[0] < 20000, peaks
+
+
+def test_many_small_attachments_are_large_together(door):
+    server, relay = door()
+    m, content = scan(1 << 20)
+    for i in range(5):
+        m.add_attachment(bytes([i]) * (1 << 20), "image", "png", filename=f"{i}.png")
+    m.add_attachment("a;b\n", "csv", filename="small.csv")
+    send(relay, as_bytes(m), ["anna@example.org"])
+    got = sent(server)[0]
+    contents = {p.get_filename(): p.get_payload(decode=True) for p in got["parsed"].iter_attachments()}
+    assert contents["Scan_0001.pdf"] == content
+    assert all(contents[f"{i}.png"] == bytes([i]) * (1 << 20) for i in range(5))
+    assert contents["small.csv"].strip() == b"a;b"
+    assert len(contents) == 7
+
+
+def test_only_an_attachment(door):
+    server, relay = door()
+    content = random.Random(3).randbytes(5 << 20)
+    m = email.message.EmailMessage()
+    m["From"], m["To"] = MAILBOX, "anna@example.org"
+    m.add_attachment(content, "image", "tiff", filename="a.tiff")
+    send(relay, as_bytes(m), ["anna@example.org"])
+    got = sent(server)[0]
+    assert [p.get_content() for p in got["parsed"].iter_attachments() if p.get_filename()] == [content]
+
+
+def signed(size):
+    text = "Content-Type: text/plain\r\n\r\n" + ("signed line\r\n" * (size // 13))
+    return mail(header="MIME-Version: 1.0\r\nContent-Type: multipart/signed; protocol=\"application/pkcs7-signature\"; "
+                       "micalg=sha-256; boundary=b\r\n",
+                body=f"--b\r\n{text}\r\n--b\r\nContent-Type: application/pkcs7-signature; name=smime.p7s\r\n"
+                     "Content-Transfer-Encoding: base64\r\n\r\nAAAA\r\n--b--\r\n")
+
+
+def test_signed_small_is_untouched(door):
+    server, relay = door()
+    message = signed(1000)
+    send(relay, message, ["anna@example.org"])
+    assert sent(server)[0]["raw"].endswith(message.split(b"\r\n\r\n", 1)[1])
+
+
+@pytest.mark.parametrize("message, words", [
+    (signed(4 << 20), "signed or encrypted"),
+    (mail(body="long text\r\n" * 400000), "there is no attachment"),
+    (mail(header="MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n",
+          body="--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: x\r\n\r\n" + "y\r\n" * 1200000 + "\r\n--b--\r\n"), "message/rfc822"),
+], ids=["signed", "text", "message in a message"])
+def test_what_graph_cannot_carry_waits_with_a_reason(door, message, words):
+    server, relay = door()
+    send(relay, message, ["anna@example.org"])
+    row = wait_for(lambda: [r for r in relay.waiting() if words in r.get("reply", "")])[0]
+    assert row["reason"] == "graph-cannot-carry"
+    # Nothing else is held up by it.
+    send(relay, mail("after"), ["anna@example.org"])
+    assert [m["subject"] for m in sent(server)] == ["after"]
+    assert not server.drafts and len(relay.waiting()) == 1
+
+
+# ---- what can break ----
+
+def test_throttled_with_retry_after(door):
+    server, relay = door()
+    server.fault("sendMail", "status", status=429, code="ApplicationThrottled", headers={"Retry_After": "2"})
+    for i in range(3):
+        send(relay, mail(f"m{i}"), ["anna@example.org"])
+    wait_for(lambda: [x for x in relay.rows("status") if x["type"] == "lane" and x["state"] == "waiting"])
+    assert sorted(m["subject"] for m in sent(server, 3)) == ["m0", "m1", "m2"]
+    nothing_left(relay)
+    assert len(server.sent) == 3
+
+
+def test_stale_token_is_renewed_once(door):
+    server, relay = door()
+    send(relay, mail("one"), ["anna@example.org"])
+    sent(server)
+    # The broker takes a token that is refused within a minute for the server's own trouble.
+    time.sleep(61)
+    server.revoke()
+    send(relay, mail("two"), ["anna@example.org"])
+    sent(server, 2)
+    nothing_left(relay)
+    assert server.tokens_issued == 2
+    assert [r["attempts"] for r in relay.rows("trace")] == [1, 1]
+    assert "graph-token" not in relay.log() and server.secret not in relay.log()
+
+
+def test_token_that_is_never_taken_parks(door):
+    server, relay = door()
+    server.fault("sendMail", "status", times=1000, status=401, code="InvalidAuthenticationToken")
+    send(relay, mail(), ["anna@example.org"])
+    wait_for(lambda: [x for x in relay.rows("status") if x["type"] == "lane" and x["state"] in ("parked", "waiting")])
+    assert server.sent == [] and len(relay.waiting()) == 1
+    assert server.tokens_issued <= 2
+
+
+@pytest.mark.parametrize("do", ["cut", "cut-after", "cut-in"])
+def test_cut_after_the_request_began_is_uncertain(door, do):
+    server, relay = door(general=QUICK + "\nuncertain: hold")
+    server.fault("sendMail", do)
+    send(relay, mail(), ["anna@example.org"])
+    row = wait_for(lambda: [r for r in relay.waiting() if r["state"] == "held"])[0]
+    story = relay.rows("queue", "show", row["id"])
+    assert [r["uncertain"] for r in story if r["type"] == "recipient"] == [1]
+    assert len(server.sent) == (1 if do == "cut-after" else 0)
+
+
+def test_no_connection_is_certain(door):
+    server, relay = door()
+    send(relay, mail("one"), ["anna@example.org"])
+    sent(server)
+    server.close()
+    send(relay, mail("two"), ["anna@example.org"])
+    row = wait_for(lambda: [r for r in relay.waiting() if r.get("reply")])[0]
+    story = relay.rows("queue", "show", row["id"])
+    assert [r.get("uncertain", 0) for r in story if r["type"] == "recipient"] == [0]
+
+
+@pytest.mark.parametrize("where", ["POST .*/messages$", "createUploadSession", "^PUT", "POST .*/send$"])
+@pytest.mark.parametrize("do", ["cut", "status"])
+def test_what_breaks_before_the_draft_is_sent_is_tried_again(door, where, do):
+    server, relay = door()
+    server.fault(where, do, status=503, code="ServiceUnavailable", headers={"Retry_After": "1"})
+    m, content = scan(7 << 20)
+    send(relay, as_bytes(m), ["anna@example.org"])
+    got = sent(server)[0]
+    assert [p.get_content() for p in got["parsed"].iter_attachments()] == [content]
+    nothing_left(relay)
+    assert len(server.sent) == 1
+    if where == "POST .*/messages$" and do == "cut":
+        return
+    if where == "POST .*/send$" and do == "cut":
+        # Nobody knows whether it was sent, so the draft is left alone.
+        return
+    assert not server.drafts
+
+
+def test_draft_needs_a_permission_that_small_mail_does_not(door):
+    server, relay = door()
+    server.fault("POST .*/messages$", "status", times=100, status=403, code="ErrorAccessDenied")
+    send(relay, as_bytes(scan(4 << 20)[0]), ["anna@example.org"])
+    wait_for(lambda: [r for r in relay.waiting() if r.get("reason") == "graph-needs-readwrite"])
+    send(relay, mail("small"), ["anna@example.org"])
+    assert [m["subject"] for m in sent(server)] == ["small"]
+
+
+@pytest.mark.parametrize("where", ["createUploadSession", "^PUT"])
+def test_kill_during_an_upload_makes_no_second_copy(door, where):
+    server, relay = door()
+    fault = server.fault(where, "hold")
+    m, content = scan(10 << 20)
+    send(relay, as_bytes(m), ["anna@example.org"])
+    assert fault.reached.wait(60)
+    relay.kill()
+    fault.go.set()
+    relay.start()
+    relay.cli("queue", "retry", "--older", "0s")
+    got = sent(server)[0]
+    assert [p.get_content() for p in got["parsed"].iter_attachments()] == [content]
+    nothing_left(relay)
+    assert len(server.sent) == 1
+
+
+def test_four_at_once(door):
+    server, relay = door()
+    faults = [server.fault("sendMail", "hold") for _ in range(4)]
+    for i in range(12):
+        send(relay, mail(f"m{i}"), ["anna@example.org"])
+    for f in faults:
+        assert f.reached.wait(60)
+    assert server.running[MAILBOX] == 4
+    for f in faults:
+        f.go.set()
+    sent(server, 12)
+    assert server.most[MAILBOX] == 4
+    nothing_left(relay)
