@@ -112,6 +112,15 @@ static int connect_control(struct sv path)
 	return fd;
 }
 
+bool cli_daemon_runs(const struct conf *c)
+{
+	int fd = connect_control(conf_general(c)->control_socket);
+
+	if (fd >= 0)
+		(void)close(fd);
+	return fd >= 0 || fd == -EACCES;
+}
+
 static int read_answer(struct asker *a, int fd)
 {
 	CLEANUP(buf_deinitp) struct buf in = BUF_INIT(8 << 20);

@@ -21,6 +21,7 @@ static const struct {
 	{ "trace", cli_trace, "the story of messages, delivered ones too" },
 	{ "user", cli_user, "add, list, remove inbound users" },
 	{ "vault", cli_vault, "keep secrets sealed: put, list, remove" },
+	{ "login", cli_login, "sign a person in for a mailbox: device code or browser" },
 	{ "reload", cli_reload, "make the running daemon read its configuration again" },
 	{ "sandbox", cli_sandbox, "a Microsoft 365 on loopback to test against" },
 	{ "demo", cli_demo, "relay + sandbox + a burst of mail in a scratch folder" },

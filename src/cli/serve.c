@@ -116,6 +116,18 @@ static int reload(void *arg, struct buf *out_text)
 	return 0;
 }
 
+static int signed_in(void *arg, struct sv mailbox)
+{
+	struct daemon *d = arg;
+	const struct conf_lane *lane = conf_lane_named(d->conf, mailbox);
+
+	if (!lane)
+		return RC_NOT_FOUND;
+	identity_tokens_signed_in(d->tokens, d->conf, lane);
+	log_line(LOG_INFO, "serve", "sign-in of %.*s has changed", SV_ARG(mailbox));
+	return 0;
+}
+
 static void on_hup(void *arg, int signum)
 {
 	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(1 << 20);
@@ -305,7 +317,9 @@ static int start(struct daemon *d, struct err *err)
 		.conf = &d->conf,
 		.started_at = io_now(d->loop),
 		.reload = reload,
-		.reload_arg = d };
+		.reload_arg = d,
+		.signed_in = signed_in,
+		.signed_in_arg = d };
 	d->control = observe_control_open(&d->sources, conf_general(d->conf)->control_socket, err);
 	if (!d->control)
 		return RC_CONFIG;

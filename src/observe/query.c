@@ -118,6 +118,19 @@ static void reload(struct observe_query *q)
 		observe_query_end(q);
 }
 
+static void signed_in(struct observe_query *q)
+{
+	struct sv mailbox = observe_json_get_sv(q->request, "mailbox");
+
+	if (!q->sources->signed_in)
+		observe_query_fail(q, EX_UNAVAILABLE, "the daemon does not run");
+	else if (q->sources->signed_in(q->sources->signed_in_arg, mailbox) != 0)
+		observe_query_fail(
+			q, EX_NOUSER, "the daemon has no such mailbox yet: run `postern reload`");
+	else
+		observe_query_end(q);
+}
+
 static const struct {
 	const char *name;
 	void (*start)(struct observe_query *q);
@@ -128,6 +141,7 @@ static const struct {
 	{ "edit", observe_query_edit },
 	{ "summary", observe_query_summary },
 	{ "reload", reload },
+	{ "login", signed_in },
 };
 
 struct observe_query *observe_query_new(const struct observe_sources *sources, struct sv request,
@@ -152,7 +166,7 @@ struct observe_query *observe_query_new(const struct observe_sources *sources, s
 	}
 	observe_query_fail(q,
 		EX_USAGE,
-		"the request's \"do\" is none of status, list, show, edit, summary, reload");
+		"the request's \"do\" is none of status, list, show, edit, summary, reload, login");
 	return q;
 }
 

@@ -16,6 +16,7 @@
  *   {"do":"edit", "kind":"retry|hold|release|drop|reroute", filter..., "to":"..."}
  *   {"do":"summary"}                           waiting mail by lane, state and cause
  *   {"do":"reload"}
+ *   {"do":"login", "mailbox":"..."}            somebody has signed in for it, or out
  * Filter keys: id, sender, recipient, mailbox (or connector: the name, or a lane's key), state,
  * reason, older (a duration), newer, since and until (RFC 3339).
  *
@@ -37,6 +38,9 @@ struct observe_sources {
 	/* SIGHUP by request: fills *out_text with one line a finding. Returns 0 or RC_CONFIG. */
 	int (*reload)(void *arg, struct buf *out_text);
 	void *reload_arg;
+	/* Forgets what the sign-in of a mailbox failed by. RC_NOT_FOUND: there is none of that name. */
+	int (*signed_in)(void *arg, struct sv mailbox);
+	void *signed_in_arg;
 };
 
 /* `line` is one JSON object without its line end. */
