@@ -206,6 +206,14 @@ static void check_listener(struct checker *c, const struct conf_listener *l)
 
 	if (l->tls == CONF_TLS_NONE)
 		return;
+	if (!is_again(c, &l->key)) {
+		struct secret *text = load_secret(c, &l->key, true);
+		bool loaded = text != NULL;
+
+		secret_free(text);
+		if (!loaded)
+			return;
+	}
 	tls = io_tls_server_new_profile(path_of(l->certificate, certificate),
 		path_of(l->key.name, key),
 		l->legacy_tls ? IO_TLS_LEGACY : IO_TLS_MODERN,

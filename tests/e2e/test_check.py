@@ -166,6 +166,22 @@ def test_certificate_of_a_connector(folder):
     assert "not a private key" in rows[-1]["text"]
 
 
+def test_key_of_a_listener(folder):
+    pem, key = certificate(folder, "a")
+    _, other_key = certificate(folder, "b")
+
+    def listener(key, code=0):
+        return check(folder, "dnssec: off\nlisteners:\n" + "".join(
+            f"  - {{ address: '127.0.0.1:{port}', tls: starttls, certificate: {pem}, key: 'file:{key}' }}\n" for port in (25, 26)) +
+            "connectors: [ { name: lab, host: localhost } ]\nroutes: [ { through: lab } ]\n", code)[1]
+
+    assert listener(key) == []
+    rows = listener(other_key, 78)
+    assert [r["line"] for r in rows] == [3, 4] and all(r["level"] == "error" for r in rows)
+    key.chmod(0o644)
+    one(listener(key), "can be read by everybody")
+
+
 def test_passphrase_of_a_key(folder):
     pem, key = certificate(folder, "a", passphrase=SECRET)
     _, rows = check(folder, connector(pem, key))
