@@ -91,6 +91,7 @@ void graph_cannot_carry(struct graph_session *g, struct sv reply)
 {
 	const struct verdict v = { .kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_MESSAGE,
+		.nature = VERDICT_NATURE_OTHER,
 		.retry_after_us = CANNOT_CARRY_RETRY_US,
 		.enhanced = "4.6.3",
 		.cause = "graph-cannot-carry",

@@ -3,7 +3,6 @@
 #include "base/text.h"
 #include "outbound/graph_priv.h"
 
-#include <jansson.h>
 #include <stdio.h>
 
 /* One request of Graph: its token, its answer, and what that means. */
@@ -21,9 +20,15 @@ static bool is_dot(const struct graph_session *g)
 	return g->step == GRAPH_SEND_MAIL || g->step == GRAPH_SEND_DRAFT;
 }
 
+/* Its failure stops nothing. */
+static bool is_tidying(const struct graph_session *g)
+{
+	return g->step == GRAPH_FIND || g->step == GRAPH_CLEAR;
+}
+
 /* ---- texts ---- */
 
-static int append_escaped(struct buf *out, struct sv text)
+int graph_append_escaped(struct buf *out, struct sv text)
 {
 	int rc = 0;
 
@@ -48,11 +53,11 @@ void graph_url(struct graph_session *g, const char *before, struct sv id, const 
 	if (rc == 0)
 		rc = buf_append(url, SV("/v1.0/users/"));
 	if (rc == 0)
-		rc = append_escaped(url, c->name);
+		rc = graph_append_escaped(url, c->name);
 	if (rc == 0)
 		rc = buf_append(url, sv_from(before));
 	if (rc == 0)
-		rc = append_escaped(url, id);
+		rc = graph_append_escaped(url, id);
 	if (rc == 0)
 		rc = buf_append(url, sv_from(after));
 	/* An empty URL is refused by io_https_start(). */
@@ -164,6 +169,8 @@ static void on_answer(void *arg, const struct io_https_answer *a)
 	if (g->step == GRAPH_DELETE) {
 		/* As well as it could be done; the verdict stands. */
 		g->step = GRAPH_OVER;
+	} else if (is_tidying(g) && a->status != 401 && (a->rc != 0 || a->status / 100 != 2)) {
+		graph_large_unfound(g);
 	} else if (a->rc != 0) {
 		no_answer(g, a);
 	} else if (a->status == 401 && !g->signed_url && !g->token_refused) {
@@ -193,9 +200,9 @@ static void start(struct graph_session *g)
 		.body = g->payload,
 		.headers = g->range[0] ? headers : NULL,
 		.answer_max = GRAPH_ANSWER_MAX,
-		.timeout_us = is_dot(g)                 ? DOT_TIMEOUT_US
-			      : g->step == GRAPH_DELETE ? DELETE_TIMEOUT_US
-							: TIMEOUT_US };
+		.timeout_us = is_dot(g)                                  ? DOT_TIMEOUT_US
+			      : g->step == GRAPH_DELETE || is_tidying(g) ? DELETE_TIMEOUT_US
+									 : TIMEOUT_US };
 
 	if (is_dot(g)) {
 		/* I5: the attempt is in the queue before the message may leave. */

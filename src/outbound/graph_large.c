@@ -3,7 +3,6 @@
 #include "base/text.h"
 #include "outbound/graph_priv.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -29,6 +28,8 @@ void graph_large_reset(struct graph_session *g)
 	buf_deinit(&g->data);
 	buf_deinit(&g->draft);
 	buf_deinit(&g->upload_url);
+	json_decref(g->old_drafts);
+	g->old_drafts = NULL;
 }
 
 static void on_read(struct store_op *op)
@@ -179,6 +180,43 @@ static bool next_kept(struct graph_session *g)
 		g->at = p->next;
 	}
 	return g->at < g->size;
+}
+
+static bool was_tried(const struct delivery *d)
+{
+	for (size_t i = 0; i < d->count; i++)
+		if (d->recipients[i].r.attempts > 1)
+			return true;
+	return false;
+}
+
+/*
+ * Asks for drafts with this Message-ID. After a lost answer to `send` one that is still there has not
+ * been sent, so that it is never wrong to delete it: another one takes its place.
+ */
+static bool find_old_drafts(struct graph_session *g)
+{
+	const struct delivery *d = g->c->delivery;
+	struct sv id = d->m.message_id;
+	int rc;
+
+	/* A quote would end the string of the filter (OData 4.01, 5.1.1.6.1); no usual id has one. */
+	if (!was_tried(d) || id.len == 0 || sv_find_char(id, '\'') >= 0)
+		return false;
+	g->step = GRAPH_FIND;
+	graph_url(g, "/messages?$select=id&$filter=", SV(""), "");
+	rc = graph_append_escaped(&g->url, SV("isDraft eq true and internetMessageId eq '"));
+	if (rc == 0)
+		rc = graph_append_escaped(&g->url, id);
+	if (rc == 0)
+		rc = graph_append_escaped(&g->url, SV("'"));
+	if (rc != 0)
+		return false;
+	g->method = "GET";
+	g->content_type = SV("");
+	g->payload = SV("");
+	graph_call(g);
+	return true;
 }
 
 static void create_draft(struct graph_session *g)
@@ -357,7 +395,8 @@ static void read_more(struct graph_session *g)
 {
 	if (g->step == GRAPH_SKELETON) {
 		if (g->at == g->end && !next_kept(g)) {
-			create_draft(g);
+			if (!find_old_drafts(g))
+				create_draft(g);
 			return;
 		}
 	} else if (g->at == g->end || g->data.len >= GRAPH_RANGE) {
@@ -411,6 +450,37 @@ static void not_understood(struct graph_session *g, const char *what)
 	graph_end(g, &v, sv_from(what));
 }
 
+/* Deletes the next one that an earlier attempt left; then the flow goes on. */
+static void clear_next(struct graph_session *g)
+{
+	json_t *id = json_object_get(json_array_get(g->old_drafts, g->old_draft++), "id");
+
+	if (!json_is_string(id)) {
+		create_draft(g);
+		return;
+	}
+	g->step = GRAPH_CLEAR;
+	graph_url(g, "/messages/", sv_from(json_string_value(id)), "");
+	g->method = "DELETE";
+	g->content_type = SV("");
+	g->payload = SV("");
+	graph_call(g);
+}
+
+void graph_large_unfound(struct graph_session *g)
+{
+	create_draft(g);
+}
+
+static void old_drafts_found(struct graph_session *g, struct sv body)
+{
+	json_t *root = json_loadb(body.len ? body.ptr : "", body.len, 0, NULL);
+
+	g->old_drafts = json_incref(json_object_get(root, "value"));
+	json_decref(root);
+	clear_next(g);
+}
+
 static void range_taken(struct graph_session *g, unsigned status, struct sv body)
 {
 	const struct mime_part *p = &g->parts[g->part];
@@ -439,6 +509,12 @@ static void range_taken(struct graph_session *g, unsigned status, struct sv body
 void graph_large_answered(struct graph_session *g, unsigned status, struct sv body)
 {
 	switch (g->step) {
+	case GRAPH_FIND:
+		old_drafts_found(g, body);
+		return;
+	case GRAPH_CLEAR:
+		clear_next(g);
+		return;
 	case GRAPH_DRAFT:
 		buf_deinit(&g->body);
 		if (take_text(body, "id", &g->draft))

@@ -5,17 +5,21 @@
 #include "mail/mime.h"
 #include "outbound/outbound_priv.h"
 
+#include <jansson.h>
+
 /*
  * graph.c        the life of a message at the door: it is read, becomes a copy, is sent, is judged
  * graph_call.c   one request: token, HTTPS, what the answer means
  * graph_large.c  a message that does not fit into one request: draft, attachments, send
  *
  *   READING -> READ -> SEND_MAIL* ------------------------------------------> OVER
- *                 \--> SKELETON -> DRAFT -> (UPLOAD -> PART -> PUT...)   -> SEND_DRAFT* -> OVER
- *                                    \      (PART -> ATTACH)            \-> DELETE -----> OVER
+ *                 \--> SKELETON -> (FIND, CLEAR...) -> DRAFT -> (UPLOAD -> PART -> PUT...)   -> SEND_DRAFT* -> OVER
+ *                                                        \ (PART -> ATTACH)  \-> DELETE --> OVER
  *
  * A star is the dot release: from there on a lost answer is uncertain. Before it nothing has been sent,
- * whatever breaks; a draft that stays behind is never sent by itself, and is deleted where that works.
+ * whatever breaks; a draft that stays behind is never sent by itself, and is deleted where that works: at
+ * once, or by the next attempt, which looks for it (FIND) so that nobody finds it in his folder and sends
+ * it by hand.
  * Requests run, and answers are read, in callbacks; what ends a delivery is done in run() only.
  */
 enum graph_step {
@@ -23,6 +27,8 @@ enum graph_step {
 	GRAPH_READ,
 	GRAPH_SEND_MAIL,
 	GRAPH_SKELETON,
+	GRAPH_FIND,
+	GRAPH_CLEAR,
 	GRAPH_DRAFT,
 	GRAPH_UPLOAD,
 	GRAPH_PART,
@@ -98,6 +104,8 @@ struct graph_session {
 	uint64_t decoded, uploaded;
 	struct buf data; /* decoded, not uploaded yet */
 	struct buf draft, upload_url;
+	json_t *old_drafts; /* ids of what earlier attempts left */
+	size_t old_draft;
 
 	/* How it ended. */
 	bool apart; /* each recipient for himself, by the next attempts */
@@ -116,6 +124,8 @@ void graph_cannot_carry(struct graph_session *g, struct sv reply);
 /* ---- graph_call.c ---- */
 /* Sets g->url to "https://graph.../v1.0/users/ADDRESS", `before`, the escaped id, `after`. */
 void graph_url(struct graph_session *g, const char *before, struct sv id, const char *after);
+/* Appends as it may stand in a path or a query. */
+NODISCARD int graph_append_escaped(struct buf *out, struct sv text);
 /* Starts the request of the present step. Its answer goes to graph_answered() when it is good. */
 void graph_call(struct graph_session *g);
 void graph_call_cancel(struct graph_session *g);
@@ -125,6 +135,8 @@ void graph_encode_copy(struct graph_session *g);
 /* ---- graph_large.c ---- */
 /* Every byte was scanned: which parts go apart, then the skeleton. */
 void graph_large_begin(struct graph_session *g);
+/* What is left of earlier attempts could not be looked for or deleted: the flow goes on. */
+void graph_large_unfound(struct graph_session *g);
 /* A request of the flow succeeded; `body` is its JSON. */
 void graph_large_answered(struct graph_session *g, unsigned status, struct sv body);
 void graph_large_reset(struct graph_session *g);

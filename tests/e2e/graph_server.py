@@ -173,6 +173,13 @@ class GraphServer:
             raise Refuse(404, "ErrorItemNotFound", "The specified object was not found in the store.")
         return draft
 
+    def find_drafts(self, mailbox, condition):
+        wanted = re.fullmatch(r"isDraft eq true and internetMessageId eq '([^']*)'", condition)
+        if not wanted:
+            raise Refuse(400, "BadRequest", self.complain(condition))
+        return 200, {"value": [{"id": key} for key, d in self.drafts.items()
+                               if d["mailbox"] == mailbox and d["message_id"] == wanted.group(1)]}
+
     def attach(self, draft, body):
         item = json.loads(body)
         if item.get("@odata.type") != "#microsoft.graph.fileAttachment":
@@ -258,6 +265,9 @@ class GraphServer:
             return self.send_mail(mailbox, headers, body)
         if (method, rest) == ("POST", "/messages"):
             return self.create_draft(mailbox, headers, body)
+        found = re.fullmatch(r"/messages\?\$select=id&\$filter=(.*)", rest)
+        if method == "GET" and found:
+            return self.find_drafts(mailbox, urllib.parse.unquote(found.group(1)))
         found = re.fullmatch(r"/messages/([^/]+)(/attachments|/attachments/createUploadSession|/send)?", rest)
         if not found:
             raise Refuse(404, "ResourceNotFound", rest)
