@@ -288,7 +288,10 @@ static int prepare(struct login *l, struct err *err)
 	const struct conf_tenant *tenant = l->lane->tenant;
 	bool google = tenant->cloud == PROVIDER_CLOUD_GOOGLE;
 	size_t len;
-	int rc = identity_token_scope(l->lane, l->scope);
+	int rc;
+
+	identity_oauth_init();
+	rc = identity_token_scope(l->lane, l->scope);
 
 	if (rc != 0)
 		return err_set(err, rc, "this mailbox has no tenant, or its provider no tokens");

@@ -153,12 +153,16 @@ static void wiping_free(void *ptr)
 	free(ptr);
 }
 
-/* An object, or NULL. What jansson frees is wiped: its copies hold tokens. */
+void identity_oauth_init(void)
+{
+	json_set_alloc_funcs(xmalloc, wiping_free);
+}
+
+/* An object, or NULL. */
 static json_t *parse(struct sv body)
 {
 	json_t *root;
 
-	json_set_alloc_funcs(xmalloc, wiping_free);
 	if (body.len > IDENTITY_OAUTH_ANSWER_MAX)
 		return NULL;
 	root = json_loadb(body.ptr ? body.ptr : "", body.len, JSON_REJECT_DUPLICATES, NULL);

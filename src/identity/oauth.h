@@ -19,6 +19,12 @@ enum {
 	IDENTITY_OAUTH_VERIFIER_MAX = 44, /* PKCE: 43 letters and NUL */
 };
 
+/*
+ * Once in a program, before other threads use jansson: what it frees is wiped from then on, since its
+ * copies of an answer hold tokens.
+ */
+void identity_oauth_init(void);
+
 /* Who asks. At most one of secret and assertion; none for a public client. */
 struct identity_oauth_client {
 	struct sv id;

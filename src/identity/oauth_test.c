@@ -386,5 +386,6 @@ int main(void)
 		cmocka_unit_test(urls_carry_forms),
 	};
 
+	identity_oauth_init();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

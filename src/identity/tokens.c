@@ -403,6 +403,7 @@ struct identity_tokens *identity_tokens_new(const struct identity_tokens_options
 {
 	struct identity_tokens *t = xcalloc(1, sizeof(*t));
 
+	identity_oauth_init();
 	t->o = *options;
 	list_init(&t->todo);
 	return t;
