@@ -88,6 +88,8 @@ static const struct row rows[] = {
 	{ "_25._tcp.tampered.signed.test", TYPE_TLSA, FORGED, NULL, one, 1 },
 	{ "hidden.signed.test", DNS_A, SIGNED, "192.0.2.7", NULL, 0 },
 	{ "_25._tcp.hidden.signed.test", TYPE_TLSA, STRIPPED, NULL, one, 1 },
+	{ "handed.signed.test", DNS_A, SIGNED, "192.0.2.9", NULL, 0 },
+	{ "_25._tcp.handed.signed.test", TYPE_CNAME, SIGNED, "_25._tcp.mx.plain.test", NULL, 0 },
 	{ "sick.signed.test", DNS_A, SICK, NULL, NULL, 0 },
 	{ "mx.plain.test", DNS_A, STRIPPED, "192.0.2.8", NULL, 0 },
 	{ "_25._tcp.mx.plain.test", TYPE_TLSA, STRIPPED, NULL, one, 1 },
@@ -454,6 +456,7 @@ static const struct {
 	{ "leaving.signed.test", 0, 0, false },
 	/* Unsigned: the records count for nothing, and are not asked for. */
 	{ "mx.plain.test", 0, 0, false },
+	{ "handed.signed.test", 0, 0, true },
 	{ "forged.signed.test", RC_DNS, 0, false },
 	{ "stripped.signed.test", RC_DNS, 0, false },
 	{ "tampered.signed.test", RC_DNS, 0, true },

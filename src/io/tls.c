@@ -124,9 +124,10 @@ static void read_not_after(struct io_tls *t)
 
 /*
  * What old printers and scanners need: TLS 1.0, RSA key exchange, CBC with SHA-1. Level 0 of OpenSSL,
- * because TLS 1.0 signs with MD5 and SHA-1. 3DES is not built into Debian's OpenSSL 3.
+ * because TLS 1.0 signs with MD5 and SHA-1. 3DES is not built into Debian's OpenSSL 3. DEFAULT leaves
+ * out for good what has no certificate or no encryption.
  */
-static const char legacy_ciphers[] = "DEFAULT:!aNULL:!eNULL:@SECLEVEL=0";
+static const char legacy_ciphers[] = "DEFAULT:@SECLEVEL=0";
 
 static void allow_old(SSL_CTX *ctx)
 {
