@@ -133,6 +133,21 @@ static void on_watch(void *arg, unsigned events)
 		io_watch_set(s->watch, s->events);
 }
 
+static struct https_socket *socket_new(struct io_https *h, curl_socket_t fd)
+{
+	struct https_socket *s = xcalloc(1, sizeof(*s));
+
+	s->h = h;
+	s->fd = fd;
+	s->watch = io_watch_new(h->loop, fd, 0, on_watch, s);
+	if (!s->watch) {
+		free(s);
+		return NULL;
+	}
+	list_append(&h->sockets, &s->node);
+	return s;
+}
+
 static void socket_free(struct https_socket *s)
 {
 	io_watch_free(s->watch);
@@ -152,12 +167,13 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *so
 		return 0;
 	}
 	if (!s) {
-		s = xcalloc(1, sizeof(*s));
-		s->h = h;
-		s->fd = fd;
-		s->watch = io_watch_new(h->loop, fd, 0, on_watch, s);
-		must(s->watch != NULL);
-		list_append(&h->sockets, &s->node);
+		/* One that was closed without a word would stand in the way of its successor. */
+		s = find_socket(h, fd);
+		if (s)
+			socket_free(s);
+		s = socket_new(h, fd);
+		if (!s)
+			return 0; /* the request ends by its timeout */
 		must(curl_multi_assign(h->multi, fd, s) == CURLM_OK);
 	}
 	s->events = (what & CURL_POLL_IN ? (unsigned)IO_READABLE : 0) |
@@ -353,10 +369,17 @@ void io_https_cancel(struct io_https_request *r)
 
 /* ---- the whole ---- */
 
+/* There may be a password in it. */
+static void forget_proxy(struct io_https *h)
+{
+	if (h->proxy)
+		secret_wipe(h->proxy, strlen(h->proxy));
+	free(TAKE(h->proxy));
+}
+
 void io_https_set_proxy(struct io_https *h, struct sv proxy)
 {
-	free(h->proxy);
-	h->proxy = NULL;
+	forget_proxy(h);
 	h->proxy_bad = false;
 	if (proxy.len == 0)
 		return;
@@ -416,6 +439,6 @@ void io_https_free(struct io_https *h)
 		socket_free(list_entry(at, struct https_socket, node));
 	must(curl_multi_cleanup(h->multi) == CURLM_OK);
 	io_timer_stop(&h->timer);
-	free(h->proxy);
+	forget_proxy(h);
 	free(h);
 }

@@ -99,8 +99,11 @@ static void free_curl_text(char **text)
 	curl_free(*text);
 }
 
+/* URLs may be as good as a password: those of Graph's upload sessions. */
 static void free_text(char **text)
 {
+	if (*text)
+		secret_wipe(*text, strlen(*text));
 	free(*text);
 }
 
