@@ -20,14 +20,16 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static const char help[] = "usage: postern check [--config FILE] [--json]\n\n"
-			   "Checks the configuration without touching the network: all errors at "
-			   "once, each with file, line and\n"
-			   "column and the fix; then whether every secret and certificate that it "
-			   "names can be read. Exit code 0\n"
-			   "when the daemon would start with it, 78 when not.\n\n"
-			   "example:\n"
-			   "  postern check --config ./postern.yaml && systemctl reload postern\n";
+static const char help[] =
+	"usage: postern check [--config FILE] [--json]\n\n"
+	"Checks the configuration without touching the network: all errors at "
+	"once, each with file, line and\n"
+	"column and the fix; then whether every secret, app and certificate "
+	"that it names can be read, fits\n"
+	"and is in time. Exit code 0 when the daemon would start with it, 78 when "
+	"not.\n\n"
+	"example:\n"
+	"  postern check --config ./postern.yaml && systemctl reload postern\n";
 
 struct checker {
 	struct cli_context *ctx;
