@@ -34,6 +34,7 @@ enum {
 	CONF_DEVICES_MAX = 10000,
 	CONF_NAME_MAX = 64,
 	CONF_VAULT_NAME_MAX = 400,
+	CONF_HEADER_PATTERN_MAX = 200, /* compared with what a client writes, for each recipient */
 };
 
 struct conf_node;

@@ -123,7 +123,8 @@ static void read_header(struct conf_load *ld, const struct conf_node *value, voi
 		return;
 	colon = sv_cut_char(&pattern, ':', &name);
 	pattern = sv_trim(pattern);
-	ok = colon && name.len && name.len <= CONF_NAME_MAX && pattern.len;
+	ok = colon && name.len && name.len <= CONF_NAME_MAX && pattern.len &&
+	     pattern.len <= CONF_HEADER_PATTERN_MAX;
 	for (size_t i = 0; i < name.len && ok; i++)
 		ok = name.ptr[i] > ' ' && name.ptr[i] <= '~';
 	if (!ok) {

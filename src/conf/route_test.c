@@ -402,6 +402,11 @@ static const struct {
 	{ "through: l, header: \"X-A:\"", 27, "must be a name and a pattern" },
 	{ "through: l, header: \": b\"", 27, "must be a name and a pattern" },
 	{ "through: l, header: \"X A: b\"", 27, "must be a name and a pattern" },
+	{ "through: l, header: \"X-A: 0123456789012345678901234567890123456789012345678901234567890"
+	  "123456789012345678901234567890123456789012345678901234567890123456789012345678901234567"
+	  "89012345678901234567890123456789012345678901234567890\"",
+		27,
+		"must be a name and a pattern" },
 	{ "through: l, rewrite_from: \"*@b.c\"", 33, "without stars" },
 };
 
