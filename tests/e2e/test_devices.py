@@ -2,6 +2,7 @@
 with TLS as old as they are. Addresses of 127.0.0.0/8 play the devices."""
 import email
 import email.policy
+import pathlib
 import re
 import socket
 import subprocess
@@ -288,3 +289,25 @@ def test_three_doors_one_message(submission, sandbox, password):
     assert len(got) == 1
     names = {"a": "crm", "b": "third", "c": "erp"}
     assert sorted(*got.values()) == sorted((t, f"ERP <{names[t.split('@')[1][0]]}@contoso.com>") for t in to)
+
+
+# ---- the guide ----
+
+def test_the_yaml_of_the_guide_is_good(folder):
+    """docs/devices.md: what a reader copies passes `check`, once its files are there."""
+    text = (pathlib.Path(__file__).parents[2] / "docs" / "devices.md").read_text()
+    blocks = re.findall(r"^```yaml\n(.*?)^```", text, re.M | re.S)
+    assert blocks
+    _, cert, key = support.make_certificate(folder / "tls")
+    secret = folder / "contoso.secret"
+    secret.write_text("not so secret\n")
+    secret.chmod(0o600)
+    for n, block in enumerate(blocks):
+        for name, path in (("relay.pem", cert), ("relay.key", key), ("contoso.secret", secret)):
+            block = block.replace(f"/etc/postern/{name}", str(path))
+        config = folder / f"guide-{n}.yaml"
+        config.write_text(block)
+        said = support.run([support.POSTERN, "check", "--config", str(config)]).stdout.decode().splitlines()
+        # The certificate of the test ends soon, and old TLS is warned of.
+        warnings = [line for line in said if "warning: " in line and "warning: certificate" not in line]
+        assert len(warnings) == 1 and "old-scanner" in warnings[0], said
