@@ -286,6 +286,30 @@ static void a_post_is_never_sent_twice(void **state)
 	bench_close(b);
 }
 
+/* As every hour, when a token is fetched: the connection of the last time is long gone. */
+static void a_kept_connection_that_was_closed_is_no_trouble(void **state)
+{
+	struct bench *b = bench_open(NULL);
+	unsigned port = b->server.port;
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		const struct asked *a = fetch(b,
+			"127.0.0.1",
+			"/echo",
+			&(struct io_https_call){ .method = "POST",
+				.content_type = SV("text/plain"),
+				.body = SV("once") });
+
+		assert_string_equal(a->error, "");
+		assert_string_equal(a->body, "POST|text/plain|-|-|once|4");
+		assert_int_equal(atomic_load(&b->server.requests), 1);
+		server_close(&b->server);
+		server_open(&b->server, port);
+	}
+	bench_close(b);
+}
+
 /* ---- cancelling ---- */
 
 static void cancelled_requests_are_not_answered(void **state)
@@ -438,6 +462,7 @@ int main(void)
 		cmocka_unit_test(failures_have_a_code_and_words),
 		cmocka_unit_test(names_that_do_not_resolve_are_told),
 		cmocka_unit_test(a_post_is_never_sent_twice),
+		cmocka_unit_test(a_kept_connection_that_was_closed_is_no_trouble),
 		cmocka_unit_test(cancelled_requests_are_not_answered),
 		cmocka_unit_test(owners_may_do_anything_in_the_callback),
 		cmocka_unit_test(two_hundred_at_once_share_connections),

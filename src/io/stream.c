@@ -313,11 +313,7 @@ static void handshake(struct io_stream *s)
 	s->want_write = false;
 	if (SSL_do_handshake(s->ssl) == 1) {
 		s->state = STREAM_TLS;
-		(void)snprintf(s->tls_text,
-			sizeof(s->tls_text),
-			"%s %s",
-			SSL_get_version(s->ssl),
-			SSL_get_cipher_name(s->ssl));
+		io_tls_describe(s->ssl, s->tls_text, sizeof(s->tls_text));
 		arm(s);
 		tell(s, IO_STREAM_SECURED);
 		/* Output may have waited for this, and a record behind the handshake be read already. */

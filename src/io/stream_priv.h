@@ -75,6 +75,8 @@ struct tls_peer {
 };
 /* NULL with an error text when the name cannot be set. */
 SSL *io_tls_begin_client(struct io_tls *t, int fd, const struct tls_peer *peer, struct err *err);
+/* "TLSv1.3 TLS_AES_256_GCM_SHA384", and " DANE" when a record vouches for the peer. */
+void io_tls_describe(SSL *ssl, char *out, size_t size);
 /* Words for a failed handshake or record: the verify result first, then OpenSSL's queue. */
 int io_tls_fail(SSL *ssl, struct sv host, int ssl_error, struct err *err);
 /* See io_stream_peer_names(). */

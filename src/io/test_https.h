@@ -196,9 +196,12 @@ static inline char *read_text(const char *path)
 	return text;
 }
 
-static inline void server_open(struct server *s)
+/* Port 0: any. */
+static inline void server_open(struct server *s, unsigned port)
 {
-	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	struct sockaddr_in at = { .sin_family = AF_INET,
+		.sin_addr = { htonl(INADDR_LOOPBACK) },
+		.sin_port = htons((uint16_t)port) };
 
 	memset(s, 0, sizeof(*s));
 	assert_int_equal(pthread_mutex_init(&s->lock, NULL), 0);
@@ -213,6 +216,8 @@ static inline void server_open(struct server *s)
 		s,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT,
 		(size_t)4 * HTTPS_HEADERS_MAX,
+		MHD_OPTION_LISTENING_ADDRESS_REUSE,
+		1u,
 		MHD_OPTION_SOCK_ADDR,
 		&at,
 		MHD_OPTION_HTTPS_MEM_KEY,
@@ -302,7 +307,7 @@ static inline struct bench *bench_open(const char *proxy)
 		&(struct io_https_options){ b->loop, b->resolver, sv_from(proxy) }, &err);
 	assert_string_equal(err.text, "");
 	assert_non_null(b->https);
-	server_open(&b->server);
+	server_open(&b->server, 0);
 	return b;
 }
 

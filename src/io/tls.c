@@ -394,6 +394,16 @@ SSL *io_tls_begin_client(struct io_tls *t, int fd, const struct tls_peer *peer, 
 	return ssl;
 }
 
+void io_tls_describe(SSL *ssl, char *out, size_t size)
+{
+	(void)snprintf(out,
+		size,
+		"%s %s%s",
+		SSL_get_version(ssl),
+		SSL_get_cipher_name(ssl),
+		SSL_get0_dane_authority(ssl, NULL, NULL) >= 0 ? " DANE" : "");
+}
+
 int io_tls_fail(SSL *ssl, struct sv host, int ssl_error, struct err *err)
 {
 	long verify = SSL_get_verify_result(ssl);

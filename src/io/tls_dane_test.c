@@ -129,6 +129,7 @@ static bool both_secured(struct net *n)
 static void visit(struct io_tls *client, struct io_tls *server, const char *host,
 	const struct io_tlsa *records, size_t count, const char *words)
 {
+	bool usable = false;
 	struct net n;
 
 	open_pair(&n, true);
@@ -143,6 +144,11 @@ static void visit(struct io_tls *client, struct io_tls *server, const char *host
 		if (!strstr(n.a.err.text, words))
 			fail_msg("'%s' instead of '%s'", n.a.err.text, words);
 	} else {
+		for (size_t i = 0; i < count; i++)
+			usable |= (records[i].usage == 2 || records[i].usage == 3) &&
+				  records[i].selector < 2 && records[i].matching < 3;
+		if (sv_ends_nocase(io_stream_tls_text(n.a.s), SV(" DANE")) != usable)
+			fail_msg("%.*s", SV_ARG(io_stream_tls_text(n.a.s)));
 		send_text(&n.a, "QUIT\n");
 		send_text(&n.b, "221\n");
 		run_until(&n, both_have_lines);
