@@ -122,6 +122,7 @@ static void a_device_sends_as_itself(void **state)
 	assert_true(
 		sv_find(buf_sv(&body), SV("\r\nFrom: \"Printer\" <scanner@contoso.com>\r\n")) > 0);
 	assert_true(sv_find(buf_sv(&body), SV("evil")) < 0);
+	assert_true(sv_find(buf_sv(&body), SV("Sender")) < 0);
 	assert_true(sv_find_nocase(buf_sv(&body), SV("Reply-To")) < 0);
 	assert_true(sv_find(buf_sv(&body), SV("\r\nDate: ")) > 0);
 	assert_true(sv_find(buf_sv(&body), SV("\r\nMessage-ID: ")) > 0);

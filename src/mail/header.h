@@ -63,7 +63,7 @@ struct header_edits {
  * Once, and after the block is complete. RC_LIMIT when `out` is full.
  * The edits are one line each, checked by the caller: a CR, LF or NUL in them is a bug. `received`
  * may be folded; `added` is taken as it is. Empty Message-ID, Date and Reply-To fields count as missing. With
- * `from`, second From fields (there must be one only) are removed.
+ * `from`, second From fields (there must be one only) and Sender are removed.
  */
 NODISCARD int header_block_render(
 	struct header_block *h, const struct header_edits *edits, struct buf *out);

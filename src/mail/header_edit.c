@@ -179,6 +179,9 @@ static bool is_dropped(struct render *r, struct header_field *f)
 		return true;
 	if (e->drop_bcc && (sv_eq_nocase(name, SV("Bcc")) || sv_eq_nocase(name, SV("Resent-Bcc"))))
 		return true;
+	/* Who spoke for the one that From does not name any more speaks for nobody. */
+	if (e->from.len && sv_eq_nocase(name, SV("Sender")))
+		return true;
 	if (e->drop_return_path && sv_eq_nocase(name, SV("Return-Path")))
 		return true;
 	if (sv_eq_nocase(name, SV("Message-ID")))
