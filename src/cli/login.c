@@ -4,6 +4,7 @@
 #include "base/must.h"
 #include "cli/ask.h"
 #include "identity/jwt.h"
+#include "provider/reply.h"
 
 #include <getopt.h>
 #include <stdarg.h>
@@ -136,7 +137,7 @@ static void end(struct login *l, int exit_code)
 
 void login_fail(struct login *l, int exit_code, const char *fmt, ...)
 {
-	char text[1024];
+	char text[2048];
 	va_list args;
 
 	va_start(args, fmt);
@@ -144,6 +145,20 @@ void login_fail(struct login *l, int exit_code, const char *fmt, ...)
 	va_end(args);
 	clear_line(l);
 	end(l, cli_fail(exit_code, "%s", text));
+}
+
+void login_fail_refused(struct login *l, unsigned status, const struct identity_oauth_refusal *why)
+{
+	const struct provider_http_answer answer = { .status = status,
+		.error = sv_from(why->error),
+		.description = sv_from(why->description) };
+	const struct verdict v = provider_judge_token(&answer);
+
+	login_fail(l,
+		v.kind == VERDICT_RETRY ? EX_TEMPFAIL : EX_NOPERM,
+		"%s\n%s",
+		why->description,
+		v.summary);
 }
 
 /* ---- success ---- */
@@ -339,6 +354,8 @@ static int sign_in(struct cli_context *ctx, struct conf *c, struct identity_vaul
 	struct login l = { .ctx = ctx, .conf = c, .lane = lane, .vault = vault };
 	struct err err = { 0 };
 
+	if (!browser && lane->tenant->cloud == PROVIDER_CLOUD_GOOGLE)
+		return cli_fail(EX_USAGE, "Google allows mail only by --browser");
 	if (prepare(&l, &err) != 0) {
 		login_deinit(&l);
 		return cli_fail(EX_CONFIG, "%s", err.text);

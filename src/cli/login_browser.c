@@ -166,7 +166,7 @@ static void on_tokens(void *arg, const struct io_https_answer *a)
 	else if (login_may_present(l, &l->tokens.refusal))
 		exchange(l);
 	else
-		login_fail(l, EX_NOPERM, "%s", l->tokens.refusal.description);
+		login_fail_refused(l, a->status, &l->tokens.refusal);
 }
 
 static void exchange(struct login *l)

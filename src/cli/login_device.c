@@ -52,7 +52,7 @@ static void refused(struct login *l, const struct identity_oauth_refusal *why, u
 		login_fail(l, ends[i].exit_code, "%s", ends[i].words);
 		return;
 	}
-	login_fail(l, EX_NOPERM, "%s", why->description);
+	login_fail_refused(l, status, why);
 }
 
 static void on_tokens(void *arg, const struct io_https_answer *answer)
@@ -136,7 +136,7 @@ static void on_device(void *arg, const struct io_https_answer *answer)
 		if (login_may_present(l, &l->device.refusal))
 			start(l);
 		else
-			login_fail(l, EX_NOPERM, "%s", l->device.refusal.description);
+			login_fail_refused(l, answer->status, &l->device.refusal);
 		return;
 	}
 	show(l);

@@ -66,6 +66,8 @@ NODISCARD bool login_may_present(struct login *l, const struct identity_oauth_re
 void login_count_down(struct login *l);
 /* Ends the loop; a message before the exit code. */
 void login_fail(struct login *l, int exit_code, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* The same with what the token service said, and what it means. */
+void login_fail_refused(struct login *l, unsigned status, const struct identity_oauth_refusal *why);
 /* l->tokens are there: writes the login down and ends the loop. */
 void login_succeed(struct login *l);
 
