@@ -271,6 +271,8 @@ int sandbox_entra_apply(struct sandbox_entra *e, const json_t *settings, struct 
 	}
 	if (json_object_get(settings, "refresh_once"))
 		e->refresh_once = json_is_true(json_object_get(settings, "refresh_once"));
+	if (json_object_get(settings, "graph_audience"))
+		e->graph_audience = json_is_true(json_object_get(settings, "graph_audience"));
 	if (json_is_true(json_object_get(settings, "revoke_sessions")))
 		e->generation++;
 	if (json_object_get(settings, "tenants"))

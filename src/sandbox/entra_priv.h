@@ -42,6 +42,7 @@ struct sandbox_entra {
 	uint64_t token_life_s, refresh_life_s, device_life_s, device_interval_s;
 	int64_t skew_s; /* how far its clock is ahead of the clients' */
 	bool refresh_once;
+	bool graph_audience; /* every token is for Graph */
 	uint64_t generation; /* of sessions: revoked when it rises */
 	struct list logins;
 	size_t login_count;

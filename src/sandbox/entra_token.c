@@ -115,7 +115,9 @@ static json_t *access_token(
 	uint64_t life = g->life_s ? g->life_s : e->token_life_s;
 	json_t *c = common_claims(g, now_s, life);
 
-	(void)json_object_set_new(c, "aud", json_string(g->scope.audience));
+	(void)json_object_set_new(c,
+		"aud",
+		json_string(e->graph_audience ? "https://graph.microsoft.com" : g->scope.audience));
 	(void)json_object_set_new(
 		c, "iss", json_sprintf("https://sts.windows.net/%s/", g->tenant_id));
 	(void)json_object_set_new(c, "appid", json_string(g->app->client_id));

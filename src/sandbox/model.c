@@ -33,6 +33,9 @@ struct sandbox_model *sandbox_model_new(void)
 		.connections = 3,
 		.recipients_per_day = 10000,
 		.recipients_per_message = 500,
+		.graph_connections = 4,
+		.graph_requests = 10000,
+		.graph_bytes = 150U << 20,
 		.message_bytes_max = UINT64_C(35) << 20,
 	};
 	m->tenant_auth = true;
@@ -299,8 +302,8 @@ static void count_at(uint64_t **at, size_t *count, size_t *cap, uint64_t now_us)
 	(*at)[(*count)++] = now_us;
 }
 
-static void broken(struct sandbox_model *m, const struct sandbox_submission *s, const char *limit,
-	uint64_t used, uint32_t allowed)
+void sandbox_model_broken(struct sandbox_model *m, const char *limit, struct sv mailbox,
+	uint64_t at_us, uint64_t used, uint32_t allowed)
 {
 	struct sandbox_violation *v;
 
@@ -310,11 +313,20 @@ static void broken(struct sandbox_model *m, const struct sandbox_submission *s, 
 	v = &m->violations[m->violation_count++];
 	*v = (struct sandbox_violation){
 		.limit = limit,
-		.at_us = s->now_us,
-		.used = (uint32_t)used,
+		.at_us = at_us,
+		.used = used > UINT32_MAX ? UINT32_MAX : (uint32_t)used,
 		.allowed = allowed,
 	};
-	(void)snprintf(v->mailbox, sizeof(v->mailbox), "%s", s->mailbox->address);
+	(void)snprintf(v->mailbox,
+		sizeof(v->mailbox),
+		"%.*s",
+		SV_ARG(sv_head(mailbox, sizeof(v->mailbox) - 1)));
+}
+
+static void broken(struct sandbox_model *m, const struct sandbox_submission *s, const char *limit,
+	uint64_t used, uint32_t allowed)
+{
+	sandbox_model_broken(m, limit, sv_from(s->mailbox->address), s->now_us, used, allowed);
 }
 
 static bool may_send_as(const struct sandbox_mailbox *b, struct sv from)

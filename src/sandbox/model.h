@@ -26,6 +26,9 @@ struct sandbox_limits {
 	uint32_t connections;            /* 3 sending at once */
 	uint32_t recipients_per_day;     /* 10,000 in 24 h, sliding */
 	uint32_t recipients_per_message; /* 500 */
+	uint32_t graph_connections;      /* 4 requests at once, an app on a mailbox */
+	uint32_t graph_requests;         /* 10,000 in ten minutes */
+	uint32_t graph_bytes;            /* 150 MB in five minutes */
 	uint64_t message_bytes_max; /* 35 MB: the mailbox default; SIZE says 150 MB all the same */
 };
 
@@ -116,6 +119,10 @@ struct sandbox_submission {
 /* code 250 (text left empty: the session writes it) or a refusal; broken limits are recorded. */
 void sandbox_model_submit(struct sandbox_model *m, const struct sandbox_submission *s,
 	struct sandbox_reply *out_reply);
+
+/* One more broken limit, found outside; `limit` is static. */
+void sandbox_model_broken(struct sandbox_model *m, const char *limit, struct sv mailbox,
+	uint64_t at_us, uint64_t used, uint32_t allowed);
 
 size_t sandbox_model_violation_count(const struct sandbox_model *m);
 const struct sandbox_violation *sandbox_model_violation(

@@ -154,6 +154,10 @@ enum sandbox_strike sandbox_web_strike(struct sandbox *s, struct sandbox_web_req
 
 static enum MHD_Result serve_https(void *arg, struct sandbox_web_request *r)
 {
+	if (sv_starts(r->path, SV("/v1.0/")) || sv_starts(r->path, SV("/uploads/")))
+		return sandbox_graph_web(arg, r);
+	if (r->too_large)
+		return sandbox_web_error(r, MHD_HTTP_CONTENT_TOO_LARGE, "the request is too large");
 	return sandbox_entra_web(arg, r);
 }
 
@@ -232,6 +236,7 @@ struct sandbox *sandbox_new(
 	s->messages = sandbox_messages_new(options->keep_bytes);
 	s->inboxes = sandbox_messages_new(options->keep_bytes);
 	sandbox_tenant_init(&s->tenant);
+	s->graph = sandbox_graph_new();
 	sandbox_model_set_open_password(s->model, options->password);
 	sandbox_model_set_rewrite_ids(s->model, options->rewrite_ids);
 	if (start(s, options, err) != 0) {
@@ -259,6 +264,7 @@ void sandbox_free(struct sandbox *s)
 	sandbox_messages_free(s->messages);
 	sandbox_messages_free(s->inboxes);
 	sandbox_tenant_deinit(&s->tenant);
+	sandbox_graph_free(s->graph);
 	sandbox_model_free(s->model);
 	sandbox_entra_free(s->entra);
 	buf_deinit(&s->ca_path);

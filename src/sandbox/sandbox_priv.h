@@ -9,6 +9,7 @@
 #include "sandbox/entra.h"
 #include "sandbox/events.h"
 #include "sandbox/fault.h"
+#include "sandbox/graph.h"
 #include "sandbox/messages.h"
 #include "sandbox/model.h"
 #include "sandbox/sandbox.h"
@@ -19,6 +20,7 @@ struct sandbox {
 	struct sandbox_model *model;
 	struct sandbox_entra *entra;
 	struct sandbox_tenant tenant;
+	struct sandbox_graph *graph;
 	struct sandbox_messages *messages;
 	struct sandbox_messages *inboxes; /* what arrived for its own mailboxes: NDRs */
 	struct sandbox_faults faults;
@@ -74,6 +76,7 @@ json_t *sandbox_verdict_json(const struct sandbox *s);
 
 /* Microsoft's addresses over HTTPS: each answers, or waits. */
 enum MHD_Result sandbox_entra_web(struct sandbox *s, struct sandbox_web_request *r);
+enum MHD_Result sandbox_graph_web(struct sandbox *s, struct sandbox_web_request *r);
 
 /* What a scripted fault does to this request. */
 enum sandbox_strike {

@@ -76,6 +76,10 @@ static const struct {
 		"HVE: every recipient is elsewhere (550 5.5.105)",
 		"{\"accepted_domains\":[]}",
 		NULL },
+	{ "graph-audience",
+		"tokens are for Microsoft Graph whatever was asked for: Exchange says 535 5.7.3",
+		"{\"graph_audience\":true}",
+		NULL },
 	{ "graph-throttled",
 		"a third of Graph's answers are 429 with Retry-After",
 		NULL,
@@ -153,6 +157,9 @@ static void apply_limits(struct sandbox *s, const json_t *limits)
 		{ "connections", &l->connections },
 		{ "recipients_per_day", &l->recipients_per_day },
 		{ "recipients_per_message", &l->recipients_per_message },
+		{ "graph_connections", &l->graph_connections },
+		{ "graph_requests", &l->graph_requests },
+		{ "graph_bytes", &l->graph_bytes },
 	};
 	const json_t *bytes = json_object_get(limits, "message_bytes");
 

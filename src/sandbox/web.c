@@ -209,6 +209,8 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
 	(void)toe;
 	if (!r)
 		return;
+	if (r->done)
+		r->done(r->done_arg, r);
 	stop_waiting(r);
 	buf_deinit(&r->body);
 	free(r);

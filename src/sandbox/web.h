@@ -30,6 +30,8 @@ struct sandbox_web_request {
 	bool struck;            /* a scripted fault has had its turn */
 	bool cut;               /* whatever is answered: the connection is closed instead */
 	struct mono_time until; /* the handler's own: how long it waits at most */
+	void (*done)(void *arg, struct sandbox_web_request *r); /* NULL: none; once, at its end */
+	void *done_arg;
 	/* the rest belongs to web.c */
 	bool waiting;
 	struct list node;

@@ -1,4 +1,5 @@
 """Microsoft's own libraries accept the sandbox: @azure/msal-node and @microsoft/microsoft-graph-client."""
+import email.policy
 import hashlib
 import json
 import os
@@ -68,3 +69,29 @@ def test_msal_in_the_browser(sandbox):
     s = sandbox()
     (answer,), _ = node(s, "msal.js", how="interactive", user=USER, scope="https://graph.microsoft.com/Mail.Send")
     assert answer["user"] == USER and claims(answer["access_token"])["scp"] == "Mail.Send"
+
+
+def graph(sandbox, code=0, **o):
+    o = {"base": f"https://localhost:{sandbox.https}/", "from": USER, "to": "b@example.org", **o}
+    p = subprocess.Popen(["node", str(NODE / "graph.js"), json.dumps(o)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                         env={**os.environ, "NODE_EXTRA_CA_CERTS": str(sandbox.ca)})
+    out, err = p.communicate(timeout=120)
+    assert p.returncode == code, out + err
+    return out + err
+
+
+def test_the_graph_sdk_sends(sandbox):
+    s = sandbox()
+    token = entra.app_token(s, GRAPH)[1]["access_token"]
+    graph(s, how="send", token=token)
+    graph(s, how="large", token=token, size=5_000_000)
+    small, large = s.messages()
+    assert (small["subject"], small["recipients"], small["door"]) == ("by the SDK", ["b@example.org"], "graph")
+    parsed = email.message_from_bytes(s.raw(large["number"]), policy=email.policy.default)
+    (scan,) = parsed.iter_attachments()
+    assert scan.get_filename() == "scan.pdf" and scan.get_content() == b"abcdefghij" * 500_000
+    assert "401 InvalidAuthenticationToken" in graph(s, how="send", token="none", code=1)
+    # The SDK waits for Retry-After by itself.
+    s.fault(at="graph", do="reply", reply="429 ApplicationThrottled: slowly", retry_after=1, times=2)
+    graph(s, how="send", token=token)
+    assert len(s.messages()) == 3
