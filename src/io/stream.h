@@ -87,8 +87,8 @@ void io_stream_tls_client_dane(struct io_stream *s, struct io_tls *tls, struct s
 	const struct io_tlsa *records, size_t count);
 
 bool io_stream_is_tls(const struct io_stream *s);
-struct sv io_stream_tls_text(const struct io_stream *
-		s); /* "TLSv1.3 TLS_AES_256_GCM_SHA384", with " DANE" behind it when a TLSA record vouched for the peer. */
+/* "TLSv1.3 TLS_AES_256_GCM_SHA384", and " DANE" behind it when a TLSA record vouched for the peer. */
+struct sv io_stream_tls_text(const struct io_stream *s);
 /*
  * The DNS names (subject alternative names, then the common name) of the certificate that the client
  * has shown, if it is valid; none otherwise. Only behind io_tls_server_ask_certificate().

@@ -208,6 +208,75 @@ static void servers_that_ask_see_the_certificate(void **state)
 	}
 }
 
+static void keep_name(void *arg, struct sv name)
+{
+	char *names = arg;
+	size_t len = strlen(names);
+
+	must(len + name.len + 2 < GOT_MAX);
+	(void)snprintf(names + len, GOT_MAX - len, "%.*s ", SV_ARG(name));
+}
+
+static void servers_that_only_ask_tell_clients_apart(void **state)
+{
+	static const struct {
+		const struct identity *shown;
+		const char *ca_file;
+		const char *names;
+	} asked[] = {
+		{ NULL, ca.other_ca, "" },
+		{ &good, ca.other_ca, "relay.test *.pool.test localhost good " },
+		{ &good, ca.ca, "" }, /* of another authority */
+	};
+	struct err err = { 0 };
+
+	(void)state;
+	/* Twice: the second session is resumed, and says the same. */
+	for (size_t i = 0; i < 2 * COUNT_OF(asked); i++) {
+		static struct io_tls *client, *server;
+		const struct identity *shown = asked[i / 2].shown;
+		char names[GOT_MAX] = "";
+		struct net n;
+
+		if (i % 2 == 0) {
+			client = io_tls_client_new(ca.ca, NULL);
+			server = io_tls_server_new(ca.chain, ca.key, NULL);
+			assert_true(client && server);
+			if (shown)
+				assert_int_equal(io_tls_client_identity(client,
+							 shown->chain,
+							 sv_from(shown->pem),
+							 NULL,
+							 NULL),
+					0);
+			assert_int_equal(
+				io_tls_server_ask_certificate(server, asked[i / 2].ca_file, &err),
+				0);
+		}
+		open_pair(&n, true);
+		n.a.tls = io_tls_ref(client);
+		n.b.tls = io_tls_ref(server);
+		io_stream_tls_server(n.b.s, n.b.tls);
+		io_stream_tls_client(n.a.s, n.a.tls, SV("relay.test"));
+		run_until(&n, both_secured);
+		io_stream_peer_names(n.b.s, keep_name, names);
+		assert_string_equal(names, asked[i / 2].names);
+		send_text(&n.a, "QUIT\n");
+		send_text(&n.b, "221\n");
+		run_until(&n, both_have_lines);
+		close_net(&n);
+		if (i % 2 == 1) {
+			assert_int_equal(SSL_CTX_sess_hits(server->ctx), 1);
+			assert_int_equal(
+				io_tls_server_ask_certificate(server, "/nonexistent/ca.pem", &err),
+				RC_TLS);
+			assert_non_null(strstr(err.text, "CA file /nonexistent/ca.pem "));
+			io_tls_unref(client);
+			io_tls_unref(server);
+		}
+	}
+}
+
 /* ---- old clients ---- */
 
 struct old_row {
@@ -298,6 +367,7 @@ int main(void)
 		cmocka_unit_test(identities_are_checked_with_words),
 		cmocka_unit_test(what_is_no_pem_is_refused),
 		cmocka_unit_test(servers_that_ask_see_the_certificate),
+		cmocka_unit_test(servers_that_only_ask_tell_clients_apart),
 		cmocka_unit_test(old_clients_are_served_where_it_is_written_down),
 	};
 
