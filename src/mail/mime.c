@@ -47,13 +47,15 @@ struct mime_scan {
 
 /* ---- the top ---- */
 
-/* "Multipart/Mixed ; x=y" -> "multipart/mixed" in `out`; empty when it is not a type. */
+/* "Multipart/Mixed ; x=y" -> "multipart/mixed" in `out`; empty when it is not a type (RFC 2045 5.1). */
 static struct sv read_type(struct sv value, char *out, size_t size)
 {
 	size_t n = 0;
 	bool slash = false;
 
 	for (; n < value.len && n < size && !memchr("; \t(", value.ptr[n], 4); n++) {
+		if (value.ptr[n] <= 0x20 || value.ptr[n] >= 0x7f)
+			return sv_make(out, 0);
 		slash |= value.ptr[n] == '/';
 		out[n] = ascii_lower(value.ptr[n]);
 	}

@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 #include "base/must.h"
+#include "base/text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -48,7 +49,8 @@ static void check(struct sv text, const struct mime_scan *s, size_t step)
 		must(sv_starts(sv_skip(text, p->from), SV("--")));
 		must(sv_starts(sv_skip(text, p->next), SV("--")));
 		must(i + 1 == count || parts[i + 1].from == p->next);
-		must(!p->movable || p->name.len > 0);
+		must(!p->movable || (p->name.len > 0 && text_is_utf8(p->name)));
+		must(text_is_ascii(p->type));
 		if (p->movable)
 			decode(p, text, step);
 	}

@@ -23,6 +23,7 @@ static const struct {
 		MIME_TOP_UNREADABLE,
 		"" },
 	{ "Content-Type: pdf\r\n\r\n", MIME_TOP_UNREADABLE, "" },
+	{ "Content-Type: app\xff/pdf\r\n\r\n", MIME_TOP_UNREADABLE, "" },
 	{ "Content-Type: multipart/alternative; boundary=a\r\n\r\n", MIME_TOP_OTHER, "" },
 	{ "Content-Type: multipart/signed; boundary=a\r\n\r\n", MIME_TOP_SEALED, "" },
 	{ "Content-Type: multipart/encrypted; boundary=a\r\n\r\n", MIME_TOP_SEALED, "" },
@@ -161,6 +162,8 @@ static const char mixed[] =
 	    "--b\r\n"
 	    "Content-Type: image/png\r\n\r\n"
 	    "--b\r\n"
+	    "Content-Type: image/p\xe4ng\r\n\r\n\r\n"
+	    "--b\r\n"
 	    "Content-Type: image/png\r\n"
 	    "--b--\r\n"
 	    "--b\r\nepilogue";
@@ -190,6 +193,7 @@ static void check_mixed(struct sv text, const struct mime_scan *s)
 		{ false, false, "image/png", "", "M", 1 },
 		{ false, false, "image/png", "attachment.png", "!!!!", 0 },
 		{ true, false, "image/png", "attachment.png", "", 0 },
+		{ false, false, "", "", "", 0 },
 		{ false, false, "", "", "", 0 },
 	};
 	size_t count;
