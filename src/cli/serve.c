@@ -107,6 +107,11 @@ static int reload(void *arg, struct buf *out_text)
 		conf_unref(fresh);
 		return RC_CONFIG;
 	}
+	if (!d->vault && conf_general(fresh)->vault_key.kind != CONF_SECRET_NONE &&
+		buf_append(out_text,
+			SV("warning: `vault:` is new: it is opened when the daemon "
+			   "starts again\n")) != 0)
+		out_text->len = 0;
 	d->conf = fresh;
 	conf_unref(old);
 	io_https_set_proxy(d->https, conf_general(fresh)->proxy);
@@ -314,6 +319,7 @@ static int start(struct daemon *d, struct err *err)
 		.store = d->store,
 		.outbound = d->outbound,
 		.inbound = d->inbound,
+		.tokens = d->tokens,
 		.conf = &d->conf,
 		.started_at = io_now(d->loop),
 		.reload = reload,

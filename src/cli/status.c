@@ -122,6 +122,22 @@ static void print_lane(struct cli_context *ctx, const json_t *line)
 		(void)printf("         said: %.300s\n", cli_text(line, "reply"));
 }
 
+/* Thousands of them may be well: only what is not is said. */
+static void print_token(struct cli_context *ctx, const json_t *line)
+{
+	if (!cli_text(line, "reason")[0])
+		return;
+	(void)printf("token    %s%s%-24s %s%s%s%s\n         said: %.300s\n",
+		cli_text(line, "tenant"),
+		cli_text(line, "user")[0] ? " " : "",
+		cli_text(line, "user"),
+		cli_style(ctx, "red"),
+		cli_text(line, "reason"),
+		cli_style(ctx, "off"),
+		cli_text(line, "expires_at")[0] ? "  the last one still lives" : "",
+		cli_text(line, "reply"));
+}
+
 static void print_line(void *arg, const json_t *line)
 {
 	struct cli_context *ctx = arg;
@@ -135,6 +151,8 @@ static void print_line(void *arg, const json_t *line)
 		print_device(ctx, line);
 	else if (strcmp(type, "lane") == 0)
 		print_lane(ctx, line);
+	else if (strcmp(type, "token") == 0)
+		print_token(ctx, line);
 	else if (strcmp(type, "waiting") == 0)
 		(void)printf("waiting  %-32s %8lld %-7s %-20s oldest %.19s\n",
 			cli_text(line, "lane")[0] ? cli_text(line, "lane") : "(no route)",

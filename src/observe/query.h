@@ -24,6 +24,7 @@
  */
 struct observe_query;
 
+struct identity_tokens;
 struct inbound;
 struct outbound;
 struct conf;
@@ -31,9 +32,10 @@ struct conf;
 struct observe_sources {
 	struct io_loop *loop;
 	struct store *store;
-	struct outbound *outbound; /* NULL when the daemon is down */
-	struct inbound *inbound;   /* likewise */
-	struct conf *const *conf;  /* the snapshot in force */
+	struct outbound *outbound;      /* NULL when the daemon is down */
+	struct inbound *inbound;        /* likewise */
+	struct identity_tokens *tokens; /* NULL: no status of tokens */
+	struct conf *const *conf;       /* the snapshot in force */
 	struct mono_time started_at;
 	/* SIGHUP by request: fills *out_text with one line a finding. Returns 0 or RC_CONFIG. */
 	int (*reload)(void *arg, struct buf *out_text);

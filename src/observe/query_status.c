@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/text.h"
+#include "identity/tokens.h"
 #include "inbound/inbound.h"
 #include "observe/query_priv.h"
 #include "outbound/outbound.h"
@@ -67,6 +68,27 @@ static void emit_device(void *arg, const struct inbound_device_status *status)
 	observe_query_emit(arg, o);
 }
 
+/* Whose token it is and how long it lasts, never the token. */
+static void emit_token(void *arg, const struct identity_token_status *status)
+{
+	json_t *o = json_object();
+
+	observe_json_sv(o, "type", SV("token"));
+	observe_json_sv(o, "tenant", status->tenant);
+	observe_json_sv(o, "user", status->user);
+	observe_json_sv(o, "scope", status->scope);
+	observe_json_int(o, "refreshes", status->refreshes);
+	if (status->expires_at.us) {
+		observe_json_wall(o, "expires_at", status->expires_at);
+		observe_json_wall(o, "refreshed_at", status->refreshed_at);
+	}
+	if (status->cause.len) {
+		observe_json_sv(o, "reason", status->cause);
+		observe_json_sv(o, "reply", status->reply);
+	}
+	observe_query_emit(arg, o);
+}
+
 static void emit_lane(void *arg, const struct outbound_lane_status *status)
 {
 	bool held = status->state != SCHED_LANE_READY;
@@ -103,6 +125,8 @@ static void summed(struct observe_query *q)
 		inbound_each_device(q->sources->inbound, emit_device, q);
 	if (q->sources->outbound)
 		outbound_each_lane(q->sources->outbound, emit_lane, q);
+	if (q->sources->tokens)
+		identity_tokens_each(q->sources->tokens, emit_token, q);
 	observe_query_emit_waiting(q);
 	observe_query_end(q);
 }
