@@ -329,6 +329,16 @@ def test_what_breaks_before_the_draft_is_sent_is_tried_again(door, where, do):
     assert len(server.sent) == 1 and not server.drafts
 
 
+@pytest.mark.parametrize("where", ["createUploadSession", "^PUT", "POST .*/send$"])
+def test_a_draft_that_failed_is_deleted_at_once(door, where):
+    server, relay = door(general="retry: { first: 1h, ceiling: 1h, expire: 5d }")
+    server.fault(where, "status", status=500, code="ErrorInternalServerError")
+    send(relay, as_bytes(scan(7 << 20)[0]), ["anna@example.org"])
+    wait_for(lambda: [r for r in relay.waiting() if r.get("reply")])
+    assert not server.drafts and not server.sent
+    assert [what for what, _ in server.requests][-1].startswith("DELETE")
+
+
 def test_draft_needs_a_permission_that_small_mail_does_not(door):
     server, relay = door()
     server.fault("POST .*/messages$", "status", times=100, status=403, code="ErrorAccessDenied")
