@@ -121,10 +121,18 @@ struct sandbox_draft *sandbox_draft_add(struct sandbox_graph *g, struct sv mailb
 	d = xcalloc(1, sizeof(*d));
 	make_id(d->id);
 	d->mailbox = sv_dup(mailbox);
+	d->message_id = sv_dup(SV(""));
 	buf_init(&d->mime, SANDBOX_GRAPH_REQUEST_MAX + 65536);
 	list_append(&g->drafts, &d->node);
 	g->draft_count++;
 	return d;
+}
+
+struct sandbox_draft *sandbox_draft_next(struct sandbox_graph *g, const struct sandbox_draft *after)
+{
+	struct list *next = after ? after->node.next : g->drafts.next;
+
+	return next == &g->drafts ? NULL : list_entry(next, struct sandbox_draft, node);
 }
 
 struct sandbox_draft *sandbox_draft_find(struct sandbox_graph *g, struct sv mailbox, struct sv id)
@@ -150,6 +158,7 @@ void sandbox_draft_remove(struct sandbox_graph *g, struct sandbox_draft *d)
 		sandbox_attachment_deinit(&d->attachments[i]);
 	free(d->attachments);
 	free(d->mailbox);
+	free(d->message_id);
 	buf_deinit(&d->mime);
 	list_remove(&d->node);
 	g->draft_count--;

@@ -17,7 +17,8 @@ struct sandbox_graph;
 
 enum {
 	SANDBOX_GRAPH_REQUEST_MAX = 4 << 20,
-	SANDBOX_GRAPH_ATTACHMENT_MAX = 3 << 20, /* in one request */
+	SANDBOX_GRAPH_ATTACHMENT_MAX = 3
+				       << 20, /* in one request; from there on by upload session */
 	SANDBOX_GRAPH_UPLOAD_MAX = 150 << 20,
 	SANDBOX_GRAPH_MESSAGE_MAX = 220 << 20, /* 150 MB of attachments in base64 */
 };
@@ -35,7 +36,8 @@ struct sandbox_draft {
 	struct list node;
 	char id[48];
 	char *mailbox;
-	struct buf mime; /* as given, or made of JSON; without the attachments below */
+	char *message_id; /* "": none yet */
+	struct buf mime;  /* as given, or made of JSON; without the attachments below */
 	struct sandbox_attachment *attachments;
 	size_t attachment_count;
 };
@@ -53,6 +55,8 @@ void sandbox_graph_free(struct sandbox_graph *g);
 
 /* NULL: there are too many. */
 struct sandbox_draft *sandbox_draft_add(struct sandbox_graph *g, struct sv mailbox);
+struct sandbox_draft *sandbox_draft_next(
+	struct sandbox_graph *g, const struct sandbox_draft *after); /* after NULL: the first */
 struct sandbox_draft *sandbox_draft_find(struct sandbox_graph *g, struct sv mailbox, struct sv id);
 void sandbox_draft_remove(struct sandbox_graph *g, struct sandbox_draft *d); /* and its uploads */
 void sandbox_draft_attach(struct sandbox_draft *d, struct sandbox_attachment *a); /* takes it */

@@ -265,7 +265,7 @@ static void find_boundary(struct sv raw, char out[BOUNDARY_MAX])
 {
 	CLEANUP(header_block_freep)
 	struct header_block *h = header_block_new(raw.len + 1, 2000);
-	struct sv type, value;
+	struct sv type, value, rest;
 	ptrdiff_t at;
 	size_t used;
 
@@ -279,10 +279,11 @@ static void find_boundary(struct sv raw, char out[BOUNDARY_MAX])
 		return;
 	value = sv_skip(type, (size_t)at + 9);
 	if (value.len && value.ptr[0] == '"') {
-		value = sv_skip(value, 1);
-		(void)sv_cut_char(&value, '"', &value);
+		rest = sv_skip(value, 1);
+		(void)sv_cut_char(&rest, '"', &value);
 	} else {
-		(void)sv_cut_char(&value, ';', &value);
+		rest = value;
+		(void)sv_cut_char(&rest, ';', &value);
 	}
 	value = sv_trim(value);
 	if (value.len && value.len < BOUNDARY_MAX)

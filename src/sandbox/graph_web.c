@@ -3,8 +3,8 @@
 #include "base/must.h"
 #include "base/text.h"
 #include "mail/address.h"
+#include "sandbox/graph_priv.h"
 #include "sandbox/jwt.h"
-#include "sandbox/sandbox_priv.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -20,24 +20,9 @@
  *   POST   /messages/{id}/send     GET, DELETE /messages/{id}     GET /messages/{id}/$value
  *   GET    /messages, /mailFolders/inbox/messages         what arrived: NDRs
  */
-enum {
-	RECIPIENTS_MAX = 2000,
-};
-
-struct graph_call {
-	struct sandbox *s;
-	struct sandbox_web_request *r;
-	struct sandbox_bearer bearer;
-	char mailbox[LIMIT_ADDRESS + 1];
-	struct sv rest; /* behind the mailbox, without slashes around */
-};
-
 /* ---- answers ---- */
 
-static enum MHD_Result say_error(struct graph_call *c, unsigned status, const char *code,
-	const char *fmt, ...) PRINTF_LIKE(4, 5);
-
-static enum MHD_Result say_error(
+enum MHD_Result graph_say_error(
 	struct graph_call *c, unsigned status, const char *code, const char *fmt, ...)
 {
 	struct wall_time now = { (int64_t)(sandbox_instant(c->s).now_s * US_PER_S) };
@@ -71,7 +56,7 @@ static enum MHD_Result say_error(
 			id));
 }
 
-static enum MHD_Result say_empty(struct graph_call *c, unsigned status)
+enum MHD_Result graph_say_empty(struct graph_call *c, unsigned status)
 {
 	return sandbox_web_send(c->r, status, NULL, SV(""));
 }
@@ -81,7 +66,7 @@ static enum MHD_Result say_empty(struct graph_call *c, unsigned status)
 static enum MHD_Result bad_token(struct graph_call *c, const char *text)
 {
 	sandbox_web_header(c->r, "WWW-Authenticate", "Bearer realm=\"\", error=\"invalid_token\"");
-	return say_error(c, MHD_HTTP_UNAUTHORIZED, "InvalidAuthenticationToken", "%s", text);
+	return graph_say_error(c, MHD_HTTP_UNAUTHORIZED, "InvalidAuthenticationToken", "%s", text);
 }
 
 /* True: go on; else *out_result is the answer. */
@@ -116,7 +101,7 @@ static bool find_mailbox(struct graph_call *c, enum MHD_Result *out_result)
 	if (sv_eq_nocase(what, SV("me"))) {
 		id = c->bearer.user;
 		if (id.len == 0) {
-			*out_result = say_error(c,
+			*out_result = graph_say_error(c,
 				MHD_HTTP_BAD_REQUEST,
 				"BadRequest",
 				"/me request is only valid with delegated authentication flow.");
@@ -125,7 +110,7 @@ static bool find_mailbox(struct graph_call *c, enum MHD_Result *out_result)
 	} else if (sv_eq_nocase(what, SV("users"))) {
 		(void)sv_cut_char(&path, '/', &id);
 	} else {
-		*out_result = say_error(c,
+		*out_result = graph_say_error(c,
 			MHD_HTTP_BAD_REQUEST,
 			"BadRequest",
 			"Resource not found for the segment '%.*s'.",
@@ -134,7 +119,7 @@ static bool find_mailbox(struct graph_call *c, enum MHD_Result *out_result)
 	}
 	if (address_parse(id, ADDRESS_UTF8, &parsed) != 0 ||
 		!sandbox_tenant_accepts(&c->s->tenant, parsed.domain)) {
-		*out_result = say_error(c,
+		*out_result = graph_say_error(c,
 			MHD_HTTP_NOT_FOUND,
 			"ErrorInvalidUser",
 			"The requested user '%.*s' is invalid.",
@@ -155,7 +140,7 @@ static bool may(struct graph_call *c, const char *permission, enum MHD_Result *o
 			(reads && sandbox_bearer_may(
 					  &c->bearer, "Mail.ReadWrite", "Mail.ReadWrite"))))
 		return true;
-	*out_result = say_error(c,
+	*out_result = graph_say_error(c,
 		MHD_HTTP_FORBIDDEN,
 		"ErrorAccessDenied",
 		"Access is denied. Check credentials and try again.");
@@ -204,7 +189,7 @@ static bool admitted(struct graph_call *c, enum MHD_Result *out_result)
 		return true;
 	(void)snprintf(text, sizeof(text), "%u", seconds);
 	sandbox_web_header(c->r, "Retry-After", text);
-	*out_result = say_error(c,
+	*out_result = graph_say_error(c,
 		429,
 		"ApplicationThrottled",
 		"Application is over its MailboxConcurrency limit.");
@@ -228,209 +213,8 @@ static bool fault_strikes(struct graph_call *c, enum MHD_Result *out_result)
 	else
 		code = fault->code == 429 ? SV("ApplicationThrottled") : SV("UnknownError");
 	(void)snprintf(name, sizeof(name), "%.*s", SV_ARG(sv_head(code, sizeof(name) - 1)));
-	*out_result = say_error(c, fault->code, name, "%.*s", SV_ARG(sv_trim(rest)));
+	*out_result = graph_say_error(c, fault->code, name, "%.*s", SV_ARG(sv_trim(rest)));
 	return true;
-}
-
-/* ---- sending ---- */
-
-struct names {
-	char *items[RECIPIENTS_MAX];
-	size_t count;
-	bool bad;
-};
-
-static void take_name(void *arg, struct sv address)
-{
-	struct names *n = arg;
-	struct address parsed;
-
-	for (size_t i = 0; i < n->count; i++) {
-		if (address_eq(sv_from(n->items[i]), address))
-			return;
-	}
-	if (n->count == RECIPIENTS_MAX || address_parse(address, ADDRESS_UTF8, &parsed) != 0)
-		n->bad = true;
-	else
-		n->items[n->count++] = sv_dup(address);
-}
-
-/* Exchange's refusal of the store, as Graph tells it. */
-static enum MHD_Result say_refusal(struct graph_call *c, const struct sandbox_reply *reply)
-{
-	static const struct {
-		const char *enhanced;
-		unsigned status;
-		const char *code;
-	} rows[] = {
-		{ "5.2.252", 403, "ErrorSendAsDenied" },
-		{ "5.1.8", 403, "ErrorMessageSubmissionBlocked" },
-		{ "5.2.2", 507, "ErrorQuotaExceeded" },
-		{ "5.3.4", 413, "ErrorMessageSizeExceeded" },
-		{ "5.2.0", 429, "ErrorExceededMessageLimit" },
-		{ "5.5.3", 400, "ErrorInvalidRecipients" },
-	};
-
-	c->s->totals.refused++;
-	for (size_t i = 0; i < COUNT_OF(rows); i++) {
-		if (strcmp(rows[i].enhanced, reply->enhanced) == 0)
-			return say_error(c, rows[i].status, rows[i].code, "%.300s", reply->text);
-	}
-	return say_error(c, 500, "InternalServerError", "%.300s", reply->text);
-}
-
-/* The message as it goes out: no Bcc, and with a Message-ID and a Date. */
-static int make_copy(struct graph_call *c, struct header_block *h, struct sv body, struct buf *out)
-{
-	char id[160];
-	struct header_edits edits = { .drop_bcc = true };
-	int rc;
-
-	(void)snprintf(id,
-		sizeof(id),
-		"<%016llx%08llx@AM0PR01MB0001.eurprd01.prod.outlook.com>",
-		(unsigned long long)sandbox_now_us(c->s),
-		(unsigned long long)(prng_next(io_prng(c->s->loop)) & 0xffffffffU));
-	edits.message_id = sv_from(id);
-	edits.date.us = (int64_t)(sandbox_instant(c->s).now_s * US_PER_S);
-	rc = header_block_render(h, &edits, out);
-	return rc == 0 ? buf_append(out, body) : rc;
-}
-
-static enum MHD_Result submit(
-	struct graph_call *c, struct header_block *h, struct sv body, struct names *to)
-{
-	CLEANUP(buf_deinitp) struct buf copy = BUF_INIT(SANDBOX_GRAPH_MESSAGE_MAX);
-	struct header_facts facts;
-	struct header_block *again;
-	struct sandbox_reply reply = { 0 };
-	struct sandbox_submission submission = {
-		.mailbox = sandbox_model_mailbox(c->s->model, sv_from(c->mailbox), true),
-		.counting = SANDBOX_COUNT_DAY,
-		.recipients = (uint32_t)to->count,
-		.now_us = sandbox_now_us(c->s),
-	};
-	struct sandbox_delivery delivery = { .door = SANDBOX_DOOR_GRAPH,
-		.mailbox = sv_from(c->mailbox),
-		.recipients = to->items,
-		.recipient_count = to->count };
-	size_t used;
-
-	header_block_facts(h, &facts);
-	delivery.sender = facts.from.len ? facts.from : sv_from(c->mailbox);
-	submission.sender = sv_from(c->mailbox);
-	submission.from = delivery.sender;
-	submission.bytes = body.len;
-	sandbox_model_submit(c->s->model, &submission, &reply);
-	if (reply.code != 250)
-		return say_refusal(c, &reply);
-	if (make_copy(c, h, body, &copy) != 0)
-		return say_error(c, 413, "ErrorMessageSizeExceeded", "The message is too large.");
-	/* What is kept of it is read from the copy: it may have got its Message-ID there. */
-	again = header_block_new(LIMIT_HEADER + 4096, LIMIT_HEADER_FIELDS + 8);
-	if (header_block_feed(again, buf_sv(&copy), &used) == 0)
-		(void)!header_block_end(again);
-	header_block_facts(again, &facts);
-	delivery.raw = buf_sv(&copy);
-	delivery.facts = &facts;
-	(void)sandbox_deliver(c->s, &delivery);
-	to->count = 0; /* they are the message's now */
-	header_block_free(again);
-	return say_empty(c, MHD_HTTP_ACCEPTED);
-}
-
-static enum MHD_Result send_mime(struct graph_call *c, struct sv raw)
-{
-	static const struct sv lists[] = { SV_INIT("To"), SV_INIT("Cc"), SV_INIT("Bcc") };
-	struct names *to = xcalloc(1, sizeof(*to));
-	struct header_block *h = header_block_new(LIMIT_HEADER, LIMIT_HEADER_FIELDS);
-	enum MHD_Result result;
-	size_t used = raw.len;
-	int rc = header_block_feed(h, raw, &used);
-
-	if (rc == 0)
-		rc = header_block_end(h);
-	for (size_t i = 0; rc >= 0 && i < COUNT_OF(lists); i++)
-		to->bad = header_block_addresses(h, lists[i], take_name, to) != 0 || to->bad;
-	if (rc < 0)
-		result = say_error(
-			c, 400, "ErrorMimeContentInvalid", "The MIME content is invalid.");
-	else if (to->bad || to->count == 0)
-		result = say_error(
-			c, 400, "ErrorInvalidRecipients", "At least one recipient isn't valid.");
-	else
-		result = submit(c, h, sv_skip(raw, used), to);
-	for (size_t i = 0; i < to->count; i++)
-		free(to->items[i]);
-	free(to);
-	header_block_free(h);
-	return result;
-}
-
-static enum MHD_Result send_draft(struct graph_call *c, const struct sandbox_draft *d)
-{
-	CLEANUP(buf_deinitp) struct buf raw = BUF_INIT(SANDBOX_GRAPH_MESSAGE_MAX);
-
-	if (sandbox_draft_render(d, &raw) != 0)
-		return say_error(c, 413, "ErrorMessageSizeExceeded", "The message is too large.");
-	return send_mime(c, buf_sv(&raw));
-}
-
-/* ---- what a body says ---- */
-
-/* Base64 with line breaks is base64 to Exchange. */
-static int decode_mime(struct sv text, struct buf *out)
-{
-	CLEANUP(buf_deinitp) struct buf plain = BUF_INIT(SANDBOX_GRAPH_REQUEST_MAX);
-	int rc = 0;
-
-	while (rc == 0 && text.len) {
-		struct sv line;
-
-		(void)sv_cut_char(&text, '\n', &line);
-		if (line.len && line.ptr[line.len - 1] == '\r')
-			line.len--;
-		rc = buf_append(&plain, line);
-	}
-	return rc == 0 ? text_base64_decode(out, buf_sv(&plain)) : rc;
-}
-
-/* Fills a new draft from the body; NULL with *out_result otherwise. `key`: of the message in JSON. */
-static struct sandbox_draft *read_message(
-	struct graph_call *c, const char *key, enum MHD_Result *out_result)
-{
-	struct sv type = sandbox_web_field(c->r, "Content-Type"), body = buf_sv(&c->r->body);
-	struct wall_time now = { (int64_t)(sandbox_instant(c->s).now_s * US_PER_S) };
-	struct sandbox_draft *d = sandbox_draft_add(c->s->graph, sv_from(c->mailbox));
-	const char *code = "ErrorMimeContentInvalidBase64String";
-	const char *bad = NULL;
-	json_t *root;
-
-	if (!d) {
-		*out_result =
-			say_error(c, 507, "ErrorQuotaExceeded", "There are too many drafts here.");
-		return NULL;
-	}
-	if (sv_starts_nocase(type, SV("text/plain"))) {
-		if (decode_mime(body, &d->mime) != 0 || d->mime.len == 0)
-			bad = "Invalid base64 string for MIME content.";
-	} else if (sv_starts_nocase(type, SV("application/json"))) {
-		root = json_loadb(body.len ? body.ptr : "", body.len, 0, NULL);
-		bad = sandbox_graph_compose(key ? json_object_get(root, key) : root,
-			sv_from(c->mailbox),
-			now,
-			d,
-			&code);
-		json_decref(root);
-	} else {
-		code = "UnsupportedMediaType";
-		bad = "The Content-Type is text/plain (MIME in base64) or application/json.";
-	}
-	if (!bad)
-		return d;
-	sandbox_draft_remove(c->s->graph, d);
-	*out_result = say_error(c, 400, code, "%s", bad);
-	return NULL;
 }
 
 /* ---- the requests ---- */
@@ -438,21 +222,23 @@ static struct sandbox_draft *read_message(
 static enum MHD_Result on_send_mail(struct graph_call *c, struct sv id)
 {
 	enum MHD_Result result = MHD_NO;
-	struct sandbox_draft *d = read_message(c, "message", &result);
+	struct sandbox_draft *d = graph_read_message(c, "message", &result);
 
 	(void)id;
 	if (!d)
 		return result;
-	result = send_draft(c, d);
+	result = graph_send_draft(c, d);
 	sandbox_draft_remove(c->s->graph, d);
 	return result;
 }
 
 static json_t *draft_json(const struct sandbox_draft *d)
 {
-	return json_pack("{s:s, s:b, s:b}",
+	return json_pack("{s:s, s:o, s:b, s:b}",
 		"id",
 		d->id,
+		"internetMessageId",
+		sandbox_json_text(sv_from(d->message_id)),
 		"isDraft",
 		true,
 		"hasAttachments",
@@ -462,7 +248,7 @@ static json_t *draft_json(const struct sandbox_draft *d)
 static enum MHD_Result on_create(struct graph_call *c, struct sv id)
 {
 	enum MHD_Result result = MHD_NO;
-	struct sandbox_draft *d = read_message(c, NULL, &result);
+	struct sandbox_draft *d = graph_read_message(c, NULL, &result);
 
 	(void)id;
 	return d ? sandbox_web_json(c->r, MHD_HTTP_CREATED, draft_json(d)) : result;
@@ -474,7 +260,7 @@ static struct sandbox_draft *need_draft(
 	struct sandbox_draft *d = sandbox_draft_find(c->s->graph, sv_from(c->mailbox), id);
 
 	if (!d)
-		*out_result = say_error(c,
+		*out_result = graph_say_error(c,
 			404,
 			"ErrorItemNotFound",
 			"The specified object was not found in the store.");
@@ -489,7 +275,7 @@ static enum MHD_Result on_send(struct graph_call *c, struct sv id)
 
 	if (!d)
 		return result;
-	result = send_draft(c, d);
+	result = graph_send_draft(c, d);
 	if (c->s->totals.accepted != accepted)
 		sandbox_draft_remove(c->s->graph, d);
 	return result;
@@ -503,7 +289,7 @@ static enum MHD_Result on_delete(struct graph_call *c, struct sv id)
 	if (!d)
 		return result;
 	sandbox_draft_remove(c->s->graph, d);
-	return say_empty(c, MHD_HTTP_NO_CONTENT);
+	return graph_say_empty(c, MHD_HTTP_NO_CONTENT);
 }
 
 static enum MHD_Result on_attach(struct graph_call *c, struct sv id)
@@ -522,12 +308,12 @@ static enum MHD_Result on_attach(struct graph_call *c, struct sv id)
 	     text_base64_decode(&a.bytes, sandbox_jwt_text(root, "contentBytes")) == 0;
 	json_decref(root);
 	if (ok && a.bytes.len > SANDBOX_GRAPH_ATTACHMENT_MAX)
-		result = say_error(c,
+		result = graph_say_error(c,
 			413,
 			"ErrorAttachmentSizeLimitExceeded",
 			"An attachment above 3 MB needs an upload session.");
 	else if (!ok)
-		result = say_error(c,
+		result = graph_say_error(c,
 			400,
 			"ErrorInvalidRequest",
 			"A file attachment has a name and contentBytes in base64.");
@@ -572,13 +358,18 @@ static enum MHD_Result on_upload_session(struct graph_call *c, struct sv id)
 		item = json_object_get(root, "attachmentItem");
 	size = sandbox_jwt_number(item, "size");
 	if (size > SANDBOX_GRAPH_UPLOAD_MAX)
-		result = say_error(c,
+		result = graph_say_error(c,
 			413,
 			"ErrorAttachmentSizeLimitExceeded",
 			"The attachment is larger than 150 MB.");
+	else if (size && size < SANDBOX_GRAPH_ATTACHMENT_MAX)
+		result = graph_say_error(c,
+			400,
+			"ErrorAttachmentSizeShouldNotBeLessThanMinimumSize",
+			"An attachment below 3 MB is posted in one request.");
 	else if (size == 0 || !sv_eq_nocase(sandbox_jwt_text(item, "attachmentType"), SV("file")) ||
 		 !sandbox_attachment_read(item, &a))
-		result = say_error(c,
+		result = graph_say_error(c,
 			400,
 			"ErrorInvalidRequest",
 			"An AttachmentItem has attachmentType file, a name and a size.");
@@ -591,7 +382,7 @@ static enum MHD_Result on_upload_session(struct graph_call *c, struct sv id)
 	if (refused)
 		return result;
 	if (!u)
-		return say_error(c, 507, "ErrorQuotaExceeded", "Too many uploads.");
+		return graph_say_error(c, 507, "ErrorQuotaExceeded", "Too many uploads.");
 	answer = upload_json(u);
 	(void)json_object_set_new(answer,
 		"uploadUrl",
@@ -614,16 +405,55 @@ static json_t *arrived_json(const struct sandbox_message *m)
 		false);
 }
 
+/* "isDraft eq true and internetMessageId eq '<id>'": what a sender asks; other words are passed over. */
+struct list_filter {
+	struct sv message_id; /* empty: any */
+	bool drafts, arrived;
+};
+
+static struct list_filter read_filter(struct graph_call *c)
+{
+	struct sv text = sandbox_web_argument(c->r, "$filter"), rest;
+	static const struct sv words = SV_INIT("internetMessageId eq '");
+	ptrdiff_t at = sv_find_nocase(text, words);
+	struct list_filter f = {
+		.drafts = sv_find_nocase(text, SV("isDraft eq false")) < 0,
+		.arrived = sv_find_nocase(text, SV("isDraft eq true")) < 0,
+	};
+
+	if (at >= 0) {
+		rest = sv_skip(text, (size_t)at + words.len);
+		(void)sv_cut_char(&rest, '\'', &f.message_id);
+	}
+	return f;
+}
+
+static bool wanted(const struct list_filter *f, const char *message_id)
+{
+	return f->message_id.len == 0 || sv_eq(f->message_id, sv_from(message_id));
+}
+
 static enum MHD_Result on_list(struct graph_call *c, struct sv id)
 {
-	struct sandbox_message_filter f = { .to = sv_from(c->mailbox) };
+	struct sandbox_message_filter to = { .to = sv_from(c->mailbox) };
+	struct list_filter f = read_filter(c);
 	const struct sandbox_message *m;
 	json_t *all = json_array();
 
+	if (sv_eq_nocase(c->rest, SV("mailFolders/inbox/messages")))
+		f.drafts = false;
 	(void)id;
-	for (m = sandbox_messages_next(c->s->inboxes, 0, &f); m;
-		m = sandbox_messages_next(c->s->inboxes, m->number, &f))
-		(void)json_array_append_new(all, arrived_json(m));
+	for (m = sandbox_messages_next(c->s->inboxes, 0, &to); f.arrived && m;
+		m = sandbox_messages_next(c->s->inboxes, m->number, &to)) {
+		if (wanted(&f, m->message_id))
+			(void)json_array_append_new(all, arrived_json(m));
+	}
+	for (struct sandbox_draft *d = sandbox_draft_next(c->s->graph, NULL); f.drafts && d;
+		d = sandbox_draft_next(c->s->graph, d)) {
+		if (address_eq(sv_from(d->mailbox), sv_from(c->mailbox)) &&
+			wanted(&f, d->message_id))
+			(void)json_array_append_new(all, draft_json(d));
+	}
 	return sandbox_web_json(c->r, MHD_HTTP_OK, json_pack("{s:o}", "value", all));
 }
 
@@ -662,7 +492,8 @@ static enum MHD_Result on_value(struct graph_call *c, struct sv id)
 	if (!d)
 		return result;
 	if (sandbox_draft_render(d, &raw) != 0)
-		return say_error(c, 413, "ErrorMessageSizeExceeded", "The message is too large.");
+		return graph_say_error(
+			c, 413, "ErrorMessageSizeExceeded", "The message is too large.");
 	return sandbox_web_send(c->r, MHD_HTTP_OK, "text/plain", buf_sv(&raw));
 }
 
@@ -722,13 +553,13 @@ static enum MHD_Result serve(struct graph_call *c)
 			fault_strikes(c, &result))
 			return result;
 		if (c->r->too_large || c->r->body.len > SANDBOX_GRAPH_REQUEST_MAX)
-			return say_error(c,
+			return graph_say_error(c,
 				413,
 				"RequestEntityTooLarge",
 				"The request is larger than 4 MB.");
 		return paths[i].run(c, id);
 	}
-	return say_error(c,
+	return graph_say_error(c,
 		MHD_HTTP_BAD_REQUEST,
 		"BadRequest",
 		"Resource not found for the segment '%.*s', or not here.",
@@ -741,13 +572,13 @@ static enum MHD_Result put_range(struct graph_call *c, struct sandbox_upload *u)
 	int rc;
 
 	if (c->r->too_large || c->r->body.len > SANDBOX_GRAPH_REQUEST_MAX)
-		return say_error(c, 413, "RequestEntityTooLarge", "A range is at most 4 MB.");
+		return graph_say_error(c, 413, "RequestEntityTooLarge", "A range is at most 4 MB.");
 	rc = sandbox_upload_put(u, range, buf_sv(&c->r->body));
 	if (rc == RC_PARSE)
-		return say_error(
+		return graph_say_error(
 			c, 400, "ErrorInvalidRequest", "Content-Range is as 'bytes 0-99/1000'.");
 	if (rc != 0)
-		return say_error(c,
+		return graph_say_error(c,
 			416,
 			"ErrorInvalidRange",
 			"The range is not the one that is expected: %zu-.",
@@ -757,7 +588,7 @@ static enum MHD_Result put_range(struct graph_call *c, struct sandbox_upload *u)
 	sandbox_web_header(c->r, "Location", "https://localhost/attachments/AAMk");
 	sandbox_draft_attach(u->draft, &u->attachment);
 	sandbox_upload_remove(c->s->graph, u);
-	return say_empty(c, MHD_HTTP_CREATED);
+	return graph_say_empty(c, MHD_HTTP_CREATED);
 }
 
 /* The address is the secret: no token is asked for. */
@@ -767,7 +598,8 @@ static enum MHD_Result serve_upload(struct graph_call *c)
 	enum MHD_Result result = MHD_NO;
 
 	if (!u)
-		return say_error(c, 404, "ErrorItemNotFound", "The upload session was not found.");
+		return graph_say_error(
+			c, 404, "ErrorItemNotFound", "The upload session was not found.");
 	(void)snprintf(c->mailbox, sizeof(c->mailbox), "%s", u->draft->mailbox);
 	if (fault_strikes(c, &result))
 		return result;
@@ -776,9 +608,9 @@ static enum MHD_Result serve_upload(struct graph_call *c)
 	if (sv_eq(c->r->method, SV("GET")))
 		return sandbox_web_json(c->r, MHD_HTTP_OK, upload_json(u));
 	if (!sv_eq(c->r->method, SV("DELETE")))
-		return say_error(c, 405, "ErrorInvalidRequest", "PUT, GET or DELETE.");
+		return graph_say_error(c, 405, "ErrorInvalidRequest", "PUT, GET or DELETE.");
 	sandbox_upload_remove(c->s->graph, u);
-	return say_empty(c, MHD_HTTP_NO_CONTENT);
+	return graph_say_empty(c, MHD_HTTP_NO_CONTENT);
 }
 
 enum MHD_Result sandbox_graph_web(struct sandbox *s, struct sandbox_web_request *r)

@@ -5,6 +5,7 @@ import email
 import email.policy
 import json
 import time
+import urllib.parse
 
 import pytest
 
@@ -136,25 +137,42 @@ def test_draft_with_a_20_mb_scan(sandbox, first):
     parts = [p for p in mail.walk() if not p.is_multipart()]
     assert [p.get_content_type() for p in parts] == ["text/plain", "application/pdf", "image/png"]
     assert parts[1].get_content() == scan and parts[2]["content-id"] == "<logo@x>"
-    assert mail.get_content_type() == "multipart/mixed" and mail["subject"] in ("mime", "mixed")
+    assert mail.get_content_type() == "multipart/mixed" and len(list(mail.iter_parts())) == 3 and mail["subject"] in ("mime", "mixed")
     assert s.verdict()["limits_broken"] == []
+
+
+def test_drafts_are_found_by_their_message_id(sandbox):
+    s = sandbox()
+    g = Client(s)
+    first = g.mime(MIME, "messages")[2]["id"]
+    g.mime(MIME.replace(b"<m1@", b"<m2@"), "messages")
+    find = "messages?$select=id&$filter=" + urllib.parse.quote("isDraft eq true and internetMessageId eq '<m1@contoso.com>'")
+    assert [d["id"] for d in g("GET", find)[2]["value"]] == [first]
+    assert len(g("GET", "messages")[2]["value"]) == 2 and g("GET", "mailFolders/inbox/messages")[2]["value"] == []
+    assert Client(s, "c@contoso.com")("GET", find)[2]["value"] == []
+    assert error(Client(s, "c@contoso.com")("DELETE", f"messages/{first}"), 404) == "ErrorItemNotFound"
 
 
 def test_upload_wants_its_ranges_in_order(sandbox):
     s = sandbox()
     g = Client(s)
     draft = g("POST", "messages", message())[2]["id"]
+    size = 3 << 20
     session = g("POST", f"messages/{draft}/attachments/createUploadSession",
-                {"AttachmentItem": {"attachmentType": "file", "name": "x", "size": 30}})[2]
+                {"AttachmentItem": {"attachmentType": "file", "name": "x", "size": size}})[2]
     path = "/uploads/" + session["uploadUrl"].rsplit("/", 1)[1]
-    for value, status in (("bytes 10-19/30", 416), ("bytes 0-19/30", 416), ("bytes 0-9/31", 416), ("0-9/30", 400), ("bytes 0-9/x", 400), ("", 400)):
+    for value, status in ((f"bytes 10-19/{size}", 416), (f"bytes 0-19/{size}", 416), (f"bytes 0-9/{size + 1}", 416), (f"0-9/{size}", 400),
+                          ("bytes 0-9/x", 400), ("", 400)):
         assert g("PUT", path, b"0123456789", "application/octet-stream", Content_Range=value)[0] == status, value
-    assert g("PUT", path, b"0123456789", "application/octet-stream", Content_Range="bytes 0-9/30")[0] == 200
+    assert g("PUT", path, b"0123456789", "application/octet-stream", Content_Range=f"bytes 0-9/{size}")[0] == 200
     assert g("GET", path)[2]["nextExpectedRanges"] == ["10-"]
     assert g("DELETE", path)[0] == 204 and g("GET", path)[0] == 404
     assert error(g("POST", f"messages/{draft}/attachments/createUploadSession",
                    {"AttachmentItem": {"attachmentType": "file", "name": "x", "size": 200 << 20}}), 413) == "ErrorAttachmentSizeLimitExceeded"
-    assert error(g("POST", f"messages/{draft}/attachments/createUploadSession", {"AttachmentItem": {"name": "x"}}), 400)
+    assert error(g("POST", f"messages/{draft}/attachments/createUploadSession",
+                   {"AttachmentItem": {"attachmentType": "file", "name": "x", "size": size - 1}}), 400) == \
+        "ErrorAttachmentSizeShouldNotBeLessThanMinimumSize"
+    assert error(g("POST", f"messages/{draft}/attachments/createUploadSession", {"AttachmentItem": {"name": "x"}}), 400) == "ErrorInvalidRequest"
     assert g("GET", f"messages/{draft}")[2]["isDraft"] is True
     assert b"Subject: json" in g("GET", f"messages/{draft}/$value")[2]
     assert g("DELETE", f"messages/{draft}")[0] == 204
