@@ -69,6 +69,15 @@ static struct sv reply_to(struct accept *a, const struct header_facts *f)
 	return address_eq(original, a->from) ? SV("") : original;
 }
 
+/* Routes may ask for fields when the size is known, too: that much memory longer. */
+static void keep_header(struct accept *a)
+{
+	if (inbound_memory_take(a->in, a->header_size))
+		a->cost += a->header_size;
+	else
+		answer_set(&a->refusal, 452, "4.3.1", "Too much mail at once, try again later");
+}
+
 void accept_render_header(struct accept *a)
 {
 	CLEANUP(buf_deinitp) struct buf received = BUF_INIT(4096), message_id = BUF_INIT(512);
@@ -107,11 +116,10 @@ void accept_render_header(struct accept *a)
 	/* UTF-8 in the header can only go on as SMTPUTF8 (RFC 6531 3.2); without that it is 8-bit text of
 	 * an older custom, and passes as it came. */
 	accept_append(a, buf_sv(&out));
-	/* Routes may ask for fields when the size is known, too. */
 	if (a->undecided_count)
-		return;
-	header_block_free(a->header);
-	a->header = NULL;
+		keep_header(a);
+	else
+		header_block_free(TAKE(a->header));
 }
 
 /* ---- the end ---- */

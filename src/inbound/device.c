@@ -116,20 +116,9 @@ void devices_start(struct inbound *in)
 
 /* ---- status ---- */
 
-static bool is_shown(const struct inbound *in, struct sv name, uint32_t used)
-{
-	return used > 0 || conf_device(in->conf, name);
-}
-
 void inbound_each_device(struct inbound *in,
 	void (*each)(void *arg, const struct inbound_device_status *status), void *arg)
 {
-	size_t count;
-	const struct conf_device *all = conf_devices(in->conf, &count);
-
-	/* Those that have not been heard of yet are shown as well. */
-	for (size_t i = 0; i < count; i++)
-		(void)device_use_of(in, all[i].name);
 	htable_each (&in->devices, slot) {
 		const struct device_use *use = slot->value;
 		const struct conf_device *d = conf_device(in->conf, sv_from(use->name));
@@ -141,7 +130,7 @@ void inbound_each_device(struct inbound *in,
 			.quota_refused = use->quota_refused,
 			.legacy_sessions = use->legacy_sessions };
 
-		if (is_shown(in, status.name, status.used))
+		if (status.used || status.accepted || status.refused || status.legacy_sessions)
 			each(arg, &status);
 	}
 }

@@ -69,6 +69,8 @@ int inbound_reload(struct inbound *in, struct conf *conf, struct err *err)
 	}
 	identity_users_unref(in->users);
 	in->users = users;
+	if (!in->ledger_is_read)
+		listeners_pause(in, true);
 	(void)conf_ref(conf);
 	conf_unref(in->conf);
 	in->conf = conf;

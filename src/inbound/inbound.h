@@ -52,7 +52,7 @@ struct inbound_listener_status {
 void inbound_each_listener(struct inbound *in,
 	void (*each)(void *arg, const struct inbound_listener_status *status), void *arg);
 
-/* Those of the configuration, and others that have used something in the last 24 hours. */
+/* Those that have been heard of since the start, or have sent something in the last 24 hours. */
 struct inbound_device_status {
 	struct sv name;
 	uint32_t used, per_day;     /* recipients in the last 24 hours; per_day 0: no quota */

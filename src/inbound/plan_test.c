@@ -182,6 +182,47 @@ static void without_a_door_for_one_nobody_gets_it(void **state)
 	bench_close(&b);
 }
 
+/* A megabyte holds so many messages with their sessions, and one of their headers. */
+enum {
+	HELD_MESSAGES = 6,
+	HELD_HEADER = 150000,
+};
+
+static bool a_header_is_held(struct bench *b)
+{
+	return b->in->memory > HELD_MESSAGES * (SESSION_COST + MESSAGE_COST) + HELD_HEADER;
+}
+
+/* A header that is held for its routes is memory like all other. */
+static void a_held_header_counts(void **state)
+{
+	struct buf text = BUF_INIT(BENCH_BODY_MAX);
+	struct client *c[HELD_MESSAGES];
+	struct bench b;
+
+	(void)state;
+	must(buf_printf(&text, "Subject: x\r\n") == 0);
+	while (text.len < HELD_HEADER)
+		must(buf_printf(&text, "X-Long: %0500u\r\n", 0U) == 0);
+	must(buf_printf(&text, "\r\nbody\r\n%c", 0) == 0);
+	bench_open(&b, "limits: { inbound_memory: 1MB }\n" LISTEN LANES BY_BODY);
+	for (unsigned i = 0; i < HELD_MESSAGES; i++) {
+		c[i] = client_hello(&b, "smtp");
+		client_ask(&b, c[i], "MAIL FROM:<erp@contoso.com>", "250");
+		client_ask(&b, c[i], "RCPT TO:<anna@example.org>", "250");
+		client_ask(&b, c[i], "DATA", "354");
+	}
+	client_say(&b, c[0], buf_sv(&text).ptr);
+	bench_until(&b, a_header_is_held);
+	client_say(&b, c[1], buf_sv(&text).ptr);
+	client_ask(&b, c[1], ".", "452 4.3.1");
+	client_ask(&b, c[0], ".", "250 2.0.0");
+	for (unsigned i = 0; i < HELD_MESSAGES; i++)
+		client_close(c[i]);
+	buf_deinit(&text);
+	bench_close(&b);
+}
+
 /* ---- whose name ---- */
 
 #define AS(name)                                                                                  \
@@ -321,6 +362,7 @@ int main(void)
 		cmocka_unit_test(one_message_leaves_by_several_doors),
 		cmocka_unit_test(size_and_header_choose_after_data),
 		cmocka_unit_test(without_a_door_for_one_nobody_gets_it),
+		cmocka_unit_test(a_held_header_counts),
 		cmocka_unit_test(a_user_sends_under_the_prescribed_name),
 	};
 
