@@ -122,6 +122,20 @@ static struct sv notice_from(struct bounce_job *j, const struct conf_lane *lane)
 	return arena_sv(&j->arena, sv_make(text, (size_t)n));
 }
 
+/* Who is told: nobody reads mail at a device. Empty: nobody. */
+static struct sv notice_to(const struct delivery *d)
+{
+	const struct conf *c = d->lane->o->conf;
+	const struct conf_device *device = d->m.device.len ? conf_device(c, d->m.device) : NULL;
+	struct sv bounces_to = conf_general(c)->bounces_to;
+
+	if (device && device->errors_to.len)
+		return device->errors_to;
+	if (d->m.device.len && bounces_to.len)
+		return bounces_to;
+	return d->m.sender.len ? d->m.sender : bounces_to;
+}
+
 /* ---- making it ---- */
 
 static struct sv random_text(struct bounce_job *j, size_t len)
@@ -274,13 +288,10 @@ static void headers_read(struct store_op *op)
 {
 	struct bounce_job *j = CONTAINER_OF(op, struct bounce_job, read.op);
 	const struct conf_lane *lane = notice_lane(j->d);
-	struct sv to = j->d->m.sender;
 
-	if (to.len == 0)
-		to = conf_general(j->d->lane->o->conf)->bounces_to;
 	if (op->rc != 0)
 		buf_reset(&j->headers);
-	submit_notice(j, lane, to, notice_from(j, lane));
+	submit_notice(j, lane, notice_to(j->d), notice_from(j, lane));
 }
 
 /* Nobody to tell: said in the log, and that is all that can be done. */
@@ -300,8 +311,7 @@ static bool has_addressee(struct bounce_job *j)
 				1);
 		return false;
 	}
-	if (d->m.sender.len ||
-		(j->action == DSN_FAILED && conf_general(d->lane->o->conf)->bounces_to.len))
+	if (d->m.sender.len || (j->action == DSN_FAILED && notice_to(d).len))
 		return true;
 	if (j->action == DSN_FAILED)
 		log_event(LOG_WARN,

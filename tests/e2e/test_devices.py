@@ -125,6 +125,24 @@ def test_quota_is_kept_over_a_restart_and_a_kill(office):
     assert not [r for r in relay.rows("status") if r["type"] == "lane" and "device" in r["lane"]]
 
 
+@pytest.mark.parametrize("more, general, to", [
+    (", errors_to: it@contoso.com", "bounces: { to: all@contoso.com }", "it@contoso.com"),
+    ("", "bounces: { to: all@contoso.com }", "all@contoso.com"),
+])
+def test_bounces_of_a_device_go_to_a_person(office, more, general, to):
+    sandbox, relay, port = office(more, general=general)
+    sandbox.fault(at="rcpt", do="reply", match="gone@contoso.com",
+                  reply="550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup")
+    with Device(port) as d:
+        d.must("HELO x", "250")
+        d.must("MAIL FROM:<>", "250")
+        d.must("RCPT TO:<gone@contoso.com>", "250")
+        assert d.data(b"Subject: scan\r\n\r\nx\r\n").startswith("250")
+    bounce = delivered(sandbox)[0]
+    assert bounce["recipients"] == [to]
+    assert b"gone@contoso.com" in sandbox.raw(bounce["number"])
+
+
 # ---- TLS 1.0 ----
 
 @pytest.fixture
