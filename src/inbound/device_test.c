@@ -211,6 +211,39 @@ static void a_device_sends_to_its_recipients_only(void **state)
 	}
 }
 
+static void routes_match_on_the_device(void **state)
+{
+	struct arena arena = { 0 };
+	struct store_list list;
+	struct client *c;
+	struct bench b;
+	unsigned port;
+
+	(void)state;
+	bench_make(&b);
+	port = begin(&b,
+		"listeners: [ { address: \"127.0.0.1:@P\", no_password_from: [ 127.0.0.3 ] } ]\n"
+		"tenants: [ { name: contoso, id: contoso.com, domains: [ contoso.com ] } ]\n"
+		"devices: [ { name: scanner-3, from: 127.0.0.2, sender: scanner@contoso.com } ]\n"
+		"connectors: [ { name: lab, host: 127.0.0.1 }, { name: scans, host: 127.0.0.1 } ]\n"
+		"routes:\n"
+		"  - { device: scanner-3, through: [scans, lab] }\n"
+		"  - { recipient: \"*@example.org\", through: lab }\n");
+	c = come_from(&b, OTHER, port);
+	client_expect(&b, c, "220");
+	client_ask(&b, c, "EHLO x", "250");
+	client_ask(&b, c, "MAIL FROM:<scanner@contoso.com>", "250");
+	client_ask(&b, c, "RCPT TO:<anna@contoso.com>", "550 5.7.1");
+	c = device_hello(&b, port);
+	send_message(&b, c, "a@b", "anna@contoso.com", "x", "250 2.0.0");
+	list = bench_list(&b, &arena);
+	assert_int_equal(list.out_count, 1);
+	assert_true(sv_eq(list.out_rows[0].recipient.lane, SV("smtp/scans")));
+	assert_true(sv_eq(list.out_rows[0].recipient.alternatives, SV("smtp/lab")));
+	arena_reset(&arena);
+	bench_close(&b);
+}
+
 /* ---- the quota ---- */
 
 static void restart(struct bench *b, const char *conf, unsigned *out_port)
@@ -334,6 +367,7 @@ int main(void)
 		cmocka_unit_test(a_device_sends_as_itself),
 		cmocka_unit_test(who_has_another_address_is_no_device),
 		cmocka_unit_test(a_device_sends_to_its_recipients_only),
+		cmocka_unit_test(routes_match_on_the_device),
 		cmocka_unit_test(the_quota_of_a_day_outlives_a_restart),
 		cmocka_unit_test(a_legacy_listener_is_for_legacy_devices),
 	};
