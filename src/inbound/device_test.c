@@ -323,7 +323,7 @@ static void note_listener(void *arg, const struct inbound_listener_status *statu
 /* Who may speak there; the handshake itself is tests/e2e/test_devices.py's. */
 static void a_legacy_listener_is_for_legacy_devices(void **state)
 {
-	struct test_ca ca;
+	struct test_ca ca = { 0 };
 	char conf[2048];
 	struct client *c;
 	struct bench b;

@@ -42,7 +42,7 @@ static const char schema[] =
 	"WITHOUT ROWID;"
 	"PRAGMA user_version=2;";
 
-/* From format N + 1 to the next; each leaves the tables as `schema` makes them. */
+/* From format 1 to 2, from 2 to 3...; each leaves the tables as `schema` makes them. */
 static const char *const migrations[SCHEMA_VERSION - 1] = {
 	"ALTER TABLE message ADD COLUMN device;"
 	"ALTER TABLE recipient ADD COLUMN alternatives;"
@@ -247,8 +247,9 @@ static int set_up(struct store *s, struct err *err)
 	if (rc == 0 && version == 0)
 		rc = exec(s, schema, err);
 	/* All steps or none: a crash in between leaves the old format, which is read again. */
-	for (int64_t v = version; v > 0 && v < SCHEMA_VERSION && rc == 0; v++)
-		rc = exec(s, migrations[v - 1], err);
+	for (size_t step = 0; step < COUNT_OF(migrations) && rc == 0; step++)
+		if (version > 0 && (int64_t)step + 1 >= version)
+			rc = exec(s, migrations[step], err);
 	return rc ? rc : exec(s, "COMMIT", err);
 }
 
