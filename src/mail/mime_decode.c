@@ -97,7 +97,7 @@ static void decode_qp_byte(struct mime_decoder *d, char c, struct sink *s)
 		if (hex_value(c) < 0)
 			broken_qp(d, s, c);
 		else
-			put(s, (char)(hex_value(d->held[0]) << 4 | hex_value(c)));
+			put(s, (char)(hex_value(d->held[0]) * 16 + hex_value(c)));
 		return;
 	case QP_BLANK:
 		if (c == '\r')

@@ -56,45 +56,48 @@ static void check(struct sv text, const struct mime_scan *s, size_t step)
 	}
 }
 
+/* However the body is cut, its parts are the same. */
+static void check_cuts(struct sv text, const struct mime_top *top, size_t body_at, size_t step)
+{
+	struct mime_scan *whole = scan(top, body_at, sv_skip(text, body_at), text.len + 1);
+	struct mime_scan *cut = scan(top, body_at, sv_skip(text, body_at), step);
+	const struct mime_part *x, *y;
+	size_t a, b;
+
+	must(mime_scan_end(whole) == mime_scan_end(cut));
+	x = mime_scan_parts(whole, &a);
+	y = mime_scan_parts(cut, &b);
+	must(a == b);
+	for (size_t i = 0; i < a; i++) {
+		must(x[i].from == y[i].from && x[i].body_at == y[i].body_at);
+		must(x[i].end == y[i].end && x[i].next == y[i].next);
+		must(x[i].movable == y[i].movable);
+		must(x[i].decoded_size == y[i].decoded_size);
+		must(sv_eq(x[i].name, y[i].name));
+	}
+	check(text, whole, step);
+	mime_scan_free(whole);
+	mime_scan_free(cut);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct sv text, value;
 	struct buf name = BUF_INIT(300);
-	struct header_block *h = header_block_new(50000, 200);
+	struct header_block *h;
 	struct mime_top top;
-	size_t used = 0, step;
+	struct sv text, value;
+	size_t used = 0;
 
-	if (size < 1 || size > 100000) {
-		header_block_free(h);
+	if (size < 2 || size > 100000)
 		return 0;
-	}
-	step = (size_t)data[0] % 9 + 1;
+	h = header_block_new(50000, 200);
 	text = sv_make((const char *)data + 1, size - 1);
-	if (text.len && header_block_feed(h, text, &used) == 1) {
+	if (header_block_feed(h, text, &used) == 1) {
 		mime_top(h, &top);
 		if (header_block_get(h, SV("Content-Disposition"), &value))
 			(void)!mime_parameter(value, SV("filename"), &name);
-		if (top.kind == MIME_TOP_MIXED || top.kind == MIME_TOP_RELATED) {
-			struct mime_scan *whole = scan(&top, used, sv_skip(text, used), size);
-			struct mime_scan *cut = scan(&top, used, sv_skip(text, used), step);
-			size_t a, b;
-			const struct mime_part *x, *y;
-
-			must(mime_scan_end(whole) == mime_scan_end(cut));
-			x = mime_scan_parts(whole, &a);
-			y = mime_scan_parts(cut, &b);
-			must(a == b);
-			for (size_t i = 0; i < a; i++) {
-				must(x[i].from == y[i].from && x[i].body_at == y[i].body_at);
-				must(x[i].end == y[i].end && x[i].next == y[i].next);
-				must(x[i].movable == y[i].movable);
-				must(x[i].decoded_size == y[i].decoded_size);
-				must(sv_eq(x[i].name, y[i].name));
-			}
-			check(text, whole, step);
-			mime_scan_free(whole);
-			mime_scan_free(cut);
-		}
+		if (top.kind == MIME_TOP_MIXED || top.kind == MIME_TOP_RELATED)
+			check_cuts(text, &top, used, (size_t)data[0] % 9 + 1);
 	}
 	buf_deinit(&name);
 	header_block_free(h);

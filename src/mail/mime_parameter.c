@@ -86,7 +86,7 @@ static int append_escaped(struct buf *out, struct sv text, char sign)
 
 		if (c == sign && i + 2 < text.len && hex_digit(text.ptr[i + 1]) >= 0 &&
 			hex_digit(text.ptr[i + 2]) >= 0) {
-			c = (char)(hex_digit(text.ptr[i + 1]) << 4 | hex_digit(text.ptr[i + 2]));
+			c = (char)(hex_digit(text.ptr[i + 1]) * 16 + hex_digit(text.ptr[i + 2]));
 			i += 2;
 		} else if (c == '_' && sign == '=') {
 			c = ' ';
