@@ -146,5 +146,6 @@ void observe_query_edited(struct observe_query *q)
 		outbound_queued(q->sources->outbound, q->edit.lane);
 	if (q->sources->outbound)
 		outbound_kick(q->sources->outbound,
-			sv_eq(kind, SV("retry")) || sv_eq(kind, SV("release")));
+			sv_eq(kind, SV("retry")) || sv_eq(kind, SV("release")),
+			q->edit.filter.lane);
 }

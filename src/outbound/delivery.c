@@ -229,28 +229,35 @@ struct delivery *delivery_from_queue(struct lane *l, const struct store_message 
 
 /* ---- the fresh way ---- */
 
+static bool is_way_free(struct lane *l, const struct store_message *m)
+{
+	for (size_t i = 0; i < m->recipient_count; i++)
+		if (park_find(l, m->sender, m->recipients[i].address) ||
+			door_obstacle(l, m, &m->recipients[i]) != DOOR_OPEN)
+			return false;
+	return true;
+}
+
 static bool may_claim(struct lane *l, struct store_put *put, const struct store_message *m)
 {
-	struct mono_time now = io_now(l->o->loop);
+	struct lane_now state = lane_now(l);
 
 	/* Behind mail that waits already it queues up like the rest. */
-	return l->c && !l->o->draining && l->o->started && put->chunk_count == 0 &&
-	       sched_lane_state(l->sched, now) == SCHED_LANE_READY && !l->why.cause &&
-	       l->next_due.us > outbound_due_now(l->o).us && l->page_at >= l->due.out_count &&
-	       !l->due_running &&
+	return l->c && !l->o->draining && l->o->started && put->chunk_count == 0 && !state.held &&
+	       !state.probing && l->next_due.us > outbound_due_now(l->o).us &&
+	       l->page_at >= l->due.out_count && !l->due_running &&
 	       l->fresh_count + l->claims_running <
 		       FRESH_PER_CONNECTION * lane_connections_max(l) &&
-	       sched_lane_room(l->sched, now, (uint32_t)m->recipient_count) == m->recipient_count &&
-	       !park_find(l, m->sender, m->recipients[0].address);
+	       lane_room(l, m->recipients, m->recipient_count) == m->recipient_count &&
+	       is_way_free(l, m);
 }
 
 static void show_hold(struct lane *l, struct arena *a, struct store_message *m,
 	struct store_recipient *recipients)
 {
 	const struct park *p = park_find(l, m->sender, recipients[0].address);
-	bool held =
-		l->why.cause && sched_lane_state(l->sched, io_now(l->o->loop)) != SCHED_LANE_READY;
-	const struct hold_reason *why = p ? &p->why : held ? &l->why : NULL;
+	struct lane_now state = lane_now(l);
+	const struct hold_reason *why = p ? &p->why : state.held ? state.why : NULL;
 
 	for (size_t i = 0; why && i < m->recipient_count; i++) {
 		recipients[i].last_cause = arena_sv(a, sv_from(why->cause));
@@ -262,9 +269,11 @@ void *outbound_claim(void *outbound, struct arena *arena, struct store_put *put,
 	struct store_message *message, struct store_recipient *recipients)
 {
 	struct outbound *o = outbound;
-	struct lane *l = lane_get(o, recipients[0].lane);
 	struct delivery *d;
+	struct lane *l;
 
+	door_choose(o, arena, message, recipients);
+	l = lane_get(o, recipients[0].lane);
 	for (size_t i = 1; i < message->recipient_count; i++)
 		if (!sv_eq(recipients[i].lane, recipients[0].lane) ||
 			!sv_eq(recipients[i].rewrite_from, recipients[0].rewrite_from))
@@ -306,7 +315,7 @@ void outbound_committed(void *outbound, void *claim, struct arena *arena, struct
 	l->claims_running--;
 	list_append(&l->fresh, &d->node);
 	l->fresh_count++;
-	if (sched_lane_state(l->sched, io_now(l->o->loop)) != SCHED_LANE_READY || l->o->draining) {
+	if (lane_now(l).held || l->o->draining) {
 		list_remove(&d->node);
 		l->fresh_count--;
 		delivery_withdraw(d, NULL, SV(""));

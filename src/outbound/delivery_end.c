@@ -247,6 +247,18 @@ static void log_recipient(struct delivery *d, const struct store_recipient_outco
 		d->rewrite.redirect.len ? 8 : 7);
 }
 
+/* 4.5.3 at RCPT: one too many for this transaction, which has others. */
+static bool goes_next(const struct delivery *d, const struct delivery_recipient *r)
+{
+	bool others = false;
+
+	for (size_t i = 0; i < d->count; i++)
+		others |= d->recipients[i].accepted;
+	return others && !r->accepted && r->verdict.kind == VERDICT_RETRY &&
+	       r->verdict.scope == VERDICT_SCOPE_RECIPIENT &&
+	       strcmp(r->verdict.cause, "too-many-recipients") == 0;
+}
+
 static void decide(struct delivery *d, size_t i)
 {
 	struct delivery_recipient *r = &d->recipients[i];
@@ -257,6 +269,7 @@ static void decide(struct delivery *d, size_t i)
 		.attempts = r->r.attempts,
 		.uncertain = is_uncertain(d, r),
 		.now = io_wall(o->loop),
+		.next_transaction = goes_next(d, r),
 		.accepted_at = d->m.accepted_at,
 		.expires_at = d->m.expires_at,
 		.parked_expire_us = conf_general(o->conf)->parked_expire_us };
@@ -285,7 +298,9 @@ static void tell_lane(struct delivery *d)
 		const struct verdict *v = &r->verdict;
 
 		delivered |= v->kind == VERDICT_DELIVERED;
-		if (sched_holds_lane(v) && v->scope != VERDICT_SCOPE_TENANT) {
+		bool tenant = v->scope == VERDICT_SCOPE_TENANT && d->lane->c && d->lane->c->tenant;
+
+		if (sched_holds_lane(v) && !tenant) {
 			hold = v;
 			hold_reply = r->reply;
 		} else if (v->kind == VERDICT_PARK || v->scope == VERDICT_SCOPE_TENANT) {
@@ -413,7 +428,7 @@ static void outcome_written(struct store_op *op)
 
 /* ---- outcomes without an attempt of their own ---- */
 
-static void set_outcomes(struct delivery *d, enum store_recipient_state state,
+void delivery_set_outcomes(struct delivery *d, enum store_recipient_state state,
 	struct wall_time next_at, const struct verdict *v, struct sv reply)
 {
 	d->outcomes = arena_alloc(&d->arena, d->count * sizeof(*d->outcomes));
@@ -444,7 +459,7 @@ void delivery_withdraw(struct delivery *d, const struct verdict *v, struct sv re
 	}
 	if (v)
 		copy.cause = arena_str(&d->arena, sv_from(v->cause));
-	set_outcomes(d,
+	delivery_set_outcomes(d,
 		STORE_RCPT_QUEUED,
 		outbound_due_now(d->lane->o),
 		v ? &copy : NULL,
@@ -459,6 +474,14 @@ void delivery_withdraw(struct delivery *d, const struct verdict *v, struct sv re
 	write_outcome(d);
 }
 
+static int64_t postponed_us(struct outbound *o, const struct park *park)
+{
+	/* Only a person releases it, and makes it due then. */
+	if (park->probe_at.us == MONO_NEVER.us)
+		return US_PER_DAY;
+	return (int64_t)mono_span(io_now(o->loop), park->probe_at);
+}
+
 void delivery_postpone(struct lane *l, const struct store_message *m,
 	const struct store_recipient *recipients, size_t count, const struct park *park)
 {
@@ -467,10 +490,9 @@ void delivery_postpone(struct lane *l, const struct store_message *m,
 
 	delivery_copy_message(d, m, recipients, count);
 	v.cause = arena_str(&d->arena, sv_from(park->why.cause));
-	set_outcomes(d,
+	delivery_set_outcomes(d,
 		STORE_RCPT_QUEUED,
-		wall_add(outbound_due_now(l->o),
-			(int64_t)mono_span(io_now(l->o->loop), park->probe_at)),
+		wall_add(outbound_due_now(l->o), postponed_us(l->o, park)),
 		&v,
 		arena_sv(&d->arena, sv_from(park->why.reply)));
 	prepare_outcome(d, 0);
@@ -482,22 +504,40 @@ static struct delivery *new_waiting(
 	struct lane *l, const struct store_message *m, enum store_recipient_state state)
 {
 	struct delivery *d = delivery_new(l);
+	const struct hold_reason *why = lane_now(l).why;
 	struct verdict v = {
 		.kind = VERDICT_RETRY, .scope = VERDICT_SCOPE_MESSAGE, .enhanced = "4.4.7"
 	};
 	struct sv reply;
 
 	delivery_copy_message(d, m, m->recipients, m->recipient_count);
-	v.cause = arena_str(&d->arena, sv_from(l->why.cause ? l->why.cause : "expired"));
-	v.summary = arena_str(&d->arena, sv_from(l->why.summary));
-	reply = arena_sv(&d->arena, sv_from(l->why.reply));
-	set_outcomes(d, state, m->recipients[0].next_at, &v, reply);
+	v.cause = arena_str(&d->arena, sv_from(why ? why->cause : "expired"));
+	v.summary = arena_str(&d->arena, sv_from(why ? why->summary : ""));
+	reply = arena_sv(&d->arena, sv_from(why ? why->reply : ""));
+	delivery_set_outcomes(d, state, m->recipients[0].next_at, &v, reply);
 	for (size_t i = 0; i < d->count; i++) {
 		d->recipients[i].verdict = v;
 		d->recipients[i].reply = reply;
 	}
 	prepare_outcome(d, 0);
 	return d;
+}
+
+void delivery_change(struct delivery *d)
+{
+	prepare_outcome(d, 0);
+	write_outcome(d);
+}
+
+void delivery_decide(struct delivery *d)
+{
+	d->outcomes = arena_alloc(&d->arena, d->count * sizeof(*d->outcomes));
+	for (size_t i = 0; i < d->count; i++) {
+		decide(d, i);
+		log_recipient(d, &d->outcomes[i], d->recipients[i].r.address, SV(""));
+	}
+	prepare_outcome(d, 0);
+	bounce_send(d, write_outcome);
 }
 
 void delivery_expire(struct lane *l, const struct store_message *m)
@@ -541,7 +581,7 @@ void delivery_reroute(struct lane *l, const struct store_message *m)
 	struct wall_time now = outbound_due_now(l->o);
 
 	delivery_copy_message(d, m, m->recipients, m->recipient_count);
-	set_outcomes(d,
+	delivery_set_outcomes(d,
 		STORE_RCPT_QUEUED,
 		wall_add(now, NO_ROUTE_PAUSE_S * (int64_t)US_PER_S),
 		&none,

@@ -154,31 +154,65 @@ static void withdraw_fresh(struct lane *l, const struct verdict *v, struct sv re
 	}
 }
 
+/* One refused sign-in is enough: who is on the way to the door turns round. */
+static void stop_opening(struct lane *l)
+{
+	list_each_safe (at, after, &l->connections) {
+		struct connection *c = list_entry(at, struct connection, node);
+
+		/* One that has ended says so itself, further up. */
+		if (c->state < CONNECTION_IDLE && !c->ended) {
+			c->ended = true;
+			connection_pump(c);
+		}
+	}
+}
+
+/* Returns the pause; UINT64_MAX: until a person acts. */
+static uint64_t park_or_wait(struct lane *l, const struct verdict *v, bool park)
+{
+	struct outbound *o = l->o;
+	struct sched_policy policy = outbound_policy(o);
+	struct mono_time now = io_now(o->loop);
+
+	if (!park)
+		return sched_lane_wait(
+			l->sched, now, v->retry_after_us, &policy.retry, io_prng(o->loop));
+	if (v->nature == VERDICT_NATURE_REPUTATION) {
+		sched_lane_stop(l->sched);
+		return UINT64_MAX;
+	}
+	return sched_lane_park(l->sched, now, v->retry_after_us, io_prng(o->loop));
+}
+
 void lane_hold(struct lane *l, const struct verdict *v, struct sv reply)
 {
 	struct outbound *o = l->o;
 	bool park = v->kind == VERDICT_PARK && v->scope != VERDICT_SCOPE_MAILBOX_WINDOW;
 	bool news = !l->why.cause || !sv_eq(sv_from(l->why.cause), sv_from(v->cause));
+	bool stopped = l->why.nature == VERDICT_NATURE_REPUTATION &&
+		       sched_lane_until(l->sched).us == MONO_NEVER.us &&
+		       sched_lane_state(l->sched, io_now(o->loop)) == SCHED_LANE_PARKED;
 	char span[TEXT_DURATION_MAX];
 	uint64_t pause;
 
+	/* What is heard of a lane that a person must release does not replace the reason. */
+	if (stopped) {
+		withdraw_fresh(l, v, reply);
+		return;
+	}
 	hold_reason_set(&l->why, io_wall(o->loop), v, reply);
+	pause = park_or_wait(l, v, park);
 	if (park) {
-		pause = sched_lane_park(
-			l->sched, io_now(o->loop), v->retry_after_us, io_prng(o->loop));
 		park_record_lane(l, false);
 		/* It may have been put right in its file meanwhile. */
 		if (v->scope == VERDICT_SCOPE_MAILBOX && l->password)
 			load_password(l);
-	} else {
-		struct sched_policy policy = outbound_policy(o);
-
-		pause = sched_lane_wait(l->sched,
-			io_now(o->loop),
-			v->retry_after_us,
-			&policy.retry,
-			io_prng(o->loop));
+		stop_opening(l);
 	}
+	/* Its mail may have another door. */
+	if (o->has_alternatives && door_may_leave(&l->why))
+		l->swept_at.us = 0;
 	if (news || park)
 		log_event(park ? LOG_WARN : LOG_INFO,
 			"outbound",
@@ -186,7 +220,9 @@ void lane_hold(struct lane *l, const struct verdict *v, struct sv reply)
 			park ? "lane parked" : "lane waits",
 			(const struct log_field[]){ LOG_F("lane", l->key),
 				LOG_F("cause", sv_from(v->cause)),
-				LOG_F("again", sv_from(text_span(pause, span))),
+				LOG_F("again",
+					pause == UINT64_MAX ? SV("when a person releases it")
+							    : sv_from(text_span(pause, span))),
 				LOG_F("why", sv_from(v->summary)),
 				LOG_F("reply", reply) },
 			5);
@@ -208,6 +244,46 @@ void lane_succeeded(struct lane *l)
 	sched_lane_clear(l->sched);
 	park_record_lane(l, true);
 	hold_reason_clear(&l->why);
+	l->moved = 0;
+	lane_look_elsewhere(l->o);
+}
+
+struct lane_now lane_now(struct lane *l)
+{
+	enum sched_lane_state state = sched_lane_state(l->sched, io_now(l->o->loop));
+	bool waits = state == SCHED_LANE_WAITING, held;
+	const struct park *p = park_of_lane(l, &held);
+
+	if (held)
+		return (struct lane_now){
+			.held = true, .parked = true, .why = &p->why, .until = p->probe_at
+		};
+	if (waits || state == SCHED_LANE_PARKED)
+		return (struct lane_now){ .held = true,
+			.parked = !waits,
+			.why = &l->why,
+			.until = sched_lane_until(l->sched) };
+	return (struct lane_now){ .parked = l->why.cause || p,
+		.probing = state == SCHED_LANE_PROBING || l->why.cause || p,
+		.why = l->why.cause ? &l->why
+		       : p          ? &p->why
+				    : NULL,
+		.until = MONO_NEVER };
+}
+
+void lane_look_elsewhere(struct outbound *o)
+{
+	if (!o->has_alternatives)
+		return;
+	htable_each (&o->lanes, slot) {
+		struct lane *l = slot->value;
+		struct lane_now now = lane_now(l);
+
+		if (l->c && now.held && door_may_leave(now.why)) {
+			l->swept_at.us = 0;
+			lane_poke(l);
+		}
+	}
 }
 
 /* ---- the page of due mail ---- */
@@ -267,12 +343,34 @@ static void reroute_page(struct lane *l)
 	}
 }
 
-/* While a lane is held: mail past its time, and mail whose sender should hear of it, page by page. */
-static void sweep_page(struct lane *l)
+/* Those that have another door go there. How many. */
+static size_t move_recipients(struct lane *l, const struct store_message *m)
+{
+	size_t moved = 0, count;
+
+	for (size_t i = 0; i < m->recipient_count; i += count) {
+		struct lane *to = door_other(l, m, &m->recipients[i]);
+
+		count = 1;
+		while (i + count < m->recipient_count &&
+			door_other(l, m, &m->recipients[i + count]) == to)
+			count++;
+		if (!to)
+			continue;
+		door_move(l, m, &m->recipients[i], count, to);
+		moved += count;
+	}
+	return moved;
+}
+
+/*
+ * While a lane is held: mail that has another door, mail past its time, and mail whose sender should
+ * hear of it, page by page.
+ */
+static void sweep_page(struct lane *l, const struct lane_now *state)
 {
 	const struct conf_general *g = conf_general(l->o->conf);
-	bool parked = l->why.cause &&
-		      sched_lane_state(l->sched, io_now(l->o->loop)) != SCHED_LANE_WAITING;
+	bool parked = state->parked, leaves = door_may_leave(state->why);
 	int64_t now = io_wall(l->o->loop).us, notice_us = (int64_t)g->delay_notice_us;
 
 	for (; page_has_more(l); page_skip(l)) {
@@ -285,6 +383,8 @@ static void sweep_page(struct lane *l)
 		l->sweep_after_id = m->id;
 		if (now >= ends)
 			delivery_expire(l, m);
+		else if (leaves && move_recipients(l, m) > 0)
+			continue; /* whoever is left hears of it at the next look */
 		else if (notice_us && !(m->flags & STORE_MSG_DELAY_NOTICED) &&
 			 now >= m->accepted_at.us + notice_us)
 			delivery_delayed(l, m);
@@ -295,33 +395,84 @@ static void sweep_page(struct lane *l)
 
 /* ---- what leaves next ---- */
 
+/* What becomes of a recipient that is due. */
+struct way {
+	const struct park *park;
+	enum door_obstacle obstacle;
+	struct lane *other; /* where it can go in spite of the obstacle */
+};
+
+static struct way find_way(
+	struct lane *l, const struct store_message *m, const struct store_recipient *r)
+{
+	struct way w = { .park = park_find(l, m->sender, r->address) };
+
+	if (!w.park)
+		w.obstacle = door_obstacle(l, m, r);
+	if (w.obstacle != DOOR_OPEN)
+		w.other = door_other(l, m, r);
+	return w;
+}
+
+/* Those with the same answer and the same plan go together. */
+static size_t same_way(struct lane *l, const struct store_message *m,
+	const struct store_recipient *first, size_t left, const struct way *way)
+{
+	size_t count = 1;
+
+	for (; count < left; count++) {
+		struct way w = find_way(l, m, &first[count]);
+
+		if (w.park != way->park || w.obstacle != way->obstacle || w.other != way->other ||
+			!sv_eq(first[count].rewrite_from, first->rewrite_from))
+			break;
+	}
+	return count;
+}
+
+static struct sv address_of(const void *arg, size_t i)
+{
+	return ((const struct store_recipient *)arg)[i].address;
+}
+
+uint32_t lane_room(struct lane *l, const struct store_recipient *recipients, size_t count)
+{
+	/* All go to one address then: the domain of the others does not matter. */
+	uint32_t max =
+		conf_general(l->o->conf)->redirect_all.len ? 0 : l->c->limits.recipients_per_domain;
+
+	return sched_lane_room(l->sched,
+		io_now(l->o->loop),
+		(uint32_t)sched_domain_room(count, max, address_of, recipients));
+}
+
 /* The next recipients of the page that may leave now; NULL: none in this page. */
 static struct delivery *next_queued(struct lane *l)
 {
 	while (page_has_more(l)) {
 		const struct store_message *m = &l->due.out_messages[l->page_at];
 		const struct store_recipient *first = &m->recipients[l->recipient_at];
-		size_t left = m->recipient_count - l->recipient_at, count = 1;
-		const struct park *park = park_find(l, m->sender, first->address);
-		uint32_t room;
+		struct way way = find_way(l, m, first);
+		size_t count = same_way(l, m, first, m->recipient_count - l->recipient_at, &way);
+		bool leaves = !way.park && way.obstacle == DOOR_OPEN;
 
-		/* Those with the same answer and the same plan go together. */
-		while (count < left && park_find(l, m->sender, first[count].address) == park &&
-			sv_eq(first[count].rewrite_from, first->rewrite_from))
-			count++;
-		if (park) {
-			delivery_postpone(l, m, first, count, park);
-		} else {
-			room = sched_lane_room(l->sched, io_now(l->o->loop), (uint32_t)count);
-			if (room == 0)
-				return NULL;
-			count = graph_goes_apart(l, m->id) ? 1 : room;
-		}
+		if (leaves)
+			count = lane_room(l, first, count);
+		if (count == 0)
+			return NULL;
+		if (leaves && graph_goes_apart(l, m->id))
+			count = 1;
 		l->recipient_at += (uint32_t)count;
 		if (l->recipient_at >= m->recipient_count)
 			page_skip(l);
-		if (!park)
+		if (leaves)
 			return delivery_from_queue(l, m, first, count);
+		if (way.park)
+			delivery_postpone(l, m, first, count, way.park);
+		else if (way.other)
+			door_move(l, m, first, count, way.other);
+		else
+			door_refuse(l, m, first, count, way.obstacle);
 	}
 	return NULL;
 }
@@ -366,6 +517,17 @@ static uint32_t connections_under_way(const struct lane *l)
 	return n;
 }
 
+static bool has_session(const struct lane *l)
+{
+	list_each (at, &l->connections) {
+		const struct connection *c = list_entry(at, struct connection, node);
+
+		if (c->state == CONNECTION_IDLE || c->state == CONNECTION_BUSY)
+			return true;
+	}
+	return false;
+}
+
 /* Opens as many connections as the waiting work is worth. */
 static void open_connections(struct lane *l, bool probing)
 {
@@ -374,6 +536,9 @@ static void open_connections(struct lane *l, bool probing)
 		l->fresh_count + (has_due(l) ? (uint32_t)(l->due.out_count - l->page_at) + 1 : 0);
 	uint32_t max = probing ? 1 : lane_connections_max(l);
 
+	/* One sign-in at a time until one is known to work: a refused one must be the only one. */
+	if (l->c->sign_in != CONF_SIGN_IN_NONE && wanted > 1 && !has_session(l))
+		wanted = 1;
 	while (l->connection_count < max && connections_under_way(l) < wanted && !o->draining) {
 		if (o->connecting >= CONNECTING_MAX ||
 			o->connections >= conf_general(o->conf)->upstream_connections_max) {
@@ -390,7 +555,7 @@ static void open_connections(struct lane *l, bool probing)
 
 /* ---- the pump ---- */
 
-static void set_timer(struct lane *l, bool held)
+static void set_timer(struct lane *l, const struct lane_now *state)
 {
 	struct outbound *o = l->o;
 	struct mono_time now = io_now(o->loop), at = MONO_NEVER;
@@ -398,14 +563,17 @@ static void set_timer(struct lane *l, bool held)
 		l->next_due.us == INT64_MAX ? INT64_MAX : l->next_due.us - outbound_due_now(o).us;
 	bool due = page_has_more(l) || wait <= 0;
 
-	if (held)
-		at = sched_lane_until(l->sched);
-	else if (due && sched_lane_room(l->sched, now, 1) == 0)
+	if (state->held && l->c) {
+		/* In between, mail may come past its time. */
+		at = mono_add(l->swept_at.us ? l->swept_at : now, SWEEP_EVERY_US + US_PER_S);
+		if (mono_before(state->until, at))
+			at = state->until;
+	} else if (due && sched_lane_room(l->sched, now, 1) == 0)
 		at = sched_lane_room_at(l->sched, now);
 	else if (!due && wait != INT64_MAX)
 		at = mono_add(now, (uint64_t)wait);
 	/* An open reservation ends the wait when it settles, and says so; till then a slow look. */
-	if (at.us == MONO_NEVER.us && has_due(l))
+	if (at.us == MONO_NEVER.us && has_due(l) && !(state->held && l->c))
 		at = mono_add(now, US_PER_S);
 	io_timer_start(&l->timer, at);
 }
@@ -416,24 +584,40 @@ static bool needs_page(struct lane *l)
 	return !l->due_running && !page_has_more(l) && l->next_due.us <= outbound_due_now(l->o).us;
 }
 
-static void held_pump(struct lane *l)
+static void withdraw_all(struct lane *l, const struct lane_now *state)
+{
+	const struct verdict v = { .kind = VERDICT_PARK,
+		.scope = VERDICT_SCOPE_MAILBOX,
+		.cause = state->why->cause,
+		.summary = state->why->summary };
+
+	withdraw_fresh(l, &v, sv_from(state->why->reply));
+}
+
+static void held_pump(struct lane *l, const struct lane_now *state)
 {
 	struct mono_time now = io_now(l->o->loop);
 
+	withdraw_all(l, state);
 	if (l->due_running)
 		return;
-	if (l->sweeping) {
-		sweep_page(l);
-	} else if (l->swept_at.us == 0 || mono_span(l->swept_at, now) > SWEEP_EVERY_US) {
+	if (l->sweeping)
+		sweep_page(l, state);
+	if (l->swept_at.us == 0 || mono_span(l->swept_at, now) > SWEEP_EVERY_US) {
 		l->sweeping = true;
 		l->sweep_after_at.us = 0;
 		l->sweep_after_id = 0;
 		l->swept_at = now;
+	} else if (l->new_mail && door_may_leave(state->why)) {
+		/* Only what came since: it is due later than what was looked at. */
+		l->sweeping = true;
 	}
-	if (l->sweeping)
+	if (l->sweeping) {
+		l->new_mail = false;
 		read_page(l);
-	else
+	} else {
 		l->next_due.us = 0; /* whatever is due is read anew when the lane goes on */
+	}
 }
 
 static void send_pump(struct lane *l, bool probing)
@@ -455,6 +639,8 @@ static void send_pump(struct lane *l, bool probing)
 		if (list_empty(&l->fresh) &&
 			(!page_has_more(l) || sched_lane_room(l->sched, now, 1) == 0))
 			return;
+		if (probing)
+			park_take_probe(l);
 		c = idle_connection(l);
 		if (!c) {
 			open_connections(l, probing);
@@ -473,8 +659,7 @@ static void pump(void *arg)
 {
 	struct lane *l = arg;
 	struct outbound *o = l->o;
-	enum sched_lane_state state = sched_lane_state(l->sched, io_now(o->loop));
-	bool held = state == SCHED_LANE_WAITING || state == SCHED_LANE_PARKED;
+	struct lane_now state = lane_now(l);
 
 	if (!o->started)
 		return;
@@ -483,8 +668,8 @@ static void pump(void *arg)
 		if (needs_page(l) && !o->draining)
 			read_page(l);
 		reroute_page(l);
-	} else if (held) {
-		held_pump(l);
+	} else if (state.held) {
+		held_pump(l, &state);
 	} else {
 		if (l->sweeping && !l->due_running) {
 			l->sweeping = false;
@@ -493,9 +678,9 @@ static void pump(void *arg)
 		}
 		if (!l->sweeping)
 			/* After a hold, one message at a time until one gets through. */
-			send_pump(l, state == SCHED_LANE_PROBING || l->why.cause);
+			send_pump(l, state.probing);
 	}
-	set_timer(l, held);
+	set_timer(l, &state);
 }
 
 static void on_timer(void *arg)
@@ -511,5 +696,6 @@ void lane_poke(struct lane *l)
 void lane_queued(struct lane *l)
 {
 	l->next_due.us = 0;
+	l->new_mail = true;
 	lane_poke(l);
 }

@@ -9,6 +9,17 @@
 
 static void drain_check(void *arg);
 
+static bool has_alternatives(const struct conf *conf)
+{
+	size_t count;
+	const struct conf_route *routes = conf_routes(conf, &count);
+	bool any = false;
+
+	for (size_t i = 0; i < count; i++)
+		any |= routes[i].through_count > 1;
+	return any;
+}
+
 struct outbound *outbound_new(const struct outbound_options *options)
 {
 	struct outbound *o = xcalloc(1, sizeof(*o));
@@ -19,6 +30,7 @@ struct outbound *outbound_new(const struct outbound_options *options)
 	o->https = options->https;
 	o->tokens = options->tokens;
 	o->conf = conf_ref(options->conf);
+	o->has_alternatives = has_alternatives(o->conf);
 	list_init(&o->starved);
 	list_init(&o->idle);
 	o->drain_check = (struct io_task){ .run = drain_check, .arg = o };
@@ -245,6 +257,9 @@ void outbound_reload(struct outbound *o, struct conf *conf)
 
 	o->conf = conf_ref(conf);
 	conf_unref(old);
+	o->has_alternatives = has_alternatives(conf);
+	/* What an administrator changed may have mended it. */
+	park_probe_all(o, NULL);
 	/* CA files may have been renewed in place. Connections hold their own reference. */
 	htable_each (&o->tls, slot)
 		io_tls_unref(slot->value);
@@ -255,7 +270,7 @@ void outbound_reload(struct outbound *o, struct conf *conf)
 		bool was_gone = !l->c;
 
 		lane_configure(l);
-		if (l->c && l->why.cause)
+		if (l->c && l->why.cause && l->why.nature != VERDICT_NATURE_REPUTATION)
 			sched_lane_probe_now(l->sched, io_now(o->loop));
 		if ((was_gone || !l->c) && o->started)
 			make_due(o, l->key);
@@ -316,14 +331,14 @@ void outbound_queued(void *outbound, struct sv lane)
 	lane_queued(lane_get(outbound, lane));
 }
 
-void outbound_kick(struct outbound *o, bool probe)
+void outbound_kick(struct outbound *o, bool probe, struct sv lane)
 {
 	if (probe)
-		park_probe_all(o);
+		park_probe_all(o, lane.len ? lane_get(o, lane) : NULL);
 	htable_each (&o->lanes, slot) {
 		struct lane *l = slot->value;
 
-		if (probe)
+		if (probe && (l->why.nature != VERDICT_NATURE_REPUTATION || sv_eq(lane, l->key)))
 			sched_lane_probe_now(l->sched, io_now(o->loop));
 		lane_queued(l);
 	}
@@ -351,15 +366,23 @@ void outbound_each_lane(struct outbound *o,
 
 	htable_each (&o->lanes, slot) {
 		struct lane *l = slot->value;
-		struct mono_time until = sched_lane_until(l->sched);
+		struct lane_now state = lane_now(l);
+		struct mono_time until = state.until;
 		struct outbound_lane_status status = { .lane = l->key,
 			.state = sched_lane_state(l->sched, now),
 			.connections = l->connection_count,
 			.use = sched_lane_use(l->sched, now),
-			.since = l->why.since,
-			.cause = sv_from(l->why.cause),
-			.summary = sv_from(l->why.summary),
-			.reply = sv_from(l->why.reply) };
+			.moved = l->moved,
+			.moved_to = l->moved ? l->moved_to->key : SV("") };
+
+		if (state.why) {
+			status.since = state.why->since;
+			status.cause = sv_from(state.why->cause);
+			status.summary = sv_from(state.why->summary);
+			status.reply = sv_from(state.why->reply);
+		}
+		if (state.held && state.parked)
+			status.state = SCHED_LANE_PARKED;
 
 		show_full_window(l, &status, &until);
 		if (until.us != MONO_NEVER.us)

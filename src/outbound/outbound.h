@@ -57,8 +57,11 @@ void outbound_withdrawn(void *outbound, void *claim);
 /* Mail for this lane was queued, due at once. */
 void outbound_queued(void *outbound, struct sv lane);
 
-/* An operator changed what waits: every lane looks again; held ones probe when `probe`. */
-void outbound_kick(struct outbound *o, bool probe);
+/*
+ * An operator changed what waits: every lane looks again; held ones probe when `probe`. A lane that is
+ * stopped for reputation does so only when it is `lane`, the one that the operator named; empty: none.
+ */
+void outbound_kick(struct outbound *o, bool probe, struct sv lane);
 
 struct outbound_lane_status {
 	struct sv lane;
@@ -68,6 +71,8 @@ struct outbound_lane_status {
 	struct wall_time next_at; /* when the state changes by itself; 0: it does not */
 	struct wall_time since;   /* held since; 0 */
 	struct sv cause, summary, reply;
+	uint64_t moved;     /* recipients that went by another door since it is held */
+	struct sv moved_to; /* the last such door */
 };
 void outbound_each_lane(struct outbound *o,
 	void (*each)(void *arg, const struct outbound_lane_status *status), void *arg);

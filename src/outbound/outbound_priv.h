@@ -10,12 +10,14 @@
 #include "outbound/rewrite.h"
 #include "provider/reply.h"
 #include "sched/act.h"
+#include "sched/split.h"
 #include "smtp/client.h"
 
 /*
  * outbound.c   life: start, reload, drain, what others call
  * lane.c       one lane: which work next, on which connection, timers
  * park.c       what is held beyond a lane: senders on a mailbox, tenants; and the records of all parks
+ * door.c       which mail a door takes, and the next door when one is held
  * delivery.c   one attempt: its message, claim and body; delivery_end.c: its verdicts and outcome
  * connection.c one session with a provider: what all have; connection_smtp.c: by SMTP; graph.c: by HTTPS
  * rewrite.c    what leaves differs from what is stored
@@ -37,12 +39,14 @@ enum {
 struct hold_reason {
 	char *cause, *summary, *reply;
 	struct wall_time since;
+	enum verdict_nature nature;
 };
 
 struct park {
 	struct hold_reason why;
-	struct mono_time probe_at;
+	struct mono_time probe_at; /* MONO_NEVER: a person releases it */
 	uint64_t pause_us;
+	const struct lane *prober; /* of a tenant's: the one lane that tries */
 };
 
 struct outbound {
@@ -62,6 +66,7 @@ struct outbound {
 
 	unsigned reads_left; /* of start() */
 	bool started, draining;
+	bool has_alternatives; /* a route has more than one way */
 	void (*drained)(void *arg);
 	void *drained_arg;
 	struct io_task drain_check;
@@ -101,8 +106,21 @@ struct lane {
 	struct wall_time sweep_after_at;
 	uint64_t sweep_after_id;
 	struct mono_time swept_at;
-	unsigned probes;     /* deliveries that run as probe */
 	struct htable apart; /* ids of messages whose recipients go one by one; see graph.c */
+	unsigned probes; /* deliveries that run as probe */
+	bool new_mail;   /* came while it was held: maybe it has another door */
+	/* Recipients that went by another door since it is held, and the last such door. */
+	uint64_t moved;
+	const struct lane *moved_to;
+};
+
+/* What holds a lane now: itself, or its tenant. */
+struct lane_now {
+	bool held;
+	bool parked;  /* held, or trying again after it: expiry is that of parked mail */
+	bool probing; /* one message may try */
+	const struct hold_reason *why; /* NULL: nothing */
+	struct mono_time until;        /* held: till then; MONO_NEVER: till a person acts */
 };
 
 enum connection_state {
@@ -230,7 +248,12 @@ void lane_queued(struct lane *l);    /* mail is due now */
 /* Waits or parks by the verdict; the mail that has not left goes back to the queue. */
 void lane_hold(struct lane *l, const struct verdict *v, struct sv reply);
 void lane_succeeded(struct lane *l);
+struct lane_now lane_now(struct lane *l);
+/* A door opened: lanes that are held and may send elsewhere look at their mail again. */
+void lane_look_elsewhere(struct outbound *o);
 uint32_t lane_connections_max(const struct lane *l);
+/* How many of these may leave in one message now. */
+uint32_t lane_room(struct lane *l, const struct store_recipient *recipients, size_t count);
 
 /* ---- park.c ---- */
 void hold_reason_set(
@@ -238,15 +261,45 @@ void hold_reason_set(
 void hold_reason_clear(struct hold_reason *why);
 /* Holds a sender on a lane, or a tenant. */
 void park_set(struct lane *l, const struct verdict *v, struct sv sender, struct sv reply);
-/* The park that stops this message now; NULL: none, or its probe is due. */
+/* The tenant's sign-in does not work: every lane of it that needs a token. False: no tenant. */
+NODISCARD bool park_set_sign_in(struct lane *l, const struct verdict *v, struct sv reply);
+/* The park of its tenant; NULL: none. *out_held: it may not try now. */
+const struct park *park_of_lane(struct lane *l, bool *out_held);
+/* This lane tries for its tenant; the others wait for what it finds. */
+void park_take_probe(struct lane *l);
+/* The park that stops this message now, which is not its lane's; NULL: none, or its probe is due. */
 const struct park *park_find(struct lane *l, struct sv sender, struct sv recipient);
 /* A message of this sender got through. */
 void park_clear(struct lane *l, struct sv sender);
-void park_probe_all(struct outbound *o);
+void park_clear_sign_in(struct lane *l); /* a token came */
+/* Reputation only where it holds `named`, the lane that a person released; NULL: none. */
+void park_probe_all(struct outbound *o, const struct lane *named);
 void parks_free(struct outbound *o);
 /* The record of a lane's own park in the queue. */
 void park_record_lane(struct lane *l, bool clear);
 void park_loaded(struct outbound *o, const struct store_park_row *row);
+
+/* ---- door.c ---- */
+enum door_obstacle {
+	DOOR_OPEN,
+	DOOR_INTERNAL,  /* takes recipients of its own tenant only */
+	DOOR_TOO_SMALL, /* the message is larger than it takes */
+};
+enum door_obstacle door_obstacle(
+	const struct lane *l, const struct store_message *m, const struct store_recipient *r);
+/* The first of the recipient's alternatives that is not held and can take it; NULL: none. */
+struct lane *door_other(
+	struct lane *l, const struct store_message *m, const struct store_recipient *r);
+bool door_may_leave(const struct hold_reason *why); /* by another door, when this one is held */
+/* A new message, before it is in the queue: recipients whose door is held, or cannot take them, get the
+ * next one. */
+void door_choose(struct outbound *o, struct arena *arena, const struct store_message *m,
+	struct store_recipient *recipients);
+/* Recipients of a message that could leave now, but not by this door. */
+void door_move(struct lane *l, const struct store_message *m,
+	const struct store_recipient *recipients, size_t count, struct lane *to);
+void door_refuse(struct lane *l, const struct store_message *m,
+	const struct store_recipient *recipients, size_t count, enum door_obstacle obstacle);
 
 /* ---- delivery.c ---- */
 struct delivery *delivery_new(struct lane *l);
@@ -285,6 +338,11 @@ void delivery_postpone(struct lane *l, const struct store_message *m,
 void delivery_expire(struct lane *l, const struct store_message *m);
 void delivery_delayed(struct lane *l, const struct store_message *m); /* its sender is told */
 void delivery_reroute(struct lane *l, const struct store_message *m);
+/* For door.c: an outcome without an attempt. */
+void delivery_set_outcomes(struct delivery *d, enum store_recipient_state state,
+	struct wall_time next_at, const struct verdict *v, struct sv reply);
+void delivery_change(struct delivery *d); /* written as set */
+void delivery_decide(struct delivery *d); /* by the recipients' verdicts; notices; then written */
 
 /* ---- connection.c ---- */
 struct connection *connection_open(struct lane *l);

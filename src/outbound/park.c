@@ -14,6 +14,8 @@
  */
 #define PROBE_FIRST_US (15 * US_PER_MIN)
 #define PROBE_CEILING_US US_PER_HOUR
+/* How long the others wait for the one that tries; then another may. */
+#define PROBE_TURN_US (2 * US_PER_MIN)
 
 void hold_reason_clear(struct hold_reason *why)
 {
@@ -34,6 +36,7 @@ void hold_reason_set(
 	why->summary = sv_dup(sv_from(v->summary));
 	why->reply = sv_dup(sv_head(reply, LIMIT_REPLY_KEPT));
 	why->since = since;
+	why->nature = v->nature;
 }
 
 /* ---- records ---- */
@@ -69,12 +72,15 @@ static void record(struct outbound *o, struct sv key, const struct hold_reason *
 		op->row.reply = sv_make(at + cause + summary, reply);
 		op->row.since = why->since;
 		op->row.probe_at = probe_at;
+		op->row.nature = why->nature;
 	}
 	store_submit(o->store, &op->op);
 }
 
 static struct wall_time wall_at(struct outbound *o, struct mono_time at)
 {
+	if (at.us == MONO_NEVER.us)
+		return (struct wall_time){ INT64_MAX };
 	return wall_add(io_wall(o->loop), (int64_t)mono_span(io_now(o->loop), at));
 }
 
@@ -99,14 +105,17 @@ static void sender_key(struct lane *l, struct sv sender, struct buf *out)
 		must(buf_append(out, sv_head(sender, LIMIT_ADDRESS)) == 0);
 }
 
-static bool tenant_key(struct lane *l, bool external, struct buf *out)
+static bool tenant_key(struct lane *l, const char *kind, struct buf *out)
 {
 	if (!l->c || !l->c->tenant)
 		return false;
-	must(buf_printf(out,
-		     external ? "tenant-external:%.*s" : "tenant:%.*s",
-		     SV_ARG(l->c->tenant->name)) == 0);
+	must(buf_printf(out, "%s:%.*s", kind, SV_ARG(l->c->tenant->name)) == 0);
 	return true;
+}
+
+static bool needs_token(const struct lane *l)
+{
+	return l->c && (l->c->sign_in == CONF_SIGN_IN_APP || l->c->sign_in == CONF_SIGN_IN_USER);
 }
 
 static bool park_key(struct lane *l, enum verdict_scope scope, struct sv sender, struct buf *out)
@@ -116,27 +125,36 @@ static bool park_key(struct lane *l, enum verdict_scope scope, struct sv sender,
 		return true;
 	}
 	if (scope == VERDICT_SCOPE_TENANT)
-		return tenant_key(l, false, out);
-	return scope == VERDICT_SCOPE_TENANT_EXTERNAL && tenant_key(l, true, out);
+		return tenant_key(l, "tenant", out);
+	return scope == VERDICT_SCOPE_TENANT_EXTERNAL && tenant_key(l, "tenant-external", out);
 }
 
-void park_set(struct lane *l, const struct verdict *v, struct sv sender, struct sv reply)
+/* Those whose tenant was parked or released. */
+static void poke_lanes_of(struct outbound *o, struct sv key)
 {
-	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(1024);
-	struct outbound *o = l->o;
-	struct park *p;
-
-	if (!park_key(l, v->scope, sender, &key))
+	if (!sv_starts(key, SV("tenant")))
 		return;
-	p = htable_get(&o->parks, buf_sv(&key));
+	htable_each (&o->lanes, slot) {
+		struct lane *l = slot->value;
+
+		if (l->c && l->c->tenant)
+			lane_poke(l);
+	}
+}
+
+static void set(struct lane *l, struct sv key, const struct verdict *v, struct sv reply)
+{
+	struct outbound *o = l->o;
+	struct park *p = htable_get(&o->parks, key);
+
 	if (!p) {
 		p = xcalloc(1, sizeof(*p));
-		htable_put(&o->parks, buf_sv(&key), p);
+		htable_put(&o->parks, key, p);
 		log_event(LOG_WARN,
 			"outbound",
 			SV(""),
 			"parked",
-			(const struct log_field[]){ LOG_F("scope", buf_sv(&key)),
+			(const struct log_field[]){ LOG_F("scope", key),
 				LOG_F("cause", sv_from(v->cause)),
 				LOG_F("why", sv_from(v->summary)),
 				LOG_F("reply", reply) },
@@ -149,18 +167,69 @@ void park_set(struct lane *l, const struct verdict *v, struct sv sender, struct 
 	if (p->pause_us < v->retry_after_us)
 		p->pause_us = v->retry_after_us;
 	p->probe_at = mono_add(io_now(o->loop), p->pause_us);
-	record(o, buf_sv(&key), &p->why, wall_at(o, p->probe_at), false);
+	if (v->kind == VERDICT_PARK && v->nature == VERDICT_NATURE_REPUTATION)
+		p->probe_at = MONO_NEVER;
+	p->prober = NULL;
+	record(o, key, &p->why, wall_at(o, p->probe_at), false);
+	poke_lanes_of(o, key);
+}
+
+void park_set(struct lane *l, const struct verdict *v, struct sv sender, struct sv reply)
+{
+	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(1024);
+
+	if (park_key(l, v->scope, sender, &key))
+		set(l, buf_sv(&key), v, reply);
+}
+
+bool park_set_sign_in(struct lane *l, const struct verdict *v, struct sv reply)
+{
+	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(1024);
+
+	if (!tenant_key(l, "tenant-sign-in", &key))
+		return false;
+	set(l, buf_sv(&key), v, reply);
+	return true;
+}
+
+static struct park *tenants_park(struct lane *l)
+{
+	static const char *const kinds[] = { "tenant", "tenant-sign-in" };
+	size_t count = needs_token(l) ? 2 : 1;
+	struct park *p = NULL;
+
+	if (l->o->parks.count == 0)
+		return NULL;
+	for (size_t i = 0; i < count && !p; i++) {
+		CLEANUP(buf_deinitp) struct buf key = BUF_INIT(1024);
+
+		if (tenant_key(l, kinds[i], &key))
+			p = htable_get(&l->o->parks, buf_sv(&key));
+	}
+	return p;
+}
+
+const struct park *park_of_lane(struct lane *l, bool *out_held)
+{
+	const struct park *p = tenants_park(l);
+
+	*out_held = p && p->prober != l && mono_before(io_now(l->o->loop), p->probe_at);
+	return p;
+}
+
+void park_take_probe(struct lane *l)
+{
+	struct park *p = tenants_park(l);
+
+	if (!p || p->prober == l)
+		return;
+	p->prober = l;
+	p->probe_at = mono_add(io_now(l->o->loop), PROBE_TURN_US);
 }
 
 static bool is_external(const struct lane *l, struct sv recipient)
 {
-	ptrdiff_t at = sv_rfind_char(recipient, '@');
-	struct sv domain = sv_skip(recipient, (size_t)(at + 1));
-
-	for (size_t i = 0; l->c && l->c->tenant && i < l->c->tenant->domain_count; i++)
-		if (sv_eq_nocase(domain, l->c->tenant->domains[i]))
-			return false;
-	return true;
+	return !conf_is_internal(l->o->conf, l->c->tenant, recipient);
 }
 
 static const struct park *find(struct lane *l, enum verdict_scope scope, struct sv sender)
@@ -180,10 +249,8 @@ const struct park *park_find(struct lane *l, struct sv sender, struct sv recipie
 
 	if (l->o->parks.count == 0)
 		return NULL;
-	p = find(l, VERDICT_SCOPE_TENANT, sender);
-	if (!p)
-		p = find(l, VERDICT_SCOPE_SENDER, sender);
-	if (!p && is_external(l, recipient))
+	p = find(l, VERDICT_SCOPE_SENDER, sender);
+	if (!p && l->c && l->c->tenant && is_external(l, recipient))
 		p = find(l, VERDICT_SCOPE_TENANT_EXTERNAL, sender);
 	return p;
 }
@@ -202,6 +269,7 @@ static void drop_park(struct outbound *o, struct sv key)
 			LOG_F("scope", key), LOG_F("cause", sv_from(p->why.cause)) },
 		2);
 	record(o, key, NULL, (struct wall_time){ 0 }, true);
+	poke_lanes_of(o, key);
 	hold_reason_clear(&p->why);
 	free(p);
 }
@@ -222,12 +290,35 @@ void park_clear(struct lane *l, struct sv sender)
 	}
 }
 
-void park_probe_all(struct outbound *o)
+void park_clear_sign_in(struct lane *l)
+{
+	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(1024);
+
+	if (l->o->parks.count && tenant_key(l, "tenant-sign-in", &key))
+		drop_park(l->o, buf_sv(&key));
+}
+
+/* Does the park hold this lane, or a sender on it? */
+static bool concerns(const struct lane *l, struct sv key)
+{
+	ptrdiff_t colon = sv_find_char(key, ':');
+	struct sv rest = sv_skip(key, (size_t)(colon + 1));
+
+	if (sv_starts(key, SV("sender:")))
+		return sv_starts(rest, l->key);
+	return l->c && l->c->tenant && sv_eq(rest, l->c->tenant->name);
+}
+
+void park_probe_all(struct outbound *o, const struct lane *named)
 {
 	htable_each (&o->parks, slot) {
 		struct park *p = slot->value;
 
+		if (p->why.nature == VERDICT_NATURE_REPUTATION &&
+			!(named && concerns(named, sv_make(slot->key, slot->key_len))))
+			continue;
 		p->probe_at = io_now(o->loop);
+		p->prober = NULL;
 	}
 }
 
@@ -248,6 +339,7 @@ static struct verdict verdict_of(const struct store_park_row *row, struct arena 
 {
 	return (struct verdict){ .kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_MAILBOX,
+		.nature = row->nature,
 		.cause = arena_str(a, row->cause),
 		.summary = arena_str(a, row->summary) };
 }
@@ -266,14 +358,19 @@ void park_loaded(struct outbound *o, const struct store_park_row *row)
 
 		hold_reason_set(&l->why, row->since, &v, row->reply);
 		(void)sched_lane_park(l->sched, io_now(o->loop), 0, io_prng(o->loop));
-		/* A restart is an administrator's act more often than not: the door is tried soon. */
-		sched_lane_probe_now(
-			l->sched, mono_add(io_now(o->loop), pause < US_PER_S ? pause : US_PER_S));
+		if (row->nature == VERDICT_NATURE_REPUTATION)
+			sched_lane_stop(l->sched);
+		else
+			/* A restart is an administrator's act more often than not: it is tried soon. */
+			sched_lane_probe_now(l->sched,
+				mono_add(io_now(o->loop), pause < US_PER_S ? pause : US_PER_S));
 	} else {
 		struct park *p = xcalloc(1, sizeof(*p));
 
 		hold_reason_set(&p->why, row->since, &v, row->reply);
-		p->probe_at = mono_add(io_now(o->loop), pause);
+		p->probe_at = row->nature == VERDICT_NATURE_REPUTATION
+				      ? MONO_NEVER
+				      : mono_add(io_now(o->loop), pause);
 		htable_put(&o->parks, row->key, p);
 	}
 	arena_reset(&a);

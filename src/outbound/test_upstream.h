@@ -33,7 +33,8 @@ struct up_rule {
 struct up_mail {
 	char sender[UP_TEXT_MAX];
 	char recipients[UP_TEXT_MAX]; /* "a@b c@d " */
-	uint64_t announced;           /* SIZE= */
+	size_t recipient_count;
+	uint64_t announced; /* SIZE= */
 	struct buf body;
 };
 
@@ -118,10 +119,12 @@ static inline void up_note(struct up_session *s, const struct smtp_server_event 
 		(void)snprintf(m->sender, sizeof(m->sender), "%.*s", SV_ARG(e->address));
 		m->recipients[0] = '\0';
 		m->announced = e->size;
+		m->recipient_count = 0;
 		buf_deinit(&m->body);
 		buf_init(&m->body, UP_BODY_MAX);
 		break;
 	case SMTP_SERVER_EV_RCPT:
+		m->recipient_count++;
 		(void)snprintf(m->recipients + len,
 			sizeof(m->recipients) - len,
 			"%.*s ",

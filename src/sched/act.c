@@ -5,6 +5,7 @@
 enum {
 	UNCERTAIN_STEPS = 3
 };
+#define NEXT_TRANSACTION_US US_PER_S
 
 bool sched_holds_lane(const struct verdict *v)
 {
@@ -47,6 +48,8 @@ static struct sched_answer retry(
 		return at(SCHED_EXPIRE, f->now);
 	if (sched_holds_lane(f->verdict))
 		return at(SCHED_WAIT_LANE, f->now);
+	if (f->next_transaction)
+		pause = NEXT_TRANSACTION_US;
 	if (pause == 0)
 		pause = sched_retry_pause(&p->retry, f->attempts, rng);
 	return at(SCHED_RETRY_AT, wall_add(f->now, (int64_t)pause));
@@ -61,6 +64,11 @@ static struct sched_answer park(
 		return at(SCHED_EXPIRE, f->now);
 	if (sched_holds_lane(f->verdict))
 		return at(SCHED_WAIT_LANE, f->now);
+	/* Suspected of abuse: trying again by itself would make it worse. */
+	if (f->verdict->nature == VERDICT_NATURE_REPUTATION &&
+		(f->verdict->scope == VERDICT_SCOPE_RECIPIENT ||
+			f->verdict->scope == VERDICT_SCOPE_MESSAGE))
+		return at(SCHED_HOLD, f->now);
 	return at(SCHED_RETRY_AT,
 		wall_add(f->now,
 			(int64_t)(f->verdict->retry_after_us

@@ -31,6 +31,8 @@ struct sched_fact {
 	bool uncertain;    /* the dot was released and no reply came */
 	struct wall_time now, accepted_at, expires_at;
 	uint64_t parked_expire_us; /* mail that waits for a park has this long */
+	/* It was only one too many in its transaction, which took others (4.5.3). */
+	bool next_transaction;
 };
 
 struct sched_policy {

@@ -182,11 +182,14 @@ struct mono_time sched_lane_until(const struct sched_lane *l)
 static uint64_t hold(struct sched_lane *l, enum sched_lane_state state, struct mono_time now,
 	uint64_t least_us, const struct sched_retry *retry, struct prng *rng)
 {
+	bool stopped = l->state == SCHED_LANE_PARKED && l->until.us == MONO_NEVER.us;
 	/* Several connections hear the same refusal: while a hold is in force, that is no second one. */
 	bool held = l->state >= state && mono_before(now, l->until);
-	uint64_t pause =
-		held ? mono_span(now, l->until) : sched_retry_pause(retry, ++l->holds, rng);
+	uint64_t pause;
 
+	if (stopped)
+		return UINT64_MAX;
+	pause = held ? mono_span(now, l->until) : sched_retry_pause(retry, ++l->holds, rng);
 	if (pause < least_us)
 		pause = least_us;
 	/* A lane that is parked stays parked: the probe may hear of something else than the park. */
@@ -209,6 +212,13 @@ uint64_t sched_lane_park(
 		least_us > PROBE_CEILING_US ? least_us : PROBE_CEILING_US };
 
 	return hold(l, SCHED_LANE_PARKED, now, least_us, &probes, rng);
+}
+
+void sched_lane_stop(struct sched_lane *l)
+{
+	l->state = SCHED_LANE_PARKED;
+	l->until = MONO_NEVER;
+	l->holds++;
 }
 
 void sched_lane_clear(struct sched_lane *l)

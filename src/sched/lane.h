@@ -51,12 +51,14 @@ enum sched_lane_state sched_lane_state(const struct sched_lane *l, struct mono_t
 struct mono_time sched_lane_until(const struct sched_lane *l);
 /*
  * Each hold in a row lasts longer, by `retry`; at least `least_us`. What is heard while one is in force
- * belongs to it. Returns the pause.
+ * belongs to it. Returns the pause; UINT64_MAX while it is stopped.
  */
 uint64_t sched_lane_wait(struct sched_lane *l, struct mono_time now, uint64_t least_us,
 	const struct sched_retry *retry, struct prng *rng);
 uint64_t sched_lane_park(
 	struct sched_lane *l, struct mono_time now, uint64_t least_us, struct prng *rng);
+/* Parked without a probe, until probe_now(): a person must say so (reputation). */
+void sched_lane_stop(struct sched_lane *l);
 /* A message got through, or a person said so. */
 void sched_lane_clear(struct sched_lane *l);
 /* The next look is due now (an operator's `retry`). */

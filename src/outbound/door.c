@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/must.h"
+#include "io/log.h"
+#include "outbound/outbound_priv.h"
+#include "provider/defaults.h"
+
+#include <stdio.h>
+
+/*
+ * Which mail a door takes, and by which other door it goes when its own is held for authentication,
+ * quota or outage: the further ones of `through:`, in their order. A recipient is in one lane at a
+ * time; it changes lanes by an outcome without an attempt, while it waits and nothing else has it.
+ */
+enum {
+	REFUSED_PAUSE_S = 900
+};
+
+enum door_obstacle door_obstacle(
+	const struct lane *l, const struct store_message *m, const struct store_recipient *r)
+{
+	const struct sv redirect = conf_general(l->o->conf)->redirect_all;
+	const struct conf_lane *c = l->c;
+
+	if (c->limits.message_bytes_max && m->size > c->limits.message_bytes_max)
+		return DOOR_TOO_SMALL;
+	if (provider_defaults(c->provider)->internal_only &&
+		!conf_is_internal(l->o->conf, c->tenant, redirect.len ? redirect : r->address))
+		return DOOR_INTERNAL;
+	return DOOR_OPEN;
+}
+
+bool door_may_leave(const struct hold_reason *why)
+{
+	const struct verdict v = { .nature = why->nature };
+
+	return verdict_may_go_elsewhere(&v);
+}
+
+struct lane *door_other(
+	struct lane *l, const struct store_message *m, const struct store_recipient *r)
+{
+	struct sv rest = r->alternatives, key;
+	bool more = rest.len > 0;
+
+	while (more) {
+		struct lane *other;
+
+		more = sv_cut_char(&rest, '\n', &key);
+		/* Its own door, or one that is not configured any more. */
+		if (sv_eq(key, l->key) || !conf_lane(l->o->conf, key))
+			continue;
+		other = lane_get(l->o, key);
+		if (!lane_now(other).held && door_obstacle(other, m, r) == DOOR_OPEN)
+			return other;
+	}
+	return NULL;
+}
+
+static struct sv words(struct lane *l, const struct lane *to, const struct hold_reason *why,
+	enum door_obstacle obstacle, struct arena *arena)
+{
+	char text[LIMIT_REPLY_KEPT];
+
+	(void)snprintf(text,
+		sizeof(text),
+		"goes by %.*s: %.*s %s%s%s%.2000s",
+		SV_ARG(to->key),
+		SV_ARG(l->key),
+		obstacle == DOOR_INTERNAL    ? "takes internal recipients only"
+		: obstacle == DOOR_TOO_SMALL ? "takes no message of this size"
+					     : "is held for ",
+		obstacle == DOOR_OPEN && why ? why->cause : "",
+		obstacle == DOOR_OPEN && why && why->reply[0] ? ": " : "",
+		obstacle == DOOR_OPEN && why ? why->reply : "");
+	return arena_sv(arena, sv_from(text));
+}
+
+static void count_move(struct lane *l, const struct lane *to, size_t count)
+{
+	l->moved += count;
+	l->moved_to = to;
+}
+
+void door_choose(struct outbound *o, struct arena *arena, const struct store_message *m,
+	struct store_recipient *recipients)
+{
+	for (size_t i = 0; i < m->recipient_count; i++) {
+		struct store_recipient *r = &recipients[i];
+		enum door_obstacle obstacle;
+		struct lane_now now;
+		struct lane *l, *to;
+
+		if (r->alternatives.len == 0)
+			continue;
+		l = lane_get(o, r->lane);
+		if (!l->c)
+			continue;
+		now = lane_now(l);
+		obstacle = door_obstacle(l, m, r);
+		if (obstacle == DOOR_OPEN && !(now.held && door_may_leave(now.why)))
+			continue;
+		to = door_other(l, m, r);
+		if (!to)
+			continue;
+		r->last_cause = SV("other-door");
+		r->last_reply = words(l, to, now.why, obstacle, arena);
+		r->lane = arena_sv(arena, to->key);
+		if (obstacle == DOOR_OPEN)
+			count_move(l, to, 1);
+	}
+}
+
+void door_move(struct lane *l, const struct store_message *m,
+	const struct store_recipient *recipients, size_t count, struct lane *to)
+{
+	const struct verdict v = {
+		.kind = VERDICT_RETRY, .scope = VERDICT_SCOPE_RECIPIENT, .cause = "other-door"
+	};
+	enum door_obstacle obstacle = door_obstacle(l, m, recipients);
+	struct delivery *d = delivery_new(l);
+
+	delivery_copy_message(d, m, recipients, count);
+	delivery_set_outcomes(d,
+		STORE_RCPT_QUEUED,
+		outbound_due_now(l->o),
+		&v,
+		words(l, to, lane_now(l).why, obstacle, &d->arena));
+	for (size_t i = 0; i < count; i++)
+		d->outcomes[i].lane = to->key;
+	if (obstacle == DOOR_OPEN)
+		count_move(l, to, count);
+	delivery_change(d);
+}
+
+void door_refuse(struct lane *l, const struct store_message *m,
+	const struct store_recipient *recipients, size_t count, enum door_obstacle obstacle)
+{
+	const struct verdict internal = { .kind = VERDICT_PARK,
+		.scope = VERDICT_SCOPE_RECIPIENT,
+		.retry_after_us = REFUSED_PAUSE_S * US_PER_S,
+		.enhanced = "4.7.1",
+		.cause = "door-is-internal",
+		.summary = "This door delivers only inside of its own organisation. Route "
+			   "recipients of other domains through a mailbox (`recipient: "
+			   "external`), or give the route a second way." };
+	const struct verdict small = { .kind = VERDICT_BOUNCE,
+		.scope = VERDICT_SCOPE_MESSAGE,
+		.enhanced = "5.3.4",
+		.cause = "message-too-large",
+		.summary = "The message is larger than this door takes (`message_size` of the "
+			   "mailbox). Route large messages another way (`size:`)." };
+	struct delivery *d = delivery_new(l);
+	char text[LIMIT_ADDRESS + 128];
+
+	if (obstacle == DOOR_INTERNAL)
+		(void)snprintf(text,
+			sizeof(text),
+			"%.*s takes no recipient outside of its organisation",
+			SV_ARG(l->key));
+	else
+		(void)snprintf(text,
+			sizeof(text),
+			"%llu bytes, and %.*s takes %llu",
+			(unsigned long long)m->size,
+			SV_ARG(l->key),
+			(unsigned long long)l->c->limits.message_bytes_max);
+	delivery_copy_message(d, m, recipients, count);
+	delivery_judge_rest(d,
+		obstacle == DOOR_INTERNAL ? &internal : &small,
+		arena_sv(&d->arena, sv_from(text)));
+	delivery_decide(d);
+}
