@@ -259,6 +259,23 @@ static bool goes_next(const struct delivery *d, const struct delivery_recipient 
 	       strcmp(r->verdict.cause, "too-many-recipients") == 0;
 }
 
+/* This door cannot carry this one message, though it carries others: another of its route may. */
+static void try_other_door(
+	struct delivery *d, const struct delivery_recipient *r, struct store_recipient_outcome *out)
+{
+	const struct verdict *v = &r->verdict;
+	const struct lane *other;
+
+	if (out->state != STORE_RCPT_QUEUED || out->uncertain || v->kind != VERDICT_PARK ||
+		v->scope != VERDICT_SCOPE_MESSAGE || !verdict_may_go_elsewhere(v) || !d->lane->c)
+		return;
+	other = door_other(d->lane, &d->m, &r->r);
+	if (!other)
+		return;
+	out->lane = other->key;
+	out->next_at = outbound_due_now(d->lane->o);
+}
+
 static void decide(struct delivery *d, size_t i)
 {
 	struct delivery_recipient *r = &d->recipients[i];
@@ -284,6 +301,7 @@ static void decide(struct delivery *d, size_t i)
 		.reply = r->reply,
 		.remote_message_id = d->remote_message_id,
 		.uncertain = fact.uncertain };
+	try_other_door(d, r, out);
 }
 
 /* What the verdicts mean beyond this message. */

@@ -91,7 +91,8 @@ void graph_cannot_carry(struct graph_session *g, struct sv reply)
 {
 	const struct verdict v = { .kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_MESSAGE,
-		.nature = VERDICT_NATURE_OTHER,
+		/* Not this door, but any other one of its route may take it at once. */
+		.nature = VERDICT_NATURE_OUTAGE,
 		.retry_after_us = CANNOT_CARRY_RETRY_US,
 		.enhanced = "4.6.3",
 		.cause = "graph-cannot-carry",

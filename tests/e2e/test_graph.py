@@ -20,7 +20,7 @@ FREE = "{ messages_per_minute: 100000, recipients_per_day: 1000000, share: 100% 
 def door(folder, relay):
     made = []
 
-    def make(limits=FREE, general=QUICK, env=None):
+    def make(limits=FREE, general=QUICK, env=None, routes="  - { through: sender }", more=""):
         ca, certificate, key = support.make_certificate(folder / "graph-tls")
         server = graph_server.GraphServer(certificate, key, [MAILBOX])
         made.append(server)
@@ -36,8 +36,9 @@ tenants:
     endpoints: {{ login: "{server.url}", graph: "{server.url}", ca_file: "{ca}" }}
 mailboxes:
   - {{ address: {MAILBOX}, tenant: contoso, provider: graph, auth: app, limits: {limits} }}
+{more}
 routes:
-  - {{ through: sender }}
+{routes}
 """
         return server, relay(sections, general=general, env=env)
 
@@ -254,6 +255,32 @@ def test_what_graph_cannot_carry_waits_with_a_reason(door, message, words):
     send(relay, mail("after"), ["anna@example.org"])
     assert [m["subject"] for m in sent(server)] == ["after"]
     assert not server.drafts and len(relay.waiting()) == 1
+
+
+AIOSMTPD = """
+import asyncio, sys
+from aiosmtpd.controller import Controller
+class Keep:
+    async def handle_DATA(self, server, session, envelope):
+        open(sys.argv[2], "ab").write(envelope.original_content)
+        return "250 kept"
+Controller(Keep(), hostname="127.0.0.1", port=int(sys.argv[1])).start()
+asyncio.new_event_loop().run_forever()
+"""
+
+
+def test_what_graph_cannot_carry_goes_by_another_door(door, process, folder):
+    kept, port = folder / "kept.eml", support.free_port()
+    p = process(["/usr/bin/python3", "-c", AIOSMTPD, str(port), str(kept)], "aiosmtpd")
+    wait_for(lambda: support.listens(port) or not p.alive())
+    server, relay = door(routes=f"  - {{ through: [{MAILBOX}, lab] }}",
+                         more=f"connectors:\n  - {{ name: lab, provider: smtp, host: localhost, port: {port}, tls: none }}")
+    message = signed(4 << 20)
+    send(relay, message, ["anna@example.org"])
+    nothing_left(relay)
+    assert kept.read_bytes().endswith(message.split(b"\r\n\r\n", 1)[1])
+    send(relay, mail("after"), ["anna@example.org"])
+    assert [m["subject"] for m in sent(server)] == ["after"]
 
 
 # ---- what can break ----
