@@ -107,8 +107,8 @@ struct lane {
 	uint64_t sweep_after_id;
 	struct mono_time swept_at;
 	struct htable apart; /* ids of messages whose recipients go one by one; see graph.c */
-	unsigned probes; /* deliveries that run as probe */
-	bool new_mail;   /* came while it was held: maybe it has another door */
+	unsigned probes;     /* deliveries that run as probe */
+	bool new_mail;       /* came while it was held: maybe it has another door */
 	/* Recipients that went by another door since it is held, and the last such door. */
 	uint64_t moved;
 	const struct lane *moved_to;
