@@ -23,6 +23,8 @@ static void stop_connecting(struct connection *c)
 	if (c->counted_connecting)
 		c->o->connecting--;
 	c->counted_connecting = false;
+	if (!list_empty(&c->o->waiting))
+		io_task_post(c->o->loop, &c->o->slots);
 }
 
 static void serve_starved(struct outbound *o)
@@ -44,6 +46,8 @@ static void connection_free(struct connection *c)
 	must(c->delivery == NULL);
 	stop_connecting(c);
 	io_timer_stop(&c->timer);
+	if (c->token_request)
+		identity_token_cancel(c->token_request);
 	c->kind->close(c);
 	secret_free(c->password);
 	secret_free(c->token);
@@ -86,14 +90,21 @@ static void on_timer(void *arg)
 static struct io_tls *lane_tls(struct lane *l)
 {
 	struct err err = { 0 };
-	struct io_tls *tls = outbound_tls(l->o, l->c->ca_file, &err);
+	struct io_tls *tls = outbound_tls(l, &err);
 
 	if (!tls) {
 		const struct verdict v = { .kind = VERDICT_PARK,
 			.scope = VERDICT_SCOPE_ROUTE,
-			.cause = "ca-file",
-			.summary = "The CA certificates for this endpoint cannot be loaded." };
+			.cause = l->c->certificate.len ? "certificate" : "ca-file",
+			.summary =
+				l->c->certificate.len
+					? "The certificate that this connector shows, its key, or "
+					  "the CA certificates cannot be used."
+					: "The CA certificates for this endpoint cannot be "
+					  "loaded." };
 
+		/* The key is read again before the next try. */
+		l->secrets_failed = l->c->certificate.len > 0;
 		lane_hold(l, &v, sv_from(err.text));
 	}
 	return tls;
@@ -109,6 +120,13 @@ static void no_graph(struct lane *l)
 			   "with." };
 
 	lane_hold(l, &v, SV("no tenant, or no app in it"));
+}
+
+static void open_now(struct connection *c)
+{
+	c->o->connecting++;
+	c->counted_connecting = true;
+	c->kind->open(c);
 }
 
 struct connection *connection_open(struct lane *l)
@@ -141,11 +159,40 @@ struct connection *connection_open(struct lane *l)
 	list_append(&l->connections, &c->node);
 	l->connection_count++;
 	o->connections++;
-	o->connecting++;
-	c->counted_connecting = true;
 	io_timer_init(&c->timer, o->loop, on_timer, c);
-	c->kind->open(c);
+	c->pumping = true;
+	/* Graph asks for a token with each request. */
+	if (!is_http && lane_needs_token(c->c))
+		connection_ask_token(c);
+	else
+		open_now(c);
+	c->pumping = false;
+	if (c->ended) {
+		connection_free(c);
+		return NULL;
+	}
 	return c;
+}
+
+void connection_take_slot(struct connection *c)
+{
+	if (c->o->connecting < CONNECTING_MAX)
+		open_now(c);
+	else
+		list_append(&c->o->waiting, &c->idle);
+}
+
+void connection_serve_slots(void *outbound)
+{
+	struct outbound *o = outbound;
+
+	while (o->connecting < CONNECTING_MAX && !list_empty(&o->waiting)) {
+		struct connection *c = list_entry(o->waiting.next, struct connection, idle);
+
+		list_remove(&c->idle);
+		open_now(c);
+		connection_pump(c);
+	}
 }
 
 void connection_ready(struct connection *c)
@@ -153,6 +200,7 @@ void connection_ready(struct connection *c)
 	const struct provider_defaults *p = provider_defaults(c->c->provider);
 
 	stop_connecting(c);
+	c->lane->stale_serial = 0;
 	if (c->state < CONNECTION_IDLE)
 		serve_starved(c->o);
 	c->state = CONNECTION_IDLE;
@@ -161,7 +209,8 @@ void connection_ready(struct connection *c)
 	/* Never near the age at which Exchange cuts; nor after its mailbox was reconfigured. */
 	if ((p->connection_us_max &&
 		    mono_span(c->connected_at, c->idle_since) > p->connection_us_max) ||
-		c->c != c->lane->c || c->o->draining) {
+		c->c != c->lane->c || c->o->draining ||
+		!mono_before(c->idle_since, connection_token_until(c))) {
 		connection_quit(c);
 		return;
 	}
@@ -177,6 +226,8 @@ static void set_timer(struct connection *c)
 
 	if (c->state == CONNECTION_IDLE) {
 		at = p->idle_us_max ? mono_add(c->idle_since, p->idle_us_max) : MONO_NEVER;
+		if (mono_before(connection_token_until(c), at))
+			at = connection_token_until(c);
 		io_timer_start(&c->timer, at);
 	} else if (c->state == CONNECTION_QUITTING) {
 		io_timer_start(&c->timer, mono_add(now, QUIT_S * US_PER_S));

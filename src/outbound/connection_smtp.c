@@ -4,6 +4,7 @@
 #include "provider/defaults.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 /* A session by SMTP: name -> address -> TCP -> (TLS) -> SMTP -> messages, one after the other. */
 enum {
@@ -28,7 +29,7 @@ static void set_relay(struct connection *c, const struct sockaddr *addr)
 	(void)snprintf(c->relay,
 		sizeof(c->relay),
 		"%.*s[%.*s]:%u",
-		SV_ARG(sv_head(c->c->host, LIMIT_ADDRESS - 120)),
+		SV_ARG(sv_head(c->host, LIMIT_ADDRESS - 120)),
 		SV_ARG(ip),
 		(unsigned)c->c->port);
 }
@@ -36,11 +37,68 @@ static void set_relay(struct connection *c, const struct sockaddr *addr)
 static void try_address(struct connection *c)
 {
 	const struct io_address *a = &c->addresses[c->address_at++];
+	const struct io_address *source = &c->c->source;
 
 	io_stream_free(c->stream);
 	set_relay(c, &a->any);
-	c->stream = io_stream_connect(c->o->loop, &a->any, a->len, on_stream, c);
+	c->stream = io_stream_connect_from(
+		c->o->loop, source->len ? &source->any : NULL, &a->any, a->len, on_stream, c);
 	io_timer_start(&c->timer, mono_add(io_now(c->o->loop), RESOLVE_CONNECT_S * US_PER_S));
+}
+
+static void resolve_host(struct connection *c);
+
+/* This host cannot be reached: the next mail exchanger, if there is one. */
+static void next_host(struct connection *c, int rc, const char *why)
+{
+	char text[600];
+
+	if (c->mx_at + 1 < c->mx_count) {
+		c->mx_at++;
+		resolve_host(c);
+		return;
+	}
+	(void)snprintf(text, sizeof(text), "%.*s: %s", SV_ARG(c->host), why);
+	connection_unreachable(c, rc, text);
+}
+
+static void connect_now(struct connection *c)
+{
+	c->state = CONNECTION_CONNECTING;
+	try_address(c);
+}
+
+static void on_tlsa(void *arg, int rc, const struct io_tlsa *records, size_t count)
+{
+	const struct verdict bogus = { .kind = VERDICT_RETRY,
+		.scope = VERDICT_SCOPE_ROUTE,
+		.nature = VERDICT_NATURE_OUTAGE,
+		.enhanced = "4.7.5",
+		.cause = "dane-unknown",
+		.summary = "The TLSA records of the server are not validly signed, or could not be "
+			   "looked up; without them nothing is delivered there." };
+	struct connection *c = arg;
+
+	c->tlsa_query = NULL;
+	if (rc != 0) {
+		c->ended = true;
+		lane_hold(c->lane, &bogus, c->host);
+	} else {
+		c->tlsa_count = count < IO_TLSA_MAX ? count : IO_TLSA_MAX;
+		if (count) {
+			c->tlsa = xcalloc(c->tlsa_count, sizeof(*records));
+			memcpy(c->tlsa, records, c->tlsa_count * sizeof(*records));
+		}
+		connect_now(c);
+	}
+	connection_pump(c);
+}
+
+/* Where a CA was named, that one decides. */
+static bool wants_dane(const struct connection *c)
+{
+	return c->o->dnssec && c->tls && c->c->ca_file.len == 0 &&
+	       (provider_defaults(c->c->provider)->is_connector || c->c->provider == PROVIDER_SMTP);
 }
 
 static void on_resolved(void *arg, int rc, const struct io_address *addresses, size_t count)
@@ -49,24 +107,57 @@ static void on_resolved(void *arg, int rc, const struct io_address *addresses, s
 
 	c->resolve = NULL;
 	if (rc != 0) {
-		char text[400];
-
-		(void)snprintf(text, sizeof(text), "%.*s: %s", SV_ARG(c->c->host), rc_text(rc));
-		connection_unreachable(c, rc, text);
+		next_host(c, rc, rc_text(rc));
 	} else {
+		c->address_at = 0;
 		c->address_count = count < LIMIT_HOST_ADDRESSES ? count : LIMIT_HOST_ADDRESSES;
 		memcpy(c->addresses, addresses, c->address_count * sizeof(*addresses));
-		c->state = CONNECTION_CONNECTING;
-		try_address(c);
+		if (wants_dane(c))
+			c->tlsa_query =
+				io_dnssec_tlsa(c->o->dnssec, c->host, c->c->port, on_tlsa, c);
+		else
+			connect_now(c);
+	}
+	connection_pump(c);
+}
+
+static void resolve_host(struct connection *c)
+{
+	c->state = CONNECTION_RESOLVING;
+	c->host = c->mx_count ? sv_from(c->mx[c->mx_at].host) : c->c->host;
+	free(c->tlsa);
+	c->tlsa = NULL;
+	c->tlsa_count = 0;
+	io_timer_start(&c->timer, mono_add(io_now(c->o->loop), RESOLVE_CONNECT_S * US_PER_S));
+	c->resolve = io_resolve_host(c->o->resolver, c->host, c->c->port, on_resolved, c);
+}
+
+static void on_mx(void *arg, int rc, const struct io_mx *mx, size_t count)
+{
+	struct connection *c = arg;
+
+	c->resolve = NULL;
+	if (rc != 0 || count == 0) {
+		next_host(c, rc ? rc : RC_NO_NAME, "its mail exchangers could not be looked up");
+	} else {
+		c->mx = xcalloc(count, sizeof(*mx));
+		memcpy(c->mx, mx, count * sizeof(*mx));
+		c->mx_count = count;
+		resolve_host(c);
 	}
 	connection_pump(c);
 }
 
 static void smtp_open(struct connection *c)
 {
+	if (c->c->mx_of.len == 0) {
+		resolve_host(c);
+		return;
+	}
 	c->state = CONNECTION_RESOLVING;
+	c->host = c->c->mx_of;
 	io_timer_start(&c->timer, mono_add(io_now(c->o->loop), RESOLVE_CONNECT_S * US_PER_S));
-	c->resolve = io_resolve_host(c->o->resolver, c->c->host, c->c->port, on_resolved, c);
+	c->resolve = io_resolve_mx(c->o->resolver, c->c->mx_of, on_mx, c);
 }
 
 static void begin_session(struct connection *c)
@@ -74,7 +165,8 @@ static void begin_session(struct connection *c)
 	const struct smtp_client_options options = { .hostname = conf_general(c->conf)->hostname,
 		.tls = c->c->tls,
 		.login = c->c->login,
-		.password = c->password };
+		.password = c->token ? NULL : c->password,
+		.token = c->token };
 
 	c->client = smtp_client_new(&options);
 	c->state = CONNECTION_SESSION;
@@ -91,6 +183,8 @@ static void stream_failed(struct connection *c)
 	if (c->state == CONNECTION_CONNECTING && !c->client) {
 		if (err->code != RC_TLS && c->address_at < c->address_count)
 			try_address(c);
+		else if (err->code != RC_TLS)
+			next_host(c, err->code, err->text);
 		else
 			connection_unreachable(c, err->code, err->text);
 		return;
@@ -103,6 +197,11 @@ static void stream_failed(struct connection *c)
 	smtp_client_eof(c->client);
 }
 
+static void secure(struct connection *c)
+{
+	io_stream_tls_client_dane(c->stream, c->tls, c->host, c->tlsa, c->tlsa_count);
+}
+
 static void on_stream(void *arg, enum io_stream_event event)
 {
 	struct connection *c = arg;
@@ -111,7 +210,7 @@ static void on_stream(void *arg, enum io_stream_event event)
 	switch (event) {
 	case IO_STREAM_CONNECTED:
 		if (c->c->tls == SMTP_CLIENT_TLS_IMPLICIT)
-			io_stream_tls_client(c->stream, c->tls, c->c->host);
+			secure(c);
 		else
 			begin_session(c);
 		break;
@@ -148,9 +247,10 @@ static void on_stream(void *arg, enum io_stream_event event)
 static void session_refused(struct connection *c, const struct smtp_client_event *e)
 {
 	CLEANUP(buf_deinitp) struct buf line = BUF_INIT(LIMIT_REPLY + 64);
-	const struct provider_answer answer = {
-		.provider = c->c->provider, .stage = e->stage, .reply = &e->reply
-	};
+	const struct provider_answer answer = { .provider = c->c->provider,
+		.stage = e->stage,
+		.reply = &e->reply,
+		.token = c->token != NULL };
 	struct verdict v = e->failure == SMTP_CLIENT_FAIL_REPLY
 				   ? provider_judge(&answer)
 				   : provider_judge_failure(c->c->provider, e->stage, e->failure);
@@ -162,6 +262,9 @@ static void session_refused(struct connection *c, const struct smtp_client_event
 	/* An idle connection that the provider closes is nobody's fault. */
 	if (e->stage == SMTP_CLIENT_STAGE_IDLE)
 		return;
+	if (c->token && e->stage == SMTP_CLIENT_STAGE_AUTH &&
+		e->failure == SMTP_CLIENT_FAIL_REPLY && connection_token_refused(c, &v))
+		return;
 	if (e->reply.code)
 		must(smtp_reply_line(&e->reply, &line) == 0);
 	else
@@ -169,7 +272,7 @@ static void session_refused(struct connection *c, const struct smtp_client_event
 			     "%s%s%s%s%s",
 			     e->failure == SMTP_CLIENT_FAIL_NO_STARTTLS ? "no STARTTLS is offered"
 			     : e->failure == SMTP_CLIENT_FAIL_NO_AUTH
-				     ? "neither AUTH LOGIN nor PLAIN is offered"
+				     ? "no way to sign in with what we have is offered"
 			     : e->failure == SMTP_CLIENT_FAIL_TIMEOUT ? "timeout"
 			     : e->failure == SMTP_CLIENT_FAIL_PROTOCOL
 				     ? "the answer is not SMTP or was not due"
@@ -188,7 +291,7 @@ static void handle(struct connection *c, const struct smtp_client_event *e)
 
 	switch (e->kind) {
 	case SMTP_CLIENT_EV_STARTTLS:
-		io_stream_tls_client(c->stream, c->tls, c->c->host);
+		secure(c);
 		return;
 	case SMTP_CLIENT_EV_READY:
 		connection_ready(c);
@@ -291,12 +394,16 @@ static struct mono_time smtp_deadline(const struct connection *c)
 static void smtp_tick(struct connection *c)
 {
 	if (c->state == CONNECTION_RESOLVING) {
-		connection_unreachable(c, RC_DNS, "the name could not be resolved in time");
+		io_resolve_cancel(c->resolve);
+		c->resolve = NULL;
+		io_dnssec_cancel(c->tlsa_query);
+		c->tlsa_query = NULL;
+		next_host(c, RC_DNS, "the name could not be resolved in time");
 	} else if (c->state == CONNECTION_CONNECTING) {
 		if (c->address_at < c->address_count)
 			try_address(c);
 		else
-			connection_unreachable(c, RC_TIMEOUT, "connecting took too long");
+			next_host(c, RC_TIMEOUT, "connecting took too long");
 	} else if (c->client) {
 		smtp_client_tick(c->client, io_now(c->o->loop));
 	}
@@ -316,6 +423,9 @@ static void smtp_quit(struct connection *c)
 static void smtp_close(struct connection *c)
 {
 	io_resolve_cancel(c->resolve);
+	io_dnssec_cancel(c->tlsa_query);
+	free(c->mx);
+	free(c->tlsa);
 	if (c->stream)
 		io_stream_close_gently(c->stream, QUIT_S * US_PER_S);
 	smtp_client_free(c->client);

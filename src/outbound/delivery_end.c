@@ -32,7 +32,8 @@ static struct verdict judge(
 								       : PROVIDER_SMTP,
 		.stage = e->stage,
 		.reply = &e->reply,
-		.after_uncertain = uncertain > 0 };
+		.after_uncertain = uncertain > 0,
+		.token = d->connection && d->connection->token };
 
 	return provider_judge(&answer);
 }

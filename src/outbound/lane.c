@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
 #include "base/text.h"
-#include "identity/secrets.h"
 #include "io/log.h"
 #include "outbound/outbound_priv.h"
-#include "provider/defaults.h"
 
 #include <stdlib.h>
 
@@ -13,6 +11,8 @@
  * there is work, room in the windows and a connection, it gives the work to the connection.
  */
 #define SWEEP_EVERY_US (15 * US_PER_MIN)
+#define TOKEN_ASK_FIRST_US (5 * US_PER_S)
+#define TOKEN_ASK_CEILING_US US_PER_MIN
 
 static void on_timer(void *arg);
 static void pump(void *arg);
@@ -47,7 +47,7 @@ void lane_free(struct lane *l)
 	io_task_cancel(l->o->loop, &l->task);
 	list_remove(&l->starved);
 	sched_lane_free(l->sched);
-	secret_free(l->password);
+	lane_forget_secrets(l);
 	hold_reason_clear(&l->why);
 	arena_reset(&l->page);
 	htable_deinit(&l->apart);
@@ -61,56 +61,6 @@ static uint32_t share_of(uint32_t limit, uint32_t percent)
 	uint64_t share = (uint64_t)limit * percent / 100;
 
 	return limit == 0 ? 0 : share == 0 ? 1 : (uint32_t)share;
-}
-
-/* App passwords are shown in groups of four and pasted with the spaces. */
-static void unspace(struct lane *l)
-{
-	char plain[17];
-
-	if (l->c->provider == PROVIDER_SMTP ||
-		!provider_app_password_unspace(secret_reveal(l->password), plain))
-		return;
-	secret_free(l->password);
-	l->password = secret_new(sv_from(plain));
-	secret_wipe(plain, sizeof(plain));
-	log_event(LOG_INFO,
-		"outbound",
-		SV(""),
-		"the password looks like an app password with spaces in it: they are left out",
-		(const struct log_field[]){ LOG_F("mailbox", l->c->name) },
-		1);
-}
-
-static void load_password(struct lane *l)
-{
-	struct err err = { 0 };
-	const char *warning = NULL;
-
-	secret_free(l->password);
-	l->password = NULL;
-	if (!l->c || l->c->password.kind == CONF_SECRET_NONE)
-		return;
-	if (identity_secret_load(&l->c->password, NULL, &l->password, &warning, &err) != 0) {
-		const struct verdict v = { .kind = VERDICT_PARK,
-			.scope = VERDICT_SCOPE_MAILBOX,
-			.enhanced = "4.7.0",
-			.cause = "password-unreadable",
-			.summary = "The password of this mailbox cannot be read; see the file "
-				   "named in the reply." };
-
-		l->password = NULL;
-		lane_hold(l, &v, sv_from(err.text));
-		return;
-	}
-	if (warning)
-		log_event(LOG_WARN,
-			"outbound",
-			SV(""),
-			warning,
-			(const struct log_field[]){ LOG_F("mailbox", l->c->name) },
-			1);
-	unspace(l);
 }
 
 void lane_configure(struct lane *l)
@@ -133,7 +83,8 @@ void lane_configure(struct lane *l)
 	/* They were opened by the old settings. */
 	for (struct connection *open = idle_connection(l); open; open = idle_connection(l))
 		connection_quit(open);
-	load_password(l);
+	l->stale_serial = 0;
+	lane_load_secrets(l);
 }
 
 uint32_t lane_connections_max(const struct lane *l)
@@ -175,6 +126,9 @@ static uint64_t park_or_wait(struct lane *l, const struct verdict *v, bool park)
 	struct sched_policy policy = outbound_policy(o);
 	struct mono_time now = io_now(o->loop);
 
+	/* The broker paces what is asked of the token service: the lane only asks the broker. */
+	if (l->token_trouble)
+		policy.retry = (struct sched_retry){ TOKEN_ASK_FIRST_US, TOKEN_ASK_CEILING_US };
 	if (!park)
 		return sched_lane_wait(
 			l->sched, now, v->retry_after_us, &policy.retry, io_prng(o->loop));
@@ -207,7 +161,7 @@ void lane_hold(struct lane *l, const struct verdict *v, struct sv reply)
 		park_record_lane(l, false);
 		/* It may have been put right in its file meanwhile. */
 		if (v->scope == VERDICT_SCOPE_MAILBOX && l->password)
-			load_password(l);
+			lane_load_secrets(l);
 		stop_opening(l);
 	}
 	/* Its mail may have another door. */
@@ -228,6 +182,13 @@ void lane_hold(struct lane *l, const struct verdict *v, struct sv reply)
 			5);
 	withdraw_fresh(l, v, reply);
 	lane_poke(l);
+}
+
+void lane_hold_for_token(struct lane *l, const struct verdict *v, struct sv reply)
+{
+	l->token_trouble = true;
+	lane_hold(l, v, reply);
+	l->token_trouble = false;
 }
 
 void lane_succeeded(struct lane *l)
@@ -536,11 +497,17 @@ static void open_connections(struct lane *l, bool probing)
 		l->fresh_count + (has_due(l) ? (uint32_t)(l->due.out_count - l->page_at) + 1 : 0);
 	uint32_t max = probing ? 1 : lane_connections_max(l);
 
+	/* They may be readable by now. */
+	if (l->secrets_failed)
+		lane_load_secrets(l);
+	if (l->secrets_failed || l->secrets_job)
+		return;
 	/* One sign-in at a time until one is known to work: a refused one must be the only one. */
 	if (l->c->sign_in != CONF_SIGN_IN_NONE && wanted > 1 && !has_session(l))
 		wanted = 1;
 	while (l->connection_count < max && connections_under_way(l) < wanted && !o->draining) {
-		if (o->connecting >= CONNECTING_MAX ||
+		/* Who needs a token asks at once, and waits for his turn with it. */
+		if ((o->connecting >= CONNECTING_MAX && !lane_needs_token(l->c)) ||
 			o->connections >= conf_general(o->conf)->upstream_connections_max) {
 			if (o->connections >= conf_general(o->conf)->upstream_connections_max)
 				connection_close_oldest_idle(o);
@@ -645,6 +612,11 @@ static void send_pump(struct lane *l, bool probing)
 		if (!c) {
 			open_connections(l, probing);
 			return;
+		}
+		/* A token that ends is not used for another message. */
+		if (!mono_before(now, connection_token_until(c))) {
+			connection_quit(c);
+			continue;
 		}
 		d = next_work(l);
 		if (!d)

@@ -29,10 +29,15 @@ struct outbound *outbound_new(const struct outbound_options *options)
 	o->resolver = options->resolver;
 	o->https = options->https;
 	o->tokens = options->tokens;
+	o->workers = options->workers;
+	o->vault = options->vault;
+	o->dnssec = options->dnssec;
 	o->conf = conf_ref(options->conf);
 	o->has_alternatives = has_alternatives(o->conf);
 	list_init(&o->starved);
 	list_init(&o->idle);
+	list_init(&o->waiting);
+	o->slots = (struct io_task){ .run = connection_serve_slots, .arg = o };
 	o->drain_check = (struct io_task){ .run = drain_check, .arg = o };
 	o->last_wall = io_wall(o->loop);
 	o->last_mono = io_now(o->loop);
@@ -44,6 +49,7 @@ void outbound_free(struct outbound *o)
 	if (!o)
 		return;
 	io_task_cancel(o->loop, &o->drain_check);
+	io_task_cancel(o->loop, &o->slots);
 	htable_each (&o->lanes, slot)
 		lane_free(slot->value);
 	htable_deinit(&o->lanes);
@@ -85,18 +91,39 @@ struct sched_policy outbound_policy(const struct outbound *o)
 				     : SCHED_UNCERTAIN_RETRY };
 }
 
-struct io_tls *outbound_tls(struct outbound *o, struct sv ca_file, struct err *err)
+static struct io_tls *make_tls(struct lane *l, struct err *err)
 {
-	struct io_tls *tls = htable_get(&o->tls, ca_file);
-	char *path;
+	char *ca = sv_dup(l->c->ca_file), *certificate = sv_dup(l->c->certificate);
+	struct io_tls *tls = io_tls_client_new(l->c->ca_file.len ? ca : NULL, err);
+	int rc = 0;
 
+	if (tls && l->c->certificate.len)
+		rc = io_tls_client_identity(tls,
+			certificate,
+			l->certificate_key ? secret_reveal(l->certificate_key) : SV(""),
+			l->passphrase,
+			err);
+	if (rc != 0) {
+		io_tls_unref(tls);
+		tls = NULL;
+	}
+	free(ca);
+	free(certificate);
+	return tls;
+}
+
+struct io_tls *outbound_tls(struct lane *l, struct err *err)
+{
+	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(65536);
+	struct io_tls *tls;
+
+	must(buf_printf(&key, "%.*s\n%.*s", SV_ARG(l->c->ca_file), SV_ARG(l->c->certificate)) == 0);
+	tls = htable_get(&l->o->tls, buf_sv(&key));
 	if (tls)
 		return tls;
-	path = sv_dup(ca_file);
-	tls = io_tls_client_new(ca_file.len ? path : NULL, err);
-	free(path);
+	tls = make_tls(l, err);
 	if (tls)
-		htable_put(&o->tls, ca_file, tls);
+		htable_put(&l->o->tls, buf_sv(&key), tls);
 	return tls;
 }
 

@@ -16,6 +16,7 @@
 /*
  * outbound.c   life: start, reload, drain, what others call
  * lane.c       one lane: which work next, on which connection, timers
+ * sign_in.c    secrets and tokens of lanes
  * park.c       what is held beyond a lane: senders on a mailbox, tenants; and the records of all parks
  * door.c       which mail a door takes, and the next door when one is held
  * delivery.c   one attempt: its message, claim and body; delivery_end.c: its verdicts and outcome
@@ -55,6 +56,9 @@ struct outbound {
 	struct io_resolver *resolver;
 	struct io_https *https;         /* NULL: no Graph */
 	struct identity_tokens *tokens; /* NULL: only passwords sign in */
+	struct io_workers *workers;
+	struct identity_vault *vault; /* NULL: none */
+	struct io_dnssec *dnssec;     /* NULL: no DANE */
 	struct conf *conf;
 	struct htable lanes; /* key -> struct lane; "" is mail without a route */
 	struct htable parks; /* "sender:LANE:ADDRESS", "tenant:ID", ... -> struct park */
@@ -62,7 +66,9 @@ struct outbound {
 	uint32_t connections, connecting;
 	struct list starved; /* lanes that want a connection when the budget has one */
 	struct list idle;    /* connections, longest idle first */
-	size_t deliveries;   /* alive, outcomes under way included */
+	struct list waiting; /* connections that have their token, and wait for a handshake */
+	struct io_task slots;
+	size_t deliveries; /* alive, outcomes under way included */
 
 	unsigned reads_left; /* of start() */
 	bool started, draining;
@@ -85,7 +91,11 @@ struct lane {
 	struct conf *conf;         /* the snapshot `c` belongs to */
 	const struct conf_lane *c; /* NULL: not configured any more, or no route */
 	struct sched_lane *sched;
-	struct secret *password;
+	struct secret *password, *certificate_key, *passphrase;
+	struct secrets_job *secrets_job; /* runs: no connection is opened before it ends */
+	bool secrets_failed;
+	bool token_trouble;     /* while it is held for one: asked again soon, the broker paces */
+	uint64_t stale_serial;  /* of a token that was refused for its age; 0 */
 	struct hold_reason why; /* while waiting or parked */
 	struct list fresh;      /* claimed deliveries without a connection */
 	uint32_t fresh_count;
@@ -172,6 +182,12 @@ struct connection {
 	const struct conf_lane *c;
 	enum connection_state state;
 	struct list node, idle;
+	struct sv host; /* what it connects to: as configured, or a mail exchanger */
+	struct io_mx *mx;
+	size_t mx_count, mx_at;
+	struct io_dnssec_query *tlsa_query;
+	struct io_tlsa *tlsa;
+	size_t tlsa_count;
 	struct io_resolve *resolve;
 	struct io_address addresses[LIMIT_HOST_ADDRESSES];
 	size_t address_count, address_at;
@@ -181,6 +197,7 @@ struct connection {
 	struct secret *password;
 	/* Of lanes with sign_in APP or USER: there before kind->open(). */
 	struct secret *token;
+	struct identity_token_request *token_request;
 	uint64_t token_serial;
 	struct mono_time token_expires_at;
 	struct io_timer timer;
@@ -235,7 +252,7 @@ struct delivery {
 /* ---- outbound.c ---- */
 /* Time by which mail is due: the wall clock, but never going back while we run. */
 struct wall_time outbound_due_now(struct outbound *o);
-struct io_tls *outbound_tls(struct outbound *o, struct sv ca_file, struct err *err); /* borrowed */
+struct io_tls *outbound_tls(struct lane *l, struct err *err); /* borrowed */
 struct sched_policy outbound_policy(const struct outbound *o);
 void outbound_check_drained(struct outbound *o);
 
@@ -247,6 +264,7 @@ void lane_poke(struct lane *l);      /* looks for work soon */
 void lane_queued(struct lane *l);    /* mail is due now */
 /* Waits or parks by the verdict; the mail that has not left goes back to the queue. */
 void lane_hold(struct lane *l, const struct verdict *v, struct sv reply);
+void lane_hold_for_token(struct lane *l, const struct verdict *v, struct sv reply);
 void lane_succeeded(struct lane *l);
 struct lane_now lane_now(struct lane *l);
 /* A door opened: lanes that are held and may send elsewhere look at their mail again. */
@@ -254,6 +272,17 @@ void lane_look_elsewhere(struct outbound *o);
 uint32_t lane_connections_max(const struct lane *l);
 /* How many of these may leave in one message now. */
 uint32_t lane_room(struct lane *l, const struct store_recipient *recipients, size_t count);
+
+/* ---- sign_in.c ---- */
+void lane_load_secrets(struct lane *l); /* may hold the lane; may take a while (secrets_job) */
+void lane_forget_secrets(struct lane *l);
+bool lane_needs_token(const struct conf_lane *c);
+/* Ends in connection_take_slot(), or in a hold and c->ended; maybe before it returns. */
+void connection_ask_token(struct connection *c);
+/* Till when messages may be given to it; MONO_NEVER without a token. */
+struct mono_time connection_token_until(const struct connection *c);
+/* The server refused it. True: it was only too old, and a fresh one is tried at once. */
+NODISCARD bool connection_token_refused(struct connection *c, const struct verdict *v);
 
 /* ---- park.c ---- */
 void hold_reason_set(
@@ -351,9 +380,11 @@ void connection_body(struct connection *c, struct sv bytes, bool end);
 void connection_begin(struct connection *c); /* its delivery, as soon as that is ready */
 bool connection_has_room(const struct connection *c);
 void connection_pump(struct connection *c);
-void connection_abandon(struct connection *c); /* gives the running transaction up */
-void connection_quit(struct connection *c);    /* an idle one */
+void connection_abandon(struct connection *c);   /* gives the running transaction up */
+void connection_quit(struct connection *c);      /* an idle one */
+void connection_take_slot(struct connection *c); /* it may connect, now or when its turn comes */
 void connection_close_oldest_idle(struct outbound *o);
+void connection_serve_slots(void *outbound); /* handshakes for those that wait */
 /* For the kinds. A message may be given now; once it is idle, c may be closed in here. */
 void connection_ready(struct connection *c);
 /* The endpoint could not be reached: the lane waits or parks, and c has ended. */

@@ -113,11 +113,6 @@ static bool tenant_key(struct lane *l, const char *kind, struct buf *out)
 	return true;
 }
 
-static bool needs_token(const struct lane *l)
-{
-	return l->c && (l->c->sign_in == CONF_SIGN_IN_APP || l->c->sign_in == CONF_SIGN_IN_USER);
-}
-
 static bool park_key(struct lane *l, enum verdict_scope scope, struct sv sender, struct buf *out)
 {
 	if (scope == VERDICT_SCOPE_SENDER) {
@@ -195,7 +190,7 @@ bool park_set_sign_in(struct lane *l, const struct verdict *v, struct sv reply)
 static struct park *tenants_park(struct lane *l)
 {
 	static const char *const kinds[] = { "tenant", "tenant-sign-in" };
-	size_t count = needs_token(l) ? 2 : 1;
+	size_t count = l->c && lane_needs_token(l->c) ? 2 : 1;
 	struct park *p = NULL;
 
 	if (l->o->parks.count == 0)

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/must.h"
+#include "identity/secrets.h"
+#include "io/log.h"
+#include "outbound/outbound_priv.h"
+#include "provider/defaults.h"
+
+#include <stdlib.h>
+
+/*
+ * What a lane signs in with. Secrets of the configuration are read when it is configured, and again
+ * before a probe; those that a command prints, in a worker, and until then no connection is opened. An
+ * access token is asked for by each connection, which keeps its own copy.
+ */
+#define TOKEN_LEFT_US_MIN US_PER_MIN
+
+enum {
+	PASSWORD,
+	KEY,
+	PASSPHRASE,
+	SECRETS
+};
+
+struct secrets_job {
+	struct lane *lane; /* NULL: nobody waits for it any more */
+	struct conf *conf;
+	const struct conf_secret *where[SECRETS];
+	struct secret *got[SECRETS];
+	const char *warning;
+	int rc;
+	struct err err;
+};
+
+static void job_free(struct secrets_job *j)
+{
+	for (size_t i = 0; i < SECRETS; i++)
+		secret_free(j->got[i]);
+	conf_unref(j->conf);
+	free(j);
+}
+
+/* App passwords are shown in groups of four and pasted with the spaces. */
+static void unspace(struct lane *l)
+{
+	char plain[17];
+
+	if (!l->password || l->c->provider == PROVIDER_SMTP ||
+		!provider_app_password_unspace(secret_reveal(l->password), plain))
+		return;
+	secret_free(l->password);
+	l->password = secret_new(sv_from(plain));
+	secret_wipe(plain, sizeof(plain));
+	log_event(LOG_INFO,
+		"outbound",
+		SV(""),
+		"the password looks like an app password with spaces in it: they are left out",
+		(const struct log_field[]){ LOG_F("mailbox", l->c->name) },
+		1);
+}
+
+static void finish(struct secrets_job *j)
+{
+	const struct verdict v = { .kind = VERDICT_PARK,
+		.scope = VERDICT_SCOPE_MAILBOX,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
+		.enhanced = "4.7.0",
+		.cause = "password-unreadable",
+		.summary = "The password or key that this mailbox or connector signs in with "
+			   "cannot be read; the reply says where it should be." };
+	struct lane *l = j->lane;
+
+	if (!l)
+		return;
+	l->secrets_job = NULL;
+	l->secrets_failed = j->rc != 0;
+	if (j->rc != 0) {
+		lane_hold(l, &v, sv_from(j->err.text));
+		return;
+	}
+	if (j->warning)
+		log_event(LOG_WARN,
+			"outbound",
+			SV(""),
+			j->warning,
+			(const struct log_field[]){ LOG_F("mailbox", l->c->name) },
+			1);
+	l->password = TAKE(j->got[PASSWORD]);
+	l->certificate_key = TAKE(j->got[KEY]);
+	l->passphrase = TAKE(j->got[PASSPHRASE]);
+	unspace(l);
+	lane_poke(l);
+}
+
+static void load(struct secrets_job *j, struct identity_vault *vault, bool commands)
+{
+	for (size_t i = 0; i < SECRETS && j->rc == 0; i++) {
+		bool command = j->where[i]->kind == CONF_SECRET_COMMAND;
+		const char *warning = NULL;
+
+		if (j->where[i]->kind == CONF_SECRET_NONE || command != commands)
+			continue;
+		j->rc = identity_secret_load(j->where[i], vault, &j->got[i], &warning, &j->err);
+		if (warning)
+			j->warning = warning;
+	}
+}
+
+static void run_commands(void *arg)
+{
+	load(arg, NULL, true);
+}
+
+static void commands_ran(void *arg)
+{
+	finish(arg);
+	job_free(arg);
+}
+
+void lane_forget_secrets(struct lane *l)
+{
+	/* A worker may have it: it finds nobody. */
+	if (l->secrets_job)
+		l->secrets_job->lane = NULL;
+	l->secrets_job = NULL;
+	secret_free(l->password);
+	secret_free(l->certificate_key);
+	secret_free(l->passphrase);
+	l->password = l->certificate_key = l->passphrase = NULL;
+}
+
+void lane_load_secrets(struct lane *l)
+{
+	struct outbound *o = l->o;
+	struct secrets_job *j;
+	bool commands = false;
+
+	lane_forget_secrets(l);
+	l->secrets_failed = false;
+	if (!l->c)
+		return;
+	j = xcalloc(1, sizeof(*j));
+	j->lane = l;
+	j->conf = conf_ref(l->conf);
+	j->where[PASSWORD] = &l->c->password;
+	j->where[KEY] = &l->c->certificate_key;
+	j->where[PASSPHRASE] = &l->c->passphrase;
+	for (size_t i = 0; i < SECRETS; i++)
+		commands |= j->where[i]->kind == CONF_SECRET_COMMAND;
+	load(j, o->vault, false);
+	if (commands && j->rc == 0) {
+		must(o->workers != NULL);
+		j->rc = io_workers_run(o->workers, run_commands, commands_ran, j);
+		if (j->rc == 0) {
+			l->secrets_job = j;
+			return;
+		}
+		(void)err_set(&j->err, j->rc, "too many commands for secrets run at once");
+	}
+	commands_ran(j);
+}
+
+/* ---- tokens ---- */
+
+bool lane_needs_token(const struct conf_lane *c)
+{
+	return c->sign_in == CONF_SIGN_IN_APP || c->sign_in == CONF_SIGN_IN_USER;
+}
+
+static uint64_t left_min(const struct connection *c)
+{
+	uint64_t left = provider_defaults(c->c->provider)->token_left_us_min;
+
+	return left ? left : TOKEN_LEFT_US_MIN;
+}
+
+struct mono_time connection_token_until(const struct connection *c)
+{
+	uint64_t left = left_min(c);
+
+	if (!c->token)
+		return MONO_NEVER;
+	return (struct mono_time){ c->token_expires_at.us > left ? c->token_expires_at.us - left
+								 : 0 };
+}
+
+static void no_token(struct connection *c, const struct verdict *v, struct sv reply)
+{
+	struct lane *l = c->lane;
+
+	c->ended = true;
+	if (v->kind == VERDICT_PARK && v->scope == VERDICT_SCOPE_TENANT &&
+		park_set_sign_in(l, v, reply))
+		return;
+	lane_hold_for_token(l, v, reply);
+}
+
+static void on_token(void *arg, const struct identity_token *t)
+{
+	struct connection *c = arg;
+
+	c->token_request = NULL;
+	if (t->token) {
+		c->token = secret_new(secret_reveal(t->token));
+		c->token_serial = t->serial;
+		c->token_expires_at = t->expires_at;
+		park_clear_sign_in(c->lane);
+		connection_take_slot(c);
+	} else {
+		no_token(c, &t->verdict, t->reply);
+	}
+	connection_pump(c);
+}
+
+void connection_ask_token(struct connection *c)
+{
+	const struct verdict none = { .kind = VERDICT_PARK,
+		.scope = VERDICT_SCOPE_MAILBOX,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
+		.enhanced = "4.7.0",
+		.cause = "no-tokens",
+		.summary = "The mailbox signs in with a token, but nothing here can get one; see "
+			   "the log of the start." };
+	struct identity_token_request *request = NULL;
+
+	c->state = CONNECTION_TOKEN;
+	if (!c->o->tokens)
+		no_token(c, &none, SV("no token service"));
+	else if (identity_token_get(
+			 c->o->tokens, c->conf, c->c, left_min(c), on_token, c, &request))
+		c->token_request = request;
+}
+
+bool connection_token_refused(struct connection *c, const struct verdict *v)
+{
+	struct lane *l = c->lane;
+	uint64_t serial = c->token_serial;
+
+	identity_token_refused(c->o->tokens, c->conf, c->c, serial);
+	if (strcmp(v->cause, "token-stale") != 0)
+		return false;
+	/* Several connections may have had the same one; a second in a row is the lane's trouble. */
+	if (l->stale_serial && l->stale_serial != serial)
+		return false;
+	l->stale_serial = serial;
+	lane_poke(l);
+	return true;
+}
