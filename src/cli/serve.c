@@ -52,6 +52,7 @@ struct daemon {
 	struct io_https *https;
 	struct identity_vault *vault; /* NULL: none is configured */
 	struct identity_tokens *tokens;
+	struct io_dnssec *dnssec; /* NULL: no DANE */
 	struct outbound *outbound;
 	struct inbound *inbound;
 	struct observe_control *control;
@@ -270,6 +271,11 @@ static int open_identity(struct daemon *d, struct err *err)
 		err);
 	if (!d->https)
 		return RC_CONFIG;
+	if (g->dnssec_anchor.len) {
+		d->dnssec = io_dnssec_new(d->loop, g->dnssec_anchor, SV(""), err);
+		if (!d->dnssec)
+			return RC_CONFIG;
+	}
 	if (g->vault_key.kind != CONF_SECRET_NONE &&
 		identity_vault_open(d->conf, true, &d->vault, err) != 0)
 		return RC_CONFIG;
@@ -299,7 +305,8 @@ static int start(struct daemon *d, struct err *err)
 		.workers = d->workers,
 		.vault = d->vault,
 		.tokens = d->tokens,
-		.https = d->https });
+		.https = d->https,
+		.dnssec = d->dnssec });
 	rc = resolve_uncertain(d, err);
 	if (rc != 0)
 		return rc;
@@ -393,6 +400,7 @@ int cli_serve(struct cli_context *ctx, int argc, char **argv)
 		inbound_free(d.inbound);
 		outbound_free(d.outbound);
 		identity_tokens_free(d.tokens);
+		io_dnssec_free(d.dnssec);
 		io_https_free(d.https);
 		io_resolver_free(d.resolver);
 		io_workers_free(d.workers);

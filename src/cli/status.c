@@ -109,9 +109,21 @@ static void print_lane(struct cli_context *ctx, const json_t *line)
 		number(line, "connections"));
 	print_window(line, "minute_used", "minute_capacity", "this minute");
 	print_window(line, "day_used", "day_capacity", "recipients/24h");
+	if (json_object_get(line, "delivered_month"))
+		(void)printf("  %lld recipients this month, $%lld.%02lld",
+			number(line, "delivered_month"),
+			number(line, "cost_cents") / 100,
+			number(line, "cost_cents") % 100);
+	if (strcmp(cli_text(line, "sign_in"), "app") == 0 ||
+		strcmp(cli_text(line, "sign_in"), "user") == 0)
+		(void)printf("  token of the %s", cli_text(line, "sign_in"));
 	if (cli_text(line, "next_at")[0])
 		(void)printf("  next %.19s", cli_text(line, "next_at"));
 	(void)printf("\n");
+	if (number(line, "moved"))
+		(void)printf("         %lld recipients went by another door, %s\n",
+			number(line, "moved"),
+			cli_text(line, "moved_to"));
 	if (cli_text(line, "reason")[0])
 		(void)printf("         %s%s%s  %s\n",
 			cli_style(ctx, style),
@@ -145,6 +157,11 @@ static void print_line(void *arg, const json_t *line)
 
 	if (strcmp(type, "relay") == 0)
 		print_relay(ctx, line);
+	else if (strcmp(type, "notice") == 0)
+		(void)printf("%snotice   %s%s\n",
+			cli_style(ctx, "yellow"),
+			cli_text(line, "text"),
+			cli_style(ctx, "off"));
 	else if (strcmp(type, "listener") == 0)
 		print_listener(ctx, line);
 	else if (strcmp(type, "device") == 0)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/limits.h"
 #include "base/text.h"
 #include "identity/tokens.h"
 #include "inbound/inbound.h"
@@ -6,6 +7,7 @@
 #include "outbound/outbound.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <unistd.h>
 
 /* `postern status`: the relay, its listeners, its lanes, and what waits. */
@@ -106,6 +108,15 @@ static void emit_lane(void *arg, const struct outbound_lane_status *status)
 	observe_json_int(o, "minute_capacity", status->use.minute_capacity);
 	observe_json_int(o, "day_used", status->use.day_used);
 	observe_json_int(o, "day_capacity", status->use.day_capacity);
+	observe_json_sv(o, "sign_in", status->sign_in);
+	if (status->has_cost) {
+		observe_json_int(o, "delivered_month", status->delivered_month);
+		observe_json_int(o, "cost_cents", status->cost_cents);
+	}
+	if (status->moved) {
+		observe_json_int(o, "moved", status->moved);
+		observe_json_sv(o, "moved_to", status->moved_to);
+	}
 	if (held) {
 		observe_json_wall(o, "next_at", status->next_at);
 		observe_json_wall(o, "since", status->since);
@@ -116,9 +127,40 @@ static void emit_lane(void *arg, const struct outbound_lane_status *status)
 	observe_query_emit(arg, o);
 }
 
+static void emit_notice(struct observe_query *q, const char *text)
+{
+	json_t *o = json_object();
+
+	observe_json_sv(o, "type", SV("notice"));
+	observe_json_sv(o, "text", sv_from(text));
+	observe_query_emit(q, o);
+}
+
+static void emit_notices(struct observe_query *q)
+{
+	const struct conf *conf = *q->sources->conf;
+	struct sv redirect = conf_general(conf)->redirect_all;
+	char text[LIMIT_ADDRESS + 128];
+
+	if (redirect.len) {
+		(void)snprintf(text,
+			sizeof(text),
+			"STAGING: redirect_all sends every message to %.*s and to nobody else",
+			SV_ARG(redirect));
+		emit_notice(q, text);
+	}
+	for (unsigned p = 0; p < PROVIDER_COUNT; p++) {
+		const char *ends = outbound_password_notice(conf, p);
+
+		if (ends)
+			emit_notice(q, ends);
+	}
+}
+
 static void summed(struct observe_query *q)
 {
 	emit_relay(q);
+	emit_notices(q);
 	if (q->sources->inbound)
 		inbound_each_listener(q->sources->inbound, emit_listener, q);
 	if (q->sources->inbound)

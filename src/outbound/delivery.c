@@ -93,7 +93,7 @@ void delivery_copy_message(struct delivery *d, const struct store_message *m,
 
 /* ---- ledger ---- */
 
-static struct sv ledger_key(struct delivery *d, const char *limit)
+struct sv delivery_ledger_key(struct delivery *d, const char *limit)
 {
 	char key[LIMIT_ADDRESS + 128];
 	int n = snprintf(key, sizeof(key), "%.*s/%s", SV_ARG(d->lane->key), limit);
@@ -114,10 +114,12 @@ size_t delivery_ledger_rows(
 	size_t n = 0;
 
 	if (c && c->limits.messages_per_minute)
-		out[n++] = (struct store_ledger){ ledger_key(d, "messages-minute"), minute, sign };
+		out[n++] = (struct store_ledger){
+			delivery_ledger_key(d, "messages-minute"), minute, sign
+		};
 	if (c && c->limits.recipients_per_day)
 		out[n++] = (struct store_ledger){
-			ledger_key(d, "recipients-day"), day, sign * (int32_t)d->count
+			delivery_ledger_key(d, "recipients-day"), day, sign * (int32_t)d->count
 		};
 	return n;
 }

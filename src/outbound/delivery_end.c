@@ -9,7 +9,8 @@
 
 /* How an attempt ends: answers become verdicts, verdicts become deeds, deeds one outcome in the queue. */
 enum {
-	NO_ROUTE_PAUSE_S = 900
+	NO_ROUTE_PAUSE_S = 900,
+	LEDGER_MONTH_DAYS = 32,
 };
 
 static void outcome_written(struct store_op *op);
@@ -370,6 +371,30 @@ static void write_outcome(struct delivery *d)
 	store_submit(d->lane->o->store, &d->outcome.op);
 }
 
+/* Where each delivered recipient costs: counted by months, durably. */
+static size_t count_month(struct delivery *d, struct store_ledger *out)
+{
+	struct lane *l = d->lane;
+	int64_t steady = store_steady_now(l->o->store, io_now(l->o->loop));
+	int64_t day = (int64_t)US_PER_DAY;
+	uint32_t month = lane_month(l), delivered = 0;
+	char limit[32];
+
+	if (!l->c || l->c->provider != PROVIDER_HVE)
+		return 0;
+	for (size_t i = 0; i < d->count; i++)
+		delivered += d->outcomes[i].state == STORE_RCPT_DELIVERED;
+	if (delivered == 0)
+		return 0;
+	lane_count_delivered(l, month, delivered);
+	(void)snprintf(limit, sizeof(limit), "delivered-%u", month);
+	/* Old rows go some time behind their edge: these must outlive the month. */
+	*out = (struct store_ledger){ delivery_ledger_key(d, limit),
+		((steady + LEDGER_MONTH_DAYS * day) / day + 1) * day,
+		(int32_t)delivered };
+	return 1;
+}
+
 static void prepare_outcome(struct delivery *d, uint32_t attempt)
 {
 	struct sv stage = d->outcome.stage;
@@ -411,6 +436,7 @@ void delivery_finish(struct delivery *d)
 	prepare_outcome(d, d->attempt.number);
 	d->outcome.relay = relay;
 	d->outcome.ledger_count = settle(d);
+	d->outcome.ledger_count += count_month(d, d->ledger + d->outcome.ledger_count);
 	tell_lane(d);
 	bounce_send(d, write_outcome);
 }

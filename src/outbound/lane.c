@@ -209,6 +209,29 @@ void lane_succeeded(struct lane *l)
 	lane_look_elsewhere(l->o);
 }
 
+uint32_t lane_month(const struct lane *l)
+{
+	char text[WALL_RFC3339_MAX];
+	uint32_t month = 0;
+
+	/* "2026-11-25T..." */
+	(void)wall_rfc3339(io_wall(l->o->loop), text);
+	for (size_t i = 0; i < 7; i++)
+		if (i != 4)
+			month = month * 10 + (uint32_t)(text[i] - '0');
+	return month;
+}
+
+void lane_count_delivered(struct lane *l, uint32_t month, uint64_t count)
+{
+	if (month < l->month)
+		return;
+	if (month > l->month)
+		l->delivered_month = 0;
+	l->month = month;
+	l->delivered_month += count;
+}
+
 struct lane_now lane_now(struct lane *l)
 {
 	enum sched_lane_state state = sched_lane_state(l->sched, io_now(l->o->loop));

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 static void drain_check(void *arg);
+static void say_loudly(const struct conf *conf);
 
 static bool has_alternatives(const struct conf *conf)
 {
@@ -186,6 +187,22 @@ static void parks_read(struct store_op *op)
 	read_done(o);
 }
 
+/* "LANE/delivered-202611": rows of a few days each. */
+static bool restore_month(struct outbound *o, const struct store_ledger *row, ptrdiff_t slash)
+{
+	static const struct sv name = SV_INIT("/delivered-");
+	struct sv rest = sv_skip(row->key, (size_t)slash);
+	uint32_t month;
+
+	if (!sv_starts(rest, name))
+		return false;
+	if (sv_parse_u32(sv_skip(rest, name.len), 999912, &month) == 0)
+		lane_count_delivered(lane_get(o, sv_head(row->key, (size_t)slash)),
+			month,
+			(uint64_t)row->amount);
+	return true;
+}
+
 /* "LANE/messages-minute", "LANE/recipients-day": used at the bucket's newest edge at the latest. */
 static void restore_row(struct outbound *o, const struct store_ledger *row, int64_t steady_now)
 {
@@ -196,6 +213,8 @@ static void restore_row(struct outbound *o, const struct store_ledger *row, int6
 
 	/* What devices have used is inbound's. */
 	if (slash < 0 || row->amount <= 0 || sv_starts(row->key, SV("device/")))
+		return;
+	if (restore_month(o, row, slash))
 		return;
 	/* An edge that lies ahead belongs to the bucket of now. */
 	if (ago > 0)
@@ -223,6 +242,7 @@ static void ledger_read(struct store_op *op)
 
 void outbound_start(struct outbound *o)
 {
+	say_loudly(o->conf);
 	o->reads_left = 3;
 	o->ledger_op = (struct store_ledger_read){ .op.kind = STORE_OP_LEDGER_READ,
 		.op.done = ledger_read,
@@ -285,6 +305,7 @@ void outbound_reload(struct outbound *o, struct conf *conf)
 	o->conf = conf_ref(conf);
 	conf_unref(old);
 	o->has_alternatives = has_alternatives(conf);
+	say_loudly(conf);
 	/* What an administrator changed may have mended it. */
 	park_probe_all(o, NULL);
 	/* CA files may have been renewed in place. Connections hold their own reference. */
@@ -386,6 +407,56 @@ static void show_full_window(
 	*until = sched_lane_room_at(l->sched, now);
 }
 
+static const struct sv sign_ins[] = {
+	[CONF_SIGN_IN_NONE] = SV_INIT("none"),
+	[CONF_SIGN_IN_PASSWORD] = SV_INIT("password"),
+	[CONF_SIGN_IN_APP] = SV_INIT("app"),
+	[CONF_SIGN_IN_USER] = SV_INIT("user"),
+};
+
+/* Cents, rounded up. */
+static void show_cost(const struct lane *l, struct outbound_lane_status *status)
+{
+	const uint64_t million = 1000000;
+
+	if (!l->c || l->c->provider != PROVIDER_HVE)
+		return;
+	status->has_cost = true;
+	status->delivered_month = l->month == lane_month(l) ? l->delivered_month : 0;
+	status->cost_cents = (status->delivered_month * conf_general(l->o->conf)->hve_price_cents +
+				     million - 1) /
+			     million;
+}
+
+const char *outbound_password_notice(const struct conf *conf, enum provider_kind provider)
+{
+	size_t count;
+	const struct conf_lane *lanes = conf_lanes(conf, &count);
+
+	for (size_t i = 0; i < count; i++)
+		if (lanes[i].provider == provider && lanes[i].sign_in == CONF_SIGN_IN_PASSWORD)
+			return provider_defaults(provider)->password_ends;
+	return NULL;
+}
+
+/* What an administrator should not overlook, at the start and after each reload. */
+static void say_loudly(const struct conf *conf)
+{
+	const struct conf_general *g = conf_general(conf);
+
+	for (unsigned p = 0; p < PROVIDER_COUNT; p++) {
+		const char *notice = outbound_password_notice(conf, p);
+
+		if (notice)
+			log_line(LOG_WARN, "outbound", "%s", notice);
+	}
+	if (g->redirect_all.len)
+		log_line(LOG_WARN,
+			"outbound",
+			"STAGING: redirect_all sends every message to %.*s and to nobody else",
+			SV_ARG(g->redirect_all));
+}
+
 void outbound_each_lane(struct outbound *o,
 	void (*each)(void *arg, const struct outbound_lane_status *status), void *arg)
 {
@@ -399,9 +470,11 @@ void outbound_each_lane(struct outbound *o,
 			.state = sched_lane_state(l->sched, now),
 			.connections = l->connection_count,
 			.use = sched_lane_use(l->sched, now),
+			.sign_in = l->c ? sign_ins[l->c->sign_in] : SV(""),
 			.moved = l->moved,
 			.moved_to = l->moved ? l->moved_to->key : SV("") };
 
+		show_cost(l, &status);
 		if (state.why) {
 			status.since = state.why->since;
 			status.cause = sv_from(state.why->cause);

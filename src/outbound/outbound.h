@@ -71,8 +71,13 @@ struct outbound_lane_status {
 	struct wall_time next_at; /* when the state changes by itself; 0: it does not */
 	struct wall_time since;   /* held since; 0 */
 	struct sv cause, summary, reply;
+	struct sv sign_in; /* "none", "password", "app", "user" */
+	bool has_cost;     /* delivered recipients are paid for: the next two count */
+	uint64_t delivered_month, cost_cents;
 	uint64_t moved;     /* recipients that went by another door since it is held */
 	struct sv moved_to; /* the last such door */
 };
+/* What is to be said of mailboxes of this provider that sign in with a password; NULL: there is none. */
+const char *outbound_password_notice(const struct conf *conf, enum provider_kind provider);
 void outbound_each_lane(struct outbound *o,
 	void (*each)(void *arg, const struct outbound_lane_status *status), void *arg);

@@ -118,7 +118,9 @@ struct lane {
 	struct mono_time swept_at;
 	struct htable apart; /* ids of messages whose recipients go one by one; see graph.c */
 	unsigned probes;     /* deliveries that run as probe */
-	bool new_mail;       /* came while it was held: maybe it has another door */
+	uint32_t month;      /* 202611; what was delivered in it, where deliveries cost */
+	uint64_t delivered_month;
+	bool new_mail; /* came while it was held: maybe it has another door */
 	/* Recipients that went by another door since it is held, and the last such door. */
 	uint64_t moved;
 	const struct lane *moved_to;
@@ -241,7 +243,7 @@ struct delivery {
 	struct store_claim claim;
 	struct store_body body_op;
 	struct store_outcome outcome;
-	struct store_ledger ledger[4];
+	struct store_ledger ledger[5];
 	struct store_recipient_outcome *outcomes;
 	struct io_timer again; /* the outcome could not be written */
 	bool next_hop_dsn;     /* it takes NOTIFY over from us */
@@ -266,6 +268,8 @@ void lane_queued(struct lane *l);    /* mail is due now */
 void lane_hold(struct lane *l, const struct verdict *v, struct sv reply);
 void lane_hold_for_token(struct lane *l, const struct verdict *v, struct sv reply);
 void lane_succeeded(struct lane *l);
+uint32_t lane_month(const struct lane *l); /* now */
+void lane_count_delivered(struct lane *l, uint32_t month, uint64_t count);
 struct lane_now lane_now(struct lane *l);
 /* A door opened: lanes that are held and may send elsewhere look at their mail again. */
 void lane_look_elsewhere(struct outbound *o);
@@ -344,6 +348,7 @@ NODISCARD bool delivery_ready(struct delivery *d);
 /* What leaves, for any door: sender, recipients (one, when all are redirected), size. In its memory. */
 const struct smtp_client_message *delivery_message(struct delivery *d);
 void delivery_feed(struct delivery *d); /* the connection has room for more body */
+struct sv delivery_ledger_key(struct delivery *d, const char *limit);
 /* What this attempt takes of the limits, `sign` times, at these buckets. Returns how many rows. */
 size_t delivery_ledger_rows(
 	struct delivery *d, struct store_ledger *out, int sign, int64_t minute, int64_t day);

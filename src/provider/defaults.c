@@ -31,6 +31,12 @@ static const struct provider_defaults defaults[] = {
 		/* https://learn.microsoft.com/exchange/client-developer/legacy-protocols/how-to-authenticate-an-imap-pop-smtp-application-by-using-oauth */
 		.app_scope = "/.default",
 		.user_scope = "/SMTP.Send",
+		/* https://techcommunity.microsoft.com/blog/exchange/4489835 (2026-01-27) */
+		.password_ends =
+			"Microsoft switches basic authentication (a password at SMTP AUTH) off by "
+			"default at the end of December 2026; administrators can switch it on again "
+			"until a final date, to be announced in the second half of 2027. Move to "
+			"`auth: app` or `auth: user`.",
 	},
 	[PROVIDER_SMTP] = {
 		.port = 587, /* RFC 6409 3.1 */
@@ -56,6 +62,9 @@ static const struct provider_defaults defaults[] = {
 		.own_sender = true, /* 5.7.62, 5.6.241 */
 		.app_scope = "/.default",
 		.user_scope = "/Mail.Send",
+		/* petri.com, High Volume Email (2026): until September 2028. */
+		.password_ends = "High Volume Email takes passwords until September 2028. Move to "
+				 "`auth: app`.",
 		/* https://github.com/tarickb/sasl-xoauth2/issues/98: refused at 8.5 minutes left. */
 		.token_left_us_min = 20 * US_PER_MIN,
 	},

@@ -27,6 +27,8 @@ struct provider_defaults {
 	uint32_t recipients_per_domain; /* of one domain in one message; 0: no limit */
 	/* The scope behind the cloud's scope host (or graph host), app and user; NULL: no tokens. */
 	const char *app_scope, *user_scope;
+	/* What is to be said of signing in with a password there, with its dates; NULL: nothing. */
+	const char *password_ends;
 	uint64_t token_left_us_min; /* the server refuses tokens with less life left */
 };
 
