@@ -515,6 +515,44 @@ static void a_stop_for_reputation_is_a_persons_to_end(void **state)
 	bench_close(&b);
 }
 
+/* ---- what it costs ---- */
+
+#define HVE                                                                                       \
+	BENCH_CLEAR "hostname: relay.example.com\n" TENANT                                        \
+		    "mailboxes: [ { address: bulk@contoso.com, tenant: c, provider: hve, "        \
+		    "endpoint: { host: 127.0.0.1, port: @A }, password: \"file:@F/secret\" } ]\n" \
+		    "routes: [ { through: bulk@contoso.com } ]\n"
+
+static void what_high_volume_email_delivers_is_counted(void **state)
+{
+	static const struct letter l = { .sender = "erp@contoso.com",
+		.recipients = "anna@contoso.com bea@contoso.com carla@example.org",
+		.lane = "hve/bulk@contoso.com" };
+	struct lane_look look;
+	struct bench b;
+	uint64_t id;
+
+	(void)state;
+	open_with_secret(&b, "right", HVE);
+	bench_start(&b);
+	id = bench_queue(&b, &l);
+	bench_wait_for(&b, id, 0, STORE_RCPT_DELIVERED, NULL);
+	bench_wait_for(&b, id, 1, STORE_RCPT_DELIVERED, NULL);
+	bench_wait_for(&b, id, 2, STORE_RCPT_QUEUED, "door-is-internal");
+	look = bench_lane(&b, "hve/bulk@contoso.com");
+	assert_true(look.status.has_cost);
+	assert_int_equal(look.status.delivered_month, 2);
+	assert_int_equal(look.status.cost_cents, 1);
+	/* The account is the sender, whatever the client said. */
+	assert_string_equal(b.a.mails[0].sender, "bulk@contoso.com");
+	bench_restart(&b);
+	id = bench_queue(&b, &l);
+	bench_wait_for(&b, id, 0, STORE_RCPT_DELIVERED, NULL);
+	bench_wait_for(&b, id, 2, STORE_RCPT_QUEUED, "door-is-internal");
+	assert_int_equal(bench_lane(&b, "hve/bulk@contoso.com").status.delivered_month, 4);
+	bench_close(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -530,6 +568,7 @@ int main(void)
 		cmocka_unit_test(mail_of_a_door_that_is_shut_goes_by_the_next),
 		cmocka_unit_test(both_doors_shut_keep_the_mail),
 		cmocka_unit_test(a_stop_for_reputation_is_a_persons_to_end),
+		cmocka_unit_test(what_high_volume_email_delivers_is_counted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,7 +11,7 @@
 /* Outbound on a real loop with a real queue, and two providers. One bench at a time. */
 enum {
 	BENCH_GUARD_S = 60, /* a test that hangs fails instead */
-	BENCH_TEXT_MAX = 4096,
+	BENCH_TEXT_MAX = 65536,
 };
 
 struct bench {

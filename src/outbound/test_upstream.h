@@ -14,7 +14,7 @@
  * unless a rule says otherwise.
  */
 enum {
-	UP_MAILS_MAX = 64,
+	UP_MAILS_MAX = 512,
 	UP_RULES_MAX = 4,
 	UP_TEXT_MAX = 512,
 	UP_BODY_MAX = 8 << 20,
@@ -91,7 +91,7 @@ static inline void up_answer(struct up_session *s, enum smtp_server_event_kind k
 {
 	struct mono_time now = io_now(s->u->loop);
 
-	if (kind == SMTP_SERVER_EV_AUTH_PASSWORD)
+	if (kind == SMTP_SERVER_EV_AUTH_PASSWORD || kind == SMTP_SERVER_EV_AUTH_TOKEN)
 		smtp_server_answer_auth(s->smtp, now, code, enhanced, sv_from(text));
 	else
 		smtp_server_answer(s->smtp, now, code, enhanced, sv_from(text));
@@ -103,7 +103,7 @@ static inline void up_say_yes(struct up_session *s, enum smtp_server_event_kind 
 		up_answer(s, kind, 220, NULL, "");
 	else if (kind == SMTP_SERVER_EV_DATA)
 		up_answer(s, kind, 354, NULL, "Go ahead");
-	else if (kind == SMTP_SERVER_EV_AUTH_PASSWORD)
+	else if (kind == SMTP_SERVER_EV_AUTH_PASSWORD || kind == SMTP_SERVER_EV_AUTH_TOKEN)
 		up_answer(s, kind, 235, "2.7.0", "Welcome");
 	else
 		up_answer(s, kind, 250, "2.0.0", "OK <id@outlook.example>");
@@ -139,12 +139,12 @@ static inline void up_note(struct up_session *s, const struct smtp_server_event 
 		m->body = (struct buf)BUF_INIT(UP_BODY_MAX);
 		break;
 	case SMTP_SERVER_EV_AUTH_PASSWORD:
+	case SMTP_SERVER_EV_AUTH_TOKEN:
 		(void)snprintf(s->u->user, UP_TEXT_MAX, "%.*s", SV_ARG(e->user));
 		(void)snprintf(s->u->password, UP_TEXT_MAX, "%.*s", SV_ARG(e->password));
 		break;
 	case SMTP_SERVER_EV_GREET:
 	case SMTP_SERVER_EV_STARTTLS:
-	case SMTP_SERVER_EV_AUTH_TOKEN:
 	case SMTP_SERVER_EV_AUTH_SCRAM:
 	case SMTP_SERVER_EV_AUTH_DONE:
 	case SMTP_SERVER_EV_DATA:
@@ -238,7 +238,7 @@ static inline void up_on_accept(void *arg, int fd)
 		.data_us_max = US_PER_HOUR,
 		.slow_us_max = US_PER_HOUR,
 		.session_us_max = US_PER_HOUR,
-		.auth = SMTP_SERVER_AUTH_PLAIN | SMTP_SERVER_AUTH_LOGIN,
+		.auth = SMTP_SERVER_AUTH_PLAIN | SMTP_SERVER_AUTH_LOGIN | SMTP_SERVER_AUTH_XOAUTH2,
 		.pipelining = true,
 		.eightbitmime = true,
 		.smtputf8 = true };

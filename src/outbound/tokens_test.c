@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "io/file.h"
+#include "outbound/test_bench.h"
+
+/*
+ * Lanes that sign in with tokens. The broker here is the test's own: identity/tokens.c, which has tests
+ * of its own, is not linked.
+ */
+enum {
+	LANES = 200,
+	REQUESTS_MAX = 512,
+};
+
+struct identity_token_request {
+	identity_token_fn *done;
+	void *arg;
+	bool open;
+};
+
+static struct broker {
+	struct identity_token_request requests[REQUESTS_MAX];
+	size_t asked, open;
+	bool later; /* answers when release() says so */
+	uint64_t serial, life_us, refused_serial;
+	unsigned refused;
+	struct verdict failure; /* cause: no token */
+} broker;
+static struct bench bench;
+
+static void answer(const struct identity_token_request *r)
+{
+	CLEANUP(secret_freep) struct secret *token = NULL;
+	char text[32];
+	struct identity_token t = { .serial = broker.serial,
+		.expires_at = mono_add(io_clock_mono(), broker.life_us),
+		.verdict = broker.failure,
+		.reply = SV("AADSTS90033: A transient error has occurred.") };
+
+	(void)snprintf(text, sizeof(text), "token-%llu", (unsigned long long)broker.serial);
+	if (!broker.failure.cause)
+		t.token = token = secret_new(sv_from(text));
+	r->done(r->arg, &t);
+}
+
+bool identity_token_get(struct identity_tokens *t, struct conf *conf, const struct conf_lane *lane,
+	uint64_t left_us_min, identity_token_fn *done, void *arg,
+	struct identity_token_request **out_request)
+{
+	struct identity_token_request *r = &broker.requests[broker.asked++ % REQUESTS_MAX];
+
+	(void)t;
+	(void)conf;
+	(void)lane;
+	(void)left_us_min;
+	*r = (struct identity_token_request){ done, arg, broker.later };
+	if (!broker.later) {
+		answer(r);
+		return false;
+	}
+	broker.open++;
+	*out_request = r;
+	return true;
+}
+
+void identity_token_cancel(struct identity_token_request *r)
+{
+	broker.open -= r->open;
+	r->open = false;
+}
+
+void identity_token_refused(
+	struct identity_tokens *t, struct conf *conf, const struct conf_lane *lane, uint64_t serial)
+{
+	(void)t;
+	(void)conf;
+	(void)lane;
+	if (serial == broker.refused_serial)
+		return;
+	broker.refused_serial = serial;
+	broker.refused++;
+	broker.serial++;
+}
+
+static void release(void)
+{
+	for (size_t i = 0; i < REQUESTS_MAX; i++) {
+		struct identity_token_request *r = &broker.requests[i];
+
+		if (!r->open)
+			continue;
+		broker.open--;
+		r->open = false;
+		answer(r);
+	}
+}
+
+#define HEAD                                                                                   \
+	BENCH_CLEAR "hostname: relay.example.com\n"                                            \
+		    "tenants: [ { name: c, id: contoso.com, domains: [contoso.com], app: { "   \
+		    "client_id: "                                                              \
+		    "11111111-2222-3333-4444-555555555555, secret: \"file:@F/secret\" } } ]\n" \
+		    "mailboxes:\n"
+
+static void open_bench(unsigned mailboxes)
+{
+	struct bench *b = &bench;
+	struct buf conf = BUF_INIT(BENCH_TEXT_MAX);
+	char path[128];
+
+	broker = (struct broker){ .serial = 1, .life_us = US_PER_HOUR };
+	bench_open(b,
+		"connectors: [ { name: lab, host: 127.0.0.1, port: @A, tls: none } ]\nroutes: [ { "
+		"through: lab } ]\n");
+	(void)snprintf(path, sizeof(path), "%s/secret", b->folder);
+	must(io_file_write_durably(path, SV("app-secret"), 0600, NULL) == 0);
+	must(buf_append(&conf, SV(HEAD)) == 0);
+	for (unsigned i = 0; i < mailboxes; i++)
+		must(buf_printf(&conf,
+			     "  - { address: m%u@contoso.com, tenant: c, provider: submission, "
+			     "auth: app, endpoint: { host: 127.0.0.1, port: @A } }\n",
+			     i) == 0);
+	must(buf_append(&conf, sv_make("routes: [ { through: sender } ]\n", 33)) == 0);
+	bench_reload(b, buf_sv(&conf).ptr);
+	buf_deinit(&conf);
+	/* Nobody looks into it here. */
+	b->o->tokens = (struct identity_tokens *)&broker;
+	bench_start(b);
+}
+
+static uint64_t queue(unsigned mailbox)
+{
+	char sender[64], lane[96];
+
+	(void)snprintf(sender, sizeof(sender), "m%u@contoso.com", mailbox);
+	(void)snprintf(lane, sizeof(lane), "submission/%s", sender);
+	return bench_queue(&bench,
+		&(struct letter){
+			.sender = sender, .recipients = "anna@example.org", .lane = lane });
+}
+
+static size_t wanted;
+
+static bool mails_are_there(struct bench *b)
+{
+	return b->a.mail_count >= wanted && b->o->deliveries == 0;
+}
+
+static bool all_ask(struct bench *b)
+{
+	(void)b;
+	return broker.open == LANES;
+}
+
+static void a_lane_signs_in_with_its_token(void **state)
+{
+	uint64_t id;
+
+	(void)state;
+	open_bench(1);
+	id = queue(0);
+	bench_wait_for(&bench, id, 0, STORE_RCPT_DELIVERED, NULL);
+	assert_string_equal(bench.a.user, "m0@contoso.com");
+	assert_string_equal(bench.a.password, "token-1");
+	assert_int_equal(bench.a.asked[SMTP_SERVER_EV_AUTH_PASSWORD], 0);
+	/* The session is open, and its token good: no second one. */
+	id = queue(0);
+	bench_wait_for(&bench, id, 0, STORE_RCPT_DELIVERED, NULL);
+	assert_int_equal(broker.asked, 1);
+	bench_close(&bench);
+}
+
+/* All ask at once, however few handshakes may run; none is lost, bounced, or tried twice. */
+static void two_hundred_tokens_end_at_once(void **state)
+{
+	uint64_t ids[2 * LANES];
+
+	(void)state;
+	open_bench(LANES);
+	broker.life_us = US_PER_MIN + 300 * US_PER_MS; /* a minute must be left */
+	for (unsigned round = 0; round < 2; round++) {
+		broker.later = true;
+		for (unsigned i = 0; i < LANES; i++)
+			ids[round * LANES + i] = queue(i);
+		bench_until(&bench, all_ask);
+		assert_int_equal(broker.asked, (round + 1) * LANES);
+		assert_int_equal(bench.a.mail_count, round * LANES);
+		broker.serial++;
+		release();
+		broker.later = false;
+		wanted = (round + 1) * LANES;
+		bench_until(&bench, mails_are_there);
+		/* They close by themselves when their tokens end. */
+		bench_until(&bench, bench_quiet);
+	}
+	for (unsigned i = 0; i < COUNT_OF(ids); i++) {
+		struct look look;
+
+		bench_look(&bench, ids[i], 0, &look);
+		assert_int_equal(look.state, STORE_RCPT_DELIVERED);
+		assert_int_equal(look.attempts, 1);
+	}
+	assert_int_equal(bench.a.mail_count, 2 * LANES);
+	assert_int_equal(broker.asked, 2 * LANES);
+	assert_int_equal(broker.refused, 0);
+	bench_close(&bench);
+}
+
+static bool is_held(struct bench *b)
+{
+	return up_is_holding(&b->a);
+}
+
+/* It ends while a message is under way: that one is finished, the next gets a new session. */
+static void a_token_that_ends_is_not_used_for_another_message(void **state)
+{
+	uint64_t first, second;
+
+	(void)state;
+	open_bench(1);
+	broker.life_us = US_PER_MIN + 200 * US_PER_MS;
+	bench.a.rules[0] = (struct up_rule){ .at = SMTP_SERVER_EV_END, .times = 1, .hold = true };
+	first = queue(0);
+	bench_until(&bench, is_held);
+	broker.serial = 2;
+	broker.life_us = US_PER_HOUR;
+	for (unsigned i = 0; i < 150; i++)
+		bench_turn(&bench);
+	up_release(&bench.a, SMTP_SERVER_EV_END);
+	second = queue(0);
+	bench_wait_for(&bench, first, 0, STORE_RCPT_DELIVERED, NULL);
+	bench_wait_for(&bench, second, 0, STORE_RCPT_DELIVERED, NULL);
+	assert_string_equal(bench.a.password, "token-2");
+	assert_int_equal(bench.a.asked[SMTP_SERVER_EV_AUTH_TOKEN], 2);
+	assert_int_equal(bench.a.mail_count, 2);
+	bench_close(&bench);
+}
+
+static void a_stale_token_is_replaced_at_once_and_once(void **state)
+{
+	struct up_rule stale = { .at = SMTP_SERVER_EV_AUTH_TOKEN,
+		.times = 1,
+		.code = 535,
+		.enhanced = "5.7.142",
+		.text = "Token will expire soon" };
+	uint64_t id;
+
+	(void)state;
+	open_bench(1);
+	bench.a.rules[0] = stale;
+	id = queue(0);
+	bench_wait_for(&bench, id, 0, STORE_RCPT_DELIVERED, NULL);
+	assert_int_equal(broker.refused, 1);
+	assert_int_equal(bench.a.asked[SMTP_SERVER_EV_AUTH_TOKEN], 2);
+	assert_string_equal(bench.a.password, "token-2");
+	bench_close(&bench);
+	/* The new one is refused, too: the lane stops after that, and does not hammer. */
+	open_bench(1);
+	stale.times = 1000;
+	bench.a.rules[0] = stale;
+	id = queue(0);
+	while (!bench_lane(&bench, "submission/m0@contoso.com").status.cause.len)
+		bench_turn(&bench);
+	for (unsigned i = 0; i < 20; i++)
+		bench_turn(&bench);
+	assert_int_equal(bench.a.asked[SMTP_SERVER_EV_AUTH_TOKEN], 2);
+	assert_int_not_equal(
+		bench_lane(&bench, "submission/m0@contoso.com").status.state, SCHED_LANE_READY);
+	bench_close(&bench);
+}
+
+static void one_refused_sign_in_stops_the_lane(void **state)
+{
+	uint64_t id = 0;
+
+	(void)state;
+	open_bench(1);
+	bench.a.rules[0] = (struct up_rule){ .at = SMTP_SERVER_EV_AUTH_TOKEN,
+		.times = 1000,
+		.code = 535,
+		.enhanced = "5.7.3",
+		.text = "Authentication unsuccessful" };
+	for (unsigned i = 0; i < 20; i++)
+		id = queue(0);
+	while (bench_lane(&bench, "submission/m0@contoso.com").status.state != SCHED_LANE_PARKED)
+		bench_turn(&bench);
+	for (unsigned i = 0; i < 20; i++)
+		bench_turn(&bench);
+	assert_int_equal(bench.a.asked[SMTP_SERVER_EV_AUTH_TOKEN], 1);
+	/* One probe, one token. */
+	bench_retry(&bench);
+	while (bench.a.asked[SMTP_SERVER_EV_AUTH_TOKEN] < 2)
+		bench_turn(&bench);
+	for (unsigned i = 0; i < 20; i++)
+		bench_turn(&bench);
+	assert_int_equal(bench.a.asked[SMTP_SERVER_EV_AUTH_TOKEN], 2);
+	assert_int_equal(broker.asked, 2);
+	assert_int_equal(broker.refused, 2);
+	bench.a.rules[0].times = 0;
+	bench_retry(&bench);
+	bench_wait_for(&bench, id, 0, STORE_RCPT_DELIVERED, NULL);
+	bench_close(&bench);
+}
+
+/* The secret of the app is wrong: one lane finds out, the tenant's others wait for it. */
+static void a_tenant_that_cannot_sign_in_holds_its_lanes(void **state)
+{
+	uint64_t ids[5];
+
+	(void)state;
+	open_bench(5);
+	broker.failure = (struct verdict){ .kind = VERDICT_PARK,
+		.scope = VERDICT_SCOPE_TENANT,
+		.nature = VERDICT_NATURE_AUTHENTICATION,
+		.cause = "app-secret-wrong",
+		.summary = "The client secret is wrong." };
+	ids[0] = queue(0);
+	while (bench.o->parks.count == 0)
+		bench_turn(&bench);
+	for (unsigned i = 1; i < 5; i++)
+		ids[i] = queue(i);
+	for (unsigned i = 0; i < 50; i++)
+		bench_turn(&bench);
+	assert_int_equal(broker.asked, 1);
+	assert_int_equal(
+		bench_lane(&bench, "submission/m3@contoso.com").status.state, SCHED_LANE_PARKED);
+	assert_string_equal(
+		bench_lane(&bench, "submission/m3@contoso.com").cause, "app-secret-wrong");
+	/* It survives a restart, and is mended by one who looks. */
+	bench_restart(&bench);
+	bench.o->tokens = (struct identity_tokens *)&broker;
+	assert_int_equal(bench.o->parks.count, 1);
+	broker.failure.cause = NULL;
+	bench_retry(&bench);
+	for (unsigned i = 0; i < 5; i++)
+		bench_wait_for(&bench, ids[i], 0, STORE_RCPT_DELIVERED, NULL);
+	assert_int_equal(bench.o->parks.count, 0);
+	bench_close(&bench);
+}
+
+static void a_token_service_that_is_down_is_waited_for(void **state)
+{
+	uint64_t id;
+
+	(void)state;
+	open_bench(1);
+	broker.failure = (struct verdict){ .kind = VERDICT_RETRY,
+		.scope = VERDICT_SCOPE_ROUTE,
+		.nature = VERDICT_NATURE_OUTAGE,
+		.cause = "token-service-down",
+		.summary = "The token service does not answer." };
+	id = queue(0);
+	while (bench_lane(&bench, "submission/m0@contoso.com").status.state != SCHED_LANE_WAITING)
+		bench_turn(&bench);
+	assert_string_equal(
+		bench_lane(&bench, "submission/m0@contoso.com").cause, "token-service-down");
+	/* Asked again within seconds, by itself. */
+	broker.failure.cause = NULL;
+	bench_wait_for(&bench, id, 0, STORE_RCPT_DELIVERED, NULL);
+	assert_int_equal(broker.asked, 2);
+	bench_close(&bench);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_lane_signs_in_with_its_token),
+		cmocka_unit_test(two_hundred_tokens_end_at_once),
+		cmocka_unit_test(a_token_that_ends_is_not_used_for_another_message),
+		cmocka_unit_test(a_stale_token_is_replaced_at_once_and_once),
+		cmocka_unit_test(one_refused_sign_in_stops_the_lane),
+		cmocka_unit_test(a_tenant_that_cannot_sign_in_holds_its_lanes),
+		cmocka_unit_test(a_token_service_that_is_down_is_waited_for),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
