@@ -332,7 +332,9 @@ static void tell_lane(struct delivery *d)
 		d->lane->probes--;
 	d->probe = false;
 	if (delivered) {
-		lane_succeeded(d->lane);
+		/* One that had left before the hold says nothing of it: the others of a mailbox run on. */
+		if (mono_before(d->lane->held_at, d->begun_at))
+			lane_succeeded(d->lane);
 		park_clear(d->lane, d->m.sender);
 	}
 	if (hold)

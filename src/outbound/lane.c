@@ -155,6 +155,7 @@ void lane_hold(struct lane *l, const struct verdict *v, struct sv reply)
 		withdraw_fresh(l, v, reply);
 		return;
 	}
+	l->held_at = io_now(o->loop);
 	hold_reason_set(&l->why, io_wall(o->loop), v, reply);
 	pause = park_or_wait(l, v, park);
 	if (park) {

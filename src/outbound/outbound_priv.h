@@ -94,10 +94,11 @@ struct lane {
 	struct secret *password, *certificate_key, *passphrase;
 	struct secrets_job *secrets_job; /* runs: no connection is opened before it ends */
 	bool secrets_failed;
-	bool token_trouble;     /* while it is held for one: asked again soon, the broker paces */
-	uint64_t stale_serial;  /* of a token that was refused for its age; 0 */
-	struct hold_reason why; /* while waiting or parked */
-	struct list fresh;      /* claimed deliveries without a connection */
+	bool token_trouble;       /* while it is held for one: asked again soon, the broker paces */
+	uint64_t stale_serial;    /* of a token that was refused for its age; 0 */
+	struct hold_reason why;   /* while waiting or parked */
+	struct mono_time held_at; /* the last time it was */
+	struct list fresh;        /* claimed deliveries without a connection */
 	uint32_t fresh_count;
 	struct list connections;
 	uint32_t connection_count;
