@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sched/act.h"
 #include "sched/lane.h"
+#include "sched/split.h"
 
 #include "base/must.h"
 
@@ -494,6 +495,83 @@ static void probes_come_at_least_hourly_unless_asked_otherwise(void **state)
 	sched_lane_free(l);
 }
 
+/* Only a person ends it: no time, no other refusal. */
+static void a_stopped_lane_waits_for_a_person(void **state)
+{
+	struct sched_lane *l = lane(0, 0, 0);
+	struct prng rng;
+
+	(void)state;
+	prng_seed(&rng, 12);
+	sched_lane_stop(l);
+	assert_int_equal(sched_lane_state(l, at_s(365 * 86400)), SCHED_LANE_PARKED);
+	assert_true(sched_lane_until(l).us == MONO_NEVER.us);
+	assert_true(sched_lane_park(l, at_s(1), US_PER_MIN, &rng) == UINT64_MAX);
+	assert_true(sched_lane_wait(l, at_s(1), 0, &minutes, &rng) == UINT64_MAX);
+	assert_int_equal(sched_lane_state(l, at_s(365 * 86400)), SCHED_LANE_PARKED);
+	sched_lane_probe_now(l, at_s(2));
+	assert_int_equal(sched_lane_state(l, at_s(2)), SCHED_LANE_PROBING);
+	sched_lane_clear(l);
+	assert_int_equal(sched_lane_state(l, at_s(2)), SCHED_LANE_READY);
+	sched_lane_free(l);
+}
+
+static void reputation_of_a_message_is_an_operators(void **state)
+{
+	struct verdict v = { .kind = VERDICT_PARK,
+		.scope = VERDICT_SCOPE_MESSAGE,
+		.nature = VERDICT_NATURE_REPUTATION };
+	struct sched_fact fact = fact_at(EARLY);
+	struct prng rng;
+
+	(void)state;
+	prng_seed(&rng, 13);
+	fact.verdict = &v;
+	assert_int_equal(sched_act(&fact, &policies[0], &rng).deed, SCHED_HOLD);
+	v.scope = VERDICT_SCOPE_MAILBOX;
+	assert_int_equal(sched_act(&fact, &policies[0], &rng).deed, SCHED_WAIT_LANE);
+	v.scope = VERDICT_SCOPE_SENDER;
+	assert_int_equal(sched_act(&fact, &policies[0], &rng).deed, SCHED_RETRY_AT);
+}
+
+static void one_too_many_goes_in_the_next_transaction(void **state)
+{
+	const struct verdict v = { .kind = VERDICT_RETRY,
+		.scope = VERDICT_SCOPE_RECIPIENT,
+		.retry_after_us = US_PER_HOUR };
+	struct sched_fact fact = fact_at(EARLY);
+	struct sched_answer a;
+	struct prng rng;
+
+	(void)state;
+	prng_seed(&rng, 14);
+	fact.verdict = &v;
+	fact.next_transaction = true;
+	a = sched_act(&fact, &policies[0], &rng);
+	assert_int_equal(a.deed, SCHED_RETRY_AT);
+	assert_true(a.next_at.us <= NOW + (int64_t)US_PER_S);
+}
+
+static struct sv one_of(const void *arg, size_t i)
+{
+	return sv_from(((const char *const *)arg)[i]);
+}
+
+static void a_message_has_so_many_of_a_domain(void **state)
+{
+	static const char *const to[] = {
+		"a@x.example", "b@X.EXAMPLE", "c@y.example", "d@x.example", "e@y.example"
+	};
+
+	(void)state;
+	assert_int_equal(sched_domain_room(5, 0, one_of, to), 5);
+	assert_int_equal(sched_domain_room(5, 5, one_of, to), 5);
+	assert_int_equal(sched_domain_room(5, 3, one_of, to), 5);
+	assert_int_equal(sched_domain_room(5, 2, one_of, to), 3);
+	assert_int_equal(sched_domain_room(5, 1, one_of, to), 1);
+	assert_int_equal(sched_domain_room(1, 1, one_of, to), 1);
+}
+
 static void states_have_names(void **state)
 {
 	(void)state;
@@ -526,6 +604,10 @@ int main(void)
 		cmocka_unit_test(a_hold_that_is_in_force_does_not_grow),
 		cmocka_unit_test(a_parked_lane_is_probed_and_stays_parked),
 		cmocka_unit_test(probes_come_at_least_hourly_unless_asked_otherwise),
+		cmocka_unit_test(a_stopped_lane_waits_for_a_person),
+		cmocka_unit_test(reputation_of_a_message_is_an_operators),
+		cmocka_unit_test(one_too_many_goes_in_the_next_transaction),
+		cmocka_unit_test(a_message_has_so_many_of_a_domain),
 		cmocka_unit_test(states_have_names),
 	};
 
