@@ -78,6 +78,7 @@ static inline struct conf *bench_conf(struct bench *b, const char *text)
 	struct conf_findings f;
 	struct conf *c;
 
+	must(text != NULL);
 	for (; *text; text++) {
 		if (*text != '@' || !strchr("ABF", text[1]))
 			must(buf_append_char(&out, *text) == 0);
