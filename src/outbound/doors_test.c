@@ -515,6 +515,47 @@ static void a_stop_for_reputation_is_a_persons_to_end(void **state)
 	bench_close(&b);
 }
 
+/* ---- secrets ---- */
+
+/* It is printed in a worker; mail waits for it and nothing else does. */
+static void a_command_gives_the_password(void **state)
+{
+	struct bench b;
+	uint64_t id;
+
+	(void)state;
+	bench_open(&b,
+		"connectors: [ { name: lab, host: 127.0.0.1, port: @A, tls: none, login: relay, "
+		"password: \"command:/bin/echo right\" } ]\nroutes: [ { through: lab } ]\n");
+	bench_start(&b);
+	id = bench_queue(&b, &erp_alone);
+	bench_wait_for(&b, id, 0, STORE_RCPT_DELIVERED, NULL);
+	assert_string_equal(b.a.password, "right");
+	bench_close(&b);
+}
+
+static void a_command_that_fails_parks_the_lane(void **state)
+{
+	struct bench b;
+	uint64_t id;
+
+	(void)state;
+	bench_open(&b,
+		"connectors: [ { name: lab, host: 127.0.0.1, port: @A, tls: none, login: relay, "
+		"password: \"command:/bin/false\" } ]\nroutes: [ { through: lab } ]\n");
+	bench_start(&b);
+	id = bench_queue(&b, &erp_alone);
+	while (bench_lane(&b, "smtp/lab").status.state != SCHED_LANE_PARKED)
+		bench_turn(&b);
+	assert_string_equal(bench_lane(&b, "smtp/lab").cause, "password-unreadable");
+	assert_int_equal(b.a.asked[SMTP_SERVER_EV_GREET], 0);
+	bench_reload(&b,
+		"connectors: [ { name: lab, host: 127.0.0.1, port: @A, tls: none, login: relay, "
+		"password: \"command:/bin/echo right\" } ]\nroutes: [ { through: lab } ]\n");
+	bench_wait_for(&b, id, 0, STORE_RCPT_DELIVERED, NULL);
+	bench_close(&b);
+}
+
 /* ---- what it costs ---- */
 
 #define HVE                                                                                       \
@@ -568,6 +609,8 @@ int main(void)
 		cmocka_unit_test(mail_of_a_door_that_is_shut_goes_by_the_next),
 		cmocka_unit_test(both_doors_shut_keep_the_mail),
 		cmocka_unit_test(a_stop_for_reputation_is_a_persons_to_end),
+		cmocka_unit_test(a_command_gives_the_password),
+		cmocka_unit_test(a_command_that_fails_parks_the_lane),
 		cmocka_unit_test(what_high_volume_email_delivers_is_counted),
 	};
 

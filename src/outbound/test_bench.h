@@ -21,6 +21,7 @@ struct bench {
 	struct upstream a, b;
 	struct store *store;
 	struct io_resolver *resolver;
+	struct io_workers *workers;
 	struct conf *conf;
 	struct outbound *o;
 	bool drained;
@@ -126,7 +127,9 @@ static inline void bench_open_queue(struct bench *b)
 	must(b->store != NULL);
 	b->resolver = io_resolver_new(b->loop, &err);
 	must(b->resolver != NULL);
-	b->o = outbound_new(&(struct outbound_options){ b->loop, b->store, b->resolver, b->conf });
+	b->workers = io_workers_new(b->loop, 1, 16);
+	b->o = outbound_new(
+		&(struct outbound_options){ b->loop, b->store, b->resolver, b->conf, b->workers });
 	b->drained = false;
 }
 
@@ -180,6 +183,7 @@ static inline void bench_close_queue(struct bench *b)
 	bench_drain(b);
 	store_close(b->store);
 	outbound_free(b->o);
+	io_workers_free(b->workers);
 	io_resolver_free(b->resolver);
 }
 
