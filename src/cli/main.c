@@ -22,6 +22,7 @@ static const struct {
 	{ "user", cli_user, "add, list, remove inbound users" },
 	{ "vault", cli_vault, "keep secrets sealed: put, list, remove" },
 	{ "login", cli_login, "sign a person in for a mailbox: device code or browser" },
+	{ "setup", cli_setup, "the administrator's script for Microsoft 365" },
 	{ "reload", cli_reload, "make the running daemon read its configuration again" },
 	{ "sandbox", cli_sandbox, "a Microsoft 365 on loopback to test against" },
 	{ "demo", cli_demo, "relay + sandbox + a burst of mail in a scratch folder" },
