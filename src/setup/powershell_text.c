@@ -66,8 +66,9 @@ const char setup_ps_head[] =
 	"        New-MgOauth2PermissionGrant -ClientId $sp.Id -ConsentType 'AllPrincipals' `\n"
 	"            -ResourceId $resource.Id -Scope $value | Out-Null\n"
 	"    } elseif ($grant.Scope.Trim() -split '\\s+' -notcontains $value) {\n"
-	"        Update-MgOauth2PermissionGrant -OAuth2PermissionGrantId $grant.Id `\n"
-	"            -Scope ($grant.Scope.Trim() + ' ' + $value)\n"
+	"        $change = @{ OAuth2PermissionGrantId = $grant.Id\n"
+	"            Scope = $grant.Scope.Trim() + ' ' + $value }\n"
+	"        Update-MgOauth2PermissionGrant @change\n"
 	"    }\n"
 	"}\n";
 
@@ -197,12 +198,14 @@ static const char by_asked[] = CONNECTOR_HEAD
 	"$address = Read-Host 'Public IPv4 address of the relay, as Microsoft sees "
 	"it'\n" BY_ADDRESS;
 
-#define HVE_HEAD "\n# ---- High Volume Email account <<#subject>> ----\n$account = <<subject>>\n"
+#define HVE_HEAD                                                                         \
+	"\n# ---- High Volume Email account <<#subject>> ----\n$account = <<subject>>\n" \
+	"$name = $account.Split('@')[0]\n"
 #define HVE_LOOK "if (-not (Get-MailUser -Identity $account -ErrorAction SilentlyContinue)) {\n"
-#define HVE_NEW                                                                          \
-	"    New-MailUser -HVEAccount -Name $account.Split('@')[0] -PrimarySmtpAddress " \
-	"$account `\n"                                                                   \
-	"        -Password $password | Out-Null\n"                                       \
+#define HVE_NEW                                                         \
+	"    New-MailUser -HVEAccount -Name $name -PrimarySmtpAddress " \
+	"$account `\n"                                                  \
+	"        -Password $password | Out-Null\n"                      \
 	"}\n"
 /* An app signs in without the password; nobody needs to know it. */
 static const char hve_app_account[] = HVE_HEAD HVE_LOOK

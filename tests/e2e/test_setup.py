@@ -1,9 +1,14 @@
 """`postern setup powershell`: the script holds what each door needs, and no name gets out of its string."""
+import json
+import pathlib
+import subprocess
+
 import pytest
 
 import support
 from support import run
 
+NODE = pathlib.Path(__file__).parent / "node"
 GUID = "00000000-0000-0000-0000-00000000000f"
 SECRET = "Zq8~unlikely.App.Secret"
 
@@ -74,3 +79,28 @@ def test_an_app_that_is_not_registered_yet(folder):
 
 def test_broken_configuration(folder):
     assert script(folder, "mailboxes: 1\n", code=78) == ""
+
+
+def test_whole_script_is_powershell(folder):
+    """Every kind of step, read with a grammar that we did not write."""
+    run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=relay.contoso.com",
+         "-keyout", str(folder / "k.pem"), "-out", str(folder / "c.pem")])
+    key = folder / "k.pem"
+    key.chmod(0o600)
+    text = script(folder, f"vault: {{ key: 'file:{key}' }}\n" + tenant(folder, (
+        "mailboxes:\n"
+        "  - { address: \"o'neil@contoso.com\", tenant: contoso, auth: app }\n"
+        "  - { address: all@contoso.com, tenant: contoso, auth: user, login: it@contoso.com }\n"
+        "  - { address: big@contoso.com, tenant: contoso, provider: graph }\n"
+        "  - { address: pay@contoso.com, tenant: contoso, provider: hve }\n"
+        f"  - {{ address: old@contoso.com, tenant: contoso, provider: hve, password: 'file:{key}' }}\n"
+        "connectors:\n"
+        f"  - {{ name: a, provider: connector, tenant: contoso, certificate: {folder}/c.pem, key: 'file:{key}' }}\n"
+        "  - { name: b, provider: connector, tenant: contoso }\n"
+        "routes:\n"
+        "  - { sender: info@contoso.com, through: \"o'neil@contoso.com\" }\n"
+        "  - { through: sender }\n")))
+    read = json.loads(subprocess.run(["node", str(NODE / "powershell.mjs")], input=text.encode(), stdout=subprocess.PIPE, check=True).stdout)
+    assert read["faults"] == []
+    assert {"New-ServicePrincipal", "Add-MailboxPermission", "Add-RecipientPermission", "Set-CASMailbox", "New-InboundConnector",
+            "New-MailUser", "Add-HVEAppAccess", "New-DkimSigningConfig", "Add-PosternScope"} <= set(read["commands"])
