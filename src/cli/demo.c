@@ -24,6 +24,7 @@ static const char help[] =
 	"usage: postern demo [--keep]\n\n"
 	"Starts a relay and a sandbox in a scratch folder, submits a few hundred messages by SMTP "
 	"and sendmail,\n"
+	"which leave by every door (password, token, High Volume Email, connector, Graph),\n"
 	"kills the relay with -9 in the middle, starts it again, and sums up: accepted, delivered, "
 	"lost,\n"
 	"duplicates, limits broken. Exit code 0 only if nothing was lost and no limit was broken. "
@@ -63,7 +64,7 @@ static int free_port(void)
 static bool wait_listening(int port)
 {
 	for (int i = 0; i < START_S * 20; i++) {
-		CLEANUP(io_closep) int fd = demo_connect(port);
+		CLEANUP(io_closep) int fd = demo_connect(port, NULL);
 
 		if (fd >= 0)
 			return true;
@@ -75,7 +76,7 @@ static bool wait_listening(int port)
 static json_t *http_get(int port, const char *path)
 {
 	CLEANUP(buf_deinitp) struct buf in = BUF_INIT(64 << 20);
-	CLEANUP(io_closep) int fd = demo_connect(port);
+	CLEANUP(io_closep) int fd = demo_connect(port, NULL);
 	char request[256];
 	ptrdiff_t body;
 	int n = snprintf(request,
@@ -120,13 +121,19 @@ static pid_t start_child(const struct demo *d, const char *log_name, char *const
 
 static bool start_sandbox(struct demo *d)
 {
-	char smtp[64], http[64], folder[PATH_MAX];
+	char smtp[64], http[64], https[64], hve[64], connector[64], folder[PATH_MAX];
 	char *args[] = { d->exe,
 		(char[]){ "sandbox" },
 		(char[]){ "--smtp" },
 		smtp,
 		(char[]){ "--http" },
 		http,
+		(char[]){ "--https" },
+		https,
+		(char[]){ "--hve" },
+		hve,
+		(char[]){ "--connector" },
+		connector,
 		(char[]){ "--folder" },
 		folder,
 		(char[]){ "--keep" },
@@ -135,6 +142,9 @@ static bool start_sandbox(struct demo *d)
 
 	(void)snprintf(smtp, sizeof(smtp), "127.0.0.1:%d", d->sandbox_port);
 	(void)snprintf(http, sizeof(http), "127.0.0.1:%d", d->http_port);
+	(void)snprintf(https, sizeof(https), "127.0.0.1:%d", d->https_port);
+	(void)snprintf(hve, sizeof(hve), "127.0.0.1:%d", d->hve_port);
+	(void)snprintf(connector, sizeof(connector), "127.0.0.1:%d", d->connector_port);
 	(void)snprintf(folder, sizeof(folder), "%s/sandbox", d->folder);
 	d->sandbox = start_child(d, "sandbox.log", args);
 	return wait_listening(d->http_port);
@@ -157,59 +167,6 @@ static void end_child(pid_t *child, int sig)
 	(void)kill(*child, sig);
 	(void)waitpid(*child, NULL, 0);
 	*child = 0;
-}
-
-/* ---- configuration ---- */
-
-static int put_mailbox(struct buf *out, const struct demo *d, const char *address)
-{
-	return buf_printf(out,
-		"  - address: %s\n    tenant: contoso\n    auth: password\n    password: "
-		"file:%s/secret\n"
-		"    endpoint: { host: localhost, port: %d, ca_file: %s/sandbox/ca.pem }\n"
-		"    limits: { share: 100%% }\n",
-		address,
-		d->folder,
-		d->sandbox_port,
-		d->folder);
-}
-
-static int write_config(const struct demo *d, struct err *err)
-{
-	CLEANUP(buf_deinitp) struct buf out = BUF_INIT(1 << 16);
-	char path[PATH_MAX], address[64];
-	int rc = buf_printf(&out,
-		"# The demo's relay: 13 mailboxes of a pretended tenant, Microsoft's real limits.\n"
-		"data_dir: %s/data\nmaildrop: %s/maildrop\nsubmit_socket: %s/submit.sock\n"
-		"control_socket: %s/control.sock\nhostname: relay.contoso.com\nqualify: "
-		"contoso.com\n"
-		"retry: { first: 1s, ceiling: 10s, expire: 1d }\n"
-		"listeners:\n  - address: 127.0.0.1:%d\n    no_password_from: [127.0.0.0/8]\n"
-		"tenants:\n  - { name: contoso, id: 00000000-0000-0000-0000-000000000000, domains: "
-		"[contoso.com] }\n"
-		"mailboxes:\n",
-		d->folder,
-		d->folder,
-		d->folder,
-		d->folder,
-		d->relay_port);
-
-	for (unsigned i = 0; i < DEMO_MAILBOXES && rc == 0; i++) {
-		(void)snprintf(address, sizeof(address), "app%u@contoso.com", i);
-		rc = put_mailbox(&out, d, address);
-	}
-	if (rc == 0)
-		rc = put_mailbox(&out, d, "newsletter@contoso.com");
-	if (rc == 0)
-		rc = buf_append(&out, SV("routes:\n  - { through: sender }\n"));
-	must(rc == 0);
-	(void)snprintf(path, sizeof(path), "%s/secret", d->folder);
-	rc = io_file_write_durably(path, SV("sandbox\n"), 0600, err);
-	(void)snprintf(path, sizeof(path), "%s/maildrop", d->folder);
-	if (rc == 0)
-		rc = io_folder_make(path, 0700, err);
-	(void)snprintf(path, sizeof(path), "%s/postern.yaml", d->folder);
-	return rc ? rc : io_file_write_durably(path, buf_sv(&out), 0600, err);
 }
 
 static bool find_programs(struct demo *d)
@@ -239,7 +196,8 @@ static bool find_programs(struct demo *d)
 /* ---- the course ---- */
 
 struct progress {
-	unsigned delivered, unique, duplicates, violations, lost;
+	unsigned delivered, unique, duplicates, violations, lost, astray;
+	unsigned by_door[DEMO_DOOR_COUNT];
 };
 
 static unsigned number_of(const char *message_id)
@@ -252,6 +210,17 @@ static unsigned number_of(const char *message_id)
 		sv_parse_u32(sv_skip(sv_head(v, (size_t)at), 6), DEMO_ALL, &n) != 0)
 		return DEMO_ALL;
 	return n;
+}
+
+/* Did it come by the door it was meant for? */
+static bool came_right(unsigned n, const json_t *message)
+{
+	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(MAX_BODY);
+	struct demo_mail mail;
+
+	demo_mail_make(n, &mail, &text);
+	return sv_eq(
+		sv_from(mail.door), sv_from(json_string_value(json_object_get(message, "door"))));
 }
 
 static bool measure(const struct demo *d, struct progress *out)
@@ -267,6 +236,10 @@ static bool measure(const struct demo *d, struct progress *out)
 		unsigned n = number_of(json_string_value(json_object_get(one, "message_id")));
 
 		out->delivered++;
+		if (n >= DEMO_BY_PASSWORD && n < DEMO_ALL && !seen[n]) {
+			out->astray += !came_right(n, one);
+			out->by_door[(n - DEMO_BY_PASSWORD) / DEMO_EACH_DOOR]++;
+		}
 		out->unique += n < DEMO_ALL && !seen[n];
 		seen[n] = true;
 	}
@@ -342,6 +315,8 @@ static bool submit_all(struct demo *d)
 			show(d, &p, "submitting");
 		}
 	}
+	for (unsigned n = DEMO_BY_PASSWORD; n < DEMO_ALL; n++)
+		submit(d, n);
 	return true;
 }
 
@@ -363,11 +338,14 @@ static struct progress wait_delivered(struct demo *d)
 
 static int sum_up(struct demo *d, const struct progress *p, uint64_t us)
 {
-	bool good = p->lost == 0 && p->violations == 0 && d->accepted_count == DEMO_ALL;
+	bool good = p->lost == 0 && p->violations == 0 && p->astray == 0 &&
+		    d->accepted_count == DEMO_ALL;
 	char span[TEXT_DURATION_MAX];
 
 	(void)printf("\n  accepted        %u (%u by sendmail; %u tries found the relay dead)\n"
-		     "  delivered       %u\n"
+		     "  delivered       %u: %u with a password, %u with a token, %u by High Volume "
+		     "Email,\n"
+		     "                  %u from a scanner through the connector, %u over Graph\n"
 		     "  lost            %u\n"
 		     "  duplicates      %u (attempts that were open at kill -9 may come twice)\n"
 		     "  limits broken   %u\n"
@@ -376,6 +354,12 @@ static int sum_up(struct demo *d, const struct progress *p, uint64_t us)
 		d->by_sendmail,
 		d->refused_tries,
 		p->unique,
+		p->unique - p->by_door[DEMO_TOKEN] - p->by_door[DEMO_HVE] -
+			p->by_door[DEMO_SCANNER] - p->by_door[DEMO_GRAPH],
+		p->by_door[DEMO_TOKEN],
+		p->by_door[DEMO_HVE],
+		p->by_door[DEMO_SCANNER],
+		p->by_door[DEMO_GRAPH],
 		p->lost,
 		p->duplicates,
 		p->violations,
@@ -398,17 +382,20 @@ static int run_demo(struct demo *d)
 	d->relay_port = free_port();
 	d->sandbox_port = free_port();
 	d->http_port = free_port();
-	if (write_config(d, &err) != 0)
+	d->https_port = free_port();
+	d->hve_port = free_port();
+	d->connector_port = free_port();
+	if (demo_write_config(d, &err) != 0)
 		return cli_fail(EX_CANTCREAT, "%s", err.text);
 	(void)printf("%spostern demo%s in %s\n"
-		     "  a Microsoft 365 on loopback (port %d), a relay (port %d), %d mailboxes, %d "
-		     "messages\n\n",
+		     "  a Microsoft 365 on loopback (port %d), a relay (port %d), %d mailboxes, a "
+		     "scanner, %d messages\n\n",
 		cli_style(d->ctx, "bold"),
 		cli_style(d->ctx, "off"),
 		d->folder,
 		d->sandbox_port,
 		d->relay_port,
-		DEMO_MAILBOXES + 1,
+		DEMO_MAILBOXES + 4,
 		DEMO_ALL);
 	if (!start_sandbox(d) || !start_relay(d) || !submit_all(d))
 		return cli_fail(

@@ -64,12 +64,52 @@ static void attachment(struct buf *text, unsigned n, size_t bytes)
 	put(text, SV("--b2--\r\n"));
 }
 
+static void by_door(unsigned n, struct demo_mail *out, struct buf *text)
+{
+	static const struct {
+		const char *sender, *domain, *from_address, *door;
+	} doors[DEMO_DOOR_COUNT] = {
+		[DEMO_TOKEN] = { "token@contoso.com", "example.org", NULL, "submission" },
+		[DEMO_HVE] = { "alerts@contoso.com", "contoso.com", NULL, "hve" },
+		[DEMO_SCANNER] = { "scanner@contoso.com",
+			"contoso.com",
+			DEMO_SCANNER_ADDRESS,
+			"connector" },
+		[DEMO_GRAPH] = { "graph@contoso.com", "example.org", NULL, "graph" },
+	};
+	enum demo_door door = (n - DEMO_BY_PASSWORD) / DEMO_EACH_DOOR;
+
+	*out = (struct demo_mail){ .from_address = doors[door].from_address,
+		.door = doors[door].door };
+	(void)snprintf(out->sender, sizeof(out->sender), "%s", doors[door].sender);
+	(void)snprintf(
+		out->recipient, sizeof(out->recipient), "reader%u@%s", n, doors[door].domain);
+	must(buf_printf(text,
+		     "From: <%s>\r\nTo: <%s>\r\nSubject: demo %u\r\nMessage-ID: "
+		     "<demo-%u@postern>\r\n",
+		     out->sender,
+		     out->recipient,
+		     n,
+		     n) == 0);
+	if (n == DEMO_ALL - 1)
+		attachment(text, n, DEMO_SCAN_BYTES);
+	else if (door == DEMO_SCANNER)
+		attachment(text, n, 40000);
+	else
+		plain(text, n);
+}
+
 void demo_mail_make(unsigned n, struct demo_mail *out, struct buf *text)
 {
 	bool burst = n >= DEMO_MESSAGES && n < DEMO_MESSAGES + DEMO_BURST;
 	bool down = n >= DEMO_MESSAGES + DEMO_BURST;
 
-	*out = (struct demo_mail){ .by_sendmail = down || (!burst && n % 10 == 9) };
+	if (n >= DEMO_BY_PASSWORD) {
+		by_door(n, out, text);
+		return;
+	}
+	*out = (struct demo_mail){ .by_sendmail = down || (!burst && n % 10 == 9),
+		.door = "submission" };
 	if (burst)
 		(void)snprintf(out->sender, sizeof(out->sender), "newsletter@contoso.com");
 	else

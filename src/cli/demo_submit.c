@@ -6,6 +6,7 @@
 #include "io/loop.h"
 #include "smtp/client.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -18,12 +19,16 @@
 
 /* ---- SMTP: the product's own client machine on a blocking socket ---- */
 
-int demo_connect(int port)
+int demo_connect(int port, const char *source)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+	struct sockaddr_in from = { .sin_family = AF_INET };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (source && (inet_pton(AF_INET, source, &from.sin_addr) != 1 || fd < 0 ||
+			      bind(fd, (const struct sockaddr *)&from, sizeof(from)) != 0))
+		io_closep(&fd);
 	if (fd >= 0 && connect(fd, (const struct sockaddr *)&to, sizeof(to)) == 0)
 		return fd;
 	io_closep(&fd);
@@ -104,7 +109,7 @@ bool demo_submit_smtp(struct demo *d, const struct demo_mail *mail, struct sv te
 		.size = text.len,
 		.needs_8bit = mail->has_8bit,
 		.needs_utf8 = mail->utf8 };
-	CLEANUP(io_closep) int fd = demo_connect(d->relay_port);
+	CLEANUP(io_closep) int fd = demo_connect(d->relay_port, mail->from_address);
 	CLEANUP(smtp_client_freep) struct smtp_client *c = NULL;
 
 	if (fd < 0)
