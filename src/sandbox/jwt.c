@@ -30,6 +30,8 @@ int sandbox_base64url(struct buf *out, struct sv bytes)
 int sandbox_base64url_decode(struct buf *out, struct sv text)
 {
 	CLEANUP(buf_deinitp) struct buf plain = BUF_INIT(text.len + 4);
+	CLEANUP(buf_deinitp) struct buf bytes = BUF_INIT(text.len + 4);
+	CLEANUP(buf_deinitp) struct buf again = BUF_INIT(text.len + 4);
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < text.len; i++) {
@@ -41,7 +43,14 @@ int sandbox_base64url_decode(struct buf *out, struct sv text)
 	}
 	while (rc == 0 && plain.len % 4 != 0 && plain.len % 4 != 1)
 		rc = buf_append_char(&plain, '=');
-	return rc == 0 ? text_base64_decode(out, buf_sv(&plain)) : rc;
+	if (rc == 0)
+		rc = text_base64_decode(&bytes, buf_sv(&plain));
+	/* Bits behind the last byte must be zero (RFC 4648 3.5): one token, one text. */
+	if (rc == 0)
+		rc = sandbox_base64url(&again, buf_sv(&bytes));
+	if (rc == 0 && !sv_eq(buf_sv(&again), text))
+		rc = RC_PARSE;
+	return rc == 0 ? buf_append(out, buf_sv(&bytes)) : rc;
 }
 
 static json_t *decode_object(struct sv part)
