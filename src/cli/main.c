@@ -17,6 +17,7 @@ static const struct {
 	{ "serve", cli_serve, "run the relay" },
 	{ "check", cli_check, "check the configuration: all errors at once" },
 	{ "status", cli_status, "one screen: what waits, what is parked and why" },
+	{ "explain", cli_explain, "what a reply of a mail server means, and what to do" },
 	{ "queue", cli_queue, "list, show, retry, hold, release, reroute, drop waiting mail" },
 	{ "trace", cli_trace, "the story of messages, delivered ones too" },
 	{ "user", cli_user, "add, list, remove inbound users" },

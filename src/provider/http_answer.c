@@ -154,18 +154,32 @@ static struct verdict verdict_of(
 	return v;
 }
 
-struct verdict provider_judge_token(const struct provider_http_answer *answer)
+const struct provider_http_row *provider_find_token_row(const struct provider_http_answer *answer)
 {
 	struct seen seen = { .a = answer, .aadsts = read_aadsts(answer->description) };
 	const struct provider_http_row *row = NULL;
 	int points = -1;
 
+	find_row(&provider_token_app_errors, &seen, &row, &points);
+	find_row(&provider_token_user_errors, &seen, &row, &points);
+	return row;
+}
+
+struct verdict provider_http_row_verdict(
+	const struct provider_http_row *row, const struct provider_http_answer *answer)
+{
+	return verdict_of(row, answer);
+}
+
+struct verdict provider_judge_token(const struct provider_http_answer *answer)
+{
+	const struct provider_http_row *row;
+
 	if (answer->status == 0)
 		return verdict_of(&unreachable_row, answer);
 	if (answer->status < 400)
 		return verdict_of(&strange_token_row, answer);
-	find_row(&provider_token_app_errors, &seen, &row, &points);
-	find_row(&provider_token_user_errors, &seen, &row, &points);
+	row = provider_find_token_row(answer);
 	return verdict_of(row ? row : &unknown_token_row, answer);
 }
 

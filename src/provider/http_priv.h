@@ -30,3 +30,8 @@ struct provider_http_table {
 extern const struct provider_http_table provider_token_app_errors;  /* token_error_app.c */
 extern const struct provider_http_table provider_token_user_errors; /* token_error_user.c */
 extern const struct provider_http_table provider_graph_errors;      /* graph_error.c */
+
+/* The most specific row; NULL: none knows the answer. */
+const struct provider_http_row *provider_find_token_row(const struct provider_http_answer *answer);
+struct verdict provider_http_row_verdict(
+	const struct provider_http_row *row, const struct provider_http_answer *answer);

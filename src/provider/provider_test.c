@@ -61,9 +61,9 @@ static void check_row(const struct provider_row *row)
 	assert_true(on->stages != 0);
 	assert_int_equal(on->stages & ~(unsigned)PROVIDER_AT_ANY, 0);
 	assert_true(on->code == 4 || on->code == 5 || (on->code >= 400 && on->code < 600));
-	if (on->enhanced && on->enhanced[0] && on->code)
-		assert_int_equal(
-			on->enhanced[0], on->code < 10 ? on->code + '0' : on->code / 100 + '0');
+	/* With a whole code the classes may differ: "550 4.4.7", "451 5.7.3". */
+	if (on->enhanced && on->enhanced[0] && on->code < 10)
+		assert_int_equal(on->enhanced[0], on->code + '0');
 	if (row->kind == VERDICT_PARK)
 		assert_true(row->retry_after_us >= 5 * US_PER_MIN);
 	if (row->kind == VERDICT_BOUNCE) {

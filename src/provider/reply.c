@@ -19,6 +19,7 @@ const struct provider_table *const provider_tables[PROVIDER_TABLE_COUNT] = {
 	&provider_exchange_limits,
 	&provider_exchange,
 	&provider_exchange_doors,
+	&provider_exchange_reports,
 	&provider_google,
 	&provider_generic,
 };
@@ -134,6 +135,12 @@ static struct sv cut_word(struct sv *text)
 	return word;
 }
 
+/* A code of one digit is one of which only the class is known. */
+static unsigned class_of(const struct seen *seen)
+{
+	return seen->code < 10 ? seen->code : seen->code / 100U;
+}
+
 /*
  * "5.7.57 Client not authenticated to send mail. Error: 535 5.7.139 Authentication unsuccessful, ...":
  * the second reply is the reason, so that one is judged. Only behind 5.7.57: other replies repeat what
@@ -144,7 +151,7 @@ static void unglue(struct seen *seen)
 	ptrdiff_t at;
 	struct sv rest, word;
 
-	if (seen->code / 100U != 5 || !sv_eq(seen->enhanced, SV("5.7.57")))
+	if (class_of(seen) != 5 || !sv_eq(seen->enhanced, SV("5.7.57")))
 		return;
 	at = sv_find(seen->text, SV("535 5.7."));
 	if (at < 0)
@@ -180,7 +187,9 @@ static int match_code(uint16_t code, const struct seen *seen)
 	if (code == 0)
 		return 0;
 	if (code < 10)
-		return seen->code / 100U == code ? 10 : -1;
+		return class_of(seen) == code ? 10 : -1;
+	if (seen->code < 10)
+		return class_of(seen) == code / 100U ? 15 : -1;
 	return seen->code == code ? 20 : -1;
 }
 
@@ -217,18 +226,21 @@ static int match_text(const char *pattern, const struct seen *seen)
 	return 1000 + (int)words.len;
 }
 
-static int match(
-	const struct provider_pattern *on, const struct provider_answer *a, const struct seen *seen)
+static int match(const struct provider_pattern *on, const struct provider_question *q,
+	const struct seen *seen)
 {
 	int code, enhanced, text;
 
-	if (!(on->stages & 1U << a->stage))
+	if (!(on->stages & q->stages))
 		return -1;
-	if (on->providers && !(on->providers & 1U << a->provider))
+	if (on->providers && !(on->providers & q->providers))
 		return -1;
-	if (on->after_uncertain && !a->after_uncertain)
+	if (on->after_uncertain && !q->after_uncertain)
 		return -1;
-	if (on->sign_in && (on->sign_in == PROVIDER_WITH_TOKEN) != a->token)
+	if (on->sign_in && on->sign_in != q->sign_in)
+		return -1;
+	/* A code of its own is no sign where only the class is known. */
+	if (seen->code < 10 && on->code >= 10 && !on->enhanced && !on->text)
 		return -1;
 	code = match_code(on->code, seen);
 	if (code < 0)
@@ -244,7 +256,8 @@ static int match(
 }
 
 /* The most specific row: text before enhanced code before code; of equals the first. */
-static const struct provider_row *find_row(const struct provider_answer *a, const struct seen *seen)
+static const struct provider_row *find_row(
+	const struct provider_question *q, const struct seen *seen)
 {
 	const struct provider_row *best = NULL;
 	int best_points = -1;
@@ -252,7 +265,7 @@ static const struct provider_row *find_row(const struct provider_answer *a, cons
 	for (size_t t = 0; t < PROVIDER_TABLE_COUNT; t++) {
 		for (size_t i = 0; i < provider_tables[t]->count; i++) {
 			const struct provider_row *row = &provider_tables[t]->rows[i];
-			int points = match(&row->on, a, seen);
+			int points = match(&row->on, q, seen);
 
 			if (points > best_points) {
 				best = row;
@@ -268,16 +281,15 @@ static bool is_session_stage(enum smtp_client_stage stage)
 	return (PROVIDER_AT_SESSION | PROVIDER_AT_AUTH) & 1U << stage;
 }
 
-static const struct provider_row *judge_unknown(const struct provider_answer *a, unsigned class)
+static const struct provider_row *judge_unknown(enum smtp_client_stage stage, unsigned class)
 {
 	switch (class) {
 	case 4:
-		return is_session_stage(a->stage) ? &transient_session_row : &transient_row;
+		return is_session_stage(stage) ? &transient_session_row : &transient_row;
 	case 5:
-		return is_session_stage(a->stage) ? &session_row : &permanent_row;
+		return is_session_stage(stage) ? &session_row : &permanent_row;
 	default:
-		return class == 2 && a->stage == SMTP_CLIENT_STAGE_DOT ? &accepted_row
-								       : &strange_row;
+		return class == 2 && stage == SMTP_CLIENT_STAGE_DOT ? &accepted_row : &strange_row;
 	}
 }
 
@@ -309,7 +321,7 @@ static struct verdict verdict_of(const struct provider_row *row, enum smtp_clien
 static void set_enhanced(struct verdict *v, const struct seen *seen)
 {
 	struct status s = seen->has_status ? seen->status : (struct status){ 0 };
-	unsigned class = seen->code / 100U == 5 ? 5 : 4;
+	unsigned class = class_of(seen) == 5 ? 5 : 4;
 
 	if (v->kind == VERDICT_DELIVERED) {
 		class = 2;
@@ -326,22 +338,38 @@ static void set_enhanced(struct verdict *v, const struct seen *seen)
 		s.digit[2] % 1000U);
 }
 
+const struct provider_row *provider_find_row(
+	const struct provider_question *question, const struct smtp_reply *reply)
+{
+	struct seen seen = look_at(reply);
+	unsigned class = class_of(&seen);
+
+	return class == 4 || class == 5 ? find_row(question, &seen) : NULL;
+}
+
+struct verdict provider_row_verdict(const struct provider_row *row, enum smtp_client_stage stage,
+	const struct smtp_reply *reply)
+{
+	struct seen seen = look_at(reply);
+	struct verdict v = verdict_of(row ? row : judge_unknown(stage, class_of(&seen)), stage);
+
+	set_enhanced(&v, &seen);
+	return v;
+}
+
 struct verdict provider_judge(const struct provider_answer *answer)
 {
-	struct seen seen = look_at(answer->reply);
-	unsigned class = seen.code / 100U;
-	const struct provider_row *row = NULL;
-	struct verdict v;
+	struct provider_question question = {
+		.stages = 1U << answer->stage,
+		.providers = 1U << answer->provider,
+		.sign_in = answer->token ? PROVIDER_WITH_TOKEN : PROVIDER_WITH_PASSWORD,
+		.after_uncertain = answer->after_uncertain,
+	};
 
 	must(answer->provider < PROVIDER_COUNT);
 	must(answer->stage < SMTP_CLIENT_STAGE_COUNT);
-	if (class == 4 || class == 5)
-		row = find_row(answer, &seen);
-	if (!row)
-		row = judge_unknown(answer, class);
-	v = verdict_of(row, answer->stage);
-	set_enhanced(&v, &seen);
-	return v;
+	return provider_row_verdict(
+		provider_find_row(&question, answer->reply), answer->stage, answer->reply);
 }
 
 /* ---- failures without a reply ---- */

@@ -80,11 +80,30 @@ extern const struct provider_table provider_exchange_sign_in; /* reply_exchange_
 extern const struct provider_table provider_exchange_limits;  /* reply_exchange_limits.c */
 extern const struct provider_table provider_exchange;         /* reply_exchange.c */
 extern const struct provider_table provider_exchange_doors;   /* reply_exchange_doors.c */
+extern const struct provider_table provider_exchange_reports; /* reply_exchange_reports.c */
 extern const struct provider_table provider_google;           /* reply_google.c */
 extern const struct provider_table provider_generic;          /* reply_generic.c */
 
 /* The tables in order, for the judge and the test. */
 enum {
-	PROVIDER_TABLE_COUNT = 6
+	PROVIDER_TABLE_COUNT = 7
 };
 extern const struct provider_table *const provider_tables[PROVIDER_TABLE_COUNT];
+
+/* What is known of the place where a reply was met: one bit in a session, more in a text. */
+struct provider_question {
+	unsigned stages;    /* PROVIDER_AT_* */
+	unsigned providers; /* PROVIDER_OF_* */
+	enum provider_sign_in sign_in;
+	bool after_uncertain;
+};
+
+/*
+ * The most specific row; NULL: no row knows the reply. A `code` of 4 or 5 stands for its class, where
+ * only the enhanced code was handed on.
+ */
+const struct provider_row *provider_find_row(
+	const struct provider_question *question, const struct smtp_reply *reply);
+/* A row of NULL is judged by the class of the reply. */
+struct verdict provider_row_verdict(const struct provider_row *row, enum smtp_client_stage stage,
+	const struct smtp_reply *reply);

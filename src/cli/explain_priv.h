@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/err.h"
+#include "base/must.h"
+#include "cli/ask.h"
+#include "observe/json.h"
+#include "provider/explain.h"
+
+/* The parts of `postern explain` that look at more than one text. */
+
+int cli_explain_unknown(struct cli_context *ctx);
+int cli_explain_catalogue(struct cli_context *ctx);
+/* One page a cause, and an index. Files that are there are written anew. */
+int cli_explain_pages(const char *folder);
+
+void cli_explain_put_json(json_t *o); /* takes it */
