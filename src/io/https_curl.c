@@ -227,10 +227,13 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *arg)
 		/* 100 Continue has a head of its own. */
 		r->location[0] = '\0';
 		r->retry_after_us = 0;
+		r->date = (struct wall_time){ 0 };
 	} else if (sv_cut_char(&value, ':', &name)) {
 		value = sv_trim(value);
 		if (sv_eq_nocase(name, SV("Retry-After"))) {
 			r->retry_after_us = https_retry_after(value, io_wall(r->h->loop));
+		} else if (sv_eq_nocase(name, SV("Date"))) {
+			r->date = https_date(value);
 		} else if (sv_eq_nocase(name, SV("Location")) && value.len < sizeof(r->location) &&
 			   is_printable(value, false)) {
 			memcpy(r->location, value.ptr, value.len);

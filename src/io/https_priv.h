@@ -79,6 +79,7 @@ struct io_https_request {
 	bool too_large;
 	uint64_t retry_after_us;
 	char location[HTTPS_LOCATION_MAX];
+	struct wall_time date;
 };
 
 /* Once in a process. libcurl's memory is wiped when it is given back. */
@@ -97,3 +98,5 @@ void https_request_free(struct io_https_request *r);
  * Microseconds, at most an hour; 0 for what is past or unreadable.
  */
 uint64_t https_retry_after(struct sv value, struct wall_time now);
+/* A date of any of the three forms (RFC 9110 5.6.7); 0 for what is none. */
+struct wall_time https_date(struct sv value);

@@ -95,6 +95,25 @@ struct sv io_stream_tls_text(const struct io_stream *s);
  */
 void io_stream_peer_names(
 	const struct io_stream *s, void (*each)(void *arg, struct sv name), void *arg);
+/*
+ * What the server has shown in the handshake, also when it was refused (after FAILED, until the stream is
+ * freed). For people: nothing here makes a connection trusted. False: no certificate was seen.
+ */
+enum io_certificate_trouble {
+	IO_CERTIFICATE_FINE,
+	IO_CERTIFICATE_EXPIRED,
+	IO_CERTIFICATE_EARLY,  /* not valid yet: of this machine's clock, most of the time */
+	IO_CERTIFICATE_NAME,   /* it is for another name */
+	IO_CERTIFICATE_ISSUER, /* nobody that we trust has signed it */
+	IO_CERTIFICATE_OTHER,
+};
+struct io_certificate {
+	enum io_certificate_trouble trouble;
+	char subject[160], issuer[160]; /* the common names, or the organizations */
+	struct wall_time not_before, not_after;
+	bool fits_name; /* whatever else is wrong with it */
+};
+NODISCARD bool io_stream_certificate(const struct io_stream *s, struct io_certificate *out);
 const struct err *io_stream_error(const struct io_stream *s);
 
 /* "192.0.2.1:587", "[2001:db8::1]:25", "unix:"; borrowed for the life of the stream. */

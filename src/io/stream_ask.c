@@ -58,3 +58,8 @@ int io_stream_peer_uid(const struct io_stream *s, unsigned *out_uid, int *out_pi
 	*out_pid = cred.pid;
 	return 0;
 }
+
+bool io_stream_certificate(const struct io_stream *s, struct io_certificate *out)
+{
+	return s->ssl && s->host && io_tls_certificate(s->ssl, s->host, out);
+}

@@ -79,5 +79,7 @@ SSL *io_tls_begin_client(struct io_tls *t, int fd, const struct tls_peer *peer, 
 void io_tls_describe(SSL *ssl, char *out, size_t size);
 /* Words for a failed handshake or record: the verify result first, then OpenSSL's queue. */
 int io_tls_fail(SSL *ssl, struct sv host, int ssl_error, struct err *err);
+/* See io_stream_certificate(). */
+bool io_tls_certificate(SSL *ssl, const char *host, struct io_certificate *out);
 /* See io_stream_peer_names(). */
 void io_tls_peer_names(SSL *ssl, void (*each)(void *arg, struct sv name), void *arg);

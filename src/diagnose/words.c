@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/must.h"
+#include "diagnose/diagnose_priv.h"
+
+#include <stdio.h>
+#include <sysexits.h>
+
+/*
+ * The causes that check finds by itself, and what to do first. What a server said has its words in the
+ * catalogue (provider/). {mailbox}, {app}, {object}, {host}, {port} and {tenant} are filled in.
+ */
+struct words {
+	const char *cause;
+	enum diagnose_owner owner;
+	int exit_code;
+	const char *first;
+	const char *then;
+};
+
+static const struct words table[] = {
+	{ "name-unknown",
+		DIAGNOSE_OWNER_YOU,
+		EX_CONFIG,
+		"Correct the name {host} in the configuration (endpoint: { host }), or the domain "
+		"behind it.",
+		NULL },
+	{ "dns-broken",
+		DIAGNOSE_OWNER_NETWORK,
+		EX_UNAVAILABLE,
+		"Mend name resolution on this machine: see /etc/resolv.conf, and try `getent hosts "
+		"{host}`.",
+		NULL },
+	{ "exchanger-not-microsoft",
+		DIAGNOSE_OWNER_YOU,
+		EX_OK,
+		"Name Microsoft's own host in the connector (endpoint: { host: "
+		"DOMAIN-COM.mail.protection.outlook.com }); the admin center shows it under "
+		"Settings "
+		"> Domains.",
+		NULL },
+	{ "port-blocked",
+		DIAGNOSE_OWNER_NETWORK,
+		EX_UNAVAILABLE,
+		"Let whoever runs the firewall, or the hosting provider, open outgoing TCP port "
+		"{port} "
+		"to {host}.",
+		"for a mailbox port 587 may be open where 25 is not\n"
+		"clouds (Azure and others) never open 25: use submission or Graph from there\n" },
+	{ "wrong-port",
+		DIAGNOSE_OWNER_YOU,
+		EX_CONFIG,
+		"Correct the port in the configuration: Microsoft 365 takes mail on 587 "
+		"(mailboxes, "
+		"HVE) and 25 (connectors), with STARTTLS.",
+		NULL },
+	{ "no-way",
+		DIAGNOSE_OWNER_NETWORK,
+		EX_UNAVAILABLE,
+		"Mend the network of this machine: no route leads to {host}.",
+		NULL },
+	{ "no-connection",
+		DIAGNOSE_OWNER_NETWORK,
+		EX_UNAVAILABLE,
+		"Find out what stands between this machine and {host}, port {port}.",
+		NULL },
+	{ "some-addresses-dead",
+		DIAGNOSE_OWNER_NETWORK,
+		EX_OK,
+		"Nothing must be done at once: the others are used. If IPv6 leads nowhere from "
+		"here, "
+		"take it off the interface.",
+		NULL },
+	{ "no-greeting",
+		DIAGNOSE_OWNER_YOU,
+		EX_CONFIG,
+		"If port {port} begins with TLS, say `tls: implicit`; for Microsoft 365 use port "
+		"587.",
+		"a firewall that accepts every connection and passes none on looks the same\n" },
+	{ "silence",
+		DIAGNOSE_OWNER_PROVIDER,
+		EX_TEMPFAIL,
+		"Run the check again in some minutes; if it stays so, let a firewall between be "
+		"looked at.",
+		NULL },
+	{ "middle-box",
+		DIAGNOSE_OWNER_NETWORK,
+		EX_UNAVAILABLE,
+		"Let the firewall's SMTP inspection be switched off for this machine (Cisco: `no "
+		"inspect esmtp`).",
+		NULL },
+	{ "not-microsoft",
+		DIAGNOSE_OWNER_YOU,
+		EX_OK,
+		"See whether {host}, port {port}, is the server that you mean: it is not Exchange "
+		"Online.",
+		NULL },
+	{ "starttls-stripped",
+		DIAGNOSE_OWNER_NETWORK,
+		EX_UNAVAILABLE,
+		"Let the firewall or virus scanner between be told not to inspect SMTP from this "
+		"machine. Never send without TLS instead.",
+		NULL },
+	{ "no-starttls",
+		DIAGNOSE_OWNER_YOU,
+		EX_CONFIG,
+		"Use a port of this server that offers TLS (587 with STARTTLS, or 465 with `tls: "
+		"implicit`).",
+		NULL },
+	{ "not-tls",
+		DIAGNOSE_OWNER_YOU,
+		EX_CONFIG,
+		"Say `tls: required` (STARTTLS) for port {port}, or use the port that begins with "
+		"TLS "
+		"(465).",
+		NULL },
+	{ "tls-intercepted",
+		DIAGNOSE_OWNER_NETWORK,
+		EX_UNAVAILABLE,
+		"Let the proxy or firewall be told not to decrypt TLS between this machine and "
+		"{host}.",
+		"if your organization decrypts on purpose, name its CA: endpoint: { ca_file }\n" },
+	{ "tls-failed",
+		DIAGNOSE_OWNER_NETWORK,
+		EX_UNAVAILABLE,
+		"Look at the TLS error above; `openssl s_client -starttls smtp -connect "
+		"{host}:{port}` "
+		"shows the rest.",
+		NULL },
+	{ "tls-too-old",
+		DIAGNOSE_OWNER_PROVIDER,
+		EX_UNAVAILABLE,
+		"The server must speak TLS 1.2 or newer: let its software be renewed.",
+		NULL },
+	{ "certificate-untrusted",
+		DIAGNOSE_OWNER_YOU,
+		EX_CONFIG,
+		"If this is the server that you mean, name the CA that signed its certificate: "
+		"endpoint: { ca_file }.",
+		NULL },
+	{ "certificate-name",
+		DIAGNOSE_OWNER_YOU,
+		EX_CONFIG,
+		"Write the server's own name into endpoint: { host }; an IP address or an alias "
+		"does "
+		"not stand in its certificate.",
+		NULL },
+	{ "certificate-expired",
+		DIAGNOSE_OWNER_PROVIDER,
+		EX_UNAVAILABLE,
+		"See that the clock of this machine is right (`timedatectl`); then whoever runs "
+		"{host} must renew the certificate.",
+		NULL },
+	{ "client-certificate",
+		DIAGNOSE_OWNER_YOU,
+		EX_CONFIG,
+		"Mend the certificate and key of the connector in the configuration.",
+		NULL },
+	{ "client-certificate-refused",
+		DIAGNOSE_OWNER_ADMIN,
+		EX_NOPERM,
+		"Show a certificate that the server accepts: from a public CA, in time, with its "
+		"whole chain.",
+		NULL },
+	{ "ca-file",
+		DIAGNOSE_OWNER_YOU,
+		EX_CONFIG,
+		"Correct endpoint: { ca_file } in the configuration.",
+		NULL },
+	{ "clock-off",
+		DIAGNOSE_OWNER_YOU,
+		EX_UNAVAILABLE,
+		"Set the clock and keep it: `timedatectl set-ntp true`.",
+		NULL },
+	{ "https-blocked",
+		DIAGNOSE_OWNER_NETWORK,
+		EX_UNAVAILABLE,
+		"Let outgoing HTTPS (port 443) to login.microsoftonline.com be opened, or name the "
+		"proxy (`proxy:`).",
+		NULL },
+	{ "password-missing",
+		DIAGNOSE_OWNER_YOU,
+		EX_CONFIG,
+		"Put the password where the configuration says, readable for postern (mode 0600).",
+		NULL },
+	{ "password-empty",
+		DIAGNOSE_OWNER_YOU,
+		EX_CONFIG,
+		"Put the password where the configuration says: it is empty.",
+		NULL },
+	{ "pasted-spaces",
+		DIAGNOSE_OWNER_YOU,
+		EX_NOPERM,
+		"Store the password of {mailbox} again without the space or line end around it.",
+		NULL },
+	{ "wrong-credentials",
+		DIAGNOSE_OWNER_YOU,
+		EX_NOPERM,
+		"Sign in as {mailbox} at https://outlook.office.com with this password; if that "
+		"fails, set a new one and store it.",
+		"an account with MFA needs an app password, or better a token (auth: app)\n"
+		"the login may differ from the address (login:)\n" },
+	{ "graph-token",
+		DIAGNOSE_OWNER_YOU,
+		EX_CONFIG,
+		"Take scope_host out of the tenant's endpoints, so that the token is asked for at "
+		"https://outlook.office365.com.",
+		NULL },
+	{ "token-audience",
+		DIAGNOSE_OWNER_YOU,
+		EX_CONFIG,
+		"Correct scope_host (or graph) in the tenant's endpoints; without it the right one "
+		"is "
+		"used.",
+		NULL },
+	{ "role-missing",
+		DIAGNOSE_OWNER_ADMIN,
+		EX_NOPERM,
+		"Entra admin center > App registrations > app {app} > API permissions > Add > APIs "
+		"my "
+		"organization uses > {api} > Application permissions > {needed}; then Grant admin "
+		"consent.",
+		NULL },
+	{ "scope-missing",
+		DIAGNOSE_OWNER_ADMIN,
+		EX_NOPERM,
+		"Give app {app} the delegated permission {needed}, consent to it, and run `postern "
+		"login {mailbox}` again.",
+		NULL },
+	{ "token-expired", DIAGNOSE_OWNER_YOU, EX_UNAVAILABLE, "Run the check again.", NULL },
+	{ "token-other-app",
+		DIAGNOSE_OWNER_YOU,
+		EX_CONFIG,
+		"Run `postern login {mailbox}` again for the app that stands in the configuration.",
+		NULL },
+	{ "token-other-tenant",
+		DIAGNOSE_OWNER_YOU,
+		EX_CONFIG,
+		"Correct the id of the tenant in the configuration, or sign in with an account of "
+		"this tenant.",
+		NULL },
+	{ "token-other-user",
+		DIAGNOSE_OWNER_ADMIN,
+		EX_OK,
+		"Give that person full access: Add-MailboxPermission -Identity {mailbox} -User "
+		"PERSON "
+		"-AccessRights FullAccess; or run `postern login {mailbox}` with the mailbox's own "
+		"account.",
+		NULL },
+	{ "token-refused",
+		DIAGNOSE_OWNER_ADMIN,
+		EX_NOPERM,
+		"New-ServicePrincipal -AppId {app} -ObjectId {object} (the object id of the "
+		"enterprise application, as the token names it; not that of the app registration).",
+		"Add-MailboxPermission -Identity {mailbox} -User {object} -AccessRights "
+		"FullAccess\n"
+		"Set-CASMailbox -Identity {mailbox} -SmtpClientAuthenticationDisabled $false\n"
+		"is {mailbox} the primary address of a mailbox, with a licence or shared?\n"
+		"wait: a change at Microsoft can take an hour to work\n" },
+	{ "smtp-auth-off",
+		DIAGNOSE_OWNER_ADMIN,
+		EX_NOPERM,
+		"Set-CASMailbox -Identity {mailbox} -SmtpClientAuthenticationDisabled $false (the "
+		"switch of the tenant can stay off).",
+		"admin center: Users > Active users > {mailbox} > Mail > Manage email apps > "
+		"Authenticated SMTP\n"
+		"wait: it can take an hour to work\n" },
+	{ "security-defaults",
+		DIAGNOSE_OWNER_ADMIN,
+		EX_NOPERM,
+		"Let {mailbox} sign in with a token instead of a password: `auth: app`, and "
+		"`postern setup powershell` for the administrator.",
+		"or Entra admin center > Overview > Properties > Manage security defaults, which "
+		"weakens the whole tenant\n" },
+	{ "basic-auth-blocked",
+		DIAGNOSE_OWNER_ADMIN,
+		EX_NOPERM,
+		"Let {mailbox} sign in with a token instead of a password: `auth: app`.",
+		"or an authentication policy that allows it: Set-AuthenticationPolicy "
+		"-AllowBasicAuthSmtp\n" },
+	{ "app-secret-expired",
+		DIAGNOSE_OWNER_ADMIN,
+		EX_NOPERM,
+		"Entra admin center > App registrations > app {app} > Certificates & secrets > New "
+		"client secret; store its value where the configuration says.",
+		NULL },
+	{ "app-secret-wrong",
+		DIAGNOSE_OWNER_YOU,
+		EX_NOPERM,
+		"Store the value of the client secret of app {app}, not its id (a GUID); if the "
+		"value "
+		"is gone, make a new secret.",
+		NULL },
+	{ "app-not-in-tenant",
+		DIAGNOSE_OWNER_YOU,
+		EX_CONFIG,
+		"Correct client_id or the tenant's id in the configuration: the tenant has no app "
+		"{app}.",
+		NULL },
+	{ "tenant-not-found",
+		DIAGNOSE_OWNER_YOU,
+		EX_CONFIG,
+		"Correct the tenant's id in the configuration (Entra admin center > Overview > "
+		"Tenant "
+		"ID).",
+		NULL },
+	{ "send-as-denied",
+		DIAGNOSE_OWNER_ADMIN,
+		EX_NOPERM,
+		"Add-RecipientPermission SENDER -Trustee {mailbox} -AccessRights SendAs, with the "
+		"sender that is refused above.",
+		"or `sender: rewrite` for this mailbox\nwait: it can take an hour to work\n" },
+	{ "connector-missing",
+		DIAGNOSE_OWNER_ADMIN,
+		EX_NOPERM,
+		"Give the inbound connector the public address that this machine sends from (admin "
+		"center > Mail flow > Connectors); Microsoft's reply shows it.",
+		"behind a changing address use a certificate: New-InboundConnector ... -RequireTls "
+		"$true -TlsSenderCertificateName NAME\n"
+		"the domain of the sender must be an accepted domain\n" },
+	{ "certificate-not-accepted",
+		DIAGNOSE_OWNER_ADMIN,
+		EX_NOPERM,
+		"Set the inbound connector's TlsSenderCertificateName to the name in the "
+		"certificate "
+		"that is shown; its domain must be an accepted domain.",
+		"the certificate must come from a public CA, with its whole chain\n"
+		"or add the public address of this machine to the connector\n" },
+	{ "external-recipient",
+		DIAGNOSE_OWNER_YOU,
+		EX_CONFIG,
+		"Route recipients outside of the tenant through another door (submission, "
+		"connector "
+		"or Graph): High Volume Email is internal only.",
+		NULL },
+	{ "mailbox-not-found",
+		DIAGNOSE_OWNER_YOU,
+		EX_CONFIG,
+		"Correct the address of the mailbox, or its tenant: {mailbox} does not exist "
+		"there.",
+		NULL },
+	{ "app-scope-policy",
+		DIAGNOSE_OWNER_ADMIN,
+		EX_NOPERM,
+		"Let the policy that limits app {app} to some mailboxes include {mailbox}: "
+		"Test-ApplicationAccessPolicy -Identity {mailbox} -AppId {app}.",
+		"with RBAC for Applications: Test-ServicePrincipalAuthorization -Identity {app} "
+		"-Resource {mailbox}\nwait: it can take an hour to work\n" },
+	{ "limit-above-provider",
+		DIAGNOSE_OWNER_YOU,
+		EX_OK,
+		"Lower the limit in the configuration, unless Microsoft raised it for you.",
+		NULL },
+};
+
+/* ---- filling in ---- */
+
+static struct sv value_of(const struct diagnose *d, struct sv name, char port[16])
+{
+	const struct conf_lane *l = d->lane;
+	const char *needed = identity_claims_needed(l);
+
+	if (sv_eq(name, SV("mailbox")))
+		return l->name;
+	if (sv_eq(name, SV("host")))
+		return d->host.len ? d->host : l->host;
+	if (sv_eq(name, SV("port"))) {
+		(void)snprintf(port, 16, "%u", (unsigned)l->port);
+		return sv_from(port);
+	}
+	if (sv_eq(name, SV("app")))
+		return l->tenant ? l->tenant->app.client_id : SV("APP-ID");
+	if (sv_eq(name, SV("object")))
+		return d->has_claims && d->claims.object[0] ? sv_from(d->claims.object)
+							    : SV("OBJECT-ID");
+	if (sv_eq(name, SV("needed")))
+		return needed ? sv_from(needed) : SV("");
+	if (sv_eq(name, SV("api")))
+		return l->provider == PROVIDER_GRAPH ? SV("Microsoft Graph")
+						     : SV("Office 365 Exchange Online");
+	return SV("");
+}
+
+static struct sv fill(struct diagnose *d, const char *text)
+{
+	CLEANUP(buf_deinitp) struct buf out = BUF_INIT(8192);
+	struct sv rest = sv_from(text);
+	char port[16];
+
+	while (rest.len) {
+		ptrdiff_t open = sv_find_char(rest, '{'), close;
+
+		/* "endpoint: { host }" is no place to fill in. */
+		if (open < 0 || (size_t)open + 1 >= rest.len || rest.ptr[open + 1] == ' ') {
+			size_t n = open < 0 ? rest.len : (size_t)open + 1;
+
+			must(buf_append(&out, sv_head(rest, n)) == 0);
+			rest = sv_skip(rest, n);
+			continue;
+		}
+		must(buf_append(&out, sv_head(rest, (size_t)open)) == 0);
+		rest = sv_skip(rest, (size_t)open + 1);
+		close = sv_find_char(rest, '}');
+		must(close >= 0);
+		must(buf_append(&out, value_of(d, sv_head(rest, (size_t)close), port)) == 0);
+		rest = sv_skip(rest, (size_t)close + 1);
+	}
+	return arena_sv(&d->arena, buf_sv(&out));
+}
+
+/* ---- by cause, else by what the verdict says ---- */
+
+static enum diagnose_owner owner_of(const struct verdict *v)
+{
+	if (v->nature == VERDICT_NATURE_OUTAGE || v->nature == VERDICT_NATURE_QUOTA)
+		return DIAGNOSE_OWNER_PROVIDER;
+	if (v->scope == VERDICT_SCOPE_RECIPIENT || v->scope == VERDICT_SCOPE_MESSAGE)
+		return DIAGNOSE_OWNER_YOU;
+	return DIAGNOSE_OWNER_ADMIN;
+}
+
+static int exit_of(const struct verdict *v)
+{
+	if (v->nature == VERDICT_NATURE_AUTHENTICATION || v->nature == VERDICT_NATURE_REPUTATION)
+		return EX_NOPERM;
+	if (v->nature == VERDICT_NATURE_QUOTA || v->kind == VERDICT_RETRY)
+		return EX_TEMPFAIL;
+	return v->nature == VERDICT_NATURE_OUTAGE ? EX_UNAVAILABLE : EX_NOPERM;
+}
+
+void diagnose_words(struct diagnose *d, const struct verdict *v)
+{
+	struct diagnose_verdict *out = &d->verdict;
+
+	for (size_t i = 0; i < COUNT_OF(table); i++) {
+		if (strcmp(table[i].cause, out->cause) != 0)
+			continue;
+		out->owner = table[i].owner;
+		out->first = fill(d, table[i].first);
+		out->then = table[i].then ? fill(d, table[i].then) : sv_make(NULL, 0);
+		/* A warning does not keep mail from leaving. */
+		out->exit_code =
+			out->status == DIAGNOSE_FAIL
+				? (table[i].exit_code ? table[i].exit_code : EX_UNAVAILABLE)
+				: EX_OK;
+		return;
+	}
+	out->owner = v ? owner_of(v) : DIAGNOSE_OWNER_YOU;
+	out->exit_code = out->status != DIAGNOSE_FAIL ? EX_OK : v ? exit_of(v) : EX_UNAVAILABLE;
+	out->first = v ? sv_from(v->summary) : out->text;
+}
+
+struct sv diagnose_quote(struct diagnose *d, struct sv reply)
+{
+	CLEANUP(buf_deinitp) struct buf out = BUF_INIT(1024);
+	const struct secret *const secrets[] = { d->password, d->token };
+
+	reply = sv_head(reply, 600);
+	for (size_t i = 0; i < reply.len; i++) {
+		unsigned char c = (unsigned char)reply.ptr[i];
+
+		must(buf_append_char(&out, c < ' ' || c == 0x7f ? ' ' : (char)c) == 0);
+	}
+	for (size_t i = 0; i < COUNT_OF(secrets); i++) {
+		struct sv secret = secrets[i] ? secret_reveal(secrets[i]) : sv_make(NULL, 0);
+
+		/* A server that sends it back. */
+		if (secret.len > 3 && sv_find(buf_sv(&out), secret) >= 0)
+			return SV("(not shown: it holds what was sent in confidence)");
+	}
+	return arena_sv(&d->arena, buf_sv(&out));
+}
