@@ -175,9 +175,10 @@ static struct mono_time now_of(const struct identity *id)
 
 static void give_token(struct identity *id, identity_token_fn *done, void *arg)
 {
-	const struct identity_token answer = {
-		.token = id->token, .expires_at = id->expires_at, .serial = id->serial
-	};
+	const struct identity_token answer = { .token = id->token,
+		.expires_at = id->expires_at,
+		.life_us = id->life_us,
+		.serial = id->serial };
 
 	done(arg, &answer);
 }

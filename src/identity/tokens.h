@@ -34,6 +34,7 @@ void identity_tokens_reload(struct identity_tokens *t, struct conf *conf);
 struct identity_token {
 	const struct secret *token; /* NULL: none could be had; `verdict` and `reply` say why */
 	struct mono_time expires_at;
+	uint64_t life_us;       /* its whole life, of which some may be over */
 	uint64_t serial;        /* which token this is: for identity_token_refused() */
 	struct verdict verdict; /* RETRY, or PARK of the mailbox or tenant */
 	struct sv reply; /* "AADSTS7000215: Invalid client secret provided. ..."; no secret */

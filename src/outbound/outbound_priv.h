@@ -202,7 +202,7 @@ struct connection {
 	struct secret *token;
 	struct identity_token_request *token_request;
 	uint64_t token_serial;
-	struct mono_time token_expires_at;
+	struct mono_time token_until; /* for how long it may be used */
 	struct io_timer timer;
 	struct mono_time connected_at, idle_since;
 	struct delivery *delivery;

@@ -175,12 +175,17 @@ static uint64_t left_min(const struct connection *c)
 
 struct mono_time connection_token_until(const struct connection *c)
 {
+	return c->token ? c->token_until : MONO_NEVER;
+}
+
+/* The broker hands out no token with less of its life than this, either. */
+static struct mono_time token_until(const struct connection *c, const struct identity_token *t)
+{
 	uint64_t left = left_min(c);
 
-	if (!c->token)
-		return MONO_NEVER;
-	return (struct mono_time){ c->token_expires_at.us > left ? c->token_expires_at.us - left
-								 : 0 };
+	if (left > t->life_us / 2)
+		left = t->life_us / 2;
+	return (struct mono_time){ t->expires_at.us > left ? t->expires_at.us - left : 0 };
 }
 
 static void no_token(struct connection *c, const struct verdict *v, struct sv reply)
@@ -202,7 +207,7 @@ static void on_token(void *arg, const struct identity_token *t)
 	if (t->token) {
 		c->token = secret_new(secret_reveal(t->token));
 		c->token_serial = t->serial;
-		c->token_expires_at = t->expires_at;
+		c->token_until = token_until(c, t);
 		park_clear_sign_in(c->lane);
 		connection_take_slot(c);
 	} else {

@@ -33,6 +33,7 @@ static void answer(const struct identity_token_request *r)
 	char text[32];
 	struct identity_token t = { .serial = broker.serial,
 		.expires_at = mono_add(io_clock_mono(), broker.life_us),
+		.life_us = US_PER_HOUR,
 		.verdict = broker.failure,
 		.reply = SV("AADSTS90033: A transient error has occurred.") };
 
