@@ -14,6 +14,7 @@ static const struct {
 	int (*run)(struct cli_context *ctx, int argc, char **argv);
 	const char *does;
 } commands[] = {
+	{ "init", cli_init, "a few questions, and a configuration is written" },
 	{ "serve", cli_serve, "run the relay" },
 	{ "check", cli_check, "check the configuration: all errors at once" },
 	{ "status", cli_status, "one screen: what waits, what is parked and why" },

@@ -13,3 +13,6 @@ enum {
 };
 NODISCARD int cli_read_secret(
 	const char *what, const char *file, bool whole, struct secret **out_secret);
+
+/* Writes the verifier of an inbound user's password to `path`. Returns an exit code (user.c). */
+NODISCARD int cli_write_verifier(const struct secret *password, const char *path);

@@ -48,7 +48,7 @@ static bool name_ok(const char *name)
 	return name[0] && name[0] != '-' && strlen(name) <= 200 && strncmp(name, "local:", 6) != 0;
 }
 
-static int write_verifier(const struct secret *password, const char *path)
+int cli_write_verifier(const struct secret *password, const char *path)
 {
 	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(512);
 	struct smtp_scram_verifier v;
@@ -80,7 +80,7 @@ static int add(const char *name, const char *password_file, const char *output)
 		(void)snprintf(path, sizeof(path), "/etc/postern/%s.scram", name);
 	code = cli_read_secret("password", password_file, false, &password);
 	if (code == EX_OK)
-		code = write_verifier(password, path);
+		code = cli_write_verifier(password, path);
 	if (code != EX_OK)
 		return code;
 	(void)printf("wrote %s; in postern.yaml, under users:\n"

@@ -17,6 +17,7 @@
 enum {
 	DNS_A = 1,
 	DNS_MX = 15,
+	DNS_TXT = 16,
 	DNS_NOERROR = 0,
 	DNS_SERVFAIL = 2,
 	DNS_NXDOMAIN = 3,
@@ -27,7 +28,8 @@ struct dns_row {
 	const char *name;
 	unsigned type;
 	unsigned rcode;
-	const char *const *answers; /* MX: "10 host"; A: "192.0.2.1"; "!" gives broken data */
+	const char *const *
+		answers; /* MX: "10 host"; TXT: "one|string more"; A: "192.0.2.1"; "!" gives broken data */
 };
 
 struct dns {
@@ -94,6 +96,15 @@ static inline void dns_put_answer(struct dns_text *t, unsigned type, const char 
 		must(sv_parse_u32(number, UINT16_MAX, &preference) == 0);
 		dns_put16(t, preference);
 		dns_put_name(t, host);
+	} else if (type == DNS_TXT) {
+		while (host.len) {
+			unsigned char n;
+
+			(void)sv_cut_char(&host, '|', &number);
+			n = (unsigned char)number.len;
+			dns_put(t, &n, 1);
+			dns_put(t, number.ptr, number.len);
+		}
 	} else {
 		must(inet_pton(AF_INET, answer, address) == 1);
 		dns_put(t, address, sizeof(address));

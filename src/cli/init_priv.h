@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "cli/cli.h"
+#include "setup/config.h"
+#include "setup/tenant.h"
+
+/*
+ * init.c         the command: options, questions, what is written
+ * init_users.c   the users of a report, and their sheets
+ * init_lookup.c  what the network tells about a domain
+ */
+enum {
+	INIT_SENDERS_MAX = 100,
+	INIT_ANSWER_MAX = 2048,
+	INIT_TEXT_MAX = 512,
+};
+
+/* What could be found out; empty: nothing, and `*_why` says the reason. */
+struct init_facts {
+	char tenant_id[SETUP_TENANT_ID_MAX], tenant_why[INIT_TEXT_MAX];
+	char mx[256], mx_why[INIT_TEXT_MAX];
+	char spf[INIT_TEXT_MAX], spf_why[INIT_TEXT_MAX];
+};
+
+struct init_lookup {
+	struct sv domain;
+	struct sv login_url; /* "https://login.microsoftonline.com" */
+	struct sv ca_file;   /* of it; empty: the system's */
+	struct sv dns;       /* name servers; empty: the system's */
+};
+
+/* Asks all at once; what does not answer is left empty. */
+void init_lookup(const struct init_lookup *q, struct init_facts *out_facts);
+
+struct init_users {
+	const struct setup_report *report;
+	struct sv host;     /* as devices know this relay */
+	struct sv folder;   /* the verifiers go to FOLDER/users */
+	const char *sheets; /* a folder */
+};
+
+/* Returns an exit code. */
+NODISCARD int init_make_users(const struct init_users *u);

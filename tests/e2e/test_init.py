@@ -1,0 +1,242 @@
+"""`postern init`: asks little, finds out the rest, never replaces a file unasked, and writes what `check` accepts."""
+import base64
+import os
+import pty
+import select
+import socket
+import struct
+import subprocess
+import threading
+
+import pytest
+
+import entra
+import support
+from support import PATIENCE, run
+
+
+def init(folder, *args, code=0, stdin=b""):
+    return run([support.POSTERN, "init", "--output", str(folder / "postern.yaml"), *args], code=code, input=stdin).stdout.decode()
+
+
+def check(folder):
+    return run([support.POSTERN, "check", "--config", str(folder / "postern.yaml")]).stdout.decode()
+
+
+class NameServer:
+    """Answers with the records of a table: {(name, type): [data]}."""
+
+    def __init__(self, table):
+        self.table = table
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.where = "127.0.0.1:%d" % self.socket.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                query, peer = self.socket.recvfrom(2048)
+            except OSError:
+                return
+            labels, at = [], 12
+            while query[at]:
+                labels.append(query[at + 1:at + 1 + query[at]].decode().lower())
+                at += query[at] + 1
+            end, (kind,) = at + 5, struct.unpack(">H", query[at + 1:at + 3])
+            rows = self.table.get((".".join(labels), kind), [])
+            head = query[:2] + struct.pack(">HHHHH", 0x8180 if rows else 0x8183, 1, len(rows), 0, 0)
+            body = b"".join(b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 60, len(r)) + r for r in rows)
+            self.socket.sendto(head + query[12:end] + body, peer)
+
+    def close(self):
+        self.socket.close()
+
+
+def name(text):
+    return b"".join(bytes([len(part)]) + part.encode() for part in text.split(".")) + b"\0"
+
+
+def text(value):
+    return bytes([len(value)]) + value.encode()
+
+
+@pytest.fixture
+def names():
+    server = NameServer({
+        ("contoso.com", 15): [struct.pack(">H", 0) + name("contoso-com.mail.protection.outlook.com")],
+        ("contoso.com", 16): [text("MS=ms1"), text("v=spf1 include:spf.protection.outlook.com -all")],
+        ("localhost", 1): [b"\x7f\0\0\1"],
+    })
+    yield server
+    server.close()
+
+
+@pytest.mark.parametrize("door", ["submission", "hve", "connector", "graph"])
+def test_every_door_is_accepted(folder, door):
+    shown = init(folder, "--yes", "--offline", "--domain", "Contoso.COM", "--door", door, "--sender", "erp,crm@contoso.com")
+    assert "\nok: " in shown and "error" not in shown
+    text = (folder / "postern.yaml").read_text()
+    assert "domains: [contoso.com]" in text
+    assert ("provider: " + door) in text
+    assert ("crm@contoso.com" in text) == (door != "connector")
+    script = run([support.POSTERN, "setup", "powershell", "--config", str(folder / "postern.yaml")]).stdout.decode()
+    assert ("New-MgApplication" in script) == (door != "connector")
+
+
+def test_what_the_network_knows(folder, sandbox, names):
+    s = sandbox()
+    shown = init(folder, "--yes", "--domain", "contoso.com", "--sender", "erp", "--login", f"https://localhost:{s.https}",
+                 "--ca-file", str(s.ca), "--dns", names.where)
+    assert "contoso-com.mail.protection.outlook.com" in shown
+    assert "v=spf1 include:spf.protection.outlook.com -all" in shown and "SPF record:" not in shown
+    assert entra.TENANT in shown
+    text = (folder / "postern.yaml").read_text()
+    assert f"id: {entra.TENANT}" in text and f'login: "https://localhost:{s.https}"' in text
+
+
+def test_without_a_network(folder):
+    """A name server that is not there, and a sign-in service that is not, either."""
+    port = support.free_port()
+    shown = init(folder, "--yes", "--domain", "contoso.com", "--sender", "erp", "--login", f"https://127.0.0.1:{port}",
+                 "--dns", f"127.0.0.1:{port}")
+    assert shown.count("not found: ") == 3 and "\nok: " in shown
+    assert "id: contoso.com" in (folder / "postern.yaml").read_text()
+
+
+class Terminal:
+    def __init__(self, *args):
+        self.master, slave = pty.openpty()
+        self.process = subprocess.Popen([support.POSTERN, "init", *args], stdin=slave, stdout=slave, stderr=slave, close_fds=True,
+                                        env={**os.environ, "NO_COLOR": "1"})
+        os.close(slave)
+        self.seen = ""
+
+    def until(self, words):
+        while words not in self.seen:
+            ready, _, _ = select.select([self.master], [], [], PATIENCE)
+            assert ready, self.seen
+            try:
+                part = os.read(self.master, 4096)
+            except OSError:
+                part = b""
+            assert part, self.seen
+            self.seen += part.decode().replace("\r\n", "\n")
+        before, self.seen = self.seen.split(words, 1)
+        return before
+
+    def say(self, line):
+        os.write(self.master, line.encode() + b"\n")
+
+    def end(self):
+        code = self.process.wait(PATIENCE)
+        os.close(self.master)
+        return code
+
+
+def test_questions(folder):
+    (folder / "postern.yaml").write_text("mine\n")
+    t = Terminal("--offline", "--output", str(folder / "postern.yaml"))
+    t.until("Your mail domain: ")
+    t.say("contoso")
+    t.until("no domain")
+    t.until("Your mail domain: ")
+    t.say(" Contoso.com ")
+    doors = t.until("Door [1]: ")
+    assert "docs/doors.md" in doors and all(f"{i}  {d}\n" in doors for i, d in enumerate(["submission", "hve", "connector", "graph"], 1))
+    assert all(len(line) <= 125 for line in doors.splitlines())
+    t.say("5")
+    t.until("Door [1]: ")
+    t.say("graph")
+    t.until("[relay@contoso.com]: ")
+    t.say("a b")
+    t.until("[relay@contoso.com]: ")
+    t.say("")
+    t.until("Replace it? yes or no [no]: ")
+    assert (folder / "postern.yaml").read_text() == "mine\n"
+    t.say("yes")
+    t.until("\nok: ")
+    assert t.end() == 0
+    written = (folder / "postern.yaml").read_text()
+    assert 'address: "relay@contoso.com"' in written and "provider: graph" in written
+
+
+def test_nothing_is_replaced_unasked(folder):
+    (folder / "postern.yaml").write_text("mine\n")
+    init(folder, "--yes", "--offline", "--domain", "contoso.com", "--sender", "erp", code=73)
+    init(folder, "--offline", "--domain", "contoso.com", "--door", "1", "--sender", "erp", code=73, stdin=b"\n")
+    init(folder, "--offline", "--domain", "contoso.com", "--door", "1", "--sender", "erp", code=66)
+    assert (folder / "postern.yaml").read_text() == "mine\n"
+
+
+@pytest.mark.parametrize("args", [
+    ("--domain", "contoso", "--sender", "erp"),
+    ("--domain", "contoso.com\nx: y", "--sender", "erp"),
+    ("--domain", "contoso.com", "--sender", 'a"b@contoso.com'),
+    ("--domain", "contoso.com", "--sender", "*"),
+    ("--domain", "contoso.com"),
+    ("--domain", "contoso.com", "--sender", "erp", "--door", "window"),
+    ("--domain", "contoso.com", "--sender", "erp", "--login", "http://login.example"),
+    ("--domain", "contoso.com", "--sender", "erp", "--cloud", "google"),
+])
+def test_wrong_values(folder, args):
+    init(folder, "--yes", "--offline", *args, code=64)
+    assert not (folder / "postern.yaml").exists()
+
+
+REPORT = ("Date,Sender address,Authentication Protocol,TLS Version,Message count\r\n"
+          "2026-11-01,Scan@Contoso.com,Basic auth,TLS 1.0,17\r\n"
+          "2026-11-02,\"o'neil@contoso.com\",OAuth,TLS 1.2,4\r\n"
+          "2026-11-02,scan@contoso.com,Basic auth,TLS 1.2,3\r\n"
+          "2026-11-02,,,,\r\n")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-8"])
+def test_report(folder, encoding):
+    (folder / "r.csv").write_bytes(REPORT.encode(encoding))
+    shown = init(folder, "--yes", "--offline", "--from-report", str(folder / "r.csv"))
+    assert "2 senders; 1 rows without an address" in shown and "\nok: " in shown
+    text = (folder / "postern.yaml").read_text()
+    assert 'name: "scan@contoso.com"' in text and 'senders: ["o\'neil@contoso.com"]' in text
+    sheet = folder / "devices" / "scan@contoso.com.md"
+    assert sheet.stat().st_mode & 0o777 == 0o600
+    assert "messages   20" in sheet.read_text() and "tls: legacy" in sheet.read_text()
+    secret = next(line.split()[1] for line in sheet.read_text().splitlines() if line.strip().startswith("password "))
+    assert secret not in shown and secret not in text and len(secret) == 24
+    verifier = folder / "users" / "scan@contoso.com.scram"
+    before = verifier.read_text()
+    assert before.startswith("SCRAM-SHA-256$") and secret not in before
+    # Again: who has a password keeps it.
+    (folder / "postern.yaml").unlink()
+    init(folder, "--yes", "--offline", "--from-report", str(folder / "r.csv"))
+    assert verifier.read_text() == before and "made before" in sheet.read_text()
+
+
+def test_user_of_a_report_signs_in(folder, relay, sandbox, password):
+    (folder / "r.csv").write_bytes(REPORT.encode())
+    init(folder, "--yes", "--offline", "--from-report", str(folder / "r.csv"))
+    sheet = (folder / "devices" / "scan@contoso.com.md").read_text()
+    secret = next(line.split()[1] for line in sheet.splitlines() if line.strip().startswith("password "))
+    s = sandbox()
+    users = "".join(line + "\n" for line in (folder / "postern.yaml").read_text().splitlines() if "users/scan" in line)
+    sections = support.TENANT + "mailboxes:" + support.mailbox("scan@contoso.com", s, password) + \
+        "\nroutes:\n  - { through: sender }\nusers:\n" + users
+    r = relay(sections, listeners="    auth: optional\n")
+    token = base64.b64encode(f"\0scan@contoso.com\0{secret}".encode()).decode()
+    with socket.create_connection(("127.0.0.1", r.port), timeout=PATIENCE) as c:
+        f = c.makefile("rwb")
+        assert f.readline().startswith(b"220")
+        f.write(b"EHLO x\r\n")
+        f.flush()
+        while not f.readline().startswith(b"250 "):
+            pass
+        f.write(b"AUTH PLAIN " + token.encode() + b"\r\n")
+        f.flush()
+        assert f.readline().startswith(b"235")
+
+
+def test_report_without_senders(folder):
+    (folder / "r.csv").write_text("Date,Count\n1,2\n")
+    done = run([support.POSTERN, "init", "--yes", "--offline", "--from-report", str(folder / "r.csv"),
+                "--output", str(folder / "postern.yaml")], code=65)
+    assert b"Sender address" in done.stderr
