@@ -18,7 +18,7 @@
  * expires_in is honoured within these bounds. A life of nothing would ask again and again; Entra's longest
  * lives (continuous access evaluation) are 28 hours. An answer that does not say gets a short one.
  */
-#define LIFE_US_MIN US_PER_MIN
+#define LIFE_US_MIN (2 * US_PER_S)
 #define LIFE_US_MAX (28 * US_PER_HOUR)
 #define LIFE_US_UNSAID (10 * US_PER_MIN)
 

@@ -60,7 +60,7 @@ static void tokens(unsigned status, struct sv body)
 	if (t.access_token) {
 		must(status == 200);
 		must(secret_reveal(t.access_token).len <= IDENTITY_OAUTH_TOKEN_MAX);
-		must(t.life_us >= US_PER_MIN);
+		must(t.life_us >= 2 * US_PER_S);
 		must(t.life_us <= 28 * US_PER_HOUR);
 	} else {
 		must(!t.refresh_token);
