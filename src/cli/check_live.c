@@ -13,13 +13,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 enum {
-	LINE_MAX_BYTES = 4096,
+	LINE_MAX_BYTES = 16384,
 	SCREEN_MAX = 1 << 20,
 	TARGETS_MAX = 10000,
-	NAME_WIDTH = 16,
+	NAME_WIDTH = 15,
+	STATUS_WIDTH = 12, /* two spaces, the word, one before and one behind the name */
 };
 
 struct live {
@@ -27,7 +29,8 @@ struct live {
 	FILE *report;
 	const struct conf_lane **lanes;
 	size_t count;
-	bool brief;        /* several: a line each unless one fails */
+	bool brief; /* several: a line each unless one fails */
+	const char *progress;
 	bool has_progress; /* a line that is not ended stands on the terminal */
 	struct buf held;   /* the steps of a lane, until it is known whether they are shown */
 	size_t oks, warnings, failures;
@@ -93,6 +96,37 @@ static void find_lanes(struct live *l)
 
 /* ---- lines ---- */
 
+/* On a terminal lines are folded between words; elsewhere one line stays one line. */
+static size_t columns(void)
+{
+	struct winsize size = { 0 };
+
+	if (!isatty(STDOUT_FILENO))
+		return 0;
+	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 60 ? size.ws_col : 80;
+}
+
+/* Appends `text` behind `indent` columns that are written already. */
+static void fold(struct buf *out, struct sv text, size_t indent, size_t width)
+{
+	size_t at = indent;
+	struct sv word;
+
+	while (text.len) {
+		(void)sv_cut_char(&text, ' ', &word);
+		if (width && at > indent && at + 1 + word.len > width) {
+			(void)!buf_printf(out, "\n%*s", (int)indent, "");
+			at = indent;
+		} else if (at > indent) {
+			(void)!buf_append_char(out, ' ');
+			at++;
+		}
+		(void)!buf_append(out, word);
+		at += word.len;
+	}
+	(void)!buf_append_char(out, '\n');
+}
+
 static void clear_progress(struct live *l)
 {
 	if (l->has_progress)
@@ -131,7 +165,10 @@ static void on_begin(void *arg, const struct conf_lane *lane, const char *name)
 
 	if (l->o->ctx->json || !isatty(STDOUT_FILENO))
 		return;
+	if (l->has_progress && strcmp(l->progress, name) == 0)
+		return;
 	clear_progress(l);
+	l->progress = name;
 	(void)printf("  ...      %s: %.*s", name, SV_ARG(lane->name));
 	(void)fflush(stdout);
 	l->has_progress = true;
@@ -181,14 +218,14 @@ static void on_step(void *arg, const struct diagnose_step *s)
 	}
 	clear_progress(l);
 	if (buf_printf(&line,
-		    "  %s%-8s%s %-*s %.*s\n",
+		    "  %s%-8s%s %-*s ",
 		    cli_style(ctx, style_of(s->status)),
 		    status,
 		    cli_style(ctx, "off"),
 		    NAME_WIDTH,
-		    s->name,
-		    SV_ARG(s->text)) != 0)
+		    s->name) != 0)
 		return;
+	fold(&line, s->text, STATUS_WIDTH + NAME_WIDTH, columns());
 	if (l->brief)
 		(void)!buf_append(&l->held, buf_sv(&line));
 	else
@@ -203,22 +240,34 @@ static const char *owner_text(enum diagnose_owner owner)
 	static const char *const texts[] = { "you",
 		"the administrator of the tenant",
 		"whoever runs the network",
+		"the recipient, or who runs his mail",
 		"the mail service (wait, or ask there)" };
 
 	return texts[owner];
 }
 
+static void print_word(FILE *to, const char *name, struct sv text)
+{
+	CLEANUP(buf_deinitp) struct buf line = BUF_INIT(SCREEN_MAX);
+
+	(void)!buf_printf(&line, "  %-8s ", name);
+	fold(&line, text, STATUS_WIDTH - 1, to == stdout ? columns() : 0);
+	(void)fprintf(to, "%.*s", SV_ARG(buf_sv(&line)));
+}
+
 static void print_words(FILE *to, const struct diagnose_verdict *v)
 {
 	struct sv rest = v->then, line;
-	int n = 1;
+	char name[16];
+	unsigned n = 1;
 
-	(void)fprintf(to, "  what     %.*s\n", SV_ARG(v->text));
-	(void)fprintf(to, "  whose    %s\n", owner_text(v->owner));
-	(void)fprintf(to, "  first    %.*s\n", SV_ARG(v->first));
+	print_word(to, "what", v->text);
+	print_word(to, "whose", sv_from(owner_text(v->owner)));
+	print_word(to, "first", v->first);
 	while (rest.len) {
 		(void)sv_cut_char(&rest, '\n', &line);
-		(void)fprintf(to, "  then %d   %.*s\n", n++, SV_ARG(line));
+		(void)snprintf(name, sizeof(name), "then %u", n++);
+		print_word(to, name, line);
 	}
 }
 

@@ -29,7 +29,9 @@ const char *diagnose_status_name(enum diagnose_status status)
 
 const char *diagnose_owner_name(enum diagnose_owner owner)
 {
-	static const char *const names[] = { "you", "administrator", "network", "provider" };
+	static const char *const names[] = {
+		"you", "administrator", "network", "recipient", "provider"
+	};
 
 	static_assert(COUNT_OF(names) == DIAGNOSE_OWNER_COUNT, "a name for each owner");
 	must(owner < DIAGNOSE_OWNER_COUNT);
@@ -114,10 +116,10 @@ void diagnose_say_verdict(
 			DIAGNOSE_FAIL,
 			v->cause,
 			"%s (said: %.*s)",
-			v->summary,
+			diagnose_title(d, v),
 			SV_ARG(diagnose_quote(d, reply)));
 	else
-		diagnose_say(d, name, DIAGNOSE_FAIL, v->cause, "%s", v->summary);
+		diagnose_say(d, name, DIAGNOSE_FAIL, v->cause, "%s", diagnose_title(d, v));
 	if (is_first)
 		diagnose_words(d, v);
 }
@@ -287,6 +289,7 @@ static void begin_lane(struct diagnose *d, const struct conf_lane *lane)
 	arena_reset(&d->arena);
 	d->lane = lane;
 	d->failed = NULL;
+	d->sender = d->host = sv_make(NULL, 0);
 	d->password = d->token = NULL;
 	d->tls = NULL;
 	d->stream = NULL;
@@ -343,7 +346,10 @@ struct diagnose *diagnose_new(const struct diagnose_options *options, struct err
 	d->loop = io_loop_new();
 	io_timer_init(&d->timer, d->loop, too_late, d);
 	d->resolver = io_resolver_new(d->loop, err);
-	if (d->resolver)
+	if (d->resolver && options->name_servers.len &&
+		io_resolver_use(d->resolver, options->name_servers) != 0)
+		(void)err_set(err, RC_DNS, "these name servers cannot be used");
+	else if (d->resolver)
 		d->https = io_https_new(&(struct io_https_options){ .loop = d->loop,
 						.resolver = d->resolver,
 						.proxy = conf_general(options->conf)->proxy },

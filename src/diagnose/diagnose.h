@@ -33,10 +33,11 @@ struct diagnose_step {
 
 /* Whose it is to mend. */
 enum diagnose_owner {
-	DIAGNOSE_OWNER_YOU,      /* who runs postern */
-	DIAGNOSE_OWNER_ADMIN,    /* the administrator of the tenant */
-	DIAGNOSE_OWNER_NETWORK,  /* who runs the network between */
-	DIAGNOSE_OWNER_PROVIDER, /* Microsoft, or whoever runs the server: wait, or ask there */
+	DIAGNOSE_OWNER_YOU,       /* who runs postern */
+	DIAGNOSE_OWNER_ADMIN,     /* the administrator of the tenant */
+	DIAGNOSE_OWNER_NETWORK,   /* who runs the network between */
+	DIAGNOSE_OWNER_RECIPIENT, /* the recipient, or who runs his mail */
+	DIAGNOSE_OWNER_PROVIDER,  /* Microsoft, or whoever runs the server: wait, or ask there */
 	DIAGNOSE_OWNER_COUNT,
 };
 const char *diagnose_owner_name(enum diagnose_owner owner); /* "you", "administrator", ... */
@@ -58,6 +59,7 @@ struct diagnose_verdict {
 struct diagnose_options {
 	struct conf *conf;
 	struct identity_vault *vault; /* NULL: none */
+	struct sv name_servers;       /* "127.0.0.1:5301"; empty: those of resolv.conf */
 	bool send;                    /* one message to itself for each sender */
 	struct sv to;                 /* recipient to try (and to send to); empty: none */
 	/* A step begins (for a line that says what is waited for; may be NULL), and it has ended. */

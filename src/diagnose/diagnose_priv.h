@@ -58,6 +58,7 @@ struct diagnose {
 	struct identity_claims claims;
 	struct sv senders[DIAGNOSE_SENDERS_MAX];
 	size_t sender_count;
+	struct sv sender;  /* the one that is tried */
 	bool has_patterns; /* senders that cannot be tried one by one */
 };
 
@@ -99,5 +100,7 @@ void diagnose_session_close(struct diagnose_session *s);
 /* ---- words.c ---- */
 /* Fills owner, first, then and exit_code of d->verdict by its cause; `v` NULL: no reply was judged. */
 void diagnose_words(struct diagnose *d, const struct verdict *v);
+/* What the cause means, in one line. */
+const char *diagnose_title(const struct diagnose *d, const struct verdict *v);
 /* A reply on one line, cut, without what was sent in confidence. */
 struct sv diagnose_quote(struct diagnose *d, struct sv reply);

@@ -50,6 +50,7 @@ static bool mail_from(struct diagnose *d, struct diagnose_session *s, struct sv 
 {
 	char line[LIMIT_ADDRESS + 32];
 
+	d->sender = sender;
 	(void)snprintf(line, sizeof(line), "MAIL FROM:<%.*s>\r\n", SV_ARG(sender));
 	return ask(d, s, line, SMTP_CLIENT_STAGE_MAIL, "sender");
 }
@@ -147,6 +148,7 @@ static void send_as(struct diagnose *d, struct diagnose_session *s, struct sv fr
 	struct verdict v = { .cause = "silence", .summary = "No answer to the message." };
 	struct sv reply = SV("");
 
+	d->sender = from;
 	must(write_message(d, from, to, &body) == 0);
 	m.size = body.len;
 	if (!diagnose_session_send(s, &m, buf_sv(&body), &v, &reply) || v.kind != VERDICT_DELIVERED)

@@ -277,19 +277,18 @@ static void refine(struct diagnose *d, struct verdict *v)
 {
 	bool wrong = strcmp(v->cause, "wrong-credentials") == 0;
 
-	if (wrong && d->lane->sign_in != CONF_SIGN_IN_PASSWORD) {
-		v->cause = "token-refused";
-		v->summary =
-			d->has_claims && d->claims_fit
-				? "The token looks right, and Exchange refuses it: it does not "
-				  "say why (one reply for five causes)."
-				: "Exchange refuses the token, and does not say why (one reply "
-				  "for five causes).";
+	if (strcmp(v->cause, "token-refused") == 0 && d->has_claims && d->claims_fit) {
+		v->summary = "Exchange refuses the token and does not say why. What the token says "
+			     "of itself is right (audience, permission, tenant, app), so it is "
+			     "something that Exchange knows: what stands below, in that order";
+	} else if (strcmp(v->cause, "token-refused") == 0) {
+		v->summary = "Exchange refuses the token and does not say why: see what stands "
+			     "below, in that order";
 	} else if (wrong && d->is_padded) {
 		v->cause = "pasted-spaces";
 		v->summary =
 			"The password is refused, and it begins or ends with a space or a line "
-			"end.";
+			"end";
 	}
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
 #include "diagnose/diagnose_priv.h"
+#include "provider/remedy.h"
 
 #include <stdio.h>
 #include <sysexits.h>
@@ -15,6 +16,7 @@ struct words {
 	int exit_code;
 	const char *first;
 	const char *then;
+	bool for_person; /* only where a person has signed in */
 };
 
 static const struct words table[] = {
@@ -192,13 +194,6 @@ static const struct words table[] = {
 		EX_NOPERM,
 		"Store the password of {mailbox} again without the space or line end around it.",
 		NULL },
-	{ "wrong-credentials",
-		DIAGNOSE_OWNER_YOU,
-		EX_NOPERM,
-		"Sign in as {mailbox} at https://outlook.office.com with this password; if that "
-		"fails, set a new one and store it.",
-		"an account with MFA needs an app password, or better a token (auth: app)\n"
-		"the login may differ from the address (login:)\n" },
 	{ "graph-token",
 		DIAGNOSE_OWNER_YOU,
 		EX_CONFIG,
@@ -249,6 +244,17 @@ static const struct words table[] = {
 	{ "token-refused",
 		DIAGNOSE_OWNER_ADMIN,
 		EX_NOPERM,
+		"Add-MailboxPermission -Identity {mailbox} -User {user} -AccessRights FullAccess, "
+		"if "
+		"it is another account; else Set-CASMailbox -Identity {mailbox} "
+		"-SmtpClientAuthenticationDisabled $false.",
+		"sign in anew: postern login {mailbox}\n"
+		"is {mailbox} the primary address of a mailbox?\n"
+		"wait: a change at Microsoft can take an hour to work\n",
+		true },
+	{ "token-refused",
+		DIAGNOSE_OWNER_ADMIN,
+		EX_NOPERM,
 		"New-ServicePrincipal -AppId {app} -ObjectId {object} (the object id of the "
 		"enterprise application, as the token names it; not that of the app registration).",
 		"Add-MailboxPermission -Identity {mailbox} -User {object} -AccessRights "
@@ -256,67 +262,6 @@ static const struct words table[] = {
 		"Set-CASMailbox -Identity {mailbox} -SmtpClientAuthenticationDisabled $false\n"
 		"is {mailbox} the primary address of a mailbox, with a licence or shared?\n"
 		"wait: a change at Microsoft can take an hour to work\n" },
-	{ "smtp-auth-off",
-		DIAGNOSE_OWNER_ADMIN,
-		EX_NOPERM,
-		"Set-CASMailbox -Identity {mailbox} -SmtpClientAuthenticationDisabled $false (the "
-		"switch of the tenant can stay off).",
-		"admin center: Users > Active users > {mailbox} > Mail > Manage email apps > "
-		"Authenticated SMTP\n"
-		"wait: it can take an hour to work\n" },
-	{ "security-defaults",
-		DIAGNOSE_OWNER_ADMIN,
-		EX_NOPERM,
-		"Let {mailbox} sign in with a token instead of a password: `auth: app`, and "
-		"`postern setup powershell` for the administrator.",
-		"or Entra admin center > Overview > Properties > Manage security defaults, which "
-		"weakens the whole tenant\n" },
-	{ "basic-auth-blocked",
-		DIAGNOSE_OWNER_ADMIN,
-		EX_NOPERM,
-		"Let {mailbox} sign in with a token instead of a password: `auth: app`.",
-		"or an authentication policy that allows it: Set-AuthenticationPolicy "
-		"-AllowBasicAuthSmtp\n" },
-	{ "app-secret-expired",
-		DIAGNOSE_OWNER_ADMIN,
-		EX_NOPERM,
-		"Entra admin center > App registrations > app {app} > Certificates & secrets > New "
-		"client secret; store its value where the configuration says.",
-		NULL },
-	{ "app-secret-wrong",
-		DIAGNOSE_OWNER_YOU,
-		EX_NOPERM,
-		"Store the value of the client secret of app {app}, not its id (a GUID); if the "
-		"value "
-		"is gone, make a new secret.",
-		NULL },
-	{ "app-not-in-tenant",
-		DIAGNOSE_OWNER_YOU,
-		EX_CONFIG,
-		"Correct client_id or the tenant's id in the configuration: the tenant has no app "
-		"{app}.",
-		NULL },
-	{ "tenant-not-found",
-		DIAGNOSE_OWNER_YOU,
-		EX_CONFIG,
-		"Correct the tenant's id in the configuration (Entra admin center > Overview > "
-		"Tenant "
-		"ID).",
-		NULL },
-	{ "send-as-denied",
-		DIAGNOSE_OWNER_ADMIN,
-		EX_NOPERM,
-		"Add-RecipientPermission SENDER -Trustee {mailbox} -AccessRights SendAs, with the "
-		"sender that is refused above.",
-		"or `sender: rewrite` for this mailbox\nwait: it can take an hour to work\n" },
-	{ "connector-missing",
-		DIAGNOSE_OWNER_ADMIN,
-		EX_NOPERM,
-		"Give the inbound connector the public address that this machine sends from (admin "
-		"center > Mail flow > Connectors); Microsoft's reply shows it.",
-		"behind a changing address use a certificate: New-InboundConnector ... -RequireTls "
-		"$true -TlsSenderCertificateName NAME\n"
-		"the domain of the sender must be an accepted domain\n" },
 	{ "certificate-not-accepted",
 		DIAGNOSE_OWNER_ADMIN,
 		EX_NOPERM,
@@ -325,19 +270,6 @@ static const struct words table[] = {
 		"that is shown; its domain must be an accepted domain.",
 		"the certificate must come from a public CA, with its whole chain\n"
 		"or add the public address of this machine to the connector\n" },
-	{ "external-recipient",
-		DIAGNOSE_OWNER_YOU,
-		EX_CONFIG,
-		"Route recipients outside of the tenant through another door (submission, "
-		"connector "
-		"or Graph): High Volume Email is internal only.",
-		NULL },
-	{ "mailbox-not-found",
-		DIAGNOSE_OWNER_YOU,
-		EX_CONFIG,
-		"Correct the address of the mailbox, or its tenant: {mailbox} does not exist "
-		"there.",
-		NULL },
 	{ "app-scope-policy",
 		DIAGNOSE_OWNER_ADMIN,
 		EX_NOPERM,
@@ -372,6 +304,8 @@ static struct sv value_of(const struct diagnose *d, struct sv name, char port[16
 	if (sv_eq(name, SV("object")))
 		return d->has_claims && d->claims.object[0] ? sv_from(d->claims.object)
 							    : SV("OBJECT-ID");
+	if (sv_eq(name, SV("user")))
+		return d->has_claims && d->claims.user[0] ? sv_from(d->claims.user) : l->login;
 	if (sv_eq(name, SV("needed")))
 		return needed ? sv_from(needed) : SV("");
 	if (sv_eq(name, SV("api")))
@@ -418,35 +352,93 @@ static enum diagnose_owner owner_of(const struct verdict *v)
 	return DIAGNOSE_OWNER_ADMIN;
 }
 
-static int exit_of(const struct verdict *v)
+static int exit_of(const struct verdict *v, enum diagnose_owner owner)
 {
 	if (v->nature == VERDICT_NATURE_AUTHENTICATION || v->nature == VERDICT_NATURE_REPUTATION)
 		return EX_NOPERM;
 	if (v->nature == VERDICT_NATURE_QUOTA || v->kind == VERDICT_RETRY)
 		return EX_TEMPFAIL;
-	return v->nature == VERDICT_NATURE_OUTAGE ? EX_UNAVAILABLE : EX_NOPERM;
+	if (v->nature == VERDICT_NATURE_OUTAGE)
+		return EX_UNAVAILABLE;
+	return owner == DIAGNOSE_OWNER_YOU && v->kind == VERDICT_PARK ? EX_CONFIG : EX_NOPERM;
+}
+
+static const struct words *own_words(const struct diagnose *d, const char *cause)
+{
+	for (size_t i = 0; i < COUNT_OF(table); i++)
+		if (strcmp(table[i].cause, cause) == 0 &&
+			(!table[i].for_person || d->lane->sign_in == CONF_SIGN_IN_USER))
+			return &table[i];
+	return NULL;
+}
+
+const char *diagnose_title(const struct diagnose *d, const struct verdict *v)
+{
+	const struct provider_remedy *r = own_words(d, v->cause) ? NULL : provider_remedy(v->cause);
+
+	return r ? r->title : v->summary;
+}
+
+static void take_own(struct diagnose *d, const struct words *w)
+{
+	struct diagnose_verdict *out = &d->verdict;
+
+	out->owner = w->owner;
+	out->first = fill(d, w->first);
+	out->then = w->then ? fill(d, w->then) : sv_make(NULL, 0);
+	/* A warning does not keep mail from leaving. */
+	if (out->status != DIAGNOSE_FAIL)
+		out->exit_code = EX_OK;
+	else
+		out->exit_code = w->exit_code != EX_OK ? w->exit_code : EX_UNAVAILABLE;
+}
+
+static void take_remedy(struct diagnose *d, const struct provider_remedy *r)
+{
+	static const enum diagnose_owner owners[] = { [PROVIDER_OWNER_YOU] = DIAGNOSE_OWNER_YOU,
+		[PROVIDER_OWNER_ADMINISTRATOR] = DIAGNOSE_OWNER_ADMIN,
+		[PROVIDER_OWNER_RECIPIENT] = DIAGNOSE_OWNER_RECIPIENT,
+		[PROVIDER_OWNER_MICROSOFT] = DIAGNOSE_OWNER_PROVIDER };
+	const struct conf_tenant *t = d->lane->tenant;
+	const struct provider_facts facts = { .mailbox = d->lane->name,
+		.sender = d->sender,
+		.recipient = d->o.to,
+		.tenant = t ? t->id : SV(""),
+		.app = t ? t->app.client_id : SV("") };
+	CLEANUP(buf_deinitp) struct buf first = BUF_INIT(8192), then = BUF_INIT(16384);
+
+	d->verdict.owner = owners[r->owner];
+	must(provider_remedy_fill(r->steps[0] ? r->steps[0] : r->title, &facts, &first) == 0);
+	for (size_t i = 1; i < PROVIDER_STEPS_MAX && r->steps[0] && r->steps[i]; i++) {
+		must(provider_remedy_fill(r->steps[i], &facts, &then) == 0);
+		must(buf_append_char(&then, '\n') == 0);
+	}
+	for (size_t i = 0; i < PROVIDER_STEPS_MAX && r->powershell[i]; i++) {
+		must(buf_append(&then, SV("PowerShell: ")) == 0);
+		must(provider_remedy_fill(r->powershell[i], &facts, &then) == 0);
+		must(buf_append_char(&then, '\n') == 0);
+	}
+	d->verdict.first = arena_sv(&d->arena, buf_sv(&first));
+	d->verdict.then = arena_sv(&d->arena, buf_sv(&then));
 }
 
 void diagnose_words(struct diagnose *d, const struct verdict *v)
 {
 	struct diagnose_verdict *out = &d->verdict;
+	const struct words *own = own_words(d, out->cause);
+	const struct provider_remedy *r = provider_remedy(out->cause);
 
-	for (size_t i = 0; i < COUNT_OF(table); i++) {
-		if (strcmp(table[i].cause, out->cause) != 0)
-			continue;
-		out->owner = table[i].owner;
-		out->first = fill(d, table[i].first);
-		out->then = table[i].then ? fill(d, table[i].then) : sv_make(NULL, 0);
-		/* A warning does not keep mail from leaving. */
-		out->exit_code =
-			out->status == DIAGNOSE_FAIL
-				? (table[i].exit_code ? table[i].exit_code : EX_UNAVAILABLE)
-				: EX_OK;
+	if (own) {
+		take_own(d, own);
 		return;
 	}
 	out->owner = v ? owner_of(v) : DIAGNOSE_OWNER_YOU;
-	out->exit_code = out->status != DIAGNOSE_FAIL ? EX_OK : v ? exit_of(v) : EX_UNAVAILABLE;
 	out->first = v ? sv_from(v->summary) : out->text;
+	if (r)
+		take_remedy(d, r);
+	out->exit_code = out->status != DIAGNOSE_FAIL ? EX_OK
+			 : v                          ? exit_of(v, out->owner)
+						      : EX_UNAVAILABLE;
 }
 
 struct sv diagnose_quote(struct diagnose *d, struct sv reply)

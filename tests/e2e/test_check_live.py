@@ -336,13 +336,13 @@ def test_20_wrong_secret(setup):
 def test_21_app_is_not_of_this_tenant(setup):
     s = setup()
     s.client_id = "44444444-4444-4444-4444-444444444444"
-    broken(s.mailbox(auth="app"), "app-not-in-tenant", 78)
+    broken(s.mailbox(auth="app"), "app-not-in-tenant", 77)
 
 
 def test_22_tenant_does_not_exist(setup):
     s = setup().mailbox(auth="app")
     s.sandbox.settings(tenants=["contoso.com"])
-    broken(s, "tenant-not-found", 78)
+    broken(s, "tenant-not-found", 77)
 
 
 def test_23_token_service_down(setup):
@@ -434,4 +434,4 @@ def test_39_graph_mailbox_is_not_in_the_apps_scope(setup):
 def test_40_graph_mailbox_does_not_exist(setup):
     s = setup().mailbox("graph", "app")
     s.sandbox.settings(accepted_domains=[])
-    broken(s, "mailbox-not-found", 78)
+    broken(s, "mailbox-not-found", 77)
