@@ -30,7 +30,7 @@ def make_app_certificate(folder: pathlib.Path, days="2"):
 
 
 class Oidc:
-    """oidc-provider: /contoso/oauth2/v2.0/token, /devicecode, /authorize."""
+    """oidc-provider: /contoso.com/oauth2/v2.0/token, /devicecode, /authorize."""
 
     def __init__(self, folder: pathlib.Path, jwk=None):
         folder.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ class Oidc:
         return f"""
 tenants:
   - name: contoso
-    id: contoso
+    id: contoso.com
     domains: [contoso.com]
     app: {{ {app} }}
     endpoints: {{ login: "{self.url}", ca_file: "{self.ca}" }}

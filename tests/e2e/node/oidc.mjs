@@ -6,14 +6,20 @@
 // PUBLIC_KEY_OUT gets the key, as PEM, with which the tokens are signed: for who checks them by himself.
 import { createServer as createHttps } from 'node:https';
 import { createServer as createHttp, request as httpRequest } from 'node:http';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { exportJWK, exportSPKI, generateKeyPair } from 'jose';
 import Provider from 'oidc-provider';
 
 const [port, cert, key, publicKeyFile, jwkFile] = process.argv.slice(2);
-const signing = await generateKeyPair('RS256', { extractable: true });
-writeFileSync(publicKeyFile, await exportSPKI(signing.publicKey));
-const TENANT = 'contoso';
+// The same key after a restart.
+const kept = `${publicKeyFile}.jwk`;
+if (!existsSync(kept)) {
+  const pair = await generateKeyPair('RS256', { extractable: true });
+  writeFileSync(publicKeyFile, await exportSPKI(pair.publicKey));
+  writeFileSync(kept, JSON.stringify(await exportJWK(pair.privateKey)));
+}
+const signing = JSON.parse(readFileSync(kept));
+const TENANT = 'contoso.com';
 const BASE = `/${TENANT}/oauth2/v2.0`;
 const RESOURCE = 'https://outlook.office365.com';
 const issuer = `https://localhost:${port}`;
@@ -44,7 +50,7 @@ if (jwkFile) {
 
 const provider = new Provider(issuer, {
   clients,
-  jwks: { keys: [{ ...await exportJWK(signing.privateKey), kid: 'default', use: 'sig', alg: 'RS256' }] },
+  jwks: { keys: [{ ...signing, kid: 'default', use: 'sig', alg: 'RS256' }] },
   cookies: { keys: ['test'] },
   formats: { customizers: { jwt: (ctx, token, parts) => { parts.header = { ...parts.header, typ: 'JWT' }; return parts; } } }, // as Microsoft's
   scopes: ['openid', 'offline_access', 'profile', 'SMTP.Send', 'SMTP.SendAsApp'],

@@ -12,6 +12,8 @@ function note(line) {
   appendFileSync(output, `${JSON.stringify(line)}\n`);
 }
 
+const ends = new Map(); // session id -> when its token ends
+
 const server = new SMTPServer({
   key: readFileSync(key),
   cert: readFileSync(cert),
@@ -21,8 +23,9 @@ const server = new SMTPServer({
       const { payload } = await jwtVerify(auth.accessToken, trusted, { audience: 'https://outlook.office365.com' });
       const app = (payload.roles ?? []).includes('SMTP.SendAsApp');
       if (!app && payload.upn !== auth.username) throw new Error(`token of ${payload.upn} for ${auth.username}`);
-      note({ auth: auth.username, jti: payload.jti, app });
-      done(null, { user: auth.username, expires: payload.exp });
+      note({ auth: auth.username, jti: payload.jti, life: payload.exp - payload.iat, app });
+      ends.set(session.id, payload.exp);
+      done(null, { user: auth.username });
     } catch (error) {
       note({ refused: auth.username, why: error.code ?? error.message });
       done(null, { data: { status: '401', schemes: 'bearer', scope: 'SMTP.Send' } });
@@ -32,7 +35,7 @@ const server = new SMTPServer({
     const chunks = [];
     stream.on('data', (chunk) => chunks.push(chunk));
     stream.on('end', () => {
-      const late = session.user?.expires && Date.now() / 1000 > session.user.expires;
+      const late = Date.now() / 1000 > ends.get(session.id);
       note({ from: session.envelope.mailFrom.address, to: session.envelope.rcptTo.map((r) => r.address),
         user: session.user, late, raw: Buffer.concat(chunks).toString('latin1') });
       done(null, 'kept');

@@ -1,0 +1,154 @@
+"""Everything at debug level with marked secrets: none may show in a log, an answer, a file or a core."""
+import base64
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+
+import oauth_peers as peers
+import support
+from support import POSTERN, free_port, run, wait_for
+
+MARKS = {
+    "mailbox": "MARK-mailbox-password-7Qx",
+    "command": "MARK-from-a-command-8Zy",
+    "vault": "MARK-in-the-vault-9Wv",
+    "app": peers.SECRET,
+    "user": "MARK-inbound-user-6Pk",
+    "passphrase": "MARK-passphrase-5Lm",
+}
+
+
+def secret_file(folder, name, text):
+    path = folder / name
+    path.write_text(text + "\n")
+    path.chmod(0o600)
+    return path
+
+
+def forms(mark):
+    """The mark as it may look after a protocol had it: plain, base64 at each of the three offsets, in a form."""
+    yield mark.encode()
+    for pad in (b"", b"\0", b"\0\0"):
+        whole = base64.b64encode(pad + mark.encode() + b"\0\0")
+        yield whole[4:-8]
+    yield mark.replace("~", "%7E").encode()
+
+
+def assert_no_marks(where, data: bytes, marks=None):
+    for name, mark in (marks or MARKS).items():
+        for form in forms(mark):
+            assert form not in data, f"the secret '{name}' shows in {where}"
+
+
+@pytest.fixture
+def everything(folder, sandbox, relay, process):
+    """A relay in which each kind of secret is in use, at debug level."""
+    s = sandbox()
+    s.settings(mailboxes=[{"address": f"{n}@contoso.com", "password": MARKS[n]} for n in ("mailbox", "command", "vault")])
+    oidc = peers.Oidc(folder / "oidc")
+    server = peers.SmtpServer(folder / "smtp", oidc.signing)
+    for n in ("mailbox", "app", "user", "passphrase", "command"):
+        secret_file(folder, n, MARKS[n])
+    secret_file(folder, "vault.key", os.urandom(32).hex())
+    run([POSTERN, "user", "add", "tester", "--password-file", str(folder / "user"), "--output", str(folder / "tester.scram")])
+    ca, cert, key = support.make_certificate(folder / "tls")
+    locked = folder / "tls" / "locked.key"
+    run(["openssl", "pkey", "-in", str(key), "-aes256", "-passout", f"file:{folder}/passphrase", "-out", str(locked)])
+    locked.chmod(0o600)
+    endpoint = f'{{ host: localhost, port: {s.smtp}, ca_file: "{s.ca}" }}'
+    boxes = "".join(f"""
+  - {{ address: {n}@contoso.com, tenant: contoso, auth: password, password: "{ref}", endpoint: {endpoint} }}"""
+                    for n, ref in (("mailbox", f"file:{folder}/mailbox"), ("command", f"command:/bin/cat {folder}/command"),
+                                   ("vault", "vault:erp")))
+    port = free_port()
+    sections = oidc.tenant(f'client_id: "{peers.SECRET_APP}", secret: "file:{folder}/app"') + "mailboxes:" + boxes + f"""
+  - {{ address: app@contoso.com, tenant: contoso, auth: app, endpoint: {server.endpoint} }}
+connectors:
+  - name: gate
+    provider: smtp
+    host: localhost
+    port: {s.smtp}
+    ca_file: "{s.ca}"
+    certificate: {cert}
+    key: "file:{locked}"
+    passphrase: "file:{folder}/passphrase"
+users:
+  - {{ name: tester, password: "file:{folder}/tester.scram", senders: ["*"] }}
+routes:
+  - {{ through: sender }}
+  - {{ through: gate }}
+"""
+    listeners = f"""
+  - address: 127.0.0.1:{port}
+    auth: required
+"""
+    r = relay(sections, general=f"log: {{ level: debug }}\nretry: {{ first: 1s, ceiling: 2s }}\nvault: {{ key: file:{folder}/vault.key }}",
+              listeners=listeners, start=False)
+    run([POSTERN, "vault", "put", "erp", "--config", str(r.config)], input=MARKS["vault"].encode())
+    r.start()
+    yield s, server, r, port
+    oidc.process.kill()
+    server.process.kill()
+
+
+def test_no_secret_shows_anywhere(everything, folder):
+    s, server, r, port = everything
+    for n in ("mailbox", "command", "vault", "app"):
+        run(["swaks", "--server", f"127.0.0.1:{port}", "-a", "-au", "tester", "-ap", MARKS["user"], "--from", f"{n}@contoso.com",
+             "--to", "anna@example.org"])
+    wait_for(lambda: len(s.messages()) == 3 and len(server.messages()) == 1)
+    # And when they are refused, which is when programs talk.
+    s.settings(mailboxes=[{"address": "mailbox@contoso.com", "password": "another"}])
+    r.stop()
+    r.start()
+    run(["swaks", "--server", f"127.0.0.1:{port}", "-a", "-au", "tester", "-ap", MARKS["user"], "--from", "mailbox@contoso.com",
+         "--to", "anna@example.org"])
+    run(["swaks", "--server", f"127.0.0.1:{port}", "-a", "-au", "tester", "-ap", MARKS["user"] + "x", "--from",
+         "mailbox@contoso.com", "--to", "anna@example.org"], code=None)
+    wait_for(lambda: "wrong-credentials" in json.dumps(r.rows("status")))
+    for command in (["status"], ["status", "--json"], ["queue", "list"], ["queue", "list", "--json"], ["trace"],
+                    ["trace", "--json"], ["check"], ["check", "--json"], ["vault", "list"], ["user", "list", "--json"]):
+        done = run([POSTERN, *command, "--config", str(r.config)], code=None)
+        assert_no_marks(" ".join(command), done.stdout + done.stderr)
+        assert b"eyJ" not in done.stdout + done.stderr, command  # a token
+    log = r.log().encode()
+    assert_no_marks("the log", log)
+    assert b"eyJ" not in log
+    for path in (r.folder / "data").rglob("*"):
+        if path.is_file():
+            assert_no_marks(path, path.read_bytes())
+
+
+def test_no_secret_is_in_a_core(everything, folder):
+    """The daemon's memory as a core file would hold it; gdb leaves out what is marked so, as the kernel does."""
+    if not shutil.which("gcore"):
+        pytest.skip("gcore is not here")
+    s, server, r, port = everything
+    for n in ("mailbox", "vault", "app"):
+        run(["swaks", "--server", f"127.0.0.1:{port}", "-a", "-au", "tester", "-ap", MARKS["user"], "--from", f"{n}@contoso.com",
+             "--to", "anna@example.org"])
+    wait_for(lambda: len(s.messages()) == 2 and len(server.messages()) == 1)
+    status = (f"/proc/{r.process.pid}/status")
+    locked = next(line for line in open(status) if line.startswith("VmLck"))
+    assert int(locked.split()[1]) > 0, locked
+    core = folder / "core"
+    done = subprocess.run(["gcore", "-o", str(core), str(r.process.pid)], capture_output=True, timeout=support.PATIENCE)
+    made = list(folder.glob("core.*"))
+    if not made:
+        pytest.skip(f"gcore could not attach: {done.stderr.decode(errors='replace')[-200:]}")
+    data = made[0].read_bytes()
+    assert_no_marks("the core", data, {k: MARKS[k] for k in ("mailbox", "vault", "app")})
+
+
+def test_a_refused_configuration_does_not_repeat_a_secret(folder, relay):
+    r = relay("""
+mailboxes:
+  - { address: a@contoso.com, provider: smtp, password: MARK-pasted-here-1Aa, endpoint: { host: localhost } }
+routes: [ { through: sender } ]
+""", general='proxy: "http://user:MARK-in-a-url-2Bb@proxy:3128"', start=False)
+    done = run([POSTERN, "check", "--config", str(r.config)], code=78)
+    assert b"MARK-" not in done.stdout + done.stderr
+    assert b"file:" in done.stdout
