@@ -83,17 +83,20 @@ static void begin_page(const struct provider_catalogue_row *row, FILE *f)
 	const struct provider_remedy *remedy = provider_remedy(row->cause);
 
 	must(remedy != NULL);
-	(void)fprintf(f,
-		"# %s%s%s\n\n",
-		row->reply,
-		row->reply[0] && row->text[0] ? " " : "",
-		row->text[0]    ? row->text
-		: row->reply[0] ? ""
-				: row->cause);
+	if (remedy->literal)
+		(void)fprintf(f, "# %s\n\n", remedy->literal);
+	else
+		(void)fprintf(f,
+			"# %s%s%s\n\n",
+			row->reply,
+			row->reply[0] && row->text[0] ? " " : "",
+			row->text[0]    ? row->text
+			: row->reply[0] ? ""
+					: row->cause);
 	(void)fprintf(f, "**%s.** %s\n\n", remedy->title, row->summary);
 	(void)fprintf(f, "* Whose it is: %s\n", provider_owner_words(remedy->owner));
 	(void)fprintf(f,
-		"* What postern does: %s, of the %s (cause `%s`)\n\n## What to do\n\n",
+		"* What postern does: %s; scope: %s; cause `%s`\n\n## What to do\n\n",
 		class_name(row),
 		scope_name(row->scope),
 		row->cause);

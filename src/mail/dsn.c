@@ -308,7 +308,9 @@ static void put_person(struct writer *w, const struct dsn *d, const struct dsn_r
 	put(w, SV(">\r\n"));
 	put_person_line(w, SV("Reason: "), r->summary);
 	put_reply(w, r);
-	if (advice)
+	put_person_line(w, SV("Who can mend it: "), r->whose);
+	put_person_line(w, SV("What to do: "), r->step);
+	if (advice && r->step.len == 0)
 		put_person_line(w, SV("What to do: "), sv_from(advice));
 	put(w, SV("\r\n"));
 }

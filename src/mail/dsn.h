@@ -22,6 +22,8 @@ struct dsn_recipient {
 	struct sv reply;    /* the remote reply, line breaks inside allowed; may be empty */
 	struct sv relay;    /* "smtp.office365.com"; empty when we never got there */
 	struct sv summary;  /* our sentence for people; may be empty */
+	struct sv whose;    /* to mend: "your administrator"; empty: not said */
+	struct sv step;     /* what to do first; empty: by the status */
 	struct wall_time last_attempt_at; /* .us == 0: none */
 };
 

@@ -7,6 +7,7 @@
 #include "mail/trace.h"
 #include "outbound/outbound_priv.h"
 #include "provider/defaults.h"
+#include "provider/remedy.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@ enum {
 	HEADERS_MAX = 65536, /* of the original, attached */
 	NOTICE_MAX = 4 << 20,
 	BOUNDARY_LEN = 24,
+	REMEDIES_MAX = 100, /* recipients of a notice that get the step told; the size is bounded */
 };
 
 struct bounce_job {
@@ -148,6 +150,34 @@ static struct sv random_text(struct bounce_job *j, size_t len)
 	return sv_make(text, len);
 }
 
+/* The first step of `postern explain`, with the names that are known here. */
+static struct sv first_step(struct bounce_job *j, const struct provider_remedy *remedy, size_t i)
+{
+	const struct delivery *d = j->d;
+	const struct conf_lane *lane = conf_lane(d->lane->o->conf, d->lane->key);
+	const struct provider_facts facts = {
+		.mailbox = lane && lane->kind == CONF_LANE_MAILBOX ? lane->name : SV(""),
+		.sender = d->m.sender,
+		.recipient = d->recipients[i].r.address,
+	};
+	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(4096);
+
+	if (provider_remedy_fill(remedy->steps[0], &facts, &text) != 0)
+		return SV("");
+	return arena_sv(&j->arena, buf_sv(&text));
+}
+
+/* The same words as `postern explain` has for it. */
+static void add_remedy(struct bounce_job *j, size_t i, struct dsn_recipient *out)
+{
+	const struct provider_remedy *remedy = provider_remedy(j->d->outcomes[i].verdict.cause);
+
+	if (!remedy || j->action == DSN_RELAYED)
+		return;
+	out->whose = sv_from(provider_owner_words(remedy->owner));
+	out->step = first_step(j, remedy, i);
+}
+
 static size_t list_recipients(struct bounce_job *j, struct dsn_recipient *out)
 {
 	struct delivery *d = j->d;
@@ -158,7 +188,7 @@ static size_t list_recipients(struct bounce_job *j, struct dsn_recipient *out)
 
 		if (!belongs(d, i, j->action))
 			continue;
-		out[n++] = (struct dsn_recipient){ .address = d->recipients[i].r.address,
+		out[n] = (struct dsn_recipient){ .address = d->recipients[i].r.address,
 			.original = d->recipients[i].r.orcpt,
 			.enhanced = o->verdict.enhanced[0]     ? sv_from(o->verdict.enhanced)
 				    : j->action == DSN_FAILED  ? SV("5.0.0")
@@ -168,6 +198,9 @@ static size_t list_recipients(struct bounce_job *j, struct dsn_recipient *out)
 			.relay = d->outcome.relay,
 			.summary = sv_from(o->verdict.summary),
 			.last_attempt_at = d->outcome.at };
+		if (n < REMEDIES_MAX)
+			add_remedy(j, i, &out[n]);
+		n++;
 	}
 	return n;
 }

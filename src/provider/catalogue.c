@@ -21,17 +21,18 @@ static void each_reply(const struct provider_row *row, provider_catalogue_fn *ea
 	char reply[40] = "";
 	const char *text = row->on.text ? row->on.text : "";
 	int n = 0;
+	const char *enhanced = row->on.enhanced ? row->on.enhanced : "";
 
 	if (row->on.code >= 100)
-		n = snprintf(reply, sizeof(reply), "%u ", row->on.code);
-	if (row->on.enhanced && row->on.detail_max)
+		n = snprintf(reply, sizeof(reply), "%u%s", row->on.code, enhanced[0] ? " " : "");
+	if (row->on.detail_max)
 		(void)snprintf(reply + n,
 			sizeof(reply) - (size_t)n,
 			"%s-%u",
-			row->on.enhanced,
+			enhanced,
 			row->on.detail_max);
-	else if (row->on.enhanced)
-		(void)snprintf(reply + n, sizeof(reply) - (size_t)n, "%s", row->on.enhanced);
+	else
+		(void)snprintf(reply + n, sizeof(reply) - (size_t)n, "%s", enhanced);
 	each(arg,
 		&(struct provider_catalogue_row){
 			.reply = reply,

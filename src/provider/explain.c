@@ -57,7 +57,10 @@ static void look_around(struct explainer *e)
 	e->token = says(e->text, "oauth") || says(e->text, "AADSTS") || says(e->text, "bearer");
 	e->hve = says(e->text, "hve");
 	e->exchanger = says(e->text, "mail.protection.outlook") || says(e->text, "mx.microsoft");
-	e->google = says(e->text, "gsmtp") || says(e->text, "google");
+	e->google = says(e->text, "gsmtp") || says(e->text, "google") ||
+		    says(e->text, "application-specific password") ||
+		    says(e->text, "Too many login attempts") ||
+		    says(e->text, "SMTP relay limit exceeded");
 }
 
 /* ---- one reply ---- */
@@ -104,8 +107,10 @@ static enum smtp_client_stage stage_of(
 	const struct explainer *e, const struct candidate *c, unsigned told)
 {
 	unsigned stages = told ? told : c->row ? c->row->on.stages : (unsigned)PROVIDER_AT_MESSAGE;
-	bool of_recipient = e->report || c->start.enhanced[2] == '1' ||
-			    c->start.enhanced[2] == '2' || says(c->reply, "recipient");
+	const struct provider_remedy *remedy = c->row ? provider_remedy(c->row->cause) : NULL;
+	bool of_recipient = e->report || (remedy && remedy->owner == PROVIDER_OWNER_RECIPIENT) ||
+			    c->start.enhanced[2] == '1' || c->start.enhanced[2] == '2' ||
+			    says(c->reply, "recipient");
 
 	if (of_recipient && (stages & PROVIDER_AT_RCPT))
 		return SMTP_CLIENT_STAGE_RCPT;
@@ -165,7 +170,12 @@ static bool seen_before(const struct explainer *e, uint64_t hash)
 static bool is_next_line(const struct explain_start *first, const struct explain_start *s,
 	struct sv text, bool *announced)
 {
-	if (!*announced || s->code != first->code || (s->at && text.ptr[s->at - 1] != '\n'))
+	size_t from = s->at;
+
+	while (from && s->at - from < 16 &&
+		(text.ptr[from - 1] == ' ' || text.ptr[from - 1] == '\t'))
+		from--;
+	if (!*announced || s->code != first->code || (from && text.ptr[from - 1] != '\n'))
 		return false;
 	*announced = text.ptr[s->at + 3] == '-';
 	return true;
@@ -202,7 +212,7 @@ static void find_replies(struct explainer *e)
 		c.reply = sv_trim(sv_make(e->text.ptr + at, end - at));
 		c.hash = sv_hash(sv_head(buf_sv(&words), 200),
 			sv_hash(sv_from(c.start.enhanced), c.start.code + 7U * c.start.sign));
-		at = c.start.behind - 1;
+		at = end - 1; /* the next reply begins behind it, also one that it tells of */
 		if (seen_before(e, c.hash))
 			continue;
 		judge(e, &c, sv_trim(buf_sv(&words)));
@@ -380,7 +390,10 @@ static void find_phrases(struct sv text, struct provider_explained *out)
 		const char *enhanced;
 	} rows[] = {
 		{ "recipient name is not recognized", 550, "5.1.1" },
+		{ "Unknown Recipient", 550, "5.1.1" },
 		{ "account does not exist at the organization", 550, "5.1.1" },
+		{ "destination e-mail system is unknown", 550, "5.1.2" },
+		{ "due to a communications failure", 450, "4.4.1" },
 		{ "email address you entered couldn't be found", 550, "5.1.10" },
 		{ "wasn't found at", 550, "5.1.10" },
 		{ "recipient's mailbox is full", 550, "5.2.2" },

@@ -3,6 +3,7 @@
 
 #include "base/time.h"
 #include "cmocka_all.h"
+#include "provider/remedy_priv.h"
 
 struct row {
 	const char *text;
@@ -229,6 +230,31 @@ static void test_mail_is_decoded(void **state)
 	assert_string_equal(ex.items[1].verdict.cause, "tenant-blocked");
 }
 
+/* What people search for leads to the page that has it as its title. */
+static void test_every_literal_has_its_own_meaning(void **state)
+{
+	unsigned count = 0;
+
+	(void)state;
+	for (size_t t = 0; t < PROVIDER_REMEDY_TABLES; t++) {
+		for (size_t i = 0; i < provider_remedy_tables[t]->count; i++) {
+			const struct provider_remedy *r = &provider_remedy_tables[t]->rows[i];
+			struct provider_explained ex;
+
+			if (!r->literal)
+				continue;
+			count++;
+			provider_explain(sv_from(r->literal), &ex);
+			if (ex.count == 0 || strcmp(ex.items[0].verdict.cause, r->cause) != 0)
+				fail_msg("%s: got %s, not %s",
+					r->literal,
+					ex.count ? ex.items[0].verdict.cause : "nothing",
+					r->cause);
+		}
+	}
+	assert_in_range(count, 60, 200);
+}
+
 /* A long text of replies that differ is looked at in part, never for long. */
 static void test_much_text(void **state)
 {
@@ -249,6 +275,7 @@ int main(void)
 		cmocka_unit_test(test_all_replies_of_a_log_are_found_once),
 		cmocka_unit_test(test_facts),
 		cmocka_unit_test(test_mail_is_decoded),
+		cmocka_unit_test(test_every_literal_has_its_own_meaning),
 		cmocka_unit_test(test_much_text),
 	};
 

@@ -14,7 +14,7 @@ const struct provider_remedy_table *const provider_remedy_tables[PROVIDER_REMEDY
 };
 
 static const char *const owner_names[][2] = {
-	{ "you", "you, who run the sending program" },
+	{ "you", "you, or whoever runs the sending program" },
 	{ "administrator", "your administrator" },
 	{ "recipient", "the recipient's side" },
 	{ "microsoft", "the provider (Microsoft): wait" },

@@ -25,7 +25,8 @@ enum {
 };
 struct provider_remedy {
 	const char *cause;
-	const char *title; /* a line, without a full stop */
+	const char *title;   /* a line, without a full stop */
+	const char *literal; /* the reply that people meet most; NULL: there is no one text */
 	enum provider_owner owner;
 	const char *steps[PROVIDER_STEPS_MAX]; /* the first NULL ends them */
 	const char

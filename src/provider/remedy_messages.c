@@ -13,17 +13,22 @@ static const struct provider_remedy rows[] = {
 		.title = "Several From addresses and no Sender",
 		.owner = PROVIDER_OWNER_YOU,
 		.steps = { "The application that made the message must add a Sender field." },
+		.literal =
+			"550 5.1.20 Multiple From addresses are not allowed without Sender address",
 		.link = NDR },
 	{ .cause = "from-missing",
 		.title = "The message has no valid From field",
 		.owner = PROVIDER_OWNER_YOU,
 		.steps = { "The application that made the message must add one." },
+		.literal = "550 5.7.512 Access denied, message must be RFC 5322 section 3.6.2 "
+			   "compliant",
 		.link = NDR },
 	{ .cause = "invalid-characters",
 		.title = "The message has bare line feeds or characters the receiver does not take",
 		.owner = PROVIDER_OWNER_YOU,
 		.steps = { "The application that made the message must end lines with CR LF and "
 			   "encode what is not ASCII." },
+		.literal = "550 5.6.11 SMTPSEND.BareLinefeedsAreIllegal",
 		.link = NDR },
 	{ .cause = "mime-invalid",
 		.title = "The message's MIME structure is broken",
@@ -51,6 +56,8 @@ static const struct provider_remedy rows[] = {
 		.owner = PROVIDER_OWNER_RECIPIENT,
 		.steps = { "Check {recipient} for a typing error, and remove it from lists; else "
 			   "ask the recipient by another way." },
+		.literal = "550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP "
+			   "address lookup",
 		.link = "https://learn.microsoft.com/exchange/mail-flow-best-practices/"
 			"non-delivery-reports-in-exchange-online/"
 			"fix-error-code-550-5-1-10-in-exchange-online" },
@@ -114,6 +121,7 @@ static const struct provider_remedy rows[] = {
 			   "sender, or to allow senders from outside." },
 		.powershell = { "Set-DistributionGroup -Identity {recipient} "
 				"-RequireSenderAuthenticationEnabled $false" },
+		.literal = "550 5.7.133 RESOLVER.RST.SenderNotAuthenticatedForGroup",
 		.link = NDR },
 	{ .cause = "relay-denied-there",
 		.title = "The recipient's server does not take mail for this address",
@@ -143,6 +151,7 @@ static const struct provider_remedy rows[] = {
 		.owner = PROVIDER_OWNER_RECIPIENT,
 		.steps = { "Ask the recipient's administrator whether its mail server works, then "
 			   "send it again." },
+		.literal = "550 4.4.7 QUEUE.Expired; message expired",
 		.link = "https://learn.microsoft.com/exchange/mail-flow-best-practices/"
 			"non-delivery-reports-in-exchange-online/"
 			"fix-error-code-550-4-4-7-in-exchange-online" },
@@ -152,6 +161,7 @@ static const struct provider_remedy rows[] = {
 		.steps = { "Check the MX record, the accepted domain's type and the connectors of "
 			   "the recipient's domain." },
 		.powershell = { "Get-AcceptedDomain", "Get-OutboundConnector" },
+		.literal = "554 5.4.14 Hop count exceeded - possible mail loop",
 		.link = NDR },
 	{ .cause = "needs-smtputf8",
 		.title = "An address has letters outside of ASCII",

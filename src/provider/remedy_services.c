@@ -69,12 +69,14 @@ static const struct provider_remedy rows[] = {
 		.owner = PROVIDER_OWNER_ADMINISTRATOR,
 		.steps = { "Entra admin center: App registrations, {app}, Certificates & secrets: "
 			   "make a new secret and copy its value, not its id." },
+		.literal = "AADSTS7000215: Invalid client secret provided",
 		.link = REFERENCE },
 	{ .cause = "app-secret-expired",
 		.title = "The app's secret has expired",
 		.owner = PROVIDER_OWNER_ADMINISTRATOR,
 		.steps = { "Entra admin center: App registrations, {app}, Certificates & secrets: "
 			   "make a new secret and put its value into the configuration." },
+		.literal = "AADSTS7000222: The provided client secret keys are expired",
 		.link = REFERENCE },
 	{ .cause = "app-secret-missing",
 		.title = "The app wants a secret or a certificate",
@@ -94,6 +96,7 @@ static const struct provider_remedy rows[] = {
 		.owner = PROVIDER_OWNER_ADMINISTRATOR,
 		.steps = { "Check `client_id` and the tenant's `id`; an administrator of {tenant} "
 			   "consents to the app once." },
+		.literal = "AADSTS700016: Application was not found in the directory",
 		.link = REFERENCE },
 	{ .cause = "app-disabled",
 		.title = "The app is switched off",
@@ -111,6 +114,7 @@ static const struct provider_remedy rows[] = {
 		.owner = PROVIDER_OWNER_YOU,
 		.steps = { "Check the tenant's `id` (Entra admin center: Overview, Tenant ID) and "
 			   "`cloud`." },
+		.literal = "AADSTS90002: Tenant not found",
 		.link = REFERENCE },
 	{ .cause = "tenant-id-invalid",
 		.title = "The tenant's id is not one",
@@ -169,6 +173,7 @@ static const struct provider_remedy rows[] = {
 		.title = "The sign-in of this mailbox has ended",
 		.owner = PROVIDER_OWNER_YOU,
 		.steps = { "Its owner signs in again: postern login {mailbox}" },
+		.literal = "AADSTS700082: The refresh token has expired due to inactivity",
 		.link = REFERENCE },
 	{ .cause = "login-revoked",
 		.title = "The sign-in of this mailbox was revoked",
@@ -190,6 +195,7 @@ static const struct provider_remedy rows[] = {
 		.owner = PROVIDER_OWNER_YOU,
 		.steps = { "Its owner signs in again with it: postern login {mailbox}. `auth: app` "
 			   "needs no person." },
+		.literal = "AADSTS50076: you must use multi-factor authentication",
 		.link = REFERENCE },
 	{ .cause = "consent-missing",
 		.title = "Nobody has consented to what the app asks for",

@@ -26,6 +26,9 @@ static const struct provider_remedy rows[] = {
 			"Wait up to an hour. The tenant's own switch may stay off." },
 		.powershell = { "Set-CASMailbox -Identity {mailbox} "
 				"-SmtpClientAuthenticationDisabled $false" },
+		.literal = "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is "
+			   "disabled for the Tenant. Visit https://aka.ms/smtp_auth_disabled for "
+			   "more information.",
 		.link = "https://aka.ms/smtp_auth_disabled" },
 	{ .cause = "wrong-credentials",
 		.title = "Login or password is wrong",
@@ -34,6 +37,8 @@ static const struct provider_remedy rows[] = {
 			   "with multi-factor sign-in it must be an app password.",
 			"If that is right, an administrator looks at {mailbox} in the Entra "
 			"sign-in logs." },
+		.literal = "535 5.7.139 Authentication unsuccessful, the user credentials were "
+			   "incorrect.",
 		.link = DEVICES },
 	{ .cause = "basic-auth-blocked",
 		.title = "Sign-in with a password is blocked for this mailbox",
@@ -42,11 +47,15 @@ static const struct provider_remedy rows[] = {
 			"Or allow passwords for SMTP in the authentication policy of {mailbox}, "
 			"where Microsoft still offers it." },
 		.powershell = { "Set-AuthenticationPolicy POLICY -AllowBasicAuthSmtp" },
+		.literal = "535 5.7.139 Authentication unsuccessful, basic authentication is "
+			   "disabled.",
 		.link = BASIC },
 	{ .cause = "basic-auth-retired",
 		.title = "Microsoft has retired sign-in with a password here",
 		.owner = PROVIDER_OWNER_ADMINISTRATOR,
 		.steps = { "Sign in with a token instead: register an app and use `auth: app`." },
+		.literal =
+			"550 5.7.30 Basic authentication is not supported for Client Submission.",
 		.link = BASIC },
 	{ .cause = "security-defaults",
 		.title = "Security defaults block sign-in with a password",
@@ -54,6 +63,8 @@ static const struct provider_remedy rows[] = {
 		.steps = { "Sign in with a token (`auth: app`), which security defaults allow.",
 			"Or Entra admin center: Overview, Properties, Manage security defaults: "
 			"replace them by conditional access rules that spare {mailbox}." },
+		.literal = "535 5.7.139 Authentication unsuccessful, user is locked by your "
+			   "organization's security defaults policy. Contact your administrator.",
 		.link = "https://learn.microsoft.com/entra/fundamentals/security-defaults" },
 	{ .cause = "conditional-access",
 		.title = "A conditional access rule or multi-factor sign-in refuses it",
@@ -62,6 +73,8 @@ static const struct provider_remedy rows[] = {
 			   "sign-in names the rule. Exempt the account or the app, or allow this "
 			   "machine's address.",
 			"Or use `auth: app`, which needs no person." },
+		.literal = "535 5.7.139 Authentication unsuccessful, the request did not meet the "
+			   "criteria to be authenticated successfully. Contact your administrator.",
 		.link = "https://learn.microsoft.com/entra/identity/conditional-access/"
 			"troubleshoot-conditional-access" },
 	{ .cause = "organization-blocks-sign-in",
@@ -71,23 +84,30 @@ static const struct provider_remedy rows[] = {
 			"Or turn off security defaults (Entra admin center: Overview, Properties) "
 			"and allow SMTP in the authentication policy of {mailbox}." },
 		.powershell = { "Set-AuthenticationPolicy POLICY -AllowBasicAuthSmtp" },
+		.literal = "535 5.7.139 Authentication unsuccessful, the organization "
+			   "configuration doesn't allow this authentication request.",
 		.link = DEVICES },
 	{ .cause = "federation-down",
 		.title = "Microsoft cannot reach your federation server (ADFS)",
 		.owner = PROVIDER_OWNER_ADMINISTRATOR,
 		.steps = { "Bring the federation server (ADFS) back, or make the domain a managed "
 			   "one. postern tries again by itself." },
+		.literal = "535 5.7.139 Authentication unsuccessful, federated STS service was "
+			   "unreachable.",
 		.link = DEVICES },
 	{ .cause = "federation-without-tls",
 		.title = "Your federation server (ADFS) does not speak TLS 1.2",
 		.owner = PROVIDER_OWNER_ADMINISTRATOR,
 		.steps = { "Enable TLS 1.2 on the federation server (ADFS)." },
+		.literal = "535 5.7.139 Authentication unsuccessful, the federated STS URL does "
+			   "not support HTTPS.",
 		.link = DEVICES },
 	{ .cause = "sign-in-refused",
 		.title = "Microsoft refuses the sign-in of this mailbox",
 		.owner = PROVIDER_OWNER_ADMINISTRATOR,
 		.steps = { "Entra admin center: Monitoring, Sign-in logs, {mailbox}: the failed "
 			   "sign-in names the reason." },
+		.literal = "535 5.7.139 Authentication unsuccessful",
 		.link = DEVICES },
 	{ .cause = "not-signed-in",
 		.title = "The mail was sent without a sign-in that the server accepted",
@@ -97,6 +117,7 @@ static const struct provider_remedy rows[] = {
 			"Check that SMTP AUTH is on for {mailbox}; it can take an hour." },
 		.powershell = { "Set-CASMailbox -Identity {mailbox} "
 				"-SmtpClientAuthenticationDisabled $false" },
+		.literal = "530 5.7.57 Client not authenticated to send mail",
 		.link = DEVICES },
 	{ .cause = "sign-in-method-unknown",
 		.title = "The server does not know this way to sign in",
@@ -104,11 +125,13 @@ static const struct provider_remedy rows[] = {
 		.steps = { "At Microsoft use smtp.office365.com, port 587, with LOGIN (a password) "
 			   "or XOAUTH2 (a token).",
 			"Elsewhere ask the server's administrator which methods it takes." },
+		.literal = "504 5.7.4 Unrecognized authentication type",
 		.link = DEVICES },
 	{ .cause = "sign-in-unavailable",
 		.title = "The server cannot check sign-ins at the moment",
 		.owner = PROVIDER_OWNER_MICROSOFT,
 		.steps = { "Wait: it is tried again. The password is not at fault." },
+		.literal = "454 4.7.0 Temporary authentication failure",
 		.link = DEVICES },
 	{ .cause = "sign-in-too-weak",
 		.title = "The server wants another sign-in than a plain password",
@@ -137,24 +160,28 @@ static const struct provider_remedy rows[] = {
 			"FullAccess",
 			"Set-CASMailbox -Identity {mailbox} -SmtpClientAuthenticationDisabled "
 			"$false" },
+		.literal = "535 5.7.3 Authentication unsuccessful",
 		.link = OAUTH },
 	{ .cause = "token-not-understood",
 		.title = "The server cannot read the token that was sent",
 		.owner = PROVIDER_OWNER_YOU,
 		.steps = { "Check that `login` is the full address of the account, and the "
 			   "tenant's `id` and `cloud`." },
+		.literal = "501 5.5.121 Invalid XOAUTH2",
 		.link = HVE },
 	{ .cause = "token-stale",
 		.title = "The token has ended or has too little life left",
 		.owner = PROVIDER_OWNER_YOU,
 		.steps = { "Wait: a new token is fetched. If it stays, set this machine's clock "
 			   "right (timedatectl)." },
+		.literal = "501 5.5.127 Invalid XOAUTH2 auth data - Token will expire soon",
 		.link = OAUTH },
 	{ .cause = "token-permission-missing",
 		.title = "The app lacks the permission to send",
 		.owner = PROVIDER_OWNER_ADMINISTRATOR,
 		.steps = { "Entra admin center: App registrations, {app}, API permissions: add "
 			   "Mail.Send of Office 365 Exchange Online and grant admin consent." },
+		.literal = "535 5.7.144 XOAUTH2 authentication failed. Invalid API permissions",
 		.link = HVE },
 	{ .cause = "app-not-allowed",
 		.title = "The app may not be used for this",
@@ -163,6 +190,8 @@ static const struct provider_remedy rows[] = {
 			"Else check the app's registration: the way it asks for tokens must be "
 			"allowed there." },
 		.powershell = { "Add-HVEAppAccess -Identity {mailbox} -AppIds {app}" },
+		.literal = "550 5.7.240 The application is not allowed for use with this High "
+			   "Volume Email account",
 		.link = HVE },
 	{ .cause = "not-an-hve-account",
 		.title = "The login is not a High Volume Email account",
@@ -177,6 +206,7 @@ static const struct provider_remedy rows[] = {
 		.owner = PROVIDER_OWNER_YOU,
 		.steps = { "Make one at https://myaccount.google.com/apppasswords and put it into "
 			   "the configuration." },
+		.literal = "534 5.7.9 Application-specific password required",
 		.link = "https://support.google.com/mail/answer/185833" },
 	{ .cause = "browser-sign-in-needed",
 		.title = "Google doubts this sign-in",
@@ -188,11 +218,13 @@ static const struct provider_remedy rows[] = {
 		.title = "The account was signed in to too often",
 		.owner = PROVIDER_OWNER_YOU,
 		.steps = { "Wait. Find other programs that use the same account." },
+		.literal = "454 4.7.0 Too many login attempts, please try again later.",
 		.link = "https://support.google.com/mail/answer/7126229" },
 	{ .cause = "tls-required",
 		.title = "The server wants TLS first",
 		.owner = PROVIDER_OWNER_YOU,
 		.steps = { "Let the device or route use STARTTLS: port 587, TLS 1.2 or newer." },
+		.literal = "530 5.7.0 Must issue a STARTTLS command first",
 		.link = DEVICES },
 	{ .cause = "starttls-missing",
 		.title = "The server offers no TLS",
@@ -205,6 +237,8 @@ static const struct provider_remedy rows[] = {
 		.owner = PROVIDER_OWNER_YOU,
 		.steps = { "Update the device or program so that it speaks TLS 1.2, or let it send "
 			   "to postern, which does." },
+		.literal = "421 4.7.66 TLS 1.0 and 1.1 are not supported. Please upgrade/update "
+			   "your client to support TLS 1.2.",
 		.link = DEVICES },
 	{ .cause = "password-expired",
 		.title = "The password of the account has expired",

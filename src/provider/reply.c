@@ -189,7 +189,7 @@ static int match_code(uint16_t code, const struct seen *seen)
 	if (code < 10)
 		return class_of(seen) == code ? 10 : -1;
 	if (seen->code < 10)
-		return class_of(seen) == code / 100U ? 15 : -1;
+		return class_of(seen) == code / 100U ? 5 : -1;
 	return seen->code == code ? 20 : -1;
 }
 
