@@ -22,6 +22,7 @@ int cli_demo(struct cli_context *ctx, int argc, char **argv);
 int cli_explain(struct cli_context *ctx, int argc, char **argv);
 int cli_init(struct cli_context *ctx, int argc, char **argv);
 int cli_login(struct cli_context *ctx, int argc, char **argv);
+int cli_mailboxes(struct cli_context *ctx, int argc, char **argv);
 int cli_queue(struct cli_context *ctx, int argc, char **argv);
 int cli_reload(struct cli_context *ctx, int argc, char **argv);
 int cli_sandbox(struct cli_context *ctx, int argc, char **argv);

@@ -18,6 +18,9 @@ static const struct {
 	{ "serve", cli_serve, "run the relay" },
 	{ "check", cli_check, "check the configuration: all errors at once" },
 	{ "status", cli_status, "one screen: what waits, what is parked and why" },
+	{ "mailboxes",
+		cli_mailboxes,
+		"each mailbox against its limits; what holds it, what frees it" },
 	{ "explain", cli_explain, "what a reply of a mail server means, and what to do" },
 	{ "queue", cli_queue, "list, show, retry, hold, release, reroute, drop waiting mail" },
 	{ "trace", cli_trace, "the story of messages, delivered ones too" },
@@ -36,7 +39,7 @@ static void print_help(FILE *to)
 		to, "postern %s: the outbound mail relay for Microsoft 365\n\n", POSTERN_VERSION);
 	(void)fprintf(to, "usage: postern COMMAND [OPTION...] [--config FILE] [--json]\n\n");
 	for (size_t i = 0; i < COUNT_OF(commands); i++)
-		(void)fprintf(to, "  %-8s  %s\n", commands[i].name, commands[i].does);
+		(void)fprintf(to, "  %-9s  %s\n", commands[i].name, commands[i].does);
 	(void)fprintf(to,
 		"\nexamples:\n"
 		"  postern check                      is the configuration right?\n"

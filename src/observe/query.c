@@ -136,6 +136,8 @@ static const struct {
 	void (*start)(struct observe_query *q);
 } verbs[] = {
 	{ "status", observe_query_status },
+	{ "mailboxes", observe_query_mailboxes },
+	{ "probe", observe_query_probe },
 	{ "list", observe_query_list },
 	{ "show", observe_query_show },
 	{ "edit", observe_query_edit },
@@ -166,7 +168,8 @@ struct observe_query *observe_query_new(const struct observe_sources *sources, s
 	}
 	observe_query_fail(q,
 		EX_USAGE,
-		"the request's \"do\" is none of status, list, show, edit, summary, reload, login");
+		"the request's \"do\" is none of status, mailboxes, probe, list, show, edit, "
+		"summary, reload, login");
 	return q;
 }
 

@@ -44,3 +44,5 @@ void observe_query_show(struct observe_query *q);
 void observe_query_edit(struct observe_query *q);
 void observe_query_summary(struct observe_query *q);
 void observe_query_status(struct observe_query *q);
+void observe_query_mailboxes(struct observe_query *q);
+void observe_query_probe(struct observe_query *q);

@@ -558,14 +558,41 @@ static void summary_and_status_count_what_waits(void **state)
 		assert_int_equal(number_at(&b, i, "count"), mailbox ? 2 : 1);
 		assert_string_equal(text_at(&b, i, "reason"), mailbox ? "greylisted" : "no-route");
 	}
-	/* Without a daemon: the queue alone. */
+	/* Without a daemon: the queue alone, and that passwords end. */
 	ask(&b, "{\"do\":\"status\"}");
-	assert_int_equal(b.count, 2 + LANES);
+	assert_int_equal(b.count, 3 + LANES);
 	assert_string_equal(text_at(&b, 0, "type"), "relay");
 	assert_true(json_is_false(json_object_get(b.lines[0], "running")));
 	assert_string_equal(text_at(&b, 0, "hostname"), "relay.example.com");
 	assert_int_equal(number_at(&b, 0, "messages_waiting"), 2);
-	assert_string_equal(text_at(&b, 1, "type"), "waiting");
+	assert_string_equal(text_at(&b, 1, "type"), "notice");
+	assert_string_equal(text_at(&b, 2, "type"), "waiting");
+	close_bench(&b);
+}
+
+static void mailboxes_shows_those_without_mail(void **state)
+{
+	struct bench b;
+	json_t *six;
+
+	(void)state;
+	open_bench(&b);
+	(void)put(&b, &mails[0]);
+	ask(&b, "{\"do\":\"mailboxes\"}");
+	assert_ended(&b, LANES);
+	assert_string_equal(text_at(&b, 0, "name"), "erp@contoso.com");
+	assert_string_equal(text_at(&b, 0, "state"), "stopped");
+	assert_int_equal(number_at(&b, 0, "day_used"), 0);
+	assert_true(number_at(&b, 0, "day_capacity") > 0);
+	assert_string_equal(text_at(&b, 1, "name"), "lab");
+	assert_int_equal(number_at(&b, 0, "waiting") + number_at(&b, 1, "waiting"), 2);
+	six = json_object_get(b.lines[0], "checks");
+	assert_int_equal(json_object_size(six), 6);
+	assert_string_equal(
+		json_string_value(json_object_get(json_object_get(six, "domain"), "state")),
+		"unknown");
+	ask(&b, "{\"do\":\"probe\",\"mailbox\":\"lab\"}");
+	assert_failed(&b, EX_UNAVAILABLE);
 	close_bench(&b);
 }
 
@@ -664,6 +691,7 @@ int main(void)
 		cmocka_unit_test(show_tells_the_whole_story),
 		cmocka_unit_test(edits_change_what_the_filter_finds),
 		cmocka_unit_test(summary_and_status_count_what_waits),
+		cmocka_unit_test(mailboxes_shows_those_without_mail),
 		cmocka_unit_test(bad_requests_get_one_line_with_a_code),
 		cmocka_unit_test(a_reload_tells_its_findings),
 	};

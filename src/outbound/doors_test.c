@@ -508,7 +508,9 @@ static void a_stop_for_reputation_is_a_persons_to_end(void **state)
 	bench_look(&b, later, 0, &look);
 	assert_string_equal(look.lane, "submission/erp@contoso.com");
 	b.a.rules[0].times = 0;
-	outbound_kick(b.o, true, SV("submission/erp@contoso.com"));
+	assert_false(outbound_probe(b.o, SV("smtp/other")));
+	assert_int_equal(bench_lane(&b, "submission/erp@contoso.com").status.next_at.us, 0);
+	assert_true(outbound_probe(b.o, SV("submission/erp@contoso.com")));
 	bench_wait_for(&b, id, 0, STORE_RCPT_DELIVERED, NULL);
 	bench_wait_for(&b, later, 0, STORE_RCPT_DELIVERED, NULL);
 	wait_for_mails(&b, 2, 0);

@@ -194,6 +194,7 @@ void lane_hold_for_token(struct lane *l, const struct verdict *v, struct sv repl
 
 void lane_succeeded(struct lane *l)
 {
+	l->delivered_at = io_wall(l->o->loop);
 	if (!l->why.cause)
 		return;
 	log_event(LOG_INFO,

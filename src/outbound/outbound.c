@@ -392,6 +392,17 @@ void outbound_kick(struct outbound *o, bool probe, struct sv lane)
 	}
 }
 
+bool outbound_probe(struct outbound *o, struct sv lane)
+{
+	struct lane *l = lane_get(o, lane);
+	bool stopped = l->why.cause && l->why.nature == VERDICT_NATURE_REPUTATION;
+
+	stopped |= park_probe_lane(l);
+	sched_lane_probe_now(l->sched, io_now(o->loop));
+	lane_queued(l);
+	return stopped;
+}
+
 /* A lane whose limit is used up is ready, but to the reader it waits. */
 static void show_full_window(
 	struct lane *l, struct outbound_lane_status *status, struct mono_time *until)
@@ -469,6 +480,10 @@ void outbound_each_lane(struct outbound *o,
 		struct outbound_lane_status status = { .lane = l->key,
 			.state = sched_lane_state(l->sched, now),
 			.connections = l->connection_count,
+			.probing = state.probing,
+			.slot_at = wall_add(io_wall(o->loop),
+				(int64_t)mono_span(now, sched_lane_room_at(l->sched, now))),
+			.delivered_at = l->delivered_at,
 			.use = sched_lane_use(l->sched, now),
 			.sign_in = l->c ? sign_ins[l->c->sign_in] : SV(""),
 			.moved = l->moved,
@@ -477,6 +492,7 @@ void outbound_each_lane(struct outbound *o,
 		show_cost(l, &status);
 		if (state.why) {
 			status.since = state.why->since;
+			status.nature = state.why->nature;
 			status.cause = sv_from(state.why->cause);
 			status.summary = sv_from(state.why->summary);
 			status.reply = sv_from(state.why->reply);

@@ -62,6 +62,8 @@ void outbound_queued(void *outbound, struct sv lane);
  * stopped for reputation does so only when it is `lane`, the one that the operator named; empty: none.
  */
 void outbound_kick(struct outbound *o, bool probe, struct sv lane);
+/* This lane alone probes now, a stop for reputation included: a person said so. True: there was one. */
+bool outbound_probe(struct outbound *o, struct sv lane);
 
 struct outbound_lane_status {
 	struct sv lane;
@@ -71,8 +73,12 @@ struct outbound_lane_status {
 	struct wall_time next_at; /* when the state changes by itself; 0: it does not */
 	struct wall_time since;   /* held since; 0 */
 	struct sv cause, summary, reply;
-	struct sv sign_in; /* "none", "password", "app", "user" */
-	bool has_cost;     /* delivered recipients are paid for: the next two count */
+	enum verdict_nature nature;    /* of what holds it; OTHER: nothing does */
+	bool probing;                  /* one message may try, or tries */
+	struct wall_time slot_at;      /* when its limits let the next message go */
+	struct wall_time delivered_at; /* the last message that got through since the start; 0 */
+	struct sv sign_in;             /* "none", "password", "app", "user" */
+	bool has_cost;                 /* delivered recipients are paid for: the next two count */
 	uint64_t delivered_month, cost_cents;
 	uint64_t moved;     /* recipients that went by another door since it is held */
 	struct sv moved_to; /* the last such door */

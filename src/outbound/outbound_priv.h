@@ -98,7 +98,8 @@ struct lane {
 	uint64_t stale_serial;    /* of a token that was refused for its age; 0 */
 	struct hold_reason why;   /* while waiting or parked */
 	struct mono_time held_at; /* the last time it was */
-	struct list fresh;        /* claimed deliveries without a connection */
+	struct wall_time delivered_at; /* the last message that got through; 0 */
+	struct list fresh;             /* claimed deliveries without a connection */
 	uint32_t fresh_count;
 	struct list connections;
 	uint32_t connection_count;
@@ -308,6 +309,8 @@ void park_clear(struct lane *l, struct sv sender);
 void park_clear_sign_in(struct lane *l); /* a token came */
 /* Reputation only where it holds `named`, the lane that a person released; NULL: none. */
 void park_probe_all(struct outbound *o, const struct lane *named);
+/* What holds this lane or a sender on it is tried now. True: a stop for reputation was among it. */
+NODISCARD bool park_probe_lane(const struct lane *l);
 void parks_free(struct outbound *o);
 /* The record of a lane's own park in the queue. */
 void park_record_lane(struct lane *l, bool clear);

@@ -137,11 +137,19 @@ static void poke_lanes_of(struct outbound *o, struct sv key)
 	}
 }
 
+/* Stopped for reputation: neither what is heard meanwhile nor mail under way changes that. */
+static bool is_stopped(const struct park *p)
+{
+	return p && p->why.nature == VERDICT_NATURE_REPUTATION && p->probe_at.us == MONO_NEVER.us;
+}
+
 static void set(struct lane *l, struct sv key, const struct verdict *v, struct sv reply)
 {
 	struct outbound *o = l->o;
 	struct park *p = htable_get(&o->parks, key);
 
+	if (is_stopped(p))
+		return;
 	if (!p) {
 		p = xcalloc(1, sizeof(*p));
 		htable_put(&o->parks, key, p);
@@ -280,7 +288,8 @@ void park_clear(struct lane *l, struct sv sender)
 	for (size_t i = 0; i < COUNT_OF(scopes); i++) {
 		CLEANUP(buf_deinitp) struct buf key = BUF_INIT(1024);
 
-		if (park_key(l, scopes[i], sender, &key))
+		if (park_key(l, scopes[i], sender, &key) &&
+			!is_stopped(htable_get(&l->o->parks, buf_sv(&key))))
 			drop_park(l->o, buf_sv(&key));
 	}
 }
@@ -300,7 +309,7 @@ static bool concerns(const struct lane *l, struct sv key)
 	struct sv rest = sv_skip(key, (size_t)(colon + 1));
 
 	if (sv_starts(key, SV("sender:")))
-		return sv_starts(rest, l->key);
+		return sv_starts(rest, l->key) && sv_starts(sv_skip(rest, l->key.len), SV(":"));
 	return l->c && l->c->tenant && sv_eq(rest, l->c->tenant->name);
 }
 
@@ -315,6 +324,22 @@ void park_probe_all(struct outbound *o, const struct lane *named)
 		p->probe_at = io_now(o->loop);
 		p->prober = NULL;
 	}
+}
+
+bool park_probe_lane(const struct lane *l)
+{
+	bool stopped = false;
+
+	htable_each (&l->o->parks, slot) {
+		struct park *p = slot->value;
+
+		if (!concerns(l, sv_make(slot->key, slot->key_len)))
+			continue;
+		stopped |= p->why.nature == VERDICT_NATURE_REPUTATION;
+		p->probe_at = io_now(l->o->loop);
+		p->prober = NULL;
+	}
+	return stopped;
 }
 
 void parks_free(struct outbound *o)
