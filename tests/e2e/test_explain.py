@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import smtplib
 import subprocess
 
 import pytest
@@ -168,3 +169,29 @@ def test_the_pages_are_those_of_the_tables(tmp_path):
     made = {p.name: p.read_text() for p in tmp_path.iterdir()}
     kept = {p.name: p.read_text() for p in (ROOT / "docs" / "errors").iterdir()}
     assert made == kept, "run: build/src/cli/postern explain --pages docs/errors"
+
+
+def test_unknown_replies_are_counted(submission):
+    sandbox, relay = submission()
+    sandbox.fault(at="rcpt", do="reply", match="anna@example.org", reply="550 5.9.9 <anna@example.org> the moon is full [HOST 1]")
+    with smtplib.SMTP("127.0.0.1", relay.port) as s:
+        for n in range(3):
+            s.sendmail("erp@contoso.com", ["anna@example.org"], f"From: erp@contoso.com\r\nSubject: {n}\r\n\r\nx\r\n")
+    support.wait_for(lambda: len([r for r in relay.rows("trace") if r.get("reason") == "unknown-permanent"]) == 3)
+    rows = relay.rows("explain", "--unknown")
+    assert [(r["count"], r["cause"], r["reply"]) for r in rows] == [
+        (3, "unknown-permanent", "550 5.9.9 <> the moon is full [] []")]
+    assert "the moon is full" in relay.cli("explain", "--unknown")
+    relay.stop()
+    assert relay.rows("explain", "--unknown") == rows, "from the queue as it lies on disk"
+
+
+def test_a_notice_says_who_can_mend_it(submission):
+    sandbox, relay = submission()
+    sandbox.fault(at="rcpt", do="reply", times=1, reply="550 5.1.10 RESOLVER.ADR.RecipientNotFound; not found")
+    with smtplib.SMTP("127.0.0.1", relay.port) as s:
+        s.sendmail("erp@contoso.com", ["anna@example.org"], "From: erp@contoso.com\r\nSubject: x\r\n\r\nx\r\n")
+    support.wait_for(lambda: len(sandbox.messages()) == 1)
+    notice = sandbox.raw(sandbox.messages()[0]["number"]).decode()
+    assert "Who can mend it: the recipient's side" in notice
+    assert "Check anna@example.org for a typing error" in " ".join(notice.split())
