@@ -20,6 +20,7 @@ struct cli_context {
 int cli_check(struct cli_context *ctx, int argc, char **argv);
 int cli_demo(struct cli_context *ctx, int argc, char **argv);
 int cli_explain(struct cli_context *ctx, int argc, char **argv);
+int cli_import(struct cli_context *ctx, int argc, char **argv);
 int cli_init(struct cli_context *ctx, int argc, char **argv);
 int cli_login(struct cli_context *ctx, int argc, char **argv);
 int cli_mailboxes(struct cli_context *ctx, int argc, char **argv);

@@ -265,31 +265,38 @@ static int read_report(struct init *in)
 
 /* ---- what is written ---- */
 
-/* Secrets lie beside the configuration, where its path can stand in it. */
-static int find_folder(struct init *in)
+int init_find_folder(const char *output, char folder[PATH_MAX], struct sv *out_plain)
 {
 	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 				    "/._-+@";
-	const char *slash;
+	const char *slash = strrchr(output, '/');
 	char *real;
 
-	in->output = in->given[OPTION_OUTPUT] ? in->given[OPTION_OUTPUT] : in->ctx->config_path;
-	slash = strrchr(in->output, '/');
-	(void)snprintf(in->folder,
-		sizeof(in->folder),
+	(void)snprintf(folder,
+		PATH_MAX,
 		"%.*s",
-		slash ? (int)(slash - in->output) + (slash == in->output) : 1,
-		slash ? in->output : ".");
-	real = realpath(in->folder, NULL);
+		slash ? (int)(slash - output) + (slash == output) : 1,
+		slash ? output : ".");
+	real = realpath(folder, NULL);
 	if (!real)
-		return cli_fail(EX_CANTCREAT, "%s: %s", in->folder, strerror(errno));
-	(void)snprintf(in->folder, sizeof(in->folder), "%s", real);
+		return cli_fail(EX_CANTCREAT, "%s: %s", folder, strerror(errno));
+	(void)snprintf(folder, PATH_MAX, "%s", real);
 	free(real);
-	in->choice.folder =
-		strlen(in->folder) < INIT_TEXT_MAX && in->folder[strspn(in->folder, plain)] == '\0'
-			? sv_from(in->folder)
-			: SV("/etc/postern");
+	*out_plain = strlen(folder) < INIT_TEXT_MAX && folder[strspn(folder, plain)] == '\0'
+			     ? sv_from(folder)
+			     : SV("");
 	return EX_OK;
+}
+
+static int find_folder(struct init *in)
+{
+	int code;
+
+	in->output = in->given[OPTION_OUTPUT] ? in->given[OPTION_OUTPUT] : in->ctx->config_path;
+	code = init_find_folder(in->output, in->folder, &in->choice.folder);
+	if (!in->choice.folder.len)
+		in->choice.folder = SV("/etc/postern");
+	return code;
 }
 
 static int may_replace(struct init *in)
@@ -352,10 +359,19 @@ static void say_spf(const struct init *in)
 			     "ip4:ADDRESS\n");
 }
 
-static int say_next(struct init *in)
+int init_check(struct cli_context *ctx, const char *path)
 {
 	char name[] = "check", *argv[] = { name, NULL };
 
+	(void)printf("\npostern check --config %s\n", path);
+	(void)fflush(stdout);
+	ctx->config_path = path;
+	optind = 0; /* getopt begins anew */
+	return cli_check(ctx, 1, argv);
+}
+
+static int say_next(struct init *in)
+{
 	(void)printf("\nWhat is left to do:\n");
 	(void)printf(
 		"  - an administrator runs what `postern setup powershell --config %s` prints\n",
@@ -368,11 +384,7 @@ static int say_next(struct init *in)
 			"read the users:\n    chgrp -R postern %.*s/users\n",
 			SV_ARG(in->choice.folder));
 	say_spf(in);
-	(void)printf("\npostern check --config %s\n", in->output);
-	(void)fflush(stdout);
-	in->ctx->config_path = in->output;
-	optind = 0; /* getopt begins anew */
-	return cli_check(in->ctx, 1, argv);
+	return init_check(in->ctx, in->output);
 }
 
 static int make_users(struct init *in)

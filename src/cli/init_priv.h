@@ -5,8 +5,10 @@
 #include "setup/config.h"
 #include "setup/tenant.h"
 
+#include <limits.h>
+
 /*
- * init.c         the command: options, questions, what is written
+ * init.c         the command: options, questions, what is written (import.c shares its end)
  * init_users.c   the users of a report, and their sheets
  * init_lookup.c  what the network tells about a domain
  */
@@ -32,6 +34,16 @@ struct init_lookup {
 
 /* Asks all at once; what does not answer is left empty. */
 void init_lookup(const struct init_lookup *q, struct init_facts *out_facts);
+
+/*
+ * The folder of a configuration that is to be written, with its real path: secrets lie beside it.
+ * *out_plain is the same where that path can stand in the configuration as it is, else empty. Returns an
+ * exit code.
+ */
+NODISCARD int init_find_folder(const char *output, char folder[PATH_MAX], struct sv *out_plain);
+
+/* `postern check` of what was written; its exit code. */
+NODISCARD int init_check(struct cli_context *ctx, const char *path);
 
 struct init_users {
 	const struct setup_report *report;

@@ -15,6 +15,7 @@ static const struct {
 	const char *does;
 } commands[] = {
 	{ "init", cli_init, "a few questions, and a configuration is written" },
+	{ "import", cli_import, "a configuration from Postfix, smtp2graph or msmtp" },
 	{ "serve", cli_serve, "run the relay" },
 	{ "check", cli_check, "check the configuration: all errors at once" },
 	{ "status", cli_status, "one screen: what waits, what is parked and why" },
