@@ -127,6 +127,17 @@ static const struct row rows[] = {
 		"no-such-recipient",
 		"bounce",
 		true },
+	/* what says little gives way to what says more */
+	{ "Final-Recipient: rfc822;a@b.c\nStatus: 5.5.0\n"
+	  "Diagnostic-Code: smtp;550 domain [b.c] mismatches client ip 192.0.2.1.",
+		"spf-failed",
+		"park",
+		true },
+	{ "550 Market Street\n550 5.1.1 User unknown\n", "no-such-recipient", "bounce", true },
+	{ "Status: 5.1.1\nDiagnostic-Code: smtp;550 not here\n",
+		"no-such-recipient",
+		"bounce",
+		true },
 	/* logs */
 	{ "Nov 23 10:00:00 mx postfix/smtp[99]: 4Abc: to=<a@b.c>, relay=x[192.0.2.1]:25, "
 	  "delay=450, dsn=5.1.10, status=bounced (host x[192.0.2.1] said: 550 5.1.10 "

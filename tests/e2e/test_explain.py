@@ -148,6 +148,8 @@ def test_exit_codes():
 def test_control_characters_of_the_text_stay_out_of_the_terminal():
     done = explain("550 5.1.1 \x1b[31mred\x07\x9b\r\nno")
     assert "\x1b" not in done.stdout and "\x07" not in done.stdout
+    done = explain("550 5.1.1 M\u00fcller \u2013 \u202egnu \u009b31m unbekannt")
+    assert "M\u00fcller \u2013" in done.stdout and not set("\u202e\u009b") & set(done.stdout)
     done = explain(stdin="550 5.1.1 \x1b]0;title\x07 user unknown")
     assert "\x1b" not in done.stdout + done.stderr
 
