@@ -45,7 +45,7 @@ static struct sv value_of(const struct setup_step *s, struct sv name)
 	for (size_t i = 0; i < COUNT_OF(values); i++)
 		if (sv_eq(name, values[i].name))
 			return values[i].value;
-	must(!"a name in a template");
+	must(false); /* a name that the templates do not use */
 	return SV("");
 }
 

@@ -275,6 +275,6 @@ const char *setup_ps_template(const struct setup_step *s)
 	case SETUP_KIND_COUNT:
 		break;
 	}
-	must(!"a kind of step");
+	must(false); /* no other kind */
 	return NULL;
 }
