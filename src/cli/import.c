@@ -134,9 +134,15 @@ static void check_certificate(struct setup_import *r)
 
 static bool secret_path(const struct import *im, size_t i, char out[PATH_MAX])
 {
-	int n = snprintf(out, PATH_MAX, "%s/%.*s", im->folder, SV_ARG(im->read.secrets[i].file));
+	struct sv folder = sv_from(im->folder), file = im->read.secrets[i].file;
 
-	return n > 0 && n < PATH_MAX;
+	if (folder.len + 1 + file.len >= PATH_MAX)
+		return false;
+	memcpy(out, folder.ptr, folder.len);
+	out[folder.len] = '/';
+	memcpy(out + folder.len + 1, file.ptr, file.len);
+	out[folder.len + 1 + file.len] = '\0';
+	return true;
 }
 
 /* Before the first write: nothing may stand in the way of one of them. */

@@ -3,6 +3,7 @@ import json
 import pathlib
 import shutil
 import ssl
+import tempfile
 import urllib.parse
 import urllib.request
 
@@ -142,8 +143,10 @@ userdb {{
 class Dovecot:
     """Dovecot's submission service: it validates the JWT with the key itself, and relays to a sink."""
 
-    def __init__(self, folder: pathlib.Path, signing: pathlib.Path, sink: int, mechanisms="xoauth2"):
-        self.folder = folder
+    def __init__(self, signing: pathlib.Path, sink: int, mechanisms="xoauth2"):
+        # Its processes run as users that may not look into pytest's folders.
+        self.folder = folder = pathlib.Path(tempfile.mkdtemp(prefix="postern-dovecot-"))
+        folder.chmod(0o755)
         for name in ("run", "state", "mail", "home", "keys/default/RS256"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         for name in ("mail", "home"):
@@ -166,3 +169,10 @@ use_grant_password = no
     @property
     def endpoint(self):
         return f'{{ host: localhost, port: {self.port}, ca_file: "{self.ca}" }}'
+
+    def log(self) -> str:
+        return (self.folder / "dovecot.log").read_text()
+
+    def stop(self):
+        self.process.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -38,7 +38,7 @@ const clients = [
     response_types: [], token_endpoint_auth_method: 'client_secret_post' },
   { client_id: PUBLIC_APP, token_endpoint_auth_method: 'none', application_type: 'native', response_types: ['code'],
     grant_types: ['urn:ietf:params:oauth:grant-type:device_code', 'refresh_token', 'authorization_code'],
-    redirect_uris: ['http://localhost/'] },
+    redirect_uris: ['http://localhost'] },
 ];
 if (jwkFile) {
   const jwk = JSON.parse(readFileSync(jwkFile));
@@ -90,7 +90,7 @@ provider.on('server_error', (ctx, error) => console.error(error));
 
 async function grantFor(accountId, clientId) {
   const grant = new provider.Grant({ accountId, clientId });
-  grant.addOIDCScope('openid offline_access profile');
+  grant.addOIDCScope('openid offline_access profile SMTP.Send SMTP.SendAsApp');
   grant.addResourceScope(RESOURCE, 'SMTP.Send SMTP.SendAsApp');
   return grant.save();
 }
@@ -130,6 +130,11 @@ const inner = createHttp(async (req, res) => {
 function translate(form) {
   const scope = form.get('scope');
   if (!scope) return;
+  // oidc-provider keeps offline_access only after a prompt for consent; Microsoft always does.
+  if (form.get('grant_type') === 'refresh_token') {
+    form.delete('scope');
+    return;
+  }
   const words = scope.split(' ').map((w) => (w.endsWith('/.default') ? 'SMTP.SendAsApp'
     : w.startsWith(`${RESOURCE}/`) ? w.slice(RESOURCE.length + 1) : w));
   form.set('scope', words.join(' '));
