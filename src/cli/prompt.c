@@ -60,12 +60,11 @@ static int ask_twice(const char *what, struct secret **out_secret)
 
 static int read_whole(FILE *from, const char *what, struct secret **out_secret)
 {
-	CLEANUP(secret_freep) struct secret *all = NULL;
 	char *bytes;
+	CLEANUP(secret_freep) struct secret *all = secret_alloc(CLI_SECRET_MAX + 1, &bytes);
 	size_t len;
 
 	(void)setvbuf(from, NULL, _IONBF, 0); /* no copy in stdio's buffer */
-	all = secret_alloc(CLI_SECRET_MAX + 1, &bytes);
 	len = fread(bytes, 1, CLI_SECRET_MAX + 1, from);
 	if (len > CLI_SECRET_MAX)
 		return cli_fail(

@@ -28,8 +28,6 @@ enum {
 	OUTPUT_MAX = 65536,
 };
 
-extern char **environ;
-
 struct run {
 	char line[LINE_MAX_BYTES];
 	char *words[WORDS_MAX + 1];
@@ -187,7 +185,6 @@ static int take_output(struct run *r, char *bytes, size_t *out_len, int *out_sta
 int identity_command_run(
 	const struct conf_secret *where, struct secret **out_secret, struct err *err)
 {
-	CLEANUP(secret_freep) struct secret *printed = NULL;
 	struct run r = { .out = -1 };
 	size_t len = 0;
 	int rc, status = 0;
@@ -203,7 +200,7 @@ int identity_command_run(
 	rc = spawn(&r);
 	if (rc != 0)
 		return failed(where, &r, rc, 0, err);
-	printed = secret_alloc(OUTPUT_MAX, &bytes);
+	CLEANUP(secret_freep) struct secret *printed = secret_alloc(OUTPUT_MAX, &bytes);
 	rc = take_output(&r, bytes, &len, &status);
 	if (rc != 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
 		return failed(where, &r, rc, status, err);

@@ -400,7 +400,7 @@ static void expect_app_fault(const struct conf_tenant *tenant, const char *words
 
 static void apps_are_loaded_and_their_faults_told(void **state)
 {
-	struct files f;
+	struct files f = { 0 };
 	struct conf_tenant t = { .name = SV("contoso"), .id = SV("contoso.com") };
 	CLEANUP(identity_app_freep) struct identity_app *a = NULL;
 	CLEANUP(buf_deinitp) struct buf cert = { 0 };
@@ -439,7 +439,7 @@ static void apps_are_loaded_and_their_faults_told(void **state)
 /* Google's key file as it comes, and its assertion: for a user, with the scope. */
 static void service_accounts_speak_for_users(void **state)
 {
-	struct files f;
+	struct files f = { 0 };
 	struct conf_tenant t = { .name = SV("ws"), .cloud = PROVIDER_CLOUD_GOOGLE };
 	const struct identity_app_subject subject = { SV("a@x.test"),
 		SV("https://mail.google.com/") };

@@ -58,14 +58,14 @@ static int keep(const struct conf_secret *where, struct sv bytes, struct secret 
 }
 
 /* "\n" and, from other systems' editors, "\r\n". */
-struct sv identity_secret_line(struct sv v)
+struct sv identity_secret_line(struct sv text)
 {
-	if (v.len && v.ptr[v.len - 1] == '\n') {
-		v.len--;
-		if (v.len && v.ptr[v.len - 1] == '\r')
-			v.len--;
+	if (text.len && text.ptr[text.len - 1] == '\n') {
+		text.len--;
+		if (text.len && text.ptr[text.len - 1] == '\r')
+			text.len--;
 	}
-	return v;
+	return text;
 }
 
 /* Not io_file_read(): its buffers are not wiped. */

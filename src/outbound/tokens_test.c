@@ -39,7 +39,8 @@ static void answer(const struct identity_token_request *r)
 
 	(void)snprintf(text, sizeof(text), "token-%llu", (unsigned long long)broker.serial);
 	if (!broker.failure.cause)
-		t.token = token = secret_new(sv_from(text));
+		token = secret_new(sv_from(text));
+	t.token = token;
 	r->done(r->arg, &t);
 }
 
@@ -258,7 +259,7 @@ static void a_stale_token_is_replaced_at_once_and_once(void **state)
 	open_bench(1);
 	stale.times = 1000;
 	bench.a.rules[0] = stale;
-	id = queue(0);
+	(void)queue(0);
 	while (!bench_lane(&bench, "submission/m0@contoso.com").status.cause.len)
 		bench_turn(&bench);
 	for (unsigned i = 0; i < 20; i++)
