@@ -88,6 +88,12 @@ static const struct row table[] = {
 		"getent hosts smtp.contoso.test" },
 	/* Nobody listens on port 25 of the test's machine; the warning before does not hide that. */
 	{ "domain: filtered.test",
+		"mail exchanger fail exchanger-not-microsoft\nsession skipped \nlimits ok \n",
+		"exchanger-not-microsoft",
+		DIAGNOSE_OWNER_YOU,
+		EX_CONFIG,
+		"Microsoft's own host" },
+	{ "domain: filtered.test\n    ca_file: /etc/ssl/certs/ca-certificates.crt",
 		"mail exchanger warn exchanger-not-microsoft\nname ok \nconnect fail port-blocked\n"
 		"session skipped \nlimits ok \n",
 		"port-blocked",

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "diagnose/diagnose_priv.h"
+#include "provider/defaults.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -59,19 +60,14 @@ static void say_unresolved(struct diagnose *d, const char *step, struct sv name,
 			rc_text(rc));
 }
 
-static bool is_microsoft(struct sv host)
-{
-	return sv_ends_nocase(host, SV(".protection.outlook.com")) ||
-	       sv_ends_nocase(host, SV(".mx.microsoft")) ||
-	       sv_ends_nocase(host, SV(".office365.us")) ||
-	       sv_ends_nocase(host, SV(".partner.outlook.cn"));
-}
-
 static bool find_exchanger(struct diagnose *d)
 {
 	struct lookup l = { .d = d, .rc = RC_TIMEOUT };
+	/* Any other name is nobody's word: the record is not signed (outbound/connection_smtp.c). */
+	bool known = false,
+	     trusted = d->lane->tls == SMTP_CLIENT_TLS_NONE || d->lane->ca_file.len > 0;
 	struct io_resolve *q;
-	struct sv host;
+	struct sv host = SV("");
 
 	diagnose_begin(d, "mail exchanger");
 	q = io_resolve_mx(d->resolver, d->lane->mx_of, on_mx, &l);
@@ -81,9 +77,12 @@ static bool find_exchanger(struct diagnose *d)
 		say_unresolved(d, "mail exchanger", d->lane->mx_of, l.rc);
 		return false;
 	}
-	host = sv_from(l.mx[0].host);
+	for (size_t i = 0; i < l.mx_count && !known; i++) {
+		known = provider_is_exchanger(sv_from(l.mx[i].host));
+		host = sv_from(l.mx[known ? i : 0].host);
+	}
 	d->host = arena_sv(&d->arena, host);
-	if (is_microsoft(host))
+	if (known)
 		diagnose_say(d,
 			"mail exchanger",
 			DIAGNOSE_OK,
@@ -94,12 +93,12 @@ static bool find_exchanger(struct diagnose *d)
 	else
 		diagnose_say(d,
 			"mail exchanger",
-			DIAGNOSE_WARN,
+			trusted ? DIAGNOSE_WARN : DIAGNOSE_FAIL,
 			"exchanger-not-microsoft",
 			"%.*s: %.*s, which is not Microsoft's: a filter in front of it?",
 			SV_ARG(d->lane->mx_of),
 			SV_ARG(host));
-	return true;
+	return known || trusted;
 }
 
 static void say_addresses(struct diagnose *d)

@@ -34,7 +34,7 @@ static const struct words table[] = {
 		NULL },
 	{ "exchanger-not-microsoft",
 		DIAGNOSE_OWNER_YOU,
-		EX_OK,
+		EX_CONFIG,
 		"Name Microsoft's own host in the connector (endpoint: { host: "
 		"DOMAIN-COM.mail.protection.outlook.com }); the admin center shows it under "
 		"Settings "

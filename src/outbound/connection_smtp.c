@@ -132,6 +132,36 @@ static void resolve_host(struct connection *c)
 	c->resolve = io_resolve_host(c->o->resolver, c->host, c->c->port, on_resolved, c);
 }
 
+/*
+ * The MX record is not signed, and its names are all that a certificate is held against: whoever forges
+ * it would get the mail by a good certificate of his own. So only names that Microsoft alone has count,
+ * or those that a CA of one's own vouches for.
+ */
+static size_t keep_trusted(const struct connection *c, const struct io_mx *mx, size_t count)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (!c->tls || c->c->ca_file.len || provider_is_exchanger(sv_from(mx[i].host)))
+			c->mx[kept++] = mx[i];
+	return kept;
+}
+
+static void not_trusted(struct connection *c, struct sv host)
+{
+	const struct verdict v = { .kind = VERDICT_PARK,
+		.scope = VERDICT_SCOPE_ROUTE,
+		.nature = VERDICT_NATURE_OUTAGE,
+		.enhanced = "4.7.5",
+		.cause = "exchanger-not-microsoft",
+		.summary =
+			"The mail exchanger of this domain is not Microsoft's, so nothing vouches "
+			"for it. Mend the MX record, or write the server's name as `host:`." };
+
+	c->ended = true;
+	lane_hold(c->lane, &v, host);
+}
+
 static void on_mx(void *arg, int rc, const struct io_mx *mx, size_t count)
 {
 	struct connection *c = arg;
@@ -141,9 +171,11 @@ static void on_mx(void *arg, int rc, const struct io_mx *mx, size_t count)
 		next_host(c, rc ? rc : RC_NO_NAME, "its mail exchangers could not be looked up");
 	} else {
 		c->mx = xcalloc(count, sizeof(*mx));
-		memcpy(c->mx, mx, count * sizeof(*mx));
-		c->mx_count = count;
-		resolve_host(c);
+		c->mx_count = keep_trusted(c, mx, count);
+		if (c->mx_count)
+			resolve_host(c);
+		else
+			not_trusted(c, sv_from(mx[0].host));
 	}
 	connection_pump(c);
 }

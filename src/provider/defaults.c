@@ -130,6 +130,24 @@ static const struct provider_defaults defaults[] = {
 };
 static_assert(COUNT_OF(defaults) == PROVIDER_COUNT, "defaults for every provider");
 
+/*
+ * https://learn.microsoft.com/microsoft-365/enterprise/external-domain-name-system-records (MX; GCC High
+ * and DoD: office365.us; 21Vianet: partner.outlook.cn), read 2026-11-25.
+ */
+static const struct sv exchangers[] = { SV_INIT(".protection.outlook.com"),
+	SV_INIT(".mx.microsoft"),
+	SV_INIT(".office365.us"),
+	SV_INIT(".partner.outlook.cn") };
+
+bool provider_is_exchanger(struct sv host)
+{
+	bool hit = false;
+
+	for (size_t i = 0; i < COUNT_OF(exchangers); i++)
+		hit = hit || sv_ends_nocase(host, exchangers[i]);
+	return hit;
+}
+
 const struct provider_defaults *provider_defaults(enum provider_kind kind)
 {
 	must(kind < PROVIDER_COUNT);

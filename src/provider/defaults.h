@@ -34,6 +34,9 @@ struct provider_defaults {
 
 const struct provider_defaults *provider_defaults(enum provider_kind kind);
 
+/* Whether a mail exchanger of this name can only be Microsoft's, in any cloud. */
+NODISCARD bool provider_is_exchanger(struct sv host);
+
 /*
  * An app password as Microsoft shows it: 16 lower-case letters, pasted in groups of four with spaces.
  * True when `password` has that shape with spaces; *out then gets it without them. (field.md: pasted
