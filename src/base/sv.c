@@ -155,3 +155,31 @@ uint64_t sv_hash(struct sv v, uint64_t seed)
 	}
 	return h;
 }
+
+/*
+ * `*` is tried at its shortest and lengthened on a mismatch. Going back to the last star only is
+ * enough for a pattern of stars and bytes, so the work is at most pattern times text.
+ */
+bool sv_matches_nocase(struct sv pattern, struct sv text)
+{
+	size_t p = 0, t = 0, star = SIZE_MAX, star_text = 0;
+
+	while (t < text.len) {
+		if (p < pattern.len && pattern.ptr[p] == '*') {
+			star = p++;
+			star_text = t;
+		} else if (p < pattern.len &&
+			   ascii_lower(pattern.ptr[p]) == ascii_lower(text.ptr[t])) {
+			p++;
+			t++;
+		} else if (star != SIZE_MAX) {
+			p = star + 1;
+			t = ++star_text;
+		} else {
+			return false;
+		}
+	}
+	while (p < pattern.len && pattern.ptr[p] == '*')
+		p++;
+	return p == pattern.len;
+}

@@ -84,7 +84,7 @@ static bool covers_body(const struct conf_route *a, const struct conf_route *b)
 		return false;
 	return !a->header_name.len ||
 	       (sv_eq_nocase(a->header_name, b->header_name) &&
-		       conf_text_matches(a->header_pattern, b->header_pattern));
+		       sv_matches_nocase(a->header_pattern, b->header_pattern));
 }
 
 /*

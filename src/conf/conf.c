@@ -91,15 +91,6 @@ const struct conf_lane *conf_lanes(const struct conf *c, size_t *out_count)
 	return c->lanes;
 }
 
-bool conf_uses_basic_auth(const struct conf *c)
-{
-	for (size_t i = 0; i < c->lane_count; i++)
-		if (c->lanes[i].provider == PROVIDER_SUBMISSION &&
-			c->lanes[i].sign_in == CONF_SIGN_IN_PASSWORD)
-			return true;
-	return false;
-}
-
 const struct conf_lane *conf_lane(const struct conf *c, struct sv key)
 {
 	const size_t *place = htable_get(&c->lane_by_key, key);

@@ -280,12 +280,7 @@ const struct conf_tenant *const *conf_tenants(const struct conf *c, size_t *out_
 NODISCARD bool conf_is_internal(
 	const struct conf *c, const struct conf_tenant *tenant, struct sv address);
 const struct conf_lane *conf_lanes(
-	const struct conf *c, size_t *out_count); /* mailboxes, connectors */
-/*
- * Does a mailbox sign in at client submission with a password? Microsoft ends that (read_mailboxes.c has
- * the dates): `serve` and `status` say so.
- */
-NODISCARD bool conf_uses_basic_auth(const struct conf *c);
+	const struct conf *c, size_t *out_count);                       /* mailboxes, connectors */
 const struct conf_lane *conf_lane(const struct conf *c, struct sv key); /* NULL: gone */
 const struct conf_lane *conf_lane_named(
 	const struct conf *c, struct sv name); /* mailbox or connector */

@@ -494,7 +494,6 @@ static void mailboxes_of_a_full_file(const struct conf *c)
 	l = conf_lane(c, SV("gmail/h@x.y"));
 	assert_int_equal(l->sign_in, CONF_SIGN_IN_PASSWORD);
 	assert_int_equal(conf_lane(c, SV("gmail/r@x.y"))->sign_in, CONF_SIGN_IN_APP);
-	assert_false(conf_uses_basic_auth(c));
 }
 
 static void connectors_of_a_full_file(const struct conf *c)

@@ -346,7 +346,6 @@ static void a_whole_sample_is_read(void **state)
 	says(&f, "main.yaml", 32, 23, "Application (client) ID");
 	says(&f, "main.yaml", 40, 5, "1 mailbox signs in with a password");
 	assert_int_equal(f.count, 2);
-	assert_true(conf_uses_basic_auth(c));
 	assert_int_equal(conf_lane_named(c, SV("relay@contoso.com"))->sender, CONF_SENDER_FORCE);
 	assert_int_equal(
 		conf_lane_named(c, SV("relay@contoso.com"))->limits.recipients_per_domain, 5);

@@ -322,8 +322,6 @@ const struct conf_lane *conf_mailbox_of(const struct conf *c, struct sv sender);
 
 /* Is something asked for that is known only after DATA? */
 NODISCARD bool conf_route_asks_body(const struct conf_route *r);
-/* A star stands for any run of characters; ASCII case is ignored. */
-NODISCARD bool conf_text_matches(struct sv pattern, struct sv text);
 
 /* Looks up `name` in lower case; NULL also for what is longer than an address. */
 void *conf_get_lower(const struct htable *t, struct sv name);

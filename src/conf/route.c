@@ -29,31 +29,6 @@ const struct conf_lane *conf_mailbox_of(const struct conf *c, struct sv sender)
 	return lane && lane->kind == CONF_LANE_MAILBOX ? lane : NULL;
 }
 
-bool conf_text_matches(struct sv pattern, struct sv text)
-{
-	size_t p = 0, t = 0, star = SIZE_MAX, from = 0;
-
-	/* Each star takes as little as it can; only the last one is ever tried again. */
-	while (t < text.len) {
-		if (p < pattern.len && pattern.ptr[p] == '*') {
-			star = p++;
-			from = t;
-		} else if (p < pattern.len &&
-			   ascii_lower(pattern.ptr[p]) == ascii_lower(text.ptr[t])) {
-			p++;
-			t++;
-		} else if (star != SIZE_MAX) {
-			p = star + 1;
-			t = ++from;
-		} else {
-			return false;
-		}
-	}
-	while (p < pattern.len && pattern.ptr[p] == '*')
-		p++;
-	return p == pattern.len;
-}
-
 bool conf_route_asks_body(const struct conf_route *r)
 {
 	return r->size_over || r->size_under || r->header_name.len;
@@ -90,7 +65,7 @@ static bool takes_body(const struct conf_route *r, const struct conf_route_query
 		return false;
 	return !r->header_name.len ||
 	       (q->header && q->header(q->header_arg, r->header_name, &value) &&
-		       conf_text_matches(r->header_pattern, sv_trim(value)));
+		       sv_matches_nocase(r->header_pattern, sv_trim(value)));
 }
 
 /* The ways of a route for this sender; none: it goes past. */

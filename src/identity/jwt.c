@@ -150,23 +150,31 @@ static void copy_claim(const json_t *claims, const char *name, char *out, size_t
 	memcpy(out, v.ptr, v.len + 1);
 }
 
-int identity_jwt_claims_read(struct sv token, struct identity_jwt_claims *out_claims)
+json_t *identity_jwt_body(struct sv token)
 {
 	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(CLAIMS_MAX);
-	struct identity_jwt_claims claims = { 0 };
 	struct sv header, body;
 	json_t *root;
 
-	if (!sv_cut_char(&token, '.', &header) || !sv_cut_char(&token, '.', &body))
-		return RC_PARSE;
-	if (identity_base64url_decode(&text, body) != 0)
-		return RC_PARSE;
+	if (!sv_cut_char(&token, '.', &header) || !sv_cut_char(&token, '.', &body) ||
+		identity_base64url_decode(&text, body) != 0)
+		return NULL;
 	root = json_loadb(
 		text.len ? buf_sv(&text).ptr : "", text.len, JSON_REJECT_DUPLICATES, NULL);
 	if (!json_is_object(root)) {
 		json_decref(root);
-		return RC_PARSE;
+		return NULL;
 	}
+	return root;
+}
+
+int identity_jwt_claims_read(struct sv token, struct identity_jwt_claims *out_claims)
+{
+	struct identity_jwt_claims claims = { 0 };
+	json_t *root = identity_jwt_body(token);
+
+	if (!root)
+		return RC_PARSE;
 	copy_claim(root, "upn", claims.user, sizeof(claims.user));
 	copy_claim(root, "preferred_username", claims.user, sizeof(claims.user));
 	copy_claim(root, "unique_name", claims.user, sizeof(claims.user));

@@ -217,34 +217,6 @@ bool address_needs_utf8(struct sv text)
 	return false;
 }
 
-/*
- * `*` is tried at its shortest and lengthened on a mismatch. Going back to the last star only is
- * enough for a pattern of stars and bytes, so the work is at most pattern times text.
- */
-static bool glob_matches(struct sv pattern, struct sv text)
-{
-	size_t p = 0, t = 0, star = SIZE_MAX, star_text = 0;
-
-	while (t < text.len) {
-		if (p < pattern.len && pattern.ptr[p] == '*') {
-			star = p++;
-			star_text = t;
-		} else if (p < pattern.len &&
-			   ascii_lower(pattern.ptr[p]) == ascii_lower(text.ptr[t])) {
-			p++;
-			t++;
-		} else if (star != SIZE_MAX) {
-			p = star + 1;
-			t = ++star_text;
-		} else {
-			return false;
-		}
-	}
-	while (p < pattern.len && pattern.ptr[p] == '*')
-		p++;
-	return p == pattern.len;
-}
-
 bool address_matches(struct sv pattern, struct sv text)
 {
 	/* The last '@': a quoted local part may hold one, a domain never does. */
@@ -256,9 +228,10 @@ bool address_matches(struct sv pattern, struct sv text)
 	if (pattern.len == 0 || text.len == 0)
 		return pattern.len == text.len;
 	if (pattern_at < 0 || text_at < 0)
-		return pattern_at == text_at && glob_matches(pattern, text);
-	return glob_matches(sv_head(pattern, (size_t)pattern_at), sv_head(text, (size_t)text_at)) &&
-	       glob_matches(sv_skip(pattern, (size_t)pattern_at + 1),
+		return pattern_at == text_at && sv_matches_nocase(pattern, text);
+	return sv_matches_nocase(
+		       sv_head(pattern, (size_t)pattern_at), sv_head(text, (size_t)text_at)) &&
+	       sv_matches_nocase(sv_skip(pattern, (size_t)pattern_at + 1),
 		       sv_skip(text, (size_t)text_at + 1));
 }
 

@@ -59,11 +59,6 @@ void sandbox_entra_free(struct sandbox_entra *e)
 	free(e);
 }
 
-struct sandbox_apps *sandbox_entra_apps(struct sandbox_entra *e)
-{
-	return &e->apps;
-}
-
 struct sv sandbox_entra_auto_user(const struct sandbox_entra *e)
 {
 	return sv_from(e->auto_user);

@@ -22,7 +22,6 @@ struct sandbox_entra;
 
 NODISCARD struct sandbox_entra *sandbox_entra_new(struct sv folder);
 void sandbox_entra_free(struct sandbox_entra *e);
-struct sandbox_apps *sandbox_entra_apps(struct sandbox_entra *e);
 /* apps, tenants, token_life, refresh_life, refresh_once, revoke_sessions, device_interval, ... */
 NODISCARD int sandbox_entra_apply(struct sandbox_entra *e, const json_t *settings, struct err *err);
 

@@ -88,7 +88,7 @@ static json_t *common_claims(const struct entra_grant *g, uint64_t now_s, uint64
 	entra_guid(g->user.len ? g->user : sv_from(g->app->client_id), oid);
 	(void)json_object_set_new(c, "iat", json_integer((json_int_t)now_s));
 	(void)json_object_set_new(c, "nbf", json_integer((json_int_t)now_s));
-	(void)json_object_set_new(c, "exp", json_integer((json_int_t)(now_s + life_s)));
+	(void)json_object_set_new(c, "exp", json_integer((json_int_t)now_s + (json_int_t)life_s));
 	(void)json_object_set_new(c, "tid", json_string(g->tenant_id));
 	(void)json_object_set_new(c, "oid", json_string(oid));
 	(void)json_object_set_new(c, "sub", json_string(oid));

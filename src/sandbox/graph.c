@@ -50,8 +50,8 @@ void sandbox_graph_free(struct sandbox_graph *g)
 {
 	if (!g)
 		return;
-	while (!list_empty(&g->drafts))
-		sandbox_draft_remove(g, list_entry(g->drafts.next, struct sandbox_draft, node));
+	list_each_safe (at, after, &g->drafts)
+		sandbox_draft_remove(g, list_entry(at, struct sandbox_draft, node));
 	htable_each (&g->boxes, slot) {
 		struct box *b = slot->value;
 
