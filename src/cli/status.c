@@ -2,6 +2,7 @@
 #include "cli/ask.h"
 
 #include "base/text.h"
+#include "provider/remedy.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -96,6 +97,7 @@ static void print_device(struct cli_context *ctx, const json_t *line)
 
 static void print_lane(struct cli_context *ctx, const json_t *line)
 {
+	const struct provider_remedy *remedy = provider_remedy(cli_text(line, "reason"));
 	const char *state = cli_text(line, "state");
 	const char *style = strcmp(state, "parked") == 0    ? "red"
 			    : strcmp(state, "waiting") == 0 ? "yellow"
@@ -130,6 +132,8 @@ static void print_lane(struct cli_context *ctx, const json_t *line)
 			cli_text(line, "reason"),
 			cli_style(ctx, "off"),
 			cli_text(line, "summary"));
+	if (remedy)
+		(void)printf("         to mend it: %s\n", provider_owner_words(remedy->owner));
 	if (cli_text(line, "reply")[0])
 		(void)printf("         said: %.300s\n", cli_text(line, "reply"));
 }
