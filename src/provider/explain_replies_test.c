@@ -278,7 +278,7 @@ static void test_replies_as_they_were_met(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
-		struct provider_explained ex;
+		struct provider_explained ex = { 0 };
 		const struct verdict *v = &ex.items[0].verdict;
 
 		provider_explain(sv_from(rows[i].reply), &ex);
