@@ -210,6 +210,14 @@ bool diagnose_token(struct diagnose *d)
 		diagnose_say(d, "token", DIAGNOSE_FAIL, "no-app", "the mailbox has no tenant");
 		return false;
 	}
+	if (d->lane->sign_in == CONF_SIGN_IN_USER && !d->o.vault) {
+		diagnose_say(d,
+			"token",
+			DIAGNOSE_FAIL,
+			"vault-closed",
+			"the sign-in of the person is in the vault, which does not open");
+		return false;
+	}
 	if (!ask_clock(d)) {
 		diagnose_skip(d, "token", "the sign-in service cannot be reached");
 		return false;

@@ -181,6 +181,11 @@ static bool is_other_guid(const char *said, struct sv configured)
 	return said[0] && identity_is_guid(configured) && !sv_eq_nocase(sv_from(said), configured);
 }
 
+static struct sv person_of(const struct conf_lane *lane)
+{
+	return lane->login.len ? lane->login : lane->name;
+}
+
 enum identity_claims_fault identity_claims_judge(
 	const struct identity_claims *c, const struct conf_lane *lane, struct wall_time now)
 {
@@ -206,7 +211,7 @@ enum identity_claims_fault identity_claims_judge(
 		return IDENTITY_CLAIMS_OTHER_APP;
 	if (is_other_guid(c->tenant, t->id))
 		return IDENTITY_CLAIMS_OTHER_TENANT;
-	if (!c->is_app && c->user[0] && !address_eq(sv_from(c->user), lane->name))
+	if (!c->is_app && c->user[0] && !address_eq(sv_from(c->user), person_of(lane)))
 		return IDENTITY_CLAIMS_OTHER_USER;
 	if (c->expires_s && c->expires_s - now_s < SOON_S && c->expires_s > now_s)
 		return IDENTITY_CLAIMS_ENDS_SOON;
@@ -278,7 +283,7 @@ int identity_claims_explain(enum identity_claims_fault fault, const struct ident
 			"%s has signed in, not %.*s: right only if that person has full access to "
 			"the mailbox",
 			c->user,
-			SV_ARG(lane->name));
+			SV_ARG(person_of(lane)));
 	case IDENTITY_CLAIMS_ENDS_SOON:
 		return buf_printf(out, "the token ends in %lld minutes", (long long)(left_s / 60));
 	case IDENTITY_CLAIMS_FINE:

@@ -435,3 +435,169 @@ def test_40_graph_mailbox_does_not_exist(setup):
     s = setup().mailbox("graph", "app")
     s.sandbox.settings(accepted_domains=[])
     broken(s, "mailbox-not-found", 77)
+
+
+class Starttls:
+    """A server that is right up to STARTTLS, and then has the TLS context that a test gives it."""
+
+    def __init__(self, context):
+        self.context = context
+
+    def __call__(self, connection):
+        connection.sendall(b"220 x.outlook.office365.com Microsoft ESMTP MAIL Service ready\r\n")
+        connection.recv(4096)
+        connection.sendall(b"250-x\r\n250 STARTTLS\r\n")
+        connection.recv(4096)
+        connection.sendall(b"220 2.0.0 SMTP server ready\r\n")
+        with self.context.wrap_socket(connection, server_side=True) as tls:
+            while tls.recv(4096):
+                tls.sendall(b"250-x\r\n250 AUTH LOGIN XOAUTH2\r\n")
+
+
+def server_context(cert, key):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(str(cert), str(key))
+    return context
+
+
+def test_33_the_certificate_has_ended(setup, server, folder):
+    s = setup()
+    ca, cert, key = support.make_certificate(folder / "old")
+    run(["openssl", "x509", "-req", "-in", str(folder / "old" / "req.csr"), "-CA", str(ca), "-CAkey", str(folder / "old" / "ca.key"),
+         "-CAcreateserial", "-days", "-1", "-extfile", str(folder / "old" / "ext.cnf"), "-out", str(cert)])
+    s.ca = ca
+    broken(s.mailbox(port=server(Starttls(server_context(cert, key)))), "certificate-expired", 69)
+
+
+def test_34_only_old_tls(setup, server, folder):
+    s = setup()
+    s.ca, cert, key = support.make_certificate(folder / "old")
+    context = server_context(cert, key)
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    context.minimum_version = ssl.TLSVersion.TLSv1
+    context.maximum_version = ssl.TLSVersion.TLSv1_1
+    broken(s.mailbox(port=server(Starttls(context))), "tls-too-old", 69)
+
+
+def test_35_a_client_certificate_is_wanted(setup, server, folder):
+    s = setup()
+    s.ca, cert, key = support.make_certificate(folder / "own")
+    context = server_context(cert, key)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(str(s.ca))
+    broken(s.connector(port=server(Starttls(context))), "client-certificate-refused", 77)
+
+
+@pytest.mark.parametrize("reply, cause, code", [
+    ("535 5.7.139 Authentication unsuccessful, the request did not meet the criteria to be authenticated successfully. Contact your "
+     "administrator.", "conditional-access", 77),
+    ("535 5.7.139 Authentication unsuccessful, the organization configuration doesn't allow this authentication request.",
+     "organization-blocks-sign-in", 77),
+    ("550 5.7.30 Basic authentication is not supported for Client Submission.", "basic-auth-retired", 77),
+    ("454 4.7.0 Temporary authentication failure", "sign-in-unavailable", 75),
+])
+def test_41_what_else_auth_says(setup, reply, cause, code):
+    s = setup().mailbox()
+    s.sandbox.fault(at="auth", do="reply", reply=reply)
+    broken(s, cause, code)
+
+
+def test_42_the_app_is_disabled(setup):
+    s = setup().mailbox(auth="app")
+    s.sandbox.settings(apps=[{"client_id": APP, "disabled": True}])
+    broken(s, "app-disabled", 77)
+
+
+def test_43_the_certificate_of_the_app_is_not_uploaded(setup, folder):
+    s = setup().mailbox(auth="app")
+    run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(folder / "a.key"), "-out", str(folder / "a.pem"),
+         "-days", "2", "-subj", "/CN=postern"])
+    (folder / "a.key").chmod(0o600)
+    s.more_app = f'certificate: "{folder}/a.pem", key: "file:{folder}/a.key"'
+    broken(s, "app-certificate-wrong", 77)
+
+
+def test_44_the_id_of_a_secret_instead_of_the_secret(setup):
+    s = setup().mailbox(auth="app")
+    s.app.write_text("33333333-3333-3333-3333-333333333333\n")
+    broken(s, "app-credentials", 78)
+
+
+def vault(s, key="00112233445566778899aabbccddeeff" * 2):
+    path = s.secret("vault.key", key + "\n")
+    s.general = f"vault: {{ key: 'file:{path}' }}"
+    return s
+
+
+def test_45_nobody_has_signed_in(setup):
+    v = broken(vault(setup().mailbox(auth="user")), "login-needed", 77, skipped=["sign-in"])
+    assert f"postern login {ERP}" in v["first"] + v["then"]
+
+
+def test_53_the_vault_does_not_open(setup):
+    broken(vault(setup().mailbox(auth="user"), "no key"), "vault-closed", 78, owner="you")
+
+
+@pytest.mark.parametrize("settings, cause, code", [
+    ({"full": True}, "mailbox-full", 75),
+    ({"blocked": True}, "mailbox-restricted", 77),
+])
+def test_46_what_shows_behind_data_only(setup, settings, cause, code):
+    s = setup().mailbox()
+    s.sandbox.settings(mailboxes=[{"address": ERP, **settings}])
+    assert s.check()["status"] == "ok"
+    broken(s, cause, code, "--send")
+
+
+def test_47_not_an_hve_account(setup):
+    s = setup().mailbox("hve")
+    s.sandbox.settings(hve_accounts=["other@contoso.com"])
+    broken(s, "not-an-hve-account", 77)
+
+
+def test_48_direct_send_is_rejected(setup):
+    s = setup().connector(provider="direct")
+    s.sandbox.settings(reject_direct_send=True)
+    broken(s, "direct-send-off", 77, "--to", "anna@contoso.com")
+
+
+def test_49_limits_above_the_providers(setup):
+    s = setup().mailbox(more="    limits: { messages_per_minute: 100 }\n")
+    v = broken(s, "limit-above-provider", 0, owner="you")
+    assert "messages_per_minute is 100" in v["text"]
+
+
+def test_50_the_secret_is_never_shown(setup, server, folder):
+    """A server that sends back what it was sent in confidence."""
+    s = setup().mailbox()
+    s.sandbox.fault(at="auth", do="reply", reply="535 5.7.8 Error: authentication failed: sandbox-is-wrong")
+    s.password.write_text("sandbox-is-wrong\n")
+    s.check("--report", str(folder / "report.txt"), code=77)
+    assert "sandbox-is-wrong" not in s.out + (folder / "report.txt").read_text()
+
+
+def test_51_a_person_signs_in_and_is_signed_out(setup, folder):
+    s = vault(setup().mailbox(auth="user"))
+    s.sandbox.settings(auto_approve=ERP)
+    run([support.POSTERN, "login", ERP, "--json", "--config", str(s.write())])
+    v = s.check()
+    assert v["status"] == "ok", s.steps
+    assert ERP in s.step("claims")[0]["text"] and "SMTP.Send" in s.step("claims")[0]["text"]
+    # The refresh token that was used is replaced in the vault, so that it goes on.
+    assert s.check()["status"] == "ok"
+    s.sandbox.settings(revoke_sessions=True)
+    v = broken(s, "login-revoked", 77, skipped=["sign-in"])
+    assert "eyJ" not in s.out
+
+
+def test_52_a_clock_that_breaks_the_certificate_of_an_app(setup, folder):
+    s = setup().mailbox(auth="app")
+    run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(folder / "a.key"), "-out", str(folder / "a.pem"),
+         "-days", "2", "-subj", "/CN=postern"])
+    (folder / "a.key").chmod(0o600)
+    s.more_app = f'certificate: "{folder}/a.pem", key: "file:{folder}/a.key"'
+    s.sandbox.settings(apps=[{"client_id": APP, "certificates": [(folder / "a.pem").read_text()]}])
+    assert s.check()["status"] == "ok", s.steps
+    assert "certificate" in s.step("token")[0]["text"]
+    s.sandbox.settings(clock_skew=3600)
+    broken(s, "clock-wrong", 77, skipped=["sign-in"])
