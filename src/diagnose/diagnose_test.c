@@ -5,8 +5,10 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 /* What a test with the real binary cannot arrange: names. The rest is in tests/e2e/test_check_live.py. */
 
@@ -21,23 +23,35 @@ static const struct dns_row rows[] = {
 	{ "smtp.contoso.test", DNS_AAAA, DNS_SERVFAIL, NULL },
 };
 
-/* A name server of its own process: diagnose has a loop of its own. */
+/* A name server in a process of its own, loop and all: diagnose has a loop of its own. */
+static void serve_names(int tell)
+{
+	struct io_loop *loop;
+	struct dns dns;
+
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	loop = io_loop_new();
+	dns_open(&dns, loop, rows, COUNT_OF(rows));
+	if (write(tell, &dns.port, sizeof(dns.port)) == (ssize_t)sizeof(dns.port))
+		io_loop_run(loop);
+	_exit(1);
+}
+
 static pid_t name_server(char servers[32])
 {
-	struct io_loop *loop = io_loop_new();
-	struct dns dns;
+	unsigned port = 0;
+	int ends[2];
 	pid_t pid;
 
-	dns_open(&dns, loop, rows, COUNT_OF(rows));
-	(void)snprintf(servers, 32, "127.0.0.1:%u", dns.port);
+	assert_int_equal(pipe(ends), 0);
 	pid = fork();
 	assert_true(pid >= 0);
-	if (pid == 0) {
-		io_loop_run(loop);
-		_exit(0);
-	}
-	dns_close(&dns);
-	io_loop_free(loop);
+	if (pid == 0)
+		serve_names(ends[1]);
+	assert_int_equal(read(ends[0], &port, sizeof(port)), sizeof(port));
+	(void)close(ends[0]);
+	(void)close(ends[1]);
+	(void)snprintf(servers, 32, "127.0.0.1:%u", port);
 	return pid;
 }
 

@@ -469,6 +469,7 @@ def test_33_the_certificate_has_ended(setup, server, folder):
     broken(s.mailbox(port=server(Starttls(server_context(cert, key)))), "certificate-expired", 69)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_34_only_old_tls(setup, server, folder):
     s = setup()
     s.ca, cert, key = support.make_certificate(folder / "old")
