@@ -10,6 +10,7 @@
 #include "io/log.h"
 #include "io/notify.h"
 #include "io/worker.h"
+#include "observe/alerts.h"
 #include "observe/control.h"
 #include "outbound/outbound.h"
 #include "store/store.h"
@@ -53,6 +54,7 @@ struct daemon {
 	struct identity_vault *vault; /* NULL: none is configured */
 	struct identity_tokens *tokens;
 	struct io_dnssec *dnssec; /* NULL: no DANE */
+	struct observe_alerts *alerts;
 	struct outbound *outbound;
 	struct inbound *inbound;
 	struct observe_control *control;
@@ -118,6 +120,7 @@ static int reload(void *arg, struct buf *out_text)
 	io_https_set_proxy(d->https, conf_general(fresh)->proxy);
 	identity_tokens_reload(d->tokens, fresh);
 	outbound_reload(d->outbound, fresh);
+	observe_alerts_reload(d->alerts, fresh);
 	set_log(fresh);
 	return 0;
 }
@@ -298,6 +301,12 @@ static int start(struct daemon *d, struct err *err)
 	rc = open_identity(d, err);
 	if (rc != 0)
 		return rc;
+	d->alerts = observe_alerts_new(&(struct observe_alerts_options){ .loop = d->loop,
+		.store = d->store,
+		.https = d->https,
+		.workers = d->workers,
+		.vault = d->vault,
+		.conf = d->conf });
 	d->outbound = outbound_new(&(struct outbound_options){ .loop = d->loop,
 		.store = d->store,
 		.resolver = d->resolver,
@@ -306,7 +315,9 @@ static int start(struct daemon *d, struct err *err)
 		.vault = d->vault,
 		.tokens = d->tokens,
 		.https = d->https,
-		.dnssec = d->dnssec });
+		.dnssec = d->dnssec,
+		.event = observe_alerts_event,
+		.event_arg = d->alerts });
 	rc = resolve_uncertain(d, err);
 	if (rc != 0)
 		return rc;
@@ -336,6 +347,7 @@ static int start(struct daemon *d, struct err *err)
 	d->control = observe_control_open(&d->sources, conf_general(d->conf)->control_socket, err);
 	if (!d->control)
 		return RC_CONFIG;
+	observe_alerts_start(d->alerts, d->outbound);
 	outbound_start(d->outbound);
 	return 0;
 }
@@ -404,6 +416,7 @@ int cli_serve(struct cli_context *ctx, int argc, char **argv)
 		io_https_free(d.https);
 		io_resolver_free(d.resolver);
 		io_workers_free(d.workers);
+		observe_alerts_free(d.alerts);
 		identity_vault_free(d.vault);
 		conf_unref(d.conf);
 		io_loop_free(d.loop);

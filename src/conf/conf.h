@@ -237,6 +237,18 @@ enum conf_uncertain {
 	CONF_UNCERTAIN_ASSUME_SENT
 };
 
+/* Who hears of what holds mail: one alert an event. */
+struct conf_alerts {
+	bool log;
+	struct sv webhook_url; /* https://...; empty: none. May hold a token: not logged */
+	struct conf_secret webhook_secret; /* signs what is sent */
+	struct sv webhook_ca_file;         /* empty: the system's */
+	struct sv command;                 /* PROGRAM ARGUMENT...; empty: none; no shell */
+	struct sv mail_to;                 /* empty: no mail */
+	const struct sv *mail_through;     /* mailboxes or connectors: the first that is healthy */
+	size_t mail_through_count;
+};
+
 struct conf_general {
 	struct sv data_dir;       /* /var/lib/postern */
 	struct sv maildrop;       /* /var/spool/postern/maildrop */
@@ -264,7 +276,8 @@ struct conf_general {
 	struct sv proxy;              /* "http://proxy:3128", for all HTTPS calls; empty: none */
 	struct conf_secret vault_key; /* seals the vault; NONE: no vault is possible */
 	struct sv dnssec_anchor;      /* file of trust anchors, for DANE; empty: DANE is off */
-	uint32_t hve_price_cents;     /* for a million delivered recipients; 4200 */
+	struct conf_alerts alerts;
+	uint32_t hve_price_cents; /* for a million delivered recipients; 4200 */
 };
 
 const struct conf_general *conf_general(const struct conf *c);

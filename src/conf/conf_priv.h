@@ -28,7 +28,7 @@ enum {
 	CONF_FILES_MAX = 64,
 	CONF_FINDINGS_MAX = 1000, /* past that only counted */
 	CONF_GUESSES_MAX = 50,    /* errors, after which no similar name is looked for */
-	CONF_FIELDS_MAX = 32,     /* of one schema */
+	CONF_FIELDS_MAX = 40,     /* of one schema */
 	CONF_ROUTES_MAX = 2000,   /* each is compared with all before it */
 	CONF_LISTENERS_MAX = 256,
 	CONF_DEVICES_MAX = 10000,
@@ -114,7 +114,7 @@ struct conf_load {
 	size_t file_count;
 	const struct conf_node *sections[CONF_SECTION_COUNT][CONF_FILES_MAX];
 	size_t section_count[CONF_SECTION_COUNT];
-	const struct conf_node *bounces_through;
+	const struct conf_node *bounces_through, *alerts_through;
 	struct conf_found *found;
 	size_t found_count, found_cap;
 	size_t error_count;
@@ -237,6 +237,9 @@ void conf_general_defaults(struct conf_general *g);
 void conf_general_check(struct conf_load *ld, const struct conf_seen *seen);
 void conf_read_aliases(struct conf_load *ld);
 void conf_read_users(struct conf_load *ld);
+
+/* read_alerts.c */
+void conf_read_alerts(struct conf_load *ld, const struct conf_node *value, void *out);
 
 /* read_listeners.c */
 void conf_read_listeners(struct conf_load *ld);

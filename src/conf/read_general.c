@@ -251,6 +251,7 @@ const struct conf_field conf_top_fields[] = {
 	{ .name = SV_INIT("proxy"), .type = CONF_TYPE_URL, .flags = CONF_PROXY, AT(proxy) },
 	{ .name = SV_INIT("vault"), .type = CONF_TYPE_MAP, .fields = vault_fields },
 	{ .name = SV_INIT("dnssec"), .type = CONF_TYPE_READ, .offset = 0, .read = read_dnssec },
+	{ .name = SV_INIT("alerts"), .type = CONF_TYPE_READ, AT(alerts), .read = conf_read_alerts },
 	{ .name = SV_INIT("prices"), .type = CONF_TYPE_MAP, .fields = prices_fields },
 	SECTION("listeners", keep_listeners),
 	SECTION("users", keep_users),
@@ -289,6 +290,7 @@ static const struct conf_general defaults = {
 	.local_bytes_per_uid_max = UINT64_C(1) << 30,
 	.uncertain = CONF_UNCERTAIN_RETRY,
 	.keep_subject = true,
+	.alerts.log = true,
 	/* https://mc.merill.net/message/MC1243552: $42 since 2026-06-01; read on 2026-11-23. */
 	.hve_price_cents = 4200,
 };

@@ -386,8 +386,13 @@ void conf_read_routes(struct conf_load *ld)
 
 void conf_check_bounces(struct conf_load *ld)
 {
-	const struct conf_node *at = ld->bounces_through;
+	const struct conf_node *at = ld->bounces_through, *alerts = ld->alerts_through;
 
 	if (at)
 		(void)find_lane(ld, at, "through", at->text);
+	if (alerts && alerts->kind == CONF_NODE_LIST)
+		for (at = alerts->first; at; at = at->next)
+			(void)find_lane(ld, at, "through", at->text);
+	else if (alerts)
+		(void)find_lane(ld, alerts, "through", alerts->text);
 }

@@ -160,6 +160,8 @@ void lane_hold(struct lane *l, const struct verdict *v, struct sv reply)
 	pause = park_or_wait(l, v, park);
 	if (park) {
 		park_record_lane(l, false);
+		if (news || !l->parked_told)
+			park_tell_lane(l, false);
 		/* It may have been put right in its file meanwhile. */
 		if (v->scope == VERDICT_SCOPE_MAILBOX && l->password)
 			lane_load_secrets(l);
@@ -206,6 +208,8 @@ void lane_succeeded(struct lane *l)
 		2);
 	sched_lane_clear(l->sched);
 	park_record_lane(l, true);
+	if (l->parked_told)
+		park_tell_lane(l, true);
 	hold_reason_clear(&l->why);
 	l->moved = 0;
 	lane_look_elsewhere(l->o);

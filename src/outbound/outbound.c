@@ -33,6 +33,8 @@ struct outbound *outbound_new(const struct outbound_options *options)
 	o->workers = options->workers;
 	o->vault = options->vault;
 	o->dnssec = options->dnssec;
+	o->event = options->event;
+	o->event_arg = options->event_arg;
 	o->conf = conf_ref(options->conf);
 	o->has_alternatives = has_alternatives(o->conf);
 	list_init(&o->starved);
@@ -401,6 +403,18 @@ bool outbound_probe(struct outbound *o, struct sv lane)
 	sched_lane_probe_now(l->sched, io_now(o->loop));
 	lane_queued(l);
 	return stopped;
+}
+
+bool outbound_is_healthy(struct outbound *o, struct sv lane)
+{
+	struct lane *l;
+	struct lane_now now;
+
+	if (!conf_lane(o->conf, lane))
+		return false;
+	l = lane_get(o, lane);
+	now = lane_now(l);
+	return !now.held && !now.probing;
 }
 
 /* A lane whose limit is used up is ready, but to the reader it waits. */

@@ -20,6 +20,18 @@
  */
 struct outbound;
 
+/* A scope was parked, or goes on. Once for each, not for each message; not for what a restart finds. */
+struct outbound_event {
+	bool ended;
+	struct sv scope; /* "mailbox:LANE", "sender:LANE:ADDRESS", "tenant:NAME", ... */
+	struct sv lane;  /* where it showed */
+	struct sv cause, summary, reply;
+	enum verdict_nature nature;
+	struct wall_time since, next_at; /* next_at 0: a person releases it */
+};
+/* Called with outbound in the middle of its work: only keeps what it needs. */
+typedef void outbound_event_fn(void *arg, const struct outbound_event *e);
+
 struct outbound_options {
 	struct io_loop *loop;
 	struct store *store;
@@ -30,6 +42,8 @@ struct outbound_options {
 	struct identity_tokens *tokens; /* NULL: only passwords sign in */
 	struct io_https *https;         /* NULL: no Graph */
 	struct io_dnssec *dnssec;       /* NULL: no DANE */
+	outbound_event_fn *event;       /* NULL: nobody wants to know */
+	void *event_arg;
 };
 
 NODISCARD struct outbound *outbound_new(const struct outbound_options *options);
@@ -64,6 +78,8 @@ void outbound_queued(void *outbound, struct sv lane);
 void outbound_kick(struct outbound *o, bool probe, struct sv lane);
 /* This lane alone probes now, a stop for reputation included: a person said so. True: there was one. */
 bool outbound_probe(struct outbound *o, struct sv lane);
+/* Whether mail for this lane would leave now, as far as is known. False: it is held, probing or unknown. */
+NODISCARD bool outbound_is_healthy(struct outbound *o, struct sv lane);
 
 struct outbound_lane_status {
 	struct sv lane;

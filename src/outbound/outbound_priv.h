@@ -59,6 +59,8 @@ struct outbound {
 	struct io_workers *workers;
 	struct identity_vault *vault; /* NULL: none */
 	struct io_dnssec *dnssec;     /* NULL: no DANE */
+	outbound_event_fn *event;     /* NULL: none */
+	void *event_arg;
 	struct conf *conf;
 	struct htable lanes; /* key -> struct lane; "" is mail without a route */
 	struct htable parks; /* "sender:LANE:ADDRESS", "tenant:ID", ... -> struct park */
@@ -98,6 +100,7 @@ struct lane {
 	uint64_t stale_serial;    /* of a token that was refused for its age; 0 */
 	struct hold_reason why;   /* while waiting or parked */
 	struct mono_time held_at; /* the last time it was */
+	bool parked_told;         /* that it is parked is recorded, and was told */
 	struct wall_time delivered_at; /* the last message that got through; 0 */
 	struct list fresh;             /* claimed deliveries without a connection */
 	uint32_t fresh_count;
@@ -314,6 +317,10 @@ NODISCARD bool park_probe_lane(const struct lane *l);
 void parks_free(struct outbound *o);
 /* The record of a lane's own park in the queue. */
 void park_record_lane(struct lane *l, bool clear);
+/* Tells whoever wants to know. `until`: of the next probe. */
+void park_tell(struct lane *l, struct sv scope, const struct hold_reason *why,
+	struct mono_time until, bool ended);
+void park_tell_lane(struct lane *l, bool ended);
 void park_loaded(struct outbound *o, const struct store_park_row *row);
 
 /* ---- door.c ---- */

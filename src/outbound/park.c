@@ -84,6 +84,35 @@ static struct wall_time wall_at(struct outbound *o, struct mono_time at)
 	return wall_add(io_wall(o->loop), (int64_t)mono_span(io_now(o->loop), at));
 }
 
+void park_tell(struct lane *l, struct sv scope, const struct hold_reason *why,
+	struct mono_time until, bool ended)
+{
+	struct outbound *o = l->o;
+
+	if (!o->event)
+		return;
+	o->event(o->event_arg,
+		&(struct outbound_event){ .ended = ended,
+			.scope = scope,
+			.lane = l->key,
+			.cause = sv_from(why->cause),
+			.summary = sv_from(why->summary),
+			.reply = sv_from(why->reply),
+			.nature = why->nature,
+			.since = why->since,
+			.next_at = until.us == MONO_NEVER.us ? (struct wall_time){ 0 }
+							     : wall_at(o, until) });
+}
+
+void park_tell_lane(struct lane *l, bool ended)
+{
+	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(1024);
+
+	must(buf_printf(&key, "mailbox:%.*s", SV_ARG(l->key)) == 0);
+	l->parked_told = !ended;
+	park_tell(l, buf_sv(&key), &l->why, sched_lane_until(l->sched), ended);
+}
+
 void park_record_lane(struct lane *l, bool clear)
 {
 	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(1024);
@@ -147,6 +176,7 @@ static void set(struct lane *l, struct sv key, const struct verdict *v, struct s
 {
 	struct outbound *o = l->o;
 	struct park *p = htable_get(&o->parks, key);
+	bool news = !p || !sv_eq(sv_from(p->why.cause), sv_from(v->cause));
 
 	if (is_stopped(p))
 		return;
@@ -174,6 +204,8 @@ static void set(struct lane *l, struct sv key, const struct verdict *v, struct s
 		p->probe_at = MONO_NEVER;
 	p->prober = NULL;
 	record(o, key, &p->why, wall_at(o, p->probe_at), false);
+	if (news)
+		park_tell(l, key, &p->why, p->probe_at, false);
 	poke_lanes_of(o, key);
 }
 
@@ -258,8 +290,9 @@ const struct park *park_find(struct lane *l, struct sv sender, struct sv recipie
 	return p;
 }
 
-static void drop_park(struct outbound *o, struct sv key)
+static void drop_park(struct lane *l, struct sv key)
 {
+	struct outbound *o = l->o;
 	struct park *p = htable_take(&o->parks, key);
 
 	if (!p)
@@ -272,6 +305,7 @@ static void drop_park(struct outbound *o, struct sv key)
 			LOG_F("scope", key), LOG_F("cause", sv_from(p->why.cause)) },
 		2);
 	record(o, key, NULL, (struct wall_time){ 0 }, true);
+	park_tell(l, key, &p->why, MONO_NEVER, true);
 	poke_lanes_of(o, key);
 	hold_reason_clear(&p->why);
 	free(p);
@@ -290,7 +324,7 @@ void park_clear(struct lane *l, struct sv sender)
 
 		if (park_key(l, scopes[i], sender, &key) &&
 			!is_stopped(htable_get(&l->o->parks, buf_sv(&key))))
-			drop_park(l->o, buf_sv(&key));
+			drop_park(l, buf_sv(&key));
 	}
 }
 
@@ -299,7 +333,7 @@ void park_clear_sign_in(struct lane *l)
 	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(1024);
 
 	if (l->o->parks.count && tenant_key(l, "tenant-sign-in", &key))
-		drop_park(l->o, buf_sv(&key));
+		drop_park(l, buf_sv(&key));
 }
 
 /* Does the park hold this lane, or a sender on it? */
@@ -373,9 +407,12 @@ void park_loaded(struct outbound *o, const struct store_park_row *row)
 			 : (uint64_t)left > PROBE_CEILING_US ? PROBE_CEILING_US
 							     : (uint64_t)left;
 
-	if (sv_starts(row->key, SV("mailbox:"))) {
+	if (sv_starts(row->key, SV("alert:"))) {
+		/* No park: what observe/alerts.c has told already. */
+	} else if (sv_starts(row->key, SV("mailbox:"))) {
 		struct lane *l = lane_get(o, sv_skip(row->key, 8));
 
+		l->parked_told = true;
 		hold_reason_set(&l->why, row->since, &v, row->reply);
 		(void)sched_lane_park(l->sched, io_now(o->loop), 0, io_prng(o->loop));
 		if (row->nature == VERDICT_NATURE_REPUTATION)
