@@ -261,18 +261,24 @@ static bool goes_next(const struct delivery *d, const struct delivery_recipient 
 	       strcmp(r->verdict.cause, "too-many-recipients") == 0;
 }
 
-/* This door cannot carry this one message, though it carries others: another of its route may. */
+/*
+ * This door cannot carry this one message, though it carries others, or its tenant may send no more to
+ * the outside: another of its route may. Doors of the same tenant share its limit.
+ */
 static void try_other_door(
 	struct delivery *d, const struct delivery_recipient *r, struct store_recipient_outcome *out)
 {
 	const struct verdict *v = &r->verdict;
+	bool external = v->scope == VERDICT_SCOPE_TENANT_EXTERNAL;
 	const struct lane *other;
 
 	if (out->state != STORE_RCPT_QUEUED || out->uncertain || v->kind != VERDICT_PARK ||
-		v->scope != VERDICT_SCOPE_MESSAGE || !verdict_may_go_elsewhere(v) || !d->lane->c)
+		(v->scope != VERDICT_SCOPE_MESSAGE && !external) || !verdict_may_go_elsewhere(v) ||
+		!d->lane->c)
 		return;
 	other = door_other(d->lane, &d->m, &r->r);
-	if (!other)
+	if (!other || (external && other->c->tenant && d->lane->c->tenant &&
+			      sv_eq(other->c->tenant->name, d->lane->c->tenant->name)))
 		return;
 	out->lane = other->key;
 	out->next_at = outbound_due_now(d->lane->o);

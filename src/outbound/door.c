@@ -50,7 +50,8 @@ struct lane *door_other(
 		if (sv_eq(key, l->key) || !conf_lane(l->o->conf, key))
 			continue;
 		other = lane_get(l->o, key);
-		if (!lane_now(other).held && door_obstacle(other, m, r) == DOOR_OPEN)
+		if (!lane_now(other).held && door_obstacle(other, m, r) == DOOR_OPEN &&
+			!park_find(other, m->sender, r->address))
 			return other;
 	}
 	return NULL;
@@ -117,6 +118,8 @@ void door_move(struct lane *l, const struct store_message *m,
 		.kind = VERDICT_RETRY, .scope = VERDICT_SCOPE_RECIPIENT, .cause = "other-door"
 	};
 	enum door_obstacle obstacle = door_obstacle(l, m, recipients);
+	const struct park *p = park_find(l, m->sender, recipients[0].address);
+	const struct hold_reason *why = p ? &p->why : lane_now(l).why;
 	struct delivery *d = delivery_new(l);
 
 	delivery_copy_message(d, m, recipients, count);
@@ -124,7 +127,7 @@ void door_move(struct lane *l, const struct store_message *m,
 		STORE_RCPT_QUEUED,
 		outbound_due_now(l->o),
 		&v,
-		words(l, to, lane_now(l).why, obstacle, &d->arena));
+		words(l, to, why, obstacle, &d->arena));
 	for (size_t i = 0; i < count; i++)
 		d->outcomes[i].lane = to->key;
 	if (obstacle == DOOR_OPEN)

@@ -469,7 +469,7 @@ static const struct up_rule banned = { .at = SMTP_SERVER_EV_MAIL,
 	.enhanced = "5.1.8",
 	.text = "Access denied, bad outbound sender. AS(42004)" };
 
-#define REPUTATION                                                                                \
+#define MAILBOX_AND_OTHER                                                                         \
 	BENCH_CLEAR "hostname: relay.example.com\n" TENANT                                        \
 		    "mailboxes: [ { address: erp@contoso.com, tenant: c, provider: submission, "  \
 		    "endpoint: { host: 127.0.0.1, port: @A }, password: \"file:@F/secret\" } ]\n" \
@@ -487,7 +487,7 @@ static void a_stop_for_reputation_is_a_persons_to_end(void **state)
 
 	(void)state;
 	l.lane = "submission/erp@contoso.com";
-	open_with_secret(&b, "right", REPUTATION);
+	open_with_secret(&b, "right", MAILBOX_AND_OTHER);
 	b.a.rules[0] = banned;
 	bench_start(&b);
 	id = bench_fresh(&b, &l, &claimed);
@@ -498,7 +498,7 @@ static void a_stop_for_reputation_is_a_persons_to_end(void **state)
 		bench_lane(&b, "submission/erp@contoso.com").status.state, SCHED_LANE_PARKED);
 	assert_int_equal(bench_lane(&b, "submission/erp@contoso.com").status.next_at.us, 0);
 	/* Neither a reload, nor a restart, nor a general retry: and never by the other door. */
-	bench_reload(&b, REPUTATION);
+	bench_reload(&b, MAILBOX_AND_OTHER);
 	bench_retry(&b);
 	bench_restart(&b);
 	bench_retry(&b);
@@ -514,6 +514,39 @@ static void a_stop_for_reputation_is_a_persons_to_end(void **state)
 	bench_wait_for(&b, id, 0, STORE_RCPT_DELIVERED, NULL);
 	bench_wait_for(&b, later, 0, STORE_RCPT_DELIVERED, NULL);
 	wait_for_mails(&b, 2, 0);
+	bench_close(&b);
+}
+
+/* The mailbox itself is well: only who is outside of the tenant goes elsewhere. */
+static void what_a_tenant_may_not_send_out_goes_by_the_next_door(void **state)
+{
+	static const struct letter inside = { .sender = "erp@contoso.com",
+		.recipients = "anna@contoso.com",
+		.alternatives = "smtp/other" };
+	struct letter out = two_ways, in = inside;
+	uint64_t first, second, within;
+	struct look look;
+	struct bench b;
+
+	(void)state;
+	out.lane = in.lane = "submission/erp@contoso.com";
+	open_with_secret(&b, "right", MAILBOX_AND_OTHER);
+	b.a.rules[0] = (struct up_rule){ .at = SMTP_SERVER_EV_RCPT,
+		.times = 1,
+		.code = 550,
+		.enhanced = "5.7.233",
+		.text = "Your message can't be sent because your tenant exceeded its daily limit" };
+	bench_start(&b);
+	first = bench_queue(&b, &out);
+	bench_wait_for(&b, first, 0, STORE_RCPT_DELIVERED, NULL);
+	second = bench_queue(&b, &out);
+	bench_wait_for(&b, second, 0, STORE_RCPT_DELIVERED, NULL);
+	within = bench_queue(&b, &in);
+	bench_wait_for(&b, within, 0, STORE_RCPT_DELIVERED, NULL);
+	bench_look(&b, second, 0, &look);
+	assert_string_equal(look.lane, "smtp/other");
+	assert_int_equal(look.attempts, 1);
+	wait_for_mails(&b, 1, 2);
 	bench_close(&b);
 }
 
@@ -611,6 +644,7 @@ int main(void)
 		cmocka_unit_test(mail_of_a_door_that_is_shut_goes_by_the_next),
 		cmocka_unit_test(both_doors_shut_keep_the_mail),
 		cmocka_unit_test(a_stop_for_reputation_is_a_persons_to_end),
+		cmocka_unit_test(what_a_tenant_may_not_send_out_goes_by_the_next_door),
 		cmocka_unit_test(a_command_gives_the_password),
 		cmocka_unit_test(a_command_that_fails_parks_the_lane),
 		cmocka_unit_test(what_high_volume_email_delivers_is_counted),

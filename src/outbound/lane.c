@@ -389,7 +389,7 @@ static void sweep_page(struct lane *l, const struct lane_now *state)
 struct way {
 	const struct park *park;
 	enum door_obstacle obstacle;
-	struct lane *other; /* where it can go in spite of the obstacle */
+	struct lane *other; /* where it can go in spite of them */
 };
 
 static struct way find_way(
@@ -399,7 +399,7 @@ static struct way find_way(
 
 	if (!w.park)
 		w.obstacle = door_obstacle(l, m, r);
-	if (w.obstacle != DOOR_OPEN)
+	if (w.obstacle != DOOR_OPEN || (w.park && door_may_leave(&w.park->why)))
 		w.other = door_other(l, m, r);
 	return w;
 }
@@ -457,10 +457,10 @@ static struct delivery *next_queued(struct lane *l)
 			page_skip(l);
 		if (leaves)
 			return delivery_from_queue(l, m, first, count);
-		if (way.park)
-			delivery_postpone(l, m, first, count, way.park);
-		else if (way.other)
+		if (way.other)
 			door_move(l, m, first, count, way.other);
+		else if (way.park)
+			delivery_postpone(l, m, first, count, way.park);
 		else
 			door_refuse(l, m, first, count, way.obstacle);
 	}
