@@ -8,7 +8,7 @@
 
 /*
  * The causes that check finds by itself, and what to do first. What a server said has its words in the
- * catalogue (provider/). {mailbox}, {app}, {object}, {host}, {port} and {tenant} are filled in.
+ * catalogue (provider/). {mailbox} {app} {object} {user} {host} {port} {needed} {api} are filled in.
  */
 struct words {
 	const char *cause;
@@ -315,32 +315,45 @@ static const struct words table[] = {
 
 /* ---- filling in ---- */
 
+/* Some of the words are commands to paste: no name may bring one of its own. */
+static struct sv plain(struct sv value, struct sv instead)
+{
+	for (size_t i = 0; i < value.len; i++) {
+		char c = ascii_lower(value.ptr[i]);
+
+		if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') &&
+			(c == '\0' || !strchr("@._:+-", c)))
+			return instead;
+	}
+	return value.len ? value : instead;
+}
+
 static struct sv value_of(const struct diagnose *d, struct sv name, char port[16])
 {
 	const struct conf_lane *l = d->lane;
 	const char *needed = identity_claims_needed(l);
 
 	if (sv_eq(name, SV("mailbox")))
-		return l->name;
+		return plain(l->name, SV("MAILBOX"));
 	if (sv_eq(name, SV("host")))
-		return d->host.len ? d->host : l->host;
-	if (sv_eq(name, SV("port"))) {
-		(void)snprintf(port, 16, "%u", (unsigned)l->port);
-		return sv_from(port);
-	}
+		return plain(d->host.len ? d->host : l->host, SV("HOST"));
 	if (sv_eq(name, SV("app")))
-		return l->tenant ? l->tenant->app.client_id : SV("APP-ID");
+		return plain(l->tenant ? l->tenant->app.client_id : SV(""), SV("APP"));
 	if (sv_eq(name, SV("object")))
-		return d->has_claims && d->claims.object[0] ? sv_from(d->claims.object)
-							    : SV("OBJECT-ID");
+		return plain(sv_from(d->has_claims ? d->claims.object : ""),
+			SV("ENTERPRISE_APP_OBJECT_ID"));
 	if (sv_eq(name, SV("user")))
-		return d->has_claims && d->claims.user[0] ? sv_from(d->claims.user) : l->login;
+		return plain(
+			d->has_claims && d->claims.user[0] ? sv_from(d->claims.user) : l->login,
+			SV("USER"));
 	if (sv_eq(name, SV("needed")))
-		return needed ? sv_from(needed) : SV("");
+		return sv_from(needed);
 	if (sv_eq(name, SV("api")))
 		return l->provider == PROVIDER_GRAPH ? SV("Microsoft Graph")
 						     : SV("Office 365 Exchange Online");
-	return SV("");
+	must(sv_eq(name, SV("port")));
+	(void)snprintf(port, 16, "%u", (unsigned)l->port);
+	return sv_from(port);
 }
 
 static struct sv fill(struct diagnose *d, const char *text)

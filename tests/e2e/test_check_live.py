@@ -363,7 +363,7 @@ def test_26_wrong_object_id(setup):
     s = setup().mailbox(auth="app")
     s.sandbox.settings(apps=[{"client_id": APP, "registered": False}])
     v = broken(s, "token-refused", 77, owner="administrator")
-    assert v["first"].startswith(f"New-ServicePrincipal -AppId {APP} -ObjectId ") and "OBJECT-ID" not in v["first"]
+    assert v["first"].startswith(f"New-ServicePrincipal -AppId {APP} -ObjectId ") and "OBJECT_ID" not in v["first"]
     assert f"Add-MailboxPermission -Identity {ERP}" in v["then"] and "hour" in v["then"]
 
 
