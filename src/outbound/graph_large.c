@@ -190,6 +190,18 @@ static bool was_tried(const struct delivery *d)
 	return false;
 }
 
+/* A message that was split goes by several connections, and the drafts of all have its Message-ID. */
+static bool is_under_way_elsewhere(const struct graph_session *g)
+{
+	list_each (at, &g->c->lane->connections) {
+		const struct connection *c = list_entry(at, struct connection, node);
+
+		if (c != g->c && c->delivery && c->delivery->m.id == g->c->delivery->m.id)
+			return true;
+	}
+	return false;
+}
+
 /*
  * Asks for drafts with this Message-ID. After a lost answer to `send` one that is still there has not
  * been sent, so that it is never wrong to delete it: another one takes its place.
@@ -201,7 +213,8 @@ static bool find_old_drafts(struct graph_session *g)
 	int rc;
 
 	/* A quote would end the string of the filter (OData 4.01, 5.1.1.6.1); no usual id has one. */
-	if (!was_tried(d) || id.len == 0 || sv_find_char(id, '\'') >= 0)
+	if (!was_tried(d) || is_under_way_elsewhere(g) || id.len == 0 ||
+		sv_find_char(id, '\'') >= 0)
 		return false;
 	g->step = GRAPH_FIND;
 	graph_url(g, "/messages?$select=id&$filter=", SV(""), "");

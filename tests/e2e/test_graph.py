@@ -404,6 +404,21 @@ def test_kill_during_an_upload_makes_no_second_copy(door, where):
     assert len(server.sent) == 1 and not server.drafts
 
 
+def test_an_attempt_leaves_the_draft_of_another_alone(door):
+    """Both parts of a split message have its Message-ID; one is tried again while the other is under way."""
+    server, relay = door(limits=FREE.replace("}", ", recipients_per_message: 1 }"))
+    held = server.fault("^PUT", "hold")
+    server.fault("^PUT", "status", status=503, code="ServiceUnavailable", headers={"Retry_After": "1"})
+    send(relay, as_bytes(scan(7 << 20)[0]), ["anna@example.org", "bea@example.org"])
+    assert held.reached.wait(60)
+    sent(server, 1)
+    assert len(server.drafts) == 1
+    held.go.set()
+    assert sorted(a for m in sent(server, 2) for a in m["recipients"]) == ["anna@example.org", "bea@example.org"]
+    nothing_left(relay)
+    assert len([what for what, _ in server.requests if what.startswith("POST") and what.endswith("/messages")]) == 3
+
+
 def test_redirect_all(door):
     server, relay = door(general=QUICK + "\nredirect_all: staging@contoso.com")
     send(relay, mail(header="Cc: bert@example.org\r\n"), ["anna@example.org", "secret@example.org"])
