@@ -412,6 +412,30 @@ static void two_hundred_at_once_share_connections(void **state)
 }
 /* ---- Retry-After ---- */
 
+static void dates_are_read(void **state)
+{
+	static const struct {
+		const char *text;
+		int64_t at_s;
+	} rows[] = {
+		{ "Sun, 06 Nov 1994 08:49:37 GMT", 784111777 },
+		{ "Sunday, 06-Nov-94 08:49:37 GMT", 784111777 },
+		{ "Sun Nov  6 08:49:37 1994", 784111777 },
+		{ "", 0 },
+		{ "784111777", 0 },
+		{ "tomorrow", 0 },
+		{ "Sun, 06 Nov", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		int64_t got = https_date(sv_from(rows[i].text)).us;
+
+		if (got != rows[i].at_s * (int64_t)US_PER_S)
+			fail_msg("%s: %lld", rows[i].text, (long long)got);
+	}
+}
+
 static void retry_after_is_read(void **state)
 {
 	/* 1994-11-06 08:49:37 UTC */
@@ -466,6 +490,7 @@ int main(void)
 		cmocka_unit_test(cancelled_requests_are_not_answered),
 		cmocka_unit_test(owners_may_do_anything_in_the_callback),
 		cmocka_unit_test(two_hundred_at_once_share_connections),
+		cmocka_unit_test(dates_are_read),
 		cmocka_unit_test(retry_after_is_read),
 	};
 
