@@ -160,6 +160,19 @@ static void one(const struct row *row, const char *servers)
 	conf_unref(conf);
 }
 
+/* A machine of developers may have a mail server. */
+static bool has_mail_server(void)
+{
+	const struct sockaddr_in at = {
+		.sin_family = AF_INET, .sin_port = htons(25), .sin_addr = { htonl(INADDR_LOOPBACK) }
+	};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool answers = connect(fd, (const struct sockaddr *)&at, sizeof(at)) == 0;
+
+	(void)close(fd);
+	return answers;
+}
+
 static void names_that_are_broken(void **state)
 {
 	char servers[32];
@@ -167,7 +180,8 @@ static void names_that_are_broken(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(table); i++)
-		one(&table[i], servers);
+		if (strcmp(table[i].cause, "port-blocked") != 0 || !has_mail_server())
+			one(&table[i], servers);
 	(void)kill(pid, SIGKILL);
 	(void)waitpid(pid, NULL, 0);
 }
