@@ -289,6 +289,8 @@ static enum MHD_Result serve(void *arg, struct sandbox_web_request *r)
 		return put_json(a, r, body, add_faults);
 	if (del && sv_eq(path, SV("/faults")))
 		return clear_faults(a, r);
+	if (get && sv_eq(path, SV("/admin")))
+		return sandbox_web_json(r, MHD_HTTP_OK, sandbox_admin_json(s->admin));
 	if (get && sv_eq(path, SV("/settings")))
 		return sandbox_web_json(r, MHD_HTTP_OK, settings_json(s));
 	if (put && sv_eq(path, SV("/settings")))

@@ -37,6 +37,9 @@ static const struct {
 	{ SV_INIT("Mail.ReadWrite"), SANDBOX_RESOURCE_OTHER },
 	{ SV_INIT("Mail.Read"), SANDBOX_RESOURCE_OTHER },
 	{ SV_INIT("User.Read"), SANDBOX_RESOURCE_GRAPH },
+	{ SV_INIT("Exchange.Manage"), SANDBOX_RESOURCE_EXCHANGE },
+	{ SV_INIT("Application.ReadWrite.All"), SANDBOX_RESOURCE_GRAPH },
+	{ SV_INIT("AppRoleAssignment.ReadWrite.All"), SANDBOX_RESOURCE_GRAPH },
 };
 
 static bool belongs(struct sv name, enum sandbox_resource resource)

@@ -154,6 +154,8 @@ enum sandbox_strike sandbox_web_strike(struct sandbox *s, struct sandbox_web_req
 
 static enum MHD_Result serve_https(void *arg, struct sandbox_web_request *r)
 {
+	if (sandbox_admin_owns(r->path) && !r->too_large)
+		return sandbox_admin_web(arg, r);
 	if (sv_starts(r->path, SV("/v1.0/")) || sv_starts(r->path, SV("/uploads/")))
 		return sandbox_graph_web(arg, r);
 	if (r->too_large)
@@ -237,6 +239,7 @@ struct sandbox *sandbox_new(
 	s->inboxes = sandbox_messages_new(options->keep_bytes);
 	sandbox_tenant_init(&s->tenant);
 	s->graph = sandbox_graph_new();
+	s->admin = sandbox_admin_new();
 	sandbox_model_set_open_password(s->model, options->password);
 	sandbox_model_set_rewrite_ids(s->model, options->rewrite_ids);
 	if (start(s, options, err) != 0) {
@@ -265,6 +268,7 @@ void sandbox_free(struct sandbox *s)
 	sandbox_messages_free(s->inboxes);
 	sandbox_tenant_deinit(&s->tenant);
 	sandbox_graph_free(s->graph);
+	sandbox_admin_free(s->admin);
 	sandbox_model_free(s->model);
 	sandbox_entra_free(s->entra);
 	buf_deinit(&s->ca_path);

@@ -5,6 +5,7 @@
 #include "io/net.h"
 #include "io/stream.h"
 #include "mail/header.h"
+#include "sandbox/admin.h"
 #include "sandbox/door.h"
 #include "sandbox/entra.h"
 #include "sandbox/events.h"
@@ -21,6 +22,7 @@ struct sandbox {
 	struct sandbox_entra *entra;
 	struct sandbox_tenant tenant;
 	struct sandbox_graph *graph;
+	struct sandbox_admin *admin;
 	struct sandbox_messages *messages;
 	struct sandbox_messages *inboxes; /* what arrived for its own mailboxes: NDRs */
 	struct sandbox_faults faults;
@@ -77,6 +79,8 @@ json_t *sandbox_verdict_json(const struct sandbox *s);
 /* Microsoft's addresses over HTTPS: each answers, or waits. */
 enum MHD_Result sandbox_entra_web(struct sandbox *s, struct sandbox_web_request *r);
 enum MHD_Result sandbox_graph_web(struct sandbox *s, struct sandbox_web_request *r);
+enum MHD_Result sandbox_admin_web(struct sandbox *s, struct sandbox_web_request *r);
+NODISCARD bool sandbox_admin_owns(struct sv path);
 
 /* What a scripted fault does to this request. */
 enum sandbox_strike {

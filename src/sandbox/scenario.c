@@ -222,6 +222,8 @@ int sandbox_settings_apply(struct sandbox *s, const json_t *settings, struct err
 	rc = sandbox_entra_apply(s->entra, settings, err);
 	if (rc == 0)
 		rc = sandbox_tenant_apply(&s->tenant, settings, err);
+	if (rc == 0)
+		rc = sandbox_admin_apply(s->admin, json_object_get(settings, "admin"), err);
 	apply_limits(s, json_object_get(settings, "limits"));
 	for (size_t i = 0; rc == 0 && i < json_array_size(mailboxes); i++)
 		rc = apply_mailbox(s, json_array_get(mailboxes, i), err);

@@ -216,6 +216,9 @@ int setup_import_msmtp(
 			give(r, &r->accounts[i], false);
 	if (r->count)
 		give(r, last ? last : &r->accounts[0], true);
+	/* The account that was meant for all has no host: the first that has one is better than none. */
+	if (!im->rule_count && im->account_count)
+		import_rule(im, SV(""), im->accounts[0].name);
 	secret_wipe(r, sizeof(*r));
 	free(r);
 	return im->account_count ? 0 : err_set(err, RC_PARSE, "it names no host");

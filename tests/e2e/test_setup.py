@@ -104,3 +104,136 @@ def test_whole_script_is_powershell(folder):
     assert read["faults"] == []
     assert {"New-ServicePrincipal", "Add-MailboxPermission", "Add-RecipientPermission", "Set-CASMailbox", "New-InboundConnector",
             "New-MailUser", "Add-HVEAppAccess", "New-DkimSigningConfig", "Add-PosternScope"} <= set(read["commands"])
+
+
+# ---- apply and undo, against the sandbox's Graph and admin endpoint ----
+
+ADMIN = "99999999-9999-9999-9999-999999999999"
+SCOPES = ["Exchange.Manage", "Application.ReadWrite.All", "AppRoleAssignment.ReadWrite.All"]
+
+
+class Tenant:
+    """A sandbox where an administrator signs in at once, and a configuration that points there."""
+
+    def __init__(self, folder, s):
+        self.sandbox, self.folder, self.config = s, folder, folder / "postern.yaml"
+        s.settings(apps=[{"client_id": ADMIN, "scopes": SCOPES}], auto_approve="admin@contoso.com", device_interval=1,
+                   admin={"applications": [{"id": "app-object", "appId": GUID}]})
+        door = "connectors: [ { name: mx, provider: connector, tenant: contoso } ]\n"
+        text = tenant(folder, "mailboxes: [ { address: erp@contoso.com, tenant: contoso, auth: app } ]\n" + door +
+                      "routes:\n  - { sender: info@contoso.com, through: erp@contoso.com }\n  - { through: sender }\n")
+        url = f"https://localhost:{s.https}"
+        self.config.write_text(text.replace(
+            "    domains:", f"    endpoints: {{ login: \"{url}\", graph: \"{url}\", ca_file: {s.ca} }}\n    domains:"))
+        self.before = folder / "setup-contoso.json"
+
+    def run(self, verb, *args, code=0, stdin=b""):
+        done = run([support.POSTERN, "setup", verb, "--config", str(self.config), "--admin", "admin@contoso.com",
+                    "--exchange", f"https://localhost:{self.sandbox.https}", "--client-id", ADMIN, *args], code=code, input=stdin)
+        shown = (done.stdout + done.stderr).decode()
+        assert "eyJ" not in shown and SECRET not in shown
+        return shown
+
+    def apply(self, *args, **kw):
+        return self.run("apply", "--yes", "--address", "192.0.2.7", *args, **kw)
+
+    def state(self):
+        return self.sandbox.get("/admin")
+
+
+@pytest.fixture
+def admin(folder, sandbox):
+    return Tenant(folder, sandbox())
+
+
+def test_apply_twice_then_undo(admin):
+    first = admin.apply()
+    assert "All is as it should be" in first and "FAIL" not in first
+    state = admin.state()
+    box = state["mailboxes"]["erp@contoso.com"]
+    assert box["SmtpClientAuthenticationDisabled"] is False and box["MessageCopyForSMTPClientSubmissionEnabled"] is False
+    principal, = state["principals"]
+    enterprise = next(p for p in state["servicePrincipals"] if p["appId"] == GUID)
+    assert principal["ObjectId"] == enterprise["id"] != "app-object"
+    assert state["permissions"] == [{"Identity": "erp@contoso.com", "User": enterprise["id"], "AccessRights": ["FullAccess"]}]
+    assert [p["Identity"] for p in state["sendas"]] == ["info@contoso.com"]
+    assert state["connectors"][0]["SenderIPAddresses"] == ["192.0.2.7"]
+    assert state["dkim"][0]["Enabled"] is True and state["dkim"][0]["KeySize"] == 2048
+    assert len(state["appRoleAssignments"]) == 1
+
+    again = admin.apply()
+    assert admin.state() == state and "  do  " not in again and "  done" not in again
+
+    assert admin.before.stat().st_mode & 0o777 == 0o600
+    admin.run("undo", "--yes")
+    state = admin.state()
+    box = state["mailboxes"]["erp@contoso.com"]
+    assert box["SmtpClientAuthenticationDisabled"] is None and box["MessageCopyForSMTPClientSubmissionEnabled"] is True
+    assert state["principals"] == state["permissions"] == state["sendas"] == state["connectors"] == state["appRoleAssignments"] == []
+    assert state["dkim"][0]["Enabled"] is False
+    assert not any(p["appId"] == GUID for p in state["servicePrincipals"])
+    assert not admin.before.exists()
+    assert "Nothing is left to undo" in admin.run("undo", "--yes")
+
+
+@pytest.mark.parametrize("cmdlet, script", [
+    ("Set-CASMailbox", "Set-CASMailbox -Identity 'erp@contoso.com'"),
+    ("Add-MailboxPermission", "Add-MailboxPermission -Identity $mailbox"),
+    ("Get-ServicePrincipal", "New-ServicePrincipal -AppId"),
+    ("New-InboundConnector", "New-InboundConnector -Name"),
+    ("POST appRoleAssignments", "Add-PosternRole $app $sp"),
+])
+def test_a_refusal_prints_the_script_of_its_step(admin, cmdlet, script):
+    admin.sandbox.settings(admin={"refuse": {cmdlet: "You may not."}})
+    shown = admin.apply(code=77)
+    assert "it was refused: You may not." in shown and script in shown and "1 step is left" in shown
+    # What was refused is not remembered, what was done is.
+    if cmdlet[0:3] in ("Set", "Add", "New"):
+        assert cmdlet.replace("Add-", "Remove-").replace("New-", "Remove-") not in admin.before.read_text()
+    # Once it is allowed, only that is left to do.
+    admin.sandbox.settings(admin={"refuse": {}})
+    again = admin.apply()
+    assert again.count("  done") == 1 and "All is as it should be" in again
+    admin.run("undo", "--yes")
+    assert admin.state()["permissions"] == []
+
+
+def test_half_done_states(admin):
+    """A principal with the wrong object id, a permission that is there, a DKIM that waits for its DNS."""
+    admin.sandbox.settings(admin={
+        "principals": [{"AppId": GUID, "ObjectId": "app-object", "DisplayName": "old"}], "dkim_ready": False,
+        "mailboxes": {"erp@contoso.com": {"SmtpClientAuthenticationDisabled": True, "MessageCopyForSMTPClientSubmissionEnabled": False}}})
+    shown = admin.apply(code=77)
+    assert "CNAME record does not exist" in shown and "ok    no copies in Sent Items" in shown
+    state = admin.state()
+    enterprise = next(p for p in state["servicePrincipals"] if p["appId"] == GUID)
+    assert [p["ObjectId"] for p in state["principals"]] == [enterprise["id"]]
+    admin.sandbox.settings(admin={"dkim_ready": True})
+    admin.apply()
+    admin.run("undo", "--yes")
+    state = admin.state()
+    assert [p["ObjectId"] for p in state["principals"]] == ["app-object"]
+    assert state["mailboxes"]["erp@contoso.com"]["SmtpClientAuthenticationDisabled"] is True
+
+
+def test_no_changes_nothing(admin):
+    shown = admin.run("apply", "--address", "192.0.2.7", code=77, stdin=b"no\n" * 50)
+    assert "  do    " in shown and "  done" not in shown
+    state = admin.state()
+    assert state.get("principals", []) == [] and not admin.before.exists()
+
+
+def test_app_that_is_not_there(admin):
+    admin.sandbox.settings(admin={"applications": []})
+    shown = admin.apply(code=77)
+    assert "no app with this client_id" in shown
+
+
+def test_nobody_signs_in(admin):
+    admin.sandbox.settings(auto_approve=None, device_life=1)
+    shown = admin.apply(code=77)
+    assert "nobody signed in" in shown and "setup powershell" in shown and admin.state() == {"applications": [{"id": "app-object", "appId": GUID}]}
+
+
+def test_apply_wants_an_administrator(admin):
+    run([support.POSTERN, "setup", "apply", "--config", str(admin.config)], code=64)
