@@ -204,7 +204,7 @@ int identity_command_run(
 	rc = take_output(&r, bytes, &len, &status);
 	if (rc != 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
 		return failed(where, &r, rc, status, err);
-	text = identity_secret_line(sv_make(bytes, len));
+	text = identity_secret_line(sv_head(secret_reveal(printed), len));
 	if (text.len == 0)
 		return identity_secret_fail(
 			where, err, RC_CONFIG, "%.100s printed nothing", r.words[0]);
