@@ -406,7 +406,8 @@ bool delivery_ready(struct delivery *d)
 	/* A message that is not rewritten, nearly every one, needs nothing more. */
 	if (!edit)
 		return true;
-	if (d->body.len < d->m.header_size && d->body_running)
+	/* The buffer is the store's until it says so. */
+	if (d->body_running)
 		return false;
 	if (d->body.len < d->m.header_size) {
 		body_unreadable(d, sv_from(d->body_op.op.err.text));

@@ -148,13 +148,17 @@ void lane_load_secrets(struct lane *l)
 		commands |= j->where[i]->kind == CONF_SECRET_COMMAND;
 	load(j, o->vault, false);
 	if (commands && j->rc == 0) {
+		int rc;
+
 		must(o->workers != NULL);
-		j->rc = io_workers_run(o->workers, run_commands, commands_ran, j);
-		if (j->rc == 0) {
+		rc = io_workers_run(o->workers, run_commands, commands_ran, j);
+		/* It is the worker's now: whether the command failed is told later. */
+		if (rc == 0) {
 			l->secrets_job = j;
 			return;
 		}
-		(void)err_set(&j->err, j->rc, "too many commands for secrets run at once");
+		j->rc = rc;
+		(void)err_set(&j->err, rc, "too many commands for secrets run at once");
 	}
 	commands_ran(j);
 }
