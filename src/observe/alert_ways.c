@@ -28,8 +28,6 @@ enum {
 	WEBHOOK_TIMEOUT_S = 20,
 };
 
-extern char **environ;
-
 /* ---- queues ---- */
 
 static void alert_free(struct alert *alert)

@@ -88,9 +88,12 @@ void park_tell(struct lane *l, struct sv scope, const struct hold_reason *why,
 	struct mono_time until, bool ended)
 {
 	struct outbound *o = l->o;
+	struct wall_time next_at = { 0 };
 
 	if (!o->event)
 		return;
+	if (until.us != MONO_NEVER.us)
+		next_at = wall_at(o, until);
 	o->event(o->event_arg,
 		&(struct outbound_event){ .ended = ended,
 			.scope = scope,
@@ -100,8 +103,7 @@ void park_tell(struct lane *l, struct sv scope, const struct hold_reason *why,
 			.reply = sv_from(why->reply),
 			.nature = why->nature,
 			.since = why->since,
-			.next_at = until.us == MONO_NEVER.us ? (struct wall_time){ 0 }
-							     : wall_at(o, until) });
+			.next_at = next_at });
 }
 
 void park_tell_lane(struct lane *l, bool ended)
