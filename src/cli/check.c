@@ -5,6 +5,7 @@
 #include "base/htable.h"
 #include "conf/conf.h"
 #include "identity/app.h"
+#include "identity/expiry.h"
 #include "identity/logins.h"
 #include "identity/secrets.h"
 #include "identity/vault.h"
@@ -55,7 +56,7 @@ struct checker {
 };
 
 enum {
-	SOON_DAYS = 21, /* in which a certificate is renewed without haste */
+	SOON_DAYS = 60, /* in which a certificate is renewed without haste */
 };
 
 static void say(struct checker *c, bool warning, const char *file, unsigned line, unsigned column,
@@ -338,6 +339,19 @@ static void check_login(struct checker *c, const struct conf_lane *l)
 			SV_ARG(l->name));
 }
 
+/* What nobody sees in a file; certificates, and passwords as such, are said elsewhere. */
+static void warn_expiry(void *arg, const struct identity_expiry *e)
+{
+	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(4096);
+	struct wall_time now = io_clock_wall();
+	struct checker *c = arg;
+
+	if ((e->kind != IDENTITY_EXPIRY_SECRET && e->kind != IDENTITY_EXPIRY_LOGIN) ||
+		identity_expiry_stage(now, e->ends) < 0 || identity_expiry_text(e, now, &text) != 0)
+		return;
+	warn_at(c, e->place, "%.*s", SV_ARG(buf_sv(&text)));
+}
+
 /* ---- the whole ---- */
 
 static void open_vault(struct checker *c, const struct conf *conf)
@@ -400,6 +414,7 @@ static void check_files(struct checker *c, const struct conf *conf)
 	listeners = conf_listeners(conf, &count);
 	for (size_t i = 0; i < count; i++)
 		check_listener(c, &listeners[i]);
+	identity_expiry_each(conf, c->vault, warn_expiry, c);
 	name_legacy_tls(c, conf);
 }
 

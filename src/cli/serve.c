@@ -338,6 +338,7 @@ static int start(struct daemon *d, struct err *err)
 		.outbound = d->outbound,
 		.inbound = d->inbound,
 		.tokens = d->tokens,
+		.alerts = d->alerts,
 		.conf = &d->conf,
 		.started_at = io_now(d->loop),
 		.reload = reload,

@@ -120,10 +120,11 @@ enum conf_jwt {
 struct conf_app {
 	struct sv client_id; /* empty: no app */
 	struct conf_secret secret;
-	struct sv certificate;         /* path, PEM */
-	struct conf_secret key;        /* PEM */
-	struct sv pkcs12;              /* path, instead of certificate and key */
-	struct conf_secret passphrase; /* of key or pkcs12; may be NONE */
+	struct wall_time secret_expires; /* nobody else can know; 0: not said */
+	struct sv certificate;           /* path, PEM */
+	struct conf_secret key;          /* PEM */
+	struct sv pkcs12;                /* path, instead of certificate and key */
+	struct conf_secret passphrase;   /* of key or pkcs12; may be NONE */
 	enum conf_jwt jwt;
 	struct conf_place place;
 };

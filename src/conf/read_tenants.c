@@ -26,6 +26,36 @@ static_assert(CONF_JWT_PS256 == 0 && CONF_JWT_RS256 == 1, "order of jwt_words");
 
 #define AT(member) .offset = offsetof(struct conf_app, member)
 
+/* "2027-03-01": the first moment of that day, UTC. */
+static void read_date(struct conf_load *ld, const struct conf_node *value, void *out)
+{
+	struct wall_time *at = out;
+	uint32_t year = 0, month = 0, day = 0;
+	int64_t shifted;
+	struct civil_time back;
+
+	if (!conf_is_text(ld, value))
+		return;
+	if (value->text.len != 10 || value->text.ptr[4] != '-' || value->text.ptr[7] != '-' ||
+		sv_parse_u32(sv_head(value->text, 4), 9999, &year) != 0 || year < 2020 ||
+		sv_parse_u32(sv_head(sv_skip(value->text, 5), 2), 12, &month) != 0 || month == 0 ||
+		sv_parse_u32(sv_skip(value->text, 8), 31, &day) != 0 || day == 0) {
+		conf_error(ld,
+			value,
+			"secret_expires: must be a day like 2027-03-01, as Entra shows it");
+		return;
+	}
+	/* Days from civil: the inverse of base/time.c. */
+	shifted = (int64_t)year - (month <= 2);
+	shifted = 365 * shifted + shifted / 4 - shifted / 100 + shifted / 400 +
+		  (153 * ((int64_t)month + (month > 2 ? -3 : 9)) + 2) / 5 + (int64_t)day - 1 -
+		  719468;
+	at->us = shifted * (int64_t)US_PER_DAY;
+	back = wall_civil(*at);
+	if (back.day != (int)day)
+		conf_error(ld, value, "secret_expires: there is no such day");
+}
+
 static const struct conf_field app_fields[] = {
 	{ .name = SV_INIT("client_id"),
 		.type = CONF_TYPE_TEXT,
@@ -35,6 +65,10 @@ static const struct conf_field app_fields[] = {
 		.type = CONF_TYPE_SECRET,
 		.flags = CONF_EXISTS | CONF_LATER,
 		AT(secret) },
+	{ .name = SV_INIT("secret_expires"),
+		.type = CONF_TYPE_READ,
+		AT(secret_expires),
+		.read = read_date },
 	{ .name = SV_INIT("certificate"),
 		.type = CONF_TYPE_PATH,
 		.flags = CONF_EXISTS | CONF_LATER,
@@ -103,7 +137,12 @@ static void check_app(
 	const struct conf_node *pkcs12 = find_value(map, "pkcs12");
 	const struct conf_node *passphrase = find_value(map, "passphrase");
 	const struct conf_node *jwt = find_value(map, "jwt");
+	const struct conf_node *expires = find_value(map, "secret_expires");
 
+	if (expires && !secret)
+		conf_error(ld,
+			expires,
+			"secret_expires: is the end of a secret, but there is none: remove it");
 	if ((secret != NULL) + pair + (pkcs12 != NULL) > 1)
 		conf_error(ld,
 			map,

@@ -15,9 +15,10 @@
 
 /* What is to be said; its views are borrowed. */
 struct news {
-	const char *event; /* "parked", "reputation-hold", "released", "disk-full", "disk-free" */
+	const char *
+		event; /* "parked", "reputation-hold", "released", "disk-full", "disk-free", "expiry", "expired" */
 	struct sv scope, lane, cause, text, reply;
-	struct wall_time since, next_at;
+	struct wall_time since, next_at, ends;
 	const char *freed_by; /* "": nothing is held */
 };
 
@@ -72,6 +73,7 @@ static char *json_of(const struct observe_alerts *a, const struct news *n)
 	observe_json_wall(o, "since", n->since);
 	observe_json_sv(o, "freed_by", sv_from(n->freed_by));
 	observe_json_wall(o, "next_at", n->next_at);
+	observe_json_wall(o, "ends_at", n->ends);
 	text = json_dumps(o, JSON_COMPACT | JSON_ENSURE_ASCII);
 	json_decref(o);
 	must(text != NULL);
@@ -190,6 +192,29 @@ void observe_alerts_event(void *alerts, const struct outbound_event *e)
 	}
 }
 
+/* ---- what ends ---- */
+
+void alert_tell_end(struct observe_alerts *a, const struct alert_end *end)
+{
+	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(2048);
+	char what[64];
+	const char *told;
+
+	must(buf_printf(&key, "alert:expiry:%s", end->scope) == 0);
+	(void)snprintf(what, sizeof(what), "%d %lld", end->stage, (long long)end->ends.us);
+	told = htable_get(&a->told, buf_sv(&key));
+	if (told && strcmp(told, what) == 0)
+		return;
+	record(a, buf_sv(&key), sv_from(what));
+	tell(a,
+		&(struct news){ .event = end->stage ? "expiry" : "expired",
+			.scope = sv_from(end->scope),
+			.cause = end->stage ? SV("expiry") : SV("expired"),
+			.text = sv_from(end->text),
+			.ends = end->ends,
+			.freed_by = "" });
+}
+
 /* ---- the disk ---- */
 
 static void on_disk_timer(void *arg)
@@ -229,6 +254,7 @@ struct observe_alerts *observe_alerts_new(const struct observe_alerts_options *o
 	a->conf = conf_ref(options->conf);
 	alert_ways_init(a);
 	io_timer_init(&a->disk_timer, a->loop, on_disk_timer, a);
+	io_timer_init(&a->look_timer, a->loop, alert_look_for_ends, a);
 	return a;
 }
 
@@ -237,6 +263,8 @@ void observe_alerts_free(struct observe_alerts *a)
 	if (!a)
 		return;
 	io_timer_stop(&a->disk_timer);
+	io_timer_stop(&a->look_timer);
+	alert_ends_forget(a);
 	alert_ways_deinit(a);
 	htable_each (&a->told, slot)
 		free(slot->value);
@@ -260,7 +288,9 @@ static void told_read(struct store_op *op)
 			htable_put(&a->told, row->key, sv_dup(row->cause));
 	}
 	arena_reset(&a->parks_arena);
+	a->told_read = true;
 	on_disk_timer(a);
+	alert_look_for_ends(a);
 }
 
 void observe_alerts_start(struct observe_alerts *a, struct outbound *outbound)
@@ -278,4 +308,6 @@ void observe_alerts_reload(struct observe_alerts *a, struct conf *conf)
 
 	a->conf = conf_ref(conf);
 	conf_unref(old);
+	if (a->told_read)
+		alert_look_for_ends(a);
 }

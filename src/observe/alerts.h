@@ -32,6 +32,9 @@ void observe_alerts_free(struct observe_alerts *a);
 /* Reads what was told, then watches. `outbound` carries alert mail. */
 void observe_alerts_start(struct observe_alerts *a, struct outbound *outbound);
 void observe_alerts_reload(struct observe_alerts *a, struct conf *conf);
+/* What ends within 60 days, as it was found last: one sentence each. */
+void observe_alerts_each_end(
+	struct observe_alerts *a, void (*each)(void *arg, struct sv text), void *arg);
 /* An outbound_event_fn. */
 void observe_alerts_event(void *alerts, const struct outbound_event *e);
 

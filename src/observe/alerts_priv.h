@@ -9,12 +9,13 @@
  * alerts.c       events to alerts, and what was told
  * alert_ways.c   a queue for each way out, retries; the webhook and the command
  * alert_mail.c   by mail
+ * alert_expiry.c what ends some day
  */
 enum {
 	ALERT_QUEUE_MAX = 200, /* waiting, for each way */
-	ALERT_JSON_MAX = 16384,
 	ALERT_TRIES_MAX = 7,
 	ALERT_COMMAND_S = 30,
+	ALERT_ENDS_MAX = 1000, /* that are near, and kept for `status` */
 };
 
 /* All texts are on the heap, and NUL-ended. */
@@ -43,8 +44,12 @@ struct alert_way {
 	struct io_timer timer;
 };
 
-struct alert_job;
-struct alert_mail;
+/* What ends soon. Texts are on the heap. */
+struct alert_end {
+	char *scope, *text; /* "client-secret:contoso" */
+	struct wall_time ends;
+	int stage; /* identity_expiry_stage() */
+};
 
 struct observe_alerts {
 	struct io_loop *loop;
@@ -55,10 +60,14 @@ struct observe_alerts {
 	struct conf *conf;
 	struct outbound *outbound;
 	struct alert_way webhook, command, mail;
+	bool told_read;     /* what was told before is known */
 	struct htable told; /* "alert:..." -> char *: what was told of it last */
 	struct store_parks_read parks;
 	struct arena parks_arena;
-	struct io_timer disk_timer;
+	struct io_timer disk_timer, look_timer;
+	struct alert_end *ends;
+	size_t end_count;
+	bool looking; /* a worker does */
 };
 
 /* alert_ways.c */
@@ -66,6 +75,13 @@ void alert_ways_init(struct observe_alerts *a);
 void alert_ways_deinit(struct observe_alerts *a);
 void alert_way_put(struct alert_way *w, const struct alert *alert); /* a copy */
 void alert_way_done(struct alert_way *w, enum alert_outcome outcome, const char *why);
+
+/* alerts.c */
+void alert_tell_end(struct observe_alerts *a, const struct alert_end *end); /* unless it was */
+
+/* alert_expiry.c */
+void alert_look_for_ends(void *alerts);
+void alert_ends_forget(struct observe_alerts *a);
 
 /* alert_mail.c */
 void alert_mail_send(struct alert_way *w);

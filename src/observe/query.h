@@ -30,6 +30,7 @@ struct identity_tokens;
 struct inbound;
 struct outbound;
 struct conf;
+struct observe_alerts;
 
 struct observe_sources {
 	struct io_loop *loop;
@@ -37,6 +38,7 @@ struct observe_sources {
 	struct outbound *outbound;      /* NULL when the daemon is down */
 	struct inbound *inbound;        /* likewise */
 	struct identity_tokens *tokens; /* NULL: no status of tokens */
+	struct observe_alerts *alerts;  /* NULL: nothing is known of what ends */
 	struct conf *const *conf;       /* the snapshot in force */
 	struct mono_time started_at;
 	/* SIGHUP by request: fills *out_text with one line a finding. Returns 0 or RC_CONFIG. */

@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "identity/tokens.h"
 #include "inbound/inbound.h"
+#include "observe/alerts.h"
 #include "observe/query_priv.h"
 #include "outbound/outbound.h"
 
@@ -136,6 +137,15 @@ static void emit_notice(struct observe_query *q, const char *text)
 	observe_query_emit(q, o);
 }
 
+static void emit_end(void *arg, struct sv text)
+{
+	json_t *o = json_object();
+
+	observe_json_sv(o, "type", SV("notice"));
+	observe_json_sv(o, "text", text);
+	observe_query_emit(arg, o);
+}
+
 static void emit_notices(struct observe_query *q)
 {
 	const struct conf *conf = *q->sources->conf;
@@ -149,6 +159,8 @@ static void emit_notices(struct observe_query *q)
 			SV_ARG(redirect));
 		emit_notice(q, text);
 	}
+	if (q->sources->alerts)
+		observe_alerts_each_end(q->sources->alerts, emit_end, q);
 	for (unsigned p = 0; p < PROVIDER_COUNT; p++) {
 		const char *ends = outbound_password_notice(conf, p);
 

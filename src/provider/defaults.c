@@ -37,6 +37,7 @@ static const struct provider_defaults defaults[] = {
 			"default at the end of December 2026; administrators can switch it on again "
 			"until a final date, to be announced in the second half of 2027. Move to "
 			"`auth: app` or `auth: user`.",
+		.password_end_s = 1798675200, /* 2026-12-31 */
 	},
 	[PROVIDER_SMTP] = {
 		.port = 587, /* RFC 6409 3.1 */
@@ -65,6 +66,7 @@ static const struct provider_defaults defaults[] = {
 		/* petri.com, High Volume Email (2026): until September 2028. */
 		.password_ends = "High Volume Email takes passwords until September 2028. Move to "
 				 "`auth: app`.",
+		.password_end_s = 1853884800, /* 2028-09-30 */
 		/* https://github.com/tarickb/sasl-xoauth2/issues/98: refused at 8.5 minutes left. */
 		.token_left_us_min = 20 * US_PER_MIN,
 	},

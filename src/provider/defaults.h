@@ -29,6 +29,7 @@ struct provider_defaults {
 	const char *app_scope, *user_scope;
 	/* What is to be said of signing in with a password there, with its dates; NULL: nothing. */
 	const char *password_ends;
+	int64_t password_end_s;     /* the first of these dates, seconds since 1970; 0: none */
 	uint64_t token_left_us_min; /* the server refuses tokens with less life left */
 };
 
