@@ -2,7 +2,7 @@
 #include "setup/import.h"
 
 #include "base/must.h"
-#include "base/text.h"
+#include "setup/quote.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -27,6 +27,24 @@ static void PRINTF_LIKE(2, 3) put(struct writer *w, const char *fmt, ...)
 		w->rc = buf_append(w->out, sv_make(text, (size_t)n));
 }
 
+/* In double quotes; what YAML does not take as it is (control characters of both kinds) by its number. */
+static int quote(struct buf *out, struct sv text)
+{
+	int rc = buf_append_char(out, '"');
+
+	while (rc == 0 && text.len) {
+		uint32_t c = setup_utf8_next(&text);
+
+		if (c == '"' || c == '\\')
+			rc = buf_printf(out, "\\%c", (char)c);
+		else if (c >= ' ' && c <= '~')
+			rc = buf_append_char(out, (char)c);
+		else
+			rc = buf_printf(out, "\\U%08X", c);
+	}
+	return rc ? rc : buf_append_char(out, '"');
+}
+
 /* "key: "value"", with what stands in front of it; nothing where there is no value. */
 static void put_text(struct writer *w, const char *before, struct sv value)
 {
@@ -34,7 +52,7 @@ static void put_text(struct writer *w, const char *before, struct sv value)
 		return;
 	put(w, "%s", before);
 	if (w->rc == 0)
-		w->rc = text_json_string(w->out, value);
+		w->rc = quote(w->out, value);
 }
 
 /* The same for "prefix" and value in one text. */
