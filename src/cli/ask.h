@@ -21,6 +21,9 @@ NODISCARD bool cli_daemon_runs(const struct conf *c);
 /* The text under `key`, "" when absent; borrowed. */
 const char *cli_text(const json_t *line, const char *key);
 
+/* One mark for each of the six things of a mailbox; `postern mailboxes` explains them. */
+void cli_print_six(const json_t *checks);
+
 /* Loads the configuration and prints all findings to standard error; NULL when there are errors. */
 NODISCARD struct conf *cli_load_conf(const struct cli_context *ctx);
 

@@ -139,6 +139,12 @@ static void print_six(struct table *t, const json_t *line)
 	}
 }
 
+void cli_print_six(const json_t *checks)
+{
+	for (size_t i = 0; i < COUNT_OF(six); i++)
+		(void)printf("%c", mark_of(cli_text(json_object_get(checks, six[i].key), "state")));
+}
+
 static void print_row(struct table *t, const json_t *line)
 {
 	const json_t *checks = json_object_get(line, "checks");
@@ -164,8 +170,7 @@ static void print_row(struct table *t, const json_t *line)
 	print_use(line, "minute_used", "minute_capacity", 9);
 	print_use(line, "day_used", "day_capacity", 13);
 	(void)printf("  ");
-	for (size_t i = 0; i < COUNT_OF(six); i++)
-		(void)printf("%c", mark_of(cli_text(json_object_get(checks, six[i].key), "state")));
+	cli_print_six(checks);
 	(void)printf("\n");
 	print_hold(t->ctx, line);
 	if (number(line, "held"))

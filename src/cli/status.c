@@ -10,7 +10,8 @@
 
 static const char help[] =
 	"usage: postern status [--config FILE] [--json]\n\n"
-	"One screen: what waits, what is parked and why, each mailbox against its limits.\n\n"
+	"One screen: what waits, what is parked and why, each mailbox against its limits.\n"
+	"SACDWV: six things that must be right at once, see `postern mailboxes`.\n\n"
 	"example:\n"
 	"  watch -n 2 postern status\n";
 
@@ -119,6 +120,8 @@ static void print_lane(struct cli_context *ctx, const json_t *line)
 	if (strcmp(cli_text(line, "sign_in"), "app") == 0 ||
 		strcmp(cli_text(line, "sign_in"), "user") == 0)
 		(void)printf("  token of the %s", cli_text(line, "sign_in"));
+	(void)printf("  SACDWV ");
+	cli_print_six(json_object_get(line, "checks"));
 	if (cli_text(line, "next_at")[0])
 		(void)printf("  next %.19s", cli_text(line, "next_at"));
 	(void)printf("\n");

@@ -248,6 +248,13 @@ static void emit_row(struct observe_query *q, const struct row *r)
 	q->rows++;
 }
 
+json_t *observe_six(const struct conf_lane *c, const struct outbound_lane_status *status)
+{
+	const struct row r = { .c = c, .status = status };
+
+	return checks_json(&r, &status->use);
+}
+
 /* ---- all of them ---- */
 
 static void count_lane(void *arg, const struct outbound_lane_status *status)

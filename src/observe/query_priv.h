@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/arena.h"
+#include "conf/conf.h"
 #include "observe/json.h"
 #include "observe/query.h"
 
@@ -44,5 +45,8 @@ void observe_query_show(struct observe_query *q);
 void observe_query_edit(struct observe_query *q);
 void observe_query_summary(struct observe_query *q);
 void observe_query_status(struct observe_query *q);
+struct outbound_lane_status;
+/* The six things that must be right at once, {state, text} each. `c` NULL: not configured any more. */
+json_t *observe_six(const struct conf_lane *c, const struct outbound_lane_status *status);
 void observe_query_mailboxes(struct observe_query *q);
 void observe_query_probe(struct observe_query *q);

@@ -95,6 +95,7 @@ static void emit_token(void *arg, const struct identity_token_status *status)
 static void emit_lane(void *arg, const struct outbound_lane_status *status)
 {
 	bool held = status->state != SCHED_LANE_READY;
+	struct observe_query *q = arg;
 	json_t *o;
 
 	/* Mail without a route shows among what waits. */
@@ -110,6 +111,8 @@ static void emit_lane(void *arg, const struct outbound_lane_status *status)
 	observe_json_int(o, "day_used", status->use.day_used);
 	observe_json_int(o, "day_capacity", status->use.day_capacity);
 	observe_json_sv(o, "sign_in", status->sign_in);
+	(void)json_object_set_new(
+		o, "checks", observe_six(conf_lane(*q->sources->conf, status->lane), status));
 	if (status->has_cost) {
 		observe_json_int(o, "delivered_month", status->delivered_month);
 		observe_json_int(o, "cost_cents", status->cost_cents);

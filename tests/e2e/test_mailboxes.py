@@ -28,6 +28,7 @@ def test_all_are_shown_and_the_six_are_honest(submission):
     assert [after["checks"][k]["state"] for k in ("settings", "smtp_auth", "credentials")] == ["ok"] * 3
     assert "as of the last message" in after["checks"]["settings"]["text"]
     assert row(r, "crm@contoso.com")["state"] == "unused"
+    assert "SACDWV +++?.+" in r.cli("status")
     text = r.cli("mailboxes", "--long")
     assert "domain authenticated" in text and "not checked" in text and "no ramp" in text
 
