@@ -3,6 +3,8 @@
 BUILD ?= build
 PYTHON ?= /usr/bin/python3
 DESTDIR ?=
+# Tests wait more than they work.
+E2E_WORKERS ?= 3
 
 .PHONY: all demo test test-unit test-e2e lint bench fuzz install deb clean format
 
@@ -39,7 +41,7 @@ test-unit: build-asan/build.ninja build-tsan/build.ninja
 # The real binary, real sockets, and clients and servers that others wrote.
 test-e2e: all
 	@tools/deps test
-	@POSTERN_BUILD=$(abspath $(BUILD)) $(PYTHON) -m pytest -q tests/e2e
+	@POSTERN_BUILD=$(abspath $(BUILD)) $(PYTHON) -m pytest -q -n $(E2E_WORKERS) tests/e2e
 
 lint: all
 	@tools/deps lint
