@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/limits.h"
 #include "base/must.h"
+#include "base/secret.h"
 #include "base/text.h"
 #include "cli/ask.h"
 #include "identity/tokens.h"
@@ -363,6 +364,13 @@ static void run(struct daemon *d)
 		on_watchdog(d);
 	}
 	log_line(LOG_INFO, "serve", "postern %s serves", POSTERN_VERSION);
+	/* Now, not at the first password. */
+	secret_free(secret_new(SV("")));
+	if (!secret_memory_is_locked())
+		log_line(LOG_WARN,
+			"serve",
+			"secrets may be swapped out: raise the limit of locked memory "
+			"(LimitMEMLOCK=)");
 	io_notify_ready();
 	io_loop_run(d->loop);
 }
