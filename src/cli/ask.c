@@ -37,6 +37,14 @@ const char *cli_text(const json_t *line, const char *key)
 	return text ? text : "";
 }
 
+void cli_say_init(const struct cli_context *ctx)
+{
+	if (access(ctx->config_path, F_OK) != 0 && errno == ENOENT)
+		(void)fprintf(stderr,
+			"`postern init` asks a few questions and writes one; --config FILE names "
+			"another.\n");
+}
+
 struct conf *cli_load_conf(const struct cli_context *ctx)
 {
 	struct conf_findings findings;
@@ -55,6 +63,8 @@ struct conf *cli_load_conf(const struct cli_context *ctx)
 				f->text);
 	}
 	conf_findings_free(&findings);
+	if (!c)
+		cli_say_init(ctx);
 	return c;
 }
 

@@ -22,7 +22,13 @@ NODISCARD bool cli_daemon_runs(const struct conf *c);
 const char *cli_text(const json_t *line, const char *key);
 
 /* One mark for each of the six things of a mailbox; `postern mailboxes` explains them. */
-void cli_print_six(const json_t *checks);
+enum {
+	CLI_SIX_MAX = 8
+};
+const char *cli_six(const json_t *checks, char out[CLI_SIX_MAX]);
+
+/* Names `postern init` on standard error when there is no configuration at all. */
+void cli_say_init(const struct cli_context *ctx);
 
 /* Loads the configuration and prints all findings to standard error; NULL when there are errors. */
 NODISCARD struct conf *cli_load_conf(const struct cli_context *ctx);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/ask.h"
 #include "cli/check_live.h"
-#include "cli/cli.h"
 
 #include "base/htable.h"
 #include "conf/conf.h"
@@ -433,6 +433,8 @@ static void print_sum(const struct checker *c, const struct conf *conf)
 			cli_style(c->ctx, "off"),
 			c->warnings,
 			c->warnings == 1 ? "" : "s");
+		(void)fflush(stdout);
+		cli_say_init(c->ctx);
 		return;
 	}
 	(void)conf_listeners(conf, &listeners);

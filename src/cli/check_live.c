@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 enum {
@@ -95,37 +94,6 @@ static void find_lanes(struct live *l)
 }
 
 /* ---- lines ---- */
-
-/* On a terminal lines are folded between words; elsewhere one line stays one line. */
-static size_t columns(void)
-{
-	struct winsize size = { 0 };
-
-	if (!isatty(STDOUT_FILENO))
-		return 0;
-	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 60 ? size.ws_col : 80;
-}
-
-/* Appends `text` behind `indent` columns that are written already. */
-static void fold(struct buf *out, struct sv text, size_t indent, size_t width)
-{
-	size_t at = indent;
-	struct sv word;
-
-	while (text.len) {
-		(void)sv_cut_char(&text, ' ', &word);
-		if (width && at > indent && at + 1 + word.len > width) {
-			(void)!buf_printf(out, "\n%*s", (int)indent, "");
-			at = indent;
-		} else if (at > indent) {
-			(void)!buf_append_char(out, ' ');
-			at++;
-		}
-		(void)!buf_append(out, word);
-		at += word.len;
-	}
-	(void)!buf_append_char(out, '\n');
-}
 
 static void clear_progress(struct live *l)
 {
@@ -225,7 +193,11 @@ static void on_step(void *arg, const struct diagnose_step *s)
 		    NAME_WIDTH,
 		    s->name) != 0)
 		return;
-	fold(&line, s->text, STATUS_WIDTH + NAME_WIDTH, columns());
+	(void)!cli_fold(&line,
+		s->text,
+		STATUS_WIDTH + NAME_WIDTH,
+		STATUS_WIDTH + NAME_WIDTH,
+		cli_columns());
 	if (l->brief)
 		(void)!buf_append(&l->held, buf_sv(&line));
 	else
@@ -251,7 +223,8 @@ static void print_word(FILE *to, const char *name, struct sv text)
 	CLEANUP(buf_deinitp) struct buf line = BUF_INIT(SCREEN_MAX);
 
 	(void)!buf_printf(&line, "  %-8s ", name);
-	fold(&line, text, STATUS_WIDTH - 1, to == stdout ? columns() : 0);
+	(void)!cli_fold(
+		&line, text, STATUS_WIDTH - 1, STATUS_WIDTH - 1, to == stdout ? cli_columns() : 0);
 	(void)fprintf(to, "%.*s", SV_ARG(buf_sv(&line)));
 }
 

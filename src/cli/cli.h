@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/attr.h"
+#include "base/buf.h"
 #include "base/sv.h"
 
 #include <stdbool.h>
@@ -14,7 +15,7 @@
 struct cli_context {
 	const char *config_path; /* /etc/postern/postern.yaml, $POSTERN_CONFIG or --config */
 	bool json;               /* one object a line */
-	bool color;              /* standard output is a terminal and NO_COLOR is not set */
+	bool color; /* standard output is a terminal with colours, and NO_COLOR is not set */
 };
 
 int cli_check(struct cli_context *ctx, int argc, char **argv);
@@ -57,3 +58,18 @@ int cli_fail(int exit_code, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Terminal styles, empty strings when there is no colour. */
 const char *cli_style(
 	const struct cli_context *ctx, const char *name); /* "bold", "red", ..., "off" */
+
+/*
+ * The columns of the terminal on standard output, 80 when it does not tell; 0 when it is none: then one
+ * line stays one line, for grep and for other programs.
+ */
+size_t cli_columns(void);
+
+/*
+ * Appends `text` and a line end; `at` columns of the line are written already. Folds between words before
+ * column `width` (0: never), so that what follows stands behind `indent` spaces. A buf_append() error.
+ */
+NODISCARD int cli_fold(struct buf *out, struct sv text, size_t at, size_t indent, size_t width);
+
+/* printf() of whole lines, each folded to the terminal. A text without a line end gets one. */
+void cli_print(size_t indent, const char *fmt, ...) PRINTF_LIKE(2, 3);

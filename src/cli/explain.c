@@ -34,7 +34,7 @@ static const char help[] =
 enum {
 	SHOWN_SHORT = 3,
 	COLUMNS = 80,
-	INDENT = 8,
+	INDENT = 7,
 	STEP_LINES_SHORT = 3,
 };
 
@@ -329,7 +329,7 @@ static int explain(struct cli_context *ctx, int argc, char **argv, bool long_for
 		known |= ex->items[i].known;
 	rc = ex->count == 0 ? cli_fail(EX_DATAERR, "no reply of a mail server is in this text")
 	     : !known       ? cli_fail(EX_DATAERR,
-                                "postern does not know this reply: the meaning is that of its "
+                                "this reply is not known: the meaning is that of its "
 				      "class")
 			    : EX_OK;
 	free(ex);

@@ -167,7 +167,8 @@ static int choose_door(struct init *in)
 	if (!text) {
 		(void)printf("\nBy which door shall the mail leave? docs/doors.md tells more.\n");
 		for (unsigned i = 0; i < SETUP_DOOR_COUNT; i++)
-			(void)printf("  %u  %s%s%s\n       %s\n",
+			cli_print(5,
+				"  %u  %s%s%s\n     %s\n",
 				i + 1,
 				cli_style(in->ctx, "bold"),
 				setup_door_name((enum setup_door)i),
@@ -279,7 +280,10 @@ int init_find_folder(const char *output, char folder[PATH_MAX], struct sv *out_p
 		slash ? output : ".");
 	real = realpath(folder, NULL);
 	if (!real)
-		return cli_fail(EX_CANTCREAT, "%s: %s", folder, strerror(errno));
+		return cli_fail(EX_CANTCREAT,
+			"%s: %s: make the folder, or write elsewhere: --output ./postern.yaml",
+			folder,
+			strerror(errno));
 	(void)snprintf(folder, PATH_MAX, "%s", real);
 	free(real);
 	*out_plain = strlen(folder) < INIT_TEXT_MAX && folder[strspn(folder, plain)] == '\0'
@@ -351,9 +355,9 @@ static void say_spf(const struct init *in)
 	if (in->given[OPTION_OFFLINE] || in->choice.cloud != PROVIDER_CLOUD_GLOBAL)
 		return;
 	if (!in->facts.spf[0])
-		(void)printf("  - DNS: publish an SPF record: v=spf1 %s -all\n", ours);
+		cli_print(4, "  - DNS: publish an SPF record: v=spf1 %s -all\n", ours);
 	else if (sv_find_nocase(sv_from(in->facts.spf), SV("spf.protection.outlook.com")) < 0)
-		(void)printf("  - DNS: put %s into the SPF record\n", ours);
+		cli_print(4, "  - DNS: put %s into the SPF record\n", ours);
 	if (in->choice.door == SETUP_DOOR_CONNECTOR)
 		(void)printf("  - DNS: put this relay's public address into the SPF record, too: "
 			     "ip4:ADDRESS\n");
@@ -373,13 +377,20 @@ int init_check(struct cli_context *ctx, const char *path)
 static int say_next(struct init *in)
 {
 	(void)printf("\nWhat is left to do:\n");
-	(void)printf(
+	if (!in->given[OPTION_OFFLINE] && !in->facts.tenant_id[0])
+		cli_print(4,
+			"  - no tenant was found for %s: is the name right? If so, put the "
+			"tenant's "
+			"id into %s (Entra admin center, Overview)\n",
+			in->domain,
+			in->output);
+	cli_print(4,
 		"  - an administrator runs what `postern setup powershell --config %s` prints\n",
 		in->output);
 	if (in->choice.door != SETUP_DOOR_CONNECTOR)
-		(void)printf("  - the app's client id and secret go where %s says\n", in->output);
+		cli_print(4, "  - the app's client id and secret go where %s says\n", in->output);
 	if (in->choice.report)
-		(void)printf(
+		cli_print(4,
 			"  - the sheets say what to set at each device; the daemon must be able to "
 			"read the users:\n    chgrp -R postern %.*s/users\n",
 			SV_ARG(in->choice.folder));

@@ -90,15 +90,16 @@ static void print_freed(struct cli_context *ctx, const json_t *line)
 	const char *name = cli_text(line, "name");
 
 	if (strcmp(by, "time") == 0)
-		(void)printf("  goes on by itself at %.19s\n", next);
+		cli_print(2, "  goes on by itself at %.19s\n", next);
 	else if (strcmp(by, "probe") == 0 && next[0])
-		(void)printf("  a probe tries at %.19s; now: postern mailboxes --retry %s\n",
+		cli_print(2,
+			"  a probe tries at %.19s; now: postern mailboxes --retry %s\n",
 			next,
 			name);
 	else if (strcmp(by, "probe") == 0)
 		(void)printf("  the next message tries\n");
 	else if (strcmp(by, "person") == 0)
-		(void)printf(
+		cli_print(2,
 			"  %sa person must release it%s: remove the cause, then postern mailboxes "
 			"--retry %s\n",
 			cli_style(ctx, "red"),
@@ -110,15 +111,16 @@ static void print_hold(struct cli_context *ctx, const json_t *line)
 {
 	if (!cli_text(line, "reason")[0])
 		return;
-	(void)printf("  %s%s%s",
+	cli_print(2,
+		"  %s%s%s%s%.19s: %s\n",
 		cli_style(ctx, "bold"),
 		cli_text(line, "reason"),
-		cli_style(ctx, "off"));
-	if (cli_text(line, "since")[0])
-		(void)printf(" since %.19s", cli_text(line, "since"));
-	(void)printf(": %s\n", cli_text(line, "summary"));
+		cli_style(ctx, "off"),
+		cli_text(line, "since")[0] ? " since " : "",
+		cli_text(line, "since"),
+		cli_text(line, "summary"));
 	if (cli_text(line, "reply")[0])
-		(void)printf("  said: %.300s\n", cli_text(line, "reply"));
+		cli_print(2, "  said: %.300s\n", cli_text(line, "reply"));
 	print_freed(ctx, line);
 }
 
@@ -130,7 +132,8 @@ static void print_six(struct table *t, const json_t *line)
 		const json_t *one = json_object_get(checks, six[i].key);
 		const char *state = cli_text(one, "state");
 
-		(void)printf("  %s%-7s%s %-21s %s\n",
+		cli_print(32,
+			"  %s%-7s%s %-21s %s\n",
 			cli_style(t->ctx, style_of(state)),
 			strcmp(state, "none") == 0 ? "-" : state,
 			cli_style(t->ctx, "off"),
@@ -139,16 +142,20 @@ static void print_six(struct table *t, const json_t *line)
 	}
 }
 
-void cli_print_six(const json_t *checks)
+const char *cli_six(const json_t *checks, char out[CLI_SIX_MAX])
 {
+	static_assert(COUNT_OF(six) < CLI_SIX_MAX, "a mark each");
 	for (size_t i = 0; i < COUNT_OF(six); i++)
-		(void)printf("%c", mark_of(cli_text(json_object_get(checks, six[i].key), "state")));
+		out[i] = mark_of(cli_text(json_object_get(checks, six[i].key), "state"));
+	out[COUNT_OF(six)] = '\0';
+	return out;
 }
 
 static void print_row(struct table *t, const json_t *line)
 {
 	const json_t *checks = json_object_get(line, "checks");
 	const char *state = cli_text(line, "state");
+	char marks[CLI_SIX_MAX];
 
 	if (t->rows++ == 0) {
 		(void)printf("%-30s %-8s %7s %9s %13s  ",
@@ -170,7 +177,7 @@ static void print_row(struct table *t, const json_t *line)
 	print_use(line, "minute_used", "minute_capacity", 9);
 	print_use(line, "day_used", "day_capacity", 13);
 	(void)printf("  ");
-	cli_print_six(checks);
+	(void)printf("%s", cli_six(checks, marks));
 	(void)printf("\n");
 	print_hold(t->ctx, line);
 	if (number(line, "held"))

@@ -136,10 +136,11 @@ int cli_option(struct cli_context *ctx, int argc, char **argv, const struct cli_
 
 int main(int argc, char **argv)
 {
-	const char *config = getenv("POSTERN_CONFIG");
+	const char *config = getenv("POSTERN_CONFIG"), *term = getenv("TERM");
 	struct cli_context ctx = {
 		.config_path = config && config[0] ? config : "/etc/postern/postern.yaml",
-		.color = isatty(STDOUT_FILENO) && !getenv("NO_COLOR"),
+		.color = isatty(STDOUT_FILENO) && !getenv("NO_COLOR") &&
+			 strcmp(term ? term : "", "dumb") != 0,
 	};
 	int first = 1;
 

@@ -22,7 +22,7 @@ static long long number(const json_t *line, const char *key)
 
 static void print_relay(struct cli_context *ctx, const json_t *line)
 {
-	char span[TEXT_DURATION_MAX], size[TEXT_DURATION_MAX];
+	char span[TEXT_DURATION_MAX], size[TEXT_DURATION_MAX], waiting[TEXT_DURATION_MAX];
 
 	(void)printf("%spostern %s%s",
 		cli_style(ctx, "bold"),
@@ -38,10 +38,11 @@ static void print_relay(struct cli_context *ctx, const json_t *line)
 			": %sthe daemon does not run%s; this is the queue as it lies on disk\n",
 			cli_style(ctx, "red"),
 			cli_style(ctx, "off"));
-	(void)printf("queue    %lld waiting (%s)",
+	cli_print(9,
+		"queue    %lld waiting (%s), last 24 h %lld delivered, %lld bounced; %s free on "
+		"disk\n",
 		number(line, "messages_waiting"),
-		text_size((uint64_t)number(line, "bytes_waiting"), size));
-	(void)printf(", last 24 h %lld delivered, %lld bounced; %s free on disk\n",
+		text_size((uint64_t)number(line, "bytes_waiting"), waiting),
 		number(line, "delivered_day"),
 		number(line, "bounced_day"),
 		text_size((uint64_t)number(line, "disk_free_bytes"), size));
@@ -68,12 +69,15 @@ static void print_listener(struct cli_context *ctx, const json_t *line)
 			number(line, "legacy_messages"));
 }
 
-static void print_window(
-	const json_t *line, const char *used_key, const char *capacity_key, const char *unit)
+static void put_window(struct buf *out, const json_t *line, const char *used_key,
+	const char *capacity_key, const char *unit)
 {
 	if (number(line, capacity_key))
-		(void)printf(
-			"  %lld/%lld %s", number(line, used_key), number(line, capacity_key), unit);
+		(void)!buf_printf(out,
+			"  %lld/%lld %s",
+			number(line, used_key),
+			number(line, capacity_key),
+			unit);
 }
 
 static void print_device(struct cli_context *ctx, const json_t *line)
@@ -100,37 +104,41 @@ static void print_lane(struct cli_context *ctx, const json_t *line)
 {
 	const struct provider_remedy *remedy = provider_remedy(cli_text(line, "reason"));
 	const char *state = cli_text(line, "state");
+	CLEANUP(buf_deinitp) struct buf head = BUF_INIT(4096);
+	char marks[CLI_SIX_MAX];
 	const char *style = strcmp(state, "parked") == 0    ? "red"
 			    : strcmp(state, "waiting") == 0 ? "yellow"
 							    : "green";
 
-	(void)printf("lane     %-32s %s%-8s%s %lld conn",
+	(void)!buf_printf(&head,
+		"lane     %-32s %s%-8s%s %lld conn",
 		cli_text(line, "lane"),
 		cli_style(ctx, style),
 		state,
 		cli_style(ctx, "off"),
 		number(line, "connections"));
-	print_window(line, "minute_used", "minute_capacity", "this minute");
-	print_window(line, "day_used", "day_capacity", "recipients/24h");
+	put_window(&head, line, "minute_used", "minute_capacity", "this minute");
+	put_window(&head, line, "day_used", "day_capacity", "recipients/24h");
 	if (json_object_get(line, "delivered_month"))
-		(void)printf("  %lld recipients this month, $%lld.%02lld",
+		(void)!buf_printf(&head,
+			"  %lld recipients this month, $%lld.%02lld",
 			number(line, "delivered_month"),
 			number(line, "cost_cents") / 100,
 			number(line, "cost_cents") % 100);
 	if (strcmp(cli_text(line, "sign_in"), "app") == 0 ||
 		strcmp(cli_text(line, "sign_in"), "user") == 0)
-		(void)printf("  token of the %s", cli_text(line, "sign_in"));
-	(void)printf("  SACDWV ");
-	cli_print_six(json_object_get(line, "checks"));
+		(void)!buf_printf(&head, "  token of the %s", cli_text(line, "sign_in"));
+	(void)!buf_printf(&head, "  SACDWV %s", cli_six(json_object_get(line, "checks"), marks));
 	if (cli_text(line, "next_at")[0])
-		(void)printf("  next %.19s", cli_text(line, "next_at"));
-	(void)printf("\n");
+		(void)!buf_printf(&head, "  next %.19s", cli_text(line, "next_at"));
+	cli_print(9, "%.*s\n", SV_ARG(buf_sv(&head)));
 	if (number(line, "moved"))
 		(void)printf("         %lld recipients went by another door, %s\n",
 			number(line, "moved"),
 			cli_text(line, "moved_to"));
 	if (cli_text(line, "reason")[0])
-		(void)printf("         %s%s%s  %s\n",
+		cli_print(9,
+			"         %s%s%s  %s\n",
 			cli_style(ctx, style),
 			cli_text(line, "reason"),
 			cli_style(ctx, "off"),
@@ -138,7 +146,7 @@ static void print_lane(struct cli_context *ctx, const json_t *line)
 	if (remedy)
 		(void)printf("         to mend it: %s\n", provider_owner_words(remedy->owner));
 	if (cli_text(line, "reply")[0])
-		(void)printf("         said: %.300s\n", cli_text(line, "reply"));
+		cli_print(9, "         said: %.300s\n", cli_text(line, "reply"));
 }
 
 /* Thousands of them may be well: only what is not is said. */
@@ -146,7 +154,8 @@ static void print_token(struct cli_context *ctx, const json_t *line)
 {
 	if (!cli_text(line, "reason")[0])
 		return;
-	(void)printf("token    %s%s%-24s %s%s%s%s\n         said: %.300s\n",
+	cli_print(9,
+		"token    %s%s%-24s %s%s%s%s\n         said: %.300s\n",
 		cli_text(line, "tenant"),
 		cli_text(line, "user")[0] ? " " : "",
 		cli_text(line, "user"),
@@ -165,7 +174,8 @@ static void print_line(void *arg, const json_t *line)
 	if (strcmp(type, "relay") == 0)
 		print_relay(ctx, line);
 	else if (strcmp(type, "notice") == 0)
-		(void)printf("%snotice   %s%s\n",
+		cli_print(9,
+			"%snotice   %s%s\n",
 			cli_style(ctx, "yellow"),
 			cli_text(line, "text"),
 			cli_style(ctx, "off"));
@@ -178,7 +188,8 @@ static void print_line(void *arg, const json_t *line)
 	else if (strcmp(type, "token") == 0)
 		print_token(ctx, line);
 	else if (strcmp(type, "waiting") == 0)
-		(void)printf("waiting  %-32s %8lld %-7s %-20s oldest %.19s\n",
+		cli_print(9,
+			"waiting  %-32s %8lld %-7s %-20s oldest %.19s\n",
 			cli_text(line, "lane")[0] ? cli_text(line, "lane") : "(no route)",
 			number(line, "count"),
 			cli_text(line, "state"),
