@@ -16,9 +16,9 @@ static const char help[] =
 	"       postern explain --unknown [--config FILE] [--json]\n"
 	"       postern explain --catalogue [--json]\n"
 	"       postern explain --pages DIR\n\n"
-	"What a reply of a mail server means, whose it is to mend, and the step to take. Reads a\n"
-	"pasted line, a bounce mail (.eml), a log or an exception's text; without TEXT, standard\n"
-	"input. Nothing leaves this machine.\n\n"
+	"What a reply of a mail server means, whose it is to mend, and the step to take.\n"
+	"Reads a pasted line, a bounce mail (.eml), a log or an exception's text; without\n"
+	"TEXT, standard input. Nothing leaves this machine.\n\n"
 	"  --long       all steps, why it is handled so, and the source of the knowledge\n"
 	"  --unknown    replies in the queue and its history that postern does not know\n"
 	"  --catalogue  every reply that it knows\n"
@@ -26,8 +26,7 @@ static const char help[] =
 	"  --json       one object a line\n\n"
 	"Exits with 0 when a reply was recognized, with 65 when none was.\n\n"
 	"examples:\n"
-	"  postern explain '535 5.7.139 Authentication unsuccessful, basic authentication is "
-	"disabled'\n"
+	"  postern explain '535 5.7.139 Authentication unsuccessful'\n"
 	"  postern explain bounce.eml\n"
 	"  journalctl -u postfix | postern explain\n";
 

@@ -16,27 +16,27 @@
 
 static const char help[] =
 	"usage: postern init [--output FILE] [--from-report FILE.csv] [OPTION...]\n\n"
-	"Asks for a mail domain, a door and a sender, looks up what it can, writes a postern.yaml "
-	"with comments\n"
-	"and checks it. A file that exists is never replaced without a question.\n\n"
+	"Asks for a mail domain, a door and a sender, looks up what it can, writes a\n"
+	"postern.yaml with comments and checks it. A file that exists is never replaced\n"
+	"without a question.\n\n"
 	"  --domain DOMAIN       instead of the question\n"
 	"  --door DOOR           submission, hve, connector or graph (docs/doors.md)\n"
 	"  --sender ADDRESS,...  who sends; a name alone is one in the domain\n"
 	"  --yes                 no questions at all: for scripts\n"
-	"  --from-report FILE    the admin center's report of SMTP AUTH clients: a user and a "
-	"mailbox\n"
-	"                        for each sender, and a sheet for each device\n"
+	"  --from-report FILE    the admin center's report of SMTP AUTH clients: a user\n"
+	"                        and a mailbox for each sender, and a sheet for each\n"
+	"                        device\n"
 	"  --sheets DIR          where the sheets go; default: devices, beside the output\n"
 	"  --cloud CLOUD         global, gcc-high, dod or 21vianet\n"
 	"  --offline             looks nothing up\n"
-	"  --login URL           another sign-in service, and the certificates to trust there\n"
+	"  --login URL           another sign-in service, and the certificates to trust\n"
+	"                        there\n"
 	"  --ca-file FILE\n"
 	"  --dns ADDRESS         another name server\n"
 	"  --output FILE         default: that of --config, /etc/postern/postern.yaml\n\n"
 	"examples:\n"
 	"  postern init\n"
-	"  postern init --yes --domain contoso.com --door submission --sender erp --output "
-	"./postern.yaml\n";
+	"  postern init --yes --domain contoso.com --sender erp --output ./postern.yaml\n";
 
 enum init_option {
 	OPTION_DOMAIN,
