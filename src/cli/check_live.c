@@ -225,7 +225,8 @@ static void print_word(FILE *to, const char *name, struct sv text)
 	(void)!buf_printf(&line, "  %-8s ", name);
 	(void)!cli_fold(
 		&line, text, STATUS_WIDTH - 1, STATUS_WIDTH - 1, to == stdout ? cli_columns() : 0);
-	(void)fprintf(to, "%.*s", SV_ARG(buf_sv(&line)));
+	if (line.len)
+		(void)fwrite(buf_sv(&line).ptr, 1, line.len, to);
 }
 
 static void print_words(FILE *to, const struct diagnose_verdict *v)

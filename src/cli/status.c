@@ -100,6 +100,21 @@ static void print_device(struct cli_context *ctx, const json_t *line)
 	(void)printf("\n");
 }
 
+/* The same words as explain and check have, with this mailbox in them. */
+static void print_remedy(const struct provider_remedy *remedy, const char *lane)
+{
+	CLEANUP(buf_deinitp) struct buf step = BUF_INIT(4096), command = BUF_INIT(4096);
+	const char *slash = strchr(lane, '/');
+	const struct provider_facts facts = { .mailbox = sv_from(slash ? slash + 1 : lane) };
+
+	cli_print(9, "         whose    %s\n", provider_owner_words(remedy->owner));
+	if (remedy->steps[0] && provider_remedy_fill(remedy->steps[0], &facts, &step) == 0)
+		cli_print(18, "         first    %.*s\n", SV_ARG(buf_sv(&step)));
+	if (remedy->powershell[0] &&
+		provider_remedy_fill(remedy->powershell[0], &facts, &command) == 0)
+		cli_print(18, "         shell    %.*s\n", SV_ARG(buf_sv(&command)));
+}
+
 static void print_lane(struct cli_context *ctx, const json_t *line)
 {
 	const struct provider_remedy *remedy = provider_remedy(cli_text(line, "reason"));
@@ -142,9 +157,9 @@ static void print_lane(struct cli_context *ctx, const json_t *line)
 			cli_style(ctx, style),
 			cli_text(line, "reason"),
 			cli_style(ctx, "off"),
-			cli_text(line, "summary"));
+			remedy ? remedy->title : cli_text(line, "summary"));
 	if (remedy)
-		(void)printf("         to mend it: %s\n", provider_owner_words(remedy->owner));
+		print_remedy(remedy, cli_text(line, "lane"));
 	if (cli_text(line, "reply")[0])
 		cli_print(9, "         said: %.300s\n", cli_text(line, "reply"));
 }
