@@ -166,6 +166,18 @@ static void unglue(struct seen *seen)
 	seen->text = rest;
 }
 
+static void cut_other_class(struct seen *seen)
+{
+	struct sv rest = seen->text;
+	struct sv word = cut_word(&rest);
+	struct status status;
+
+	if (!read_status(word, &status) || (status.digit[0] != 4 && status.digit[0] != 5))
+		return;
+	seen->enhanced = word;
+	seen->text = rest;
+}
+
 static struct seen look_at(const struct smtp_reply *reply)
 {
 	struct seen seen = {
@@ -175,6 +187,9 @@ static struct seen look_at(const struct smtp_reply *reply)
 		.text = reply->text,
 	};
 
+	/* A code of another class than the reply's is text to SMTP: "451 5.7.3 STARTTLS is required". */
+	if (seen.enhanced.len == 0)
+		cut_other_class(&seen);
 	seen.has_status = read_status(seen.enhanced, &seen.status);
 	unglue(&seen);
 	return seen;

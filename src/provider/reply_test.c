@@ -24,6 +24,23 @@ struct judge_row {
 #define TO(k, s) VERDICT_##k, VERDICT_SCOPE_##s
 
 static const struct judge_row judge_rows[] = {
+	/* the code is of another class than the reply's: the parser leaves it in the text */
+	{ ANY,
+		AT(MAIL),
+		451,
+		"",
+		"5.7.3 STARTTLS is required to send mail" HOST_ID,
+		false,
+		TO(PARK, ROUTE),
+		"tls-required" },
+	{ ANY,
+		AT(RCPT),
+		550,
+		"",
+		"4.4.7 QUEUE.Expired; message expired",
+		false,
+		TO(BOUNCE, RECIPIENT),
+		"expired-there" },
 	/* sign-in */
 	{ SUB,
 		AT(AUTH),
