@@ -158,6 +158,14 @@ static void refused(struct graph_session *g, const struct io_https_answer *a)
 	json_decref(root);
 }
 
+/* A new one would be for the same wrong service. */
+static bool is_for_another_service(const struct io_https_answer *a)
+{
+	const struct provider_http_answer answer = { .status = a->status, .description = a->body };
+
+	return strcmp(provider_judge_graph(&answer).cause, "token-audience-wrong") == 0;
+}
+
 static void on_answer(void *arg, const struct io_https_answer *a)
 {
 	struct graph_session *g = arg;
@@ -176,7 +184,10 @@ static void on_answer(void *arg, const struct io_https_answer *a)
 	} else if (a->status == 401 && !g->signed_url && !g->token_refused) {
 		g->token_refused = true;
 		identity_token_refused(g->c->o->tokens, g->c->conf, g->c->c, g->token_serial);
-		ask_token(g);
+		if (is_for_another_service(a))
+			refused(g, a);
+		else
+			ask_token(g);
 	} else if (a->status / 100 != 2) {
 		refused(g, a);
 	} else if (is_dot(g)) {
