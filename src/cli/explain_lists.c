@@ -49,6 +49,12 @@ static void print_row(void *arg, const struct provider_catalogue_row *row)
 	observe_json_sv(o, "link", sv_from(remedy ? remedy->link : ""));
 	observe_json_sv(o, "source", sv_from(row->source));
 	observe_json_sv(o, "checked", sv_from(row->checked));
+	observe_json_sv(o, "at", sv_from(row->at));
+	observe_json_sv(o, "doors", sv_from(row->doors));
+	observe_json_sv(o, "sign_in", sv_from(row->sign_in));
+	observe_json_sv(o, "example", sv_from(row->example));
+	if (row->after_uncertain)
+		(void)json_object_set_new(o, "after_uncertain", json_true());
 	cli_explain_put_json(o);
 }
 

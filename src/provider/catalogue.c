@@ -4,6 +4,7 @@
 #include "provider/reply_priv.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* All rows, for lists and pages. */
 
@@ -16,13 +17,61 @@ const char *provider_class_name(const struct verdict *v)
 	return v->kind == VERDICT_PARK && clears ? "wait" : verdict_kind_name(v->kind);
 }
 
+static void add_word(char *words, size_t size, const char *word)
+{
+	size_t n = strlen(words);
+
+	(void)snprintf(words + n, size - n, "%s%s", n ? " " : "", word);
+}
+
+static void name_places(const struct provider_row *row, char *at, char *doors, size_t size)
+{
+	static const char *const steps[SMTP_CLIENT_STAGE_COUNT] = {
+		[SMTP_CLIENT_STAGE_GREETING] = "connect",
+		[SMTP_CLIENT_STAGE_EHLO] = "ehlo",
+		[SMTP_CLIENT_STAGE_AUTH] = "auth",
+		[SMTP_CLIENT_STAGE_MAIL] = "mail",
+		[SMTP_CLIENT_STAGE_RCPT] = "rcpt",
+		[SMTP_CLIENT_STAGE_DATA] = "data",
+		[SMTP_CLIENT_STAGE_DOT] = "dot",
+	};
+
+	for (unsigned i = 0; i < SMTP_CLIENT_STAGE_COUNT; i++)
+		if (steps[i] && (row->on.stages & 1U << i))
+			add_word(at, size, steps[i]);
+	for (unsigned i = 0; i < PROVIDER_COUNT; i++)
+		if (!row->on.providers || (row->on.providers & 1U << i))
+			add_word(doors, size, provider_name((enum provider_kind)i));
+}
+
+/* What a row leaves open is filled in: any number of its class, any words. */
+static void write_example(const struct provider_row *row, char *out, size_t size)
+{
+	const char *enhanced = row->on.enhanced ? row->on.enhanced : "";
+	const char *text = row->on.text ? row->on.text : "Refused";
+	bool later = row->on.code == 4 || enhanced[0] == '4' ||
+		     (!row->on.code && !enhanced[0] && row->kind == VERDICT_RETRY);
+	unsigned code = row->on.code >= 100 ? row->on.code : later ? 451 : 550;
+
+	(void)snprintf(out,
+		size,
+		"%u %s%s%s",
+		code,
+		enhanced,
+		enhanced[0] ? " " : "",
+		text + (text[0] == '^'));
+}
+
 static void each_reply(const struct provider_row *row, provider_catalogue_fn *each, void *arg)
 {
 	char reply[40] = "";
 	const char *text = row->on.text ? row->on.text : "";
 	int n = 0;
 	const char *enhanced = row->on.enhanced ? row->on.enhanced : "";
+	char at[80] = "", doors[80] = "", example[256];
 
+	name_places(row, at, doors, sizeof(at));
+	write_example(row, example, sizeof(example));
 	if (row->on.code >= 100)
 		n = snprintf(reply, sizeof(reply), "%u%s", row->on.code, enhanced[0] ? " " : "");
 	if (row->on.detail_max)
@@ -44,12 +93,35 @@ static void each_reply(const struct provider_row *row, provider_catalogue_fn *ea
 			.summary = row->summary,
 			.source = row->source,
 			.checked = row->checked,
+			.at = at,
+			.doors = doors,
+			.sign_in = row->on.sign_in == PROVIDER_WITH_TOKEN      ? "token"
+				   : row->on.sign_in == PROVIDER_WITH_PASSWORD ? "password"
+									       : "",
+			.example = example,
+			.after_uncertain = row->on.after_uncertain,
 		});
 }
 
-static void each_http(const struct provider_http_row *row, provider_catalogue_fn *each, void *arg)
+static void write_http_example(const struct provider_http_row *row, char *out, size_t size)
 {
-	char reply[40] = "";
+	unsigned status = row->status >= 10 ? row->status : row->status ? row->status * 100U : 400;
+	const char *text = row->text ? row->text : "Refused";
+
+	if (row->aadsts)
+		(void)snprintf(out, size, "%u AADSTS%u: %s", status, row->aadsts, text);
+	else if (row->error)
+		(void)snprintf(out, size, "%u %s: %s", status, row->error, text);
+	else
+		(void)snprintf(out, size, "%u %s", status, text);
+}
+
+static void each_http(
+	const struct provider_http_row *row, const char *at, provider_catalogue_fn *each, void *arg)
+{
+	char reply[40] = "", example[256];
+
+	write_http_example(row, example, sizeof(example));
 
 	if (row->aadsts)
 		(void)snprintf(reply, sizeof(reply), "AADSTS%u", row->aadsts);
@@ -70,6 +142,10 @@ static void each_http(const struct provider_http_row *row, provider_catalogue_fn
 			.summary = row->summary,
 			.source = row->source,
 			.checked = row->checked,
+			.at = at,
+			.doors = "",
+			.sign_in = "",
+			.example = example,
 		});
 }
 
@@ -84,5 +160,8 @@ void provider_catalogue_each(provider_catalogue_fn *each, void *arg)
 			each_reply(&provider_tables[t]->rows[i], each, arg);
 	for (size_t t = 0; t < COUNT_OF(http); t++)
 		for (size_t i = 0; i < http[t]->count; i++)
-			each_http(&http[t]->rows[i], each, arg);
+			each_http(&http[t]->rows[i],
+				http[t] == &provider_graph_errors ? "graph" : "token",
+				each,
+				arg);
 }

@@ -45,6 +45,11 @@ struct provider_catalogue_row {
 	enum verdict_scope scope; /* VERDICT_SCOPE_COUNT: by the step of the session */
 	enum verdict_nature nature;
 	const char *cause, *summary, *source, *checked;
+	const char *at;      /* where it is met: "mail rcpt", "token", "graph" */
+	const char *doors;   /* by which door: "submission hve"; "" for "token" and "graph" */
+	const char *sign_in; /* "password", "token": only with this one; "" */
+	const char *example; /* an answer that this row knows; for HTTPS with its status in front */
+	bool after_uncertain; /* only when an earlier attempt of the message ended uncertain */
 };
 typedef void provider_catalogue_fn(void *arg, const struct provider_catalogue_row *row);
 void provider_catalogue_each(provider_catalogue_fn *each, void *arg);

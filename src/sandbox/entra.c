@@ -387,14 +387,28 @@ void sandbox_entra_refuse(const struct sandbox_entra_request *r, unsigned status
 {
 	struct sv number;
 	uint32_t n = status >= 500 ? 90033 : 9002313;
+	char name[64] = "", words[401];
+	size_t letters = 0;
 
-	if (sv_starts(text, SV("AADSTS"))) {
+	while (letters < text.len &&
+		(text.ptr[letters] == '_' ||
+			(text.ptr[letters] >= 'a' && text.ptr[letters] <= 'z')))
+		letters++;
+	if (letters < sizeof(name) && letters < text.len && text.ptr[letters] == ':') {
+		(void)snprintf(name, sizeof(name), "%.*s", SV_ARG(sv_head(text, letters)));
+		text = sv_skip(text, letters + 1);
+	} else if (sv_starts(text, SV("AADSTS"))) {
 		text = sv_skip(text, 6);
 		(void)sv_cut_char(&text, ':', &number);
 		if (sv_parse_u32(number, 99999999, &n) != 0)
 			n = 9002313;
 	}
-	text = sv_trim(text);
-	entra_error(r, out, n, "%.*s", (int)(text.len < 400 ? text.len : 400), text.ptr);
+	(void)snprintf(words, sizeof(words), "%.*s", SV_ARG(sv_trim(text)));
+	if (!name[0] && n == 9002313)
+		(void)snprintf(name, sizeof(name), "unknown_error");
+	if (name[0])
+		entra_error_named(r, out, name, n, text_is_utf8(sv_from(words)) ? words : "");
+	else
+		entra_error(r, out, n, "%s", words);
 	out->status = status;
 }
