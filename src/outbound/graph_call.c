@@ -158,12 +158,18 @@ static void refused(struct graph_session *g, const struct io_https_answer *a)
 	json_decref(root);
 }
 
-/* A new one would be for the same wrong service. */
-static bool is_for_another_service(const struct io_https_answer *a)
+/* A new token may do: not where this one is for another service, or not allowed to send. */
+static bool is_stale(const struct io_https_answer *a)
 {
-	const struct provider_http_answer answer = { .status = a->status, .description = a->body };
+	json_t *root = json_loadb(a->body.len ? a->body.ptr : "", a->body.len, 0, NULL);
+	json_t *error = json_object_get(root, "error");
+	const struct provider_http_answer answer = { .status = a->status,
+		.error = string_of(error, "code"),
+		.description = string_of(error, "message") };
+	bool stale = provider_judge_graph(&answer).kind == VERDICT_RETRY;
 
-	return strcmp(provider_judge_graph(&answer).cause, "token-audience-wrong") == 0;
+	json_decref(root);
+	return stale;
 }
 
 static void on_answer(void *arg, const struct io_https_answer *a)
@@ -184,10 +190,10 @@ static void on_answer(void *arg, const struct io_https_answer *a)
 	} else if (a->status == 401 && !g->signed_url && !g->token_refused) {
 		g->token_refused = true;
 		identity_token_refused(g->c->o->tokens, g->c->conf, g->c->c, g->token_serial);
-		if (is_for_another_service(a))
-			refused(g, a);
-		else
+		if (is_stale(a))
 			ask_token(g);
+		else
+			refused(g, a);
 	} else if (a->status / 100 != 2) {
 		refused(g, a);
 	} else if (is_dot(g)) {
