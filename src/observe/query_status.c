@@ -149,6 +149,28 @@ static void emit_end(void *arg, struct sv text)
 	observe_query_emit(arg, o);
 }
 
+struct said {
+	struct sv text;
+	bool found;
+};
+
+static void look_for(void *arg, struct sv text)
+{
+	struct said *s = arg;
+
+	s->found = s->found || sv_find(text, s->text) >= 0;
+}
+
+/* Within its last 60 days the end of passwords is told with the day. */
+static bool is_said(const struct observe_query *q, const char *text)
+{
+	struct said s = { .text = sv_from(text) };
+
+	if (q->sources->alerts)
+		observe_alerts_each_end(q->sources->alerts, look_for, &s);
+	return s.found;
+}
+
 static void emit_notices(struct observe_query *q)
 {
 	const struct conf *conf = *q->sources->conf;
@@ -167,7 +189,7 @@ static void emit_notices(struct observe_query *q)
 	for (unsigned p = 0; p < PROVIDER_COUNT; p++) {
 		const char *ends = outbound_password_notice(conf, p);
 
-		if (ends)
+		if (ends && !is_said(q, ends))
 			emit_notice(q, ends);
 	}
 }
