@@ -2,6 +2,7 @@
 
 Every process that is started here is ended by its id when the test is over.
 """
+import itertools
 import json
 import os
 import pathlib
@@ -19,10 +20,23 @@ NODE = pathlib.Path(__file__).parent / "node"
 PATIENCE = 60  # seconds: how long a test waits for what must come; never a measure of speed
 
 
+# Ports that no outgoing connection gets (they begin at 32768), and a part of them for each worker, so that
+# nobody takes a port between the moment it is found free and the moment a server listens on it.
+PORTS_FIRST, PORTS_EACH = 10000, 5000
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 4
+_ports = itertools.count(os.getpid() * 37)
+
+
 def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    for n in _ports:
+        port = PORTS_FIRST + _worker * PORTS_EACH + n % PORTS_EACH
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
+    raise AssertionError("no port is free")
 
 
 def wait_for(what, seconds=PATIENCE, every=0.05):
