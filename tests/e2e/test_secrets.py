@@ -44,12 +44,25 @@ def assert_no_marks(where, data: bytes, marks=None):
 
 
 @pytest.fixture
-def everything(folder, sandbox, relay, process):
+def peer():
+    """Ended by their ids, whatever becomes of the rest of the setting."""
+    started = []
+
+    def make(kind, *args):
+        started.append(kind(*args))
+        return started[-1]
+    yield make
+    for p in started:
+        p.process.kill()
+
+
+@pytest.fixture
+def everything(folder, sandbox, relay, peer):
     """A relay in which each kind of secret is in use, at debug level."""
     s = sandbox()
     s.settings(mailboxes=[{"address": f"{n}@contoso.com", "password": MARKS[n]} for n in ("mailbox", "command", "vault")])
-    oidc = peers.Oidc(folder / "oidc")
-    server = peers.SmtpServer(folder / "smtp", oidc.signing)
+    oidc = peer(peers.Oidc, folder / "oidc")
+    server = peer(peers.SmtpServer, folder / "smtp", oidc.signing)
     for n in ("mailbox", "app", "user", "passphrase", "command"):
         secret_file(folder, n, MARKS[n])
     secret_file(folder, "vault.key", os.urandom(32).hex())
@@ -89,9 +102,7 @@ routes:
               listeners=listeners, start=False)
     run([POSTERN, "vault", "put", "erp", "--config", str(r.config)], input=MARKS["vault"].encode())
     r.start()
-    yield s, server, r, port
-    oidc.process.kill()
-    server.process.kill()
+    return s, server, r, port
 
 
 def test_no_secret_shows_anywhere(everything, folder):
