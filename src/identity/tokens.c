@@ -110,7 +110,7 @@ static struct identity *identity_new(struct identity_tokens *t, const struct con
 	id->user = sv_make(id->key + user_at, user.len);
 	id->scope = sv_make(id->key + scope_at, key.len - scope_at);
 	id->login_name = sv_make(id->key + key.len, name.len);
-	list_init(&id->todo);
+	list_init(&id->queued);
 	list_init(&id->waiters);
 	io_timer_init(&id->timer, t->o.loop, on_timer, id);
 	htable_put(&t->identities, key, id);
@@ -406,7 +406,7 @@ struct identity_tokens *identity_tokens_new(const struct identity_tokens_options
 
 	identity_oauth_init();
 	t->o = *options;
-	list_init(&t->todo);
+	list_init(&t->queued);
 	return t;
 }
 

@@ -89,9 +89,9 @@ static void queue(struct identity *id, enum token_job_kind kind)
 	id->next = kind;
 	/* Whoever is half done goes first. */
 	if (kind == TOKEN_JOB_SAVE || id->use_previous)
-		list_prepend(&id->broker->todo, &id->todo);
+		list_prepend(&id->broker->queued, &id->queued);
 	else
-		list_append(&id->broker->todo, &id->todo);
+		list_append(&id->broker->queued, &id->queued);
 	pump(id->broker);
 }
 
@@ -244,8 +244,8 @@ static struct token_job *job_new(struct identity *id)
 /* The first that may work now. */
 static struct identity *next(struct identity_tokens *t)
 {
-	list_each (node, &t->todo) {
-		struct identity *id = list_entry(node, struct identity, todo);
+	list_each (node, &t->queued) {
+		struct identity *id = list_entry(node, struct identity, queued);
 		struct identity *user =
 			id->login_name.len ? htable_get(&t->busy, id->login_name) : NULL;
 
@@ -274,7 +274,7 @@ static void pump(struct identity_tokens *t)
 		io_timer_start(&t->again, mono_add(io_now(t->o.loop), AGAIN_US));
 		return;
 	}
-	list_remove(&id->todo);
+	list_remove(&id->queued);
 	id->state = IDENTITY_WORKING;
 	if (id->login_name.len)
 		htable_put(&t->busy, id->login_name, id);
@@ -297,7 +297,7 @@ void identity_stop(struct identity *id)
 	if (id->request)
 		io_https_cancel(TAKE(id->request));
 	if (id->state == IDENTITY_QUEUED)
-		list_remove(&id->todo);
+		list_remove(&id->queued);
 	if (t->running && t->running->identity == id)
 		t->running->identity = NULL;
 	release(id, false);

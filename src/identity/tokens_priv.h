@@ -65,7 +65,7 @@ struct identity {
 	struct sv login_name; /* in the vault; empty: no person */
 	enum identity_state state;
 	enum token_job_kind next; /* while QUEUED */
-	struct list todo;         /* in broker->todo while QUEUED */
+	struct list queued;       /* in broker->queued while QUEUED */
 	struct list waiters;      /* struct identity_token_request */
 	struct io_https_request *request;
 	bool gone; /* from the configuration; freed by the next reload */
@@ -99,7 +99,7 @@ struct identity_tokens {
 	struct identity_tokens_options o;
 	struct htable identities; /* by key */
 	struct htable busy;       /* login names that a refresh uses */
-	struct list todo;
+	struct list queued;
 	struct token_job *running; /* one at a time: password checks need the other worker */
 	struct io_timer again;     /* the workers' queue was full */
 	uint64_t serial;
