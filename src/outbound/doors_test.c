@@ -517,6 +517,43 @@ static void a_stop_for_reputation_is_a_persons_to_end(void **state)
 	bench_close(&b);
 }
 
+/* The same where it is the whole tenant that was stopped: its park, not the lane's. */
+static void a_tenants_stop_for_reputation_is_a_persons_to_end(void **state)
+{
+	struct letter l = two_ways;
+	struct look look;
+	struct bench b;
+	bool claimed;
+	uint64_t id, later;
+
+	(void)state;
+	l.lane = "submission/erp@contoso.com";
+	open_with_secret(&b, "right", MAILBOX_AND_OTHER);
+	b.a.rules[0] = banned;
+	b.a.rules[0].enhanced = "5.7.705";
+	b.a.rules[0].text = "Access denied, tenant has exceeded threshold";
+	bench_start(&b);
+	id = bench_fresh(&b, &l, &claimed);
+	bench_wait_for(&b, id, 0, STORE_RCPT_QUEUED, "tenant-blocked");
+	later = bench_fresh(&b, &l, &claimed);
+	assert_false(claimed);
+	bench_reload(&b, MAILBOX_AND_OTHER);
+	bench_retry(&b);
+	bench_restart(&b);
+	bench_retry(&b);
+	for (unsigned i = 0; i < 20; i++)
+		bench_turn(&b);
+	assert_int_equal(b.a.asked[SMTP_SERVER_EV_MAIL], 1);
+	bench_look(&b, later, 0, &look);
+	assert_string_equal(look.lane, "submission/erp@contoso.com");
+	b.a.rules[0].times = 0;
+	assert_true(outbound_probe(b.o, SV("submission/erp@contoso.com")));
+	bench_wait_for(&b, id, 0, STORE_RCPT_DELIVERED, NULL);
+	bench_wait_for(&b, later, 0, STORE_RCPT_DELIVERED, NULL);
+	wait_for_mails(&b, 2, 0);
+	bench_close(&b);
+}
+
 /* The mailbox itself is well: only who is outside of the tenant goes elsewhere. */
 static void what_a_tenant_may_not_send_out_goes_by_the_next_door(void **state)
 {
@@ -644,6 +681,7 @@ int main(void)
 		cmocka_unit_test(mail_of_a_door_that_is_shut_goes_by_the_next),
 		cmocka_unit_test(both_doors_shut_keep_the_mail),
 		cmocka_unit_test(a_stop_for_reputation_is_a_persons_to_end),
+		cmocka_unit_test(a_tenants_stop_for_reputation_is_a_persons_to_end),
 		cmocka_unit_test(what_a_tenant_may_not_send_out_goes_by_the_next_door),
 		cmocka_unit_test(a_command_gives_the_password),
 		cmocka_unit_test(a_command_that_fails_parks_the_lane),
