@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/guess.h"
 #include "base/htable.h"
 #include "base/limits.h"
 #include "conf/conf.h"
@@ -143,13 +144,6 @@ enum {
 	CONF_SHOWN_MAX = 72
 };
 const char *conf_shown(struct sv text, char out[CONF_SHOWN_MAX]);
-/* The nearest candidate of a misspelt name, or empty. */
-struct conf_guess {
-	struct sv name;
-	struct sv best;
-	unsigned distance;
-};
-void conf_guess_try(struct conf_guess *g, struct sv candidate);
 
 /* schema.c */
 enum conf_type {

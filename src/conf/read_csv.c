@@ -126,13 +126,13 @@ static bool column_known(struct sv name)
 static void say_column(struct reader *r, const struct cell *c)
 {
 	struct conf_node at = cell_node(r, c);
-	struct conf_guess guess = { .name = c->text };
+	struct guess guess = { .name = c->text };
 	char shown[CONF_SHOWN_MAX];
 
 	for (size_t i = 0; i < COUNT_OF(own); i++)
-		conf_guess_try(&guess, own[i]);
+		guess_try(&guess, own[i]);
 	for (size_t i = 0; i < COUNT_OF(inner); i++)
-		conf_guess_try(&guess, inner[i].column);
+		guess_try(&guess, inner[i].column);
 	if (guess.best.len)
 		conf_error(r->ld,
 			&at,

@@ -22,7 +22,7 @@ void conf_read_sections(struct conf_load *ld, enum conf_section s,
 void conf_read_tenant_name(struct conf_load *ld, const struct conf_node *value, void *out)
 {
 	const struct conf_tenant **tenant = out;
-	struct conf_guess guess = { .name = value->text };
+	struct guess guess = { .name = value->text };
 	char shown[CONF_SHOWN_MAX];
 
 	if (!conf_is_text(ld, value))
@@ -31,7 +31,7 @@ void conf_read_tenant_name(struct conf_load *ld, const struct conf_node *value, 
 	if (*tenant || ld->incomplete)
 		return;
 	for (size_t i = 0; i < ld->conf->tenant_count && ld->error_count < CONF_GUESSES_MAX; i++)
-		conf_guess_try(&guess, ld->conf->tenants[i]->name);
+		guess_try(&guess, ld->conf->tenants[i]->name);
 	if (guess.best.len)
 		conf_error(ld,
 			value,

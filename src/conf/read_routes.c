@@ -143,13 +143,13 @@ static const struct conf_lane *find_lane(
 {
 	const struct conf *c = ld->conf;
 	const struct conf_lane *lane = conf_lane_named(c, name);
-	struct conf_guess guess = { .name = name };
+	struct guess guess = { .name = name };
 	char shown[CONF_SHOWN_MAX];
 
 	if (lane || ld->incomplete)
 		return lane;
 	for (size_t i = 0; i < c->lane_count && ld->error_count < CONF_GUESSES_MAX; i++)
-		conf_guess_try(&guess, c->lanes[i].name);
+		guess_try(&guess, c->lanes[i].name);
 	if (guess.best.len)
 		conf_error(ld,
 			at,
@@ -169,7 +169,7 @@ static const struct conf_lane *find_lane(
 
 /* Nothing of that name: the nearest one is told. */
 static void say_unknown(struct conf_load *ld, const struct conf_node *at, const char *key,
-	const struct conf_guess *guess, const char *otherwise)
+	const struct guess *guess, const char *otherwise)
 {
 	char shown[CONF_SHOWN_MAX];
 
@@ -194,13 +194,13 @@ static void say_unknown(struct conf_load *ld, const struct conf_node *at, const 
 static void check_user(struct conf_load *ld, const struct conf_node *at, const struct conf_route *r)
 {
 	const struct conf *c = ld->conf;
-	struct conf_guess guess = { .name = r->user };
+	struct guess guess = { .name = r->user };
 
 	if (r->any_user || ld->incomplete || sv_starts(r->user, SV("local:")) ||
 		conf_user(c, r->user))
 		return;
 	for (size_t i = 0; i < c->user_count; i++)
-		conf_guess_try(&guess, c->users[i].name);
+		guess_try(&guess, c->users[i].name);
 	say_unknown(ld,
 		at,
 		"user",
@@ -211,7 +211,7 @@ static void check_user(struct conf_load *ld, const struct conf_node *at, const s
 static void check_listener(struct conf_load *ld, const struct conf_node *at, struct conf_route *r)
 {
 	const struct conf *c = ld->conf;
-	struct conf_guess guess = { .name = r->listener };
+	struct guess guess = { .name = r->listener };
 
 	if (r->any_listener || ld->incomplete)
 		return;
@@ -220,7 +220,7 @@ static void check_listener(struct conf_load *ld, const struct conf_node *at, str
 	for (size_t i = 0; i < c->listener_count; i++) {
 		if (sv_eq(c->listeners[i].name, r->listener))
 			return;
-		conf_guess_try(&guess, c->listeners[i].name);
+		guess_try(&guess, c->listeners[i].name);
 	}
 	guess.name = r->listener;
 	say_unknown(ld,
@@ -235,13 +235,13 @@ static void check_device(struct conf_load *ld, const struct conf_seen *seen, str
 	const struct conf *c = ld->conf;
 	const struct conf_node *at = conf_given(route_fields, seen, "device");
 	const struct conf_device *d = conf_device(c, r->device);
-	struct conf_guess guess = { .name = r->device };
+	struct guess guess = { .name = r->device };
 
 	if (r->any_device || ld->incomplete)
 		return;
 	if (!d) {
 		for (size_t i = 0; i < c->device_count; i++)
-			conf_guess_try(&guess, c->devices[i].name);
+			guess_try(&guess, c->devices[i].name);
 		say_unknown(ld, at, "device", &guess, "add it under devices, or correct the name");
 		return;
 	}

@@ -26,11 +26,11 @@ static size_t field_index(const struct conf_field *fields, struct sv name)
 static void say_unknown(
 	struct conf_load *ld, const struct conf_node *key, const struct conf_field *fields)
 {
-	struct conf_guess guess = { .name = key->text };
+	struct guess guess = { .name = key->text };
 	char shown[CONF_SHOWN_MAX];
 
 	for (const struct conf_field *f = fields; f->name.len; f++)
-		conf_guess_try(&guess, f->name);
+		guess_try(&guess, f->name);
 	if (guess.best.len) {
 		conf_error(ld,
 			key,
