@@ -463,6 +463,15 @@ static void not_understood(struct graph_session *g, const char *what)
 	graph_end(g, &v, sv_from(what));
 }
 
+/* A success of another kind is none: something between may have answered. */
+static void not_created(struct graph_session *g, unsigned status, const char *what)
+{
+	char text[96];
+
+	(void)snprintf(text, sizeof(text), "%s was not created: HTTP %u", what, status);
+	not_understood(g, text);
+}
+
 /* Deletes the next one that an earlier attempt left; then the flow goes on. */
 static void clear_next(struct graph_session *g)
 {
@@ -510,7 +519,7 @@ static void range_taken(struct graph_session *g, unsigned status, struct sv body
 		}
 		g->part++;
 		next_part(g);
-	} else if (!goes_on_at(body, g->uploaded)) {
+	} else if (status == 201 || !goes_on_at(body, g->uploaded)) {
 		not_understood(g, "the upload of an attachment goes on somewhere else");
 	} else if (g->data.len >= GRAPH_RANGE || g->at == g->end) {
 		put_range(g, p);
@@ -530,21 +539,26 @@ void graph_large_answered(struct graph_session *g, unsigned status, struct sv bo
 		return;
 	case GRAPH_DRAFT:
 		buf_deinit(&g->body);
-		if (take_text(body, "id", &g->draft))
+		if (take_text(body, "id", &g->draft) && status == 201)
 			next_part(g);
 		else
-			not_understood(g, "a draft came back without an id");
+			not_created(g, status, "a draft");
 		return;
 	case GRAPH_UPLOAD:
-		if (take_text(body, "uploadUrl", &g->upload_url))
+		/* 201 by its page; older ones said 200. */
+		if (take_text(body, "uploadUrl", &g->upload_url) && status <= 201)
 			read_part(g);
 		else
-			not_understood(g, "an upload session came back without its URL");
+			not_created(g, status, "an upload session");
 		return;
 	case GRAPH_PUT:
 		range_taken(g, status, body);
 		return;
 	case GRAPH_ATTACH:
+		if (status != 201) {
+			not_created(g, status, "an attachment");
+			return;
+		}
 		g->part++;
 		next_part(g);
 		return;

@@ -263,11 +263,21 @@ static void leaves(struct smtp_client *c, const struct smtp_reply *r)
 	client_close(c);
 }
 
+/*
+ * A success of another kind is an answer to something else: the session is out of step. What follows the
+ * dot must be the consent itself, since a message counts as sent by it.
+ */
 static bool is_due(enum pending_kind kind, uint16_t code)
 {
 	if (code >= 400)
 		return true;
-	return kind == PENDING_DATA ? code == 354 : code < 300;
+	if (kind == PENDING_DATA)
+		return code == 354;
+	if (kind == PENDING_DOT || kind == PENDING_EMPTY_DOT)
+		return code == 250 || code == 251;
+	/* Help, a greeting, a farewell, a sign-in. */
+	return code < 300 && code != 211 && code != 214 && code != 220 && code != 221 &&
+	       code != 235;
 }
 
 void client_message_reply(struct smtp_client *c, struct pending p, const struct smtp_reply *r)

@@ -331,6 +331,20 @@ static const struct scenario scenarios[] = {
 		.said = HELLO DEFAULT_SAID,
 		.events = "READY\n" RCPT_OK("0") "BODY\nFAILED protocol waiting for the end of the "
 						 "message, uncertain\n" },
+	{ .name = "a success of another kind after the dot",
+		.offers = EXCHANGE,
+		.answers = { { ".", "252 2.0.0 perhaps" } },
+		.messages = { &plain },
+		.said = HELLO DEFAULT_SAID,
+		.events = "READY\n" RCPT_OK("0") "BODY\nFAILED protocol waiting for the end of the "
+						 "message, uncertain\n" },
+	{ .name = "a second greeting for RCPT",
+		.offers = EXCHANGE,
+		.answers = { { "RCPT", "220 mx.example ESMTP" } },
+		.messages = { &plain },
+		.said = HELLO
+		"MAIL FROM:<erp@contoso.com> SIZE=12\r\nRCPT TO:<jane@example.com>\r\nDATA\r\n",
+		.events = "READY\nFAILED protocol sending RCPT TO\n" },
 	{ .name = "DATA answered 250",
 		.offers = EXCHANGE,
 		.answers = { { "DATA", "250 2.0.0 sure" } },

@@ -342,6 +342,31 @@ def test_cut_after_the_request_began_is_uncertain(door, do):
     assert len(server.sent) == (1 if do == "cut-after" else 0)
 
 
+@pytest.mark.parametrize("status", [200, 201, 204])
+@pytest.mark.parametrize("size", [10, 3500000], ids=["sendMail", "draft"])
+def test_only_202_is_sent(door, status, size):
+    server, relay = door(general=QUICK + "\nuncertain: hold")
+    server.fault("sendMail$|/send$", "status", status=status)
+    send(relay, as_bytes(scan(size)[0]), ["anna@example.org"])
+    row = wait_for(lambda: [r for r in relay.waiting() if r["state"] == "held"])[0]
+    story = relay.rows("queue", "show", row["id"])
+    assert [r["uncertain"] for r in story if r["type"] == "recipient"] == [1]
+    assert server.sent == []
+    assert f"HTTP {status}" in relay.log() and "202 Accepted" not in relay.log()
+    assert "status=sent" not in relay.log()
+
+
+@pytest.mark.parametrize("where, status", [("POST .*/messages$", 200), ("createUploadSession$", 204), ("^PUT", 201)])
+def test_what_was_not_created_begins_anew(door, where, status):
+    server, relay = door()
+    server.fault(where, "status", status=status)
+    message, content = scan(7 << 20)
+    send(relay, as_bytes(message), ["anna@example.org"])
+    (one,) = sent(server)
+    assert one["attachments"][0][4] == content
+    nothing_left(relay)
+
+
 def test_no_connection_is_certain(door):
     server, relay = door()
     send(relay, mail("one"), ["anna@example.org"])
