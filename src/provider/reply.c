@@ -225,20 +225,16 @@ static int match_enhanced(const struct provider_pattern *on, const struct seen *
 	return 100;
 }
 
-static int match_text(const char *pattern, const struct seen *seen)
+static int match_text(const char *pattern, const struct seen *seen, const struct provider_own *own)
 {
 	struct sv words = sv_from(pattern);
+	bool first;
 
 	if (!pattern)
 		return 0;
-	if (words.ptr[0] == '^') {
-		words = sv_skip(words, 1);
-		if (!sv_starts_nocase(seen->text, words))
-			return -1;
-	} else if (sv_find_nocase(seen->text, words) < 0) {
-		return -1;
-	}
-	return 1000 + (int)words.len;
+	first = words.ptr[0] == '^';
+	words = sv_skip(words, first);
+	return provider_says(seen->text, words, first, own) ? 1000 + (int)words.len : -1;
 }
 
 static int match(const struct provider_pattern *on, const struct provider_question *q,
@@ -263,7 +259,7 @@ static int match(const struct provider_pattern *on, const struct provider_questi
 	enhanced = match_enhanced(on, seen);
 	if (enhanced < 0)
 		return -1;
-	text = match_text(on->text, seen);
+	text = match_text(on->text, seen, &q->own);
 	if (text < 0)
 		return -1;
 	return code + enhanced + text + 2 * (on->sign_in != PROVIDER_WITH_ANY) +
@@ -379,6 +375,7 @@ struct verdict provider_judge(const struct provider_answer *answer)
 		.providers = 1U << answer->provider,
 		.sign_in = answer->token ? PROVIDER_WITH_TOKEN : PROVIDER_WITH_PASSWORD,
 		.after_uncertain = answer->after_uncertain,
+		.own = answer->own,
 	};
 
 	must(answer->provider < PROVIDER_COUNT);

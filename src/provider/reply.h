@@ -2,6 +2,7 @@
 #pragma once
 
 #include "mail/verdict.h"
+#include "provider/own_words.h"
 #include "smtp/client.h"
 #include "smtp/reply.h"
 
@@ -30,8 +31,9 @@ struct provider_answer {
 	enum provider_kind provider;
 	enum smtp_client_stage stage;
 	const struct smtp_reply *reply;
-	bool after_uncertain; /* an earlier attempt of this message ended uncertain */
-	bool token;           /* the session signs in with a token, not with a password */
+	bool after_uncertain;    /* an earlier attempt of this message ended uncertain */
+	bool token;              /* the session signs in with a token, not with a password */
+	struct provider_own own; /* what the reply may repeat of the message, or of our EHLO */
 };
 
 /*

@@ -96,6 +96,7 @@ struct provider_question {
 	unsigned providers; /* PROVIDER_OF_* */
 	enum provider_sign_in sign_in;
 	bool after_uncertain;
+	struct provider_own own;
 };
 
 /*
