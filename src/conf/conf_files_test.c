@@ -89,7 +89,7 @@ static void includes_are_joined(void **state)
 	(void)put("two.yaml", "routes: [ { through: b } ]\ninclude: main.yaml\n");
 	assert_null(load_file("main.yaml", &f));
 	says(&f, "two.yaml", 2, 10, "included already");
-	says(&f, "one.yaml", 1, 1, "given twice, first in");
+	says(&f, "one.yaml", 1, 1, "duplicate key (first in");
 	says(&f, "one.yaml", 2, 23, "listed twice, first in");
 	says(&f, "one.yaml", 3, 1, "unknown key 'bad'");
 	conf_findings_free(&f);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "conf/conf_priv.h"
+#include "conf/yaml_slip.h"
 
 #include <yaml.h>
 
@@ -10,6 +11,7 @@
 struct builder {
 	struct conf_load *ld;
 	const char *file;
+	struct sv text;
 	yaml_parser_t parser;
 	bool failed;
 };
@@ -40,21 +42,21 @@ static void refuse(struct builder *b, const yaml_event_t *e, const char *text)
 	b->failed = true;
 }
 
-/* libyaml's words are fixed strings: they never quote the file. */
 static void say_syntax(struct builder *b)
 {
 	const yaml_parser_t *p = &b->parser;
-	struct conf_node at = mark_node(b, &p->problem_mark);
+	const yaml_mark_t *mark = p->error == YAML_READER_ERROR ? &p->mark : &p->problem_mark;
+	const struct conf_yaml_trouble trouble = { .text = b->text,
+		.line = (unsigned)mark->line + 1,
+		.column = (unsigned)mark->column + 1,
+		.context_line = p->context ? (unsigned)p->context_mark.line + 1 : 0,
+		.problem = p->problem ? p->problem : "it cannot be read",
+		.context = p->context ? p->context : "" };
+	char words[CONF_YAML_SLIP_MAX];
+	struct conf_node at =
+		mark_node(b, conf_yaml_slip(&trouble, words) ? &p->context_mark : mark);
 
-	if (p->error == YAML_READER_ERROR)
-		at = mark_node(b, &p->mark);
-	conf_error(b->ld,
-		&at,
-		"this is not YAML: %s%s%s; look at the indentation, the colons and the quotes up "
-		"to here",
-		p->context ? p->context : "",
-		p->context ? ", " : "",
-		p->problem ? p->problem : "it cannot be read");
+	conf_error(b->ld, &at, "this is not YAML: %s", words);
 	b->failed = true;
 }
 
@@ -74,7 +76,11 @@ static bool plain_only(struct builder *b, const yaml_event_t *e)
 	const yaml_char_t *anchor = NULL, *tag = NULL;
 
 	if (e->type == YAML_ALIAS_EVENT) {
-		refuse(b, e, "YAML aliases (*name) are not used here: write the value out");
+		refuse(b,
+			e,
+			"a value that begins with * needs quotes: \"*@contoso.com\", \"*:587\" "
+			"(YAML "
+			"aliases, *name, are not used here)");
 		return false;
 	}
 	if (e->type == YAML_SCALAR_EVENT) {
@@ -90,13 +96,13 @@ static bool plain_only(struct builder *b, const yaml_event_t *e)
 	if (anchor)
 		refuse(b,
 			e,
-			"YAML anchors (&name) are not used here: leave it out, or put quotes "
-			"around the value");
+			"a value that begins with & needs quotes around it (YAML anchors, &name, "
+			"are not used here)");
 	else if (tag)
 		refuse(b,
 			e,
-			"YAML tags (!name) are not used here: leave it out, or put quotes around "
-			"the value");
+			"a value that begins with ! needs quotes around it (YAML tags, !name, are "
+			"not used here)");
 	return !anchor && !tag;
 }
 
@@ -170,6 +176,7 @@ static void build_children(struct builder *b, struct conf_node *n, unsigned dept
 static struct conf_node *build(struct builder *b, const yaml_event_t *e, unsigned depth)
 {
 	struct conf_node *n = make_node(b, e, depth);
+	const char *foreign;
 
 	if (!n)
 		return NULL;
@@ -178,7 +185,10 @@ static struct conf_node *build(struct builder *b, const yaml_event_t *e, unsigne
 		n->quoted = e->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
 		n->text = arena_sv(&b->ld->nodes,
 			sv_make((const char *)e->data.scalar.value, e->data.scalar.length));
-		return n;
+		foreign = n->quoted ? NULL : conf_yaml_foreign(n->text);
+		if (foreign)
+			refuse(b, e, foreign);
+		return b->failed ? NULL : n;
 	}
 	n->kind = e->type == YAML_MAPPING_START_EVENT ? CONF_NODE_MAP : CONF_NODE_LIST;
 	build_children(b, n, depth);
@@ -227,7 +237,7 @@ static bool is_nothing(const struct conf_node *n)
 
 struct conf_node *conf_tree_read(struct conf_load *ld, const char *file, struct sv text)
 {
-	CLEANUP(parser_deinit) struct builder b = { .ld = ld, .file = file };
+	CLEANUP(parser_deinit) struct builder b = { .ld = ld, .file = file, .text = text };
 	struct conf_node start = { .file = file, .line = 1, .column = 1 };
 	struct conf_node *root;
 
