@@ -302,6 +302,9 @@ const struct conf_route *conf_routes(const struct conf *c, size_t *out_count);
 /* `aliases:` one step, already checked for loops: "root" -> "it@contoso.com"; empty: no alias. */
 struct sv conf_alias(const struct conf *c, struct sv local_part);
 
+/* Could it be `hostname:`, as servers take it in EHLO: relay.example.com, not relay or relay_1? */
+NODISCARD bool conf_hostname_ok(struct sv text);
+
 struct conf *conf_ref(struct conf *c);
 void conf_unref(struct conf *c);
 DEFINE_CLEANUP(struct conf, conf_unref);

@@ -247,7 +247,7 @@ void conf_check_open_networks(struct conf_load *ld); /* after the routes */
 /* read_devices.c */
 void conf_read_devices(struct conf_load *ld);
 void conf_check_devices(struct conf_load *ld); /* after the listeners */
-/* RFC 1918, RFC 4193, link-local and loopback. */
+/* RFC 1918, RFC 6598, RFC 4193, link-local and loopback. */
 NODISCARD bool conf_network_is_private(const struct io_network *n);
 
 /* read_tenants.c */

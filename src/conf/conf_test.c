@@ -16,6 +16,12 @@ static const char *const fine[] = {
 	"listeners:\n  - { address: \"*:25\", no_password_from: [10.0.0.0/8] }\nconnectors: [ { "
 	"name: l, host: h } ]\n"
 	"routes: [ { sender: \"*@b.c\", through: l } ]\n",
+	/* Private, single, or out of reach. */
+	"listeners:\n  - { address: \"*:25\", no_password_from: [172.16.0.0/12, 192.168.7.0/24, "
+	"169.254.0.0/16, 100.64.0.0/10, 127.0.0.0/8, \"fd00::/8\", \"fe80::/10\", "
+	"198.51.100.7, \"2001:db8::1\"] }\n"
+	"  - { address: \"127.0.0.1:26\", no_password_from: 0.0.0.0/0 }\n"
+	"connectors: [ { name: l, host: h } ]\nroutes: [ { sender: \"*@b.c\", through: l } ]\n",
 	"mailboxes:\n  - { address: a@b.c, provider: gmail, password: file:/p }\nconnectors: [ { "
 	"name: l, host: h } "
 	"]\n"

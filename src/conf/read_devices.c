@@ -108,6 +108,7 @@ bool conf_network_is_private(const struct io_network *n)
 		SV_INIT("10.0.0.0/8"), /* RFC 1918 */
 		SV_INIT("172.16.0.0/12"),
 		SV_INIT("192.168.0.0/16"),
+		SV_INIT("100.64.0.0/10"),  /* RFC 6598: behind a provider's NAT, and Tailscale */
 		SV_INIT("169.254.0.0/16"), /* RFC 3927 */
 		SV_INIT("127.0.0.0/8"),
 		SV_INIT("fc00::/7"),  /* RFC 4193 */

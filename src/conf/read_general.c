@@ -340,6 +340,24 @@ static void check_services(struct conf_load *ld, const struct conf_seen *seen)
 			SV_ARG(g->redirect_all));
 }
 
+static void check_hostname(struct conf_load *ld, const struct conf_node *at)
+{
+	struct sv name = ld->conf->general.hostname;
+	struct io_network numeric;
+
+	if (io_network_parse(name, &numeric) == 0)
+		conf_error(ld,
+			at,
+			"hostname: must be a name like relay.example.com: servers refuse an "
+			"address in EHLO");
+	else if (!conf_hostname_ok(name))
+		conf_error(ld,
+			at,
+			"hostname: must be a full name in your domain, like relay.example.com, of "
+			"letters, digits and dashes: other servers see it and distrust anything "
+			"else; without this key the machine's own name is used");
+}
+
 void conf_general_check(struct conf_load *ld, const struct conf_seen *seen)
 {
 	const struct conf_general *g = &ld->conf->general;
@@ -348,11 +366,8 @@ void conf_general_check(struct conf_load *ld, const struct conf_seen *seen)
 
 	if (!g->hostname.len)
 		default_hostname(ld);
-	else if (io_network_parse(g->hostname, &numeric) == 0)
-		conf_error(ld,
-			conf_given(conf_top_fields, seen, "hostname"),
-			"hostname: must be a name like relay.example.com: servers refuse an "
-			"address in EHLO");
+	else
+		check_hostname(ld, conf_given(conf_top_fields, seen, "hostname"));
 	if (g->qualify.len && io_network_parse(g->qualify, &numeric) == 0)
 		conf_error(ld,
 			conf_given(conf_top_fields, seen, "qualify"),
@@ -408,7 +423,7 @@ static struct alias *read_alias(
 
 		conf_error(ld,
 			key,
-			"aliases: this name is given twice, first in %s line %u: keep one of them",
+			"aliases: duplicate name (first in %s, line %u): keep one of them",
 			first->key->file,
 			first->key->line);
 		return NULL;

@@ -314,6 +314,34 @@ static void check_legacy_tls(const struct listening *x)
 			"10.0.5.1:465");
 }
 
+static void check_public(const struct listening *x, const struct conf_node *n)
+{
+	struct io_network network;
+
+	if (n->kind != CONF_NODE_SCALAR || io_network_parse(n->text, &network) != 0 ||
+		conf_network_is_private(&network) ||
+		network.bits == (network.family == AF_INET ? 32 : 128))
+		return;
+	conf_error(x->ld,
+		n,
+		"no_password_from: %.*s is not a private network, and anybody in it could send "
+		"without a password: list single addresses of your own machines, or private "
+		"networks like 10.0.0.0/8, and ask all others for a password (auth: optional)",
+		SV_ARG(n->text));
+}
+
+/* Spam finds an open relay within hours; what nobody outside can reach may say what it likes. */
+static void check_public_networks(const struct listening *x, const struct conf_node *networks)
+{
+	if (is_loopback(x->l) || is_unix(x->l))
+		return;
+	if (networks->kind == CONF_NODE_SCALAR)
+		check_public(x, networks);
+	else if (networks->kind == CONF_NODE_LIST)
+		for (const struct conf_node *n = networks->first; n; n = n->next)
+			check_public(x, n);
+}
+
 /* The rule: nothing given and no password means loopback and devices only. */
 static void check_networks(const struct listening *x)
 {
@@ -334,6 +362,7 @@ static void check_networks(const struct listening *x)
 				networks,
 				"no_password_from: is empty and auth is off, so nobody could send: "
 				"list networks, or add auth: required");
+		check_public_networks(x, networks);
 		return;
 	}
 	if (l->auth == CONF_AUTH_OFF && !l->systemd && !is_loopback(l) &&

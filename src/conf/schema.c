@@ -52,13 +52,13 @@ static void say_twice(
 	if (first->file == key->file)
 		conf_error(ld,
 			key,
-			"%.*s: is given twice, first in line %u: keep one of them",
+			"%.*s: duplicate key (first on line %u): keep one of them",
 			SV_ARG(key->text),
 			first->line);
 	else
 		conf_error(ld,
 			key,
-			"%.*s: is given twice, first in %s line %u: keep one of them",
+			"%.*s: duplicate key (first in %s, line %u): keep one of them",
 			SV_ARG(key->text),
 			first->file,
 			first->line);
@@ -196,6 +196,26 @@ bool conf_host_ok(struct sv text)
 	memcpy(address, "x@", 2);
 	memcpy(address + 2, text.ptr, text.len);
 	return address_parse(sv_make(address, text.len + 2), 0, &parsed) == 0;
+}
+
+/* RFC 5321 4.1.2 and 2.3.5: labels of letters, digits and inner dashes, and more than one of them. */
+bool conf_hostname_ok(struct sv text)
+{
+	struct sv label, last = SV("");
+	size_t labels = 0;
+
+	if (!text.len || text.len > LIMIT_DOMAIN || text.ptr[text.len - 1] == '.')
+		return false;
+	while (text.len) {
+		(void)sv_cut_char(&text, '.', &label);
+		if (!label.len || label.ptr[0] == '-' || label.ptr[label.len - 1] == '-' ||
+			sv_find_char(label, '_') >= 0 || !conf_name_ok(label, ""))
+			return false;
+		last = label;
+		labels++;
+	}
+	return labels > 1 && !sv_eq_nocase(last, SV("localhost")) &&
+	       !sv_eq_nocase(last, SV("localdomain"));
 }
 
 struct sv conf_keep(struct conf_load *ld, struct sv text)
