@@ -37,19 +37,30 @@ const char *cli_text(const json_t *line, const char *key)
 	return text ? text : "";
 }
 
-void cli_say_init(const struct cli_context *ctx)
+bool cli_conf_is_absent(const struct cli_context *ctx)
 {
-	if (access(ctx->config_path, F_OK) != 0 && errno == ENOENT)
-		(void)fprintf(stderr,
-			"`postern init` asks a few questions and writes one; --config FILE names "
-			"another.\n");
+	return access(ctx->config_path, F_OK) != 0 && errno == ENOENT;
+}
+
+int cli_conf_failed(const struct cli_context *ctx)
+{
+	if (cli_conf_is_absent(ctx))
+		return cli_fail(EX_CONFIG, "%s: " CLI_NO_CONF_TEXT, ctx->config_path);
+	if (access(ctx->config_path, R_OK) != 0)
+		return cli_fail(
+			EX_NOPERM, "%s: %s: run this as root", ctx->config_path, rc_text(-errno));
+	return cli_fail(EX_CONFIG, "%s has errors: see above", ctx->config_path);
 }
 
 struct conf *cli_load_conf(const struct cli_context *ctx)
 {
 	struct conf_findings findings;
-	struct conf *c = conf_load(ctx->config_path, &findings);
+	struct conf *c;
 
+	/* cli_conf_failed() says it better. */
+	if (access(ctx->config_path, R_OK) != 0)
+		return NULL;
+	c = conf_load(ctx->config_path, &findings);
 	for (size_t i = 0; i < findings.count; i++) {
 		const struct conf_finding *f = &findings.items[i];
 
@@ -63,8 +74,6 @@ struct conf *cli_load_conf(const struct cli_context *ctx)
 				f->text);
 	}
 	conf_findings_free(&findings);
-	if (!c)
-		cli_say_init(ctx);
 	return c;
 }
 
@@ -253,7 +262,7 @@ int cli_ask(struct cli_context *ctx, json_t *request, cli_line_fn *each, void *a
 		       : EX_USAGE;
 	free(dumped);
 	if (!c)
-		return cli_fail(EX_CONFIG, "%s has errors: see above", ctx->config_path);
+		return cli_conf_failed(ctx);
 	if (code != 0)
 		return cli_fail(code, "the request is too long");
 	socket_path = conf_general(c)->control_socket;

@@ -27,11 +27,14 @@ enum {
 };
 const char *cli_six(const json_t *checks, char out[CLI_SIX_MAX]);
 
-/* Names `postern init` on standard error when there is no configuration at all. */
-void cli_say_init(const struct cli_context *ctx);
+/* There is no configuration yet, and that is no fault: `postern init` makes one. */
+NODISCARD bool cli_conf_is_absent(const struct cli_context *ctx);
+#define CLI_NO_CONF_TEXT "no configuration yet: run `postern init`, or name a file with --config"
 
 /* Loads the configuration and prints all findings to standard error; NULL when there are errors. */
 NODISCARD struct conf *cli_load_conf(const struct cli_context *ctx);
+/* After that NULL: says why nothing can be done. An exit code. */
+NODISCARD int cli_conf_failed(const struct cli_context *ctx);
 
 /* Filter options of queue and trace: each goes into the request under its own name. */
 extern const struct cli_option cli_filter_options[];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/ask.h"
 #include "cli/check_live.h"
+#include "cli/start.h"
 
 #include "base/htable.h"
 #include "conf/conf.h"
@@ -21,6 +22,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static const char help[] =
@@ -29,8 +31,11 @@ static const char help[] =
 	"             [--report FILE]\n\n"
 	"Checks the configuration without touching the network: all errors at once, each\n"
 	"with file, line and column and the fix; then whether every secret, app and\n"
-	"certificate that it names can be read, fits and is in time. Exit code 0 when the\n"
-	"daemon would start with it, 78 when not.\n\n"
+	"certificate that it names can be read, fits and is in time, and what else would\n"
+	"keep the daemon from starting: ports that others have, folders that it cannot\n"
+	"write. As root it looks with the rights of the daemon's user. Exit code 0 when\n"
+	"the daemon would start, 78 when the file is wrong, 69 when something is in the\n"
+	"way.\n\n"
 	"With a mailbox, a connector, a sender (whose routes are followed) or `all`, it\n"
 	"then goes the way of a message, step by step: name, connection, TLS, token,\n"
 	"sign-in, senders, limits. The first cause is named, with whose it is and what to\n"
@@ -46,15 +51,24 @@ static const char help[] =
 	"  postern check erp@contoso.com\n"
 	"  postern check all --report check.txt\n";
 
+enum {
+	SOON_DAYS = 60, /* in which a certificate is renewed without haste */
+	OBSTACLES_MAX = 20,
+	OBSTACLE_TEXT_MAX = 600,
+};
+
 struct checker {
 	struct cli_context *ctx;
 	size_t errors, warnings;
+	size_t obstacles; /* the configuration is right, and yet it would not start */
+	/* Those of the ports: looked at as root, told later. */
+	struct obstacle {
+		unsigned line, column;
+		char text[OBSTACLE_TEXT_MAX];
+	} held[OBSTACLES_MAX];
+	size_t held_count;
 	struct identity_vault *vault; /* NULL: none, or it does not open */
 	struct htable seen;           /* secrets, by where they are */
-};
-
-enum {
-	SOON_DAYS = 60, /* in which a certificate is renewed without haste */
 };
 
 static void say(struct checker *c, bool warning, const char *file, unsigned line, unsigned column,
@@ -168,10 +182,30 @@ static struct secret *load_secret(
 	return secret;
 }
 
+/* Copied with a space or a line end around it; nobody sees that in a file. */
+static void check_padding(
+	struct checker *c, const struct conf_secret *where, const struct secret *secret)
+{
+	struct sv text = secret ? secret_reveal(secret) : SV("");
+	char first = text.len ? text.ptr[0] : 'x', last = text.len ? text.ptr[text.len - 1] : 'x';
+
+	if (strchr(" \t\r\n", first) || strchr(" \t\r\n", last))
+		say_at(c,
+			true,
+			&where->place,
+			"the secret begins or ends with white space, which counts as part of it "
+			"(pasted?): write it again without");
+}
+
 static void check_secret(struct checker *c, const struct conf_secret *where)
 {
-	if (where->kind != CONF_SECRET_NONE && !is_again(c, where))
-		secret_free(load_secret(c, where, false));
+	struct secret *secret;
+
+	if (where->kind == CONF_SECRET_NONE || is_again(c, where))
+		return;
+	secret = load_secret(c, where, false);
+	check_padding(c, where, secret);
+	secret_free(secret);
 }
 
 static void check_user(struct checker *c, const struct conf_user *u)
@@ -289,6 +323,8 @@ static void check_app(struct checker *c, const struct conf_tenant *t)
 		secret = load_secret(c, parts[i], false);
 		if (!secret)
 			return;
+		if (parts[i] != &t->app.key)
+			check_padding(c, parts[i], secret);
 		secret_free(secret);
 	}
 	/* As in load_secret(): absent files are said already, and so is the place. */
@@ -416,6 +452,40 @@ static void check_files(struct checker *c, const struct conf *conf)
 	name_legacy_tls(c, conf);
 }
 
+/* ---- what would be in the way of a start ---- */
+
+static void count_obstacle(struct checker *c, unsigned line, unsigned column, const char *text)
+{
+	say(c, false, c->ctx->config_path, line, column, text);
+	c->errors--;
+	c->obstacles++;
+}
+
+static void say_obstacle(void *arg, const struct conf_place *place, const char *text)
+{
+	(void)place;
+	count_obstacle(arg, 1, 1, text);
+}
+
+static void hold_obstacle(void *arg, const struct conf_place *place, const char *text)
+{
+	struct checker *c = arg;
+	struct obstacle *o = &c->held[c->held_count];
+
+	if (c->held_count == OBSTACLES_MAX)
+		return;
+	c->held_count++;
+	o->line = place->line;
+	o->column = place->column;
+	(void)snprintf(o->text, sizeof(o->text), "%s", text);
+}
+
+static void say_held(struct checker *c)
+{
+	for (size_t i = 0; i < c->held_count; i++)
+		count_obstacle(c, c->held[i].line, c->held[i].column, c->held[i].text);
+}
+
 static void print_sum(const struct checker *c, const struct conf *conf)
 {
 	size_t listeners, lanes, routes;
@@ -431,8 +501,13 @@ static void print_sum(const struct checker *c, const struct conf *conf)
 			cli_style(c->ctx, "off"),
 			c->warnings,
 			c->warnings == 1 ? "" : "s");
-		(void)fflush(stdout);
-		cli_say_init(c->ctx);
+		return;
+	}
+	if (c->obstacles) {
+		(void)printf("%sthe file is right, but the daemon would not start now%s: see "
+			     "above\n",
+			cli_style(c->ctx, "red"),
+			cli_style(c->ctx, "off"));
 		return;
 	}
 	(void)conf_listeners(conf, &listeners);
@@ -495,35 +570,82 @@ static int read_options(
 	return 0;
 }
 
-int cli_check(struct cli_context *ctx, int argc, char **argv)
+static struct conf *load(struct checker *c)
 {
-	struct checker c = { .ctx = ctx };
-	struct check_live_options live = { .ctx = ctx };
 	struct conf_findings findings;
-	struct conf *conf;
-	int code = read_options(&live, ctx, argc, argv);
+	struct conf *conf = conf_load(c->ctx->config_path, &findings);
 
-	if (code != 0)
-		return code == CLI_OPTION_HELP ? EX_OK : code;
-	conf = conf_load(ctx->config_path, &findings);
 	for (size_t i = 0; i < findings.count; i++)
-		say(&c,
+		say(c,
 			findings.items[i].warning,
 			findings.items[i].file,
 			findings.items[i].line,
 			findings.items[i].column,
 			findings.items[i].text);
+	conf_findings_free(&findings);
+	return conf;
+}
+
+/*
+ * The daemon's user sees less than root. Only ports are looked at before root's rights are given up: whose
+ * they are, others are not told.
+ */
+static int take_the_daemons_eyes(struct checker *c)
+{
+	struct conf_findings findings;
+	CLEANUP(conf_unrefp) struct conf *conf = conf_load(c->ctx->config_path, &findings);
+	struct cli_account account;
+
+	conf_findings_free(&findings);
 	if (conf)
-		check_files(&c, conf);
-	print_sum(&c, conf);
-	code = c.errors || !conf ? EX_CONFIG : EX_OK;
-	live.conf = conf;
-	live.vault = c.vault;
-	if (code == EX_OK && live.what)
-		code = check_live(&live);
+		cli_start_ports(conf, hold_obstacle, c);
+	if (!cli_daemon_account(c->ctx->config_path, conf, &account))
+		return EX_OK;
+	if (!c->ctx->json)
+		(void)printf("as user %s, like the daemon\n", account.name);
+	return cli_become(&account);
+}
+
+static int check(struct checker *c, struct check_live_options *live)
+{
+	CLEANUP(conf_unrefp) struct conf *conf = NULL;
+	int code;
+
+	if (cli_conf_is_absent(c->ctx)) {
+		say(c, false, c->ctx->config_path, 1, 1, CLI_NO_CONF_TEXT);
+		return EX_CONFIG;
+	}
+	code = check_live_open_report(live);
+	if (code == EX_OK)
+		code = take_the_daemons_eyes(c);
+	if (code != EX_OK)
+		return code;
+	conf = load(c);
+	if (conf) {
+		say_held(c);
+		cli_start_folders(conf, say_obstacle, c);
+		check_files(c, conf);
+	}
+	print_sum(c, conf);
+	live->conf = conf;
+	live->vault = c->vault;
+	if (c->errors || !conf)
+		return EX_CONFIG;
+	if (live->what)
+		return check_live(live);
+	return c->obstacles ? EX_UNAVAILABLE : EX_OK;
+}
+
+int cli_check(struct cli_context *ctx, int argc, char **argv)
+{
+	struct checker c = { .ctx = ctx };
+	struct check_live_options live = { .ctx = ctx };
+	int code = read_options(&live, ctx, argc, argv);
+
+	if (code != 0)
+		return code == CLI_OPTION_HELP ? EX_OK : code;
+	code = check(&c, &live);
 	identity_vault_free(c.vault);
 	htable_deinit(&c.seen);
-	conf_findings_free(&findings);
-	conf_unref(conf);
 	return code;
 }

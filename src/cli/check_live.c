@@ -323,31 +323,33 @@ static int check_all(struct live *l, struct diagnose *d)
 	return code;
 }
 
-static int open_report(struct live *l)
+int check_live_open_report(struct check_live_options *o)
 {
 	int fd;
 
-	if (!l->o->report)
+	if (!o->report)
 		return 0;
-	fd = open(l->o->report, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	l->report = fd >= 0 ? fdopen(fd, "w") : NULL;
-	if (!l->report) {
+	fd = open(o->report, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	o->report_file = fd >= 0 ? fdopen(fd, "w") : NULL;
+	if (!o->report_file) {
 		int saved = errno;
 
 		if (fd >= 0)
 			(void)close(fd);
-		return cli_fail(EX_CANTCREAT, "%s: %s", l->o->report, strerror(saved));
+		return cli_fail(EX_CANTCREAT, "%s: %s", o->report, strerror(saved));
 	}
-	(void)fprintf(l->report,
+	(void)fprintf(o->report_file,
 		"postern %s check %s\n(no passwords, tokens or keys are in this file)\n",
 		POSTERN_VERSION,
-		l->o->what);
+		o->what);
 	return 0;
 }
 
 int check_live(const struct check_live_options *options)
 {
-	struct live l = { .o = options, .held = BUF_INIT(SCREEN_MAX) };
+	struct live l = {
+		.o = options, .report = options->report_file, .held = BUF_INIT(SCREEN_MAX)
+	};
 	struct diagnose_options o = { .conf = options->conf,
 		.vault = options->vault,
 		.send = options->send,
@@ -357,7 +359,7 @@ int check_live(const struct check_live_options *options)
 		.arg = &l };
 	struct diagnose *d;
 	struct err err = { 0 };
-	int code;
+	int code = 0;
 
 	log_setup(LOG_ERROR, false);
 	find_lanes(&l);
@@ -366,8 +368,6 @@ int check_live(const struct check_live_options *options)
 		code = cli_fail(EX_USAGE,
 			"'%s' is no mailbox, no connector, and no sender that a route leads on",
 			options->what);
-	else
-		code = open_report(&l);
 	d = code == 0 ? diagnose_new(&o, &err) : NULL;
 	if (d)
 		code = check_all(&l, d);

@@ -5,6 +5,8 @@
 #include "conf/conf.h"
 #include "identity/vault.h"
 
+#include <stdio.h>
+
 /* The part of `check` that goes on the network. */
 struct check_live_options {
 	struct cli_context *ctx;
@@ -13,7 +15,10 @@ struct check_live_options {
 	const char *what;             /* mailbox, connector, sender, or "all" */
 	const char *to;               /* NULL: none */
 	const char *report;           /* NULL: none */
+	FILE *report_file;            /* of it, open; check_live() closes it */
 	bool send;
 };
+/* Before the rights of root are given up. An exit code. */
+NODISCARD int check_live_open_report(struct check_live_options *options);
 /* An exit code of sysexits.h. */
 int check_live(const struct check_live_options *options);

@@ -18,6 +18,9 @@ struct cli_context {
 	bool color; /* standard output is a terminal with colours, and NO_COLOR is not set */
 };
 
+/* The packages make this user and group, and the unit names them. */
+#define CLI_SERVICE_USER "postern"
+
 int cli_check(struct cli_context *ctx, int argc, char **argv);
 int cli_demo(struct cli_context *ctx, int argc, char **argv);
 int cli_explain(struct cli_context *ctx, int argc, char **argv);

@@ -476,7 +476,7 @@ int cli_login(struct cli_context *ctx, int argc, char **argv)
 	}
 	c = cli_load_conf(ctx);
 	if (!c)
-		return cli_fail(EX_CONFIG, "%s has errors: see above", ctx->config_path);
+		return cli_conf_failed(ctx);
 	if (!chosen[1]) {
 		lane = find_lane(c, argv[optind]);
 		if (!lane)

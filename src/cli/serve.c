@@ -4,6 +4,7 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "cli/ask.h"
+#include "cli/start.h"
 #include "identity/tokens.h"
 #include "identity/vault.h"
 #include "inbound/inbound.h"
@@ -16,6 +17,7 @@
 #include "outbound/outbound.h"
 #include "store/store.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -389,6 +391,40 @@ static void limit_resources(void)
 	(void)umask(0077);
 }
 
+/* Rights can be given while systemd tries again; a file with errors stays as it is. */
+static int no_conf(const struct cli_context *ctx)
+{
+	if (!cli_conf_is_absent(ctx) && access(ctx->config_path, R_OK) != 0)
+		return cli_fail(EX_UNAVAILABLE,
+			"%s may not be read: chown root:" CLI_SERVICE_USER " and chmod 0640 it",
+			ctx->config_path);
+	return cli_conf_failed(ctx);
+}
+
+static void say_obstacle(void *arg, const struct conf_place *place, const char *text)
+{
+	(void)arg;
+	if (place)
+		(void)cli_fail(0, "%s:%u: %s", place->file, place->line, text);
+	else
+		(void)cli_fail(0, "%s", text);
+}
+
+/* What failed, and whoever is in the way. An exit code. */
+static int say_obstacles(const struct daemon *d, const struct err *err)
+{
+	(void)cli_fail(0, "%s", err->text);
+	if (err->code == -EADDRINUSE || err->code == -EADDRNOTAVAIL)
+		cli_start_ports(d->conf, say_obstacle, NULL);
+	else if (err->code == -EACCES && !d->store)
+		cli_start_folders(d->conf, say_obstacle, NULL);
+	else if (err->code == -EACCES)
+		(void)cli_fail(0,
+			"ports below 1024 are for root and CAP_NET_BIND_SERVICE, which the unit "
+			"of systemd gives; or choose another port");
+	return cli_start_exit(err->code);
+}
+
 int cli_serve(struct cli_context *ctx, int argc, char **argv)
 {
 	struct daemon d = { .ctx = ctx };
@@ -404,14 +440,13 @@ int cli_serve(struct cli_context *ctx, int argc, char **argv)
 	limit_resources();
 	d.conf = cli_load_conf(ctx);
 	if (!d.conf)
-		return cli_fail(EX_CONFIG, "%s has errors: see above", ctx->config_path);
+		return no_conf(ctx);
 	set_log(d.conf);
 	d.loop = io_loop_new();
 	rc = start(&d, &err);
 	if (rc != 0) {
 		/* The kernel takes the parts apart: nothing was promised to anybody yet. */
-		(void)cli_fail(0, "%s", err.text);
-		_exit(rc == RC_CONFIG ? EX_CONFIG : EX_UNAVAILABLE);
+		_exit(say_obstacles(&d, &err));
 	}
 	run(&d);
 	observe_control_close(d.control);

@@ -44,7 +44,7 @@ static int print_script(const struct cli_context *ctx, const char *address)
 	int rc;
 
 	if (!c)
-		return cli_fail(EX_CONFIG, "%s has errors: see above", ctx->config_path);
+		return cli_conf_failed(ctx);
 	setup_plan_make(&plan, c, sv_from(address));
 	rc = setup_powershell(&plan, &out);
 	setup_plan_deinit(&plan);

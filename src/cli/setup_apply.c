@@ -185,7 +185,7 @@ int setup_apply(struct cli_context *ctx, const struct setup_given *given)
 	int code = EX_OK;
 
 	if (!c)
-		return cli_fail(EX_CONFIG, "%s has errors: see above", ctx->config_path);
+		return cli_conf_failed(ctx);
 	setup_plan_make(&p, c, sv_from(given->address));
 	for (size_t i = 0; i < p.count && code == EX_OK; i++) {
 		struct setup_admin a;
@@ -282,7 +282,7 @@ int setup_undo(struct cli_context *ctx, const struct setup_given *given)
 	int code = EX_OK;
 
 	if (!c)
-		return cli_fail(EX_CONFIG, "%s has errors: see above", ctx->config_path);
+		return cli_conf_failed(ctx);
 	t = conf_tenants(c, &count);
 	for (size_t i = 0; i < count && code == EX_OK; i++) {
 		struct setup_admin a;

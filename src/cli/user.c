@@ -101,7 +101,7 @@ static int list(struct cli_context *ctx)
 	const struct conf_user *users;
 
 	if (!c)
-		return cli_fail(EX_CONFIG, "%s has errors: see above", ctx->config_path);
+		return cli_conf_failed(ctx);
 	users = conf_users(c, &count);
 	for (size_t i = 0; i < count; i++) {
 		json_t *o = json_object(), *senders = json_array();
@@ -135,7 +135,7 @@ static int remove_user(struct cli_context *ctx, const char *name)
 	char path[1024];
 
 	if (!c)
-		return cli_fail(EX_CONFIG, "%s has errors: see above", ctx->config_path);
+		return cli_conf_failed(ctx);
 	u = conf_user(c, sv_from(name));
 	if (!u)
 		return cli_fail(

@@ -42,7 +42,7 @@ static int open_vault(struct cli_context *ctx, bool make, struct identity_vault 
 	struct err err = { 0 };
 
 	if (!c)
-		return cli_fail(EX_CONFIG, "%s has errors: see above", ctx->config_path);
+		return cli_conf_failed(ctx);
 	if (identity_vault_open(c, make, out_vault, &err) != 0)
 		return cli_fail(EX_CONFIG, "%s", err.text);
 	return EX_OK;

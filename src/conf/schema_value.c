@@ -33,9 +33,11 @@ static void check_exists(struct conf_load *ld, const struct conf_node *value,
 	if (f->flags & CONF_LATER)
 		conf_warn(ld,
 			value,
-			"%.*s: there is no file %s: write it, or correct the path; until then the "
+			"%.*s: there is no file %s: correct the path, or make it: install -m 0640 "
+			"-o root -g postern /dev/stdin %s (paste, then Ctrl-D); until then the "
 			"mail for it waits",
 			SV_ARG(f->name),
+			name,
 			name);
 	else
 		conf_error(ld,

@@ -109,7 +109,9 @@ static int load_file(const struct conf_secret *where, const char *path, struct s
 			where, err, rc, "cannot read %s: %s", path, rc_text(rc));
 	rc = keep(where, identity_secret_line(buf_sv(&bytes)), out_secret, err);
 	if (rc == 0 && (st.st_mode & S_IRWXO))
-		*out_warning = "the file of a secret can be read by everybody: chmod 0640 it";
+		*out_warning =
+			"the file of a secret can be read by everybody: chmod 0640 it (chown "
+			"root:postern)";
 	return rc;
 }
 
