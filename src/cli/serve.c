@@ -43,7 +43,9 @@ enum {
 	WORKER_QUEUE = 64,
 	BALLAST_BYTES = 32 << 20,
 };
-#define DRAIN_US_MAX (60 * US_PER_S)
+/* Clients wait that long at an upgrade; and how long the queue then has to note what was given up. */
+#define DRAIN_US_MAX (5 * US_PER_S)
+#define GIVE_UP_US_MAX (2 * US_PER_S)
 #define UNCERTAIN_RETRY_STEPS 8 /* of retry.first, after a crash */
 
 struct daemon {
@@ -63,7 +65,7 @@ struct daemon {
 	struct observe_control *control;
 	struct observe_sources sources;
 	struct io_timer watchdog, drain_limit;
-	bool stopping, drained;
+	bool stopping, inbound_drained, outbound_drained, gave_up, drained;
 };
 
 static void set_log(const struct conf *c)
@@ -172,28 +174,45 @@ static void stop_loop(void *arg)
 	io_loop_stop(d->loop);
 }
 
+static void check_drained(struct daemon *d)
+{
+	d->drained = d->inbound_drained && d->outbound_drained;
+	/* Clients without an answer try again: when time is up, nothing waits for them. */
+	if (d->drained || (d->gave_up && d->outbound_drained))
+		stop_loop(d);
+}
+
 static void outbound_drained(void *arg)
 {
 	struct daemon *d = arg;
 
-	d->drained = true;
-	stop_loop(d);
+	d->outbound_drained = true;
+	check_drained(d);
 }
 
 static void inbound_drained(void *arg)
 {
 	struct daemon *d = arg;
 
-	outbound_drain(d->outbound, outbound_drained, d);
+	d->inbound_drained = true;
+	check_drained(d);
 }
 
 static void drain_too_long(void *arg)
 {
+	struct daemon *d = arg;
+
 	log_line(LOG_WARN,
 		"serve",
-		"draining takes too long: ending now; nothing is lost, open attempts become "
-		"uncertain");
-	stop_loop(arg);
+		"still busy after %u s, ending now; nothing is lost: messages that had not left go "
+		"back "
+		"to the queue, those without an answer are uncertain",
+		(unsigned)(DRAIN_US_MAX / US_PER_S));
+	d->gave_up = true;
+	io_timer_init(&d->drain_limit, d->loop, stop_loop, d);
+	io_timer_start(&d->drain_limit, mono_add(io_now(d->loop), GIVE_UP_US_MAX));
+	outbound_give_up(d->outbound);
+	check_drained(d);
 }
 
 static void on_stop(void *arg, int signum)
@@ -210,6 +229,7 @@ static void on_stop(void *arg, int signum)
 	io_timer_init(&d->drain_limit, d->loop, drain_too_long, d);
 	io_timer_start(&d->drain_limit, mono_add(io_now(d->loop), DRAIN_US_MAX));
 	inbound_drain(d->inbound, inbound_drained, d);
+	outbound_drain(d->outbound, outbound_drained, d);
 }
 
 static void on_watchdog(void *arg)

@@ -4,6 +4,7 @@
 #include "base/must.h"
 #include "inbound/inbound_priv.h"
 #include "io/log.h"
+#include "io/passed.h"
 
 #include <stdlib.h>
 
@@ -31,6 +32,9 @@ struct inbound *inbound_new(const struct inbound_options *options, struct err *e
 	list_init(&in->sessions);
 	in->drain_check = (struct io_task){ .run = drain_check, .arg = in };
 	io_random(&in->peers.seed, sizeof(in->peers.seed));
+	in->passed = xcalloc(1, sizeof(*in->passed));
+	io_passed_from_environment(in->passed);
+	listeners_drop_unwanted(in, in->conf);
 	in->users = identity_users_new(in->conf, in->workers, err);
 	if (!in->users || listeners_open(in, in->conf, err) != 0) {
 		inbound_free(in);
@@ -54,6 +58,7 @@ void inbound_free(struct inbound *in)
 	htable_deinit(&in->peers);
 	devices_free(in);
 	conf_unref(in->conf);
+	free(in->passed);
 	free(in);
 }
 

@@ -29,6 +29,8 @@ enum {
 	CLOSE_S = 5,
 };
 
+struct io_passed;
+
 struct listener {
 	struct list node;
 	struct inbound *in;
@@ -49,6 +51,7 @@ struct inbound {
 	struct conf *conf;
 	struct inbound_dispatch dispatch;
 	struct identity_users *users;
+	struct io_passed *passed; /* sockets of systemd */
 	struct list listeners;
 	struct list sessions;
 	uint32_t session_count;
@@ -132,6 +135,8 @@ size_t accept_recipient_count(const struct accept *a);
 
 /* ---- listener.c ---- */
 NODISCARD int listeners_open(struct inbound *in, struct conf *conf, struct err *err);
+/* Stored sockets that `conf` does not want any more: one of them could be in the way of a new one. */
+void listeners_drop_unwanted(struct inbound *in, const struct conf *conf);
 void listeners_close_all(struct inbound *in);
 void listener_release(struct listener *n); /* a session ended */
 void listeners_pause(struct inbound *in, bool paused);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
 #include "inbound/inbound_priv.h"
+#include "io/file.h"
 #include "io/log.h"
 #include "io/notify.h"
+#include "io/passed.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -61,44 +63,70 @@ static int load_tls(struct listener *n, struct err *err)
 	return 0;
 }
 
-static int find_systemd_fd(struct sv name)
+static int open_systemd(struct listener *n, struct err *err)
 {
-	unsigned count = io_notify_listen_fds();
+	int fd = io_passed_take(n->in->passed, n->c->name);
 
-	for (unsigned i = 0; i < count; i++)
-		if (sv_eq(io_notify_listen_name(i), name))
-			return 3 + (int)i;
-	return -1;
+	if (fd < 0)
+		return err_set(err,
+			RC_CONFIG,
+			"systemd passed no socket called '%.*s': set FileDescriptorName= "
+			"in the socket unit",
+			SV_ARG(n->c->name));
+	n->socket = io_listener_adopt(n->in->loop, fd, on_accept, n);
+	return 0;
+}
+
+/* The name under which the manager keeps a socket over a restart. Empty: it cannot. */
+static void stored_name(const struct conf *conf, const struct conf_listener *c, struct buf *out)
+{
+	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(1024);
+
+	out->len = 0;
+	if (c && c->systemd)
+		return;
+	if ((c ? buf_append(&text, c->name)
+	       : buf_printf(&text, "unix:%.*s", SV_ARG(conf_general(conf)->submit_socket))) != 0 ||
+		io_passed_store_name(buf_sv(&text), out) != 0)
+		out->len = 0;
+}
+
+/* That of the process before us, if it left one with the manager; else a new one, which is left there. */
+static int open_at(
+	struct listener *n, const struct io_address *address, unsigned mode, struct err *err)
+{
+	CLEANUP(buf_deinitp) struct buf name = BUF_INIT(4096);
+	int fd;
+
+	stored_name(n->conf, n->c, &name);
+	fd = io_passed_take(n->in->passed, buf_sv(&name));
+	if (fd >= 0) {
+		n->socket = io_listener_inherit(n->in->loop, fd, address, mode, on_accept, n);
+		if (n->socket)
+			return 0;
+		io_notify_forget(buf_sv(&name));
+		io_notify_barrier();
+	}
+	n->socket = io_listener_open(n->in->loop, address, mode, on_accept, n, err);
+	if (n->socket && name.len)
+		io_notify_store(io_listener_fd(n->socket), buf_sv(&name));
+	return n->socket ? 0 : RC_CONFIG;
 }
 
 static int open_socket(struct listener *n, struct err *err)
 {
+	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(1024);
 	struct io_address submit;
 
-	if (!n->c) {
-		CLEANUP(buf_deinitp) struct buf text = BUF_INIT(1024);
-
-		if (buf_printf(&text, "unix:%.*s", SV_ARG(conf_general(n->conf)->submit_socket)) !=
-				0 ||
-			io_address_parse(buf_sv(&text), &submit) != 0)
-			return err_set(err, RC_CONFIG, "submit_socket is no path for a socket");
-		/* Everybody may connect: they are known by their uid, as with sendmail(8). */
-		n->socket = io_listener_open(n->in->loop, &submit, 0666, on_accept, n, err);
-	} else if (n->c->systemd) {
-		int fd = find_systemd_fd(n->c->name);
-
-		if (fd < 0)
-			return err_set(err,
-				RC_CONFIG,
-				"systemd passed no socket called '%.*s': set FileDescriptorName= "
-				"in the socket unit",
-				SV_ARG(n->c->name));
-		n->socket = io_listener_adopt(n->in->loop, fd, on_accept, n);
-	} else {
-		n->socket = io_listener_open(
-			n->in->loop, &n->c->address, n->c->unix_mode, on_accept, n, err);
-	}
-	return n->socket ? 0 : RC_CONFIG;
+	if (n->c && n->c->systemd)
+		return open_systemd(n, err);
+	if (n->c)
+		return open_at(n, &n->c->address, n->c->unix_mode, err);
+	if (buf_printf(&text, "unix:%.*s", SV_ARG(conf_general(n->conf)->submit_socket)) != 0 ||
+		io_address_parse(buf_sv(&text), &submit) != 0)
+		return err_set(err, RC_CONFIG, "submit_socket is no path for a socket");
+	/* Everybody may connect: they are known by their uid, as with sendmail(8). */
+	return open_at(n, &submit, 0666, err);
 }
 
 static struct listener *find_open(struct inbound *in, struct sv name)
@@ -135,6 +163,53 @@ static void retire(struct listener *n)
 	n->socket = NULL;
 	if (n->sessions == 0)
 		listener_free(n);
+}
+
+/* Nobody listens there any more: the manager must not hold it open. */
+static void forget_stored(struct listener *n)
+{
+	CLEANUP(buf_deinitp) struct buf name = BUF_INIT(4096);
+
+	stored_name(n->conf, n->c, &name);
+	if (name.len)
+		io_notify_forget(buf_sv(&name));
+}
+
+static bool is_wanted(const struct conf *conf, struct sv stored)
+{
+	CLEANUP(buf_deinitp) struct buf name = BUF_INIT(4096);
+	size_t count;
+	const struct conf_listener *all = conf_listeners(conf, &count);
+	bool wanted = false;
+
+	if (conf_general(conf)->submit_socket.len) {
+		stored_name(conf, NULL, &name);
+		wanted = sv_eq(buf_sv(&name), stored);
+	}
+	for (size_t i = 0; i < count && !wanted; i++) {
+		stored_name(conf, &all[i], &name);
+		wanted = sv_eq(buf_sv(&name), stored);
+	}
+	return wanted;
+}
+
+void listeners_drop_unwanted(struct inbound *in, const struct conf *conf)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < in->passed->count; i++) {
+		struct sv name = in->passed->sockets[i].name;
+		int fd;
+
+		if (!io_passed_is_stored(name) || is_wanted(conf, name))
+			continue;
+		fd = io_passed_take(in->passed, name);
+		io_closep(&fd);
+		io_notify_forget(name);
+		any = true;
+	}
+	if (any)
+		io_notify_barrier();
 }
 
 /* Same socket, new rules: what is open goes on under the old ones. */
@@ -175,8 +250,10 @@ int listeners_open(struct inbound *in, struct conf *conf, struct err *err)
 
 		list_each (f, &fresh)
 			stays |= sv_eq(list_entry(f, struct listener, node)->name, old->name);
-		if (!old->closed && !stays)
+		if (!old->closed && !stays) {
+			forget_stored(old);
 			retire(old);
+		}
 	}
 	list_each_safe (at, after, &fresh) {
 		struct listener *n = list_entry(at, struct listener, node);
@@ -193,11 +270,19 @@ int listeners_open(struct inbound *in, struct conf *conf, struct err *err)
 
 void listeners_close_all(struct inbound *in)
 {
+	bool stays = io_notify_has_manager();
+
 	list_each_safe (at, after, &in->listeners) {
 		struct listener *n = list_entry(at, struct listener, node);
 
-		if (!n->closed)
-			retire(n);
+		if (n->closed)
+			continue;
+		/* The manager holds it, too: who connects now waits for the next process. */
+		if (stays) {
+			io_listener_leave(n->socket);
+			n->socket = NULL;
+		}
+		retire(n);
 	}
 }
 

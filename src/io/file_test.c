@@ -501,21 +501,6 @@ static void the_manager_is_understood(void **state)
 	assert_int_equal(io_notify_watchdog_interval_us(), 0);
 	assert_int_equal(unsetenv("WATCHDOG_USEC"), 0);
 	assert_int_equal(io_notify_watchdog_interval_us(), 0);
-	assert_int_equal(setenv("LISTEN_FDS", "2", 1), 0);
-	assert_int_equal(io_notify_listen_fds(), 0);
-	assert_int_equal(setenv("LISTEN_PID", "1", 1), 0);
-	assert_int_equal(io_notify_listen_fds(), 0);
-	assert_int_equal(setenv("LISTEN_PID", pid, 1), 0);
-	assert_int_equal(io_notify_listen_fds(), 2);
-	assert_int_equal(setenv("LISTEN_FDS", "-1", 1), 0);
-	assert_int_equal(io_notify_listen_fds(), 0);
-	assert_int_equal(setenv("LISTEN_FDNAMES", "smtp::metrics", 1), 0);
-	assert_true(sv_eq(io_notify_listen_name(0), SV("smtp")));
-	assert_true(sv_eq(io_notify_listen_name(1), SV("")));
-	assert_true(sv_eq(io_notify_listen_name(2), SV("metrics")));
-	assert_true(sv_eq(io_notify_listen_name(3), SV("")));
-	assert_int_equal(unsetenv("LISTEN_FDNAMES"), 0);
-	assert_true(sv_eq(io_notify_listen_name(0), SV("")));
 }
 
 int main(void)

@@ -216,6 +216,74 @@ struct io_listener *io_listener_open(struct io_loop *l, const struct io_address 
 	return n;
 }
 
+/* What make_socket() and bind_and_listen() make of `wanted`. */
+static bool listens_on(int fd, const struct io_address *wanted)
+{
+	struct io_address is = { .len = sizeof(is.un) };
+	int listening = 0, v6_only = 0;
+	socklen_t len = sizeof(listening);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) != 0 || !listening ||
+		getsockname(fd, &is.any, &is.len) != 0)
+		return false;
+	if (wanted->any.sa_family == AF_UNIX)
+		return is.any.sa_family == AF_UNIX &&
+		       strcmp(is.un.sun_path, wanted->un.sun_path) == 0;
+	if (is.any.sa_family == AF_INET && wanted->both_families)
+		return is.v4.sin_addr.s_addr == INADDR_ANY &&
+		       is.v4.sin_port == wanted->v6.sin6_port;
+	if (is.any.sa_family != wanted->any.sa_family)
+		return false;
+	if (is.any.sa_family == AF_INET)
+		return is.v4.sin_addr.s_addr == wanted->v4.sin_addr.s_addr &&
+		       is.v4.sin_port == wanted->v4.sin_port;
+	len = sizeof(v6_only);
+	return getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, &len) == 0 &&
+	       (v6_only == 0) == wanted->both_families && is.v6.sin6_port == wanted->v6.sin6_port &&
+	       is.v6.sin6_scope_id == wanted->v6.sin6_scope_id &&
+	       memcmp(&is.v6.sin6_addr, &wanted->v6.sin6_addr, sizeof(is.v6.sin6_addr)) == 0;
+}
+
+/* Its file may have been removed, or its mode may be another now. */
+static bool is_reachable(const struct io_address *address, unsigned unix_mode)
+{
+	const char *path = address->un.sun_path;
+	struct stat st;
+
+	if (address->any.sa_family != AF_UNIX)
+		return true;
+	return lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) &&
+	       (unix_mode == 0 || chmod(path, unix_mode) == 0);
+}
+
+struct io_listener *io_listener_inherit(struct io_loop *l, int fd, const struct io_address *address,
+	unsigned unix_mode, io_accept_fn *fn, void *arg)
+{
+	struct io_listener *n = NULL;
+
+	if (listens_on(fd, address) && is_reachable(address, unix_mode))
+		n = io_listener_adopt(l, fd, fn, arg);
+	if (!n)
+		io_closep(&fd);
+	else if (address->any.sa_family == AF_UNIX)
+		remember_path(n, address->un.sun_path);
+	return n;
+}
+
+int io_listener_fd(const struct io_listener *n)
+{
+	return n->fd;
+}
+
+void io_listener_leave(struct io_listener *n)
+{
+	if (!n)
+		return;
+	free(n->unix_path);
+	n->unix_path = NULL;
+	io_listener_close(n);
+}
+
 void io_listener_close(struct io_listener *n)
 {
 	struct stat st;

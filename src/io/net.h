@@ -51,7 +51,15 @@ NODISCARD struct io_listener *io_listener_open(struct io_loop *l, const struct i
 /* A socket handed over by systemd (LISTEN_FDS). */
 NODISCARD struct io_listener *io_listener_adopt(
 	struct io_loop *l, int fd, io_accept_fn *fn, void *arg);
+/*
+ * The same for one that a process before us had stored: only if it listens on `address`, and a unix
+ * socket is still to be found there. NULL: it does not, and `fd` is closed.
+ */
+NODISCARD struct io_listener *io_listener_inherit(struct io_loop *l, int fd,
+	const struct io_address *address, unsigned unix_mode, io_accept_fn *fn, void *arg);
+int io_listener_fd(const struct io_listener *n);
 void io_listener_close(struct io_listener *n); /* unlinks a unix socket it made */
+void io_listener_leave(struct io_listener *n); /* does not: another process holds the socket, too */
 void io_listener_pause(struct io_listener *n, bool paused);
 int io_listener_port(const struct io_listener *n); /* the real one when 0 was asked for */
 

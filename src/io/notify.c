@@ -3,7 +3,10 @@
 
 #include "base/sv.h"
 #include "io/file.h"
+#include "io/passed.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,31 +17,103 @@
 #include <unistd.h>
 
 enum {
-	LISTEN_FDS_MAX = 64
+	BARRIER_MS = 5000,
+	SEND_S = 2, /* a descriptor may wait for room in the manager's socket; nothing else does */
 };
+
+static bool manager_address(struct sockaddr_un *out, socklen_t *out_len)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	size_t len = path ? strlen(path) : 0;
+
+	*out = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	if (len < 2 || len >= sizeof(out->sun_path) || (path[0] != '/' && path[0] != '@'))
+		return false;
+	memcpy(out->sun_path, path, len);
+	if (path[0] == '@')
+		out->sun_path[0] = '\0';
+	*out_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
+	return true;
+}
+
+bool io_notify_has_manager(void)
+{
+	struct sockaddr_un to;
+	socklen_t len;
+
+	return manager_address(&to, &len);
+}
+
+/* `passed` goes along as a copy; -1: none. */
+static bool notify_with(const char *text, int passed)
+{
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct sockaddr_un to;
+	struct iovec part = { (void *)(uintptr_t)text, strlen(text) };
+	struct msghdr m = { .msg_name = &to, .msg_iov = &part, .msg_iovlen = 1 };
+	CLEANUP(io_closep) int fd = -1;
+
+	if (!manager_address(&to, &m.msg_namelen))
+		return false;
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
+	if (passed >= 0) {
+		const struct timeval patience = { .tv_sec = SEND_S };
+
+		m.msg_control = &control;
+		m.msg_controllen = sizeof(control);
+		control.head.cmsg_level = SOL_SOCKET;
+		control.head.cmsg_type = SCM_RIGHTS;
+		control.head.cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(&control.head), &passed, sizeof(int));
+		(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	}
+	return sendmsg(fd, &m, MSG_NOSIGNAL | (passed >= 0 ? 0 : MSG_DONTWAIT)) >= 0;
+}
 
 static void notify(const char *text)
 {
-	const char *path = getenv("NOTIFY_SOCKET");
-	struct sockaddr_un to = { .sun_family = AF_UNIX };
-	CLEANUP(io_closep) int fd = -1;
-	size_t len = path ? strlen(path) : 0;
-
-	if (len < 2 || len >= sizeof(to.sun_path) || (path[0] != '/' && path[0] != '@'))
-		return;
-	memcpy(to.sun_path, path, len);
-	if (path[0] == '@')
-		to.sun_path[0] = '\0';
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return;
 	/* Nothing can be done about a manager that does not listen. */
-	(void)sendto(fd,
-		text,
-		strlen(text),
-		MSG_NOSIGNAL | MSG_DONTWAIT,
-		(const struct sockaddr *)&to,
-		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + len));
+	(void)notify_with(text, -1);
+}
+
+void io_notify_store(int fd, struct sv name)
+{
+	char text[IO_PASSED_NAME_MAX + 64];
+
+	/* FDPOLL=0: the manager would close a stored socket that reports an error. */
+	(void)snprintf(text, sizeof(text), "FDSTORE=1\nFDNAME=%.*s\nFDPOLL=0", SV_ARG(name));
+	(void)notify_with(text, fd);
+}
+
+void io_notify_forget(struct sv name)
+{
+	char text[IO_PASSED_NAME_MAX + 64];
+
+	(void)snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%.*s", SV_ARG(name));
+	notify(text);
+}
+
+void io_notify_barrier(void)
+{
+	struct pollfd wait = { .events = 0 };
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) != 0)
+		return;
+	wait.fd = ends[0];
+	/* The manager closes its copy when it has done all that was sent before. */
+	if (notify_with("BARRIER=1", ends[1])) {
+		io_closep(&ends[1]);
+		(void)poll(&wait, 1, BARRIER_MS);
+	} else {
+		io_closep(&ends[1]);
+	}
+	io_closep(&ends[0]);
 }
 
 void io_notify_ready(void)
@@ -87,28 +162,4 @@ uint64_t io_notify_watchdog_interval_us(void)
 		sv_parse_u64(sv_from(getenv("WATCHDOG_USEC")), US_PER_DAY, &us) != 0)
 		return 0;
 	return us / 2;
-}
-
-unsigned io_notify_listen_fds(void)
-{
-	uint32_t count = 0;
-
-	if (!getenv("LISTEN_PID") || !is_for_us("LISTEN_PID") ||
-		sv_parse_u32(sv_from(getenv("LISTEN_FDS")), LISTEN_FDS_MAX, &count) != 0)
-		return 0;
-	return count;
-}
-
-struct sv io_notify_listen_name(unsigned index)
-{
-	struct sv names = sv_from(getenv("LISTEN_FDNAMES"));
-	struct sv name = SV("");
-
-	for (unsigned i = 0; i <= index; i++) {
-		bool more = sv_cut_char(&names, ':', &name);
-
-		if (!more && i < index)
-			return SV("");
-	}
-	return name;
 }

@@ -15,6 +15,11 @@ void io_notify_watchdog(void);
 /* Half of WATCHDOG_USEC; 0 when no watchdog is asked for. */
 uint64_t io_notify_watchdog_interval_us(void);
 
-/* Descriptors passed by systemd start at 3; 0 when none. Names come from LISTEN_FDNAMES. */
-unsigned io_notify_listen_fds(void);
-struct sv io_notify_listen_name(unsigned index); /* "smtp" ; empty when unnamed */
+/*
+ * Leaves a copy of a socket with the manager, which passes it to the next process of this service
+ * (io/passed.h), or takes it out again. barrier() waits until the manager has done both.
+ */
+bool io_notify_has_manager(void);
+void io_notify_store(int fd, struct sv name);
+void io_notify_forget(struct sv name);
+void io_notify_barrier(void);

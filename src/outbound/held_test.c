@@ -494,6 +494,45 @@ static void draining_gives_up_a_connection_that_is_not_there_yet(void **state)
 	bench_close(&b);
 }
 
+/* Time is up: only what the server has whole is in doubt. */
+static void giving_up_withdraws_what_has_not_left(void **state)
+{
+	static const struct {
+		enum smtp_server_event_kind at;
+		uint32_t uncertain;
+	} rows[] = {
+		{ SMTP_SERVER_EV_GREET, 0 },
+		{ SMTP_SERVER_EV_MAIL, 0 },
+		{ SMTP_SERVER_EV_RCPT, 0 },
+		{ SMTP_SERVER_EV_DATA, 0 },
+		{ SMTP_SERVER_EV_END, 1 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct bench b;
+		struct look look;
+		bool claimed;
+		uint64_t id;
+
+		bench_open(&b, LAB);
+		b.a.rules[0] = (struct up_rule){ .at = rows[i].at, .times = 1, .hold = true };
+		bench_start(&b);
+		id = bench_fresh(&b, &erp, &claimed);
+		while (!up_is_holding(&b.a))
+			bench_turn(&b);
+		outbound_drain(b.o, bench_on_drained, &b);
+		outbound_give_up(b.o);
+		bench_until(&b, bench_drained);
+		assert_int_equal(b.o->connections, 0);
+		bench_look(&b, id, 0, &look);
+		assert_int_equal(look.state, STORE_RCPT_QUEUED);
+		assert_int_equal(look.uncertain, rows[i].uncertain);
+		assert_string_equal(look.cause, rows[i].uncertain ? "uncertain" : "");
+		bench_close(&b);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -513,6 +552,7 @@ int main(void)
 		cmocka_unit_test(limits_may_change_under_a_delivery),
 		cmocka_unit_test(draining_ends_what_runs_and_takes_nothing_new),
 		cmocka_unit_test(draining_gives_up_a_connection_that_is_not_there_yet),
+		cmocka_unit_test(giving_up_withdraws_what_has_not_left),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

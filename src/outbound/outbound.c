@@ -374,6 +374,31 @@ void outbound_drain(struct outbound *o, void (*done)(void *arg), void *arg)
 	outbound_check_drained(o);
 }
 
+void outbound_give_up(struct outbound *o)
+{
+	must(o->draining);
+	htable_each (&o->lanes, slot) {
+		struct lane *l = slot->value;
+
+		list_each_safe (at, after, &l->connections) {
+			struct connection *c = list_entry(at, struct connection, node);
+			struct delivery *d = c->delivery;
+
+			/* A request that may have sent the message and cannot be asked: its attempt stays
+			 * open in the queue, and that is how the next start knows of it. */
+			if (d && d->released && c->kind == &connection_web)
+				continue;
+			if (d && !d->released) {
+				delivery_withdraw(d, NULL, SV(""));
+				connection_abandon(c);
+				continue;
+			}
+			c->ended = true;
+			connection_pump(c);
+		}
+	}
+}
+
 /* ---- what others ask ---- */
 
 void outbound_queued(void *outbound, struct sv lane)

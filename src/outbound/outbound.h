@@ -57,6 +57,11 @@ void outbound_start(struct outbound *o);
 void outbound_reload(struct outbound *o, struct conf *conf);
 /* Takes no more work, ends what runs, closes its connections; then `done`. */
 void outbound_drain(struct outbound *o, void (*done)(void *arg), void *arg);
+/*
+ * Draining takes too long: what has not left goes back to the queue, what has left without an answer is
+ * uncertain. `done` of outbound_drain() follows, soon, unless the queue or a request over HTTPS hangs.
+ */
+void outbound_give_up(struct outbound *o);
 
 /*
  * The quick way of a fresh message (two commits instead of three). claim() comes before the PUT: when the

@@ -84,11 +84,12 @@ def make_certificate(folder: pathlib.Path):
 class Process:
     """A child with its output in a file; ended by its own id."""
 
-    def __init__(self, args, log: pathlib.Path, env=None):
+    def __init__(self, args, log: pathlib.Path, env=None, pass_fds=()):
         self.log = log
         self._file = open(log, "ab")
         self.process = subprocess.Popen(
-            args, stdin=subprocess.DEVNULL, stdout=self._file, stderr=self._file, env={**os.environ, **(env or {})})
+            args, stdin=subprocess.DEVNULL, stdout=self._file, stderr=self._file, pass_fds=pass_fds,
+            env={**os.environ, **(env or {})})
 
     @property
     def pid(self):
