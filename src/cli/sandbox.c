@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 static const char help[] =
 	"usage: postern sandbox [OPTION...]\n\n"
@@ -34,7 +36,11 @@ static const char help[] =
 	"  --keep SIZE           messages kept for the API; default 256MB\n"
 	"  --speed N             its clock runs N times as fast\n"
 	"  --rewrite-ids         gives messages new Message-IDs, as Exchange may\n"
-	"  --no-starttls         offers no STARTTLS\n\n"
+	"  --no-starttls         offers no STARTTLS\n"
+	"  --beyond-loopback     lets addresses be others than loopback: whoever reaches them\n"
+	"                        may hand in mail (nothing is ever sent on)\n"
+	"  --show, --quiet       a line for each mail on standard error, or none; default: on a\n"
+	"                        terminal only\n\n"
 	"examples:\n"
 	"  postern sandbox --scenario smtp-auth-off\n"
 	"  swaks --server 127.0.0.1:2587 -tls -a LOGIN -au a@contoso.com -ap sandbox -f "
@@ -47,6 +53,17 @@ static void stop(void *arg, int signum)
 {
 	(void)signum;
 	io_loop_stop(arg);
+}
+
+static void tell(void *arg, const char *line)
+{
+	time_t now = (time_t)(io_wall(arg).us / (int64_t)US_PER_S);
+	struct tm local;
+	char at[16] = "";
+
+	if (localtime_r(&now, &local))
+		(void)strftime(at, sizeof(at), "%H:%M:%S", &local);
+	(void)fprintf(stderr, "%s %s\n", at, line);
 }
 
 static int list_scenarios(void)
@@ -63,10 +80,13 @@ static int run(const struct sandbox_options *options)
 {
 	CLEANUP(buf_deinitp) struct buf verdict = BUF_INIT(1 << 20);
 	struct io_loop *loop = io_loop_new();
+	struct sandbox_options with_loop = *options;
 	struct err err = { 0 };
-	struct sandbox *s = sandbox_new(loop, options, &err);
+	struct sandbox *s;
 	bool broken;
 
+	with_loop.tell_arg = loop;
+	s = sandbox_new(loop, &with_loop, &err);
 	if (!s) {
 		io_loop_free(loop);
 		return cli_fail(EX_CONFIG, "sandbox: %s", err.text);
@@ -83,6 +103,13 @@ static int run(const struct sandbox_options *options)
 		sandbox_https_port(s),
 		SV_ARG(sandbox_ca_path(s)),
 		SV_ARG(options->password));
+	if (options->beyond_loopback)
+		(void)fprintf(stderr,
+			"sandbox: WARNING: it may listen beyond loopback. Whoever reaches these "
+			"ports can "
+			"hand in mail, read all messages and change every setting; there is no "
+			"password "
+			"on the API. Nothing is sent on.\n");
 	io_loop_run(loop);
 	if (sandbox_verdict(s, &verdict) == 0)
 		(void)fprintf(stderr, "%.*s", SV_ARG(buf_sv(&verdict)));
@@ -107,7 +134,10 @@ enum {
 	OPT_KEEP,
 	OPT_SPEED,
 	OPT_REWRITE,
-	OPT_NO_STARTTLS
+	OPT_NO_STARTTLS,
+	OPT_BEYOND,
+	OPT_SHOW,
+	OPT_QUIET
 };
 
 static const struct cli_option options_known[] = {
@@ -126,6 +156,9 @@ static const struct cli_option options_known[] = {
 	[OPT_SPEED] = { "speed", true },
 	[OPT_REWRITE] = { "rewrite-ids", false },
 	[OPT_NO_STARTTLS] = { "no-starttls", false },
+	[OPT_BEYOND] = { "beyond-loopback", false },
+	[OPT_SHOW] = { "show", false },
+	[OPT_QUIET] = { "quiet", false },
 	{ NULL, false },
 };
 
@@ -150,12 +183,16 @@ static int take_option(struct sandbox_options *o, int seen, const char *value)
 		o->rewrite_ids = true;
 	else if (seen == OPT_NO_STARTTLS)
 		o->implicit_tls_off = true;
+	else if (seen == OPT_BEYOND)
+		o->beyond_loopback = true;
+	else if (seen == OPT_SHOW || seen == OPT_QUIET)
+		o->tell = seen == OPT_SHOW ? tell : NULL;
 	else if (seen == OPT_KEEP && text_parse_size(sv_from(value), &o->keep_bytes) != 0)
-		return cli_fail(EX_USAGE, "--keep wants a size as 64MB, not '%s'", value);
+		return cli_fail(EX_USAGE, "--keep needs a size, for example 64MB, not '%s'", value);
 	else if (seen == OPT_SPEED &&
 		 (sv_parse_u32(sv_from(value), 1000000, &speed) != 0 || speed == 0))
 		return cli_fail(
-			EX_USAGE, "--speed wants a number from 1 to 1000000, not '%s'", value);
+			EX_USAGE, "--speed needs a number from 1 to 1000000, not '%s'", value);
 	else if (seen == OPT_SPEED)
 		o->speed = speed;
 	else if (seen != OPT_KEEP)
@@ -175,6 +212,7 @@ int cli_sandbox(struct cli_context *ctx, int argc, char **argv)
 		.password = SV("sandbox"),
 		.keep_bytes = UINT64_C(256) << 20,
 		.speed = 1,
+		.tell = isatty(STDERR_FILENO) ? tell : NULL,
 	};
 	const char *value = NULL;
 	int seen;

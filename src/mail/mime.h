@@ -102,3 +102,5 @@ const struct mime_part *mime_scan_parts(const struct mime_scan *s, size_t *out_c
  * characters too. False: there is none.
  */
 NODISCARD bool mime_parameter(struct sv value, struct sv name, struct buf *out);
+/* The same for text with encoded words (RFC 2047), as Subject: what fits into `out`, cut at its end. */
+void mime_words(struct sv value, struct buf *out);

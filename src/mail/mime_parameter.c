@@ -130,8 +130,8 @@ static int append_word(struct buf *run, const struct word *w)
 				  : append_escaped(run, w->text, '=');
 }
 
-/* Text with encoded words in it. Neighbours of one character set are joined before they are read. */
-static void put_words(struct buf *out, struct sv v)
+/* Neighbours of one character set are joined before they are read. */
+void mime_words(struct sv v, struct buf *out)
 {
 	CLEANUP(buf_deinitp) struct buf run = BUF_INIT(v.len);
 	struct sv charset = sv_make(NULL, 0);
@@ -286,6 +286,6 @@ bool mime_parameter(struct sv value, struct sv name, struct buf *out)
 		return true;
 	if (!find_exact(value, name, &plain))
 		return false;
-	put_words(out, buf_sv(&plain));
+	mime_words(buf_sv(&plain), out);
 	return true;
 }

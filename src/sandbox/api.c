@@ -13,11 +13,12 @@
  *   GET    /messages?to=&from=&subject=&after=N     list
  *   GET    /messages?mailbox=     GET /inbox/N/raw     what arrived for a mailbox of its own: NDRs
  *   GET    /messages/wait?...&timeout=SECONDS       answers once a message fits (408 when none came)
- *   GET    /messages/N     GET /messages/N/raw      one
+ *   GET    /messages/N     GET /messages/N/raw      one, read: headers, text, html, attachments
+ *   GET    /messages/N/attachments/K                the bytes of one
  *   DELETE /messages                                forget messages, counts and violations
  *   GET    /faults    POST /faults    DELETE /faults
  *   GET    /settings ... PUT /settings              switches, limits, mailboxes
- *   POST   /scenario/NAME
+ *   POST   /scenario/NAME     POST /reset            open sessions end
  *   GET    /clock     PUT /clock {"speed":60} or {"advance_seconds":3600}
  *   GET    /logins     POST /logins/approve {"user_code":,"user":}    POST /logins/deny {"user_code":}
  *   GET    /tokens     POST /tokens {"user":,"client_id":,"scope":,"life":}     counts; a token at once
@@ -65,6 +66,19 @@ static enum MHD_Result list_messages(struct sandbox_api *a, struct sandbox_web_r
 	return sandbox_web_json(r, MHD_HTTP_OK, all);
 }
 
+static enum MHD_Result one_attachment(
+	const struct sandbox_message *m, struct sandbox_web_request *r, struct sv number)
+{
+	CLEANUP(buf_deinitp) struct buf bytes = BUF_INIT(m->raw_len + 1), type = BUF_INIT(256);
+	uint32_t n;
+
+	if (sv_parse_u32(number, UINT32_MAX, &n) != 0 ||
+		!sandbox_message_attachment(m, n, &bytes, &type))
+		return sandbox_web_error(
+			r, MHD_HTTP_NOT_FOUND, "no such attachment; 1 is the first");
+	return sandbox_web_send(r, MHD_HTTP_OK, buf_sv(&type).ptr, buf_sv(&bytes));
+}
+
 static enum MHD_Result one_message(
 	const struct sandbox_messages *from, struct sandbox_web_request *r, struct sv path)
 {
@@ -81,7 +95,11 @@ static enum MHD_Result one_message(
 	if (sv_eq(path, SV("raw")))
 		return sandbox_web_send(
 			r, MHD_HTTP_OK, "message/rfc822", sv_make(m->raw, m->raw_len));
-	return sandbox_web_json(r, MHD_HTTP_OK, sandbox_message_json(m));
+	if (sv_starts(path, SV("attachments/")))
+		return one_attachment(m, r, sv_skip(path, 12));
+	if (path.len)
+		return sandbox_web_error(r, MHD_HTTP_NOT_FOUND, "known: raw, attachments/K");
+	return sandbox_web_json(r, MHD_HTTP_OK, sandbox_message_parsed(m));
 }
 
 /* Answers at once when a message fits, else waits until one comes or time is up. */
@@ -162,36 +180,6 @@ static json_t *clock_json(const struct sandbox *s)
 	return o;
 }
 
-static json_t *settings_json(const struct sandbox *s)
-{
-	const struct sandbox_limits *l = sandbox_model_limits(s->model);
-	json_t *o = json_object();
-	json_t *limits = json_object();
-	json_t *mailboxes = json_array();
-
-	(void)json_object_set_new(
-		limits, "messages_per_minute", json_integer(l->messages_per_minute));
-	(void)json_object_set_new(limits, "connections", json_integer(l->connections));
-	(void)json_object_set_new(
-		limits, "recipients_per_day", json_integer(l->recipients_per_day));
-	(void)json_object_set_new(
-		limits, "recipients_per_message", json_integer(l->recipients_per_message));
-	(void)json_object_set_new(
-		limits, "message_bytes", json_integer((json_int_t)l->message_bytes_max));
-	(void)json_object_set_new(o, "limits", limits);
-	for (size_t i = 0; i < sandbox_model_mailbox_count(s->model); i++) {
-		const struct sandbox_mailbox *b = sandbox_model_mailbox_at(s->model, i);
-		json_t *one = json_object();
-
-		(void)json_object_set_new(one, "address", sandbox_json_text(sv_from(b->address)));
-		(void)json_object_set_new(one, "accepted", json_integer((json_int_t)b->accepted));
-		(void)json_object_set_new(one, "sending", json_integer(b->sending));
-		(void)json_array_append_new(mailboxes, one);
-	}
-	(void)json_object_set_new(o, "mailboxes", mailboxes);
-	return o;
-}
-
 static enum MHD_Result clear_messages(struct sandbox_api *a, struct sandbox_web_request *r)
 {
 	sandbox_messages_clear(a->sandbox->messages);
@@ -207,6 +195,15 @@ static enum MHD_Result clear_faults(struct sandbox_api *a, struct sandbox_web_re
 	return sandbox_web_json(r, MHD_HTTP_OK, json_array());
 }
 
+static enum MHD_Result reset(struct sandbox_api *a, struct sandbox_web_request *r)
+{
+	struct err err = { 0 };
+
+	/* It began with the same scenario. */
+	must(sandbox_reset(a->sandbox, &err) == 0);
+	return sandbox_web_json(r, MHD_HTTP_OK, json_object());
+}
+
 static enum MHD_Result play_scenario(
 	struct sandbox_api *a, struct sandbox_web_request *r, struct sv name)
 {
@@ -214,6 +211,8 @@ static enum MHD_Result play_scenario(
 
 	if (sandbox_scenario_apply(a->sandbox, name, &err) != 0)
 		return sandbox_web_error(r, MHD_HTTP_NOT_FOUND, err.text);
+	/* What is switched off must not go on working for those who are in. */
+	sandbox_session_close_all(a->sandbox);
 	return sandbox_web_json(r, MHD_HTTP_OK, json_object());
 }
 
@@ -292,9 +291,11 @@ static enum MHD_Result serve(void *arg, struct sandbox_web_request *r)
 	if (get && sv_eq(path, SV("/admin")))
 		return sandbox_web_json(r, MHD_HTTP_OK, sandbox_admin_json(s->admin));
 	if (get && sv_eq(path, SV("/settings")))
-		return sandbox_web_json(r, MHD_HTTP_OK, settings_json(s));
+		return sandbox_web_json(r, MHD_HTTP_OK, sandbox_settings_json(s));
 	if (put && sv_eq(path, SV("/settings")))
 		return put_json(a, r, body, sandbox_settings_apply);
+	if (put && sv_eq(path, SV("/reset")))
+		return reset(a, r);
 	if (put && sv_starts(path, SV("/scenario/")))
 		return play_scenario(a, r, sv_skip(path, 10));
 	if (get && sv_eq(path, SV("/clock")))
@@ -315,7 +316,7 @@ static enum MHD_Result serve(void *arg, struct sandbox_web_request *r)
 		return sandbox_web_json(r, MHD_HTTP_OK, sandbox_verdict_json(s));
 	return sandbox_web_error(r,
 		MHD_HTTP_NOT_FOUND,
-		"unknown: /messages /messages/wait /faults /settings /scenario/NAME /clock "
+		"unknown: /messages /messages/wait /faults /settings /scenario/NAME /reset /clock "
 		"/logins /tokens /verdict");
 }
 
@@ -325,6 +326,7 @@ struct sandbox_api *sandbox_api_open(struct sandbox *s, struct sv address, struc
 	struct sandbox_web_options options = {
 		.loop = s->loop,
 		.address = address,
+		.beyond_loopback = s->options.beyond_loopback,
 		.body_max = BODY_MAX,
 		.fn = serve,
 		.arg = a,

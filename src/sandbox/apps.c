@@ -2,6 +2,7 @@
 #include "sandbox/apps.h"
 
 #include "base/must.h"
+#include "sandbox/events.h"
 #include "sandbox/jwt.h"
 
 #include <openssl/bio.h>
@@ -195,4 +196,48 @@ int sandbox_apps_apply(struct sandbox_apps *a, const json_t *list, struct err *e
 	for (size_t i = 0; rc == 0 && i < json_array_size(list); i++)
 		rc = apply_one(a, json_array_get(list, i), err);
 	return rc;
+}
+
+json_t *sandbox_texts_json(const struct sandbox_texts *t)
+{
+	json_t *all = json_array();
+
+	for (size_t i = 0; i < t->count; i++)
+		must(json_array_append_new(all, sandbox_json_text(sv_from(t->items[i]))) == 0);
+	return all;
+}
+
+json_t *sandbox_apps_json(const struct sandbox_apps *a)
+{
+	json_t *all = json_array();
+
+	for (size_t i = 0; i < a->count; i++) {
+		const struct sandbox_app *app = a->items[i];
+		json_t *o = json_pack("{s:o, s:b, s:i, s:o, s:o, s:o, s:b, s:b, s:b, s:b, s:b}",
+			"client_id",
+			sandbox_json_text(sv_from(app->client_id)),
+			"has_secret",
+			app->secret != NULL,
+			"certificate_count",
+			(int)app->certificate_count,
+			"roles",
+			sandbox_texts_json(&app->roles),
+			"scopes",
+			sandbox_texts_json(&app->scopes),
+			"mailboxes",
+			sandbox_texts_json(&app->mailboxes),
+			"secret_expired",
+			app->secret_expired,
+			"disabled",
+			app->disabled,
+			"consent",
+			!app->no_consent,
+			"public",
+			!app->confidential,
+			"registered",
+			!app->unregistered);
+
+		must(o != NULL && json_array_append_new(all, o) == 0);
+	}
+	return all;
 }

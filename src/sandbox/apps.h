@@ -53,8 +53,10 @@ struct sandbox_app *sandbox_apps_find(const struct sandbox_apps *a, struct sv cl
  * changed in what is given, another is added. RC_PARSE.
  */
 NODISCARD int sandbox_apps_apply(struct sandbox_apps *a, const json_t *list, struct err *err);
+json_t *sandbox_apps_json(const struct sandbox_apps *a);
 
 bool sandbox_texts_hold(const struct sandbox_texts *t, struct sv text); /* ASCII case ignored */
 /* Replaces by the strings of an array; others are passed over. */
 void sandbox_texts_set(struct sandbox_texts *t, const json_t *array);
 void sandbox_texts_deinit(struct sandbox_texts *t);
+json_t *sandbox_texts_json(const struct sandbox_texts *t);

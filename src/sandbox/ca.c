@@ -12,8 +12,12 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#define CA_NAME "postern sandbox CA"
+
 enum {
-	VALID_SECONDS = 31 * 86400,
+	VALID_DAYS =
+		3652, /* ten years: a trusted CA that ends in a month breaks what was set up with it */
+	RENEW_DAYS = 7,
 	NAMES_MAX = 512
 };
 
@@ -26,7 +30,7 @@ static X509 *new_certificate(EVP_PKEY *key, const char *name, long serial)
 	must(X509_set_version(x, 2) == 1);
 	must(ASN1_INTEGER_set(X509_get_serialNumber(x), serial) == 1);
 	must(X509_gmtime_adj(X509_getm_notBefore(x), -3600) != NULL);
-	must(X509_gmtime_adj(X509_getm_notAfter(x), VALID_SECONDS) != NULL);
+	must(X509_time_adj_ex(X509_getm_notAfter(x), VALID_DAYS, 0, NULL) != NULL);
 	must(X509_set_pubkey(x, key) == 1);
 	subject = X509_get_subject_name(x);
 	must(X509_NAME_add_entry_by_txt(
@@ -110,7 +114,7 @@ static int make_all(struct sv folder, const char *names, struct err *err)
 	int rc;
 
 	must(ca_key != NULL);
-	ca = new_certificate(ca_key, "postern sandbox CA", 1);
+	ca = new_certificate(ca_key, CA_NAME, 1);
 	must(X509_set_issuer_name(ca, X509_get_subject_name(ca)) == 1);
 	must(extend(ca, ca, NID_basic_constraints, "critical,CA:TRUE") &&
 		extend(ca, ca, NID_key_usage, "critical,keyCertSign,cRLSign") &&
@@ -128,6 +132,42 @@ static int make_all(struct sv folder, const char *names, struct err *err)
 	return rc;
 }
 
+static bool is_ours(const X509 *x)
+{
+	char name[64] = "";
+
+	(void)X509_NAME_get_text_by_NID(
+		X509_get_issuer_name(x), NID_commonName, name, sizeof(name));
+	return strcmp(name, CA_NAME) == 0;
+}
+
+/*
+ * One of ours that ends soon, or lacks the name that is asked for. What somebody else put there (a test
+ * with an expired certificate, say) stays as it is.
+ */
+static bool is_over(struct sv folder, const char *file, struct sv host_name)
+{
+	int days = 0, seconds = 0;
+	char path[4096];
+	X509 *x;
+	FILE *f;
+	bool over;
+
+	(void)snprintf(path, sizeof(path), "%.*s/%s", SV_ARG(folder), file);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	x = PEM_read_X509(f, NULL, NULL, NULL);
+	(void)fclose(f);
+	over = x && is_ours(x) &&
+	       (ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(x)) != 1 ||
+		       days < RENEW_DAYS ||
+		       (host_name.len &&
+			       X509_check_host(x, host_name.ptr, host_name.len, 0, NULL) != 1));
+	X509_free(x);
+	return over;
+}
+
 int sandbox_ca_make(struct sv folder, struct sv host_name, struct err *err)
 {
 	char path[4096], names[NAMES_MAX];
@@ -142,7 +182,8 @@ int sandbox_ca_make(struct sv folder, struct sv host_name, struct err *err)
 	(void)snprintf(path, sizeof(path), "%.*s/ca.key", SV_ARG(folder));
 	made = access(path, R_OK) == 0;
 	(void)snprintf(path, sizeof(path), "%.*s/ca.pem", SV_ARG(folder));
-	if (made && access(path, R_OK) == 0)
+	if (made && access(path, R_OK) == 0 && !is_over(folder, "ca.pem", SV("")) &&
+		!is_over(folder, "server.pem", host_name))
 		return 0;
 	(void)snprintf(names,
 		sizeof(names),

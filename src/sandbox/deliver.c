@@ -13,6 +13,11 @@ enum {
 	NDR_HEADER_MAX = 65536, /* of the original's header, given back */
 };
 
+static struct wall_time wall_now(const struct sandbox *s)
+{
+	return (struct wall_time){ (int64_t)(sandbox_instant(s).now_s * US_PER_S) };
+}
+
 static void make_id(struct sandbox *s, char out[128])
 {
 	(void)snprintf(out,
@@ -43,7 +48,7 @@ static struct sv header_of(struct sv raw)
 static int render_ndr(struct sandbox *s, struct buf *out, const struct sandbox_message *m,
 	const char *recipient, const char *id)
 {
-	struct wall_time now = { (int64_t)(sandbox_instant(s).now_s * US_PER_S) };
+	struct wall_time now = wall_now(s);
 	char at[WALL_RFC5322_MAX];
 	struct sv header = header_of(sv_make(m->raw, m->raw_len));
 	static const char why[] = "550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found "
@@ -99,6 +104,7 @@ static void bounce(struct sandbox *s, const struct sandbox_message *m, const cha
 	ndr = xcalloc(1, sizeof(*ndr));
 	ndr->door = "ndr";
 	ndr->at_us = sandbox_now_us(s);
+	ndr->date = wall_now(s);
 	ndr->mailbox = sv_dup(sv_from(m->sender));
 	ndr->sender = sv_dup(SV(""));
 	ndr->new_id = sv_dup(SV(""));
@@ -107,6 +113,7 @@ static void bounce(struct sandbox *s, const struct sandbox_message *m, const cha
 	ndr->recipient_count = 1;
 	finish(ndr, buf_sv(&text), &facts);
 	(void)sandbox_messages_add(s->inboxes, ndr);
+	sandbox_tell_message(s, "bounced", ndr);
 	sandbox_events_write(s->events, "bounced", sandbox_now_us(s), sandbox_message_json(ndr));
 }
 
@@ -118,10 +125,11 @@ const struct sandbox_message *sandbox_deliver(struct sandbox *s, const struct sa
 	char id[128] = "";
 	uint32_t copies;
 
-	if (sandbox_model_rewrites_ids(s->model))
+	if (sandbox_model_switches(s->model)->rewrite_ids)
 		make_id(s, id);
 	m->door = sandbox_door_name(d->door);
 	m->at_us = sandbox_now_us(s);
+	m->date = wall_now(s);
 	m->mailbox = sv_dup(d->mailbox);
 	m->sender = sv_dup(d->sender);
 	m->new_id = sv_dup(sv_from(id));
@@ -135,6 +143,7 @@ const struct sandbox_message *sandbox_deliver(struct sandbox *s, const struct sa
 	s->totals.recipients += m->recipient_count;
 	if (d->door == SANDBOX_DOOR_HVE)
 		s->totals.hve_recipients += m->recipient_count;
+	sandbox_tell_message(s, copies > 1 ? "duplicate" : "accepted", m);
 	sandbox_events_write(s->events,
 		copies > 1 ? "duplicate" : "accepted",
 		sandbox_now_us(s),

@@ -83,6 +83,21 @@ int sandbox_tenant_apply(struct sandbox_tenant *t, const json_t *settings, struc
 	return 0;
 }
 
+void sandbox_tenant_show(const struct sandbox_tenant *t, json_t *out)
+{
+	json_t *connector = json_object();
+
+	must(json_object_set_new(connector, "sources", sandbox_texts_json(&t->sources)) == 0);
+	must(json_object_set_new(connector, "certificate", json_boolean(!t->no_certificates)) == 0);
+	must(json_object_set_new(
+		     out, "accepted_domains", sandbox_texts_json(&t->accepted_domains)) == 0);
+	must(json_object_set_new(out, "hve_accounts", sandbox_texts_json(&t->hve_accounts)) == 0);
+	must(json_object_set_new(out, "bounces", sandbox_texts_json(&t->bounces)) == 0);
+	must(json_object_set_new(out, "connector", connector) == 0);
+	must(json_object_set_new(out, "reject_direct_send", json_boolean(t->reject_direct_send)) ==
+		0);
+}
+
 bool sandbox_tenant_accepts(const struct sandbox_tenant *t, struct sv domain)
 {
 	return sandbox_texts_hold(&t->accepted_domains, domain);

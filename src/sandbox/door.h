@@ -41,6 +41,7 @@ void sandbox_tenant_deinit(struct sandbox_tenant *t);
 /* accepted_domains, hve_accounts, bounces, reject_direct_send, connector {sources, certificate}. */
 NODISCARD int sandbox_tenant_apply(
 	struct sandbox_tenant *t, const json_t *settings, struct err *err);
+void sandbox_tenant_show(const struct sandbox_tenant *t, json_t *out);
 bool sandbox_tenant_accepts(const struct sandbox_tenant *t, struct sv domain);
 bool sandbox_tenant_is_internal(const struct sandbox_tenant *t, struct sv address);
 bool sandbox_tenant_bounces(const struct sandbox_tenant *t, struct sv address);

@@ -279,6 +279,33 @@ int sandbox_entra_apply(struct sandbox_entra *e, const json_t *settings, struct 
 	return sandbox_apps_apply(&e->apps, json_object_get(settings, "apps"), err);
 }
 
+void sandbox_entra_show(const struct sandbox_entra *e, json_t *out)
+{
+	const struct {
+		const char *key;
+		json_int_t value;
+	} numbers[] = {
+		{ "token_life", (json_int_t)e->token_life_s },
+		{ "refresh_life", (json_int_t)e->refresh_life_s },
+		{ "device_life", (json_int_t)e->device_life_s },
+		{ "device_interval", (json_int_t)e->device_interval_s },
+		{ "clock_skew", (json_int_t)e->skew_s },
+	};
+
+	for (size_t i = 0; i < COUNT_OF(numbers); i++)
+		must(json_object_set_new(out, numbers[i].key, json_integer(numbers[i].value)) == 0);
+	must(json_object_set_new(out,
+		     "auto_approve",
+		     e->auto_user ? sandbox_json_text(sv_from(e->auto_user)) : json_null()) == 0);
+	must(json_object_set_new(out, "refresh_once", json_boolean(e->refresh_once)) == 0);
+	must(json_object_set_new(out, "graph_audience", json_boolean(e->graph_audience)) == 0);
+	must(json_object_set_new(out, "tenants", sandbox_texts_json(&e->tenants)) == 0);
+	must(json_object_set_new(out,
+		     "delegates",
+		     e->delegates ? json_deep_copy(e->delegates) : json_object()) == 0);
+	must(json_object_set_new(out, "apps", sandbox_apps_json(&e->apps)) == 0);
+}
+
 /* ---- errors ---- */
 
 static const struct {
@@ -360,10 +387,24 @@ void entra_error_named(const struct sandbox_entra_request *r, struct sandbox_ent
 	(void)snprintf(out->note, sizeof(out->note), "AADSTS%u: %s", number, text);
 }
 
+/* The OAuth error of a number that has no row above, by its family on Microsoft's page. */
+static const char *name_of_family(unsigned number)
+{
+	unsigned lead = number;
+
+	while (lead >= 1000)
+		lead /= 10;
+	if (lead / 10 == 50 || lead / 10 == 53 || lead / 10 == 65)
+		return "invalid_grant";
+	if (lead / 10 == 70 && number >= 700000)
+		return "invalid_client";
+	return lead / 10 == 70 ? "invalid_grant" : "invalid_request";
+}
+
 void entra_error(const struct sandbox_entra_request *r, struct sandbox_entra_answer *out,
 	unsigned number, const char *fmt, ...)
 {
-	const char *name = "invalid_request";
+	const char *name = name_of_family(number);
 	char text[600];
 	va_list args;
 
@@ -382,33 +423,48 @@ void entra_error(const struct sandbox_entra_request *r, struct sandbox_entra_ans
 		r, out, name, number, text_is_utf8(sv_from(text)) ? text : "Bad request.");
 }
 
+static bool cut_number(struct sv *text, uint32_t *out_number)
+{
+	struct sv rest = sv_skip(*text, 6), number;
+
+	if (!sv_starts(*text, SV("AADSTS")) || !sv_cut_char(&rest, ':', &number) ||
+		sv_parse_u32(number, 99999999, out_number) != 0)
+		return false;
+	*text = rest;
+	return true;
+}
+
+static bool cut_name(struct sv *text, char *out, size_t size)
+{
+	size_t letters = 0;
+
+	while (letters < text->len &&
+		(text->ptr[letters] == '_' ||
+			(text->ptr[letters] >= 'a' && text->ptr[letters] <= 'z')))
+		letters++;
+	if (letters == 0 || letters >= size || letters >= text->len || text->ptr[letters] != ':')
+		return false;
+	(void)snprintf(out, size, "%.*s", SV_ARG(sv_head(*text, letters)));
+	*text = sv_trim(sv_skip(*text, letters + 1));
+	return true;
+}
+
 void sandbox_entra_refuse(const struct sandbox_entra_request *r, unsigned status, struct sv text,
 	struct sandbox_entra_answer *out)
 {
-	struct sv number;
-	uint32_t n = status >= 500 ? 90033 : 9002313;
-	char name[64] = "", words[401];
-	size_t letters = 0;
+	uint32_t number = status >= 500 ? 90033 : 9002313;
+	char name[64], words[401];
+	bool named = cut_name(&text, name, sizeof(name));
+	bool numbered = cut_number(&text, &number);
 
-	while (letters < text.len &&
-		(text.ptr[letters] == '_' ||
-			(text.ptr[letters] >= 'a' && text.ptr[letters] <= 'z')))
-		letters++;
-	if (letters < sizeof(name) && letters < text.len && text.ptr[letters] == ':') {
-		(void)snprintf(name, sizeof(name), "%.*s", SV_ARG(sv_head(text, letters)));
-		text = sv_skip(text, letters + 1);
-	} else if (sv_starts(text, SV("AADSTS"))) {
-		text = sv_skip(text, 6);
-		(void)sv_cut_char(&text, ':', &number);
-		if (sv_parse_u32(number, 99999999, &n) != 0)
-			n = 9002313;
-	}
 	(void)snprintf(words, sizeof(words), "%.*s", SV_ARG(sv_trim(text)));
-	if (!name[0] && n == 9002313)
+	if (!text_is_utf8(sv_from(words)))
+		words[0] = '\0';
+	if (!named && !numbered && status < 500)
 		(void)snprintf(name, sizeof(name), "unknown_error");
-	if (name[0])
-		entra_error_named(r, out, name, n, text_is_utf8(sv_from(words)) ? words : "");
+	if (named || (!numbered && status < 500))
+		entra_error_named(r, out, name, number, words);
 	else
-		entra_error(r, out, n, "%s", words);
+		entra_error(r, out, number, "%s", words);
 	out->status = status;
 }

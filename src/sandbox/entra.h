@@ -24,6 +24,7 @@ NODISCARD struct sandbox_entra *sandbox_entra_new(struct sv folder);
 void sandbox_entra_free(struct sandbox_entra *e);
 /* apps, tenants, token_life, refresh_life, refresh_once, revoke_sessions, device_interval, ... */
 NODISCARD int sandbox_entra_apply(struct sandbox_entra *e, const json_t *settings, struct err *err);
+void sandbox_entra_show(const struct sandbox_entra *e, json_t *out); /* secrets are not shown */
 
 /* The sandbox's own clock, and the wall's: what clients sign is dated by theirs. Seconds since 1970. */
 struct sandbox_instant {
@@ -59,7 +60,7 @@ NODISCARD int sandbox_entra_authorize(struct sandbox_entra *e,
 /* 404 for a client or redirect that cannot be: to show before anybody signs in. RC_STATE as above. */
 NODISCARD int sandbox_entra_authorize_check(struct sandbox_entra *e,
 	const struct sandbox_entra_request *r, struct sandbox_entra_answer *out);
-/* An error body with a number of Microsoft's, for faults: "AADSTS90033: text" or only text. */
+/* An error body for faults: "AADSTS53003: text", "invalid_grant: AADSTS53003: text", or one of the two. */
 void sandbox_entra_refuse(const struct sandbox_entra_request *r, unsigned status, struct sv text,
 	struct sandbox_entra_answer *out);
 NODISCARD int sandbox_entra_tenant_check(struct sandbox_entra *e,

@@ -4,6 +4,7 @@
 #include "base/must.h"
 #include "base/time.h"
 #include "mail/address.h"
+#include "sandbox/keys.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +35,17 @@ static const char *const deed_names[] = {
 	[SANDBOX_DO_SLOW] = "slow",
 };
 static_assert(COUNT_OF(deed_names) == SANDBOX_DO_COUNT, "name every deed");
+
+static const struct sandbox_key keys[] = {
+	{ "at", SANDBOX_TYPE_TEXT },
+	{ "do", SANDBOX_TYPE_TEXT },
+	{ "reply", SANDBOX_TYPE_TEXT },
+	{ "times", SANDBOX_TYPE_COUNT },
+	{ "probability", SANDBOX_TYPE_NUMBER },
+	{ "match", SANDBOX_TYPE_TEXT },
+	{ "retry_after", SANDBOX_TYPE_COUNT },
+	{ "delay_ms", SANDBOX_TYPE_COUNT },
+};
 
 const char *sandbox_stage_name(enum sandbox_stage stage)
 {
@@ -84,11 +96,14 @@ static int add_one(struct sandbox_faults *f, const json_t *spec, struct err *err
 	const char *reply = json_string_value(json_object_get(spec, "reply"));
 	const char *match = json_string_value(json_object_get(spec, "match"));
 	const json_t *probability = json_object_get(spec, "probability");
+	int rc = sandbox_keys_check(spec, "fault", keys, COUNT_OF(keys), err);
 	int at = find_name(
 		stage_names, SANDBOX_AT_COUNT, json_string_value(json_object_get(spec, "at")));
 	int deed = find_name(
 		deed_names, SANDBOX_DO_COUNT, json_string_value(json_object_get(spec, "do")));
 
+	if (rc != 0)
+		return rc;
 	if (at < 0)
 		return err_set(err,
 			RC_PARSE,
@@ -99,6 +114,9 @@ static int add_one(struct sandbox_faults *f, const json_t *spec, struct err *err
 		return err_set(err,
 			RC_PARSE,
 			"fault: \"do\" must be reply, cut, cut-after, stall or slow");
+	if (probability &&
+		(json_number_value(probability) < 0 || json_number_value(probability) > 1))
+		return err_set(err, RC_PARSE, "fault: \"probability\" must be 0 to 1");
 	fault.at = (enum sandbox_stage)at;
 	fault.deed = (enum sandbox_deed)deed;
 	fault.times = (uint32_t)json_integer_value(json_object_get(spec, "times"));
@@ -110,10 +128,8 @@ static int add_one(struct sandbox_faults *f, const json_t *spec, struct err *err
 	if (match)
 		(void)snprintf(fault.match, sizeof(fault.match), "%s", match);
 	if (fault.deed == SANDBOX_DO_REPLY) {
-		int rc =
-			reply ? parse_reply(&fault, reply, err)
-			      : err_set(err, RC_PARSE, "fault: \"do\":\"reply\" wants a \"reply\"");
-
+		rc = reply ? parse_reply(&fault, reply, err)
+			   : err_set(err, RC_PARSE, "fault: \"do\":\"reply\" needs a \"reply\"");
 		if (rc != 0)
 			return rc;
 	}

@@ -11,7 +11,8 @@
  * else than Exchange would. As JSON in the API and in --fault:
  *   {"at":"dot", "do":"reply", "reply":"451 4.7.0 Temporary server error. PRX2", "times":3}
  * at: connect, ehlo, auth, mail, rcpt, data, dot (end of DATA); token and graph (HTTPS: there "reply" is
- *     an HTTP status and a text, as "503 AADSTS90033: A transient error has occurred.")
+ *     an HTTP status and a text, as "503 AADSTS90033: A transient error has occurred." or
+ *     "400 invalid_grant: AADSTS53003: Access has been blocked")
  * do: reply (then go on), cut (close before the reply), cut-after (do the work, close instead of the
  *     reply), stall (never reply), slow (wait delay_ms before the reply)
  * Optional: times (0: for ever), probability (0 to 1), match (address pattern of the sender or recipient;

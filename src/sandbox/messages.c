@@ -167,12 +167,14 @@ json_t *sandbox_message_json(const struct sandbox_message *message)
 {
 	json_t *o = json_object();
 	json_t *to = json_array();
+	char date[WALL_RFC3339_MAX];
 
 	for (size_t i = 0; i < message->recipient_count; i++)
 		must(json_array_append_new(
 			     to, sandbox_json_text(sv_from(message->recipients[i]))) == 0);
 	must(json_object_set_new(o, "number", json_integer((json_int_t)message->number)) == 0);
 	must(json_object_set_new(o, "at", json_integer((json_int_t)message->at_us)) == 0);
+	must(json_object_set_new(o, "date", json_string(wall_rfc3339(message->date, date))) == 0);
 	must(json_object_set_new(o, "door", json_string(message->door)) == 0);
 	must(json_object_set_new(o, "mailbox", sandbox_json_text(sv_from(message->mailbox))) == 0);
 	must(json_object_set_new(o, "sender", sandbox_json_text(sv_from(message->sender))) == 0);

@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/sv.h"
+#include "base/time.h"
 
 #include <jansson.h>
 
@@ -10,10 +11,11 @@
 struct sandbox_messages;
 
 struct sandbox_message {
-	uint64_t number;  /* 1.. in order of arrival */
-	uint64_t at_us;   /* the sandbox's time */
-	const char *door; /* "submission", "hve", ... */
-	char *mailbox;    /* that signed in; "" when anonymous */
+	uint64_t number;       /* 1.. in order of arrival */
+	uint64_t at_us;        /* the sandbox's time */
+	struct wall_time date; /* and the time of day there */
+	const char *door;      /* "submission", "hve", ... */
+	char *mailbox;         /* that signed in; "" when anonymous */
 	char *sender;
 	char **recipients;
 	size_t recipient_count;
@@ -43,3 +45,8 @@ struct sandbox_message_filter {
 const struct sandbox_message *sandbox_messages_next(const struct sandbox_messages *m,
 	uint64_t number, const struct sandbox_message_filter *filter);
 json_t *sandbox_message_json(const struct sandbox_message *message);
+/* The same with its content: headers, text and html as UTF-8, attachments with names, types and sizes. */
+json_t *sandbox_message_parsed(const struct sandbox_message *message);
+/* The decoded bytes of the attachment with that number, 1 the first, and its type with a NUL. */
+NODISCARD bool sandbox_message_attachment(const struct sandbox_message *message, uint32_t number,
+	struct buf *out, struct buf *out_type);

@@ -16,7 +16,7 @@ enum {
 
 struct sandbox_model {
 	struct sandbox_limits limits;
-	bool tenant_auth, basic_auth, security_defaults, rewrite_ids, all_full;
+	struct sandbox_switches switches;
 	char *open_password;
 	struct sandbox_mailbox **mailboxes;
 	size_t mailbox_count;
@@ -38,8 +38,8 @@ struct sandbox_model *sandbox_model_new(void)
 		.graph_bytes = 150U << 20,
 		.message_bytes_max = UINT64_C(35) << 20,
 	};
-	m->tenant_auth = true;
-	m->basic_auth = true;
+	m->switches.tenant_auth = true;
+	m->switches.basic_auth = true;
 	return m;
 }
 
@@ -80,34 +80,9 @@ struct sandbox_limits *sandbox_model_limits(struct sandbox_model *m)
 	return &m->limits;
 }
 
-void sandbox_model_set_tenant_auth(struct sandbox_model *m, bool on)
+struct sandbox_switches *sandbox_model_switches(struct sandbox_model *m)
 {
-	m->tenant_auth = on;
-}
-
-void sandbox_model_set_basic_auth(struct sandbox_model *m, bool on)
-{
-	m->basic_auth = on;
-}
-
-void sandbox_model_set_security_defaults(struct sandbox_model *m, bool on)
-{
-	m->security_defaults = on;
-}
-
-void sandbox_model_set_rewrite_ids(struct sandbox_model *m, bool on)
-{
-	m->rewrite_ids = on;
-}
-
-void sandbox_model_set_all_full(struct sandbox_model *m, bool on)
-{
-	m->all_full = on;
-}
-
-bool sandbox_model_rewrites_ids(const struct sandbox_model *m)
-{
-	return m->rewrite_ids;
+	return &m->switches;
 }
 
 void sandbox_model_set_open_password(struct sandbox_model *m, struct sv password)
@@ -185,7 +160,7 @@ static bool may_sign_in(const struct sandbox_model *m, const struct sandbox_mail
 			"Mailbox. Visit https://aka.ms/smtp_auth_disabled for more information.");
 		return false;
 	}
-	if (!m->tenant_auth && !(b && b->smtp_auth == SANDBOX_ON)) {
+	if (!m->switches.tenant_auth && !(b && b->smtp_auth == SANDBOX_ON)) {
 		say(r,
 			535,
 			"5.7.139",
@@ -193,7 +168,7 @@ static bool may_sign_in(const struct sandbox_model *m, const struct sandbox_mail
 			"Tenant. Visit https://aka.ms/smtp_auth_disabled for more information.");
 		return false;
 	}
-	if (m->security_defaults && !token) {
+	if (m->switches.security_defaults && !token) {
 		say(r,
 			535,
 			"5.7.139",
@@ -201,7 +176,7 @@ static bool may_sign_in(const struct sandbox_model *m, const struct sandbox_mail
 			"security defaults policy. Contact your administrator.");
 		return false;
 	}
-	if (!m->basic_auth && !token) {
+	if (!m->switches.basic_auth && !token) {
 		say(r,
 			535,
 			"5.7.139",
@@ -260,7 +235,7 @@ struct sandbox_mailbox *sandbox_model_sign_in_hve(struct sandbox_model *m, struc
 	const struct sandbox_mailbox *b = sandbox_model_mailbox(m, user, false);
 	struct address parsed;
 
-	if (m->security_defaults || !m->basic_auth) {
+	if (m->switches.security_defaults || !m->switches.basic_auth) {
 		say(out_reply,
 			535,
 			"5.7.139",
@@ -370,7 +345,7 @@ static bool store_refuses(
 			from.ptr);
 		return true;
 	}
-	if (b->full || m->all_full) {
+	if (b->full || m->switches.all_full) {
 		say(r,
 			554,
 			"5.2.2",

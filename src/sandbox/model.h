@@ -69,13 +69,14 @@ NODISCARD struct sandbox_model *sandbox_model_new(void);
 void sandbox_model_free(struct sandbox_model *m);
 
 struct sandbox_limits *sandbox_model_limits(struct sandbox_model *m);
-/* Tenant switches, all on at first. */
-void sandbox_model_set_tenant_auth(struct sandbox_model *m, bool on);
-void sandbox_model_set_basic_auth(struct sandbox_model *m, bool on);
-void sandbox_model_set_security_defaults(struct sandbox_model *m, bool on);
-void sandbox_model_set_rewrite_ids(struct sandbox_model *m, bool on);
-void sandbox_model_set_all_full(struct sandbox_model *m, bool on); /* every mailbox is full */
-bool sandbox_model_rewrites_ids(const struct sandbox_model *m);
+/* Of the whole tenant. */
+struct sandbox_switches {
+	bool tenant_auth, basic_auth; /* on at first */
+	bool security_defaults;
+	bool rewrite_ids; /* new Message-IDs in the final 250 */
+	bool all_full;    /* every mailbox is full */
+};
+struct sandbox_switches *sandbox_model_switches(struct sandbox_model *m);
 /* Any address signs in with this password, and its mailbox comes into being; empty: only known ones. */
 void sandbox_model_set_open_password(struct sandbox_model *m, struct sv password);
 

@@ -98,9 +98,9 @@ static void signs_in_by_the_switches(void **state)
 		struct sandbox_model *m = new_model();
 		struct sandbox_reply reply;
 
-		sandbox_model_set_tenant_auth(m, rows[i].tenant);
-		sandbox_model_set_basic_auth(m, rows[i].basic);
-		sandbox_model_set_security_defaults(m, rows[i].defaults);
+		sandbox_model_switches(m)->tenant_auth = rows[i].tenant;
+		sandbox_model_switches(m)->basic_auth = rows[i].basic;
+		sandbox_model_switches(m)->security_defaults = rows[i].defaults;
 		sandbox_model_mailbox(m, SV("A@contoso.com"), true)->smtp_auth = rows[i].mailbox;
 		if (rows[i].token)
 			(void)sandbox_model_sign_in_token(m, SV("a@contoso.com"), true, &reply);

@@ -76,11 +76,12 @@ static int listen_smtp(struct sandbox *s, enum sandbox_door door, struct sv text
 			RC_CONFIG,
 			"'%.*s' is no address and port, as 127.0.0.1:2587",
 			SV_ARG(text));
-	if (!io_address_is_loopback(&address.any))
+	if (!s->options.beyond_loopback && !io_address_is_loopback(&address.any))
 		return err_set(err,
 			RC_CONFIG,
-			"the sandbox listens on loopback only: it takes mail from anybody who "
-			"asks");
+			"'%.*s' is beyond loopback, and the sandbox takes mail from anybody who "
+			"reaches it; --beyond-loopback allows it",
+			SV_ARG(text));
 	s->listeners[door] = io_listener_open(s->loop, &address, 0, accepts[door], s, err);
 	return s->listeners[door] ? 0 : RC_CONFIG;
 }
@@ -169,6 +170,7 @@ static int listen_https(struct sandbox *s, const struct sandbox_options *o, stru
 	struct sandbox_web_options options = {
 		.loop = s->loop,
 		.address = o->https_address,
+		.beyond_loopback = o->beyond_loopback,
 		.body_max = HTTPS_BODY_MAX,
 		.fn = serve_https,
 		.arg = s,
@@ -194,6 +196,48 @@ static int listen_https(struct sandbox *s, const struct sandbox_options *o, stru
 	return s->https ? 0 : RC_CONFIG;
 }
 
+/* ---- what changes with its use ---- */
+
+static int fill(struct sandbox *s, struct err *err)
+{
+	const struct sandbox_options *o = &s->options;
+
+	s->speed = o->speed > 0 ? o->speed : 1;
+	s->clock_us = 0;
+	s->clock_at = io_now(s->loop);
+	s->started_at = io_wall(s->loop);
+	s->totals = (struct sandbox_totals){ 0 };
+	s->model = sandbox_model_new();
+	s->entra = sandbox_entra_new(o->folder);
+	s->messages = sandbox_messages_new(o->keep_bytes);
+	s->inboxes = sandbox_messages_new(o->keep_bytes);
+	sandbox_tenant_init(&s->tenant);
+	s->graph = sandbox_graph_new();
+	s->admin = sandbox_admin_new();
+	sandbox_model_set_open_password(s->model, o->password);
+	sandbox_model_switches(s->model)->rewrite_ids = o->rewrite_ids;
+	return o->scenario.len ? sandbox_scenario_apply(s, o->scenario, err) : 0;
+}
+
+static void empty(struct sandbox *s)
+{
+	sandbox_faults_deinit(&s->faults);
+	sandbox_messages_free(s->messages);
+	sandbox_messages_free(s->inboxes);
+	sandbox_tenant_deinit(&s->tenant);
+	sandbox_graph_free(s->graph);
+	sandbox_admin_free(s->admin);
+	sandbox_model_free(s->model);
+	sandbox_entra_free(s->entra);
+}
+
+int sandbox_reset(struct sandbox *s, struct err *err)
+{
+	sandbox_session_close_all(s);
+	empty(s);
+	return fill(s, err);
+}
+
 static int start(struct sandbox *s, const struct sandbox_options *o, struct err *err)
 {
 	int rc = load_tls(s, o, err);
@@ -203,11 +247,9 @@ static int start(struct sandbox *s, const struct sandbox_options *o, struct err 
 	s->events = sandbox_events_open(o->events_path, err);
 	if (!s->events)
 		return RC_CONFIG;
-	if (o->scenario.len) {
-		rc = sandbox_scenario_apply(s, o->scenario, err);
-		if (rc != 0)
-			return rc;
-	}
+	rc = fill(s, err);
+	if (rc != 0)
+		return rc;
 	rc = listen_smtp(s, SANDBOX_DOOR_SUBMISSION, o->smtp_address, err);
 	if (rc == 0 && o->hve_address.len)
 		rc = listen_smtp(s, SANDBOX_DOOR_HVE, o->hve_address, err);
@@ -228,20 +270,9 @@ struct sandbox *sandbox_new(
 	struct sandbox *s = xcalloc(1, sizeof(*s));
 
 	s->loop = l;
-	s->speed = options->speed > 0 ? options->speed : 1;
-	s->clock_at = io_now(l);
+	s->options = *options;
 	s->starttls_off = options->implicit_tls_off;
 	list_init(&s->sessions);
-	s->started_at = io_wall(l);
-	s->model = sandbox_model_new();
-	s->entra = sandbox_entra_new(options->folder);
-	s->messages = sandbox_messages_new(options->keep_bytes);
-	s->inboxes = sandbox_messages_new(options->keep_bytes);
-	sandbox_tenant_init(&s->tenant);
-	s->graph = sandbox_graph_new();
-	s->admin = sandbox_admin_new();
-	sandbox_model_set_open_password(s->model, options->password);
-	sandbox_model_set_rewrite_ids(s->model, options->rewrite_ids);
 	if (start(s, options, err) != 0) {
 		sandbox_free(s);
 		return NULL;
@@ -263,14 +294,7 @@ void sandbox_free(struct sandbox *s)
 	io_tls_unref(s->tls);
 	io_tls_unref(s->connector_tls);
 	sandbox_events_close(s->events);
-	sandbox_faults_deinit(&s->faults);
-	sandbox_messages_free(s->messages);
-	sandbox_messages_free(s->inboxes);
-	sandbox_tenant_deinit(&s->tenant);
-	sandbox_graph_free(s->graph);
-	sandbox_admin_free(s->admin);
-	sandbox_model_free(s->model);
-	sandbox_entra_free(s->entra);
+	empty(s);
 	buf_deinit(&s->ca_path);
 	free(s);
 }

@@ -14,8 +14,7 @@ struct sandbox;
 struct buf;
 
 struct sandbox_options {
-	struct sv
-		smtp_address; /* "127.0.0.1:2587"; port 0: any. Loopback only: it is no mail server */
+	struct sv smtp_address;      /* "127.0.0.1:2587"; port 0: any. It takes mail from anybody */
 	struct sv hve_address;       /* High Volume Email; empty: none */
 	struct sv connector_address; /* the tenant's MX, port 25; empty: none */
 	struct sv http_address;      /* empty: no API */
@@ -28,9 +27,14 @@ struct sandbox_options {
 	uint64_t keep_bytes;         /* messages kept for the API; older ones go first */
 	double speed;                /* of its clock; 1: like the wall */
 	bool rewrite_ids;            /* new Message-IDs in the final 250 */
+	bool beyond_loopback; /* listens on any address: whoever reaches it may hand in mail */
+	/* A line for each mail and refusal, without line end and safe for a terminal; NULL: nobody looks. */
+	void (*tell)(void *arg, const char *line);
+	void *tell_arg;
 	bool implicit_tls_off; /* offers no STARTTLS (to test that nothing leaves in the clear) */
 };
 
+/* The texts of `options` must live as long as the sandbox. */
 NODISCARD struct sandbox *sandbox_new(
 	struct io_loop *l, const struct sandbox_options *options, struct err *err);
 void sandbox_free(struct sandbox *s);

@@ -18,6 +18,7 @@
 
 struct sandbox {
 	struct io_loop *loop;
+	struct sandbox_options options;
 	struct sandbox_model *model;
 	struct sandbox_entra *entra;
 	struct sandbox_tenant tenant;
@@ -66,8 +67,18 @@ const struct sandbox_message *sandbox_deliver(struct sandbox *s, const struct sa
 
 /* Sets switches, limits, mailboxes and faults of a ready scenario; RC_NOT_FOUND with a list. */
 NODISCARD int sandbox_scenario_apply(struct sandbox *s, struct sv name, struct err *err);
-/* {"tenant_auth":false, "limits":{...}, "mailboxes":[...]}: what the API's PUT /settings takes too. */
+/*
+ * {"tenant_auth":false, "limits":{...}, "mailboxes":[...]}: what the API's PUT /settings takes too. RC_PARSE
+ * names an unknown key or a wrong type, and nothing is set.
+ */
 NODISCARD int sandbox_settings_apply(struct sandbox *s, const json_t *settings, struct err *err);
+json_t *sandbox_settings_json(const struct sandbox *s);
+/* As at the start: settings, faults, messages, counts, clock; open sessions end. */
+NODISCARD int sandbox_reset(struct sandbox *s, struct err *err);
+
+/* A line for the person at the terminal, when options.tell is set; without line end, made safe to show. */
+PRINTF_LIKE(2, 3) void sandbox_tell(struct sandbox *s, const char *format, ...);
+void sandbox_tell_message(struct sandbox *s, const char *what, const struct sandbox_message *m);
 
 NODISCARD struct sandbox_api *sandbox_api_open(
 	struct sandbox *s, struct sv address, struct err *err);

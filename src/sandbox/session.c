@@ -20,6 +20,37 @@ enum {
 	SIZE_ANNOUNCED = 157286400, /* always, whatever the mailbox may send */
 };
 
+/*
+ * Exchange's own words for what a client does in the wrong order (public session logs). Error
+ * handling that was tried against other words was not tried.
+ */
+static const struct smtp_server_wording exchange_words[] = {
+	{ SV_INIT("Say EHLO first"), 503, "5.5.2", SV_INIT("Send hello first") },
+	{ SV_INIT("Say MAIL first"), 503, "5.5.2", SV_INIT("Need mail command") },
+	{ SV_INIT("No valid recipients"), 503, "5.5.2", SV_INIT("Need rcpt command") },
+	{ SV_INIT("A message is under way: end it or say RSET"),
+		503,
+		"5.5.2",
+		SV_INIT("Sender already specified") },
+	{ SV_INIT("Authenticated already"), 503, "5.5.2", SV_INIT("Already authenticated") },
+	{ SV_INIT("Mechanism is not offered"),
+		504,
+		"5.7.4",
+		SV_INIT("Unrecognized authentication type") },
+	{ SV_INIT("Command is not known"), 500, "5.3.3", SV_INIT("Unrecognized command") },
+	{ SV_INIT("Syntax: MAIL FROM:<address>"), 501, "5.5.4", SV_INIT("Invalid arguments") },
+	{ SV_INIT("Syntax: RCPT TO:<address>"), 501, "5.5.4", SV_INIT("Invalid arguments") },
+	{ SV_INIT("Parameter cannot be read"), 501, "5.5.4", SV_INIT("Invalid arguments") },
+	{ SV_INIT("Sender address cannot be read"), 501, "5.1.7", SV_INIT("Invalid address") },
+	{ SV_INIT("Recipient address cannot be read"), 501, "5.1.3", SV_INIT("Invalid address") },
+	{ SV_INIT("Say your name: EHLO host.example"),
+		501,
+		"5.5.4",
+		SV_INIT("Invalid domain name") },
+	{ SV_INIT("Send the message and see"), 252, "2.1.5", SV_INIT("Cannot VRFY user") },
+	{ SV_INIT("Lists are not shown"), 502, "5.3.3", SV_INIT("Command not implemented") },
+};
+
 struct session {
 	struct list node;
 	struct sandbox *sandbox;
@@ -106,8 +137,15 @@ static void answer(
 			s->pop,
 			wall_rfc3339(io_wall(s->sandbox->loop), at),
 			(unsigned long long)s->number);
-	if (r->code >= 400)
+	if (r->code >= 400) {
 		log_session(s, "refused", sv_from(text));
+		sandbox_tell(s->sandbox,
+			"refused    %s  %u %s %s",
+			s->mailbox ? s->mailbox->address : sandbox_door_name(s->door),
+			r->code,
+			r->enhanced,
+			r->text);
+	}
 	if (kind == SMTP_SERVER_EV_AUTH_PASSWORD || kind == SMTP_SERVER_EV_AUTH_TOKEN)
 		smtp_server_answer_auth(s->smtp, now, r->code, r->enhanced, sv_from(text));
 	else
@@ -675,6 +713,8 @@ void sandbox_session_start(struct sandbox *sandbox, enum sandbox_door door, int 
 		.smtputf8 = true,
 		.dsn = true,
 		.binarymime_listed = true,
+		.wordings = exchange_words,
+		.wording_count = COUNT_OF(exchange_words),
 		.prng_seed = prng_next(io_prng(sandbox->loop)),
 	};
 

@@ -76,9 +76,13 @@ enum MHD_Result sandbox_web_json(struct sandbox_web_request *r, unsigned status,
 {
 	char *text = json_dumps(value, JSON_INDENT(1));
 	enum MHD_Result result;
+	size_t len;
 
 	must(text != NULL);
-	result = sandbox_web_send(r, status, "application/json; charset=utf-8", sv_from(text));
+	len = strlen(text);
+	text[len] = '\n'; /* in the place of its NUL: for the terminal */
+	result = sandbox_web_send(
+		r, status, "application/json; charset=utf-8", sv_make(text, len + 1));
 	free(text);
 	json_decref(value);
 	return result;
@@ -264,10 +268,11 @@ struct sandbox_web *sandbox_web_open(const struct sandbox_web_options *o, struct
 	const union MHD_DaemonInfo *info;
 	struct io_address at;
 
-	if (io_address_parse(o->address, &at) != 0 || !io_address_is_loopback(&at.any)) {
+	if (io_address_parse(o->address, &at) != 0 ||
+		(!o->beyond_loopback && !io_address_is_loopback(&at.any))) {
 		(void)err_set(err,
 			RC_CONFIG,
-			"'%.*s' is no loopback address and port",
+			"'%.*s' is no loopback address and port; --beyond-loopback allows others",
 			SV_ARG(o->address));
 		return NULL;
 	}

@@ -43,7 +43,8 @@ struct sandbox_web_request {
 
 struct sandbox_web_options {
 	struct io_loop *loop;
-	struct sv address;             /* loopback only */
+	struct sv address;
+	bool beyond_loopback;          /* else another address is refused */
 	const char *certificate, *key; /* PEM text; NULL: plain HTTP */
 	size_t body_max;
 	enum MHD_Result (*fn)(void *arg, struct sandbox_web_request *r);

@@ -114,6 +114,14 @@ void server_complain(struct smtp_server *s, uint16_t code, const char *enhanced,
 		server_close(s, SV("too-many-errors"));
 		return;
 	}
+	for (size_t i = 0; i < s->o.wording_count; i++) {
+		const struct smtp_server_wording *w = &s->o.wordings[i];
+
+		if (sv_eq(text, w->instead_of)) {
+			server_reply(s, w->code, w->enhanced, w->text);
+			return;
+		}
+	}
 	server_reply(s, code, enhanced, text);
 }
 

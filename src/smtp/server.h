@@ -33,6 +33,14 @@ enum smtp_server_auth {
 	SMTP_SERVER_AUTH_XOAUTH2 = 8,
 };
 
+/* Another server's words for a complaint of the machine's own, which is known by its text. */
+struct smtp_server_wording {
+	struct sv instead_of;
+	uint16_t code;
+	const char *enhanced;
+	struct sv text;
+};
+
 /* What one session offers. Copied by smtp_server_new(); views must outlive the session. */
 struct smtp_server_options {
 	struct sv hostname;       /* in the greeting and the EHLO answer */
@@ -61,7 +69,9 @@ struct smtp_server_options {
 	bool lenient;
 	bool pipelining, eightbitmime, chunking, smtputf8, dsn; /* what EHLO lists */
 	bool binarymime_listed; /* listed for looks only; BODY=BINARYMIME gets 501 (sandbox) */
-	uint64_t prng_seed;     /* for SCRAM nonces: from the kernel */
+	const struct smtp_server_wording *wordings; /* NULL: its own words */
+	size_t wording_count;
+	uint64_t prng_seed; /* for SCRAM nonces: from the kernel */
 };
 
 enum smtp_server_event_kind {

@@ -125,6 +125,11 @@ class Sandbox:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.smtp, self.http, self.https, self.hve, self.connector = (free_port() for _ in range(5))
+        self.start(*args)
+
+    def start(self, *args):
+        """At its ports and folder; also again, after it was stopped."""
+        folder = self.folder
         self.process = Process(
             [POSTERN, "sandbox", "--smtp", f"127.0.0.1:{self.smtp}", "--http", f"127.0.0.1:{self.http}",
              "--https", f"127.0.0.1:{self.https}", "--hve", f"127.0.0.1:{self.hve}", "--connector", f"127.0.0.1:{self.connector}",

@@ -46,12 +46,12 @@ class Wire:
     def hello(self):
         return self.must("EHLO client.example", "250")
 
-    def starttls(self, ca):
+    def starttls(self, ca, hello=True):
         self.must("STARTTLS", "220")
         self.file.close()
         self.sock = ssl.create_default_context(cafile=str(ca)).wrap_socket(self.sock, server_hostname="localhost")
         self.file = self.sock.makefile("rb")
-        return self.hello()
+        return self.hello() if hello else ""
 
     def envelope(self, *to, sender="erp@contoso.com", options=""):
         self.must(f"MAIL FROM:<{sender}>{options}", "250")
