@@ -65,13 +65,7 @@ struct conf *cli_load_conf(const struct cli_context *ctx)
 		const struct conf_finding *f = &findings.items[i];
 
 		if (!f->warning || !c)
-			(void)fprintf(stderr,
-				"%s:%u:%u: %s: %s\n",
-				f->file,
-				f->line,
-				f->column,
-				f->warning ? "warning" : "error",
-				f->text);
+			cli_print_finding(f);
 	}
 	conf_findings_free(&findings);
 	return c;
@@ -97,7 +91,7 @@ static void take_line(void *arg, struct sv text)
 	error = json_string_value(json_object_get(line, "error"));
 	if (error) {
 		a->exit_code = (int)json_integer_value(json_object_get(line, "code"));
-		(void)cli_fail(0, "%s", error);
+		(void)cli_fail(a->exit_code, "%s", error);
 		a->ended = true;
 	} else if (json_object_get(line, "end")) {
 		a->ended = true;

@@ -15,6 +15,7 @@
 struct cli_context {
 	const char *config_path; /* /etc/postern/postern.yaml, $POSTERN_CONFIG or --config */
 	bool json;               /* one object a line */
+	bool takes_json;         /* the command has JSON to give: elsewhere --json is refused */
 	bool color; /* standard output is a terminal with colours, and NO_COLOR is not set */
 };
 
@@ -29,6 +30,7 @@ int cli_init(struct cli_context *ctx, int argc, char **argv);
 int cli_login(struct cli_context *ctx, int argc, char **argv);
 int cli_mailboxes(struct cli_context *ctx, int argc, char **argv);
 int cli_queue(struct cli_context *ctx, int argc, char **argv);
+int cli_mailq(struct cli_context *ctx, int argc, char **argv);
 int cli_reload(struct cli_context *ctx, int argc, char **argv);
 int cli_sandbox(struct cli_context *ctx, int argc, char **argv);
 int cli_serve(struct cli_context *ctx, int argc, char **argv);
@@ -55,8 +57,15 @@ enum {
 NODISCARD int cli_option(struct cli_context *ctx, int argc, char **argv,
 	const struct cli_option *options, const char *help, const char **out_value);
 
-/* "postern: " + text + line end, on standard error. Returns `exit_code`. */
+/*
+ * "postern: " + text + line end, on standard error; with --json an object {"error":...,"code":...}; in
+ * the log when cli_fail_to_log() was called. Returns `exit_code`.
+ */
 int cli_fail(int exit_code, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void cli_fail_to_log(const char *part);
+/* A finding of the configuration, by the same way. */
+struct conf_finding;
+void cli_print_finding(const struct conf_finding *f);
 
 /* Terminal styles, empty strings when there is no colour. */
 const char *cli_style(

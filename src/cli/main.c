@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cli.h"
 
+#include "base/guess.h"
+#include "conf/conf.h"
+#include "io/log.h"
+
 #include <getopt.h>
+#include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,26 +17,32 @@
 static const struct {
 	const char *name;
 	int (*run)(struct cli_context *ctx, int argc, char **argv);
-	const char *does;
+	const char *does; /* NULL: other programs call it */
+	bool json;
 } commands[] = {
-	{ "init", cli_init, "a few questions, and a configuration is written" },
-	{ "import", cli_import, "a configuration from Postfix, smtp2graph or msmtp" },
-	{ "serve", cli_serve, "run the relay" },
-	{ "check", cli_check, "check the configuration: all errors at once" },
-	{ "status", cli_status, "one screen: what waits, what is parked and why" },
+	{ "init", cli_init, "a few questions, and a configuration is written", false },
+	{ "import", cli_import, "a configuration from Postfix, smtp2graph or msmtp", false },
+	{ "serve", cli_serve, "run the relay", false },
+	{ "check", cli_check, "check the configuration: all errors at once", true },
+	{ "status", cli_status, "one screen: what waits, what is parked and why", true },
 	{ "mailboxes",
 		cli_mailboxes,
-		"each mailbox against its limits; what holds it, what frees it" },
-	{ "explain", cli_explain, "what a reply of a mail server means, and what to do" },
-	{ "queue", cli_queue, "list, show, retry, hold, release, reroute, drop waiting mail" },
-	{ "trace", cli_trace, "the story of messages, delivered ones too" },
-	{ "user", cli_user, "add, list, remove inbound users" },
-	{ "vault", cli_vault, "keep secrets sealed: put, list, remove" },
-	{ "login", cli_login, "sign a person in for a mailbox: device code or browser" },
-	{ "setup", cli_setup, "the administrator's script for Microsoft 365" },
-	{ "reload", cli_reload, "make the running daemon read its configuration again" },
-	{ "sandbox", cli_sandbox, "a Microsoft 365 on loopback to test against" },
-	{ "demo", cli_demo, "relay + sandbox + a burst of mail in a scratch folder" },
+		"each mailbox against its limits; what holds it, what frees it",
+		true },
+	{ "explain", cli_explain, "what a reply of a mail server means, and what to do", true },
+	{ "queue",
+		cli_queue,
+		"list, show, retry, hold, release, reroute, drop waiting mail",
+		true },
+	{ "trace", cli_trace, "the story of messages, delivered ones too", true },
+	{ "user", cli_user, "add, list, remove inbound users", true },
+	{ "vault", cli_vault, "keep secrets sealed: put, list, remove", true },
+	{ "login", cli_login, "sign a person in for a mailbox: device code or browser", true },
+	{ "setup", cli_setup, "the administrator's script for Microsoft 365", false },
+	{ "reload", cli_reload, "make the running daemon read its configuration again", true },
+	{ "sandbox", cli_sandbox, "a Microsoft 365 on loopback to test against", false },
+	{ "demo", cli_demo, "relay + sandbox + a burst of mail in a scratch folder", false },
+	{ "mailq", cli_mailq, NULL, false },
 };
 
 static void print_help(FILE *to)
@@ -39,8 +50,10 @@ static void print_help(FILE *to)
 	(void)fprintf(
 		to, "postern %s: the outbound mail relay for Microsoft 365\n\n", POSTERN_VERSION);
 	(void)fprintf(to, "usage: postern COMMAND [OPTION...] [--config FILE] [--json]\n\n");
-	for (size_t i = 0; i < COUNT_OF(commands); i++)
-		(void)fprintf(to, "  %-9s  %s\n", commands[i].name, commands[i].does);
+	for (size_t i = 0; i < COUNT_OF(commands); i++) {
+		if (commands[i].does)
+			(void)fprintf(to, "  %-9s  %s\n", commands[i].name, commands[i].does);
+	}
 	(void)fprintf(to,
 		"\nexamples:\n"
 		"  postern check                      is the configuration right?\n"
@@ -50,18 +63,85 @@ static void print_help(FILE *to)
 		"\n`postern COMMAND --help` tells the rest; man postern(8), postern.yaml(5).\n");
 }
 
+/* ---- failing ---- */
+
+static struct {
+	bool json;
+	const char *log_part; /* NULL: not to the log */
+} fail_way;
+
+void cli_fail_to_log(const char *part)
+{
+	fail_way.log_part = part;
+}
+
+static void print_error_object(const char *key, const char *text, int code)
+{
+	json_t *o = json_object();
+	char *dumped;
+
+	(void)json_object_set_new(o, key, json_string(text));
+	if (code)
+		(void)json_object_set_new(o, "code", json_integer(code));
+	dumped = json_dumps(o, JSON_COMPACT | JSON_ENSURE_ASCII);
+	if (dumped)
+		(void)fprintf(stderr, "%s\n", dumped);
+	free(dumped);
+	json_decref(o);
+}
+
 int cli_fail(int exit_code, const char *fmt, ...)
 {
+	char text[4096];
 	va_list args;
 
-	(void)fflush(stdout);
-	(void)fprintf(stderr, "postern: ");
 	va_start(args, fmt);
-	(void)vfprintf(stderr, fmt, args);
+	(void)vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
-	(void)fprintf(stderr, "\n");
+	(void)fflush(stdout);
+	if (fail_way.json)
+		print_error_object("error", text, exit_code);
+	else if (fail_way.log_part)
+		log_line(LOG_ERROR, fail_way.log_part, "%s", text);
+	else
+		(void)fprintf(stderr, "postern: %s\n", text);
 	return exit_code;
 }
+
+void cli_print_finding(const struct conf_finding *f)
+{
+	char text[2048];
+
+	/* A line of the log says how bad it is by itself. */
+	(void)snprintf(text,
+		sizeof(text),
+		"%s:%u:%u: %s%s",
+		f->file,
+		f->line,
+		f->column,
+		fail_way.log_part && !fail_way.json ? ""
+		: f->warning                        ? "warning: "
+						    : "error: ",
+		f->text);
+	if (fail_way.json)
+		print_error_object("finding", text, 0);
+	else if (fail_way.log_part)
+		log_line(f->warning ? LOG_WARN : LOG_ERROR, fail_way.log_part, "%s", text);
+	else
+		(void)fprintf(stderr, "%s\n", text);
+}
+
+/* Before options are read: the first error may be about one. */
+static void choose_fail_way(int argc, char **argv)
+{
+	log_open(LOG_JOURNAL_PATH);
+	if (log_is_journal())
+		fail_way.log_part = "cli";
+	for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
+		fail_way.json = fail_way.json || strcmp(argv[i], "--json") == 0;
+}
+
+/* ---- options ---- */
 
 const char *cli_style(const struct cli_context *ctx, const char *name)
 {
@@ -87,6 +167,26 @@ enum {
 	OPT_HELP,
 	OPTIONS_MAX = 32
 };
+
+/* "--stauts": the nearest name. Short ones are too short to guess. */
+static void say_unknown(const char *word, const struct option *all)
+{
+	struct guess g = { .name = sv_skip(sv_from(word), 2) };
+
+	if (strncmp(word, "--", 2) == 0) {
+		ptrdiff_t equals = sv_find_char(g.name, '=');
+
+		if (equals >= 0)
+			g.name = sv_head(g.name, (size_t)equals);
+		for (const struct option *o = all; o->name; o++)
+			guess_try(&g, sv_from(o->name));
+	}
+	if (g.best.len)
+		(void)cli_fail(
+			EX_USAGE, "no such option: %s; did you mean --%.*s?", word, SV_ARG(g.best));
+	else
+		(void)cli_fail(EX_USAGE, "no such option: %s (try --help)", word);
+}
 
 int cli_option(struct cli_context *ctx, int argc, char **argv, const struct cli_option *options,
 	const char *help, const char **out_value)
@@ -118,20 +218,38 @@ int cli_option(struct cli_context *ctx, int argc, char **argv, const struct cli_
 			ctx->config_path = optarg;
 			break;
 		case OPT_JSON:
+			if (!ctx->takes_json) {
+				(void)cli_fail(EX_USAGE, "--json: %s has none to give", argv[0]);
+				return CLI_OPTION_WRONG;
+			}
 			ctx->json = true;
 			ctx->color = false;
 			break;
 		case ':':
-			(void)cli_fail(0, "%s wants a value", argv[optind - 1]);
+			(void)cli_fail(EX_USAGE, "%s needs a value", argv[optind - 1]);
 			return CLI_OPTION_WRONG;
 		case '?':
-			(void)cli_fail(0, "no such option: %s (try --help)", argv[optind - 1]);
+			say_unknown(argv[optind - 1], all);
 			return CLI_OPTION_WRONG;
 		default:
 			*out_value = optarg;
 			return seen;
 		}
 	}
+}
+
+static int no_such_command(const char *name)
+{
+	struct guess g = { .name = sv_from(name) };
+
+	for (size_t i = 0; i < COUNT_OF(commands); i++)
+		guess_try(&g, sv_from(commands[i].name));
+	if (g.best.len)
+		return cli_fail(EX_USAGE,
+			"no command called '%s'; did you mean `postern %.*s`?",
+			name,
+			SV_ARG(g.best));
+	return cli_fail(EX_USAGE, "no command called '%s'; `postern --help` lists them", name);
 }
 
 int main(int argc, char **argv)
@@ -155,6 +273,7 @@ int main(int argc, char **argv)
 		print_help(argc <= first ? stderr : stdout);
 		return argc <= first ? EX_USAGE : EX_OK;
 	}
+	choose_fail_way(argc - first, argv + first);
 	if (strcmp(argv[first], "--version") == 0 || strcmp(argv[first], "-V") == 0) {
 		(void)printf("postern %s\n", POSTERN_VERSION);
 		return EX_OK;
@@ -164,11 +283,11 @@ int main(int argc, char **argv)
 
 		if (strcmp(argv[first], commands[i].name) != 0)
 			continue;
+		ctx.takes_json = commands[i].json;
 		code = commands[i].run(&ctx, argc - first, argv + first);
 		if (fflush(stdout) != 0 && code == EX_OK)
 			return cli_fail(EX_IOERR, "could not write to standard output");
 		return code;
 	}
-	return cli_fail(
-		EX_USAGE, "no command called '%s'; `postern --help` lists them", argv[first]);
+	return no_such_command(argv[first]);
 }

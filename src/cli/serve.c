@@ -97,7 +97,7 @@ static int put_findings(const struct conf_findings *f, struct buf *out)
 	return rc;
 }
 
-static int reload(void *arg, struct buf *out_text)
+static int take_configuration(void *arg, struct buf *out_text)
 {
 	struct daemon *d = arg;
 	struct conf_findings findings;
@@ -142,20 +142,22 @@ static int signed_in(void *arg, struct sv mailbox)
 	return 0;
 }
 
-static void on_hup(void *arg, int signum)
+/* Whoever asked for it: what comes of it is in the log, too. */
+static int reload(void *arg, struct buf *out_text)
 {
-	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(1 << 20);
 	struct daemon *d = arg;
 	struct sv rest, line;
 	int rc;
 
-	(void)signum;
 	io_notify_reloading();
-	rc = reload(d, &text);
-	rest = buf_sv(&text);
+	rc = take_configuration(d, out_text);
+	rest = buf_sv(out_text);
 	while (rest.len) {
 		(void)sv_cut_char(&rest, '\n', &line);
-		log_line(rc ? LOG_ERROR : LOG_WARN, "serve", "%.*s", SV_ARG(line));
+		log_line(sv_find(line, SV("warning: ")) >= 0 ? LOG_WARN : LOG_ERROR,
+			"serve",
+			"%.*s",
+			SV_ARG(line));
 	}
 	log_line(rc ? LOG_ERROR : LOG_INFO,
 		"serve",
@@ -163,6 +165,15 @@ static void on_hup(void *arg, int signum)
 		rc ? "the configuration has errors: the old one stays in force"
 		   : "configuration reloaded");
 	io_notify_ready();
+	return rc;
+}
+
+static void on_hup(void *arg, int signum)
+{
+	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(1 << 20);
+
+	(void)signum;
+	(void)reload(arg, &text);
 }
 
 /* ---- stopping ---- */
@@ -457,6 +468,9 @@ int cli_serve(struct cli_context *ctx, int argc, char **argv)
 		return seen == CLI_OPTION_HELP ? EX_OK : EX_USAGE;
 	if (optind < argc)
 		return cli_fail(EX_USAGE, "serve takes no operand: '%s'", argv[optind]);
+	/* On a terminal a person reads: no time, no tag. */
+	if (!isatty(STDERR_FILENO))
+		cli_fail_to_log("serve");
 	limit_resources();
 	d.conf = cli_load_conf(ctx);
 	if (!d.conf)

@@ -129,8 +129,8 @@ static void find_user(struct arena *arena, struct drop_user *out_user)
 static int run_mailq(void)
 {
 	const char *path = path_of("POSTERN_BIN", POSTERN_BIN_PATH);
-	char name[] = "postern", command[] = "queue", action[] = "list";
-	char *const args[] = { name, command, action, NULL };
+	char name[] = "postern", command[] = "mailq";
+	char *const args[] = { name, command, NULL };
 	gid_t group = getgid();
 
 	if (setresgid(group, group, group) != 0) {
@@ -140,7 +140,7 @@ static int run_mailq(void)
 	(void)signal(SIGPIPE, SIG_DFL);
 	(void)signal(SIGXFSZ, SIG_DFL);
 	(void)execv(path, args);
-	say("mailq runs %s queue list: %s", path, rc_text(-errno));
+	say("mailq runs %s mailq: %s", path, rc_text(-errno));
 	return EX_UNAVAILABLE;
 }
 

@@ -139,6 +139,11 @@ static void prescribe_sender(struct accept *a)
 	}
 }
 
+struct sv accept_sender(const struct accept *a)
+{
+	return a->sender;
+}
+
 void accept_mail(struct accept *a, const struct smtp_server_event *e, struct answer *out)
 {
 	a->sender = e->address.len ? accept_complete(a, e->address, false) : SV("");

@@ -162,26 +162,6 @@ static void tell_lanes(struct accept *a)
 			d->queued(d->arg, a->message.recipients[i].lane);
 }
 
-static void log_accepted(const struct accept *a)
-{
-	char id[TEXT_ID_MAX], size[24], count[16];
-
-	(void)snprintf(size, sizeof(size), "%" PRIu64, a->size);
-	(void)snprintf(count, sizeof(count), "%zu", a->recipient_count);
-	log_event(LOG_INFO,
-		"inbound",
-		sv_from(text_id(a->id, id)),
-		"accepted",
-		(const struct log_field[]){ LOG_F("from", a->message.sender),
-			LOG_F("client", a->origin.client),
-			LOG_F("user", a->origin.user),
-			LOG_F("size", sv_from(size)),
-			LOG_F("nrcpt", sv_from(count)),
-			LOG_F("message-id", a->message_id),
-			LOG_F("device", a->message.device) },
-		a->device ? 7 : 6);
-}
-
 static void put_done(struct store_op *op)
 {
 	struct accept *a = CONTAINER_OF(op, struct accept, put.op);
@@ -190,7 +170,7 @@ static void put_done(struct store_op *op)
 	char id[TEXT_ID_MAX];
 
 	if (op->rc != 0) {
-		log_line(LOG_ERROR, "inbound", "a message could not be stored: %s", op->err.text);
+		log_line(LOG_ERROR, "smtpd", "a message could not be stored: %s", op->err.text);
 		failure_answer(op->rc, &answer);
 		if (a->claim)
 			d->withdrawn(d->arg, a->claim);
@@ -200,7 +180,7 @@ static void put_done(struct store_op *op)
 	if (a->reserved)
 		limit_window_settle(a->device->day, io_now(a->in->loop), a->reserved);
 	a->reserved = 0;
-	log_accepted(a);
+	log_accepted(&a->origin, sv_from(text_id(a->id, id)), &a->message);
 	answer_set(&answer, 250, "2.0.0", "Ok: queued as %s", text_id(a->id, id));
 	if (a->claim)
 		d->committed(d->arg, a->claim, &a->arena, &a->body);

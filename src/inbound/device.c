@@ -93,7 +93,7 @@ static void ledger_read(struct store_op *op)
 
 	if (op->rc != 0)
 		log_line(LOG_ERROR,
-			"inbound",
+			"smtpd",
 			"what devices have used of their day could not be read: %s",
 			op->err.text);
 	for (size_t i = 0; op->rc == 0 && i < in->ledger_op.out_count; i++)

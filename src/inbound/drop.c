@@ -139,11 +139,11 @@ static void watch(struct drop *d)
 	if (d->path[0] == '\0')
 		return;
 	if (access(d->path, F_OK) != 0 && io_folder_make(d->path, 0700, &err) != 0)
-		log_line(LOG_WARN, "inbound", "no maildrop: %s", err.text);
+		log_line(LOG_WARN, "pickup", "no maildrop: %s", err.text);
 	d->notify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	if (d->notify_fd < 0 || inotify_add_watch(d->notify_fd, d->path, IN_MOVED_TO) < 0)
 		log_line(LOG_WARN,
-			"inbound",
+			"pickup",
 			"cannot watch the maildrop %s: it is looked at every minute",
 			d->path);
 	else

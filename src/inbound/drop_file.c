@@ -64,7 +64,7 @@ static void remove_file(struct drop_file *f)
 
 	path_of(f, path);
 	if (unlink(path) != 0)
-		log_line(LOG_ERROR, "inbound", "cannot remove %s: %s", path, rc_text(-errno));
+		log_line(LOG_ERROR, "pickup", "cannot remove %s: %s", path, rc_text(-errno));
 }
 
 /* Kept for a person to look at; never taken again. */
@@ -75,7 +75,7 @@ static void set_aside(struct drop_file *f, const char *why)
 	path_of(f, path);
 	(void)snprintf(aside, sizeof(aside), "%s/" DROP_BAD_PREFIX "%s", f->d->path, f->name);
 	log_event(LOG_WARN,
-		"inbound",
+		"pickup",
 		SV(""),
 		"a file in the maildrop is not taken and is set aside",
 		(const struct log_field[]){
@@ -152,7 +152,7 @@ static void message_done(void *arg, const struct answer *a)
 	}
 	if (a->code < 500) {
 		/* The disk, or the like: the file stays and is tried at the next scan. */
-		log_line(LOG_WARN, "inbound", "mail in the maildrop must wait: %s", a->text);
+		log_line(LOG_WARN, "pickup", "mail in the maildrop must wait: %s", a->text);
 		done(f);
 		return;
 	}
@@ -206,7 +206,7 @@ static void take_recipients(struct drop_file *f)
 		accept_rcpt(f->accept, &e, &a);
 		if (a.code >= 400)
 			log_event(LOG_WARN,
-				"inbound",
+				"pickup",
 				SV(""),
 				"a recipient of local mail is refused",
 				(const struct log_field[]){ LOG_F("user", sv_from(f->user)),

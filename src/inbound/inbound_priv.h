@@ -131,6 +131,7 @@ void accept_on_room(struct accept *a, accept_room_fn *room, void *arg);
 void accept_end(struct accept *a, accept_done_fn *done, void *arg);
 void accept_forget(struct accept *a); /* the client is gone; the message goes on */
 uint64_t accept_id(const struct accept *a);
+struct sv accept_sender(const struct accept *a); /* as it was given; empty: none */
 size_t accept_recipient_count(const struct accept *a);
 
 /* ---- listener.c ---- */
@@ -159,9 +160,11 @@ struct session {
 	struct accept *accept;
 	const struct conf_user *account;
 	const struct conf_device
-		*device; /* known by its address, till somebody signs in; NULL: none */
-	char *user;      /* NULL: nobody signed in */
-	char *peer_key;  /* in inbound.peers */
+		*device;        /* known by its address, till somebody signs in; NULL: none */
+	char *user;             /* NULL: nobody signed in */
+	char *peer_key;         /* in inbound.peers */
+	const char *mechanism;  /* of the sign-in under way */
+	bool password_not_utf8; /* likewise */
 	struct identity_check *check;
 	char *check_user;
 	unsigned auth_failures;
@@ -179,6 +182,13 @@ struct mono_time session_now(const struct session *s);
 /* ---- session_auth.c ---- */
 void session_auth_init(struct session *s);
 void session_auth_event(struct session *s, const struct smtp_server_event *e);
+
+/* ---- log_lines.c ---- */
+void log_accepted(const struct accept_origin *origin, struct sv id, const struct store_message *m);
+/* `stage`: "CONNECT", "MAIL", "RCPT", "END-OF-MESSAGE". `sender`: of the message so far. */
+void log_refused(const struct session *s, const struct answer *a, const char *stage,
+	struct sv address, struct sv sender);
+void log_auth_failed(const struct session *s, struct sv user, const char *why);
 
 /* ---- drop.c ---- */
 struct drop;

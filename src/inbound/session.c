@@ -75,26 +75,20 @@ static void say(struct session *s, const struct answer *a)
 	smtp_server_answer(s->smtp, session_now(s), a->code, a->enhanced, sv_from(a->text));
 }
 
-static void log_refusal(
-	struct session *s, const struct answer *a, const char *what, struct sv address)
+static void refused(struct session *s, const struct answer *a, const char *stage, struct sv address)
 {
-	char text[256];
+	bool at_mail = strcmp(stage, "MAIL") == 0;
 
 	s->listener->refused++;
 	if (s->device)
 		device_use_of(s->in, s->device->name)->refused++;
-	(void)snprintf(text, sizeof(text), "%u %s %s", (unsigned)a->code, a->enhanced, a->text);
-	log_event(LOG_INFO,
-		"inbound",
-		SV(""),
-		"refused",
-		(const struct log_field[]){ LOG_F("client", io_stream_peer(s->stream)),
-			LOG_F("user", sv_from(s->user)),
-			LOG_F("at", sv_from(what)),
-			LOG_F("address", address),
-			LOG_F("reply", sv_from(text)),
-			LOG_F("device", s->device ? s->device->name : SV("")) },
-		s->device ? 6 : 5);
+	log_refused(s,
+		a,
+		stage,
+		address,
+		at_mail     ? address
+		: s->accept ? accept_sender(s->accept)
+			    : SV(""));
 }
 
 static void count_accepted(struct session *s)
@@ -115,7 +109,7 @@ static void message_done(void *arg, const struct answer *a)
 	if (a->code < 300)
 		count_accepted(s);
 	else
-		log_refusal(s, a, "end of message", SV(""));
+		refused(s, a, "END-OF-MESSAGE", SV(""));
 	say(s, a);
 	session_pump(s);
 }
@@ -149,7 +143,7 @@ static void do_greet(struct session *s)
 	else if (s->in->draining)
 		answer_set(&a, 421, "4.3.2", "postern is going down, try again");
 	if (a.code != 220)
-		log_refusal(s, &a, "connect", SV(""));
+		refused(s, &a, "CONNECT", SV(""));
 	say(s, &a);
 }
 
@@ -166,7 +160,7 @@ static void do_mail(struct session *s, const struct smtp_server_event *e)
 	s->accept = accept_new(s->in, s->conf, &origin);
 	accept_mail(s->accept, e, &a);
 	if (a.code >= 400) {
-		log_refusal(s, &a, "MAIL", e->address);
+		refused(s, &a, "MAIL", e->address);
 		accept_abort(s->accept);
 		s->accept = NULL;
 	}
@@ -179,7 +173,7 @@ static void do_rcpt(struct session *s, const struct smtp_server_event *e)
 
 	accept_rcpt(s->accept, e, &a);
 	if (a.code >= 400)
-		log_refusal(s, &a, "RCPT", e->address);
+		refused(s, &a, "RCPT", e->address);
 	say(s, &a);
 }
 
@@ -203,7 +197,7 @@ static void log_end(struct session *s, struct sv reason)
 				       : LOG_INFO;
 
 	log_event(level,
-		"inbound",
+		"smtpd",
 		SV(""),
 		"session ended",
 		(const struct log_field[]){
@@ -407,7 +401,7 @@ static void note_tls(struct session *s)
 	if (s->device)
 		device_use_of(s->in, s->device->name)->legacy_sessions++;
 	log_event(LOG_INFO,
-		"inbound",
+		"smtpd",
 		SV(""),
 		"legacy TLS",
 		(const struct log_field[]){ LOG_F("client", io_stream_peer(s->stream)),
@@ -449,7 +443,7 @@ static void on_stream(void *arg, enum io_stream_event event)
 		err = io_stream_error(s->stream);
 		if (err->code == RC_TLS)
 			log_event(LOG_INFO,
-				"inbound",
+				"smtpd",
 				SV(""),
 				"TLS failed",
 				(const struct log_field[]){

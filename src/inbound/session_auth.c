@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
+#include "base/text.h"
 #include "inbound/inbound_priv.h"
-#include "io/log.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /*
  * Signing in. Passwords are checked in the worker pool; a wrong one is answered late, later each time,
- * and after the third the connection is closed. The log line is one that fail2ban can read.
+ * and after the third the connection is closed.
  */
 enum {
 	FAILURES_MAX = 3
@@ -33,21 +35,58 @@ void session_auth_init(struct session *s)
 	io_timer_init(&s->auth_delay, s->in->loop, delay_over, s);
 }
 
-static void fail(struct session *s, struct sv user)
+static const struct conf_user *user_in_other_case(const struct session *s, struct sv name)
 {
+	size_t count = 0;
+	const struct conf_user *users = conf_users(s->conf, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		if (sv_eq_nocase(users[i].name, name))
+			return &users[i];
+	}
+	return NULL;
+}
+
+/* For the administrator only: the client is told nothing that helps to guess. */
+static void reason_of(const struct session *s, struct sv user, char out[256])
+{
+	const struct conf_user *other = user_in_other_case(s, user);
+
+	if (!text_is_utf8(user))
+		(void)snprintf(out,
+			256,
+			"the user name is not UTF-8: the client sends Latin-1 or the like");
+	else if (conf_user(s->conf, user) && s->password_not_utf8)
+		(void)snprintf(out,
+			256,
+			"the password is not UTF-8: the client sends Latin-1 or the like; a "
+			"password of ASCII letters works everywhere");
+	else if (conf_user(s->conf, user))
+		(void)snprintf(out, 256, "wrong password");
+	else if (other)
+		(void)snprintf(out,
+			256,
+			"there is no such user, but '%.*s': upper and lower case differ",
+			SV_ARG(sv_head(other->name, 100)));
+	else
+		(void)snprintf(out, 256, "there is no such user");
+}
+
+static void fail(struct session *s, struct sv user, const char *why)
+{
+	char reason[256];
+
 	s->auth_failures++;
-	log_event(LOG_WARN,
-		"inbound",
-		SV(""),
-		"authentication failed",
-		(const struct log_field[]){ LOG_F("client", io_stream_peer(s->stream)),
-			LOG_F("ip", sv_from(s->peer_key)),
-			LOG_F("user", user),
-			LOG_F("listener", s->listener->name),
-			LOG_F("auth", SV("failed")) },
-		5);
+	if (!why)
+		reason_of(s, user, reason);
+	log_auth_failed(s, user, why ? why : reason);
 	if (s->auth_failures >= FAILURES_MAX)
 		answer_set(&s->held, 421, "4.7.0", "Too many failed sign-ins, goodbye");
+	else if (s->password_not_utf8 || !text_is_utf8(user))
+		answer_set(&s->held,
+			535,
+			"5.7.8",
+			"Authentication failed: the name or the password is not UTF-8");
 	else
 		answer_set(&s->held, 535, "5.7.8", "Authentication failed");
 	io_timer_start(
@@ -60,8 +99,7 @@ static void succeed(struct session *s, struct sv user)
 
 	s->account = conf_user(s->conf, user);
 	if (!s->account) {
-		/* Its verifier was loaded with a newer configuration than this session's. */
-		fail(s, user);
+		fail(s, user, "the user is newer than this session");
 		return;
 	}
 	free(s->user);
@@ -81,7 +119,7 @@ static void checked(void *arg, bool ok)
 	if (ok)
 		succeed(s, sv_from(user));
 	else
-		fail(s, sv_from(user));
+		fail(s, sv_from(user), NULL);
 	free(user);
 }
 
@@ -91,9 +129,10 @@ static void check_password(struct session *s, const struct smtp_server_event *e)
 
 	/* Nobody may act for somebody else. */
 	if (e->authzid.len && !sv_eq(e->authzid, e->user)) {
-		fail(s, e->user);
+		fail(s, e->user, "it wants to act for another user");
 		return;
 	}
+	s->password_not_utf8 = !text_is_utf8(e->password);
 	free(s->check_user);
 	s->check_user = sv_dup(e->user);
 	if (identity_users_check(s->in->users, e->user, e->password, checked, s, &s->check) == 0)
@@ -106,6 +145,8 @@ void session_auth_event(struct session *s, const struct smtp_server_event *e)
 {
 	struct smtp_scram_verifier v;
 
+	s->mechanism = e->mechanism.ptr;
+	s->password_not_utf8 = false;
 	if (e->kind == SMTP_SERVER_EV_AUTH_PASSWORD) {
 		check_password(s, e);
 	} else if (e->kind == SMTP_SERVER_EV_AUTH_SCRAM) {
@@ -115,6 +156,6 @@ void session_auth_event(struct session *s, const struct smtp_server_event *e)
 	} else if (e->kind == SMTP_SERVER_EV_AUTH_DONE && e->auth_ok) {
 		succeed(s, e->user);
 	} else {
-		fail(s, e->user);
+		fail(s, e->user, NULL);
 	}
 }

@@ -3,6 +3,8 @@
 #include "io/loop.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -20,6 +22,30 @@ struct wall_time io_clock_wall(void)
 
 	must(clock_gettime(CLOCK_REALTIME, &ts) == 0);
 	return (struct wall_time){ (int64_t)ts.tv_sec * (int64_t)US_PER_S + ts.tv_nsec / 1000 };
+}
+
+const char *io_local_time(struct wall_time t, char out[IO_LOCAL_TIME_MAX])
+{
+	time_t second = (time_t)(t.us / (int64_t)US_PER_S);
+	struct tm tm = { 0 };
+	long offset;
+
+	(void)localtime_r(&second, &tm);
+	offset = labs(tm.tm_gmtoff) / 60;
+	(void)snprintf(out,
+		IO_LOCAL_TIME_MAX,
+		"%04d-%02d-%02dT%02d:%02d:%02d.%06d%c%02ld:%02ld",
+		tm.tm_year + 1900,
+		tm.tm_mon + 1,
+		tm.tm_mday,
+		tm.tm_hour,
+		tm.tm_min,
+		tm.tm_sec,
+		(int)(t.us % (int64_t)US_PER_S),
+		tm.tm_gmtoff < 0 ? '-' : '+',
+		offset / 60,
+		offset % 60);
+	return out;
 }
 
 void io_random(void *out, size_t len)

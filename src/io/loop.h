@@ -27,6 +27,11 @@ struct wall_time io_wall(const struct io_loop *l);
 /* The same two clocks for code without a loop (the CLI, other threads). */
 struct mono_time io_clock_mono(void);
 struct wall_time io_clock_wall(void);
+/* "2026-11-30T03:35:00.123456+01:00": in the zone of this machine, NUL-ended; returns `out`. */
+enum {
+	IO_LOCAL_TIME_MAX = 80
+};
+const char *io_local_time(struct wall_time t, char out[IO_LOCAL_TIME_MAX]);
 /* Kernel randomness: for ids, seeds and nonces. Never fails (aborts). */
 void io_random(void *out, size_t len);
 struct prng *io_prng(struct io_loop *l); /* seeded from the kernel at io_loop_new() */

@@ -9,6 +9,7 @@
 #include "provider/defaults.h"
 #include "provider/remedy.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -209,28 +210,45 @@ static void notice_queued(struct store_op *op)
 {
 	struct bounce_job *j = CONTAINER_OF(op, struct bounce_job, put.op);
 	struct outbound *o = j->d->lane->o;
-	char id[TEXT_ID_MAX], of[TEXT_ID_MAX];
+	char id[TEXT_ID_MAX], of[TEXT_ID_MAX], text[128], size[24];
+	static const char *const kinds[][2] = { [DSN_FAILED] = { "failed", "non-delivery" },
+		[DSN_DELAYED] = { "delayed", "delay" },
+		[DSN_RELAYED] = { "relayed", "delivery status" } };
 
 	if (op->rc != 0) {
 		/* The outcome waits for it: a failure that nobody hears of is worse than a late one. */
 		log_line(LOG_ERROR,
-			"outbound",
+			"qmgr",
 			"a notice could not be queued, trying again: %s",
 			op->err.text);
 		io_timer_start(&j->again, mono_add(io_now(o->loop), OUTCOME_RETRY_US));
 		return;
 	}
-	log_event(LOG_INFO,
-		"outbound",
-		sv_from(text_id(j->message.id, id)),
+	(void)snprintf(text,
+		sizeof(text),
+		"sender %s notification: %s",
+		kinds[j->action][1],
+		text_id(j->message.id, id));
+	log_record(LOG_INFO,
+		"bounce",
+		sv_from(text_id(j->d->m.id, of)),
 		"notice",
-		(const struct log_field[]){ LOG_F("of", sv_from(text_id(j->d->m.id, of))),
+		sv_from(text),
+		(const struct log_field[]){ LOG_F("notice_id", sv_from(id)),
 			LOG_F("to", j->recipient.address),
-			LOG_F("kind",
-				j->action == DSN_FAILED    ? SV("failed")
-				: j->action == DSN_DELAYED ? SV("delayed")
-							   : SV("relayed")) },
+			LOG_F("kind", sv_from(kinds[j->action][0])) },
 		3);
+	(void)snprintf(size, sizeof(size), "%" PRIu64, j->message.size);
+	log_record(LOG_INFO,
+		"qmgr",
+		sv_from(id),
+		"queued",
+		SV(""),
+		(const struct log_field[]){ LOG_A("from", SV("")),
+			LOG_N("size", sv_from(size)),
+			LOG_N("nrcpt", SV("1")),
+			LOG_F("message-id", j->message.message_id) },
+		4);
 	outbound_queued(o, j->recipient.lane);
 	j->action++;
 	next_action(j);
@@ -336,7 +354,7 @@ static bool has_addressee(struct bounce_job *j)
 	if (d->m.flags & STORE_MSG_BOUNCE || d->m.bounce_of) {
 		if (j->action == DSN_FAILED)
 			log_event(LOG_WARN,
-				"outbound",
+				"qmgr",
 				sv_from(text_id(d->m.id, id)),
 				"a notice could not be delivered and is dropped",
 				(const struct log_field[]){
@@ -348,7 +366,7 @@ static bool has_addressee(struct bounce_job *j)
 		return true;
 	if (j->action == DSN_FAILED)
 		log_event(LOG_WARN,
-			"outbound",
+			"qmgr",
 			sv_from(text_id(d->m.id, id)),
 			"undeliverable, and there is no sender to tell (see bounces: to)",
 			NULL,

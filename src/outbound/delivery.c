@@ -349,7 +349,7 @@ static void body_unreadable(struct delivery *d, struct sv why)
 	struct connection *c = d->begun ? d->connection : NULL;
 
 	log_event(LOG_ERROR,
-		"outbound",
+		"qmgr",
 		SV(""),
 		"a body could not be read",
 		(const struct log_field[]){ LOG_F("why", why) },

@@ -226,27 +226,30 @@ static const char *status_word(enum store_recipient_state state)
 static void log_recipient(struct delivery *d, const struct store_recipient_outcome *out,
 	struct sv address, struct sv relay)
 {
-	char id[TEXT_ID_MAX], status[LIMIT_REPLY_KEPT + 64], delay[32];
+	char id[TEXT_ID_MAX], delay[32];
 	int64_t age = io_wall(d->lane->o->loop).us - d->m.accepted_at.us;
 
 	(void)text_id(d->m.id, id);
 	(void)snprintf(
 		delay, sizeof(delay), "%.2f", (double)(age > 0 ? age : 0) / (double)US_PER_S);
-	(void)snprintf(
-		status, sizeof(status), "%s (%.*s)", status_word(out->state), SV_ARG(out->reply));
-	log_event(LOG_INFO,
-		"outbound",
+	/* The order is that of Postfix up to the reply: pflogsumm and logwatch insist on it. */
+	log_record(LOG_INFO,
+		sv_starts(d->lane->key, SV("graph/")) ? "graph" : "smtp",
 		sv_from(id),
 		"attempt",
-		(const struct log_field[]){ LOG_F("to", address),
+		SV(""),
+		(const struct log_field[]){ LOG_A("to", address),
 			LOG_F("relay", relay.len ? relay : SV("none")),
-			LOG_F("lane", d->lane->key),
-			LOG_F("delay", sv_from(delay)),
+			LOG_N("delay", sv_from(delay)),
 			LOG_F("dsn", sv_from(out->verdict.enhanced)),
-			LOG_F("cause", sv_from(out->verdict.cause)),
-			LOG_F("status", sv_from(status)),
+			LOG_F("status", sv_from(status_word(out->state))),
+			LOG_R("reply", out->reply),
+			LOG_F("cause",
+				out->state == STORE_RCPT_DELIVERED ? SV("")
+								   : sv_from(out->verdict.cause)),
+			LOG_F("lane", d->lane->key),
 			LOG_F("redirected_to", d->rewrite.redirect) },
-		d->rewrite.redirect.len ? 8 : 7);
+		9);
 }
 
 /* 4.5.3 at RCPT: one too many for this transaction, which has others. */
@@ -456,7 +459,7 @@ static void outcome_written(struct store_op *op)
 
 	if (op->rc != 0 && op->rc != RC_NOT_FOUND) {
 		log_line(LOG_ERROR,
-			"outbound",
+			"qmgr",
 			"an outcome could not be written, trying again: %s",
 			op->err.text);
 		io_timer_start(&d->again, mono_add(io_now(l->o->loop), OUTCOME_RETRY_US));

@@ -172,7 +172,7 @@ void lane_hold(struct lane *l, const struct verdict *v, struct sv reply)
 		l->swept_at.us = 0;
 	if (news || park)
 		log_event(park ? LOG_WARN : LOG_INFO,
-			"outbound",
+			"qmgr",
 			SV(""),
 			park ? "lane parked" : "lane waits",
 			(const struct log_field[]){ LOG_F("lane", l->key),
@@ -200,7 +200,7 @@ void lane_succeeded(struct lane *l)
 	if (!l->why.cause)
 		return;
 	log_event(LOG_INFO,
-		"outbound",
+		"qmgr",
 		SV(""),
 		"lane goes on",
 		(const struct log_field[]){
@@ -289,7 +289,7 @@ static void page_read(struct store_op *op)
 	if (op->rc != 0) {
 		l->due.out_count = 0;
 		l->next_due = wall_add(outbound_due_now(l->o), OUTCOME_RETRY_US);
-		log_line(LOG_WARN, "outbound", "the queue could not be read: %s", op->err.text);
+		log_line(LOG_WARN, "qmgr", "the queue could not be read: %s", op->err.text);
 	} else {
 		/* More than a page is due, or later mail is: look there after this page. */
 		l->next_due = l->due.out_next_at;

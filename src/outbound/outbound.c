@@ -157,7 +157,7 @@ static void read_done(struct outbound *o)
 static bool read_failed(struct outbound *o, const struct store_op *op)
 {
 	if (op->rc != 0)
-		log_line(LOG_ERROR, "outbound", "the queue could not be read: %s", op->err.text);
+		log_line(LOG_ERROR, "qmgr", "the queue could not be read: %s", op->err.text);
 	if (op->rc != 0)
 		read_done(o);
 	return op->rc != 0;
@@ -498,11 +498,11 @@ static void say_loudly(const struct conf *conf)
 		const char *notice = outbound_password_notice(conf, p);
 
 		if (notice)
-			log_line(LOG_WARN, "outbound", "%s", notice);
+			log_line(LOG_WARN, "qmgr", "%s", notice);
 	}
 	if (g->redirect_all.len)
 		log_line(LOG_WARN,
-			"outbound",
+			"qmgr",
 			"STAGING: redirect_all sends every message to %.*s and to nobody else",
 			SV_ARG(g->redirect_all));
 }

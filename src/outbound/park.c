@@ -44,7 +44,7 @@ void hold_reason_set(
 static void recorded(struct store_op *op)
 {
 	if (op->rc != 0)
-		log_line(LOG_WARN, "outbound", "a park could not be recorded: %s", op->err.text);
+		log_line(LOG_WARN, "qmgr", "a park could not be recorded: %s", op->err.text);
 	free(op);
 }
 
@@ -186,7 +186,7 @@ static void set(struct lane *l, struct sv key, const struct verdict *v, struct s
 		p = xcalloc(1, sizeof(*p));
 		htable_put(&o->parks, key, p);
 		log_event(LOG_WARN,
-			"outbound",
+			"qmgr",
 			SV(""),
 			"parked",
 			(const struct log_field[]){ LOG_F("scope", key),
@@ -300,7 +300,7 @@ static void drop_park(struct lane *l, struct sv key)
 	if (!p)
 		return;
 	log_event(LOG_INFO,
-		"outbound",
+		"qmgr",
 		SV(""),
 		"released",
 		(const struct log_field[]){

@@ -51,7 +51,7 @@ static void unspace(struct lane *l)
 	l->password = secret_new(sv_from(plain));
 	secret_wipe(plain, sizeof(plain));
 	log_event(LOG_INFO,
-		"outbound",
+		"smtp",
 		SV(""),
 		"the password looks like an app password with spaces in it: they are left out",
 		(const struct log_field[]){ LOG_F("mailbox", l->c->name) },
@@ -79,7 +79,7 @@ static void finish(struct secrets_job *j)
 	}
 	if (j->warning)
 		log_event(LOG_WARN,
-			"outbound",
+			"smtp",
 			SV(""),
 			j->warning,
 			(const struct log_field[]){ LOG_F("mailbox", l->c->name) },

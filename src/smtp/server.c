@@ -349,6 +349,9 @@ void smtp_server_answer(struct smtp_server *s, struct mono_time now, uint16_t co
 			s->rcpts += yes;
 		else if (asked == SMTP_SERVER_EV_END)
 			server_forget(s);
+		/* A mailer keeps a session for thousands of messages: only errors in a row count. */
+		if (asked == SMTP_SERVER_EV_END && yes)
+			s->bad_commands = 0;
 	}
 	if (code == 421)
 		server_close(s, SV("refused"));

@@ -97,10 +97,11 @@ struct smtp_server_event {
 	struct sv address;
 	uint64_t size; /* MAIL SIZE=, 0 when absent */
 	bool smtputf8, body_8bit;
-	uint8_t dsn_ret;    /* enum dsn_ret (mail/dsn.h) */
-	struct sv envid;    /* decoded */
-	uint8_t dsn_notify; /* DSN_NOTIFY_* bits */
-	struct sv orcpt;    /* as given: "rfc822;a@b"; checked */
+	uint8_t dsn_ret;     /* enum dsn_ret (mail/dsn.h) */
+	struct sv envid;     /* decoded */
+	uint8_t dsn_notify;  /* DSN_NOTIFY_* bits */
+	struct sv orcpt;     /* as given: "rfc822;a@b"; checked */
+	struct sv mechanism; /* AUTH_*: "PLAIN" */
 	/* AUTH_*: user as given (no SASLprep: RFC 4013 names are compared as bytes); borrowed */
 	struct sv user;
 	struct sv authzid;

@@ -47,6 +47,14 @@ static void challenge(struct smtp_server *s, struct sv text, enum server_sasl ne
 	server_reply(s, 334, NULL, buf_sv(&encoded));
 }
 
+static struct smtp_server_event *ask(struct smtp_server *s, enum smtp_server_event_kind kind)
+{
+	struct smtp_server_event *e = server_ask(s, kind);
+
+	e->mechanism = s->mechanism;
+	return e;
+}
+
 static void refuse(struct smtp_server *s, uint16_t code, const char *enhanced, struct sv text)
 {
 	server_auth_wipe(s);
@@ -71,7 +79,7 @@ static void got_plain(struct smtp_server *s, struct sv data)
 		malformed(s);
 		return;
 	}
-	e = server_ask(s, SMTP_SERVER_EV_AUTH_PASSWORD);
+	e = ask(s, SMTP_SERVER_EV_AUTH_PASSWORD);
 	e->authzid = authzid;
 	e->user = user;
 	e->password = data;
@@ -96,7 +104,7 @@ static void got_login_password(struct smtp_server *s, struct sv password)
 		malformed(s);
 		return;
 	}
-	e = server_ask(s, SMTP_SERVER_EV_AUTH_PASSWORD);
+	e = ask(s, SMTP_SERVER_EV_AUTH_PASSWORD);
 	e->user = buf_sv(&s->sasl_user);
 	e->password = password;
 }
@@ -117,7 +125,7 @@ static void got_xoauth2(struct smtp_server *s, struct sv data)
 		malformed(s);
 		return;
 	}
-	e = server_ask(s, SMTP_SERVER_EV_AUTH_TOKEN);
+	e = ask(s, SMTP_SERVER_EV_AUTH_TOKEN);
 	e->user = user;
 	e->password = token;
 }
@@ -197,7 +205,7 @@ static void got_scram_first(struct smtp_server *s, struct sv data)
 	}
 	s->scram_gs2_len = data.len - bare.len;
 	make_nonce(s);
-	e = server_ask(s, SMTP_SERVER_EV_AUTH_SCRAM);
+	e = ask(s, SMTP_SERVER_EV_AUTH_SCRAM);
 	e->user = buf_sv(&s->sasl_user);
 	e->authzid = sv_skip(authzid, 2);
 }
@@ -310,7 +318,7 @@ static void got_scram_proof(struct smtp_server *s, struct sv data)
 		return;
 	}
 	ok = proof_ok(s, buf_sv(&proof)) && nonce_ok(s, nonce);
-	e = server_ask(s, SMTP_SERVER_EV_AUTH_DONE);
+	e = ask(s, SMTP_SERVER_EV_AUTH_DONE);
 	e->user = buf_sv(&s->sasl_user);
 	e->auth_ok = ok;
 }
@@ -430,6 +438,7 @@ void server_auth_command(struct smtp_server *s, struct sv rest)
 				s, 538, "5.7.11", SV("Encryption required: use STARTTLS first"));
 			return;
 		}
+		s->mechanism = mechanisms[i].name;
 		begin(s, mechanisms[i].sasl, sv_trim(rest), has_initial, mechanisms[i].prompt);
 		return;
 	}

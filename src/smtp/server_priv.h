@@ -68,7 +68,7 @@ struct smtp_server {
 
 	bool tls, extended, authenticated;
 	struct buf helo;
-	uint32_t bad_commands;
+	uint32_t bad_commands; /* since the last message that was taken */
 
 	bool mail, bdat; /* a transaction is open; its body comes by BDAT */
 	bool smtputf8;
@@ -84,6 +84,7 @@ struct smtp_server {
 
 	enum server_sasl sasl;
 	struct buf sasl_text; /* decoded line; wiped */
+	struct sv mechanism;  /* its name: a constant of ours */
 	struct buf sasl_user;
 	struct buf
 		scram; /* gs2-header client-first-bare "," server-first "," client-final-without-proof */

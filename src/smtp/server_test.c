@@ -24,6 +24,7 @@ struct dialogue {
 #define OK_MAIL "250 2.1.0 Ok\r\n"
 #define OK_RCPT "250 2.1.5 Ok\r\n"
 #define OK_NOOP "250 2.0.0 Ok\r\n"
+#define UNKNOWN "500 5.5.1 Command is not known\r\n"
 #define BYE "221 2.0.0 Bye\r\n"
 #define BAD_LINE "500 5.5.2 Lines must end in CR LF and hold no other CR, LF or NUL\r\n"
 
@@ -271,6 +272,21 @@ static const struct dialogue dialogues[] = {
 		NULL,
 		{ { "X\r\nX\r\nX\r\nX\r\nX\r\n", NULL, "GREET\n" },
 			{ "NOOP\r\n", OK_NOOP, "" },
+			{ "X\r\nNOOP\r\n",
+				"421 4.7.0 Too many errors, goodbye\r\n",
+				"CLOSE too-many-errors\n" } } },
+	{ "a good message forgives the errors before it; VRFY is none",
+		NULL,
+		{ { "X\r\nX\r\nX\r\nX\r\nX\r\nHELO c\r\nMAIL FROM:<>\r\n",
+			  NULL,
+			  "GREET\nMAIL <>\n" },
+			{ "RCPT TO:<c@d>\r\n", OK_RCPT, "RCPT <c@d>\n" },
+			{ "DATA\r\n", "354 Go\r\n", "DATA\n" },
+			{ "x\r\n.\r\n", "250 2.0.0 Queued\r\n", "END x\r\n\n" },
+			{ "VRFY a\r\n", "252 2.5.2 Send the message and see\r\n", "" },
+			{ "X\r\nX\r\nX\r\nX\r\nX\r\n",
+				UNKNOWN UNKNOWN UNKNOWN UNKNOWN UNKNOWN,
+				"" },
 			{ "X\r\nNOOP\r\n",
 				"421 4.7.0 Too many errors, goodbye\r\n",
 				"CLOSE too-many-errors\n" } } },

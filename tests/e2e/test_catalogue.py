@@ -76,7 +76,7 @@ def catalogue():
 def look(relay):
     log = collections.defaultdict(list)
     for line in relay.log().splitlines():
-        if ": attempt, to=<" in line or ": attempt, to=" in line:
+        if ": to=<" in line:
             log[line.split("to=", 1)[1].split(",")[0].strip("<>")].append(line)
     waiting = {m["recipient"]: m for m in relay.waiting()}
     lanes = {m["name"]: m for m in relay.rows("mailboxes")}

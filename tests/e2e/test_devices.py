@@ -71,7 +71,8 @@ def test_printer_dialogue_without_a_password(office):
     row = wait_for(lambda: [r for r in relay.rows("trace") if r["state"] == "delivered"])[0]
     assert row["device"] == "scanner-3" and row["sender"] == "scanner@contoso.com"
     assert "device      scanner-3" in relay.cli("queue", "show", row["id"])
-    assert re.search(r"accepted.*from=scanner@contoso.com.*device=scanner-3", relay.log())
+    assert re.search(rf"{row['id']}: client=unknown\[127\.0\.0\.\d\]:\d+, device=scanner-3\n", relay.log())
+    assert re.search(rf"{row['id']}: from=<scanner@contoso\.com>, size=\d+, nrcpt=1, message-id=<", relay.log())
     device = status(relay, "device", "scanner-3")
     assert (device["accepted"], device["day_used"], device["day_capacity"]) == (1, 1, 300)
     assert "1/300 recipients/24h" in relay.cli("status")
@@ -89,7 +90,8 @@ def test_recipients_are_internal_and_others_are_no_device(office):
     assert stranger.greeting.startswith("554 5.7.1")
     assert stranger.reply() == ""
     stranger.close()
-    assert re.search(r"refused.*client=127\.0\.0\.2.*at=RCPT.*device=scanner-3", relay.log())
+    assert re.search(r"NOQUEUE: reject: RCPT from unknown\[127\.0\.0\.\d\]:\d+: 550 5\.7\.1 <anna@example\.org>: .*; "
+                     r"from=<scanner@contoso\.com> to=<anna@example\.org> proto=SMTP helo=<x>", relay.log())
     assert status(relay, "device", "scanner-3")["refused"] == 1
 
 
