@@ -19,8 +19,10 @@ enum {
 	LIMIT_TOKEN = 16384,
 	/* RFC 5321 4.5.3.1.6 says 998 + CRLF; real senders break it, receivers do not mind, and nothing
 	 * here holds a body line in memory. Header lines are held: see LIMIT_HEADER. */
-	LIMIT_ADDRESS = 320, /* 64 + @ + 255, RFC 5321 4.5.3.1.1 and .2 */
-	LIMIT_LOCAL_PART = 64,
+	/* RFC 5321 4.5.3.1 gives 64 + @ + 255 as what everybody must take, and asks for no limits where that
+	 * is possible. VERP and SRS write a whole address into a local part; 512 is the command line of old
+	 * servers. */
+	LIMIT_ADDRESS = 512,
 	LIMIT_DOMAIN = 255,
 	/* The whole header block is held while it is edited. Exchange refuses larger ones anyway. */
 	LIMIT_HEADER = 262144,

@@ -2,6 +2,7 @@
 #include "drop/compose.h"
 
 #include "base/limits.h"
+#include "base/must.h"
 #include "base/text.h"
 #include "mail/address.h"
 #include "mail/address_list.h"
@@ -12,6 +13,7 @@ struct recipients {
 	size_t count;
 	size_t cap;
 	bool too_many;
+	struct buf *bad; /* what is no address, a line each */
 };
 
 static void add_recipient(void *arg, struct sv address)
@@ -38,6 +40,19 @@ static void add_recipient(void *arg, struct sv address)
 	r->list[r->count++] = arena_sv(r->arena, address);
 }
 
+static void note_bad(void *arg, struct sv text)
+{
+	struct recipients *r = arg;
+
+	text = sv_head(text, 120);
+	/* Where the buffer ends, enough of them were named. */
+	if (buf_room(r->bad) <= text.len)
+		return;
+	for (size_t i = 0; i < text.len; i++)
+		must(buf_append_char(r->bad, text.ptr[i] == '\n' ? ' ' : text.ptr[i]) == 0);
+	must(buf_append_char(r->bad, '\n') == 0);
+}
+
 /* Folding is for headers; on a command line a line break is somebody's attempt at another command. */
 static bool has_control(struct sv text)
 {
@@ -48,28 +63,26 @@ static bool has_control(struct sv text)
 	return false;
 }
 
-static int add_operand(struct recipients *r, struct sv operand, struct err *err)
+static void add_operand(struct recipients *r, struct sv operand)
 {
 	struct address_list list;
 	struct address_list_item item;
 	bool any = false;
-	int rc;
+	int rc = RC_PARSE;
 
 	address_list_init(&list, operand);
-	for (rc = address_list_next(&list, &item); rc == 1; rc = address_list_next(&list, &item)) {
+	while (!has_control(operand) && (rc = address_list_next(&list, &item)) == 1) {
 		if (item.address.len) {
 			add_recipient(r, item.address);
 			any = true;
 		}
 	}
-	if (rc < 0 || !any || has_control(operand))
-		return err_set(
-			err, RC_PARSE, "'%.*s' is not an address", SV_ARG(sv_head(operand, 120)));
-	return 0;
+	if (rc < 0 || !any)
+		note_bad(r, operand);
 }
 
 /* RFC 5322 3.6.6: a message that is sent on goes to whom it is sent on, not to its first readers. */
-static int add_header_recipients(struct recipients *r, struct header_block *header, struct err *err)
+static void add_header_recipients(struct recipients *r, struct header_block *header)
 {
 	static const struct sv names[2][3] = {
 		{ SV_INIT("To"), SV_INIT("Cc"), SV_INIT("Bcc") },
@@ -79,16 +92,9 @@ static int add_header_recipients(struct recipients *r, struct header_block *head
 
 	for (size_t i = 0; i < 3; i++)
 		resent += header_block_count(header, names[1][i]);
-	for (size_t i = 0; i < 3; i++) {
-		struct sv name = names[resent ? 1 : 0][i];
-
-		if (header_block_addresses(header, name, add_recipient, r) != 0)
-			return err_set(err,
-				RC_PARSE,
-				"the addresses in '%.*s' cannot be read; nothing was sent",
-				SV_ARG(name));
-	}
-	return 0;
+	for (size_t i = 0; i < 3; i++)
+		(void)!header_block_addresses(
+			header, names[resent ? 1 : 0][i], add_recipient, note_bad, r);
 }
 
 /* A login that is no atom ("CONTOSO\anna") can still be one as a quoted local part. */
@@ -225,7 +231,7 @@ int drop_compose(struct arena *arena, const struct drop_compose_args *args,
 	struct drop_message *message, struct drop_envelope *out_envelope, struct err *err)
 {
 	const struct drop_options *options = args->options;
-	struct recipients recipients = { .arena = arena };
+	struct recipients recipients = { .arena = arena, .bad = args->bad };
 	struct drop_envelope e = {
 		.envid = options->envid,
 		.ret = options->ret,
@@ -236,11 +242,17 @@ int drop_compose(struct arena *arena, const struct drop_compose_args *args,
 	int rc = choose_senders(arena, args, &e.sender, &from, err);
 
 	for (size_t i = 0; rc == 0 && i < args->operand_count; i++)
-		rc = add_operand(&recipients, args->operands[i], err);
+		add_operand(&recipients, args->operands[i]);
 	if (rc == 0 && options->recipients_from_header)
-		rc = add_header_recipients(&recipients, message->header, err);
+		add_header_recipients(&recipients, message->header);
 	if (rc == 0 && recipients.too_many)
 		rc = err_set(err, RC_LIMIT, "more than %d recipients", LIMIT_RCPT);
+	if (rc == 0 && recipients.count == 0 && args->bad->len)
+		rc = err_set(err,
+			RC_PARSE,
+			"'%.*s' is not an address; nothing was sent",
+			SV_ARG(sv_head(
+				buf_sv(args->bad), (size_t)sv_find_char(buf_sv(args->bad), '\n'))));
 	if (rc == 0 && recipients.count == 0)
 		rc = err_set(err, RC_NOT_FOUND, "no recipient in To, Cc or Bcc");
 	if (rc == 0)

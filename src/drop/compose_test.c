@@ -12,7 +12,7 @@ struct composed {
 	struct arena arena;
 	struct drop_message message;
 	struct drop_envelope envelope;
-	struct buf out;
+	struct buf out, bad;
 	struct err err;
 	int rc;
 };
@@ -33,9 +33,11 @@ static void compose(struct composed *c, const struct drop_options *options, stru
 		.operand_count = operand.len ? 1 : 0,
 		.user = user,
 		.now = now,
+		.bad = &c->bad,
 	};
 
 	*c = (struct composed){ 0 };
+	buf_init(&c->bad, 1000);
 	buf_init(&c->out, 100000);
 	drop_message_init(&c->message, false);
 	assert_int_equal(drop_message_feed(&c->message, in, NULL), 0);
@@ -51,6 +53,7 @@ static void release(struct composed *c)
 {
 	drop_message_deinit(&c->message);
 	buf_deinit(&c->out);
+	buf_deinit(&c->bad);
 	arena_reset(&c->arena);
 }
 
@@ -165,6 +168,22 @@ static void recipients_come_from_the_header_too(void **state)
 	}
 }
 
+static void bad_addresses_do_not_stop_the_good_ones(void **state)
+{
+	struct drop_options o = { .recipients_from_header = true };
+	struct composed c;
+
+	(void)state;
+	compose(&c, &o, SV("a b@c"), &root, SV("To: a@b, <c, x y; d@e\nCc: f@g@h, <i@j>\n\n"));
+	assert_int_equal(c.rc, 0);
+	assert_recipients(&c, "a@b d@e i@j");
+	assert_text(buf_sv(&c.bad), "a b@c\n<c\nx y\nf@g@h\n");
+	release(&c);
+	compose(&c, &o, SV("A@b, \"a\"@B"), &root, SV("To: a@b., a..b@c\n\n"));
+	assert_recipients(&c, "A@b \"a..b\"@c");
+	release(&c);
+}
+
 static void bad_addresses_stop_it(void **state)
 {
 	struct drop_options o = { .recipients_from_header = true };
@@ -174,11 +193,11 @@ static void bad_addresses_stop_it(void **state)
 	compose(&c, &o, SV(""), &root, SV("Subject: x\n\nTo: a@b\n"));
 	assert_int_equal(c.rc, RC_NOT_FOUND);
 	release(&c);
-	compose(&c, &o, SV(""), &root, SV("To: a@b, <c\n\n"));
+	compose(&c, &o, SV(""), &root, SV("To: <c\n\n"));
 	assert_int_equal(c.rc, RC_PARSE);
-	assert_non_null(strstr(c.err.text, "'To'"));
+	assert_non_null(strstr(c.err.text, "'<c'"));
 	release(&c);
-	compose(&c, &o, SV("a b@c"), &root, SV("To: a@b\n\n"));
+	compose(&c, &o, SV("a b@c"), &root, SV("To: x y\n\n"));
 	assert_int_equal(c.rc, RC_PARSE);
 	assert_non_null(strstr(c.err.text, "'a b@c'"));
 	release(&c);
@@ -248,6 +267,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_missing_is_put_in),
 		cmocka_unit_test(recipients_come_from_the_header_too),
+		cmocka_unit_test(bad_addresses_do_not_stop_the_good_ones),
 		cmocka_unit_test(bad_addresses_stop_it),
 		cmocka_unit_test(odd_users_can_send),
 		cmocka_unit_test(what_the_way_must_be_able_to_is_said),

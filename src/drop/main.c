@@ -30,6 +30,10 @@
 #define POSTERN_BIN_PATH "/usr/sbin/postern"
 #endif
 
+enum {
+	BAD_SHOWN_MAX = 65536, /* recipients that are no addresses; more are not named */
+};
+
 static void say(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
 /* What callers and peers gave us is in these texts: it must not steer the terminal or forge a log. */
@@ -161,13 +165,21 @@ static int exit_code_of_maildrop(int rc)
 	}
 }
 
+/* Whom it does not reach, a line each. */
+static void say_each(const char *what, const struct buf *lines)
+{
+	struct sv rest = buf_sv(lines), line;
+
+	while (rest.len) {
+		(void)sv_cut_char(&rest, '\n', &line);
+		say("%s %.*s", what, SV_ARG(line));
+	}
+}
+
 static int refused(const struct drop_answer *answer)
 {
 	if (answer->recipient.len)
-		say("recipient %.*s was refused, nothing was sent: %u %.*s",
-			SV_ARG(answer->recipient),
-			answer->code,
-			SV_ARG(sv_head(buf_sv(&answer->reply), 1024)));
+		say("all recipients were refused; nothing was sent");
 	else
 		say("the message was refused: %.*s", SV_ARG(sv_head(buf_sv(&answer->reply), 1024)));
 	return answer->exit_code;
@@ -209,6 +221,7 @@ static int submit(const struct drop_options *options, gid_t granted,
 		message,
 		&answer,
 		&err);
+	say_each("refused:", &answer.refused);
 	if (answer.outcome == DROP_REFUSED)
 		code = refused(&answer);
 	else if (answer.outcome == DROP_ELSEWHERE)
@@ -241,12 +254,17 @@ static int read_and_submit(struct arena *arena, struct drop_compose_args *args,
 	struct drop_envelope envelope;
 	struct timespec now = { 0 };
 	struct err err = { 0 };
+	struct buf bad = BUF_INIT(BAD_SHOWN_MAX);
 	int rc = drop_message_read(message, STDIN_FILENO, &err);
 
 	(void)clock_gettime(CLOCK_REALTIME, &now);
+	args->bad = &bad;
 	args->now = (struct wall_time){ (int64_t)now.tv_sec * (int64_t)US_PER_S };
 	if (rc == 0)
 		rc = drop_compose(arena, args, message, &envelope, &err);
+	if (rc == 0)
+		say_each("not an address:", &bad);
+	buf_deinit(&bad);
 	if (rc != 0) {
 		say("%s", err.text);
 		return exit_code_of(rc);

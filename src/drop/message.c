@@ -21,7 +21,6 @@ void drop_message_init(struct drop_message *m, bool ignore_dots)
 		.header = header_block_new(LIMIT_HEADER, LIMIT_HEADER_FIELDS),
 		.fd = -1,
 		.ignore_dots = ignore_dots,
-		.first_line = true,
 	};
 	buf_init(&m->line, LINE_HELD + READ_BYTES + 2);
 	/* What edits may add: a date, a From with an encoded name. */
@@ -107,12 +106,6 @@ static int flush_line(struct drop_message *m, struct err *err)
 
 	if (held.len == 0)
 		return 0;
-	if (m->first_line && (sv_starts(held, SV("From ")) || sv_starts(held, SV(">From ")))) {
-		m->first_line = false;
-		buf_reset(&m->line);
-		return 0;
-	}
-	m->first_line = false;
 	rc = header_block_feed(m->header, held, &used);
 	if (rc < 0)
 		return err_set(err,

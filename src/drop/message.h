@@ -29,7 +29,6 @@ struct drop_message {
 	bool cr;          /* one or more CR were seen: a line end comes, or they are bare */
 	bool held_dot;    /* the line begins with a dot; is that all of it? */
 	bool inside_line; /* of the input */
-	bool first_line;
 	bool ended;
 };
 

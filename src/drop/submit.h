@@ -18,15 +18,16 @@ struct drop_answer {
 	uint16_t code;       /* SMTP code of the refusal */
 	int exit_code;       /* sysexits */
 	struct sv recipient; /* the refused one; empty: not about one */
-	struct buf reply;    /* the last reply, its lines joined; drop_answer_deinit() */
+	struct buf
+		refused; /* DONE: recipients that were refused while others were taken, a line each */
+	struct buf reply; /* the last reply, its lines joined; drop_answer_deinit() */
 };
 
 void drop_answer_deinit(struct drop_answer *a);
 
 /*
- * Hands the message to the daemon over SMTP on its socket (RFC 5321, 1870, 6152, 6531, 3461). All
- * recipients are taken or none: one that is refused for good ends it before a byte of the message is
- * sent. When the connection breaks after the final dot nobody knows whether it was taken; it then goes
+ * Hands the message to the daemon over SMTP on its socket (RFC 5321, 1870, 6152, 6531, 3461). Recipients that
+ * are refused for good do not keep the others from it; when all are, it is DROP_REFUSED. When the connection breaks after the final dot nobody knows whether it was taken; it then goes
  * elsewhere, for twice is better than never.
  */
 void drop_submit_socket(const char *path, const struct drop_envelope *envelope,

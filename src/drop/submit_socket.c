@@ -48,6 +48,7 @@ struct conn {
 void drop_answer_deinit(struct drop_answer *a)
 {
 	buf_deinit(&a->reply);
+	buf_deinit(&a->refused);
 }
 
 static void set_timeout(const struct conn *c, int option, int seconds)
@@ -290,9 +291,22 @@ static bool accepted(struct conn *c, int rc, uint16_t wanted, struct drop_answer
 	return false;
 }
 
+/* "550 5.7.1 No route ... <b@example.org>", kept for the person who reads it. */
+static void note_refused(const struct conn *c, struct sv recipient, struct drop_answer *a)
+{
+	/* Where the buffer ends, enough of them were named. */
+	if (buf_printf(&a->refused,
+		    "%.*s: %u %.*s\n",
+		    SV_ARG(recipient),
+		    c->code,
+		    SV_ARG(sv_head(buf_sv(&c->reply), 300))) != 0)
+		return;
+}
+
 static bool send_envelope(struct conn *c, const struct drop_envelope *e, struct drop_answer *a)
 {
-	bool all = true;
+	size_t taken = 0;
+	bool later = false;
 	int rc;
 
 	a->outcome = DROP_ELSEWHERE;
@@ -306,24 +320,30 @@ static bool send_envelope(struct conn *c, const struct drop_envelope *e, struct 
 		rc = exchange(c, REPLY_SECONDS);
 	if (!accepted(c, rc, 250, a))
 		return false;
-	for (size_t i = 0; i < e->recipient_count && a->outcome != DROP_REFUSED; i++) {
+	for (size_t i = 0; i < e->recipient_count; i++) {
 		rc = render_rcpt(c, e, e->recipients[i]);
 		if (rc == 0)
 			rc = exchange(c, REPLY_SECONDS);
 		if (rc == 0 && c->code == 251)
 			c->code = 250;
-		if (accepted(c, rc, 250, a))
+		if (accepted(c, rc, 250, a)) {
+			taken++;
 			continue;
-		all = false;
+		}
 		if (a->outcome == DROP_REFUSED) {
 			a->exit_code = exit_code_of(buf_sv(&c->reply), true);
 			a->recipient = e->recipients[i];
+			note_refused(c, e->recipients[i], a);
+		} else {
+			later = true;
 		}
-		/* After a "not now" the rest is still asked: a "never" must not wait in the maildrop. */
+		/* After a "not now" the rest is still asked: when all are a "never", nobody waits. */
 		if (rc != 0 || c->code == 421)
 			break;
 	}
-	return all;
+	/* Those who wait, and those who were taken, wait together in the maildrop. */
+	a->outcome = taken || later ? DROP_ELSEWHERE : DROP_REFUSED;
+	return taken && !later;
 }
 
 static void run(struct conn *c, const struct drop_envelope *e, const struct drop_message *message,
@@ -345,6 +365,8 @@ static void run(struct conn *c, const struct drop_envelope *e, const struct drop
 	if (!accepted(c, rc, 354, a) || !accepted(c, send_message(c, message), 250, a))
 		return;
 	a->outcome = DROP_DONE;
+	a->exit_code = EX_OK;
+	a->recipient = SV("");
 }
 
 /* Good manners only: the answer stands by now. */
@@ -362,6 +384,7 @@ void drop_submit_socket(const char *path, const struct drop_envelope *envelope,
 	struct conn c = { .fd = -1, .err = err };
 
 	*out_answer = (struct drop_answer){ .outcome = DROP_ELSEWHERE, .exit_code = EX_TEMPFAIL };
+	buf_init(&out_answer->refused, LIMIT_REPLY);
 	buf_init(&c.reply, LIMIT_REPLY);
 	buf_init(&c.in, LIMIT_REPLY);
 	buf_init(&c.out, CHUNK_BYTES + LIMIT_COMMAND_LINE);

@@ -56,17 +56,18 @@ static int parse_quoted_local(struct sv text, unsigned flags, size_t *out_len)
 
 static int parse_dot_string(struct sv text, unsigned flags, size_t *out_len)
 {
+	bool loose = flags & ADDRESS_LOOSE;
 	bool after_dot = true;
 	size_t i = 0;
 
 	for (; i < text.len && text.ptr[i] != '@'; i++) {
 		bool dot = text.ptr[i] == '.';
 
-		if (dot ? after_dot : !is_atext(text.ptr[i], flags))
+		if (dot ? after_dot && !loose : !is_atext(text.ptr[i], flags))
 			return RC_PARSE;
 		after_dot = dot;
 	}
-	if (after_dot)
+	if (i == 0 || (after_dot && !loose))
 		return RC_PARSE;
 	*out_len = i;
 	return 0;
@@ -144,6 +145,8 @@ static int check_domain(struct sv domain, unsigned flags)
 
 	if (domain.len && domain.ptr[0] == '[')
 		return check_literal(domain);
+	if ((flags & ADDRESS_LOOSE) && domain.len > 1 && domain.ptr[domain.len - 1] == '.')
+		domain.len--;
 	while (more) {
 		struct sv label;
 
@@ -181,8 +184,6 @@ int address_parse(struct sv text, unsigned flags, struct address *out_address)
 		rc = parse_dot_string(text, flags, &local_len);
 	if (rc != 0)
 		return rc;
-	if (local_len > LIMIT_LOCAL_PART)
-		return RC_LIMIT;
 	a.local = sv_head(text, local_len);
 	if (local_len == text.len) {
 		if (!(flags & ADDRESS_NO_DOMAIN))
@@ -191,7 +192,7 @@ int address_parse(struct sv text, unsigned flags, struct address *out_address)
 		a.domain = sv_skip(text, local_len + 1);
 		if (text.ptr[local_len] != '@' || a.domain.len == 0)
 			return RC_PARSE;
-		if (a.domain.len > LIMIT_DOMAIN)
+		if (a.domain.len > LIMIT_DOMAIN + (size_t)(a.domain.ptr[a.domain.len - 1] == '.'))
 			return RC_LIMIT;
 		rc = check_domain(a.domain, flags);
 		if (rc != 0)
@@ -201,6 +202,74 @@ int address_parse(struct sv text, unsigned flags, struct address *out_address)
 		return RC_PARSE;
 	*out_address = a;
 	return 0;
+}
+
+/* Quotes and backslashes taken away. False: longer than an address can be. */
+static bool plain_local(struct sv local, char out[LIMIT_ADDRESS], struct sv *out_plain)
+{
+	bool quoted = local.len > 1 && local.ptr[0] == '"';
+	size_t n = 0;
+
+	for (size_t i = quoted; i + quoted < local.len; i++) {
+		if (quoted && local.ptr[i] == '\\')
+			i++;
+		if (n == LIMIT_ADDRESS || i >= local.len)
+			return false;
+		out[n++] = local.ptr[i];
+	}
+	*out_plain = sv_make(out, n);
+	return true;
+}
+
+static bool needs_quotes(struct sv plain, unsigned flags)
+{
+	size_t len;
+
+	return parse_dot_string(plain, flags & ~(unsigned)ADDRESS_LOOSE, &len) != 0 ||
+	       len != plain.len;
+}
+
+static int append_local(struct buf *out, struct sv plain, unsigned flags)
+{
+	bool quotes = needs_quotes(plain, flags);
+	int rc = quotes ? buf_append_char(out, '"') : 0;
+
+	for (size_t i = 0; rc == 0 && i < plain.len; i++) {
+		char c = plain.ptr[i];
+
+		if (quotes && (c == '"' || c == '\\'))
+			rc = buf_append_char(out, '\\');
+		if (rc == 0)
+			rc = buf_append_char(out, c);
+	}
+	return rc == 0 && quotes ? buf_append_char(out, '"') : rc;
+}
+
+int address_clean(struct buf *out, struct sv text, unsigned flags)
+{
+	char bytes[LIMIT_ADDRESS];
+	size_t before = out->len;
+	struct address a;
+	struct sv plain;
+	int rc = address_parse(text, flags | ADDRESS_LOOSE, &a);
+
+	if (rc != 0)
+		return rc;
+	if (!plain_local(a.local, bytes, &plain))
+		return RC_LIMIT;
+	if (a.domain.len && a.domain.ptr[a.domain.len - 1] == '.')
+		a.domain.len--;
+	rc = append_local(out, plain, flags);
+	if (rc == 0 && a.domain.len)
+		rc = buf_append_char(out, '@');
+	if (rc == 0)
+		rc = buf_append(out, a.domain);
+	/* Quotes may have made it too long. */
+	if (rc == 0 && out->len - before > LIMIT_ADDRESS)
+		rc = RC_LIMIT;
+	if (rc != 0)
+		out->len = before;
+	return rc;
 }
 
 bool address_eq(struct sv a, struct sv b)
@@ -217,6 +286,16 @@ bool address_needs_utf8(struct sv text)
 	return false;
 }
 
+/* a..b@ in the configuration means "a..b"@ of the envelope, and the other way round. */
+static bool local_matches(struct sv pattern, struct sv local)
+{
+	char a[LIMIT_ADDRESS], b[LIMIT_ADDRESS];
+	struct sv plain_pattern = pattern, plain = local;
+
+	return plain_local(pattern, a, &plain_pattern) && plain_local(local, b, &plain) &&
+	       sv_matches_nocase(plain_pattern, plain);
+}
+
 bool address_matches(struct sv pattern, struct sv text)
 {
 	/* The last '@': a quoted local part may hold one, a domain never does. */
@@ -229,7 +308,7 @@ bool address_matches(struct sv pattern, struct sv text)
 		return pattern.len == text.len;
 	if (pattern_at < 0 || text_at < 0)
 		return pattern_at == text_at && sv_matches_nocase(pattern, text);
-	return sv_matches_nocase(
+	return local_matches(
 		       sv_head(pattern, (size_t)pattern_at), sv_head(text, (size_t)text_at)) &&
 	       sv_matches_nocase(sv_skip(pattern, (size_t)pattern_at + 1),
 		       sv_skip(text, (size_t)text_at + 1));
@@ -252,7 +331,7 @@ int address_pattern_check(struct sv pattern)
 		if (plain[i] == '*')
 			plain[i] = 'x';
 	}
-	if (address_parse(sv_make(plain, pattern.len), ADDRESS_UTF8, &unused) != 0)
+	if (address_parse(sv_make(plain, pattern.len), ADDRESS_UTF8 | ADDRESS_LOOSE, &unused) != 0)
 		return RC_PARSE;
 	return 0;
 }

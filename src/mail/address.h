@@ -18,6 +18,9 @@ struct address {
 enum {
 	ADDRESS_UTF8 = 1,      /* allow UTF-8 (SMTPUTF8 was asked for) */
 	ADDRESS_NO_DOMAIN = 2, /* allow "root" (to be qualified) */
+	/* Allow what is no address by RFC 5321 and gets mail all the same: dots in a row or at an end of the
+	 * local part (a..b@, a.@), and one dot behind the domain. address_clean() makes one of it. */
+	ADDRESS_LOOSE = 4,
 };
 
 /*
@@ -26,6 +29,13 @@ enum {
  * RC_PARSE, RC_LIMIT (RFC 5321 4.5.3.1 sizes).
  */
 NODISCARD int address_parse(struct sv text, unsigned flags, struct address *out_address);
+
+/*
+ * Reads an address as somebody wrote it (ADDRESS_LOOSE is added to `flags`) and appends the one form that
+ * postern keeps and sends on: quotes only where the local part needs them, "a..b"@docomo.example, and no dot
+ * behind the domain. What was appended passes address_parse(). RC_PARSE, RC_LIMIT: nothing was.
+ */
+NODISCARD int address_clean(struct buf *out, struct sv text, unsigned flags);
 
 /* Same mailbox for our purposes: domain and local part without regard to ASCII case. */
 NODISCARD bool address_eq(struct sv a, struct sv b);

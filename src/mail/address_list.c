@@ -131,15 +131,28 @@ static int read_run(struct address_list *l, struct run *out_run)
 	return 0;
 }
 
+/* The address in scratch becomes what address_clean() makes of it. */
+static int clean_scratch(struct address_list *l, size_t *len)
+{
+	CLEANUP(buf_deinitp) struct buf clean = BUF_INIT(LIMIT_ADDRESS);
+
+	if (address_clean(&clean, sv_make(l->scratch, *len), ADDRESS_UTF8 | ADDRESS_NO_DOMAIN) != 0)
+		return RC_PARSE;
+	memcpy(l->scratch, buf_sv(&clean).ptr, clean.len);
+	*len = clean.len;
+	return 0;
+}
+
 static int run_address(struct address_list *l, const struct run *r, struct address_list_item *out)
 {
-	struct sv text = sv_make(l->scratch, r->kept);
-	struct address unused;
+	size_t len = r->kept;
+	struct sv text;
 
 	if (r->has_blank || r->too_long)
 		return RC_PARSE;
-	if (text.len && address_parse(text, ADDRESS_UTF8 | ADDRESS_NO_DOMAIN, &unused) != 0)
+	if (len && clean_scratch(l, &len) != 0)
 		return RC_PARSE;
+	text = sv_make(l->scratch, len);
 	*out = (struct address_list_item){
 		.address = text,
 		.at = r->first,
@@ -148,14 +161,12 @@ static int run_address(struct address_list *l, const struct run *r, struct addre
 	return 1;
 }
 
-/* What may stand behind an address: nothing, a comma, or the end of its group. */
+/* What may follow an address: nothing, a comma, a semicolon or the end of its group. */
 static int expect_separator(struct address_list *l)
 {
 	if (skip_cfws(l) != 0)
 		return RC_PARSE;
-	if (at_end(l) || peek(l) == ',')
-		return 0;
-	return peek(l) == ';' && l->in_group ? 0 : RC_PARSE;
+	return at_end(l) || peek(l) == ',' || peek(l) == ';' ? 0 : RC_PARSE;
 }
 
 /* Behind '<': an optional source route (RFC 5322 4.4 obs-route), the address, '>'. */
@@ -195,23 +206,55 @@ static int skip_separators(struct address_list *l)
 			return RC_PARSE;
 		if (at_end(l))
 			return 0;
-		if (peek(l) == ';') {
-			if (!l->in_group)
-				return RC_PARSE;
+		if (peek(l) == ';')
 			l->in_group = false;
-		} else if (peek(l) != ',') {
+		else if (peek(l) != ',')
 			return 0;
-		}
 		l->pos++;
 	}
+}
+
+/* Where the element ends that begins at the front: quotes, comments and angles hold their separators. */
+static size_t element_len(struct sv v)
+{
+	size_t i = 0;
+
+	while (i < v.len && v.ptr[i] != ',' && v.ptr[i] != ';') {
+		size_t n = 0;
+
+		if (v.ptr[i] == '"')
+			n = enclosed_len(sv_skip(v, i), '"');
+		else if (v.ptr[i] == '(')
+			n = enclosed_len(sv_skip(v, i), ')');
+		i += n ? n : 1;
+	}
+	return i;
+}
+
+bool address_list_skip(struct address_list *l, struct sv *out_bad)
+{
+	struct sv rest = sv_skip(l->text, l->element_at);
+	size_t len;
+
+	while (rest.len && memchr(",; \t\r\n", rest.ptr[0], 6))
+		rest = sv_skip(rest, 1);
+	len = element_len(rest);
+	l->in_group = false;
+	l->pos = l->text.len - rest.len + len;
+	while (len && memchr(" \t\r\n", rest.ptr[len - 1], 4))
+		len--;
+	*out_bad = sv_head(rest, len);
+	return rest.len > 0;
 }
 
 int address_list_next(struct address_list *l, struct address_list_item *out_item)
 {
 	for (;;) {
 		struct run r;
-		int rc = skip_separators(l);
+		int rc;
 
+		l->element_at = l->pos;
+		rc = skip_separators(l);
 		if (rc != 0)
 			return rc;
 		if (at_end(l))

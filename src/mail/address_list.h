@@ -13,6 +13,7 @@
 struct address_list {
 	struct sv text;
 	size_t pos;
+	size_t element_at; /* where the element that is being read begins */
 	bool in_group;
 	char scratch[LIMIT_ADDRESS];
 };
@@ -29,10 +30,17 @@ struct address_list_item {
 void address_list_init(struct address_list *l, struct sv text);
 
 /*
- * Takes the next address. 1: there is one, and unless it is empty it passes address_parse() with
- * UTF-8 and without a domain allowed. 0: the end. RC_PARSE: not an address list from here on.
+ * Takes the next address, in the form of address_clean(). 1: there is one, and unless it is empty it passes
+ * address_parse() with UTF-8 and without a domain allowed. 0: the end. RC_PARSE: not an address list from
+ * here on. Semicolons separate as commas do: Outlook taught people to write them.
  */
 NODISCARD int address_list_next(struct address_list *l, struct address_list_item *out_item);
+
+/*
+ * After RC_PARSE: goes on behind the element that cannot be read, and says which it was. False: nothing is
+ * left. Only for who may leave an element out; who decides for whom a message is may not.
+ */
+NODISCARD bool address_list_skip(struct address_list *l, struct sv *out_bad);
 
 /*
  * Appends a person's name as it may stand before an address: as atoms, quoted, or as encoded words

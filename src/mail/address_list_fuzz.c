@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mail/address_list.h"
 
+#include "base/err.h"
 #include "base/must.h"
 #include "mail/address.h"
 
@@ -14,13 +15,25 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct address_list_item item;
 	size_t end = 0;
 
+	/* Elements that cannot be read are left out, and the list comes to its end. */
+	address_list_init(&list, text);
+	for (int rc = RC_PARSE; rc != 0;) {
+		struct sv bad;
+		size_t before = list.pos;
+
+		rc = address_list_next(&list, &item);
+		if (rc < 0 && !address_list_skip(&list, &bad))
+			break;
+		must(rc == 0 || list.pos > before);
+	}
 	address_list_init(&list, text);
 	while (address_list_next(&list, &item) == 1) {
 		struct address a;
 
 		must(item.at >= end);
 		must(item.len <= text.len - item.at);
-		must(item.address.len <= item.len);
+		/* Quotes and backslashes may have come to it. */
+		must(item.address.len <= 2 * item.len + 2);
 		end = item.at + item.len;
 		must(item.address.len == 0 ||
 			address_parse(item.address, ADDRESS_UTF8 | ADDRESS_NO_DOMAIN, &a) == 0);

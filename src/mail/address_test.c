@@ -40,6 +40,10 @@ static const struct parse_row parse_rows[] = {
 		0,
 		"j\xc3\xb6rg",
 		"b\xc3\xbc.de" },
+	{ "dots when loose", SV_INIT(".a..b.@b.c."), ADDRESS_LOOSE, 0, ".a..b.", "b.c." },
+	{ "two dots behind", SV_INIT("a@b.c.."), ADDRESS_LOOSE, RC_PARSE, 0, 0 },
+	{ "a dot for a domain", SV_INIT("a@."), ADDRESS_LOOSE, RC_PARSE, 0, 0 },
+	{ "no local part", SV_INIT("@b.c"), ADDRESS_LOOSE, RC_PARSE, 0, 0 },
 	{ "local of 64", SV_INIT(L63 "a@b.c"), 0, 0, L63 "a", "b.c" },
 	{ "empty", SV_INIT(""), ADDRESS_NO_DOMAIN, RC_PARSE, 0, 0 },
 	{ "no domain", SV_INIT("root"), 0, RC_PARSE, 0, 0 },
@@ -74,7 +78,13 @@ static const struct parse_row parse_rows[] = {
 	{ "ipv6 colon last", SV_INIT("a@[IPv6:1::3:]"), 0, RC_PARSE, 0, 0 },
 	{ "literal not closed", SV_INIT("a@[1.2.3.4"), 0, RC_PARSE, 0, 0 },
 	{ "literal of words", SV_INIT("a@[x y]"), 0, RC_PARSE, 0, 0 },
-	{ "local of 65", SV_INIT(L63 "aa@b.c"), 0, RC_LIMIT, 0, 0 },
+	{ "local of 65", SV_INIT(L63 "aa@b.c"), 0, 0, L63 "aa", "b.c" },
+	{ "address of 513",
+		SV_INIT(L63 L63 L63 L63 L63 L63 L63 L63 "aaaaa@b.c"),
+		0,
+		RC_LIMIT,
+		0,
+		0 },
 	{ "label of 64", SV_INIT("a@" L63 "a.c"), 0, RC_LIMIT, 0, 0 },
 	{ "domain of 256", SV_INIT("a@" L63 "." L63 "." L63 "." L63 ".b"), 0, RC_LIMIT, 0, 0 },
 };
@@ -121,6 +131,9 @@ static const struct match_row match_rows[] = {
 	{ "", "x@y.z", false },
 	{ "*@*", "", false },
 	{ "*@contoso.com", "root", false },
+	{ "a..b@c.d", "\"a..b\"@c.d", true },
+	{ "\"a b\"@c.d", "\"A\\ b\"@c.d", true },
+	{ "*@c.d", "\"a..b\"@c.d", true },
 };
 
 static void patterns_match_part_by_part(void **state)
@@ -220,7 +233,9 @@ static const struct list_row list_rows[] = {
 	{ "angle without opening", "a@b.c>", "!" },
 	{ "text behind angle", "<a@b.c> d", "!" },
 	{ "two angles", "<a@b.c> <d@e.f>", "!" },
-	{ "semicolons", "a@b.c; d@e.f", "!" },
+	{ "semicolons", "a@b.c; Jane <d@e.f>; g@h.i;", "a@b.c|d@e.f|g@h.i|" },
+	{ "semicolon behind a group", "T: a@b.c;; d@e.f; g@h.i", "a@b.c|d@e.f|g@h.i|" },
+	{ "dots", "a..b@b.c, .a@b.c, \"c\"@b.c, a@b.c.", "\"a..b\"@b.c|\".a\"@b.c|c@b.c|a@b.c|" },
 	{ "group in a group", "A: B: a@b.c;;", "!" },
 	{ "two ats", "a@b@c", "!" },
 	{ "control in quotes", "\"a\x01\"@c.d", "!" },
@@ -245,6 +260,80 @@ static void lists_give_their_addresses(void **state)
 			fail_msg("%s: %.*s", row->name, SV_ARG(buf_sv(&found)));
 		buf_deinit(&found);
 	}
+}
+
+static void addresses_get_one_form(void **state)
+{
+	static const char *const clean[][2] = {
+		{ "a@b.c", "a@b.c" },
+		{ "taro..0707@docomo.example", "\"taro..0707\"@docomo.example" },
+		{ ".a@b.c", "\".a\"@b.c" },
+		{ "a.@b.c", "\"a.\"@b.c" },
+		{ "\"abc\"@b.c", "abc@b.c" },
+		{ "\"a\\b\"@b.c", "ab@b.c" },
+		{ "\"a b\"@b.c", "\"a b\"@b.c" },
+		{ "\"a\\\"b\"@b.c", "\"a\\\"b\"@b.c" },
+		{ "a@b.c.", "a@b.c" },
+		{ "a@[127.0.0.1]", "a@[127.0.0.1]" },
+		{ "root", "root" },
+		{ "J\xc3\xb6rg@b.c", "J\xc3\xb6rg@b.c" },
+	};
+	static const char *const bad[] = {
+		"", "a@b..c", "a@b@c", "a b@c.d", "\"\"@b.c", "a@.", "<a@b.c>"
+	};
+	struct buf b = BUF_INIT(LIMIT_ADDRESS);
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(clean); i++) {
+		buf_reset(&b);
+		assert_int_equal(
+			address_clean(&b, sv_from(clean[i][0]), ADDRESS_UTF8 | ADDRESS_NO_DOMAIN),
+			0);
+		if (!sv_eq(buf_sv(&b), sv_from(clean[i][1])))
+			fail_msg("%s: %.*s", clean[i][0], SV_ARG(buf_sv(&b)));
+	}
+	buf_reset(&b);
+	for (size_t i = 0; i < COUNT_OF(bad); i++)
+		if (address_clean(&b, sv_from(bad[i]), ADDRESS_UTF8) == 0)
+			fail_msg("%s", bad[i]);
+	assert_int_equal(b.len, 0);
+	buf_deinit(&b);
+}
+
+static void a_list_goes_on_behind_what_is_no_address(void **state)
+{
+	static const char *const rows[][2] = {
+		{ "a@b.c, Mister Smith, d@e.f", "a@b.c|!Mister Smith!d@e.f|" },
+		{ "x@@y; a@b.c", "!x@@y!a@b.c|" },
+		{ "\"no, end <a@b.c>, d@e.f", "!\"no!a@b.c|d@e.f|" },
+		{ "a@b.c (, d@e.f", "!a@b.c (!d@e.f|" },
+		{ "a@b.c, (", "a@b.c|!(!" },
+		{ ">, <a@b.c> d, e@f.g", "!>!!<a@b.c> d!e@f.g|" },
+	};
+	struct buf found = BUF_INIT(1000);
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct address_list list;
+		struct address_list_item item;
+		struct sv bad;
+		int rc;
+
+		buf_reset(&found);
+		address_list_init(&list, sv_from(rows[i][0]));
+		while ((rc = address_list_next(&list, &item)) != 0) {
+			if (rc == 1)
+				assert_int_equal(
+					buf_printf(&found, "%.*s|", SV_ARG(item.address)), 0);
+			else if (address_list_skip(&list, &bad))
+				assert_int_equal(buf_printf(&found, "!%.*s!", SV_ARG(bad)), 0);
+			else
+				break;
+		}
+		if (!sv_eq(buf_sv(&found), sv_from(rows[i][1])))
+			fail_msg("%s: %.*s", rows[i][0], SV_ARG(buf_sv(&found)));
+	}
+	buf_deinit(&found);
 }
 
 static void a_list_says_where_the_address_stands(void **state)
@@ -309,6 +398,8 @@ int main(void)
 		cmocka_unit_test(a_mean_pattern_costs_no_more_than_its_size),
 		cmocka_unit_test(keys_and_equality_ignore_case),
 		cmocka_unit_test(lists_give_their_addresses),
+		cmocka_unit_test(addresses_get_one_form),
+		cmocka_unit_test(a_list_goes_on_behind_what_is_no_address),
 		cmocka_unit_test(a_list_says_where_the_address_stands),
 		cmocka_unit_test(names_are_made_safe_for_a_header),
 		cmocka_unit_test(a_long_name_becomes_several_words_of_whole_characters),

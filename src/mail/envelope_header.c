@@ -234,6 +234,17 @@ static int append_item(struct list_field *l, struct sv name, struct sv address)
 	return rc == 0 ? buf_append_char(out, '>') : rc;
 }
 
+/* A line of blanks only, which goes on with a field (RFC 5322 4.2). */
+static bool has_blank_line(struct sv raw)
+{
+	struct sv line;
+
+	while (sv_cut_line(&raw, &line))
+		if (sv_trim(line).len == 0)
+			return true;
+	return false;
+}
+
 static int read_list(struct copy *c, struct list_field *l, const struct header_field *f)
 {
 	size_t value_at = header_field_value_at(c->h, f);
@@ -243,7 +254,8 @@ static int read_list(struct copy *c, struct list_field *l, const struct header_f
 	int rc;
 
 	l->fields++;
-	if (l->fields > 1 || value_at != f->name_len + 1 || !is_plain(value))
+	if (l->fields > 1 || value_at != f->name_len + 1 || !is_plain(value) ||
+		has_blank_line(header_field_raw(c->h, f)))
 		l->whole = false;
 	address_list_init(&list, value);
 	for (rc = address_list_next(&list, &item); rc == 1; rc = address_list_next(&list, &item)) {
@@ -297,21 +309,6 @@ static bool is_left_out(struct sv name)
 	       sv_eq_nocase(name, SV("Apparently-To"));
 }
 
-static int copy_field(struct buf *out, struct sv raw)
-{
-	struct sv line;
-	int rc = 0;
-
-	while (rc == 0 && sv_cut_line(&raw, &line)) {
-		if (sv_trim(line).len == 0)
-			continue;
-		rc = buf_append(out, line);
-		if (rc == 0)
-			rc = buf_append(out, SV("\r\n"));
-	}
-	return rc;
-}
-
 static int write_list(struct copy *c, struct list_field *l, struct sv raw)
 {
 	int rc;
@@ -320,7 +317,7 @@ static int write_list(struct copy *c, struct list_field *l, struct sv raw)
 		return 0;
 	l->written = true;
 	if (l->whole)
-		return copy_field(c->out, raw);
+		return buf_append(c->out, raw);
 	rc = buf_append(c->out, l->name);
 	if (rc == 0)
 		rc = buf_append(c->out, SV(": "));
@@ -351,20 +348,41 @@ static int write_unnamed(struct copy *c)
 	return rc;
 }
 
-static int write_copy(struct copy *c)
+/* The fields in their order: the lists only, or all the others, or everything. */
+static int write_fields(struct copy *c, bool lists, bool others)
 {
-	int rc = write_unnamed(c);
+	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < c->h->field_count; i++) {
 		const struct header_field *f = &c->h->fields[i];
 		struct sv name = header_field_name(c->h, f), raw = header_field_raw(c->h, f);
 		struct list_field *l = list_of(c, name);
 
-		if (l)
+		if (l && lists)
 			rc = c->readable ? write_list(c, l, raw) : 0;
-		else if (!is_left_out(name))
-			rc = copy_field(c->out, raw);
+		else if (!l && others && !is_left_out(name))
+			rc = buf_append(c->out, raw);
 	}
+	return rc;
+}
+
+static bool any_blank_line(const struct copy *c)
+{
+	for (size_t i = 0; i < c->h->field_count; i++)
+		if (has_blank_line(header_field_raw(c->h, &c->h->fields[i])))
+			return true;
+	return false;
+}
+
+static int write_copy(struct copy *c)
+{
+	bool lists_first = any_blank_line(c);
+	int rc = write_unnamed(c);
+
+	if (rc == 0 && lists_first)
+		rc = write_fields(c, true, false);
+	if (rc == 0)
+		rc = write_fields(c, !lists_first, true);
 	if (rc == 0)
 		rc = buf_append(c->out, SV("\r\n"));
 	return rc == 0 ? buf_append(c->out, sv_skip(buf_sv(&c->h->raw), c->h->line_at)) : rc;

@@ -27,7 +27,8 @@
  *     only one would miss recipients.
  *   - Recipients who stand in neither go into one Bcc field, which is the first field of the copy.
  *   - Bcc of the original, Resent-* and Apparently-To are left out: some readers send to those.
- *   - Lines of blanks only within a field are left out: some readers take one for the end of the header.
+ *   - Lines of blanks only within a field stay, but some readers take one for the end of the header: in such
+ *     a copy To and Cc come first.
  *   - Everything else stays as it is: Received, Date, Message-ID, List-Unsubscribe, In-Reply-To.
  *
  * A DKIM-Signature whose h= covers To or Cc breaks when they change. They are changed all the same: the

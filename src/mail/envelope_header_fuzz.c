@@ -41,8 +41,8 @@ static void note(void *arg, struct sv address)
 	if (s->original) {
 		struct sv wanted = address;
 
-		(void)!header_block_addresses(s->original, SV("To"), in_original, &wanted);
-		(void)!header_block_addresses(s->original, SV("Cc"), in_original, &wanted);
+		(void)!header_block_addresses(s->original, SV("To"), in_original, NULL, &wanted);
+		(void)!header_block_addresses(s->original, SV("Cc"), in_original, NULL, &wanted);
 		must(wanted.len == 0);
 	}
 }
@@ -69,10 +69,10 @@ static void check(struct header_block *original, struct sv copy, const struct sv
 	struct seen seen = { .to = to, .count = count, .original = alone ? NULL : original };
 
 	must(h != NULL);
-	must(header_block_addresses(h, SV("To"), note, &seen) == 0);
-	must(header_block_addresses(h, SV("Cc"), note, &seen) == 0);
+	must(header_block_addresses(h, SV("To"), note, NULL, &seen) == 0);
+	must(header_block_addresses(h, SV("Cc"), note, NULL, &seen) == 0);
 	seen.original = NULL;
-	must(header_block_addresses(h, SV("Bcc"), note, &seen) == 0);
+	must(header_block_addresses(h, SV("Bcc"), note, NULL, &seen) == 0);
 	must(header_block_count(h, SV("To")) <= 1);
 	must(header_block_count(h, SV("Cc")) <= 1);
 	must(header_block_count(h, SV("Bcc")) <= 1);

@@ -100,11 +100,26 @@ static const struct row rows[] = {
 		0,
 		"Bcc: <\xe7\x94\xa8@x.y>\r\nTo: J\xc3\xb6rg "
 		"<j\xc3\xb6rg@m\xc3\xbcller.de>\r\n\r\n" },
-	{ "lines of blanks go",
-		"Subject: a\r\n \r\n b\r\nTo: a@x.y\r\n\r\n",
-		{ SV_INIT("a@x.y") },
+	{ "lines of blanks stay, behind the recipients",
+		"Subject: a\r\n \r\n b\r\nTo: a@x.y\r\nX: y\r\n\r\n",
+		{ SV_INIT("a@x.y"), SV_INIT("b@x.y") },
 		0,
-		"Subject: a\r\n b\r\nTo: a@x.y\r\n\r\n" },
+		"Bcc: <b@x.y>\r\nTo: a@x.y\r\nSubject: a\r\n \r\n b\r\nX: y\r\n\r\n" },
+	{ "lines of blanks go from a list",
+		"To: a@x.y,\r\n \r\n b@x.y\r\n\r\n",
+		{ SV_INIT("a@x.y"), SV_INIT("b@x.y") },
+		0,
+		"To: <a@x.y>,\r\n <b@x.y>\r\n\r\n" },
+	{ "semicolons become commas",
+		"To: Anna <a@x.y>; b@x.y\r\n\r\n",
+		{ SV_INIT("a@x.y"), SV_INIT("b@x.y") },
+		0,
+		"To: Anna <a@x.y>,\r\n <b@x.y>\r\n\r\n" },
+	{ "dots are quoted",
+		"To: a..b@x.y\r\n\r\n",
+		{ SV_INIT("\"a..b\"@x.y") },
+		0,
+		"To: <\"a..b\"@x.y>\r\n\r\n" },
 	{ "undisclosed recipients",
 		"To: undisclosed-recipients:;\r\n\r\n",
 		{ SV_INIT("a@x.y") },
@@ -193,7 +208,7 @@ static struct counts counts_of(struct sv header, const char *const *names, size_
 
 	assert_int_equal(header_block_feed(h, header, &used), 1);
 	for (size_t i = 0; i < name_count; i++)
-		assert_int_equal(header_block_addresses(h, sv_from(names[i]), count, &c), 0);
+		assert_int_equal(header_block_addresses(h, sv_from(names[i]), count, NULL, &c), 0);
 	return c;
 }
 

@@ -15,7 +15,7 @@
  * is copied in one piece. A line that cannot be judged yet is held (at most NAME_MAX_BYTES).
  *
  *   START -> CR -> EMPTY | BODY        START -> FOLD         START -> BODY
- *   START -> NAME -> FIELD | BODY      NAME -> NAME_BLANK -> FIELD | BODY
+ *   START -> NAME -> FIELD | BODY      NAME -> NAME_BLANK -> FIELD | BODY | MBOX -> START
  */
 
 /* RFC 5322 2.1.1: longer than a line may be, so it is no field. Bounds what is held. */
@@ -50,6 +50,15 @@ static bool is_name_char(char c)
 	return c > 0x20 && c < 0x7f && c != ':';
 }
 
+#define BOM SV("\xef\xbb\xbf")
+
+/* The next byte of the mark in front of the first line; `at`: where it stands. */
+static bool is_bom(const struct header_block *h, size_t at, char c)
+{
+	return h->field_count == 0 && h->line_at == 0 && at == h->bom && at < BOM.len &&
+	       c == BOM.ptr[at];
+}
+
 static enum header_line judge_start(const struct header_block *h, char c)
 {
 	if (c == '\r')
@@ -79,6 +88,7 @@ static enum header_line judge_byte(const struct header_block *h, char c)
 	case HEADER_LINE_FOLD:
 	case HEADER_LINE_EMPTY:
 	case HEADER_LINE_BODY:
+	case HEADER_LINE_MBOX:
 		break;
 	}
 	return h->line;
@@ -100,10 +110,17 @@ static size_t judge(struct header_block *h, struct sv piece)
 
 		if (h->line == HEADER_LINE_NAME)
 			h->name_len = line_bytes;
-		if (line_bytes >= NAME_MAX_BYTES)
+		if (line_bytes >= NAME_MAX_BYTES) {
 			h->line = HEADER_LINE_BODY;
-		else
+		} else if (is_bom(h, line_bytes, piece.ptr[n])) {
+			h->bom++;
+			h->line = HEADER_LINE_NAME;
+		} else {
+			/* Behind the mark a name begins, or nothing that is a field. */
+			if (h->bom && h->field_count == 0 && line_bytes == h->bom)
+				h->line = h->bom == BOM.len ? HEADER_LINE_START : HEADER_LINE_BODY;
 			h->line = judge_byte(h, piece.ptr[n]);
+		}
 		n++;
 	}
 	return n;
@@ -157,13 +174,65 @@ static size_t line_end(const struct header_block *h, struct sv piece)
 	}
 }
 
+/*
+ * The first line turned out to be no field, with its first `judged` bytes in `bytes`. Is it the line that
+ * parts the messages of an mbox file?
+ */
+static bool is_mbox_line(struct header_block *h, struct sv bytes, size_t judged)
+{
+	size_t before = h->raw.len;
+	struct sv line;
+	bool found;
+
+	if (h->mbox_gone || h->field_count > 0 || h->line_at > 0 ||
+		buf_append(&h->raw, sv_head(bytes, judged)) != 0)
+		return false;
+	line = sv_skip(buf_sv(&h->raw), h->bom == BOM.len ? BOM.len : 0);
+	found = sv_starts(line, SV("From ")) || sv_starts(line, SV(">From "));
+	h->raw.len = found ? 0 : before;
+	return found;
+}
+
+/* Drops it as far as it is there. */
+static void feed_mbox_line(struct header_block *h, struct sv bytes, size_t *used)
+{
+	ptrdiff_t lf = sv_find_char(bytes, '\n');
+
+	*used += lf < 0 ? bytes.len : (size_t)lf + 1;
+	if (lf < 0)
+		return;
+	h->line = HEADER_LINE_START;
+	h->name_len = 0;
+	h->bom = 0;
+}
+
+/* What stands behind the mark is the first field. */
+static void drop_bom(struct header_block *h)
+{
+	buf_consume(&h->raw, h->bom);
+	h->fields[0].name_len -= h->bom;
+	h->bom = 0;
+}
+
 /* Takes from the front of `bytes` what belongs to the line that is being read. */
 static int feed_line(struct header_block *h, struct sv bytes, size_t *used)
 {
 	bool was_judged = is_judged(h->line);
-	size_t judged = judge(h, bytes);
+	size_t judged;
 	size_t end;
 
+	if (h->line == HEADER_LINE_MBOX) {
+		feed_mbox_line(h, bytes, used);
+		return 0;
+	}
+	judged = judge(h, bytes);
+	if (h->line == HEADER_LINE_BODY && is_mbox_line(h, bytes, judged)) {
+		h->mbox_gone = true;
+		h->line = HEADER_LINE_MBOX;
+		/* Its last byte may be the line end already. */
+		*used += judged - 1;
+		return 0;
+	}
 	if (h->line == HEADER_LINE_BODY) {
 		h->complete = true;
 		return 1;
@@ -185,6 +254,8 @@ static int feed_line(struct header_block *h, struct sv bytes, size_t *used)
 	if (buf_append(&h->raw, bytes) != 0)
 		return RC_LIMIT;
 	*used += bytes.len;
+	if (h->line == HEADER_LINE_FIELD && h->bom)
+		drop_bom(h);
 	if (end)
 		end_line(h);
 	return 0;
@@ -295,28 +366,42 @@ size_t header_block_count(const struct header_block *h, struct sv name)
 	return count;
 }
 
-int header_block_addresses(struct header_block *h, struct sv name,
-	void (*each)(void *arg, struct sv address), void *arg)
+static int each_address(struct sv value, header_address_fn *each, header_address_fn *bad, void *arg)
 {
-	for (size_t i = 0; i < h->field_count; i++) {
-		struct header_field *f = &h->fields[i];
-		struct address_list list;
-		struct address_list_item item;
-		int rc;
+	struct address_list list;
+	struct address_list_item item;
+	struct sv element;
+	int rc;
 
-		if (!sv_eq_nocase(header_field_name(h, f), name))
+	address_list_init(&list, value);
+	for (;;) {
+		rc = address_list_next(&list, &item);
+		if (rc == 1 && item.address.len)
+			each(arg, item.address);
+		if (rc == 1)
 			continue;
-		address_list_init(
-			&list, sv_skip(header_field_raw(h, f), header_field_value_at(h, f)));
-		for (rc = address_list_next(&list, &item); rc == 1;
-			rc = address_list_next(&list, &item)) {
-			if (item.address.len)
-				each(arg, item.address);
-		}
-		if (rc < 0)
-			return rc;
+		if (rc == 0 || !bad || !address_list_skip(&list, &element))
+			return bad ? 0 : rc;
+		bad(arg, element);
 	}
-	return 0;
+}
+
+int header_block_addresses(struct header_block *h, struct sv name, header_address_fn *each,
+	header_address_fn *bad, void *arg)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < h->field_count; i++) {
+		struct header_field *f = &h->fields[i];
+
+		if (sv_eq_nocase(header_field_name(h, f), name))
+			rc = each_address(
+				sv_skip(header_field_raw(h, f), header_field_value_at(h, f)),
+				each,
+				bad,
+				arg);
+	}
+	return rc;
 }
 
 /* "<...>" without blanks and controls, as it may be shown and put into References; or nothing. */

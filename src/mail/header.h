@@ -10,6 +10,9 @@
  * out. Nothing is touched but what `struct header_edits` says: folding, order and odd fields of the
  * client stay byte for byte. A block without the empty line (headers only, or a body at once) is
  * legal: the first line that is not a field starts the body and an empty line is put before it.
+ *
+ * Two things that programs put on top of a header and that are no part of a message go: the "From " line of
+ * an mbox file (git format-patch; also ">From "), and the byte order mark of UTF-8.
  */
 struct header_block;
 
@@ -38,11 +41,12 @@ NODISCARD size_t header_block_count(const struct header_block *h, struct sv name
 
 /*
  * The addresses in all fields of that name (To, Cc, Bcc, From, Sender, Resent-*), groups and
- * comments understood, one call each. For `sendmail -t`. Returns RC_PARSE for a list that cannot be
- * read, with what was read so far already reported.
+ * comments understood, one call each. For `sendmail -t`. An element that is no address goes to `bad`, and
+ * the rest is read; with NULL there, RC_PARSE, with what was read so far already reported.
  */
+typedef void header_address_fn(void *arg, struct sv address);
 NODISCARD int header_block_addresses(struct header_block *h, struct sv name,
-	void (*each)(void *arg, struct sv address), void *arg);
+	header_address_fn *each, header_address_fn *bad, void *arg);
 
 struct header_edits {
 	struct sv received;     /* whole trace field without "Received: " and CRLF; goes on top */
@@ -62,7 +66,7 @@ struct header_edits {
  * Appends the edited block, with the empty line at its end (and header_block_body_bytes() behind it).
  * Once, and after the block is complete. RC_LIMIT when `out` is full.
  * The edits are one line each, checked by the caller: a CR, LF or NUL in them is a bug. `received`
- * may be folded; `added` is taken as it is. Empty Message-ID, Date and Reply-To fields count as missing. With
+ * may be folded; `added` is taken as it is. Empty From, Message-ID, Date and Reply-To fields count as missing. With
  * `from`, second From fields (there must be one only) and Sender are removed.
  */
 NODISCARD int header_block_render(

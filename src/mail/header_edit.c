@@ -190,7 +190,11 @@ static bool is_dropped(struct render *r, struct header_field *f)
 		return gives_way(r, f, e->date.us != 0, &r->date_seen);
 	if (sv_eq_nocase(name, SV("Reply-To")))
 		return gives_way(r, f, e->reply_to_missing.len > 0, &r->reply_to_seen);
-	return sv_eq_nocase(name, SV("From")) && e->from.len && r->from_seen;
+	if (sv_eq_nocase(name, SV("From")) && e->from.len)
+		return r->from_seen;
+	if (sv_eq_nocase(name, SV("From")))
+		return gives_way(r, f, e->from_missing.len > 0, &r->from_seen);
+	return false;
 }
 
 static int render_field(struct render *r, struct header_field *f)
@@ -199,10 +203,9 @@ static int render_field(struct render *r, struct header_field *f)
 
 	if (is_dropped(r, f))
 		return 0;
-	if (sv_eq_nocase(name, SV("From"))) {
+	if (sv_eq_nocase(name, SV("From")) && r->edits->from.len) {
 		r->from_seen = true;
-		if (r->edits->from.len)
-			return replace_from(r, f);
+		return replace_from(r, f);
 	}
 	if (r->edits->qualify.len && has_addresses(name))
 		return qualify_field(r, f);

@@ -15,6 +15,7 @@ enum header_line {
 	HEADER_LINE_FOLD,
 	HEADER_LINE_EMPTY,
 	HEADER_LINE_BODY,
+	HEADER_LINE_MBOX, /* "From " on top: dropped */
 };
 
 /* Offsets, because the bytes move while the buffer grows. */
@@ -31,6 +32,8 @@ struct header_block {
 	size_t line_at;
 	size_t name_len;
 	enum header_line line;
+	bool mbox_gone;    /* there was one: a second is body */
+	unsigned char bom; /* bytes of the mark that were seen in front of the first line */
 	bool complete, failed;
 	struct header_field *fields;
 	size_t field_count, field_cap;

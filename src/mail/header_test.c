@@ -105,6 +105,59 @@ static const struct edit_row edit_rows[] = {
 		{ .message_id = SV_INIT("<1@h>") },
 		"Message-ID:\r\n\r\n",
 		"Message-ID: <1@h>\r\n\r\n" },
+	{ "an mbox line goes",
+		{ .received = RECEIVED },
+		"From 0123 Mon Sep 17 00:00:00 2001\r\nA: b\r\n\r\nFrom x\r\n",
+		TOP "A: b\r\n\r\nFrom x\r\n" },
+	{ "a quoted mbox line goes, only one",
+		{ .received = RECEIVED },
+		">From a@b Mon\r\nFrom a@b Mon\r\nA: b\r\n",
+		TOP "\r\nFrom a@b Mon\r\nA: b\r\n" },
+	{ "an mbox line and a body",
+		{ .received = RECEIVED },
+		"From a@b Mon\r\n\r\nx\r\n",
+		TOP "\r\nx\r\n" },
+	{ "an mbox line only", { .received = RECEIVED }, "From a@b Mon", TOP "\r\n" },
+	{ "From with a blank is a field",
+		{ .received = RECEIVED },
+		"From  : a@b\r\n\r\nx",
+		TOP "From  : a@b\r\n\r\nx" },
+	{ "an mbox line later is body",
+		{ .received = RECEIVED },
+		"A: b\r\nFrom a@b Mon\r\nC: d\r\n",
+		TOP "A: b\r\n\r\nFrom a@b Mon\r\nC: d\r\n" },
+	{ "a byte order mark goes",
+		{ .drop_bcc = true },
+		"\xef\xbb\xbf"
+		"Bcc: x\r\nA: b\r\n\r\n\xef\xbb\xbf",
+		"A: b\r\n\r\n\xef\xbb\xbf" },
+	{ "a byte order mark before an mbox line goes",
+		{ .received = RECEIVED },
+		"\xef\xbb\xbf"
+		"From a Mon\r\nA: b\r\n",
+		TOP "A: b\r\n\r\n" },
+	{ "a byte order mark of a body stays",
+		{ .received = RECEIVED },
+		"\xef\xbb\xbfhello you\r\n",
+		TOP "\r\n\xef\xbb\xbfhello you\r\n" },
+	{ "a colon behind a byte order mark is no field",
+		{ .received = RECEIVED },
+		"\xef\xbb\xbf: x\r\n",
+		TOP "\r\n\xef\xbb\xbf: x\r\n" },
+	{ "half a byte order mark is no field",
+		{ .received = RECEIVED },
+		"\xef\xbb"
+		"A: x\r\n",
+		TOP "\r\n\xef\xbb"
+		    "A: x\r\n" },
+	{ "an empty from counts as missing",
+		{ .from_missing = SV_INIT("n@w.x") },
+		"From:\r\nA: b\r\nFrom: \r\n\r\n",
+		"A: b\r\nFrom: n@w.x\r\n\r\n" },
+	{ "a from behind an empty one is kept",
+		{ .from_missing = SV_INIT("n@w.x") },
+		"From:\r\nFrom: a@b\r\n\r\n",
+		"From: a@b\r\n\r\n" },
 	{ "from takes sender with it",
 		{ .from = SV_INIT("n@w.x") },
 		"sender: s@w.x\r\nFrom: a@b\r\nSender: t@w.x\r\n\r\n",
@@ -374,9 +427,10 @@ static void addresses_come_from_every_field_of_the_name(void **state)
 			7,
 			&body),
 		0);
-	assert_int_equal(header_block_addresses(h, SV("TO"), note_address, &found), 0);
-	assert_int_equal(header_block_addresses(h, SV("Cc"), note_address, &found), 0);
-	assert_int_equal(header_block_addresses(h, SV("Bcc"), note_address, &found), RC_PARSE);
+	assert_int_equal(header_block_addresses(h, SV("TO"), note_address, NULL, &found), 0);
+	assert_int_equal(header_block_addresses(h, SV("Cc"), note_address, NULL, &found), 0);
+	assert_int_equal(
+		header_block_addresses(h, SV("Bcc"), note_address, NULL, &found), RC_PARSE);
 	assert_true(sv_eq(buf_sv(&found), SV("a@b|c@d|e@f|h@i|x|")));
 	buf_deinit(&found);
 }

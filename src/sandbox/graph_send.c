@@ -134,7 +134,7 @@ static enum MHD_Result send_mime(struct graph_call *c, struct sv raw)
 	if (rc == 0)
 		rc = header_block_end(h);
 	for (size_t i = 0; rc >= 0 && i < COUNT_OF(lists); i++)
-		to->bad = header_block_addresses(h, lists[i], take_name, to) != 0 || to->bad;
+		to->bad = header_block_addresses(h, lists[i], take_name, NULL, to) != 0 || to->bad;
 	if (rc < 0)
 		result = graph_say_error(
 			c, 400, "ErrorMimeContentInvalid", "The MIME content is invalid.");
