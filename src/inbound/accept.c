@@ -32,6 +32,7 @@ struct accept *accept_new(struct inbound *in, struct conf *conf, const struct ac
 	for (size_t i = 0; i < COUNT_OF(views); i++)
 		*views[i] = arena_sv(&a->arena, *views[i]);
 	a->device = device ? device_use_of(in, device->name) : NULL;
+	a->known.seed = prng_next(io_prng(in->loop));
 	buf_init(&a->body, LIMIT_HEADER + 4 * LIMIT_CHUNK);
 	in->accepts++;
 	return a;
@@ -48,6 +49,7 @@ void accept_free(struct accept *a)
 		limit_window_withdraw(a->device->day, a->reserved);
 	header_block_free(a->header);
 	buf_deinit(&a->body);
+	htable_deinit(&a->known);
 	arena_reset(&a->arena);
 	free(a->recipients);
 	free(a->undecided);
@@ -293,6 +295,23 @@ static bool device_has_quota(struct accept *a, struct answer *out)
 	return false;
 }
 
+/* Whether it is among the recipients already. */
+static bool is_known(const struct accept *a, struct sv address)
+{
+	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(LIMIT_ADDRESS + 2);
+
+	must(address_key(&key, address) == 0);
+	return htable_get(&a->known, buf_sv(&key)) != NULL;
+}
+
+static void note_known(struct accept *a, struct sv address)
+{
+	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(LIMIT_ADDRESS + 2);
+
+	must(address_key(&key, address) == 0);
+	htable_put(&a->known, buf_sv(&key), a);
+}
+
 void accept_rcpt(struct accept *a, const struct smtp_server_event *e, struct answer *out)
 {
 	struct sv address = accept_complete(a, e->address, true);
@@ -315,12 +334,18 @@ void accept_rcpt(struct accept *a, const struct smtp_server_event *e, struct ans
 		refuse_route(a, address, out);
 		return;
 	}
+	/* Twice in the envelope, or by two names of `aliases:`: one copy, as every other server does it. */
+	if (is_known(a, address)) {
+		answer_set(out, 250, "2.1.5", "Ok, it is among the recipients already");
+		return;
+	}
 	if (a->recipient_count >= LIMIT_RCPT) {
 		answer_set(out, 452, "4.5.3", "Too many recipients");
 		return;
 	}
 	if (!device_has_quota(a, out))
 		return;
+	note_known(a, address);
 	r = more_recipients(a, found.undecided);
 	*r = (struct store_recipient){ .index = (uint32_t)a->recipient_count - 1,
 		.address = address,
@@ -452,7 +477,8 @@ static bool has_high_bit(struct sv bytes)
 	return seen & 0x80;
 }
 
-void accept_body(struct accept *a, struct sv bytes)
+/* Bytes in their one form (mail/lines.h). */
+static void take_clean(struct accept *a, struct sv bytes)
 {
 	size_t used = 0;
 	int rc;
@@ -474,6 +500,22 @@ void accept_body(struct accept *a, struct sv bytes)
 	if (!a->has_8bit)
 		a->has_8bit = has_high_bit(bytes);
 	accept_append(a, bytes);
+}
+
+void accept_body(struct accept *a, struct sv bytes)
+{
+	struct sv piece;
+
+	while (mail_lines_next(&a->lines, &bytes, !a->header_done, &piece))
+		take_clean(a, piece);
+}
+
+void accept_body_end(struct accept *a)
+{
+	struct sv owed = mail_lines_end(&a->lines);
+
+	if (owed.len)
+		take_clean(a, owed);
 }
 
 bool accept_is_full(const struct accept *a)

@@ -78,9 +78,21 @@ static void keep_header(struct accept *a)
 		answer_set(&a->refusal, 452, "4.3.1", "Too much mail at once, try again later");
 }
 
+/* What a message without From says: the sender; a notice has none, and comes from the server it came by. */
+static void make_from(struct accept *a, struct buf *out)
+{
+	const struct conf_general *g = conf_general(a->conf);
+
+	if (a->sender.len)
+		must(buf_append(out, a->sender) == 0);
+	else
+		must(buf_printf(out, "MAILER-DAEMON@%.*s", SV_ARG(g->hostname)) == 0);
+}
+
 void accept_render_header(struct accept *a)
 {
 	CLEANUP(buf_deinitp) struct buf received = BUF_INIT(4096), message_id = BUF_INIT(512);
+	CLEANUP(buf_deinitp) struct buf from = BUF_INIT(LIMIT_ADDRESS + LIMIT_DOMAIN);
 	CLEANUP(buf_deinitp) struct buf out = BUF_INIT(LIMIT_HEADER + LIMIT_CHUNK);
 	const struct conf_general *g = conf_general(a->conf);
 	struct header_edits edits;
@@ -92,6 +104,7 @@ void accept_render_header(struct accept *a)
 	if (is_loop(a, &facts))
 		return;
 	make_received(a, &received);
+	make_from(a, &from);
 	must(message_id_render(&message_id, a->id, prng_next(io_prng(a->in->loop)), g->hostname) ==
 		0);
 	a->message_id =
@@ -106,6 +119,7 @@ void accept_render_header(struct accept *a)
 		.drop_bcc = true,
 		.drop_return_path = true,
 		.from = a->from,
+		.from_missing = buf_sv(&from),
 		.reply_to_missing = reply_to(a, &facts),
 		.qualify = g->qualify };
 	if (header_block_render(a->header, &edits, &out) != 0) {
@@ -193,12 +207,9 @@ static void fill_message(struct accept *a, struct store_recipient *recipients)
 {
 	const struct conf_general *g = conf_general(a->conf);
 	struct wall_time now = io_wall(a->in->loop);
-	bool utf8 = address_needs_utf8(a->sender);
 
-	for (size_t i = 0; i < a->recipient_count; i++) {
+	for (size_t i = 0; i < a->recipient_count; i++)
 		recipients[i].next_at = now;
-		utf8 |= address_needs_utf8(recipients[i].address);
-	}
 	a->message = (struct store_message){ .id = a->id,
 		.accepted_at = now,
 		.expires_at = wall_add(now, (int64_t)g->retry_expire_us),
@@ -206,7 +217,7 @@ static void fill_message(struct accept *a, struct store_recipient *recipients)
 		.envid = a->envid,
 		.dsn_ret = a->dsn_ret,
 		.flags = (a->has_8bit ? (unsigned)STORE_MSG_8BIT : 0) |
-			 (utf8 || (a->smtputf8 && a->header_8bit) ? (unsigned)STORE_MSG_UTF8 : 0) |
+			 (a->smtputf8 && a->header_8bit ? (unsigned)STORE_MSG_UTF8 : 0) |
 			 (a->from_mode == CONF_SENDER_FORCE ? (unsigned)STORE_MSG_FORCE : 0),
 		.size = a->size,
 		.header_size = a->header_size,
@@ -267,6 +278,7 @@ void accept_end(struct accept *a, accept_done_fn *done, void *arg)
 	a->room = NULL;
 	a->done = done;
 	a->done_arg = arg;
+	accept_body_end(a);
 	if (!a->header_done && a->refusal.code == 0) {
 		if (header_block_end(a->header) < 0)
 			answer_set(&a->refusal,

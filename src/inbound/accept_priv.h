@@ -2,6 +2,7 @@
 #pragma once
 
 #include "inbound/inbound_priv.h"
+#include "mail/lines.h"
 
 /* Shared by accept.c and accept_end.c. */
 #define MIN_FREE_DEFAULT (UINT64_C(256) << 20)
@@ -24,8 +25,10 @@ struct accept {
 	struct store_recipient *recipients; /* heap, while it grows */
 	bool *undecided;                    /* of each: its route hangs on what comes after DATA */
 	size_t recipient_count, recipient_cap, undecided_count;
+	struct htable known; /* its recipients by address_key(): the same one twice is one */
 	uint64_t cost, promised;
 
+	struct mail_lines lines;
 	struct header_block *header;
 	bool header_done, header_8bit, has_8bit;
 	uint32_t header_size;
@@ -50,6 +53,8 @@ void accept_free(struct accept *a);
 /* With a domain where it has none and `qualify:` gives one; else empty. */
 struct sv accept_complete(struct accept *a, struct sv address, bool by_alias);
 void accept_append(struct accept *a, struct sv bytes);
+/* The end of the body: what its last line owes. */
+void accept_body_end(struct accept *a);
 void accept_render_header(struct accept *a); /* may set a->refusal */
 /* Recipients whose route hung on size or header get their lane; may set a->refusal. */
 void accept_choose(struct accept *a);

@@ -61,6 +61,7 @@ struct smtp_client_message {
 	uint64_t size;   /* for SIZE=; the exact size after header edits */
 	bool needs_8bit; /* body has bytes above 0x7f: BODY=8BITMIME when offered, else sent as is */
 	bool needs_utf8; /* an address needs SMTPUTF8: without it EV_RESULT is `local` 5.6.7 */
+	bool wants_utf8; /* its header is UTF-8: SMTPUTF8 when offered, else sent as it is */
 	uint8_t dsn_ret;
 	struct sv envid;
 };

@@ -21,7 +21,7 @@ static void put_mail(struct smtp_client *c)
 		must(buf_printf(&c->out, " SIZE=%" PRIu64, m->size) == 0);
 	if (m->needs_8bit && c->offers.eightbitmime)
 		client_put(c, SV(" BODY=8BITMIME"));
-	if (m->needs_utf8)
+	if (m->needs_utf8 || (m->wants_utf8 && c->offers.smtputf8))
 		client_put(c, SV(" SMTPUTF8"));
 	if (c->offers.dsn && m->dsn_ret != DSN_RET_NONE)
 		client_put(c, m->dsn_ret == DSN_RET_FULL ? SV(" RET=FULL") : SV(" RET=HDRS"));

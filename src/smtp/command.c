@@ -5,6 +5,24 @@
 #include "base/limits.h"
 #include "mail/dsn.h"
 
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+/* Cuts off what comes before the first blank. */
+static struct sv cut_word(struct sv *v)
+{
+	size_t n = 0;
+	struct sv word;
+
+	while (n < v->len && !is_blank(v->ptr[n]))
+		n++;
+	word = sv_head(*v, n);
+	*v = sv_skip(*v, n + 1);
+	return word;
+}
+
 enum smtp_verb smtp_command_verb(struct sv line, struct sv *out_rest)
 {
 	static const struct {
@@ -34,7 +52,7 @@ enum smtp_verb smtp_command_verb(struct sv line, struct sv *out_rest)
 	struct sv verb;
 
 	line = sv_trim(line);
-	(void)sv_cut_char(&line, ' ', &verb);
+	verb = cut_word(&line);
 	*out_rest = sv_trim(line);
 	for (size_t i = 0; i < COUNT_OF(verbs); i++)
 		if (sv_eq_nocase(verb, verbs[i].name))
@@ -71,29 +89,110 @@ static struct sv drop_source_route(struct sv path)
 	return colon < 0 || (size_t)colon + 1 == path.len ? path : sv_skip(path, (size_t)colon + 1);
 }
 
-int smtp_command_path(struct sv rest, struct sv keyword, struct sv *out_path, struct sv *out_params)
+/* "FROM:" at the front, or what stands for it at a device. */
+static bool cut_keyword(struct sv *rest, struct sv keyword, bool lenient)
 {
+	struct sv v;
+
+	if (!sv_starts_nocase(*rest, keyword))
+		return false;
+	v = sv_skip(*rest, keyword.len);
+	if (lenient && (v.len == 0 || v.ptr[0] != ':')) {
+		bool apart = v.len && (is_blank(v.ptr[0]) || v.ptr[0] == '<');
+
+		v = sv_trim(v);
+		if (!apart)
+			return false;
+	}
+	if (v.len && v.ptr[0] == ':')
+		v = sv_skip(v, 1);
+	else if (!lenient)
+		return false;
+	*rest = sv_trim(v);
+	return rest->len > 0;
+}
+
+/* What may follow a path: parameters behind a blank, or signs that end a list of one. */
+static bool cut_params(struct sv rest, struct sv *out_params)
+{
+	while (rest.len && (rest.ptr[0] == ';' || rest.ptr[0] == ','))
+		rest = sv_skip(rest, 1);
+	if (rest.len && !is_blank(rest.ptr[0]))
+		return false;
+	*out_params = sv_trim(rest);
+	return true;
+}
+
+/* "<path>" or "<<path>>" at the front. */
+static int bracketed(struct sv rest, bool lenient, struct sv *out_path, struct sv *out_params)
+{
+	size_t depth = 0;
 	ptrdiff_t end;
 
-	if (!sv_starts_nocase(rest, keyword))
-		return RC_PARSE;
-	rest = sv_trim(sv_skip(rest, keyword.len));
-	if (rest.len == 0)
-		return RC_PARSE;
-	if (rest.ptr[0] != '<') {
-		(void)sv_cut_char(&rest, ' ', out_path);
-		*out_params = sv_trim(rest);
-		return sv_find_char(*out_path, '>') >= 0 ? RC_PARSE : 0;
-	}
+	while (depth < rest.len && rest.ptr[depth] == '<')
+		depth++;
+	rest = sv_skip(rest, depth);
 	end = path_end(rest);
+	if (end < 0 && lenient) {
+		/* The closing one is missing: with nothing else in the line nothing else can be meant. */
+		*out_path = sv_trim(rest);
+		*out_params = SV("");
+		for (size_t i = 0; i < out_path->len; i++)
+			if (is_blank(out_path->ptr[i]))
+				return RC_PARSE;
+		return 0;
+	}
 	if (end < 0)
 		return RC_PARSE;
-	*out_path = drop_source_route(sv_make(rest.ptr + 1, (size_t)end - 1));
-	rest = sv_skip(rest, (size_t)end + 1);
-	if (rest.len && rest.ptr[0] != ' ')
-		return RC_PARSE;
-	*out_params = sv_trim(rest);
+	*out_path = drop_source_route(sv_trim(sv_head(rest, (size_t)end)));
+	rest = sv_skip(rest, (size_t)end);
+	for (size_t i = 0; i < depth && rest.len && rest.ptr[0] == '>'; i++)
+		rest = sv_skip(rest, 1);
+	return cut_params(rest, out_params) ? 0 : RC_PARSE;
+}
+
+/*
+ * Where the path begins when a name stands before it: at the bracket. 0: at the front. A name has no sign of
+ * another address, or of a list, or of parameters.
+ */
+static size_t name_len(struct sv v)
+{
+	bool quoted = false;
+
+	for (size_t i = 0; i < v.len; i++) {
+		char c = v.ptr[i];
+
+		if (quoted && c == '\\')
+			i++;
+		else if (c == '"')
+			quoted = !quoted;
+		else if (c == '<' && !quoted)
+			return i;
+		else if (c != '\0' && strchr("@,;=", c) && !quoted)
+			return 0;
+	}
 	return 0;
+}
+
+int smtp_command_path(
+	struct sv rest, struct sv keyword, bool lenient, struct sv *out_path, struct sv *out_params)
+{
+	struct sv path;
+
+	if (!cut_keyword(&rest, keyword, lenient))
+		return RC_PARSE;
+	if (lenient)
+		rest = sv_skip(rest, name_len(rest));
+	if (rest.ptr[0] == '<')
+		return bracketed(rest, lenient, out_path, out_params);
+	path = cut_word(&rest);
+	while (path.len && (path.ptr[path.len - 1] == ';' || path.ptr[path.len - 1] == ','))
+		path.len--;
+	if (path.len && path.ptr[path.len - 1] == '>')
+		path.len--;
+	*out_path = path;
+	*out_params = sv_trim(rest);
+	return path.len == 0 || sv_find_char(path, '>') >= 0 ? RC_PARSE : 0;
 }
 
 /* Letters, digits and hyphens: an esmtp-keyword, or an address type of ORCPT. */
@@ -116,7 +215,7 @@ int smtp_command_param(struct sv *params, struct sv *out_key, struct sv *out_val
 	*params = sv_trim(*params);
 	if (params->len == 0)
 		return 0;
-	(void)sv_cut_char(params, ' ', &word);
+	word = cut_word(params);
 	equals = sv_find_char(word, '=');
 	*out_key = equals < 0 ? word : sv_head(word, (size_t)equals);
 	*out_value = equals < 0 ? SV("") : sv_skip(word, (size_t)equals + 1);

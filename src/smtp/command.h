@@ -29,12 +29,16 @@ enum smtp_verb {
 enum smtp_verb smtp_command_verb(struct sv line, struct sv *out_rest);
 
 /*
- * Reads "FROM:<path> params" or "TO:<path> params" behind MAIL or RCPT. `keyword` is "FROM:" or "TO:".
- * Spaces behind the colon and a path without brackets are taken as well: printers send them. A source
- * route is dropped (RFC 5321 4.1.1.3). *out_path comes without brackets, *out_params without spaces.
+ * Reads "FROM:<path> params" or "TO:<path> params" behind MAIL or RCPT. `keyword` is "FROM" or "TO". As
+ * Postfix does, blanks around the path, a path without brackets, with double ones or with a closing one only,
+ * and a semicolon behind it are taken as well. A source route is dropped (RFC 5321 4.1.1.3). *out_path comes
+ * without brackets, *out_params without blanks.
+ * `lenient`, for devices: the colon may be missing or have blanks before it, a name may stand before the
+ * opening bracket ("Anna <b@example.org>": the address is what the brackets hold), the closing one may be
+ * missing. Never does it matter less what the bytes mean: what could be a second address is RC_PARSE.
  */
-NODISCARD int smtp_command_path(
-	struct sv rest, struct sv keyword, struct sv *out_path, struct sv *out_params);
+NODISCARD int smtp_command_path(struct sv rest, struct sv keyword, bool lenient,
+	struct sv *out_path, struct sv *out_params);
 
 /* Cuts the next "KEY" or "KEY=value" off. 1: there is one; 0: the end; RC_PARSE. */
 NODISCARD int smtp_command_param(struct sv *params, struct sv *out_key, struct sv *out_value);

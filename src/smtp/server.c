@@ -218,9 +218,9 @@ static void bare_lf(struct smtp_server *s)
 	refuse_line(s, SV("Lines must end in CR LF and hold no other CR, LF or NUL"));
 }
 
-static void whole_line(struct smtp_server *s)
+/* `line`: without its end. */
+static void whole_line(struct smtp_server *s, struct sv line)
 {
-	struct sv line = buf_sv(&s->line);
 	bool secret = is_secret_line(s, line);
 
 	s->idle_end = mono_add(s->now, s->o.idle_us_max);
@@ -229,9 +229,9 @@ static void whole_line(struct smtp_server *s)
 	arena_reset(&s->arena);
 	if (s->line_refused)
 		return;
-	if (line.len > (secret ? LIMIT_AUTH_LINE : LIMIT_COMMAND_LINE))
+	/* Their sizes count the CR. */
+	if (line.len >= (secret ? LIMIT_AUTH_LINE : LIMIT_COMMAND_LINE))
 		s->line_too_long = true;
-	line.len -= !s->line_too_long; /* the CR */
 	if (s->line_too_long)
 		refuse_line(s, SV("Line too long"));
 	else if (sv_find_char(line, '\r') >= 0 || sv_find_char(line, '\0') >= 0)
@@ -244,29 +244,114 @@ static void whole_line(struct smtp_server *s)
 		wipe_line(s);
 }
 
+static void begin_line(struct smtp_server *s)
+{
+	buf_reset(&s->line);
+	s->line_done = s->line_too_long = s->line_refused = s->line_cr = false;
+	s->slow_end = mono_add(s->now, s->o.slow_us_max);
+}
+
+static void collect(struct smtp_server *s, struct sv part)
+{
+	if (!s->line_too_long && !s->line_refused && buf_append(&s->line, part) != 0)
+		s->line_too_long = true;
+}
+
 /* Collects up to an LF. Returns how much was taken. */
-static size_t take_line(struct smtp_server *s, struct sv bytes)
+static size_t take_strict_line(struct smtp_server *s, struct sv bytes)
 {
 	const char *lf = memchr(bytes.ptr, '\n', bytes.len);
 	struct sv part = sv_head(bytes, lf ? (size_t)(lf - bytes.ptr) : bytes.len);
+	struct sv line;
 	bool cr;
 
-	if (s->line_done) {
-		buf_reset(&s->line);
-		s->line_done = s->line_too_long = s->line_refused = s->line_cr = false;
-		s->slow_end = mono_add(s->now, s->o.slow_us_max);
-	}
+	if (s->line_done)
+		begin_line(s);
 	cr = part.len ? part.ptr[part.len - 1] == '\r' : s->line_cr;
 	s->line_cr = cr && !lf;
-	if (!s->line_too_long && !s->line_refused && buf_append(&s->line, part) != 0)
-		s->line_too_long = true;
+	collect(s, part);
 	if (!lf)
 		return bytes.len;
+	line = buf_sv(&s->line);
+	line.len -= line.len > 0 && !s->line_too_long;
 	if (cr)
-		whole_line(s);
+		whole_line(s, line);
 	else
 		bare_lf(s);
 	return part.len + 1;
+}
+
+/* The first byte that ends a line; NULL: none. */
+static const char *line_end(const struct smtp_server *s, struct sv bytes)
+{
+	const char *lf = memchr(bytes.ptr, '\n', bytes.len);
+	const char *cr = NULL;
+
+	if (s->o.lenient)
+		cr = memchr(bytes.ptr, '\r', lf ? (size_t)(lf - bytes.ptr) : bytes.len);
+	return cr ? cr : lf;
+}
+
+/*
+ * What still belongs to the end of a line that a bare CR ended already: an LF, perhaps behind one more CR. Only
+ * then is it known how the client ends its lines.
+ */
+size_t server_skip_line_end(struct smtp_server *s, struct sv bytes)
+{
+	size_t n = 0;
+
+	while (s->after_cr && n < bytes.len) {
+		char c = bytes.ptr[n];
+
+		if (c == '\n') {
+			s->after_cr = false;
+			s->ends = s->line_cr ? ENDS_LF : ENDS_CRLF;
+		} else if (c == '\r' && !s->line_cr) {
+			s->line_cr = true;
+		} else {
+			s->after_cr = false;
+			break;
+		}
+		n++;
+	}
+	if (!s->after_cr)
+		s->line_cr = false;
+	return n;
+}
+
+/* Whatever ends it: a client that knows no other end would wait for the reply for ever. */
+static size_t take_line(struct smtp_server *s, struct sv bytes)
+{
+	size_t skipped = server_skip_line_end(s, bytes), used;
+	const char *end;
+	struct sv part, line;
+
+	bytes = sv_skip(bytes, skipped);
+	if (bytes.len == 0)
+		return skipped;
+	end = line_end(s, bytes);
+	part = sv_head(bytes, end ? (size_t)(end - bytes.ptr) : bytes.len);
+	if (s->line_done)
+		begin_line(s);
+	collect(s, part);
+	if (!end)
+		return skipped + bytes.len;
+	used = part.len + 1;
+	line = buf_sv(&s->line);
+	s->ends = ENDS_LF;
+	if (*end == '\r') {
+		s->ends = ENDS_CR;
+		s->after_cr = true;
+		/* What is there already goes with it: behind STARTTLS nothing may be left. */
+		used += server_skip_line_end(s, sv_skip(bytes, used));
+	} else if (line.len && line.ptr[line.len - 1] == '\r') {
+		line.len--;
+		s->ends = line.len && line.ptr[line.len - 1] == '\r' ? ENDS_LF : ENDS_CRLF;
+	}
+	while (line.len && line.ptr[line.len - 1] == '\r')
+		line.len--;
+	whole_line(s, line);
+	return skipped + used;
 }
 
 size_t smtp_server_feed(struct smtp_server *s, struct mono_time now, struct sv bytes)
@@ -285,6 +370,8 @@ size_t smtp_server_feed(struct smtp_server *s, struct mono_time now, struct sv b
 			used += server_data(s, rest);
 		else if (s->state == SERVER_BDAT)
 			used += server_bdat(s, rest);
+		else if (s->o.strict)
+			used += take_strict_line(s, rest);
 		else
 			used += take_line(s, rest);
 	}

@@ -17,9 +17,14 @@
  * DSN 3461, ENHANCEDSTATUSCODES 2034, STARTTLS 3207, AUTH 4954 (PLAIN 4616, LOGIN, SCRAM-SHA-256
  * 7677, XOAUTH2 for the sandbox).
  *
- * Smuggling: only CRLF "." CRLF ends DATA. A bare CR, a bare LF or a NUL anywhere in a message is
- * refused with 550 5.6.0 (5.5.2 in a command) after the message's end was found, and its bytes never
- * become a second message: behind such a DATA the session closes.
+ * Lines: a command ends in LF, whatever CRs stand before it. Only CRLF "." CRLF ends DATA, and other line
+ * ends in it are content, handed out as they came (mail/lines.h gives them one form). There is one exception:
+ * a client whose own DATA command ended in a bare LF, or in CR CR LF, or (`lenient`) in a bare CR, ends its
+ * lines so, and its message too. Smuggling needs a dot that the sender of the message took for content: who
+ * sends CRLF gets no other end, and where CR CR LF stands before a dot the message is refused with 550 5.6.0 and
+ * the session closes.
+ * With `strict` a bare CR, a bare LF or a NUL anywhere in a message is refused with 550 5.6.0 (5.5.2 in a
+ * command) after the message's end was found, and behind such a DATA the session closes.
  *
  * Order of a normal message: MAIL, RCPT (once or more), DATA, BODY (many), END. RESET may come at any
  * time after MAIL and before the answer to END was given; after END was answered there is none.
@@ -63,10 +68,13 @@ struct smtp_server_options {
 	bool starttls;       /* offered until TLS is on */
 	bool tls_required;   /* MAIL or AUTH before STARTTLS: 530 5.7.0 */
 	bool tls_on;         /* implicit TLS: the stream was secured before the greeting */
-	/* For devices that know little SMTP and whose sender is replaced: any name in HELO or none, no
-	 * HELO at all, parameters of MAIL that are not known, and a sender that is no address (given as
-	 * an empty one). Recipients and the end of the message stay as strict as ever. */
+	/* For devices that know little SMTP and whose sender is replaced: paths as smtp_command_path() says,
+	 * parameters that are not known, a sender that is no address (given as an empty one), commands that
+	 * end in a bare CR. A recipient that could be read in two ways is refused. */
 	bool lenient;
+	/* To the letter of the RFC, as the servers of Exchange are (the sandbox): a name in EHLO, EHLO before MAIL,
+	 * addresses as RFC 5321 writes them, and the lines that are described above. */
+	bool strict;
 	bool pipelining, eightbitmime, chunking, smtputf8, dsn; /* what EHLO lists */
 	bool binarymime_listed; /* listed for looks only; BODY=BINARYMIME gets 501 (sandbox) */
 	const struct smtp_server_wording *wordings; /* NULL: its own words */

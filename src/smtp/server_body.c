@@ -7,19 +7,20 @@
 #include <stdio.h>
 
 /*
- * The body. Only CRLF "." CRLF ends DATA, and nothing else in the stream is taken for an end: a message
- * with a bare CR, a bare LF or a NUL is read on to its real end and refused, and the connection closed,
- * so that nothing of it and nothing behind it can become a command (SMTP smuggling). BDAT counts its
- * bytes: there the session goes on.
+ * The body. Only CRLF "." CRLF ends DATA, and nothing else in the stream is taken for an end, unless the
+ * client ends all of its lines in another way (server.h). With `strict` a message with a bare CR, a bare LF
+ * or a NUL is read on to its real end and refused, and the connection closed, so that nothing of it and
+ * nothing behind it can become a command (SMTP smuggling). BDAT counts its bytes: there the session goes on.
  *
  * `eol` says what was seen last in DATA:
  */
 enum {
 	EOL_INSIDE, /* in a line */
-	EOL_CR,     /* CR; it is not handed out yet */
+	EOL_CR,     /* CR; with `strict` it is not handed out yet */
 	EOL_START,  /* at the start of a line */
 	EOL_DOT,    /* "." at the start of a line; not handed out */
 	EOL_DOT_CR, /* ".CR" at the start of a line; not handed out */
+	EOL_CR_CR,  /* CR CR, handed out; not with `strict` */
 };
 
 static void body_fault(struct smtp_server *s, enum server_body_fault fault)
@@ -124,6 +125,7 @@ void server_data_begin(struct smtp_server *s)
 {
 	s->state = SERVER_DATA;
 	s->eol = EOL_START;
+	s->crcr = false;
 	s->body_bytes = 0;
 	s->fault = BODY_OK;
 	progress_begin(s);
@@ -223,7 +225,128 @@ static size_t plain_run(struct smtp_server *s, struct sv bytes)
 	return at;
 }
 
-size_t server_data(struct smtp_server *s, struct sv bytes)
+/* ---- DATA of who is not `strict` ---- */
+
+static bool starts_line(const struct smtp_server *s, const char *lf, const char *from)
+{
+	bool cr = lf > from ? lf[-1] == '\r' : s->eol == EOL_CR || s->eol == EOL_CR_CR;
+
+	return cr || s->ends != ENDS_CRLF;
+}
+
+/* Whether the line that this LF ends has CR CR before it. */
+static bool ends_in_crcr(const struct smtp_server *s, const char *lf, const char *from)
+{
+	if (lf - from >= 2)
+		return lf[-1] == '\r' && lf[-2] == '\r';
+	if (lf - from == 1)
+		return lf[-1] == '\r' && (s->eol == EOL_CR || s->eol == EOL_CR_CR);
+	return s->eol == EOL_CR_CR;
+}
+
+static void note_tail(struct smtp_server *s, struct sv run)
+{
+	char last = run.ptr[run.len - 1];
+	bool cr_before = run.len > 1 ? run.ptr[run.len - 2] == '\r'
+				     : s->eol == EOL_CR || s->eol == EOL_CR_CR;
+
+	s->eol = last != '\r' ? EOL_INSIDE : cr_before ? EOL_CR_CR : EOL_CR;
+}
+
+/* Hands out up to and with the next line end that counts, or all there is. */
+static size_t loose_run(struct smtp_server *s, struct sv bytes)
+{
+	const char *from = bytes.ptr, *at = from, *end = from + bytes.len;
+
+	while (at < end) {
+		const char *lf = memchr(at, '\n', (size_t)(end - at));
+		const char *cr = NULL;
+
+		if (s->ends == ENDS_CR)
+			cr = memchr(at, '\r', (size_t)((lf ? lf : end) - at));
+		if (cr)
+			lf = cr;
+		if (!lf)
+			break;
+		at = lf + 1;
+		if (!cr && !starts_line(s, lf, from))
+			continue;
+		s->crcr = !cr && ends_in_crcr(s, lf, from);
+		/* As long as no dot follows, the run goes on. */
+		if (at < end && *at != '.') {
+			s->eol = EOL_INSIDE;
+			continue;
+		}
+		s->eol = EOL_START;
+		return (size_t)(at - from);
+	}
+	note_tail(s, bytes);
+	return bytes.len;
+}
+
+/* Who sends CRLF, and CR CR LF before a dot, may have taken that dot for content. */
+static void loose_end(struct smtp_server *s, bool *out_end)
+{
+	if (s->crcr && s->ends == ENDS_CRLF)
+		body_fault(s, BODY_BARE_CR_LF);
+	*out_end = true;
+}
+
+/* A line that begins with a dot: the end, or a dot that was doubled (RFC 5321 4.5.2). */
+static size_t loose_dot(struct smtp_server *s, char c, bool *out_end)
+{
+	bool cr = s->eol == EOL_DOT_CR;
+
+	if (c == '\n' && (cr || s->ends != ENDS_CRLF)) {
+		loose_end(s, out_end);
+		return 1;
+	}
+	if (c == '\r' && s->ends == ENDS_CR) {
+		s->after_cr = true;
+		loose_end(s, out_end);
+		return 1;
+	}
+	if (c == '\r' && (!cr || s->ends == ENDS_LF)) {
+		s->eol = EOL_DOT_CR;
+		return 1;
+	}
+	if (cr)
+		hand_out(s, SV("\r"));
+	s->eol = cr ? EOL_CR : EOL_INSIDE;
+	return 0;
+}
+
+static size_t loose_data(struct smtp_server *s, struct sv bytes)
+{
+	size_t at = server_skip_line_end(s, bytes);
+	bool end = false;
+
+	while (at < bytes.len && !end && s->event_count < SERVER_EVENTS_MAX - 2) {
+		struct sv rest = sv_skip(bytes, at);
+		size_t run;
+
+		if (s->eol == EOL_START && rest.ptr[0] == '.') {
+			s->eol = EOL_DOT;
+			at++;
+		} else if (s->eol == EOL_DOT || s->eol == EOL_DOT_CR) {
+			at += loose_dot(s, rest.ptr[0], &end);
+		} else {
+			if (s->eol == EOL_START)
+				s->eol = EOL_INSIDE;
+			run = loose_run(s, rest);
+			hand_out(s, sv_head(rest, run));
+			at += run;
+		}
+	}
+	progress(s, at);
+	if (end)
+		body_ended(s);
+	return at;
+}
+
+/* ---- DATA ---- */
+
+static size_t strict_data(struct smtp_server *s, struct sv bytes)
 {
 	size_t at = 0;
 	bool end = false;
@@ -249,6 +372,11 @@ size_t server_data(struct smtp_server *s, struct sv bytes)
 	return at;
 }
 
+size_t server_data(struct smtp_server *s, struct sv bytes)
+{
+	return s->o.strict ? strict_data(s, bytes) : loose_data(s, bytes);
+}
+
 /* ---- BDAT (RFC 3030) ---- */
 
 static void refuse_chunk(struct smtp_server *s, uint16_t code, const char *enhanced, struct sv text)
@@ -263,7 +391,7 @@ static void chunk_ended(struct smtp_server *s)
 {
 	char text[64];
 
-	if (s->chunk_last && s->last_cr && form_matters(s))
+	if (s->o.strict && s->chunk_last && s->last_cr && form_matters(s))
 		body_fault(s, BODY_BARE_CR_LF);
 	if (s->chunk_last) {
 		body_ended(s);
@@ -370,7 +498,7 @@ static void check_chunk(struct smtp_server *s, struct sv bytes)
 {
 	const char *nul, *bare;
 
-	if (!form_matters(s))
+	if (!s->o.strict || !form_matters(s))
 		return;
 	nul = memchr(bytes.ptr, '\0', bytes.len);
 	bare = find_bare(s, bytes);

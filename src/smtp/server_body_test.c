@@ -111,6 +111,44 @@ static void no_end_of_data_variant_smuggles(void **state)
 	}
 }
 
+/* The same variants where odd line ends are content: a client that ends DATA in CR LF has one end. */
+static void no_end_of_data_variant_smuggles_where_it_is_content(void **state)
+{
+	static const size_t steps[] = { SIZE_MAX, 1, 7 };
+	struct smtp_server_options options = plain_options();
+
+	(void)state;
+	options.strict = false;
+	for (size_t i = 0; i < COUNT_OF(line_ends) * COUNT_OF(line_ends) * COUNT_OF(steps); i++) {
+		struct piece before = line_ends[i % COUNT_OF(line_ends)];
+		struct piece after = line_ends[i / COUNT_OF(line_ends) % COUNT_OF(line_ends)];
+		size_t step = steps[i / COUNT_OF(line_ends) / COUNT_OF(line_ends)];
+		CLEANUP(buf_deinitp) struct buf talk = BUF_INIT(1024);
+		bool begins = sv_ends_nocase(sv_make(before.bytes, before.len), SV("\r\n"));
+		bool doubtful = sv_ends_nocase(sv_make(before.bytes, before.len), SV("\r\r\n"));
+		bool end = begins && sv_starts(sv_make(after.bytes, after.len), SV("\r\n"));
+		struct owner o;
+
+		if (end && !doubtful)
+			continue;
+		owner_envelope(&o, &options);
+		put(&talk, (struct piece)PIECE("DATA\r\nSubject: x\r\n\r\nbody"));
+		put(&talk, before);
+		put(&talk, (struct piece)PIECE("."));
+		put(&talk, after);
+		put(&talk, (struct piece)PIECE(SMUGGLED));
+		for (size_t used = 0; used < talk.len && o.closes == 0;)
+			used += owner_give(&o, sv_head(sv_skip(buf_sv(&talk), used), step));
+		if (o.mails != 1 || (o.closes == 1) != end)
+			fail_msg("%.*s\n-- said\n%.*s-- events\n%.*s",
+				SV_ARG(buf_sv(&talk)),
+				SV_ARG(buf_sv(&o.said)),
+				SV_ARG(buf_sv(&o.log)));
+		assert_true(end == (sv_find(buf_sv(&o.said), SV("550 5.6.0 ")) >= 0));
+		owner_end(&o);
+	}
+}
+
 /* BDAT counts: whatever stands in a chunk is no command, and the session knows where the next one is. */
 static void no_chunk_smuggles(void **state)
 {
@@ -524,6 +562,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_end_of_data_variant_smuggles),
+		cmocka_unit_test(no_end_of_data_variant_smuggles_where_it_is_content),
 		cmocka_unit_test(no_chunk_smuggles),
 		cmocka_unit_test(data_is_taken_as_it_is_meant),
 		cmocka_unit_test(the_first_fault_is_the_reply),

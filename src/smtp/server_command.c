@@ -68,15 +68,16 @@ static bool helo_ok(struct sv name)
 	return name.len > 0 && name.len <= LIMIT_DOMAIN;
 }
 
+/* The name decides nothing: programs send their own, with blanks, or none (OpenSMTPD issue 1054: a UPS). */
 static void do_helo(struct smtp_server *s, struct sv rest, bool extended)
 {
-	if (!helo_ok(rest) && !s->o.lenient) {
+	if (!helo_ok(rest) && s->o.strict) {
 		server_complain(s, 501, "5.5.4", SV("Say your name: EHLO host.example"));
 		return;
 	}
 	server_reset(s);
 	buf_reset(&s->helo);
-	must(buf_append(&s->helo, helo_ok(rest) ? rest : SV("unknown")) == 0);
+	must(buf_append(&s->helo, rest.len ? sv_head(rest, LIMIT_DOMAIN) : SV("unknown")) == 0);
 	s->extended = extended;
 	if (extended)
 		say_ehlo(s);
@@ -110,7 +111,7 @@ static void do_starttls(struct smtp_server *s, struct sv rest)
 
 static bool may_begin_mail(struct smtp_server *s)
 {
-	if (s->helo.len == 0 && !s->o.lenient)
+	if (s->helo.len == 0 && s->o.strict)
 		server_complain(s, 503, "5.5.1", SV("Say EHLO first"));
 	else if (s->o.tls_required && !s->tls)
 		server_complain(s, 530, "5.7.0", SV("Use STARTTLS first"));
@@ -175,6 +176,15 @@ static void refuse_param(struct smtp_server *s, uint16_t code)
 		server_complain(s, 501, "5.5.4", SV("Parameter cannot be read"));
 }
 
+/*
+ * A word behind the path of a device's command that is no parameter. Behind MAIL it does not matter: its
+ * sender is replaced. Behind RCPT it could be the rest of an address.
+ */
+static bool may_skip(const struct smtp_server *s, const struct smtp_server_event *e, bool has_value)
+{
+	return s->o.lenient && (e->kind == SMTP_SERVER_EV_MAIL || has_value);
+}
+
 /* What a command makes of one parameter: 0, or the code of the reply (501, 555, 552). */
 typedef uint16_t param_fn(
 	struct smtp_server *s, struct smtp_server_event *e, struct sv key, struct sv value);
@@ -190,25 +200,45 @@ static bool read_params(
 		uint16_t code = take(s, e, key, value);
 
 		/* What a device says of its message besides the size is of no use here. */
-		if (code != 0 && !(s->o.lenient && code != 552)) {
+		if (code != 0 && (code == 552 || !may_skip(s, e, value.len > 0))) {
 			refuse_param(s, code);
 			return false;
 		}
 	}
-	if (more < 0 && !s->o.lenient)
+	if (more < 0 && may_skip(s, e, false))
+		more = 0;
+	if (more < 0)
 		refuse_param(s, 501);
-	return more == 0 || s->o.lenient;
+	return more == 0;
+}
+
+/* The form that is kept (mail/address.h), borrowed until the next command. */
+static int clean_path(struct smtp_server *s, bool utf8_said, struct sv *path)
+{
+	CLEANUP(buf_deinitp) struct buf clean = BUF_INIT(LIMIT_ADDRESS);
+	/* UTF-8 without the keyword is taken, as by Postfix: what is said on the way out hangs on it. */
+	unsigned flags = utf8_said || !s->o.strict ? ADDRESS_UTF8 : 0;
+	int rc;
+
+	if (s->o.strict) {
+		struct address unused;
+
+		return address_parse(*path, ADDRESS_NO_DOMAIN | flags, &unused);
+	}
+	rc = address_clean(&clean, *path, ADDRESS_NO_DOMAIN | flags);
+	if (rc == 0)
+		*path = arena_sv(&s->arena, buf_sv(&clean));
+	return rc;
 }
 
 static void do_mail(struct smtp_server *s, struct sv rest)
 {
 	struct smtp_server_event e = { .kind = SMTP_SERVER_EV_MAIL };
 	struct sv path, params;
-	struct address address;
 
 	if (!may_begin_mail(s))
 		return;
-	if (smtp_command_path(rest, SV("FROM:"), &path, &params) != 0) {
+	if (smtp_command_path(rest, SV("FROM"), s->o.lenient, &path, &params) != 0) {
 		if (!s->o.lenient) {
 			server_complain(s, 501, "5.5.4", SV("Syntax: MAIL FROM:<address>"));
 			return;
@@ -217,9 +247,7 @@ static void do_mail(struct smtp_server *s, struct sv rest)
 	}
 	if (!read_params(s, &e, params, mail_param))
 		return;
-	if (path.len &&
-		address_parse(
-			path, ADDRESS_NO_DOMAIN | (e.smtputf8 ? ADDRESS_UTF8 : 0), &address) != 0) {
+	if (path.len && clean_path(s, e.smtputf8, &path) != 0) {
 		if (!s->o.lenient) {
 			server_complain(s, 553, "5.1.7", SV("Sender address cannot be read"));
 			return;
@@ -276,20 +304,18 @@ static void do_rcpt(struct smtp_server *s, struct sv rest)
 {
 	struct smtp_server_event e = { .kind = SMTP_SERVER_EV_RCPT };
 	struct sv path, params;
-	struct address address;
 
 	if (!s->mail || s->bdat) {
 		server_complain(s, 503, "5.5.1", SV("Say MAIL first"));
 		return;
 	}
-	if (smtp_command_path(rest, SV("TO:"), &path, &params) != 0) {
+	if (smtp_command_path(rest, SV("TO"), s->o.lenient, &path, &params) != 0) {
 		server_complain(s, 501, "5.5.4", SV("Syntax: RCPT TO:<address>"));
 		return;
 	}
 	if (!read_params(s, &e, params, rcpt_param))
 		return;
-	if (address_parse(path, ADDRESS_NO_DOMAIN | (s->smtputf8 ? ADDRESS_UTF8 : 0), &address) !=
-		0) {
+	if (clean_path(s, s->smtputf8, &path) != 0) {
 		server_complain(s, 553, "5.1.3", SV("Recipient address cannot be read"));
 		return;
 	}

@@ -35,7 +35,7 @@ struct driver {
 	struct smtp_server_event held_event;
 	size_t cut;
 	/* What the owner knows, from events alone. */
-	bool mail, data, in_body, tls_due, closed;
+	bool mail, data, in_body, tls_due, closed, strict;
 	unsigned rcpts;
 	uint64_t body_bytes, message_bytes_max;
 };
@@ -98,8 +98,8 @@ static void check_word(struct sv v)
 static void check_body(struct driver *d, struct sv bytes)
 {
 	must(d->in_body && bytes.len > 0);
-	must(!memchr(bytes.ptr, '\0', bytes.len));
-	for (size_t i = 0; i + 1 < bytes.len; i++)
+	must(!d->strict || !memchr(bytes.ptr, '\0', bytes.len));
+	for (size_t i = 0; d->strict && i + 1 < bytes.len; i++)
 		must((bytes.ptr[i] == '\r') == (bytes.ptr[i + 1] == '\n'));
 	d->body_bytes += bytes.len;
 	must(d->body_bytes <= d->message_bytes_max);
@@ -319,6 +319,7 @@ static struct smtp_server_options options_of(uint8_t a, uint8_t b)
 		.tls_on = b & 16,
 		/* Together they make no sense otherwise: TLS is on, and asked for. */
 		.lenient = (a & 128) && (b & 16),
+		.strict = (a & 8) && !((a & 128) && (b & 16)),
 		.pipelining = true,
 		.eightbitmime = b & 32,
 		.chunking = !(b & 64),
@@ -337,6 +338,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	options = options_of(data[0], data[1]);
 	d.message_bytes_max = options.message_bytes_max;
+	d.strict = options.strict;
 	d.s = smtp_server_new(&options, d.now);
 	settle(&d);
 	while (at < size && !d.closed) {

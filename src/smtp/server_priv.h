@@ -30,6 +30,13 @@ enum server_body_fault {
 	BODY_REFUSED, /* BDAT: the owner, or the order of commands, said no; `refusal` has the reply */
 };
 
+/* How a client ends its lines (not `strict`). */
+enum server_ends {
+	ENDS_CRLF,
+	ENDS_LF, /* a bare LF, or CR CR LF */
+	ENDS_CR,
+};
+
 enum server_sasl {
 	SASL_NONE,
 	SASL_PLAIN,
@@ -61,8 +68,10 @@ struct smtp_server {
 	struct buf line;                    /* command in the making, then under way */
 	bool line_done;                     /* `line` is whole: the next byte begins a new one */
 	bool line_too_long;
-	bool line_refused; /* answered already, at a bare LF: the rest up to CR LF is dropped */
-	bool line_cr;      /* the last byte was a CR */
+	bool line_refused;     /* answered already, at a bare LF: the rest up to CR LF is dropped */
+	bool line_cr;          /* the last byte was a CR */
+	bool after_cr;         /* a bare CR ended the line: a CR and an LF behind it belong to it */
+	enum server_ends ends; /* of the client's lines, by its last command */
 	struct buf out;
 	struct arena arena; /* views of the event under way */
 
@@ -80,6 +89,7 @@ struct smtp_server {
 	uint64_t body_bytes, chunk_left, chunk_size;
 	bool chunk_last;
 	unsigned char eol; /* DATA: how much of CRLF "." CR was seen, see server_body.c */
+	bool crcr;         /* DATA: the line before ended in CR CR LF */
 	bool last_cr;      /* BDAT: a CR ended the last piece */
 
 	enum server_sasl sasl;
@@ -113,6 +123,8 @@ void server_finish_shut(struct smtp_server *s);
 /* Ends the open transaction with EV_RESET; nothing when there is none. */
 void server_reset(struct smtp_server *s);
 void server_forget(struct smtp_server *s); /* the same without the event */
+/* How many bytes at the front belong to the line before (a bare CR ended it). */
+size_t server_skip_line_end(struct smtp_server *s, struct sv bytes);
 
 /* server_command.c */
 void server_command(struct smtp_server *s, struct sv line);

@@ -53,6 +53,13 @@ static void auth_first(struct smtp_server_options *o)
 static void old_device(struct smtp_server_options *o)
 {
 	o->lenient = true;
+	o->strict = false;
+}
+
+static void as_postfix(struct smtp_server_options *o)
+{
+	o->strict = false;
+	o->bad_command_max = 50;
 }
 
 static void listed(struct smtp_server_options *o)
@@ -253,10 +260,64 @@ static const struct dialogue dialogues[] = {
 			{ "RSET\r\nMAIL FROM:<a@b> X=y =\r\n",
 				OK_NOOP OK_MAIL,
 				"RESET\nMAIL <a@b>\n" },
-			{ "RSET\r\nMAIL FROM SCANNER\r\n", OK_NOOP OK_MAIL, "RESET\nMAIL <>\n" },
+			{ "RSET\r\nMAIL FROM SCANNER\r\n",
+				OK_NOOP OK_MAIL,
+				"RESET\nMAIL <SCANNER>\n" },
 			{ "RSET\r\nMAIL FROM:<a@b> SIZE=1001\r\n",
 				OK_NOOP TOO_LARGE,
 				"RESET\n" } } },
+	{ "an old device writes paths in its own way",
+		old_device,
+		{ { "EHLO\r\nMAIL FROM <scan@b>\r\n", NULL, "GREET\nMAIL <scan@b>\n" },
+			{ "RCPT TO <c@d>\r\n", OK_RCPT, "RCPT <c@d>\n" },
+			{ "RSET\r\nMAIL FROM :scan@b\r\n",
+				OK_NOOP OK_MAIL,
+				"RESET\nMAIL <scan@b>\n" },
+			{ "rcpt\tto: \t< e@d >\t \r\n", OK_RCPT, "RCPT <e@d>\n" },
+			{ "RCPT TO:Anna <f@d>\r\n", OK_RCPT, "RCPT <f@d>\n" },
+			{ "RSET\r\nMAIL FROM:\r\n", OK_NOOP OK_MAIL, "RESET\nMAIL <>\n" },
+			{ "RCPT TO:\"Anna, <x>\" <g@d> X=y\r\n", OK_RCPT, "RCPT <g@d>\n" },
+			{ "RCPT TO:<h@d\r\n", OK_RCPT, "RCPT <h@d>\n" },
+			{ "RSET\r\nMAIL FROM:<a@b>\n", OK_NOOP OK_MAIL, "RESET\nMAIL <a@b>\n" },
+			{ "RCPT TO:<i@d>\r", OK_RCPT, "RCPT <i@d>\n" },
+			{ "\r\nRCPT TO:<j@d>\r\r\n", OK_RCPT, "RCPT <j@d>\n" } } },
+	{ "an old device gets no recipient that it did not name",
+		old_device,
+		{ { "MAIL FROM:<a@b>\r\n", NULL, "GREET\nMAIL <a@b>\n" },
+			{ "RCPT TO:Anna b@d\r\n", "501 5.5.4 Parameter cannot be read\r\n", "" },
+			{ "RCPT TO:Anna Bea\r\n", NO_PARAM, "" },
+			{ "RCPT TO:<b@d>,<c@d>\r\n",
+				"501 5.5.4 Syntax: RCPT TO:<address>\r\n",
+				"" },
+			{ "RCPT TO:b@d <c@d>\r\n", "501 5.5.4 Parameter cannot be read\r\n", "" },
+			{ "RCPT TO:Anna, Bea <c@d>\r\n", NO_PARAM, "" } } },
+	{ "what Postfix takes from anybody",
+		as_postfix,
+		{ { "MAIL FROM:<a@b>\r\n", NULL, "GREET\nMAIL <a@b>\n" },
+			{ "RSET\r\nHELO Plant Monitoring 2\r\n",
+				OK_NOOP "250 mx.test\r\n",
+				"RESET\n" },
+			{ "HELO\r\n", "250 mx.test\r\n", "" },
+			{ " MAIL  FROM:  <a@b>  \n", OK_MAIL, "MAIL <a@b>\n" },
+			{ "RCPT TO:<a..b@d>\r\n", OK_RCPT, "RCPT <\"a..b\"@d>\n" },
+			{ "RCPT TO: < a.@d. > \r\r\n", OK_RCPT, "RCPT <\"a.\"@d>\n" },
+			{ "RCPT TO:<<c@d>>\r\n", OK_RCPT, "RCPT <c@d>\n" },
+			{ "RSET\r\nMAIL FROM:<>\r\n", OK_NOOP OK_MAIL, "RESET\nMAIL <>\n" },
+			{ "RCPT TO:d@d>\r\n", OK_RCPT, "RCPT <d@d>\n" },
+			{ "RCPT TO:<e@d>;\r\n", OK_RCPT, "RCPT <e@d>\n" },
+			{ "RCPT TO:<j\xc3\xb6@d>\r\n", OK_RCPT, "RCPT <j\xc3\xb6@d>\n" } } },
+	{ "what Postfix takes from nobody",
+		as_postfix,
+		{ { "MAIL FROM <a@b>\r\nMAIL FROM:<a@b>\n", NULL, "GREET\nMAIL <a@b>\n" },
+			{ "RCPT TO:Anna <b@d>\r\n", "501 5.5.4 Parameter cannot be read\r\n", "" },
+			{ "RCPT TO:<b@d,c@d>\r\n",
+				"553 5.1.3 Recipient address cannot be read\r\n",
+				"" },
+			{ "RCPT TO:<b@d> <c@d>\r\n", "501 5.5.4 Parameter cannot be read\r\n", "" },
+			{ "RCPT TO:<b@d\r\n", "501 5.5.4 Syntax: RCPT TO:<address>\r\n", "" },
+			{ "RCPT TO:<j\xf6@d>\r\n",
+				"553 5.1.3 Recipient address cannot be read\r\n",
+				"" } } },
 	{ "TLS first",
 		tls_first,
 		{ { "EHLO c\r\n", NULL, "GREET\n" },
@@ -410,16 +471,15 @@ static struct smtp_server_options talk_options(void)
 	return options;
 }
 
-static void a_cut_changes_nothing(
-	struct sv talk, const struct owner *whole, size_t cut, size_t step)
+static void a_cut_changes_nothing(const struct smtp_server_options *options, struct sv talk,
+	const struct owner *whole, size_t cut, size_t step)
 {
-	struct smtp_server_options options = talk_options();
 	struct owner o;
 	char where[64];
 	size_t used = 0, n = cut;
 
 	(void)snprintf(where, sizeof(where), "cut at %zu", cut);
-	owner_start(&o, &options);
+	owner_start(&o, options);
 	fill(&o);
 	while (used < talk.len) {
 		size_t taken = owner_give(&o, sv_head(sv_skip(talk, used), n));
@@ -441,23 +501,86 @@ static void a_cut_changes_nothing(
 	owner_end(&o);
 }
 
+static void split_everywhere(const struct smtp_server_options *options, struct sv talk)
+{
+	struct owner whole;
+
+	owner_start(&whole, options);
+	fill(&whole);
+	(void)owner_give(&whole, talk);
+	for (size_t cut = 1; cut < talk.len; cut++)
+		a_cut_changes_nothing(options, talk, &whole, cut, 0);
+	a_cut_changes_nothing(options, talk, &whole, 1, 1);
+	a_cut_changes_nothing(options, talk, &whole, 3, 3);
+	owner_end(&whole);
+}
+
 static void any_split_gives_the_same(void **state)
 {
 	struct smtp_server_options options = talk_options();
 
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(talks); i++) {
-		struct sv talk = sv_from(talks[i]);
-		struct owner whole;
+		options.strict = true;
+		split_everywhere(&options, sv_from(talks[i]));
+		options.strict = false;
+		split_everywhere(&options, sv_from(talks[i]));
+	}
+}
 
-		owner_start(&whole, &options);
-		fill(&whole);
-		(void)owner_give(&whole, talk);
-		for (size_t cut = 1; cut < talk.len; cut++)
-			a_cut_changes_nothing(talk, &whole, cut, 0);
-		a_cut_changes_nothing(talk, &whole, 1, 1);
-		a_cut_changes_nothing(talk, &whole, 3, 3);
-		owner_end(&whole);
+/* Each by its own line end, from EHLO to QUIT, a dot in the text and a stray other line end in it. */
+static void a_client_may_end_its_lines_in_its_own_way(void **state)
+{
+	static const struct {
+		const char *end;
+		bool lenient;
+	} rows[] = { { "\r\n", false },
+		{ "\n", false },
+		{ "\r\r\n", false },
+		{ "\n", true },
+		{ "\r\r\n", true },
+		{ "\r", true } };
+	static const char *const lines[] = { "EHLO c",
+		"MAIL FROM:<a@b>",
+		"RCPT TO:<c@d>",
+		"DATA",
+		"A: b",
+		"",
+		"..",
+		"..x",
+		"y.",
+		".",
+		"NOOP",
+		"QUIT" };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct smtp_server_options options = talk_options();
+		CLEANUP(buf_deinitp) struct buf talk = BUF_INIT(1024), want = BUF_INIT(1024);
+		struct owner o;
+
+		options.strict = false;
+		options.lenient = rows[i].lenient;
+		for (size_t j = 0; j < COUNT_OF(lines); j++)
+			assert_int_equal(buf_printf(&talk, "%s%s", lines[j], rows[i].end), 0);
+		assert_int_equal(buf_printf(&want,
+					 "END A: b%s%s.%s.x%sy.%s\n",
+					 rows[i].end,
+					 rows[i].end,
+					 rows[i].end,
+					 rows[i].end,
+					 rows[i].end),
+			0);
+		owner_start(&o, &options);
+		(void)owner_give(&o, buf_sv(&talk));
+		if (o.mails != 1 || sv_find(buf_sv(&o.log), buf_sv(&want)) < 0 ||
+			!sv_ends_nocase(buf_sv(&o.said), SV("250 2.0.0 Ok\r\n221 2.0.0 Bye\r\n")))
+			fail_msg("row %zu: said\n%.*s\nevents\n%.*s",
+				i,
+				SV_ARG(buf_sv(&o.said)),
+				SV_ARG(buf_sv(&o.log)));
+		owner_end(&o);
+		split_everywhere(&options, buf_sv(&talk));
 	}
 }
 
@@ -541,6 +664,7 @@ int main(void)
 		cmocka_unit_test(dialogues_go_as_written),
 		cmocka_unit_test(over_long_and_nul_lines_are_refused),
 		cmocka_unit_test(any_split_gives_the_same),
+		cmocka_unit_test(a_client_may_end_its_lines_in_its_own_way),
 		cmocka_unit_test(eof_at_every_byte_closes_once),
 		cmocka_unit_test(eof_before_the_events_were_taken),
 	};

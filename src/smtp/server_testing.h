@@ -42,6 +42,7 @@ static inline struct smtp_server_options plain_options(void)
 			SMTP_SERVER_AUTH_SCRAM_SHA_256,
 		.auth_needs_tls = true,
 		.starttls = true,
+		.strict = true,
 		.pipelining = true,
 		.eightbitmime = true,
 		.chunking = true,

@@ -16,7 +16,7 @@ from wire import Wire
 CORPUS = pathlib.Path(__file__).parents[1] / "corpus" / "mime"
 FIELD = re.compile(rb"[!-9;-~]+[ \t]*:")
 REMOVED = {b"bcc", b"resent-bcc", b"return-path"}
-ADDED_WHEN_MISSING = (b"message-id", b"date")
+ADDED_WHEN_MISSING = (b"from", b"message-id", b"date")
 LIMITS = "{ messages_per_minute: 100000, share: 100% }"
 
 
@@ -27,7 +27,11 @@ def lines_of(data: bytes):
 
 def take_apart(message: bytes):
     """Header fields as they stand, and the body. What is no field ends the header, too."""
+    message = message.removeprefix(b"\xef\xbb\xbf") if FIELD.match(message.removeprefix(b"\xef\xbb\xbf")) else message
     fields, lines = [], lines_of(message)
+    # Programs leave the line of an mbox file on top; it is no part of a message.
+    if lines and re.match(rb">?From ", lines[0]) and not FIELD.match(lines[0]):
+        lines.pop(0)
     while lines:
         line = lines[0]
         if FIELD.match(line):

@@ -68,17 +68,18 @@ def test_end_of_data_variant_never_makes_a_second_message(submission, name):
         assert b"\n" not in raw and b"\r" not in raw
 
 
-@pytest.mark.parametrize("bad", [b"a\nb\r\n", b"a\rb\r\n", b"a\x00b\r\n"], ids=["bare-LF", "bare-CR", "NUL"])
-def test_bdat_takes_no_bare_line_ends(submission, bad):
+@pytest.mark.parametrize("odd, becomes", [(b"a\nb\r\n", b"a\r\nb\r\n"), (b"a\rb\r\n", b"a\r\nb\r\n"), (b"a\x00b\r\n", b"a?b\r\n"),
+                                          (b"x\r\n.\r", b"x\r\n.\r\n")], ids=["bare-LF", "bare-CR", "NUL", "CR-last"])
+def test_odd_line_ends_of_bdat_get_one_form(submission, odd, becomes):
     sandbox, relay = submission()
     c = Raw(relay.port)
     c.start()
-    body = b"Subject: bdat\r\n\r\n" + bad
-    answer = c.say(b"BDAT %d LAST\r\n" % len(body) + body)
-    assert answer[0].startswith(b"55"), answer
+    body = b"Subject: bdat\r\n\r\n" + odd
+    assert c.say(b"BDAT %d LAST\r\n" % len(body) + body)[0].startswith(b"250")
     assert c.say(b"NOOP\r\n")[0].startswith(b"250")
     c.close()
-    assert relay.rows("trace") == []
+    found = wait_for(lambda: sandbox.messages())[0]
+    assert sandbox.raw(found["number"]).endswith(b"\r\n\r\n" + becomes)
 
 
 def test_bdat_in_chunks_arrives(submission):
@@ -99,7 +100,6 @@ def test_bdat_in_chunks_arrives(submission):
     b"MAIL FROM:<erp@contoso.com> X=1\x00\r\n",
     b"MAIL FROM:<erp@contoso.com\r>\r\n",
     b'MAIL FROM:<"a\\\rb"@contoso.com>\r\n',
-    b"MAIL FROM:<erp@contoso.com>\n",
 ])
 def test_injection_through_addresses_is_refused(submission, command):
     sandbox, relay = submission()
