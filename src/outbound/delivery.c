@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
 #include "io/log.h"
+#include "mail/address.h"
 #include "outbound/outbound_priv.h"
 
 #include <stdio.h>
@@ -424,14 +425,27 @@ bool delivery_ready(struct delivery *d)
 	return true;
 }
 
+/* Of this attempt: what goes elsewhere, and what the client said of it, do not matter. */
+static bool has_utf8_address(const struct delivery *d, size_t count)
+{
+	bool found = address_needs_utf8(d->rewrite.sender);
+
+	for (size_t i = 0; i < count && !found; i++)
+		found = address_needs_utf8(d->envelope[i].address);
+	return found;
+}
+
 const struct smtp_client_message *delivery_message(struct delivery *d)
 {
+	size_t count = d->rewrite.redirect.len ? 1 : d->count;
+
 	d->message = (struct smtp_client_message){ .sender = d->rewrite.sender,
 		.recipients = d->envelope,
-		.recipient_count = d->rewrite.redirect.len ? 1 : d->count,
+		.recipient_count = count,
 		.size = d->m.size + d->head.len - (d->head.len ? d->m.header_size : 0),
 		.needs_8bit = d->m.flags & STORE_MSG_8BIT,
-		.needs_utf8 = d->m.flags & STORE_MSG_UTF8,
+		.needs_utf8 = has_utf8_address(d, count),
+		.wants_utf8 = d->m.flags & STORE_MSG_UTF8,
 		.dsn_ret = d->m.dsn_ret,
 		.envid = d->m.envid };
 	return &d->message;

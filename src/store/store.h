@@ -47,7 +47,8 @@ const char *store_recipient_state_name(enum store_recipient_state state);
 enum {
 	STORE_MSG_BOUNCE = 1, /* a bounce of ours: never bounces itself (I7) */
 	STORE_MSG_8BIT = 2,   /* the body has bytes above 0x7f */
-	STORE_MSG_UTF8 = 4,   /* needs SMTPUTF8 */
+	STORE_MSG_UTF8 =
+		4, /* its header is UTF-8 by RFC 6532: SMTPUTF8 is said where it is offered */
 	STORE_MSG_DELAY_NOTICED = 8,
 	STORE_MSG_FORCE = 16, /* where From is replaced, no Reply-To remembers the original */
 };
