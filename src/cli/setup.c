@@ -13,7 +13,8 @@
 static const char help[] =
 	"usage: postern setup powershell [--address IP] [--config FILE]\n"
 	"       postern setup apply --admin UPN [--yes] [--address IP] [--config FILE]\n"
-	"       postern setup undo --admin UPN [--yes] [--config FILE]\n\n"
+	"       postern setup undo --admin UPN [--yes] [--config FILE]\n"
+	"       postern setup survey {--admin UPN [--tenant NAME] | --report FILE.csv} [--json]\n\n"
 	"`powershell` prints the administrator's script for the present configuration: app "
 	"registration\n"
 	"and its permissions, mailbox permissions, SMTP AUTH for just these mailboxes, no copies "
@@ -26,15 +27,26 @@ static const char help[] =
 	"shown before it is done, and the way back is kept in data_dir/setup-TENANT.json. What "
 	"Microsoft's\n"
 	"endpoint refuses is printed as PowerShell. `undo` goes the way back.\n\n"
+	"`survey` lists who in the tenant still signs in to SMTP AUTH with a password, device by "
+	"device,\n"
+	"and where each moves. It asks Graph's sign-in log (Entra ID P1, an administrator who may "
+	"read\n"
+	"it), or reads an export: Entra's sign-in log as CSV, or the Exchange admin center's "
+	"report "
+	"of\n"
+	"SMTP AUTH clients. It changes nothing.\n\n"
 	"  --admin UPN     who signs in: admin@contoso.com\n"
 	"  --yes           do all steps without a question\n"
+	"  --report FILE   survey: a CSV export instead of Graph\n"
+	"  --tenant NAME   survey: only this tenant of the configuration\n"
 	"  --address IP    the public IPv4 address of this relay, for connectors without a "
 	"certificate\n"
 	"  --exchange URL  another address of Exchange's admin endpoint\n"
 	"  --client-id ID  another app to sign in with; it must be a public client\n"
 	"  --config FILE   default /etc/postern/postern.yaml\n\n"
-	"example:\n"
-	"  postern setup powershell > postern-setup.ps1\n";
+	"examples:\n"
+	"  postern setup powershell > postern-setup.ps1\n"
+	"  postern setup survey --report sign-ins.csv\n";
 
 static int print_script(const struct cli_context *ctx, const char *address)
 {
@@ -61,6 +73,8 @@ enum setup_option {
 	OPTION_EXCHANGE,
 	OPTION_CLIENT_ID,
 	OPTION_YES,
+	OPTION_REPORT,
+	OPTION_TENANT,
 	OPTION_COUNT,
 };
 
@@ -69,13 +83,14 @@ static int check_given(const struct setup_given *g)
 	struct in_addr ignored;
 
 	if (g->address && inet_pton(AF_INET, g->address, &ignored) != 1)
-		return cli_fail(EX_USAGE, "--address wants an IPv4 address, like 192.0.2.7");
+		return cli_fail(EX_USAGE, "--address needs an IPv4 address, for example 192.0.2.7");
 	if (g->admin && (!strchr(g->admin, '@') || strpbrk(g->admin, "\r\n ") ||
 				strlen(g->admin) > LIMIT_ADDRESS))
-		return cli_fail(EX_USAGE, "--admin wants a sign-in name, like admin@contoso.com");
+		return cli_fail(
+			EX_USAGE, "--admin needs a sign-in name, for example admin@contoso.com");
 	if (g->exchange && (!sv_starts(sv_from(g->exchange), SV("https://")) ||
 				   strlen(g->exchange) > LIMIT_ADDRESS))
-		return cli_fail(EX_USAGE, "--exchange wants an address that begins with https://");
+		return cli_fail(EX_USAGE, "--exchange needs an address that begins with https://");
 	return EX_OK;
 }
 
@@ -87,6 +102,8 @@ int cli_setup(struct cli_context *ctx, int argc, char **argv)
 		[OPTION_EXCHANGE] = { "exchange", true },
 		[OPTION_CLIENT_ID] = { "client-id", true },
 		[OPTION_YES] = { "yes", false },
+		[OPTION_REPORT] = { "report", true },
+		[OPTION_TENANT] = { "tenant", true },
 		[OPTION_COUNT] = { NULL, false },
 	};
 	const char *values[OPTION_COUNT] = { NULL }, *value = NULL, *verb;
@@ -101,17 +118,24 @@ int cli_setup(struct cli_context *ctx, int argc, char **argv)
 		.admin = values[OPTION_ADMIN],
 		.exchange = values[OPTION_EXCHANGE],
 		.client_id = values[OPTION_CLIENT_ID],
+		.report = values[OPTION_REPORT],
+		.tenant = values[OPTION_TENANT],
 		.yes = values[OPTION_YES] != NULL };
 	if (check_given(&given) != EX_OK)
 		return EX_USAGE;
 	verb = argc - optind == 1 ? argv[optind] : "";
 	if (strcmp(verb, "powershell") == 0)
 		return print_script(ctx, given.address);
-	if (strcmp(verb, "apply") != 0 && strcmp(verb, "undo") != 0) {
+	if (strcmp(verb, "survey") == 0 && given.report)
+		return setup_survey(ctx, &given);
+	if (strcmp(verb, "apply") != 0 && strcmp(verb, "undo") != 0 &&
+		strcmp(verb, "survey") != 0) {
 		(void)fputs(help, stderr);
 		return EX_USAGE;
 	}
 	if (!given.admin)
 		return cli_fail(EX_USAGE, "--admin UPN is missing: who signs in?");
+	if (strcmp(verb, "survey") == 0)
+		return setup_survey(ctx, &given);
 	return strcmp(verb, "apply") == 0 ? setup_apply(ctx, &given) : setup_undo(ctx, &given);
 }

@@ -214,6 +214,24 @@ int setup_admin_sign_in(struct setup_admin *a, bool graph)
 		a->why[0] ? a->why : "the code has expired");
 }
 
+int setup_admin_sign_in_log(struct setup_admin *a)
+{
+	char scope[URL_MAX];
+
+	(void)snprintf(scope,
+		sizeof(scope),
+		"%.*s/AuditLog.Read.All %.*s/Directory.Read.All",
+		SV_ARG(a->tenant->graph_url),
+		SV_ARG(a->tenant->graph_url));
+	a->graph = sign_in(
+		a, "Graph", a->given->client_id ? a->given->client_id : GRAPH_CLIENT, scope);
+	return a->graph ? EX_OK
+			: cli_fail(EX_NOPERM,
+				  "nobody signed in: %s. Without it: export the sign-in log, and "
+				  "`postern setup survey --report FILE.csv`",
+				  a->why[0] ? a->why : "the code has expired");
+}
+
 /* ---- calls ---- */
 
 static json_t *finish(struct setup_admin *a, struct waiting *w)

@@ -15,6 +15,7 @@
  * setup_admin.c  the administrator's sign-in, and one call at a time
  * setup_steps.c  what each step of the plan looks at and changes
  * setup_apply.c  apply and undo: asks, remembers, reports
+ * setup_survey.c who still signs in with a password, and where each moves
  */
 enum {
 	SETUP_WHY_MAX = 400
@@ -25,6 +26,8 @@ struct setup_given {
 	const char *admin;     /* who signs in: admin@contoso.com */
 	const char *exchange;  /* another address of Exchange's endpoint; NULL: the cloud's */
 	const char *client_id; /* another public client to sign in with; NULL: Microsoft's own */
+	const char *report;    /* survey: a CSV file */
+	const char *tenant;    /* survey: only this one; NULL: all */
 	bool yes;
 };
 
@@ -49,6 +52,8 @@ NODISCARD int setup_admin_init(struct setup_admin *a, struct cli_context *ctx,
 void setup_admin_deinit(struct setup_admin *a);
 /* By device code; an exit code. `graph`: at Graph too. */
 NODISCARD int setup_admin_sign_in(struct setup_admin *a, bool graph);
+/* The same, to read Graph's sign-in log. */
+NODISCARD int setup_admin_sign_in_log(struct setup_admin *a);
 
 /*
  * A call is {"cmdlet", "parameters"}, or {"method", "path", "body"} for Graph. The answer, or NULL with
@@ -73,3 +78,5 @@ NODISCARD enum setup_result setup_change(struct setup_admin *a, json_t *call, js
 
 int setup_apply(struct cli_context *ctx, const struct setup_given *given);
 int setup_undo(struct cli_context *ctx, const struct setup_given *given);
+/* With `report` the CSV file is read, else the sign-in log of each tenant (or of `tenant`) is asked for. */
+int setup_survey(struct cli_context *ctx, const struct setup_given *given);

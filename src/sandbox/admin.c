@@ -433,3 +433,29 @@ json_t *sandbox_admin_graph(struct sandbox_admin *a, const char *method, struct 
 		return take_away(list, assignments ? rest : id, out_status);
 	return fail(out_status, STATUS_BAD, "GET, POST or DELETE.");
 }
+
+json_t *sandbox_admin_sign_ins(const struct sandbox_admin *a, const char *filter_app, size_t skip,
+	size_t most, bool *out_more, unsigned *out_status)
+{
+	const json_t *all = json_object_get(a->state, "signIns");
+	json_t *rows = json_array();
+	size_t seen = 0;
+
+	*out_more = false;
+	if (refusal(a, "GET signIns")) {
+		json_decref(rows);
+		return fail(out_status, STATUS_FORBIDDEN, refusal(a, "GET signIns"));
+	}
+	for (size_t i = 0; i < json_array_size(all); i++) {
+		json_t *row = json_array_get(all, i);
+		const char *app = json_string_value(json_object_get(row, "clientAppUsed"));
+
+		if (!app || strcmp(app, filter_app) != 0 || seen++ < skip)
+			continue;
+		if (json_array_size(rows) < most)
+			must(json_array_append(rows, row) == 0);
+		else
+			*out_more = true;
+	}
+	return values(out_status, rows);
+}

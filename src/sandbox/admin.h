@@ -26,3 +26,6 @@ json_t *sandbox_admin_invoke(struct sandbox_admin *a, const json_t *input, unsig
 /* `path` behind /v1.0/, `filter` of $filter. */
 json_t *sandbox_admin_graph(struct sandbox_admin *a, const char *method, struct sv path,
 	struct sv filter, const json_t *body, unsigned *out_status);
+/* The list "signIns" of the state, as auditLogs/signIns gives it: the rows from `skip` on, so many. */
+json_t *sandbox_admin_sign_ins(const struct sandbox_admin *a, const char *filter_app, size_t skip,
+	size_t most, bool *out_more, unsigned *out_status);

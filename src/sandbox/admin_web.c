@@ -4,6 +4,10 @@
 
 #include <stdio.h>
 
+enum {
+	SIGN_INS_PAGE = 1000
+};
+
 /*
  *   POST /adminapi/beta/{tenant}/InvokeCommand             an Exchange cmdlet
  *   GET, POST, DELETE /v1.0/applications, /v1.0/servicePrincipals, .../appRoleAssignments
@@ -72,9 +76,43 @@ static enum MHD_Result graph(struct sandbox *s, struct sandbox_web_request *r)
 		      : sandbox_web_send(r, status, NULL, SV(""));
 }
 
+/* GET /v1.0/auditLogs/signIns: paged as Graph does, by a link that holds all of it. */
+static enum MHD_Result sign_ins(struct sandbox *s, struct sandbox_web_request *r)
+{
+	const char *why = check(s, r, SANDBOX_RESOURCE_GRAPH, "AuditLog.Read.All");
+	struct sv filter = sandbox_web_argument(r, "$filter"), app;
+	uint32_t skip = 0, most = SIGN_INS_PAGE;
+	char name[64];
+	unsigned status = 0;
+	json_t *answer;
+	bool more;
+
+	if (why)
+		return refuse(r, MHD_HTTP_UNAUTHORIZED, why);
+	(void)!sv_parse_u32(sandbox_web_argument(r, "$skiptoken"), UINT32_MAX, &skip);
+	(void)!sv_parse_u32(sandbox_web_argument(r, "$top"), SIGN_INS_PAGE, &most);
+	if (!sv_starts(filter, SV("clientAppUsed eq '")))
+		return refuse(r, MHD_HTTP_BAD_REQUEST, "Invalid filter clause.");
+	filter = sv_skip(filter, 18);
+	(void)sv_cut_char(&filter, '\'', &app);
+	(void)snprintf(name, sizeof(name), "%.*s", SV_ARG(sv_head(app, sizeof(name) - 1)));
+	answer = sandbox_admin_sign_ins(s->admin, name, skip, most, &more, &status);
+	if (more)
+		(void)json_object_set_new(answer,
+			"@odata.nextLink",
+			json_sprintf("https://%.*s/v1.0/auditLogs/"
+				     "signIns?$filter=clientAppUsed%%20eq%%20"
+				     "'Authenticated%%20SMTP'&$top=%u&$skiptoken=%u",
+				SV_ARG(sandbox_web_field(r, "Host")),
+				most,
+				skip + most));
+	return sandbox_web_json(r, status, answer);
+}
+
 bool sandbox_admin_owns(struct sv path)
 {
-	return sv_starts(path, SV("/adminapi/")) || sv_starts(path, SV("/v1.0/applications")) ||
+	return sv_starts(path, SV("/adminapi/")) || sv_starts(path, SV("/v1.0/auditLogs/")) ||
+	       sv_starts(path, SV("/v1.0/applications")) ||
 	       sv_starts(path, SV("/v1.0/servicePrincipals"));
 }
 
@@ -82,6 +120,8 @@ enum MHD_Result sandbox_admin_web(struct sandbox *s, struct sandbox_web_request 
 {
 	bool command = sv_ends_nocase(r->path, SV("/InvokeCommand"));
 
+	if (sv_eq(r->path, SV("/v1.0/auditLogs/signIns")))
+		return sign_ins(s, r);
 	if (sv_starts(r->path, SV("/v1.0/")))
 		return graph(s, r);
 	if (!command || !sv_eq(r->method, SV("POST")))

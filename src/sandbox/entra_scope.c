@@ -40,6 +40,8 @@ static const struct {
 	{ SV_INIT("Exchange.Manage"), SANDBOX_RESOURCE_EXCHANGE },
 	{ SV_INIT("Application.ReadWrite.All"), SANDBOX_RESOURCE_GRAPH },
 	{ SV_INIT("AppRoleAssignment.ReadWrite.All"), SANDBOX_RESOURCE_GRAPH },
+	{ SV_INIT("AuditLog.Read.All"), SANDBOX_RESOURCE_GRAPH },
+	{ SV_INIT("Directory.Read.All"), SANDBOX_RESOURCE_GRAPH },
 };
 
 static bool belongs(struct sv name, enum sandbox_resource resource)

@@ -21,6 +21,9 @@ enum column {
 	COLUMN_TLS,
 	COLUMN_FROM,
 	COLUMN_MESSAGES,
+	COLUMN_APP,
+	COLUMN_AGENT,
+	COLUMN_DATE,
 };
 
 /* Letters and digits of the header, in lower case. The report has changed its names before. */
@@ -54,10 +57,17 @@ static const struct {
 	{ SV_INIT("numberofmessages"), COLUMN_MESSAGES },
 	{ SV_INIT("totalmessages"), COLUMN_MESSAGES },
 	{ SV_INIT("count"), COLUMN_MESSAGES },
+	{ SV_INIT("clientapp"), COLUMN_APP },
+	{ SV_INIT("clientappused"), COLUMN_APP },
+	{ SV_INIT("useragent"), COLUMN_AGENT },
+	{ SV_INIT("date"), COLUMN_DATE },
+	{ SV_INIT("dateutc"), COLUMN_DATE },
+	{ SV_INIT("createddatetime"), COLUMN_DATE },
 };
 
 struct reader {
-	struct setup_report *report;
+	int (*fn)(void *arg, const struct setup_row *row);
+	void *arg;
 	enum column columns[COLUMNS_MAX];
 	struct sv cells[COLUMNS_MAX];
 	size_t column_count, cell_count;
@@ -203,27 +213,7 @@ bool setup_address(struct sv text, char out[LIMIT_ADDRESS], struct sv *out_addre
 	return address_pattern_check(*out_address) == 0;
 }
 
-static struct setup_client *client_of(struct reader *r, struct sv address)
-{
-	struct setup_report *to = r->report;
-
-	for (size_t i = 0; i < to->count; i++)
-		if (sv_eq(to->clients[i].address, address))
-			return &to->clients[i];
-	if (to->count == SETUP_CLIENTS_MAX) {
-		r->rc = RC_LIMIT;
-		return NULL;
-	}
-	if (to->count == to->room) {
-		to->room = to->room ? to->room * 2 : 64;
-		to->clients = xrealloc(to->clients, to->room * sizeof(to->clients[0]));
-	}
-	to->clients[to->count] = (struct setup_client){ .address = arena_sv(&to->arena, address) };
-	return &to->clients[to->count++];
-}
-
-/* Adds `what` to a list with commas, unless it stands there; nothing that could steer a terminal. */
-static void note(struct arena *arena, struct sv *list, struct sv what)
+void setup_note(struct arena *arena, struct sv *list, struct sv what)
 {
 	char text[SETUP_CELL_MAX + 4];
 	struct sv rest = *list, item;
@@ -256,22 +246,20 @@ static void note(struct arena *arena, struct sv *list, struct sv what)
 static void take_row(struct reader *r)
 {
 	char text[LIMIT_ADDRESS];
-	struct sv address;
-	struct setup_client *c;
-	uint64_t messages;
+	struct setup_row row = {
+		.protocol = cell(r, COLUMN_PROTOCOL),
+		.tls = cell(r, COLUMN_TLS),
+		.from = cell(r, COLUMN_FROM),
+		.app = cell(r, COLUMN_APP),
+		.agent = cell(r, COLUMN_AGENT),
+		.date = cell(r, COLUMN_DATE),
+	};
 
-	if (!setup_address(cell(r, COLUMN_ADDRESS), text, &address)) {
-		r->report->skipped++;
-		return;
-	}
-	c = client_of(r, address);
-	if (!c)
-		return;
-	note(&r->report->arena, &c->protocols, cell(r, COLUMN_PROTOCOL));
-	note(&r->report->arena, &c->tls, cell(r, COLUMN_TLS));
-	note(&r->report->arena, &c->from, cell(r, COLUMN_FROM));
-	if (sv_parse_u64(cell(r, COLUMN_MESSAGES), UINT32_MAX, &messages) == 0)
-		c->messages += messages;
+	if (!setup_address(cell(r, COLUMN_ADDRESS), text, &row.address))
+		row.address = SV("");
+	(void)!sv_parse_u64(cell(r, COLUMN_MESSAGES), UINT32_MAX, &row.messages);
+	if (r->rc == 0)
+		r->rc = r->fn(r->arg, &row);
 }
 
 static void on_cell(void *text, size_t len, void *arg)
@@ -310,25 +298,24 @@ static int parse(struct reader *r, struct sv text, struct err *err)
 		(void)csv_fini(&p, on_cell, on_row, r);
 	csv_free(&p);
 	arena_reset(&r->row);
-	if (r->rc == RC_LIMIT)
-		return err_set(
-			err, RC_LIMIT, "it has more than %d senders", (int)SETUP_CLIENTS_MAX);
+	if (r->rc == RC_PARSE)
+		return err_set(err, RC_PARSE, "it is no CSV file");
 	if (r->rc != 0)
-		return err_set(err, r->rc, "it is no CSV file");
+		return r->rc;
 	if (!r->has_header)
 		return err_set(err,
 			RC_PARSE,
 			"no column is called Sender address: export the report of SMTP AUTH "
 			"clients "
 			"again");
-	return r->report->count ? 0 : err_set(err, RC_PARSE, "it has no sender");
+	return 0;
 }
 
-int setup_report_read(struct sv bytes, struct setup_report *out_report, struct err *err)
+int setup_report_each(struct sv bytes, int (*fn)(void *arg, const struct setup_row *row), void *arg,
+	struct err *err)
 {
 	struct buf text = BUF_INIT(SETUP_REPORT_MAX * 2);
-	struct setup_report report = { 0 };
-	struct reader r = { .report = &report };
+	struct reader r = { .fn = fn, .arg = arg };
 	int rc;
 
 	if (bytes.len > SETUP_REPORT_MAX)
@@ -337,6 +324,54 @@ int setup_report_read(struct sv bytes, struct setup_report *out_report, struct e
 	must(rc == 0);
 	rc = parse(&r, buf_sv(&text), err);
 	buf_deinit(&text);
+	return rc;
+}
+
+/* ---- senders ---- */
+
+static struct setup_client *client_of(struct setup_report *to, struct sv address)
+{
+	for (size_t i = 0; i < to->count; i++)
+		if (sv_eq(to->clients[i].address, address))
+			return &to->clients[i];
+	if (to->count == SETUP_CLIENTS_MAX)
+		return NULL;
+	if (to->count == to->room) {
+		to->room = to->room ? to->room * 2 : 64;
+		to->clients = xrealloc(to->clients, to->room * sizeof(to->clients[0]));
+	}
+	to->clients[to->count] = (struct setup_client){ .address = arena_sv(&to->arena, address) };
+	return &to->clients[to->count++];
+}
+
+static int take_client(void *arg, const struct setup_row *row)
+{
+	struct setup_report *report = arg;
+	struct setup_client *c;
+
+	if (!row->address.len) {
+		report->skipped++;
+		return 0;
+	}
+	c = client_of(report, row->address);
+	if (!c)
+		return RC_LIMIT;
+	setup_note(&report->arena, &c->protocols, row->protocol);
+	setup_note(&report->arena, &c->tls, row->tls);
+	setup_note(&report->arena, &c->from, row->from);
+	c->messages += row->messages;
+	return 0;
+}
+
+int setup_report_read(struct sv bytes, struct setup_report *out_report, struct err *err)
+{
+	struct setup_report report = { 0 };
+	int rc = setup_report_each(bytes, take_client, &report, err);
+
+	if (rc == RC_LIMIT && report.count == SETUP_CLIENTS_MAX)
+		(void)err_set(err, RC_LIMIT, "it has more than %d senders", (int)SETUP_CLIENTS_MAX);
+	if (rc == 0 && !report.count)
+		rc = err_set(err, RC_PARSE, "it has no sender");
 	if (rc != 0)
 		setup_report_deinit(&report);
 	else

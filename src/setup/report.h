@@ -35,6 +35,23 @@ enum {
 /* An address that postern.yaml can hold, in lower case, in `out`; false: it is none. */
 NODISCARD bool setup_address(struct sv text, char out[LIMIT_ADDRESS], struct sv *out_address);
 
-/* UTF-8 or UTF-16, with or without a byte order mark; comma, semicolon or tab. RC_PARSE, RC_LIMIT. */
+/* One row. Views are valid during the call; what the file has no column for is empty. */
+struct setup_row {
+	struct sv address; /* in lower case; empty: none that postern.yaml could hold */
+	struct sv protocol, tls, from;
+	struct sv app, agent, date; /* of Entra's sign-in log, exported as CSV */
+	uint64_t messages;          /* 0: no such column */
+};
+
+/*
+ * UTF-8 or UTF-16, with or without a byte order mark; comma, semicolon or tab. RC_PARSE; RC_LIMIT when it
+ * is larger than SETUP_REPORT_MAX, or what `fn` returned other than 0.
+ */
+NODISCARD int setup_report_each(struct sv bytes, int (*fn)(void *arg, const struct setup_row *row),
+	void *arg, struct err *err);
+/* The senders of such a file. RC_PARSE, RC_LIMIT. */
 NODISCARD int setup_report_read(struct sv bytes, struct setup_report *out_report, struct err *err);
 void setup_report_deinit(struct setup_report *r);
+
+/* Adds `what` to a list with commas, unless it is there; nothing that could steer a terminal. */
+void setup_note(struct arena *arena, struct sv *list, struct sv what);

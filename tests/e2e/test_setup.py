@@ -237,3 +237,54 @@ def test_nobody_signs_in(admin):
 
 def test_apply_wants_an_administrator(admin):
     run([support.POSTERN, "setup", "apply", "--config", str(admin.config)], code=64)
+
+
+# ---- survey: who still signs in with a password ----
+
+SIGN_INS = ("Date (UTC),Username,IP address,Client app,User agent\n"
+            "2026-11-01T10:00:00Z,erp@contoso.com,203.0.113.7,Authenticated SMTP,BAV2ROPC\n"
+            "2026-11-03T10:00:00Z,scan-2@contoso.com,203.0.113.7,Authenticated SMTP,\n"
+            "2026-11-02T10:00:00Z,anna@contoso.com,203.0.113.9,Browser,Mozilla\n")
+
+
+def test_survey_of_an_export(folder):
+    report = folder / "sign-ins.csv"
+    report.write_text(SIGN_INS)
+    args = [support.POSTERN, "setup", "survey", "--report", str(report), "--config", str(folder / "none.yaml")]
+    shown = run(args).stdout.decode()
+    assert shown.startswith("SMTP AUTH with a password: 2 senders, 2 devices, 2 sign-ins")
+    assert "anna@contoso.com" not in shown and "1 other rows" in shown and "end of December 2026" in shown
+    assert "postern user add" in shown and "`devices:`" in shown
+    rows = [json.loads(line) for line in run([*args, "--json"]).stdout.splitlines()]
+    assert {(r["sender"], r["move"]) for r in rows} == {("erp@contoso.com", "application"), ("scan-2@contoso.com", "device")}
+    (folder / "bad.csv").write_text("no,header\n1,2\n")
+    bad = run([support.POSTERN, "setup", "survey", "--report", str(folder / "bad.csv"), "--config", str(folder / "none.yaml")], code=65)
+    assert b"Sender address" in bad.stderr
+    run([support.POSTERN, "setup", "survey", "--report", str(folder / "absent.csv")], code=66)
+
+
+def test_survey_knows_the_relays_own_mailboxes(folder):
+    (folder / "erp.secret").write_text("x\n")
+    (folder / "erp.secret").chmod(0o600)
+    config = folder / "postern.yaml"
+    config.write_text(f"data_dir: {folder}/data\nhostname: relay.contoso.com\n" + support.TENANT +
+                      "mailboxes:\n  - { address: erp@contoso.com, tenant: contoso, auth: password, "
+                      f"password: \"file:{folder}/erp.secret\" }}\nroutes:\n  - {{ through: sender }}\n")
+    report = folder / "sign-ins.csv"
+    report.write_text(SIGN_INS)
+    shown = run([support.POSTERN, "setup", "survey", "--report", str(report), "--config", str(config)]).stdout.decode()
+    assert "This relay's own mailbox" in shown
+
+
+def test_survey_asks_graph_page_by_page(folder, sandbox):
+    admin = Tenant(folder, sandbox())
+    rows = [{"userPrincipalName": f"m{i % 7}@contoso.com", "ipAddress": f"203.0.113.{i % 3}", "userAgent": "BAV2ROPC",
+             "clientAppUsed": "Authenticated SMTP", "createdDateTime": f"2026-11-{i % 28 + 1:02}T10:00:00Z"} for i in range(1203)]
+    rows.append({"userPrincipalName": "anna@contoso.com", "clientAppUsed": "Browser"})
+    admin.sandbox.settings(apps=[{"client_id": ADMIN, "scopes": ["AuditLog.Read.All", "Directory.Read.All"]}], admin={"signIns": rows})
+    shown = admin.run("survey")
+    assert "7 senders, 21 devices, 1203 sign-ins" in shown and "anna" not in shown
+    admin.sandbox.settings(admin={"refuse": {"GET signIns": "Neither tenant is B2C or tenant doesn't have premium license"}})
+    refused = admin.run("survey", code=77)
+    assert "premium license" in refused and "--report FILE.csv" in refused
+    assert "no tenant fabrikam" in admin.run("survey", "--tenant", "fabrikam", code=64)
