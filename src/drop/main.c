@@ -301,6 +301,21 @@ static int run_submit(
 	return code;
 }
 
+/* sendmail -bs. A web server's child waits for a greeting: it gets one in any case. */
+static int run_smtp(void)
+{
+	struct err err = { 0 };
+
+	if (drop_pipe_smtp(path_of("POSTERN_SUBMIT_SOCKET", DROP_SOCKET_PATH),
+		    STDIN_FILENO,
+		    STDOUT_FILENO,
+		    &err) == 0)
+		return EX_OK;
+	(void)printf("421 4.3.2 postern does not run, try again later\r\n");
+	say("no daemon: %s", err.text);
+	return EX_TEMPFAIL;
+}
+
 int main(int argc, char **argv)
 {
 	struct drop_options options;
@@ -319,6 +334,8 @@ int main(int argc, char **argv)
 	case DROP_MODE_NEWALIASES:
 	case DROP_MODE_NOTHING:
 		return EX_OK;
+	case DROP_MODE_SMTP:
+		return run_smtp();
 	case DROP_MODE_SUBMIT:
 		break;
 	}

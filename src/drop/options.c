@@ -156,10 +156,8 @@ static int apply_mode(struct drop_options *o, struct sv value, struct err *err)
 		o->mode = DROP_MODE_NOTHING;
 		return 0;
 	case 's':
-		return err_set(err,
-			RC_PARSE,
-			"-bs: SMTP on standard input is not offered; connect to a listener of the "
-			"relay");
+		o->mode = DROP_MODE_SMTP;
+		return 0;
 	case 'd':
 	case 'D':
 	case 'l':
@@ -233,14 +231,14 @@ static int parse_word(struct drop_options *o, char *const *word, bool has_next, 
 		value = rest;
 		if (flag->takes == TAKES_VALUE && rest.len == 0) {
 			if (!has_next)
-				return err_set(err, RC_PARSE, "-%c wants a value", flag->name);
+				return err_set(err, RC_PARSE, "-%c needs a value", flag->name);
 			value = sv_from(word[1]);
 			words = 2;
 		}
 		/* Only a sender and a name may be empty: the others look at a first character. */
 		if (flag->takes == TAKES_VALUE && value.len == 0 && flag->apply &&
 			flag->apply != apply_sender && flag->apply != apply_name)
-			return err_set(err, RC_PARSE, "-%c wants a value", flag->name);
+			return err_set(err, RC_PARSE, "-%c needs a value", flag->name);
 		if (flag->apply && flag->apply(o, value, err) != 0)
 			return RC_PARSE;
 		if (flag->takes != TAKES_NOTHING)

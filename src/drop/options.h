@@ -11,6 +11,7 @@
  */
 enum drop_mode {
 	DROP_MODE_SUBMIT,
+	DROP_MODE_SMTP,       /* -bs: the caller speaks SMTP */
 	DROP_MODE_MAILQ,      /* named mailq, or -bp */
 	DROP_MODE_NEWALIASES, /* named newaliases, -bi or -I: there is nothing to build */
 	DROP_MODE_NOTHING,    /* -q, -bh, -bH: the daemon does by itself what they ask for */

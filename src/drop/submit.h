@@ -25,6 +25,16 @@ struct drop_answer {
 
 void drop_answer_deinit(struct drop_answer *a);
 
+/* A socket to the daemon, or a negative code. */
+NODISCARD int drop_connect(const char *path, struct err *err);
+
+/*
+ * Carries SMTP between two descriptors and the daemon's socket until one side ends. Lines that end in a
+ * bare LF get their CR when the first one does. A negative code: nothing was said, the daemon is not
+ * there.
+ */
+NODISCARD int drop_pipe_smtp(const char *path, int in, int out, struct err *err);
+
 /*
  * Hands the message to the daemon over SMTP on its socket (RFC 5321, 1870, 6152, 6531, 3461). Recipients that
  * are refused for good do not keep the others from it; when all are, it is DROP_REFUSED. When the connection breaks after the final dot nobody knows whether it was taken; it then goes

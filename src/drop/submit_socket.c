@@ -51,30 +51,34 @@ void drop_answer_deinit(struct drop_answer *a)
 	buf_deinit(&a->refused);
 }
 
-static void set_timeout(const struct conn *c, int option, int seconds)
+static void set_timeout(int fd, int option, int seconds)
 {
 	struct timeval t = { .tv_sec = seconds };
 
-	(void)setsockopt(c->fd, SOL_SOCKET, option, &t, sizeof(t));
+	(void)setsockopt(fd, SOL_SOCKET, option, &t, sizeof(t));
 }
 
-static int connect_to(struct conn *c, const char *path)
+int drop_connect(const char *path, struct err *err)
 {
 	struct sockaddr_un to = { .sun_family = AF_UNIX };
 	size_t len = strlen(path);
+	int fd, rc;
 
 	if (len == 0 || len >= sizeof(to.sun_path))
-		return err_set(c->err, -ENAMETOOLONG, "socket %s: no usable path", path);
+		return err_set(err, -ENAMETOOLONG, "socket %s: no usable path", path);
 	memcpy(to.sun_path, path, len);
-	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (c->fd < 0)
-		return err_set(c->err, -errno, "no socket: %s", rc_text(-errno));
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return err_set(err, -errno, "no socket: %s", rc_text(-errno));
 	/* Counts for connect too: a daemon that hangs with a full backlog must not hang us. */
-	set_timeout(c, SO_SNDTIMEO, GREETING_SECONDS);
-	if (connect(c->fd, (const struct sockaddr *)&to, sizeof(to)) != 0)
-		return err_set(c->err, -errno, "%s: %s", path, rc_text(-errno));
-	set_timeout(c, SO_SNDTIMEO, REPLY_SECONDS);
-	return 0;
+	set_timeout(fd, SO_SNDTIMEO, GREETING_SECONDS);
+	if (connect(fd, (const struct sockaddr *)&to, sizeof(to)) != 0) {
+		rc = err_set(err, -errno, "%s: %s", path, rc_text(-errno));
+		(void)close(fd);
+		return rc;
+	}
+	set_timeout(fd, SO_SNDTIMEO, REPLY_SECONDS);
+	return fd;
 }
 
 static int flush(struct conn *c)
@@ -153,7 +157,7 @@ static int read_reply(struct conn *c, int seconds)
 	size_t total = 0;
 	int rc = 0;
 
-	set_timeout(c, SO_RCVTIMEO, seconds);
+	set_timeout(c->fd, SO_RCVTIMEO, seconds);
 	buf_reset(&c->reply);
 	c->code = 0;
 	while (rc == 0) {
@@ -388,7 +392,8 @@ void drop_submit_socket(const char *path, const struct drop_envelope *envelope,
 	buf_init(&c.reply, LIMIT_REPLY);
 	buf_init(&c.in, LIMIT_REPLY);
 	buf_init(&c.out, CHUNK_BYTES + LIMIT_COMMAND_LINE);
-	if (connect_to(&c, path) == 0) {
+	c.fd = drop_connect(path, err);
+	if (c.fd >= 0) {
 		run(&c, envelope, message, out_answer);
 		out_answer->reply = c.reply;
 		buf_init(&c.reply, LIMIT_REPLY);
