@@ -11,6 +11,7 @@ import pytest
 
 import support
 from support import run, wait_for
+from test_access import Raw, login, secured
 
 PFLOGSUMM = shutil.which("pflogsumm") or "/usr/sbin/pflogsumm"
 LOGWATCH = pathlib.Path("/usr/share/logwatch/scripts/services/postfix")
@@ -163,3 +164,75 @@ def test_mailq_looks_like_postfix(submission, mailq):
         r"            \(450 4\.2\.2 mailbox full.*\)\n {41}a@example\.org\n"
         r"            \(450 4\.2\.2 mailbox full.*\)\n {41}b@example\.org\n"
         r"\n                Total Requests: 1\n-- \d+ Kbytes in 1 Request\.\n", text), text
+
+
+def fail2ban_regex(log, folder, mode):
+    """The addresses of the lines that the filter takes, by the program itself."""
+    filters = folder / "filter.d"
+    filters.mkdir(exist_ok=True)
+    shutil.copy("/etc/fail2ban/filter.d/common.conf", filters)
+    shutil.copy(PACKAGING / "fail2ban" / "filter.conf", filters / "postern.conf")
+    done = run(["fail2ban-regex", "-o", "ip", str(log), f"{filters}/postern.conf[mode={mode}]"], code=None)
+    assert done.returncode in (0, 255), done.stdout + done.stderr  # 255: nothing was found
+    return done.stdout.decode().split()
+
+
+def guesses(port):
+    """Failed sign-ins of every kind, each on a connection of its own."""
+    for user, secret in ((b"erp", b"wrong"), (b"nobody", b"wrong"), (b"ERP", b"correct horse"), (b"m\xfcller", b"x"),
+                         (b"erp", b"corr\xe9ct")):
+        c = Raw(port)
+        c.say(b"EHLO client.example\r\n")
+        answer = login(c, user, secret)[0]
+        assert answer.startswith(b"535 5.7.8"), answer
+        assert (b"not UTF-8" in answer) == (not (user + secret).isascii()), answer
+        c.close()
+
+
+def test_a_failed_sign_in_says_what_is_wrong(relay, sandbox, password, folder):
+    s, r, port = secured(relay, sandbox, password, folder)
+    guesses(port)
+    why = re.findall(r"warning: unknown\[127\.0\.0\.1\]:\d+: SASL \S+ authentication failed: (.*), sasl_username=(.*)", r.log())
+    assert [user for _, user in why] == ["erp", "nobody", "ERP", r"m\xfcller", "erp"]
+    assert [text.split(":")[0] for text, _ in why] == [
+        "wrong password", "there is no such user", "there is no such user, but 'erp'", "the user name is not UTF-8",
+        "the password is not UTF-8"]
+    assert "horse" not in r.log()
+
+
+@needs("/usr/bin/fail2ban-regex")
+def test_fail2ban_reads_failed_sign_ins_and_refusals(relay, sandbox, password, folder):
+    s, r, port = secured(relay, sandbox, password, folder)
+    guesses(port)
+    good = Raw(port)
+    good.say(b"EHLO client.example\r\n")
+    assert login(good, b"erp", b"correct horse")[0].startswith(b"235")
+    assert good.say(b"MAIL FROM:<crm@contoso.com>\r\n")[0][:5] in (b"553 5", b"550 5")
+    good.close()
+    wait_for(lambda: "NOQUEUE: reject: MAIL" in r.log())
+    log = folder / "mail.log"
+    log.write_text(r.log())
+    assert fail2ban_regex(log, folder, "auth") == ["127.0.0.1"] * 5
+    assert fail2ban_regex(log, folder, "aggressive") == ["127.0.0.1"] * 6
+    # As journald prints it, and rsyslog in the old way.
+    log.write_text(re.sub(r"(?m)^\S+ (\S+) ", r"Nov 30 02:00:00 \1 ", r.log()))
+    assert fail2ban_regex(log, folder, "auth") == ["127.0.0.1"] * 5
+    # A name that pretends to be a line of its own bans nobody else.
+    c = Raw(port)
+    c.say(b"EHLO client.example\r\n")
+    login(c, b"x: unknown[192.0.2.66]:1: SASL PLAIN authentication failed: y, sasl_username=z", b"wrong")
+    c.close()
+    log.write_text(r.log())
+    assert fail2ban_regex(log, folder, "auth") == ["127.0.0.1"] * 6
+
+
+@needs("/usr/bin/fail2ban-client")
+def test_the_jail_is_one(folder):
+    etc = folder / "fail2ban"
+    shutil.copytree("/etc/fail2ban", etc)
+    shutil.copy(PACKAGING / "fail2ban" / "filter.conf", etc / "filter.d" / "postern.conf")
+    shutil.copy(PACKAGING / "fail2ban" / "jail.conf", etc / "jail.d" / "postern.conf")
+    (etc / "jail.d" / "postern.local").write_text("[postern]\nenabled = true\n[sshd]\nenabled = false\n")
+    text = run(["fail2ban-client", "-c", str(etc), "-d"]).stdout.decode()
+    assert "'postern', 'addjournalmatch', '_SYSTEMD_UNIT=postern.service'" in text, text
+    assert "'maxretry', 5" in text
