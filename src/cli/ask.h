@@ -47,7 +47,7 @@ enum {
 	"  --recipient PATTERN   likewise (also --to)\n"                                       \
 	"  --mailbox NAME        mailbox or connector it waits for\n"                          \
 	"  --state STATE         queued, open, held, delivered, bounced, expired, dropped\n"   \
-	"  --reason CAUSE        as shown by `queue summary`: smtp-auth-off, sender-refused, " \
+	"  --reason CAUSE        as shown by `queue summary`: smtp-auth-off, send-as-denied, " \
 	"...\n"                                                                                \
 	"  --older AGE           accepted longer ago than 30s, 5m, 1h, 2d\n"                   \
 	"  --newer AGE           accepted since\n"                                             \

@@ -32,6 +32,7 @@ int cli_mailboxes(struct cli_context *ctx, int argc, char **argv);
 int cli_queue(struct cli_context *ctx, int argc, char **argv);
 int cli_mailq(struct cli_context *ctx, int argc, char **argv);
 int cli_reload(struct cli_context *ctx, int argc, char **argv);
+int cli_report(struct cli_context *ctx, int argc, char **argv);
 int cli_sandbox(struct cli_context *ctx, int argc, char **argv);
 int cli_serve(struct cli_context *ctx, int argc, char **argv);
 int cli_setup(struct cli_context *ctx, int argc, char **argv);

@@ -35,6 +35,7 @@ static const struct {
 		"list, show, retry, hold, release, reroute, drop waiting mail",
 		true },
 	{ "trace", cli_trace, "the story of messages, delivered ones too", true },
+	{ "report", cli_report, "a page for cron: what was sent, what failed and why", true },
 	{ "user", cli_user, "add, list, remove inbound users", true },
 	{ "vault", cli_vault, "keep secrets sealed: put, list, remove", true },
 	{ "login", cli_login, "sign a person in for a mailbox: device code or browser", true },

@@ -20,10 +20,10 @@ static const char help[] =
 	"  --yes                 really, for drop\n\n"
 	"examples:\n"
 	"  postern queue list --older 1h\n"
-	"  postern queue show 01HX3B7K9QZ\n"
+	"  postern queue show 065YK9MWV98\n"
 	"  postern queue retry --mailbox erp@contoso.com\n"
 	"  postern queue hold --sender '*@go.contoso.com'\n"
-	"  postern queue reroute --reason sender-refused --through contoso-relay\n";
+	"  postern queue reroute --reason send-as-denied --through crm@contoso.com\n";
 
 static void print_row(void *arg, const json_t *line)
 {

@@ -11,7 +11,7 @@ static const char help[] =
 	"filters:\n" CLI_FILTER_HELP "\nexamples:\n"
 	"  postern trace --to anna@example.org --since 1d\n"
 	"  postern trace --sender erp@contoso.com --state bounced\n"
-	"  postern trace --id 01HX3B7K9QZ --json\n";
+	"  postern trace --id 065YK9MWV98 --json\n";
 
 static void print_row(void *arg, const json_t *line)
 {

@@ -10,6 +10,7 @@
 static void query_destroy(struct observe_query *q)
 {
 	json_decref(q->request);
+	observe_query_report_free(q->report);
 	arena_reset(&q->arena);
 	arena_reset(&q->page);
 	free(q);
@@ -142,6 +143,7 @@ static const struct {
 	{ "show", observe_query_show },
 	{ "edit", observe_query_edit },
 	{ "summary", observe_query_summary },
+	{ "report", observe_query_report },
 	{ "reload", reload },
 	{ "login", signed_in },
 };
@@ -169,7 +171,7 @@ struct observe_query *observe_query_new(const struct observe_sources *sources, s
 	observe_query_fail(q,
 		EX_USAGE,
 		"the request's \"do\" is none of status, mailboxes, probe, list, show, edit, "
-		"summary, reload, login");
+		"summary, report, reload, login");
 	return q;
 }
 

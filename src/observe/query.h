@@ -17,6 +17,7 @@
  *   {"do":"summary"}                           waiting mail by lane, state and cause
  *   {"do":"mailboxes"}                         every mailbox and connector, those without mail too
  *   {"do":"probe", "mailbox":"..."}            that one is tried now; ends a stop for reputation
+ *   {"do":"report", filter..., "limit":N}      totals, and by sender, mailbox and cause
  *   {"do":"reload"}
  *   {"do":"login", "mailbox":"..."}            somebody has signed in for it, or out
  * Filter keys: id, sender, recipient, mailbox (or connector: the name, or a lane's key), state,

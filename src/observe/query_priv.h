@@ -22,7 +22,8 @@ struct observe_query {
 	};
 	void (*step)(struct observe_query *q);
 	uint64_t rows, changed;
-	uint64_t rows_max; /* "limit"; 0: all */
+	uint64_t rows_max;     /* "limit"; 0: all */
+	struct report *report; /* see query_report.c */
 	bool op_running, paused, freed, finished;
 };
 
@@ -39,6 +40,9 @@ void observe_query_emit_waiting(struct observe_query *q);
 /* After an edit: running lanes look again (retry, release, reroute). */
 void observe_query_edited(struct observe_query *q);
 
+/* Reads the filter keys of the request; false: the query has failed. */
+NODISCARD bool observe_query_filter(struct observe_query *q, struct store_filter *out_filter);
+
 /* Starters: read the request, set `step` or finish. */
 void observe_query_list(struct observe_query *q);
 void observe_query_show(struct observe_query *q);
@@ -50,3 +54,5 @@ struct outbound_lane_status;
 json_t *observe_six(const struct conf_lane *c, const struct outbound_lane_status *status);
 void observe_query_mailboxes(struct observe_query *q);
 void observe_query_probe(struct observe_query *q);
+void observe_query_report(struct observe_query *q);
+void observe_query_report_free(struct report *r);

@@ -116,7 +116,7 @@ static bool filter_patterns(struct observe_query *q, struct store_filter *f)
 	return true;
 }
 
-static bool read_filter(struct observe_query *q, struct store_filter *f)
+bool observe_query_filter(struct observe_query *q, struct store_filter *f)
 {
 	struct sv id = observe_json_get_sv(q->request, "id");
 	struct sv state = observe_json_get_sv(q->request, "state");
@@ -239,7 +239,7 @@ static void list_page(struct observe_query *q)
 
 void observe_query_list(struct observe_query *q)
 {
-	if (!read_filter(q, &q->list.filter))
+	if (!observe_query_filter(q, &q->list.filter))
 		return;
 	q->list.filter.waiting_only = !json_is_true(json_object_get(q->request, "history"));
 	q->list.after_index = UINT32_MAX;
@@ -359,7 +359,7 @@ void observe_query_edit(struct observe_query *q)
 			q, EX_USAGE, "\"kind\" is none of retry, hold, release, drop, reroute");
 		return;
 	}
-	if (!read_filter(q, &q->edit.filter))
+	if (!observe_query_filter(q, &q->edit.filter))
 		return;
 	q->edit.kind = kinds[i].kind;
 	q->edit.at = io_wall(q->sources->loop);
