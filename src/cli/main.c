@@ -220,7 +220,7 @@ int cli_option(struct cli_context *ctx, int argc, char **argv, const struct cli_
 			break;
 		case OPT_JSON:
 			if (!ctx->takes_json) {
-				(void)cli_fail(EX_USAGE, "--json: %s has none to give", argv[0]);
+				(void)cli_fail(EX_USAGE, "--json: %s has no JSON output", argv[0]);
 				return CLI_OPTION_WRONG;
 			}
 			ctx->json = true;

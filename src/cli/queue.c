@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/ask.h"
 
+#include "base/guess.h"
 #include "base/sv.h"
 #include "base/text.h"
 
@@ -212,6 +213,7 @@ static int edit(struct cli_context *ctx, json_t *request, char *action, int ids,
 static int act(struct cli_context *ctx, json_t *request, char *action, int ids, char **id)
 {
 	static const char *const edits[] = { "retry", "hold", "release", "drop", "reroute" };
+	struct guess g = { .name = sv_from(action) };
 
 	if (strcmp(action, "list") == 0) {
 		set(request, "do", "list");
@@ -226,7 +228,7 @@ static int act(struct cli_context *ctx, json_t *request, char *action, int ids, 
 	if (strcmp(action, "show") == 0) {
 		if (ids != 1) {
 			json_decref(request);
-			return cli_fail(EX_USAGE, "show wants one queue id");
+			return cli_fail(EX_USAGE, "show needs one queue id");
 		}
 		set(request, "do", "show");
 		set(request, "id", id[0]);
@@ -237,10 +239,18 @@ static int act(struct cli_context *ctx, json_t *request, char *action, int ids, 
 			return edit(ctx, request, action, ids, id);
 	}
 	json_decref(request);
+	guess_try(&g, SV("list"));
+	guess_try(&g, SV("show"));
+	guess_try(&g, SV("summary"));
+	for (size_t i = 0; i < COUNT_OF(edits); i++)
+		guess_try(&g, sv_from(edits[i]));
 	return cli_fail(EX_USAGE,
-		"queue %s: no such action; list, show, summary, retry, hold, release, reroute, "
-		"drop",
-		action);
+		"queue %s: no such action%s%.*s%s Actions: list, show, summary, retry, hold, "
+		"release, reroute, drop",
+		action,
+		g.best.len ? "; did you mean " : "",
+		SV_ARG(g.best),
+		g.best.len ? "?" : ".");
 }
 
 /* The filter options, and what only `queue` has. */
@@ -266,7 +276,7 @@ static int read_options(
 			set(request, "recipient", value);
 		} else if (seen == CLI_FILTER_OPTIONS + 1) {
 			if (sv_parse_u32(sv_from(value), UINT32_MAX, &limit) != 0) {
-				(void)cli_fail(0, "--limit wants a number, not '%s'", value);
+				(void)cli_fail(0, "--limit: '%s' is not a number", value);
 				return CLI_OPTION_WRONG;
 			}
 			(void)json_object_set_new(request, "limit", json_integer(limit));

@@ -12,9 +12,8 @@
 
 static const char help[] =
 	"usage: postern report [--since WHEN] [--until WHEN] [--limit N] [--json]\n\n"
-	"A page of plain text, for cron: what was accepted in a day and what became of it, by "
-	"sender,\n"
-	"mailbox and cause, for as far back as history.keep goes.\n\n"
+	"A page of plain text, for cron: what was accepted in a day and what became\n"
+	"of it, by sender, mailbox and cause, for as far back as history.keep goes.\n\n"
 	"  --since WHEN    yesterday (the default: the whole day), today, 2026-11-29 (from\n"
 	"                  midnight here), 2026-11-29T20:00:00Z, or an age: 12h, 7d\n"
 	"  --until WHEN    likewise\n"

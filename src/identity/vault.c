@@ -408,9 +408,9 @@ int identity_vault_open_at(struct sv data_dir, const struct conf_secret *key, bo
 	if (key->kind == CONF_SECRET_NONE)
 		return err_set(err,
 			RC_CONFIG,
-			"there is no vault: make a key with `postern vault key "
-			">/etc/postern/vault.key` "
-			"and write vault: { key: file:/etc/postern/vault.key }");
+			"there is no vault: postern vault key | install -m 0640 -g postern "
+			"/dev/stdin /etc/postern/vault.key; then write vault: { key: "
+			"file:/etc/postern/vault.key }");
 	must(sodium_init() >= 0);
 	v = xcalloc(1, sizeof(*v));
 	must(pthread_mutex_init(&v->lock, NULL) == 0);

@@ -81,6 +81,7 @@ def test_every_example_names_what_exists(submission):
     (["queue", "list", "--sendr", "x"], "did you mean --sender?"),
     (["queue", "list", "--sendr=x"], "did you mean --sender?"),
     (["trace", "--untill", "1d"], "did you mean --until?"),
+    (["queue", "lsit"], "did you mean list? Actions: "),
 ])
 def test_misspelt_words_are_guessed(words, guess):
     done = run([POSTERN, *words], code=64)
