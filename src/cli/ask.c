@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -52,21 +53,26 @@ int cli_conf_failed(const struct cli_context *ctx)
 	return cli_fail(EX_CONFIG, "%s has errors: see above", ctx->config_path);
 }
 
+static void print_findings(
+	const struct cli_context *ctx, const struct conf_findings *findings, bool is_usable)
+{
+	/* cli_conf_failed() says it better. */
+	if (access(ctx->config_path, R_OK) != 0)
+		return;
+	for (size_t i = 0; i < findings->count; i++) {
+		const struct conf_finding *f = &findings->items[i];
+
+		if (!f->warning || !is_usable)
+			cli_print_finding(f);
+	}
+}
+
 struct conf *cli_load_conf(const struct cli_context *ctx)
 {
 	struct conf_findings findings;
-	struct conf *c;
+	struct conf *c = conf_load(ctx->config_path, &findings);
 
-	/* cli_conf_failed() says it better. */
-	if (access(ctx->config_path, R_OK) != 0)
-		return NULL;
-	c = conf_load(ctx->config_path, &findings);
-	for (size_t i = 0; i < findings.count; i++) {
-		const struct conf_finding *f = &findings.items[i];
-
-		if (!f->warning || !c)
-			cli_print_finding(f);
-	}
+	print_findings(ctx, &findings, c != NULL);
 	conf_findings_free(&findings);
 	return c;
 }
@@ -240,34 +246,59 @@ static int ask_store(struct asker *a, struct conf *c, struct sv request)
 	return a->exit_code;
 }
 
+/*
+ * A file with errors, and a daemon that runs: it has a configuration of its own and answers. A file that
+ * names no socket of its own speaks of the system's daemon only if it is the system's.
+ */
+static int connect_in_spite(const struct cli_context *ctx, struct sv socket_path)
+{
+	bool default_socket = sv_eq(socket_path, SV(CLI_CONTROL_SOCKET));
+
+	if (default_socket && strcmp(ctx->config_path, CLI_CONFIG_PATH) != 0)
+		return -ENOENT;
+	return connect_control(socket_path);
+}
+
+static int render_request(json_t *request, struct buf *out)
+{
+	char *dumped = json_dumps(request, JSON_COMPACT);
+	int rc;
+
+	must(dumped != NULL);
+	rc = buf_append(out, sv_from(dumped)) == 0 ? buf_append(out, SV("\n")) : RC_LIMIT;
+	free(dumped);
+	return rc;
+}
+
 int cli_ask(struct cli_context *ctx, json_t *request, cli_line_fn *each, void *arg)
 {
 	struct asker a = { .ctx = ctx, .each = each, .arg = arg };
-	CLEANUP(conf_unrefp) struct conf *c = cli_load_conf(ctx);
+	struct conf_findings findings;
+	CLEANUP(conf_unrefp) struct conf *c = conf_load(ctx->config_path, &findings);
 	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(LIMIT_CONTROL_LINE);
-	char *dumped = json_dumps(request, JSON_COMPACT);
-	struct sv socket_path;
+	bool is_reload = strcmp(cli_text(request, "do"), "reload") == 0;
+	int rc = render_request(request, &text);
 	int code, fd;
 
 	json_decref(request);
-	must(dumped != NULL);
-	code = buf_append(&text, sv_from(dumped)) == 0 && buf_append(&text, SV("\n")) == 0
-		       ? 0
-		       : EX_USAGE;
-	free(dumped);
-	if (!c)
-		return cli_conf_failed(ctx);
-	if (code != 0)
-		return cli_fail(code, "the request is too long");
-	socket_path = conf_general(c)->control_socket;
-	fd = connect_control(socket_path);
-	if (fd == -EACCES)
-		return cli_fail(EX_NOPERM,
+	fd = c ? connect_control(findings.control_socket)
+	       : connect_in_spite(ctx, findings.control_socket);
+	/* A reload says them itself. */
+	if (fd < 0 || !is_reload)
+		print_findings(ctx, &findings, c != NULL);
+	if (rc != 0)
+		code = cli_fail(EX_USAGE, "the request is too long");
+	else if (fd == -EACCES && c)
+		code = cli_fail(EX_NOPERM,
 			"%.*s: permission denied; be root or in its group",
-			SV_ARG(socket_path));
-	if (fd < 0)
-		return ask_store(&a, c, sv_head(buf_sv(&text), text.len - 1));
-	code = ask_daemon(&a, fd, buf_sv(&text));
-	(void)close(fd);
+			SV_ARG(findings.control_socket));
+	else if (fd < 0)
+		code = c ? ask_store(&a, c, sv_head(buf_sv(&text), text.len - 1))
+			 : cli_conf_failed(ctx);
+	else
+		code = ask_daemon(&a, fd, buf_sv(&text));
+	if (fd >= 0)
+		(void)close(fd);
+	conf_findings_free(&findings);
 	return code;
 }

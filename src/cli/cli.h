@@ -8,6 +8,9 @@
 #include <stdbool.h>
 #include <sysexits.h>
 
+#define CLI_CONFIG_PATH "/etc/postern/postern.yaml"
+#define CLI_CONTROL_SOCKET "/run/postern/control.sock" /* the default, see conf/ */
+
 /*
  * One file a command. Each gets its own arguments (argv[0] is the command's name) and returns an exit
  * code of sysexits.h. --config, --json and --help are read by each command with cli_option().

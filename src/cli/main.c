@@ -257,7 +257,7 @@ int main(int argc, char **argv)
 {
 	const char *config = getenv("POSTERN_CONFIG"), *term = getenv("TERM");
 	struct cli_context ctx = {
-		.config_path = config && config[0] ? config : "/etc/postern/postern.yaml",
+		.config_path = config && config[0] ? config : CLI_CONFIG_PATH,
 		.color = isatty(STDOUT_FILENO) && !getenv("NO_COLOR") &&
 			 strcmp(term ? term : "", "dumb") != 0,
 	};

@@ -322,6 +322,8 @@ struct conf_findings {
 	struct conf_finding *items;
 	size_t count;
 	size_t error_count;
+	/* As far as it could be read: the daemon that runs can be asked, whatever else is wrong. */
+	struct sv control_socket;
 };
 void conf_findings_free(struct conf_findings *f);
 

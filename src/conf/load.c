@@ -220,6 +220,8 @@ static struct conf *load_finish(struct conf_load *ld, struct conf_findings *out_
 	if (ld->file_count)
 		read_all(ld);
 	conf_findings_take(ld, out_findings);
+	out_findings->control_socket =
+		arena_sv(out_findings->arena, conf_general(c)->control_socket);
 	arena_reset(&ld->nodes);
 	return out_findings->error_count ? NULL : TAKE(c);
 }

@@ -119,3 +119,20 @@ def test_slow_client_does_not_stop_others(submission):
         s.sendmail("erp@contoso.com", ["anna@example.org"], "Subject: quick\r\n\r\nx\r\n")
     wait_for(lambda: sandbox.messages())
     slow.close()
+
+
+def test_a_pooled_session_lives_on_after_mistyped_addresses(submission):
+    """A mailer keeps one connection for thousands of messages: errors in a row count, not those of the session's life."""
+    sandbox, relay = submission()
+    c = Raw(relay.port)
+    c.say(b"EHLO mailer\r\n")
+    for n in range(40):
+        assert c.say(b"MAIL FROM:<erp@contoso.com>\r\n")[0].startswith(b"250")
+        assert c.say(b"RCPT TO:<mistyped@@example.org>\r\n")[0].startswith(b"55")
+        assert c.say(b"VRFY anna\r\n")[0].startswith(b"252")
+        assert c.say(b"RCPT TO:<anna@example.org>\r\n")[0].startswith(b"250")
+        assert c.say(b"DATA\r\n")[0].startswith(b"354")
+        assert c.say(b"Subject: %d\r\n\r\nx\r\n.\r\n" % n)[0].startswith(b"250 2.0.0"), n
+    replies = [c.say(b"RCPT TO:<mistyped@@example.org>\r\n")[0][:3] for _ in range(21)]
+    assert replies[-1] == b"421" and b"421" not in replies[:-1], replies
+    c.close()

@@ -127,6 +127,25 @@ def test_a_refused_reload_fails_and_is_logged(submission):
     assert "the old one stays in force" in relay.log()
 
 
+def test_a_daemon_that_runs_answers_whatever_the_file_says(submission):
+    """Somebody edits the file, badly: status still tells what goes on, and a refused reload is in the log."""
+    sandbox, relay = submission()
+    good = relay.config.read_text()
+    relay.config.write_text(good + "\nnonsense: true\n")
+    done = run([POSTERN, "status", "--config", str(relay.config)])
+    assert b"relay.example.com" in done.stdout and b"nonsense" in done.stderr
+    done = run([POSTERN, "reload", "--config", str(relay.config)], code=78)
+    assert done.stderr.count(b"unknown key 'nonsense'") == 1
+    assert re.search(r"postern/serve\[\d+\]: error: .*nonsense", relay.log())
+    relay.config.write_text(good)
+    run([POSTERN, "reload", "--config", str(relay.config)])
+    assert "configuration reloaded" in relay.log()
+    relay.config.write_text(good + "\nnonsense: true\n")
+    relay.stop()
+    done = run([POSTERN, "status", "--config", str(relay.config)], code=78)
+    assert b"nonsense" in done.stderr and done.stdout == b""
+
+
 def test_a_failed_start_is_in_the_log_with_its_level(folder):
     bad = folder / "bad.yaml"
     bad.write_text("nonsense: true\n")
