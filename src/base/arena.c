@@ -2,6 +2,7 @@
 #include "base/arena.h"
 
 #include "base/must.h"
+#include "base/secret.h"
 
 #include <stdalign.h>
 #include <stdlib.h>
@@ -63,6 +64,12 @@ void arena_reset(struct arena *a)
 		block = next;
 	}
 	*a = (struct arena){ 0 };
+}
+
+void arena_wipe(struct arena *a)
+{
+	for (struct arena_block *block = a->blocks; block; block = block->next)
+		secret_wipe(block->bytes, block->used);
 }
 
 void arena_join(struct arena *a, struct arena *other)

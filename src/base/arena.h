@@ -18,4 +18,6 @@ NODISCARD struct sv arena_sv(struct arena *a, struct sv bytes); /* a copy, NUL-e
 NODISCARD const char *arena_str(struct arena *a, struct sv bytes);
 /* Everything of `other` lives as long as `a` from now on; `other` is empty. */
 void arena_join(struct arena *a, struct arena *other);
+void arena_wipe(
+	struct arena *a); /* what is in it becomes zeros; before a reset, where it held secrets */
 void arena_reset(struct arena *a); /* frees all but nothing is kept */
