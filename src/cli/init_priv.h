@@ -42,6 +42,9 @@ void init_lookup(const struct init_lookup *q, struct init_facts *out_facts);
  */
 NODISCARD int init_find_folder(const char *output, char folder[PATH_MAX], struct sv *out_plain);
 
+/* Is there just the sample of the package, as it was installed? Then there is no configuration yet. */
+NODISCARD bool init_is_sample(const char *path);
+
 /* `postern check` of what was written; its exit code. */
 NODISCARD int init_check(struct cli_context *ctx, const char *path);
 

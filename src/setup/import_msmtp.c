@@ -10,9 +10,10 @@
 /* msmtprc: "key value" lines; `account NAME : PARENT` begins an account, `defaults` what all begin with. */
 struct account {
 	struct sv name;
-	struct sv host, from, user, password, command, trust;
+	struct sv host, from, user, password, command, trust, certificate, key, source, mechanism;
 	uint32_t port;
 	bool tls, implicit;
+	unsigned line;
 };
 
 enum {
@@ -22,10 +23,18 @@ enum {
 
 struct reader {
 	struct setup_import *im;
+	const struct setup_import_source *from;
 	struct account defaults, accounts[ACCOUNTS_MAX];
 	size_t count;
 	struct account *at;
+	unsigned line;
+	struct sv aliases; /* the path of the file */
 };
+
+static struct import_place here(const struct reader *r)
+{
+	return (struct import_place){ r->from->file, r->line };
+}
 
 /* "value", with \" and \\ as they are: msmtp knows no escapes. */
 static struct sv unquote(struct sv v)
@@ -51,8 +60,7 @@ static void begin(struct reader *r, struct sv value)
 	(void)sv_cut_char(&parents, ':', &name);
 	name = import_trim(name);
 	if (r->count == ACCOUNTS_MAX) {
-		import_note(
-			r->im, "more than %d accounts: the rest is left out", (int)ACCOUNTS_MAX);
+		import_full(r->im, "accounts");
 		r->at = &r->defaults;
 		return;
 	}
@@ -65,8 +73,15 @@ static void begin(struct reader *r, struct sv value)
 		from = find(r, import_trim(parent));
 		if (from)
 			*r->at = *from;
+		else
+			import_note(r->im,
+				SETUP_NOTE_LOST,
+				here(r),
+				"there is no account %.*s above",
+				SV_ARG(sv_head(import_trim(parent), 60)));
 	}
 	r->at->name = name;
+	r->at->line = r->line;
 	r->count++;
 }
 
@@ -75,9 +90,65 @@ static bool is_on(struct sv v)
 	return !v.len || sv_eq(v, SV("on"));
 }
 
-static void take(struct reader *r, struct sv key, struct sv value)
+/* Without a meaning for a relay. */
+static const char *const idle[] = { "logfile",
+	"logfile_time_format",
+	"syslog",
+	"protocol",
+	"timeout",
+	"tls_min_dh_prime_bits",
+	"tls_priorities",
+	"set_date_header",
+	"add_missing_date_header",
+	"add_missing_from_header",
+	"remove_bcc_headers",
+	"undisclosed_recipients" };
+
+static const struct {
+	const char *name, *say;
+} told[] = {
+	{ "tls_fingerprint", "servers are known by their certificate's name: write ca_file" },
+	{ "tls_crl_file", "revocation lists are not read" },
+	{ "tls_host_override", "the name in the certificate must be the host's" },
+	{ "auto_from", "who sends is written as qualify and rewrite_from" },
+	{ "maildomain", "who sends is written as qualify and rewrite_from" },
+	{ "allow_from_override", "senders keep their address, except where rewrite_from stands" },
+	{ "set_from_header", "write rewrite_from at the route" },
+	{ "set_msgid_header", "a missing Message-ID is always added" },
+	{ "from_full_name", "the name in From stays as it is" },
+	{ "dsn_notify", "is asked for with sendmail -N" },
+	{ "dsn_return", "is asked for with sendmail -R" },
+	{ "keepbcc", "Bcc is always removed" },
+	{ "proxy_host", "SMTP does not pass a proxy" },
+	{ "proxy_port", "SMTP does not pass a proxy" },
+	{ "socket", "SMTP does not pass a socket" },
+	{ "eval", "values that a program prints are not read" },
+	{ "domain", "the relay's name is hostname" },
+	{ "ntlmdomain", "NTLM is not spoken" },
+};
+
+static void note_key(struct reader *r, struct sv key)
 {
-	struct account *a = r->at;
+	for (size_t i = 0; i < COUNT_OF(idle); i++)
+		if (sv_eq(key, sv_from(idle[i]))) {
+			import_note(r->im, SETUP_NOTE_IDLE, here(r), "%s", idle[i]);
+			return;
+		}
+	for (size_t i = 0; i < COUNT_OF(told); i++)
+		if (sv_eq(key, sv_from(told[i].name))) {
+			import_note(r->im,
+				SETUP_NOTE_LOST,
+				here(r),
+				"%s: %s",
+				told[i].name,
+				told[i].say);
+			return;
+		}
+	import_note(r->im, SETUP_NOTE_LOST, here(r), "%.*s", SV_ARG(sv_head(key, 60)));
+}
+
+static bool take_text(struct account *a, struct sv key, struct sv value)
+{
 	const struct {
 		struct sv key;
 		struct sv *to;
@@ -88,115 +159,239 @@ static void take(struct reader *r, struct sv key, struct sv value)
 		{ SV("password"), &a->password },
 		{ SV("passwordeval"), &a->command },
 		{ SV("tls_trust_file"), &a->trust },
+		{ SV("tls_cert_file"), &a->certificate },
+		{ SV("tls_key_file"), &a->key },
+		{ SV("source_ip"), &a->source },
 	};
-	static const struct sv ignored[] = { SV_INIT("auth"),
-		SV_INIT("logfile"),
-		SV_INIT("syslog"),
-		SV_INIT("protocol"),
-		SV_INIT("timeout"),
-		SV_INIT("tls_certcheck"),
-		SV_INIT("tls_min_dh_prime_bits"),
-		SV_INIT("tls_priorities"),
-		SV_INIT("set_from_header"),
-		SV_INIT("set_date_header"),
-		SV_INIT("add_missing_date_header"),
-		SV_INIT("add_missing_from_header"),
-		SV_INIT("undisclosed_recipients"),
-		SV_INIT("auto_from"),
-		SV_INIT("maildomain") };
 
-	if (sv_eq(key, SV("auth")) &&
-		(sv_eq(value, SV("xoauth2")) || sv_eq(value, SV("oauthbearer"))))
-		import_note(r->im,
-			"account %.*s signs in with tokens of another program: write auth: app or "
-			"auth: "
-			"user, and postern gets its own",
-			SV_ARG(a->name));
-	for (size_t i = 0; i < COUNT_OF(texts); i++)
-		if (sv_eq(key, texts[i].key)) {
-			*texts[i].to = unquote(value);
-			/* An account may have another way to its password than its parent. */
-			if (texts[i].to == &a->password)
-				a->command = SV("");
-			else if (texts[i].to == &a->command)
-				a->password = SV("");
-			return;
-		}
+	for (size_t i = 0; i < COUNT_OF(texts); i++) {
+		if (!sv_eq(key, texts[i].key))
+			continue;
+		*texts[i].to = unquote(value);
+		/* An account may have another way to its password than its parent. */
+		if (texts[i].to == &a->password)
+			a->command = SV("");
+		else if (texts[i].to == &a->command)
+			a->password = SV("");
+		return true;
+	}
+	return false;
+}
+
+static void take(struct reader *r, struct sv key, struct sv value)
+{
+	struct account *a = r->at;
+
+	if (take_text(a, key, value))
+		return;
 	if (sv_eq(key, SV("port"))) {
 		if (sv_parse_u32(value, PORT_MAX, &a->port) != 0)
-			import_note(r->im, "a port that is no number is left out");
-	} else if (sv_eq(key, SV("tls"))) {
+			import_note(r->im, SETUP_NOTE_LOST, here(r), "a port that is no number");
+	} else if (sv_eq(key, SV("auth"))) {
+		a->mechanism = value;
+	} else if (sv_eq(key, SV("aliases"))) {
+		r->aliases = unquote(value);
+	} else if (sv_eq(key, SV("tls")) || sv_eq(key, SV("tls_nocertcheck"))) {
 		a->tls = is_on(value);
 	} else if (sv_eq(key, SV("tls_starttls"))) {
 		a->implicit = !is_on(value);
+	} else if (sv_eq(key, SV("tls_certcheck"))) {
+		if (!is_on(value))
+			import_note(r->im,
+				SETUP_NOTE_DIFFERENT,
+				here(r),
+				"any certificate was taken: now it must be right, or ca_file must "
+				"name who signed it");
 	} else {
-		for (size_t i = 0; i < COUNT_OF(ignored); i++)
-			if (sv_eq(key, ignored[i]))
-				return;
-		import_note(r->im, "msmtp's %.*s is not carried over", SV_ARG(sv_head(key, 60)));
+		note_key(r, key);
 	}
 }
 
-/* `command:` has no shell: only a program with its path and plain arguments is the same there. */
-static struct sv command_of(struct reader *r, const struct account *a)
+/* msmtp gives the line to a shell, and `command:` has none: what is more than a plain program is a script. */
+static bool is_plain(struct sv command)
 {
-	static const char special[] = "\"'\\$`|&;<>()*?[]{}~#\n";
+	static const char special[] = "\"'\\$`|&;<>()*?[]{}~#=\n";
 
+	for (size_t i = 0; i < command.len; i++)
+		if (strchr(special, command.ptr[i]))
+			return false;
+	return command.len && command.ptr[0] == '/';
+}
+
+static void give_command(struct reader *r, const struct account *a, struct import_server *s)
+{
 	if (!a->command.len || a->password.len)
-		return SV("");
-	for (size_t i = 0; i < a->command.len; i++) {
-		if (a->command.ptr[0] == '/' && !strchr(special, a->command.ptr[i]))
-			continue;
-		import_note(r->im,
-			"passwordeval of account %.*s needs a shell: put the password into a file "
-			"and "
-			"name it as password: file:/PATH",
-			SV_ARG(a->name));
-		return SV("");
-	}
-	return a->command;
+		return;
+	if (is_plain(a->command))
+		s->command = a->command;
+	else
+		s->script = a->command;
+	import_note(r->im,
+		SETUP_NOTE_DIFFERENT,
+		(struct import_place){ r->from->file, a->line },
+		"passwordeval of %.*s is run as the daemon's user, who must be able to read what "
+		"it reads "
+		"(gpg, pass and secret-tool keep their keys with a person); else: postern vault "
+		"put",
+		SV_ARG(a->name.len ? a->name : a->host));
+}
+
+static bool is_token(const struct account *a)
+{
+	return sv_eq(a->mechanism, SV("xoauth2")) || sv_eq(a->mechanism, SV("oauthbearer"));
+}
+
+static bool is_system(struct sv trust)
+{
+	return !trust.len || sv_eq(trust, SV("system")) ||
+	       sv_starts(trust, SV("/etc/ssl/certs/")) || sv_starts(trust, SV("/etc/pki/"));
+}
+
+/* A system-wide file may be read with a ~ in it; nobody's home is meant then. */
+static struct sv whole_path(struct sv path)
+{
+	return path.len && path.ptr[0] == '/' ? path : SV("");
 }
 
 static void give(struct reader *r, const struct account *a, bool any)
 {
-	const struct import_server s = {
+	const struct import_place at = { r->from->file, a->line };
+	struct import_server s = {
 		.host = a->host,
-		.port = (uint16_t)a->port,
-		.login = a->user,
+		.port = (uint16_t)(a->port                 ? a->port
+				   : a->tls && a->implicit ? 465
+							   : 25),
+		.login = sv_eq(a->mechanism, SV("off")) ? SV("") : a->user,
 		.password = a->password,
-		.command = command_of(r, a),
 		.from = a->from,
 		.tls = !a->tls       ? SV("none")
 		       : a->implicit ? SV("implicit")
 				     : SV("required"),
+		.ca_file = is_system(a->trust) ? SV("") : whole_path(a->trust),
+		.certificate = whole_path(a->key).len ? whole_path(a->certificate) : SV(""),
+		.key = whole_path(a->certificate).len ? whole_path(a->key) : SV(""),
+		.source = a->source,
+		.at = at,
 	};
-	struct sv name;
+	struct setup_rule rule = { .ways = 1 };
+	const struct setup_account *account;
 
-	if (!a->host.len)
-		return;
-	name = import_account(r->im, &s);
-	if (a->trust.len && !sv_starts(a->trust, SV("/etc/ssl/certs/")))
+	if (!a->host.len) {
 		import_note(r->im,
-			"account %.*s trusts its own certificates: write ca_file: at the server",
-			SV_ARG(a->name));
-	if (any)
-		import_rule(r->im, SV(""), name);
-	else if (a->from.len)
-		import_rule(r->im, a->from, name);
+			SETUP_NOTE_LOST,
+			at,
+			"account %.*s has no host",
+			SV_ARG(sv_head(a->name, 60)));
+		return;
+	}
+	if (is_token(a)) {
+		/* Its "password" is an access token, of another program. */
+		s.password = SV("");
+		import_token_use(r->im, &(struct import_token){ 0 }, &s);
+	} else {
+		give_command(r, a, &s);
+	}
+	if (!is_system(a->trust) && !s.ca_file.len)
+		import_note(r->im,
+			SETUP_NOTE_LOST,
+			at,
+			"tls_trust_file of %.*s: write its full path as ca_file",
+			SV_ARG(sv_head(a->name, 60)));
+	rule.through[0] = import_account(r->im, &s);
+	account = import_account_named(r->im, rule.through[0]);
+	if (a->from.len && sv_find_char(a->from, '@') > 0 && sv_find_char(a->from, '*') < 0 &&
+		!any) {
+		rule.sender = a->from;
+		(void)import_rule(r->im, &rule);
+	}
+	if (!any)
+		return;
+	rule.sender = SV("");
+	/* msmtp sends all mail as `from`. */
+	if (import_is_strict(account)) {
+		rule.rewrite_from = account->address;
+		import_note(r->im,
+			SETUP_NOTE_DIFFERENT,
+			at,
+			"mail of other senders leaves as %.*s, and Reply-To keeps who wrote it",
+			SV_ARG(account->address));
+	} else if (a->from.len && sv_find_char(a->from, '@') > 0 &&
+		   sv_find_char(a->from, '*') < 0) {
+		rule.rewrite_from = a->from;
+	}
+	(void)import_rule(r->im, &rule);
 }
 
-int setup_import_msmtp(
-	struct setup_import *im, const struct setup_import_source *from, struct err *err)
+/* "root: it@contoso.com", "default: it@contoso.com". */
+static void read_aliases(struct reader *r)
 {
-	struct reader *r = xcalloc(1, sizeof(*r));
-	struct sv text = from->text, line;
-	const struct account *last;
+	struct buf text = BUF_INIT(SETUP_IMPORT_FILE_MAX);
+	struct sv rest, line,
+		file = sv_skip(r->aliases, (size_t)(sv_rfind_char(r->aliases, '/') + 1));
+	struct import_place at = { import_keep(r->im, file), 0 };
 
-	*im = (struct setup_import){ .listen = SV("127.0.0.1:25") };
-	*r = (struct reader){ .im = im, .at = &r->defaults };
+	if (!r->aliases.len)
+		return;
+	if (r->from->read(r->from->arg, r->aliases, &text) != 0)
+		import_note(r->im,
+			SETUP_NOTE_LOST,
+			(struct import_place){ r->from->file, 0 },
+			"aliases: the file %.*s cannot be read",
+			SV_ARG(sv_head(r->aliases, 200)));
+	rest = buf_sv(&text);
+	while (import_line(&rest, &line)) {
+		struct sv target = import_trim(line), name, first;
+
+		at.line++;
+		if (!target.len || target.ptr[0] == '#' || !sv_cut_char(&target, ':', &name))
+			continue;
+		name = import_trim(name);
+		if (sv_cut_char(&target, ',', &first) && import_trim(target).len)
+			import_note(r->im,
+				SETUP_NOTE_LOST,
+				at,
+				"the alias %.*s has several addresses: only the first is taken; "
+				"use a "
+				"group of Microsoft 365 for all",
+				SV_ARG(sv_head(name, 60)));
+		first = import_trim(first);
+		if (sv_eq(name, SV("default")))
+			import_note(r->im,
+				SETUP_NOTE_LOST,
+				at,
+				"default: names without a domain that have no alias are completed "
+				"with "
+				"qualify");
+		else
+			import_alias(r->im, at, name, first);
+	}
+	buf_deinit(&text);
+}
+
+/* Names without a domain are completed with that of who sends. */
+static void read_names(struct reader *r, const struct account *main)
+{
+	char text[LIMIT_DOMAIN + 1];
+	struct sv address = main->from.len ? main->from : main->user, domain;
+	struct sv *loopback = arena_alloc(&r->im->arena, sizeof(*loopback));
+	ptrdiff_t at = sv_rfind_char(address, '@');
+
+	if (at >= 0 && setup_domain(sv_skip(address, (size_t)at + 1), text, &domain))
+		r->im->qualify = import_keep(r->im, domain);
+	*loopback = SV("127.0.0.0/8");
+	r->im->listeners[r->im->listener_count++] = (struct setup_listener){
+		.address = SV("127.0.0.1:25"), .networks = loopback, .network_count = 1
+	};
+}
+
+static void read_lines(struct reader *r)
+{
+	struct sv text = r->from->text, line;
+
 	while (import_line(&text, &line)) {
 		struct sv value = import_trim(line), key;
 
+		r->line++;
 		if (!value.len || value.ptr[0] == '#')
 			continue;
 		key = import_word(&value);
@@ -207,19 +402,37 @@ int setup_import_msmtp(
 		else
 			take(r, key, value);
 	}
-	/* A file without accounts is one account. */
-	last = find(r, SV("default"));
+}
+
+int setup_import_msmtp(
+	struct setup_import *im, const struct setup_import_source *from, struct err *err)
+{
+	struct reader *r = xcalloc(1, sizeof(*r));
+	struct setup_import_source named = *from;
+	const struct account *all;
+	int rc = 0;
+
+	*im = (struct setup_import){ 0 };
+	if (!named.file.len)
+		named.file = SV("msmtprc");
+	*r = (struct reader){ .im = im, .from = &named, .at = &r->defaults };
+	read_lines(r);
+	/* A file without accounts is one account; the one that others take is the last. */
+	all = find(r, SV("default"));
+	if (!all || !all->host.len)
+		for (size_t i = 0; i < r->count && (!all || !all->host.len); i++)
+			all = &r->accounts[i];
 	if (!r->count)
-		give(r, &r->defaults, true);
+		all = &r->defaults;
 	for (size_t i = 0; i < r->count; i++)
-		if (&r->accounts[i] != last)
+		if (&r->accounts[i] != all)
 			give(r, &r->accounts[i], false);
-	if (r->count)
-		give(r, last ? last : &r->accounts[0], true);
-	/* The account that was meant for all has no host: the first that has one is better than none. */
-	if (!im->rule_count && im->account_count)
-		import_rule(im, SV(""), im->accounts[0].name);
+	give(r, all, true);
+	read_aliases(r);
+	read_names(r, all);
+	if (!im->account_count)
+		rc = err_set(err, RC_PARSE, "it names no host");
 	secret_wipe(r, sizeof(*r));
 	free(r);
-	return im->account_count ? 0 : err_set(err, RC_PARSE, "it names no host");
+	return rc;
 }
