@@ -144,6 +144,16 @@ static bool permits(struct postfix *p, const struct postfix_service *s, const ch
 	return !any;
 }
 
+static void note_idle(struct postfix *p, const struct postfix_service *s, const char *name)
+{
+	if (postfix_has(p, s, name))
+		import_note(p->im,
+			SETUP_NOTE_IDLE,
+			postfix_at(p, s, name),
+			"%s, since TLS is off at smtpd",
+			name);
+}
+
 static void read_tls(struct postfix *p, const struct postfix_service *s, struct setup_listener *l)
 {
 	struct sv certificate = postfix_get(p, s, "smtpd_tls_cert_file");
@@ -168,8 +178,12 @@ static void read_tls(struct postfix *p, const struct postfix_service *s, struct 
 		key = postfix_get(p, s, "smtpd_tls_eckey_file");
 	if (!key.len || sv_eq(key, SV("none")))
 		key = certificate;
-	if (!wanted)
+	if (!wanted) {
+		note_idle(p, s, "smtpd_tls_cert_file");
+		note_idle(p, s, "smtpd_tls_eccert_file");
+		note_idle(p, s, "smtpd_tls_eckey_file");
 		return;
+	}
 	if (!certificate.len || certificate.ptr[0] != '/' || key.ptr[0] != '/') {
 		import_note(p->im,
 			SETUP_NOTE_LOST,

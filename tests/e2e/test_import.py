@@ -164,3 +164,126 @@ def test_imported_relay_sends(folder, sandbox, process):
     wait_for(lambda: s.messages())
     assert s.messages()[0]["sender" if "sender" in s.messages()[0] else "from"] == "erp@contoso.com"
     assert p.stop() == 0
+
+
+# What is carried over, and what shows it. Everything else that Postfix knows must be named in the file.
+CARRIED = {
+    "relayhost": ("[mail.example.com]:25", 'host: "mail.example.com"'),
+    "smtp_fallback_relay": ("[spare.example.com]:587", 'host: "spare.example.com"'),
+    "smtp_bind_address": ("192.0.2.7", 'source: "192.0.2.7"'),
+    "smtp_tls_security_level": ("secure", 'tls: "required"'),
+    "smtp_tls_cert_file": ("/etc/c.pem", 'certificate: "/etc/c.pem"'),
+    "smtp_tls_key_file": ("/etc/c.key", 'key: "file:/etc/c.key"'),
+    "smtp_tls_CAfile": ("/etc/own-ca.pem", 'ca_file: "/etc/own-ca.pem"'),
+    "smtp_destination_concurrency_limit": ("1", "connections: 1"),
+    "smtp_destination_rate_delay": ("10s", "messages_per_minute: 6"),
+    "smtp_destination_recipient_limit": ("20", "recipients_per_message: 20"),
+    "myhostname": ("relay.contoso.com", 'hostname: "relay.contoso.com"'),
+    "myorigin": ("fabrikam.com", 'qualify: "fabrikam.com"'),
+    "mynetworks": ("127.0.0.0/8 !10.1.0.0/16 10.0.0.0/15", '["127.0.0.0/8", "10.0.0.0/16"]'),
+    "inet_interfaces": ("127.0.0.1, 10.0.0.5", '- address: "10.0.0.5:25"'),
+    "message_size_limit": ("20480000", "message_size: 20000KB"),
+    "smtpd_recipient_limit": ("77", "recipients: 77"),
+    "smtpd_client_connection_count_limit": ("7", "connections_per_peer: 7"),
+    "maximal_queue_lifetime": ("3d", "expire: 3d"),
+    "minimal_backoff_time": ("120s", "first: 2m"),
+    "maximal_backoff_time": ("2h", "ceiling: 2h"),
+    "delay_warning_time": ("6h", "delay_notice: 6h"),
+    "alias_maps": ("hash:/etc/aliases", '"root": "it@contoso.com"'),
+    "virtual_alias_maps": ("inline:{ backup=ops@contoso.com }", '"backup": "ops@contoso.com"'),
+    "smtp_generic_maps": ("inline:{ cron@fabrikam.com=erp@contoso.com }", '{ sender: "cron@fabrikam.com", '),
+    "sender_canonical_maps": ("regexp:{ {/^nagios@.*$/ erp@contoso.com} }", '{ sender: "nagios@*", '),
+    "smtp_header_checks": ("pcre:{ {/^From:.*scanner/ REPLACE From: scan@contoso.com} }", 'header: "From: *scanner*"'),
+    "transport_maps": ("inline:{ { example.net = smtp:[mx.example.net] } }", 'recipient: "*@example.net"'),
+    "sender_dependent_relayhost_maps": ("inline:{ { @example.org = [mx.example.org]:587 } }", '{ sender: "*@example.org", '),
+}
+# Those that replace, or need, one of the others: what they are set beside, and what shows them.
+RELAY = "relayhost = [m.example.com]:587\n"
+BESIDE = {
+    "mydomain": ("mydomain = fabrikam.net\n", 'qualify: "fabrikam.net"'),
+    "inet_protocols": ("inet_protocols = ipv4\n", '"0.0.0.0:25"'),
+    "default_transport": ("default_transport = smtp:[dt.example.com]:587\n", 'host: "dt.example.com"'),
+    "smtp_helo_name": ("smtp_helo_name = out.contoso.com\n", 'hostname: "out.contoso.com"'),
+    "smtp_use_tls": (RELAY + "smtp_use_tls = yes\n", "spoken to with TLS where it had it"),
+    "smtp_enforce_tls": (RELAY + "smtp_enforce_tls = yes\n", 'tls: "required"'),
+    "smtp_tls_wrappermode": (RELAY + "smtp_tls_wrappermode = yes\n", 'tls: "implicit"'),
+    "smtp_tls_chain_files": (RELAY + "smtp_enforce_tls = yes\nsmtp_tls_chain_files = /x.pem\n", 'certificate: "/x.pem"'),
+    "smtpd_use_tls": ("smtpd_use_tls = yes\nsmtpd_tls_cert_file = /no.pem\n", "/no.pem is not here"),
+    "smtpd_enforce_tls": ("smtpd_enforce_tls = yes\nsmtpd_tls_cert_file = /no.pem\n", "/no.pem is not here"),
+    "smtpd_tls_security_level": ("smtpd_tls_security_level = may\nsmtpd_tls_cert_file = /no.pem\n", "/no.pem is not here"),
+    "smtpd_tls_cert_file": ("smtpd_tls_security_level = may\nsmtpd_tls_cert_file = /no.pem\n", "/no.pem is not here"),
+    "smtpd_tls_key_file": ("smtpd_tls_security_level = may\nsmtpd_tls_cert_file = /etc/hosts\nsmtpd_tls_key_file = /no.key\n", "/no.key is not here"),
+    "smtpd_tls_chain_files": ("smtpd_tls_security_level = may\nsmtpd_tls_chain_files = /no.pem\n", "/no.pem is not here"),
+    "smtpd_tls_wrappermode": ("smtpd_tls_wrappermode = yes\n", "TLS of the listener"),
+    "smtpd_sasl_auth_enable": ("smtpd_sasl_auth_enable = yes\n", "clients of the listener"),
+    "default_destination_concurrency_limit": (RELAY + "default_destination_concurrency_limit = 1\n", "connections: 1"),
+    "relay_destination_concurrency_limit": (RELAY + "relay_destination_concurrency_limit = 1\n", "connections: 1"),
+    "default_destination_recipient_limit": (RELAY + "default_destination_recipient_limit = 9\n", "recipients_per_message: 9"),
+    "default_destination_rate_delay": (RELAY + "default_destination_rate_delay = 6s\n", "messages_per_minute: 10"),
+    "default_transport_rate_delay": (RELAY + "default_transport_rate_delay = 6s\n", "messages_per_minute: 10"),
+    "smtp_transport_rate_delay": (RELAY + "smtp_transport_rate_delay = 1m\n", "messages_per_minute: 1"),
+    "smtp_sasl_auth_enable": (RELAY + "smtp_sasl_auth_enable = no\nsmtp_sasl_password_maps = static:joe:x\n", "since smtp_sasl_auth_enable is not yes"),
+    "smtp_sasl_password_maps": (RELAY + "smtp_sasl_password_maps = static:joe:x\n", 'login: "joe"'),
+    "smtp_sender_dependent_authentication": (
+        "relayhost = [smtp.office365.com]:587\nsmtp_sender_dependent_authentication = yes\n"
+        "smtp_sasl_password_maps = inline:{ a@contoso.com=a@contoso.com:x }\n", '{ sender: "a@contoso.com", '),
+    "smtp_sasl_mechanism_filter": (
+        "relayhost = [smtp.office365.com]:587\nsmtp_sasl_mechanism_filter = xoauth2\nsmtp_sasl_password_maps = static:a@contoso.com:x\n", "auth: user"),
+}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_parameters_beside_others(folder, name):
+    main, sign = BESIDE[name]
+    _, out = imported(folder, "postfix", postfix(folder, "myhostname = relay.contoso.com\n" + main), code=None)
+    assert sign in (out / "postern.yaml").read_text()
+
+
+def test_nothing_is_dropped_without_a_word(folder):
+    """Every parameter that Postfix knows, set at once: carried over, or named in the file."""
+    if not shutil.which("postconf"):
+        pytest.skip("SKIPPED LOUDLY: postfix is not installed")
+    known = {line.split(" =")[0] for line in run(["postconf", "-d"]).stdout.decode().splitlines() if " =" in line}
+    assert len(known) > 800 and set(CARRIED) | set(BESIDE) <= known
+    main = "".join(f"{name} = {value}\n" for name, (value, _) in CARRIED.items())
+    where = postfix(folder, main, aliases="root: it@contoso.com\n")
+    shown, out = imported(folder, "postfix", where, code=None)
+    text = (out / "postern.yaml").read_text()
+    (out / "postern.yaml").unlink()
+    assert [name for name, (_, sign) in CARRIED.items() if sign not in text] == [], text
+    main += "".join(f"{name} = 7\n" for name in sorted(known - set(CARRIED) - set(BESIDE)))
+    imported(folder, "postfix", postfix(folder, main), code=None)
+    text = (out / "postern.yaml").read_text()
+    words = {w for line in text.splitlines() if line.startswith("#") for w in re.findall(r"[A-Za-z0-9_-]+", line)}
+    silent = sorted(name for name in known - set(CARRIED) - set(BESIDE) if name not in words)
+    assert silent == []
+
+
+GRAPH_KEYS = {"send": ["appReg", "retryLimit", "retryInterval", "forceMailbox"],
+              "receive": ["port", "listenAddress", "secure", "tlsKeyPath", "tlsCertPath", "maxSize", "banner", "ipWhitelist", "allowedFrom",
+                          "allowedRcpt", "allowInsecureAuth", "requireAuth", "users", "rateLimit", "authLimit"]}
+
+
+def test_smtp2graph_nothing_is_dropped(folder):
+    """The keys of SMTP2Graph's schema, one at a time: the file changes beyond its number of lines, or names the key."""
+    values = {"port": "2526", "listenAddress": "127.0.0.1", "secure": "true", "maxSize": "20m", "ipWhitelist": "[10.0.0.1]",
+              "allowedFrom": "[x@contoso.com]", "requireAuth": "true", "tlsKeyPath": "/k", "tlsCertPath": "/c", "forceMailbox": "f@contoso.com",
+              "users": "[{username: u, password: p, allowedFrom: [erp@contoso.com]}]"}
+    texts = {}
+    for key in ["", *GRAPH_KEYS["receive"], *GRAPH_KEYS["send"][1:]]:
+        here = folder / (key or "base")
+        here.mkdir()
+        block = "receive" if key in GRAPH_KEYS["receive"] else "send"
+        lines = {"send": ["  appReg: { tenant: contoso, id: i, secret: s }"], "receive": ["  unused: 1"]}
+        if key:
+            lines[block].append(f"  {key}: {values.get(key, 'true')}")
+        (here / "config.yml").write_text("".join(f"{name}:\n" + "\n".join(some) + "\n" for name, some in lines.items()))
+        imported(here, "smtp2graph", here, "--sender", "erp@contoso.com", code=None)
+        text = (here / "out" / "postern.yaml").read_text()
+        texts[key] = text.replace(str(here), "")
+    body = re.sub(r"line \d+", "", texts[""])
+    # Each of these means something beside the other half only.
+    pairs = {"tlsKeyPath", "tlsCertPath", "allowInsecureAuth"}
+    for key, text in texts.items():
+        if key and key not in pairs:
+            assert key in text or re.sub(r"line \d+", "", text) != body, key
