@@ -6,7 +6,7 @@ DESTDIR ?=
 # Tests wait more than they work.
 E2E_WORKERS ?= 3
 
-.PHONY: all demo test test-unit test-e2e lint bench fuzz install deb clean format
+.PHONY: all demo test test-unit test-e2e lint bench fuzz install deb clean format pages
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
@@ -66,6 +66,10 @@ deb:
 	@dpkg-buildpackage --no-sign --build=binary
 	@mkdir -p out && mv ../postern*_*.deb ../postern_*.buildinfo ../postern_*.changes out/
 	@ls out/*.deb
+
+# docs/errors, from the catalogue of causes and replies.
+pages:
+	@tools/catalogue src/provider/causes.txt src/provider/replies.txt --pages docs/errors
 
 format:
 	@git ls-files '*.c' '*.h' | xargs clang-format -i

@@ -7,7 +7,7 @@
 
 /*
  * Failures of local operations are one negative int. -1 to -999 are negated errno; ours start at
- * -1000. What a mail system answers is never an error: that is a `struct verdict` (mail/verdict.h).
+ * -1000. What a mail system answers is never an error: that is a `struct verdict` (provider/verdict.h).
  */
 enum {
 	RC_PARSE = -1000,   /* the text does not have the form it must have */

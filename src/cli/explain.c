@@ -14,15 +14,13 @@
 static const char help[] =
 	"usage: postern explain [--long] [--json] TEXT... | FILE | -\n"
 	"       postern explain --unknown [--config FILE] [--json]\n"
-	"       postern explain --catalogue [--json]\n"
-	"       postern explain --pages DIR\n\n"
-	"What a reply of a mail server means, whose it is to mend, and the step to take.\n"
+	"       postern explain --catalogue [--json]\n\n"
+	"What a reply of a mail server means, who can fix it, and the step to take.\n"
 	"Reads a pasted line, a bounce mail (.eml), a log or an exception's text; without\n"
 	"TEXT, standard input. Nothing leaves this machine.\n\n"
 	"  --long       all steps, why it is handled so, and the source of the knowledge\n"
 	"  --unknown    replies in the queue and its history that postern does not know\n"
 	"  --catalogue  every reply that it knows\n"
-	"  --pages DIR  the catalogue as pages, one a meaning, in Markdown\n"
 	"  --json       one object a line\n\n"
 	"Exits with 0 when a reply was recognized, with 65 when none was.\n\n"
 	"examples:\n"
@@ -180,13 +178,14 @@ static void print_long(struct cli_context *ctx, const struct provider_explanatio
 		"%s, of the %s (cause %s)",
 		provider_class_name(&x->verdict),
 		verdict_scope_name(x->verdict.scope),
-		x->verdict.cause);
+		cause_name(x->verdict.cause));
 	put_wrapped(ctx, "relay", sv_from(line), 0);
 	for (size_t i = 0; i < PROVIDER_STEPS_MAX && x->remedy->steps[i]; i++)
 		put_filled(ctx, i ? "" : "do", x->remedy->steps[i], facts, 0);
 	for (size_t i = 0; i < PROVIDER_STEPS_MAX && x->remedy->powershell[i]; i++)
 		put_command(ctx, x->remedy->powershell[i], facts);
-	(void)printf("read    %s\n", x->remedy->link);
+	if (x->remedy->link[0])
+		(void)printf("read    %s\n", x->remedy->link);
 	if (x->source)
 		(void)printf("source  %s, read %s\n", x->source, x->checked);
 }
@@ -212,7 +211,7 @@ static void print_json(const struct provider_explanation *x, const struct provid
 	observe_json_sv(o, "reply", x->reply);
 	(void)json_object_set_new(o, "known", json_boolean(x->known));
 	observe_json_sv(o, "status", sv_from(x->verdict.enhanced));
-	observe_json_sv(o, "cause", sv_from(x->verdict.cause));
+	observe_json_sv(o, "cause", sv_from(cause_name(x->verdict.cause)));
 	observe_json_sv(o, "title", sv_from(x->remedy->title));
 	observe_json_sv(o, "summary", sv_from(x->verdict.summary));
 	observe_json_sv(o, "class", sv_from(provider_class_name(&x->verdict)));
@@ -341,11 +340,10 @@ int cli_explain(struct cli_context *ctx, int argc, char **argv)
 		{ "long", false },
 		{ "unknown", false },
 		{ "catalogue", false },
-		{ "pages", true },
 		{ NULL, false },
 	};
 	bool long_form = false, unknown = false, catalogue = false;
-	const char *value = NULL, *pages = NULL;
+	const char *value = NULL;
 
 	for (;;) {
 		switch (cli_option(ctx, argc, argv, options, help, &value)) {
@@ -357,9 +355,6 @@ int cli_explain(struct cli_context *ctx, int argc, char **argv)
 			continue;
 		case 2:
 			catalogue = true;
-			continue;
-		case 3:
-			pages = value;
 			continue;
 		case CLI_OPTION_HELP:
 			return EX_OK;
@@ -374,8 +369,6 @@ int cli_explain(struct cli_context *ctx, int argc, char **argv)
 		return cli_explain_unknown(ctx);
 	if (catalogue)
 		return cli_explain_catalogue(ctx);
-	if (pages)
-		return cli_explain_pages(pages);
 	if (optind == argc && isatty(STDIN_FILENO))
 		return cli_fail(EX_USAGE, "what? Give a reply in quotes, or a file (try --help)");
 	return explain(ctx, argc - optind, argv + optind, long_form);

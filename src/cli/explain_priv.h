@@ -11,7 +11,5 @@
 
 int cli_explain_unknown(struct cli_context *ctx);
 int cli_explain_catalogue(struct cli_context *ctx);
-/* One page a cause, and an index. Files that are there are written anew. */
-int cli_explain_pages(const char *folder);
 
 void cli_explain_put_json(json_t *o); /* takes it */

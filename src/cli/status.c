@@ -117,7 +117,8 @@ static void print_remedy(const struct provider_remedy *remedy, const char *lane)
 
 static void print_lane(struct cli_context *ctx, const json_t *line)
 {
-	const struct provider_remedy *remedy = provider_remedy(cli_text(line, "reason"));
+	const struct provider_remedy *remedy =
+		provider_remedy(cause_parse(sv_from(cli_text(line, "reason"))), NULL);
 	const char *state = cli_text(line, "state");
 	CLEANUP(buf_deinitp) struct buf head = BUF_INIT(4096);
 	char marks[CLI_SIX_MAX];

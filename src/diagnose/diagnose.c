@@ -73,9 +73,9 @@ bool diagnose_wait(struct diagnose *d)
 /* ---- saying ---- */
 
 static void tell(struct diagnose *d, const char *name, enum diagnose_status status,
-	const char *cause, struct sv text)
+	enum cause cause, struct sv text)
 {
-	const struct diagnose_step step = { d->lane, name, status, cause ? cause : "", text };
+	const struct diagnose_step step = { d->lane, name, status, cause_name(cause), text };
 	struct diagnose_verdict *v = &d->verdict;
 
 	/* The first failure counts, else the first warning. */
@@ -88,13 +88,13 @@ static void tell(struct diagnose *d, const char *name, enum diagnose_status stat
 		v->first = v->then = sv_make(NULL, 0);
 		if (status == DIAGNOSE_FAIL)
 			d->failed = name;
-		diagnose_words(d, NULL);
+		diagnose_words(d, cause, NULL);
 	}
 	d->o.ended(d->o.arg, &step);
 }
 
 void diagnose_say(struct diagnose *d, const char *name, enum diagnose_status status,
-	const char *cause, const char *fmt, ...)
+	enum cause cause, const char *fmt, ...)
 {
 	char text[DIAGNOSE_TEXT_MAX];
 	va_list ap;
@@ -121,12 +121,12 @@ void diagnose_say_verdict(
 	else
 		diagnose_say(d, name, DIAGNOSE_FAIL, v->cause, "%s", diagnose_title(d, v));
 	if (is_first)
-		diagnose_words(d, v);
+		diagnose_words(d, v->cause, v);
 }
 
 void diagnose_skip(struct diagnose *d, const char *name, const char *because)
 {
-	diagnose_say(d, name, DIAGNOSE_SKIPPED, "", "because %s", because);
+	diagnose_say(d, name, DIAGNOSE_SKIPPED, CAUSE_NONE, "because %s", because);
 }
 
 /* ---- secrets ---- */
@@ -143,7 +143,7 @@ static void look_at_password(struct diagnose *d)
 		diagnose_say(d,
 			"password",
 			DIAGNOSE_OK,
-			"",
+			CAUSE_NONE,
 			"it is there: an app password, used without its spaces");
 		return;
 	}
@@ -154,13 +154,13 @@ static void look_at_password(struct diagnose *d)
 		diagnose_say(d,
 			"password",
 			DIAGNOSE_WARN,
-			"pasted-spaces",
+			CAUSE_PASTED_SPACES,
 			"it begins or ends with a space or a line end, which count as part of it: "
 			"pasted?");
 	else if (text.len == 0)
-		diagnose_say(d, "password", DIAGNOSE_FAIL, "password-empty", "it is empty");
+		diagnose_say(d, "password", DIAGNOSE_FAIL, CAUSE_PASSWORD_EMPTY, "it is empty");
 	else
-		diagnose_say(d, "password", DIAGNOSE_OK, "", "it is there");
+		diagnose_say(d, "password", DIAGNOSE_OK, CAUSE_NONE, "it is there");
 }
 
 static bool load_password(struct diagnose *d)
@@ -172,7 +172,7 @@ static bool load_password(struct diagnose *d)
 	if (l->password.kind == CONF_SECRET_NONE)
 		return true;
 	if (identity_secret_load(&l->password, d->o.vault, &d->password, &warning, &err) != 0) {
-		diagnose_say(d, "password", DIAGNOSE_FAIL, "password-missing", "%s", err.text);
+		diagnose_say(d, "password", DIAGNOSE_FAIL, CAUSE_PASSWORD_MISSING, "%s", err.text);
 		return false;
 	}
 	look_at_password(d);
@@ -208,13 +208,14 @@ static bool load_tls(struct diagnose *d)
 	d->tls = io_tls_client_new(l->ca_file.len ? ca : NULL, &err);
 	free(ca);
 	if (!d->tls) {
-		diagnose_say(d, "CA file", DIAGNOSE_FAIL, "ca-file", "%s", err.text);
+		diagnose_say(d, "CA file", DIAGNOSE_FAIL, CAUSE_CA_FILE, "%s", err.text);
 		return false;
 	}
 	if (l->certificate.len)
 		rc = show_certificate(d, &err);
 	if (rc != 0) {
-		diagnose_say(d, "certificate", DIAGNOSE_FAIL, "client-certificate", "%s", err.text);
+		diagnose_say(
+			d, "certificate", DIAGNOSE_FAIL, CAUSE_CLIENT_CERTIFICATE, "%s", err.text);
 		return false;
 	}
 	return true;

@@ -67,9 +67,9 @@ void diagnose_begin(struct diagnose *d, const char *name);
 /* Between begin and this, an operation is started whose callback calls done(). False: too late. */
 bool diagnose_wait(struct diagnose *d);
 void diagnose_done(struct diagnose *d);
-/* The step has ended. The first failure is the verdict; `cause` is static. */
+/* The step has ended. The first failure is the verdict. */
 void diagnose_say(struct diagnose *d, const char *name, enum diagnose_status status,
-	const char *cause, const char *fmt, ...) PRINTF_LIKE(5, 6);
+	enum cause cause, const char *fmt, ...) PRINTF_LIKE(5, 6);
 /* A failure that the catalogue knows; `reply` is what the other side said, or empty. */
 void diagnose_say_verdict(
 	struct diagnose *d, const char *name, const struct verdict *v, struct sv reply);
@@ -98,8 +98,8 @@ bool diagnose_session_send(struct diagnose_session *s, const struct smtp_client_
 void diagnose_session_close(struct diagnose_session *s);
 
 /* ---- words.c ---- */
-/* Fills owner, first, then and exit_code of d->verdict by its cause; `v` NULL: no reply was judged. */
-void diagnose_words(struct diagnose *d, const struct verdict *v);
+/* Fills owner, first, then and exit_code of d->verdict by the cause; `v` NULL: no reply was judged. */
+void diagnose_words(struct diagnose *d, enum cause cause, const struct verdict *v);
 /* What the cause means, in one line. */
 const char *diagnose_title(const struct diagnose *d, const struct verdict *v);
 /* A reply on one line, cut, without what was sent in confidence. */

@@ -29,15 +29,15 @@ static bool ask(struct diagnose *d, struct diagnose_session *s, const char *line
 	struct verdict v;
 
 	if (!diagnose_session_ask(s, line, &r)) {
-		diagnose_say(d, step, DIAGNOSE_FAIL, "silence", "no answer within 10 seconds");
+		diagnose_say(d, step, DIAGNOSE_FAIL, CAUSE_SILENCE, "no answer within 10 seconds");
 		return false;
 	}
 	if (r->code < 400)
 		return true;
 	answer.reply = r;
 	v = provider_judge(&answer);
-	if (d->lane->certificate.len && strcmp(v.cause, "connector-missing") == 0) {
-		v.cause = "certificate-not-accepted";
+	if (d->lane->certificate.len && v.cause == CAUSE_CONNECTOR_MISSING) {
+		v.cause = CAUSE_CERTIFICATE_NOT_ACCEPTED;
 		v.summary = "No inbound connector of the tenant goes by the certificate that is "
 			    "shown, nor by our address.";
 	}
@@ -72,7 +72,7 @@ static bool try_senders(struct diagnose *d, struct diagnose_session *s)
 			diagnose_say(d,
 				"sender",
 				DIAGNOSE_OK,
-				"",
+				CAUSE_NONE,
 				"%.*s may begin a message%s",
 				SV_ARG(d->senders[i]),
 				d->lane->provider == PROVIDER_SUBMISSION && i > 0
@@ -87,7 +87,7 @@ static bool try_senders(struct diagnose *d, struct diagnose_session *s)
 		diagnose_say(d,
 			"sender",
 			DIAGNOSE_OK,
-			"",
+			CAUSE_NONE,
 			"routes with patterns lead here, too: other senders cannot be tried one by "
 			"one");
 	return all;
@@ -107,7 +107,7 @@ static void try_recipient(struct diagnose *d, struct diagnose_session *s)
 		diagnose_say(d,
 			"recipient",
 			DIAGNOSE_OK,
-			"",
+			CAUSE_NONE,
 			"%.*s would be taken (nothing was sent)%s",
 			SV_ARG(to),
 			connector ? ": the connector knows us" : "");
@@ -145,7 +145,7 @@ static void send_as(struct diagnose *d, struct diagnose_session *s, struct sv fr
 	struct smtp_client_message m = {
 		.sender = from, .recipients = &recipient, .recipient_count = 1
 	};
-	struct verdict v = { .cause = "silence", .summary = "No answer to the message." };
+	struct verdict v = { .cause = CAUSE_SILENCE, .summary = "No answer to the message." };
 	struct sv reply = SV("");
 
 	d->sender = from;
@@ -157,7 +157,7 @@ static void send_as(struct diagnose *d, struct diagnose_session *s, struct sv fr
 		diagnose_say(d,
 			"message",
 			DIAGNOSE_OK,
-			"",
+			CAUSE_NONE,
 			"sent from %.*s to %.*s: %.*s",
 			SV_ARG(from),
 			SV_ARG(to),
@@ -176,7 +176,7 @@ static void note_copies(struct diagnose *d)
 		diagnose_say(d,
 			"copies",
 			DIAGNOSE_OK,
-			"",
+			CAUSE_NONE,
 			"Exchange keeps a copy of each message in Sent Items, which can fill the "
 			"mailbox; off with Set-Mailbox %.*s "
 			"-MessageCopyForSMTPClientSubmissionEnabled "
@@ -193,7 +193,7 @@ static void say_signed_in(struct diagnose *d)
 	diagnose_say(d,
 		"sign-in",
 		DIAGNOSE_OK,
-		"",
+		CAUSE_NONE,
 		"signed in as %.*s with a %s%s",
 		SV_ARG(d->lane->login),
 		d->token ? "token" : "password",
@@ -279,7 +279,7 @@ void diagnose_limits(struct diagnose *d)
 		diagnose_say(d,
 			"limits",
 			DIAGNOSE_WARN,
-			"limit-above-provider",
+			CAUSE_LIMIT_ABOVE_PROVIDER,
 			"%s is %s%" PRIu64 ", above the %" PRIu64 " that %s is known to allow",
 			rows[i].name,
 			rows[i].ours ? "" : "without limit: ",
@@ -291,7 +291,7 @@ void diagnose_limits(struct diagnose *d)
 		diagnose_say(d,
 			"limits",
 			DIAGNOSE_OK,
-			"",
+			CAUSE_NONE,
 			"within those of %s; %u %% of them used",
 			provider_name(d->lane->provider),
 			(unsigned)l->share_percent);

@@ -47,14 +47,14 @@ static void say_unresolved(struct diagnose *d, const char *step, struct sv name,
 		diagnose_say(d,
 			step,
 			DIAGNOSE_FAIL,
-			"name-unknown",
+			CAUSE_NAME_UNKNOWN,
 			"the name %.*s does not exist",
 			SV_ARG(name));
 	else
 		diagnose_say(d,
 			step,
 			DIAGNOSE_FAIL,
-			"dns-broken",
+			CAUSE_DNS_BROKEN,
 			"the name servers of this machine did not tell about %.*s: %s",
 			SV_ARG(name),
 			rc_text(rc));
@@ -86,7 +86,7 @@ static bool find_exchanger(struct diagnose *d)
 		diagnose_say(d,
 			"mail exchanger",
 			DIAGNOSE_OK,
-			"",
+			CAUSE_NONE,
 			"%.*s: %.*s",
 			SV_ARG(d->lane->mx_of),
 			SV_ARG(host));
@@ -94,7 +94,7 @@ static bool find_exchanger(struct diagnose *d)
 		diagnose_say(d,
 			"mail exchanger",
 			trusted ? DIAGNOSE_WARN : DIAGNOSE_FAIL,
-			"exchanger-not-microsoft",
+			CAUSE_EXCHANGER_NOT_MICROSOFT,
 			"%.*s: %.*s, which is not Microsoft's: a filter in front of it?",
 			SV_ARG(d->lane->mx_of),
 			SV_ARG(host));
@@ -113,7 +113,7 @@ static void say_addresses(struct diagnose *d)
 			"%s%s",
 			i ? ", " : "",
 			io_address_text(&d->addresses[i].any, text));
-	diagnose_say(d, "name", DIAGNOSE_OK, "", "%.*s: %s", SV_ARG(d->host), all);
+	diagnose_say(d, "name", DIAGNOSE_OK, CAUSE_NONE, "%.*s: %s", SV_ARG(d->host), all);
 }
 
 bool diagnose_names(struct diagnose *d)
@@ -206,7 +206,7 @@ static void say_unreachable(struct diagnose *d, const struct attempts *all)
 		diagnose_say(d,
 			"connect",
 			DIAGNOSE_FAIL,
-			"no-way",
+			CAUSE_NO_WAY,
 			"no way leads from here to %.*s: %s",
 			SV_ARG(d->host),
 			rc_text(rc));
@@ -214,7 +214,7 @@ static void say_unreachable(struct diagnose *d, const struct attempts *all)
 		diagnose_say(d,
 			"connect",
 			DIAGNOSE_FAIL,
-			"wrong-port",
+			CAUSE_WRONG_PORT,
 			"nothing listens on port %u of %.*s: a wrong port",
 			port,
 			SV_ARG(d->host));
@@ -222,7 +222,7 @@ static void say_unreachable(struct diagnose *d, const struct attempts *all)
 		diagnose_say(d,
 			"connect",
 			DIAGNOSE_FAIL,
-			port == 465 ? "wrong-port" : "port-blocked",
+			port == 465 ? CAUSE_WRONG_PORT : CAUSE_PORT_BLOCKED,
 			"port %u of %.*s %s: %s",
 			port,
 			SV_ARG(d->host),
@@ -236,7 +236,7 @@ static void say_unreachable(struct diagnose *d, const struct attempts *all)
 		diagnose_say(d,
 			"connect",
 			DIAGNOSE_FAIL,
-			"no-connection",
+			CAUSE_NO_CONNECTION,
 			"%.*s cannot be connected to: %s",
 			SV_ARG(d->host),
 			rc_text(rc));
@@ -250,7 +250,7 @@ static void say_connected(struct diagnose *d, const struct attempts *all, size_t
 		diagnose_say(d,
 			"connect",
 			DIAGNOSE_OK,
-			"",
+			CAUSE_NONE,
 			"port %u answers%s",
 			(unsigned)d->lane->port,
 			up > 1 ? " at all addresses" : "");
@@ -264,7 +264,7 @@ static void say_connected(struct diagnose *d, const struct attempts *all, size_t
 		diagnose_say(d,
 			"connect",
 			DIAGNOSE_WARN,
-			"some-addresses-dead",
+			CAUSE_SOME_ADDRESSES_DEAD,
 			"%zu of %zu addresses answer; %s does not: %s%s",
 			up,
 			all->count,

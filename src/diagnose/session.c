@@ -54,18 +54,22 @@ static void look_at_greeting(struct diagnose_session *s, const struct smtp_reply
 		diagnose_say(d,
 			"greeting",
 			DIAGNOSE_WARN,
-			"middle-box",
+			CAUSE_MIDDLE_BOX,
 			"it was overwritten with stars on the way: a firewall inspects SMTP here");
 	else if (is_exchange_door(d->lane) && sv_find_nocase(r->text, SV("Microsoft")) < 0)
 		diagnose_say(d,
 			"greeting",
 			DIAGNOSE_WARN,
-			"not-microsoft",
+			CAUSE_NOT_MICROSOFT,
 			"this is not Microsoft 365: %.*s",
 			SV_ARG(diagnose_quote(d, r->text)));
 	else
-		diagnose_say(
-			d, "greeting", DIAGNOSE_OK, "", "%.*s", SV_ARG(diagnose_quote(d, r->text)));
+		diagnose_say(d,
+			"greeting",
+			DIAGNOSE_OK,
+			CAUSE_NONE,
+			"%.*s",
+			SV_ARG(diagnose_quote(d, r->text)));
 }
 
 static void look_at_offers(struct diagnose_session *s, const struct smtp_reply *r)
@@ -87,7 +91,7 @@ static void look_at_offers(struct diagnose_session *s, const struct smtp_reply *
 	diagnose_say(d,
 		io_stream_is_tls(s->stream) ? "EHLO within TLS" : "EHLO",
 		DIAGNOSE_OK,
-		"",
+		CAUSE_NONE,
 		"%.*s",
 		SV_ARG(diagnose_quote(d, sv_from(list))));
 }
@@ -116,14 +120,18 @@ static void say_secured(struct diagnose_session *s)
 	if (s->sign_in)
 		return;
 	if (!io_stream_certificate(s->stream, &c)) {
-		diagnose_say(
-			d, "TLS", DIAGNOSE_OK, "", "%.*s", SV_ARG(io_stream_tls_text(s->stream)));
+		diagnose_say(d,
+			"TLS",
+			DIAGNOSE_OK,
+			CAUSE_NONE,
+			"%.*s",
+			SV_ARG(io_stream_tls_text(s->stream)));
 		return;
 	}
 	diagnose_say(d,
 		"TLS",
 		DIAGNOSE_OK,
-		"",
+		CAUSE_NONE,
 		"%.*s; certificate of %s by %s, until %.10s",
 		SV_ARG(io_stream_tls_text(s->stream)),
 		c.subject,
@@ -143,7 +151,7 @@ static void say_certificate(struct diagnose_session *s, const struct io_certific
 		diagnose_say(d,
 			"TLS",
 			DIAGNOSE_FAIL,
-			"certificate-expired",
+			CAUSE_CERTIFICATE_EXPIRED,
 			"the certificate of %s ended on %.10s by the clock of this machine",
 			c->subject,
 			end);
@@ -152,7 +160,7 @@ static void say_certificate(struct diagnose_session *s, const struct io_certific
 		diagnose_say(d,
 			"TLS",
 			DIAGNOSE_FAIL,
-			"clock-off",
+			CAUSE_CLOCK_OFF,
 			"the certificate of %s begins on %.16s: the clock of this machine is wrong",
 			c->subject,
 			start);
@@ -161,7 +169,7 @@ static void say_certificate(struct diagnose_session *s, const struct io_certific
 		diagnose_say(d,
 			"TLS",
 			DIAGNOSE_FAIL,
-			"certificate-name",
+			CAUSE_CERTIFICATE_NAME,
 			"the certificate is for %s, not for %.*s",
 			c->subject,
 			SV_ARG(d->host));
@@ -171,8 +179,8 @@ static void say_certificate(struct diagnose_session *s, const struct io_certific
 			"TLS",
 			DIAGNOSE_FAIL,
 			c->fits_name && d->lane->provider != PROVIDER_SMTP
-				? "tls-intercepted"
-				: "certificate-untrusted",
+				? CAUSE_TLS_INTERCEPTED
+				: CAUSE_CERTIFICATE_UNTRUSTED,
 			"%s: the certificate of %s is signed by '%s', whom this machine does not "
 			"trust",
 			c->fits_name && d->lane->provider != PROVIDER_SMTP
@@ -185,7 +193,8 @@ static void say_certificate(struct diagnose_session *s, const struct io_certific
 	case IO_CERTIFICATE_OTHER:
 		break;
 	}
-	diagnose_say(d, "TLS", DIAGNOSE_FAIL, "tls-failed", "%s", io_stream_error(s->stream)->text);
+	diagnose_say(
+		d, "TLS", DIAGNOSE_FAIL, CAUSE_TLS_FAILED, "%s", io_stream_error(s->stream)->text);
 }
 
 static void say_tls_failed(struct diagnose_session *s)
@@ -200,7 +209,7 @@ static void say_tls_failed(struct diagnose_session *s)
 		diagnose_say(s->d,
 			"TLS",
 			DIAGNOSE_FAIL,
-			"client-certificate-refused",
+			CAUSE_CLIENT_CERTIFICATE_REFUSED,
 			"the server does not accept the certificate that is shown to it: %s",
 			err->text);
 	else if (io_stream_certificate(s->stream, &c) && c.trouble != IO_CERTIFICATE_FINE)
@@ -209,7 +218,7 @@ static void say_tls_failed(struct diagnose_session *s)
 		diagnose_say(s->d,
 			"TLS",
 			DIAGNOSE_FAIL,
-			"not-tls",
+			CAUSE_NOT_TLS,
 			"the other side does not speak TLS at once on port %u: this port wants "
 			"STARTTLS",
 			(unsigned)s->d->lane->port);
@@ -218,11 +227,11 @@ static void say_tls_failed(struct diagnose_session *s)
 		diagnose_say(s->d,
 			"TLS",
 			DIAGNOSE_FAIL,
-			"tls-too-old",
+			CAUSE_SERVER_TLS_TOO_OLD,
 			"both sides found no common TLS (1.2 or newer is needed): %s",
 			err->text);
 	else
-		diagnose_say(s->d, "TLS", DIAGNOSE_FAIL, "tls-failed", "%s", err->text);
+		diagnose_say(s->d, "TLS", DIAGNOSE_FAIL, CAUSE_TLS_FAILED, "%s", err->text);
 }
 
 /* ---- how it failed ---- */
@@ -259,9 +268,9 @@ static void say_no_starttls(struct diagnose_session *s)
 	diagnose_say(s->d,
 		"STARTTLS",
 		DIAGNOSE_FAIL,
-		s->is_boxed  ? "middle-box"
-		: on_the_way ? "starttls-stripped"
-			     : "no-starttls",
+		s->is_boxed  ? CAUSE_MIDDLE_BOX
+		: on_the_way ? CAUSE_STARTTLS_STRIPPED
+			     : CAUSE_NO_STARTTLS,
 		"%s",
 		s->is_boxed
 			? "it is not offered, and greeting or EHLO were overwritten: a firewall "
@@ -275,17 +284,17 @@ static void say_no_starttls(struct diagnose_session *s)
 /* What the reply means here, where more is known than the reply says. */
 static void refine(struct diagnose *d, struct verdict *v)
 {
-	bool wrong = strcmp(v->cause, "wrong-credentials") == 0;
+	bool wrong = v->cause == CAUSE_WRONG_CREDENTIALS;
 
-	if (strcmp(v->cause, "token-refused") == 0 && d->has_claims && d->claims_fit) {
+	if (v->cause == CAUSE_TOKEN_REFUSED && d->has_claims && d->claims_fit) {
 		v->summary = "Exchange refuses the token and does not say why. What the token says "
 			     "of itself is right (audience, permission, tenant, app), so it is "
 			     "something that Exchange knows: what stands below, in that order";
-	} else if (strcmp(v->cause, "token-refused") == 0) {
+	} else if (v->cause == CAUSE_TOKEN_REFUSED) {
 		v->summary = "Exchange refuses the token and does not say why: see what stands "
 			     "below, in that order";
 	} else if (wrong && d->is_padded) {
-		v->cause = "pasted-spaces";
+		v->cause = CAUSE_PASTED_SPACES;
 		v->summary =
 			"The password is refused, and it begins or ends with a space or a line "
 			"end";
@@ -324,14 +333,15 @@ static void say_silence(struct diagnose_session *s)
 		diagnose_say(d,
 			"greeting",
 			DIAGNOSE_FAIL,
-			"no-greeting",
+			CAUSE_NO_GREETING,
 			"the connection is there, but nothing is said on it within 10 seconds%s",
 			d->lane->tls == SMTP_CLIENT_TLS_IMPLICIT
 				? ""
 				: ": a port that begins with TLS (465), or a firewall that holds "
 				  "it");
 	else
-		diagnose_say(d, s->step, DIAGNOSE_FAIL, "silence", "no answer within 10 seconds");
+		diagnose_say(
+			d, s->step, DIAGNOSE_FAIL, CAUSE_SILENCE, "no answer within 10 seconds");
 }
 
 /* ---- the machine ---- */

@@ -43,7 +43,7 @@ static void say_skew(struct diagnose *d, int64_t ahead_s)
 	diagnose_say(d,
 		"clock",
 		breaks && off >= CLOCK_BREAKS_S ? DIAGNOSE_FAIL : DIAGNOSE_WARN,
-		"clock-off",
+		CAUSE_CLOCK_OFF,
 		"the clock of this machine is %lld minutes %s",
 		(long long)((off + 30) / 60),
 		ahead_s > 0 ? "fast" : "slow");
@@ -58,12 +58,12 @@ static bool is_intercepted(struct sv words)
 
 static void say_no_service(struct diagnose *d, const struct probe *p)
 {
-	const char *cause = p->rc == RC_NO_NAME ? "name-unknown"
-			    : p->rc == RC_DNS   ? "dns-broken"
-			    : p->rc == RC_TLS && is_intercepted(sv_from(p->error))
-				    ? "tls-intercepted"
-			    : p->rc == RC_TLS ? "tls-failed"
-					      : "https-blocked";
+	enum cause cause = p->rc == RC_NO_NAME ? CAUSE_NAME_UNKNOWN
+			   : p->rc == RC_DNS   ? CAUSE_DNS_BROKEN
+			   : p->rc == RC_TLS && is_intercepted(sv_from(p->error))
+				   ? CAUSE_TLS_INTERCEPTED
+			   : p->rc == RC_TLS ? CAUSE_TLS_FAILED
+					     : CAUSE_HTTPS_BLOCKED;
 
 	diagnose_say(d,
 		"sign-in service",
@@ -137,7 +137,7 @@ static const char *flow_of(const struct conf_lane *l)
 static bool get_token(struct diagnose *d)
 {
 	struct ask a = { .d = d,
-		.verdict = { .cause = "silence",
+		.verdict = { .cause = CAUSE_SILENCE,
 			.summary = "The token service did not answer within 10 seconds." } };
 	struct identity_token_request *request = NULL;
 
@@ -149,7 +149,7 @@ static bool get_token(struct diagnose *d)
 		diagnose_say_verdict(d, "token", &a.verdict, sv_from(a.reply));
 		return false;
 	}
-	diagnose_say(d, "token", DIAGNOSE_OK, "", "%s", flow_of(d->lane));
+	diagnose_say(d, "token", DIAGNOSE_OK, CAUSE_NONE, "%s", flow_of(d->lane));
 	return true;
 }
 
@@ -164,7 +164,7 @@ static void say_claims(struct diagnose *d)
 	diagnose_say(d,
 		"claims",
 		DIAGNOSE_OK,
-		"",
+		CAUSE_NONE,
 		"for %s; %s %s; app %s; tenant %s%s%s; ends in %s",
 		c->audience,
 		c->is_app ? "roles" : "scopes",
@@ -183,7 +183,8 @@ static bool look_at_claims(struct diagnose *d)
 	enum identity_claims_fault fault;
 
 	if (identity_claims_read(secret_reveal(d->token), &d->claims) != 0) {
-		diagnose_say(d, "claims", DIAGNOSE_OK, "", "the token cannot be looked into");
+		diagnose_say(
+			d, "claims", DIAGNOSE_OK, CAUSE_NONE, "the token cannot be looked into");
 		return true;
 	}
 	d->has_claims = true;
@@ -198,7 +199,7 @@ static bool look_at_claims(struct diagnose *d)
 	diagnose_say(d,
 		"claims",
 		identity_claims_is_fatal(fault) ? DIAGNOSE_FAIL : DIAGNOSE_WARN,
-		identity_claims_fault_name(fault),
+		identity_claims_fault_cause(fault),
 		"%.*s",
 		SV_ARG(buf_sv(&text)));
 	return !identity_claims_is_fatal(fault);
@@ -207,14 +208,14 @@ static bool look_at_claims(struct diagnose *d)
 bool diagnose_token(struct diagnose *d)
 {
 	if (!d->lane->tenant) {
-		diagnose_say(d, "token", DIAGNOSE_FAIL, "no-app", "the mailbox has no tenant");
+		diagnose_say(d, "token", DIAGNOSE_FAIL, CAUSE_NO_APP, "the mailbox has no tenant");
 		return false;
 	}
 	if (d->lane->sign_in == CONF_SIGN_IN_USER && !d->o.vault) {
 		diagnose_say(d,
 			"token",
 			DIAGNOSE_FAIL,
-			"vault-closed",
+			CAUSE_VAULT_CLOSED,
 			"the sign-in of the person is in the vault, which does not open");
 		return false;
 	}

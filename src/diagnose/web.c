@@ -95,8 +95,8 @@ static void say_refused(struct diagnose *d, const char *step, const struct answe
 	}
 	v = provider_judge_graph(&answer);
 	/* The permission stands in the token: it is not that. */
-	if (d->claims_fit && strcmp(v.cause, "mail-send-missing") == 0) {
-		v.cause = "app-scope-policy";
+	if (d->claims_fit && v.cause == CAUSE_MAIL_SEND_MISSING) {
+		v.cause = CAUSE_APP_SCOPE_POLICY;
 		v.summary = "The app has Mail.Send, but a policy keeps it from this mailbox.";
 	}
 	(void)snprintf(said, sizeof(said), "%u %s: %s", a->status, a->code, a->message);
@@ -122,7 +122,7 @@ static void send_one(struct diagnose *d)
 		diagnose_say(d,
 			"message",
 			DIAGNOSE_OK,
-			"",
+			CAUSE_NONE,
 			"Graph has taken it (202), to %.*s; what fails later comes as a bounce",
 			SV_ARG(to));
 	else
@@ -141,7 +141,7 @@ void diagnose_web(struct diagnose *d)
 		diagnose_say(d,
 			"mailbox",
 			DIAGNOSE_OK,
-			"",
+			CAUSE_NONE,
 			"the app may send as %.*s (a message without recipients was refused for "
 			"that alone)",
 			SV_ARG(d->lane->name));

@@ -218,22 +218,22 @@ enum identity_claims_fault identity_claims_judge(
 	return IDENTITY_CLAIMS_FINE;
 }
 
-const char *identity_claims_fault_name(enum identity_claims_fault fault)
+enum cause identity_claims_fault_cause(enum identity_claims_fault fault)
 {
-	static const char *const names[] = { "fine",
-		"graph-token",
-		"token-audience",
-		"role-missing",
-		"scope-missing",
-		"token-expired",
-		"token-other-app",
-		"token-other-tenant",
-		"token-other-user",
-		"token-ends-soon" };
+	static const enum cause causes[] = { CAUSE_NONE,
+		CAUSE_GRAPH_TOKEN,
+		CAUSE_TOKEN_AUDIENCE,
+		CAUSE_ROLE_MISSING,
+		CAUSE_SCOPE_MISSING,
+		CAUSE_TOKEN_EXPIRED,
+		CAUSE_TOKEN_OTHER_APP,
+		CAUSE_TOKEN_OTHER_TENANT,
+		CAUSE_TOKEN_OTHER_USER,
+		CAUSE_TOKEN_ENDS_SOON };
 
-	static_assert(COUNT_OF(names) == IDENTITY_CLAIMS_FAULT_COUNT, "a name for each fault");
+	static_assert(COUNT_OF(causes) == IDENTITY_CLAIMS_FAULT_COUNT, "a cause for each fault");
 	must(fault < IDENTITY_CLAIMS_FAULT_COUNT);
-	return names[fault];
+	return causes[fault];
 }
 
 bool identity_claims_is_fatal(enum identity_claims_fault fault)

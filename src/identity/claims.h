@@ -40,7 +40,7 @@ enum identity_claims_fault {
 	IDENTITY_CLAIMS_ENDS_SOON,
 	IDENTITY_CLAIMS_FAULT_COUNT,
 };
-const char *identity_claims_fault_name(enum identity_claims_fault fault); /* "graph-token" */
+enum cause identity_claims_fault_cause(enum identity_claims_fault fault);
 /* Will the server refuse the token for it? The others are only worth a look. */
 bool identity_claims_is_fatal(enum identity_claims_fault fault);
 

@@ -210,7 +210,7 @@ static void claims_are_judged(void **state)
 		assert_int_equal(read(rows[i].json, &c), 0);
 		fault = identity_claims_judge(&c, &lane, now);
 		if (fault != rows[i].fault)
-			fail_msg("row %zu: %s", i, identity_claims_fault_name(fault));
+			fail_msg("row %zu: %s", i, cause_name(identity_claims_fault_cause(fault)));
 		assert_int_equal(identity_claims_explain(fault, &c, &lane, now, &text), 0);
 		if (sv_find(buf_sv(&text), sv_from(rows[i].says)) < 0)
 			fail_msg("row %zu: %.*s", i, SV_ARG(buf_sv(&text)));

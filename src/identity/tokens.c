@@ -291,29 +291,15 @@ static void on_timer(void *arg)
 
 /* ---- asking ---- */
 
-static const struct verdict no_tokens = { .kind = VERDICT_PARK,
-	.scope = VERDICT_SCOPE_MAILBOX,
-	.nature = VERDICT_NATURE_AUTHENTICATION,
-	.retry_after_us = PARK_US_MAX,
-	.enhanced = "4.7.0",
-	.cause = "no-app",
-	.summary = "This mailbox cannot sign in with a token: its provider knows none, or its "
-		   "tenant has no app. Mend the configuration." };
-
-static const struct verdict refused_lately = { .kind = VERDICT_RETRY,
-	.scope = VERDICT_SCOPE_MAILBOX,
-	.nature = VERDICT_NATURE_AUTHENTICATION,
-	.enhanced = "4.7.0",
-	.cause = "token-refused",
-	.summary = "The server refused a fresh token. After a change at Microsoft it can take up "
-		   "to an hour to work." };
-
 static void give_refused(struct identity *id, identity_token_fn *done, void *arg)
 {
-	struct identity_token answer = { .verdict = refused_lately,
+	struct identity_token answer = { .verdict = cause_verdict(CAUSE_TOKEN_REFUSED),
 		.reply = SV("the server refused the token that came a moment ago; another one is "
 			    "asked for in a minute at the earliest") };
 
+	/* A change at Microsoft can take an hour to work: this one is no proof yet. */
+	answer.verdict.kind = VERDICT_RETRY;
+	(void)snprintf(answer.verdict.enhanced, sizeof(answer.verdict.enhanced), "%s", "4.7.0");
 	answer.verdict.retry_after_us =
 		mono_span(now_of(id), mono_add(id->fetched_at, REFUSED_US)) + 1;
 	done(arg, &answer);
@@ -348,7 +334,7 @@ bool identity_token_get(struct identity_tokens *t, struct conf *conf, const stru
 	bool was_refused, paused;
 
 	if (!id) {
-		const struct identity_token none = { .verdict = no_tokens,
+		const struct identity_token none = { .verdict = cause_verdict(CAUSE_NO_APP),
 			.reply = SV("no token can be had for this mailbox: it needs a tenant with "
 				    "an app") };
 
@@ -498,7 +484,7 @@ void identity_tokens_each(struct identity_tokens *t,
 			s.refreshed_at = id->refreshed_wall;
 		}
 		if (id->failed) {
-			s.cause = sv_from(id->verdict.cause);
+			s.cause = sv_from(cause_name(id->verdict.cause));
 			s.reply = sv_from(id->reply);
 		}
 		each(arg, &s);

@@ -7,7 +7,7 @@
 #include "identity/vault.h"
 #include "io/https.h"
 #include "io/worker.h"
-#include "mail/verdict.h"
+#include "provider/verdict.h"
 
 /*
  * The token broker: one access token for each (tenant, app, user, scope), however many lanes want it;

@@ -50,26 +50,9 @@ static void fail(struct identity *id, const struct verdict *verdict, struct sv r
 
 static void fail_here(struct identity *id, const struct token_job *j)
 {
-	static const struct verdict app = { .kind = VERDICT_PARK,
-		.scope = VERDICT_SCOPE_TENANT,
-		.nature = VERDICT_NATURE_AUTHENTICATION,
-		.enhanced = "4.7.0",
-		.cause = "app-credentials",
-		.summary = "What the app signs in with cannot be used. Mend what the reply names; "
-			   "it is read again by itself, or at once with `postern reload`." };
-	static const struct verdict person = { .kind = VERDICT_PARK,
-		.scope = VERDICT_SCOPE_MAILBOX,
-		.nature = VERDICT_NATURE_AUTHENTICATION,
-		.enhanced = "4.7.0",
-		.cause = "login-needed",
-		.summary = "Nobody is signed in for this mailbox. Run `postern login MAILBOX`." };
-	static const struct verdict vault = { .kind = VERDICT_RETRY,
-		.scope = VERDICT_SCOPE_MAILBOX,
-		.nature = VERDICT_NATURE_OUTAGE,
-		.enhanced = "4.3.0",
-		.cause = "vault-unwritable",
-		.summary = "The new refresh token could not be written into the vault, so the "
-			   "access token is kept back. See the disk." };
+	const struct verdict app = cause_verdict(CAUSE_APP_CREDENTIALS);
+	const struct verdict person = cause_verdict(CAUSE_LOGIN_NEEDED);
+	const struct verdict vault = cause_verdict(CAUSE_VAULT_UNWRITABLE);
 	const struct verdict *why = j->kind == TOKEN_JOB_SAVE ? &vault
 				    : j->is_person            ? &person
 							      : &app;

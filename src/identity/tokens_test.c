@@ -243,7 +243,7 @@ static void what_is_wrong_here_is_told_without_asking(void **state)
 	w = get(b, &b->app_lane);
 	assert_int_equal(w->verdict.kind, VERDICT_PARK);
 	assert_int_equal(w->verdict.scope, VERDICT_SCOPE_TENANT);
-	assert_string_equal(w->verdict.cause, "app-credentials");
+	assert_string_equal(cause_name(w->verdict.cause), "app-credentials");
 	assert_non_null(strstr(w->reply, b->secret));
 	b->tenant.id = SV("contoso");
 	w = get(b, &b->app_lane);
@@ -251,7 +251,7 @@ static void what_is_wrong_here_is_told_without_asking(void **state)
 	b->app_lane.provider = PROVIDER_SMTP;
 	w = get(b, &b->app_lane);
 	assert_int_equal(w->verdict.kind, VERDICT_PARK);
-	assert_string_equal(w->verdict.cause, "no-app");
+	assert_string_equal(cause_name(w->verdict.cause), "no-app");
 	assert_int_equal(service_requests(&b->service), 0);
 	bench_close(b);
 }
@@ -329,7 +329,7 @@ static void a_refused_token_is_not_handed_out_again(void **state)
 	assert_int_equal(w->answers, 1);
 	assert_string_equal(w->token, "");
 	assert_int_equal(w->verdict.kind, VERDICT_RETRY);
-	assert_string_equal(w->verdict.cause, "token-refused");
+	assert_string_equal(cause_name(w->verdict.cause), "token-refused");
 	assert_in_range(w->verdict.retry_after_us, 50 * US_PER_S, 61 * US_PER_S);
 	/* The neighbour has not been refused. */
 	assert_string_equal(want(b, &other)->token, "tok-1");
@@ -436,7 +436,7 @@ static void nobody_signed_in_is_told_with_the_command(void **state)
 	(void)state;
 	assert_int_equal(w->verdict.kind, VERDICT_PARK);
 	assert_int_equal(w->verdict.scope, VERDICT_SCOPE_MAILBOX);
-	assert_string_equal(w->verdict.cause, "login-needed");
+	assert_string_equal(cause_name(w->verdict.cause), "login-needed");
 	assert_string_equal(w->reply,
 		"nobody has signed in yet as scan@contoso.com: run `postern login "
 		"scan@contoso.com`");
@@ -444,7 +444,7 @@ static void nobody_signed_in_is_told_with_the_command(void **state)
 	sign_in(b, "ref-1", NULL);
 	b->tenant.app.client_id = SV("99999999-2222-3333-4444-555555555555");
 	w = get(b, &b->user_lane);
-	assert_string_equal(w->verdict.cause, "login-needed");
+	assert_string_equal(cause_name(w->verdict.cause), "login-needed");
 	assert_int_equal(service_requests(&b->service), 0);
 	bench_close(b);
 }
@@ -490,7 +490,7 @@ static void an_unwritten_refresh_token_holds_the_access_token_back(void **state)
 	wait_for(b, 1);
 	assert_string_equal(w->token, "");
 	assert_int_equal(w->verdict.kind, VERDICT_RETRY);
-	assert_string_equal(w->verdict.cause, "vault-unwritable");
+	assert_string_equal(cause_name(w->verdict.cause), "vault-unwritable");
 	assert_int_equal(rmdir(b->lock_path), 0);
 	skip_pause(b);
 	assert_string_equal(get(b, &b->user_lane)->token, "tok-1");

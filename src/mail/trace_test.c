@@ -2,7 +2,6 @@
 #include "mail/trace.h"
 
 #include "base/err.h"
-#include "mail/verdict.h"
 
 #include "cmocka_all.h"
 
@@ -72,38 +71,12 @@ static void message_ids_are_made_of_id_random_and_host(void **state)
 	buf_deinit(&out);
 }
 
-static void names_of_verdicts_go_both_ways(void **state)
-{
-	(void)state;
-	for (int i = 0; i < VERDICT_KIND_COUNT; i++) {
-		enum verdict_kind kind;
-
-		assert_int_equal(
-			verdict_kind_parse(sv_from(verdict_kind_name((enum verdict_kind)i)), &kind),
-			0);
-		assert_int_equal(kind, i);
-	}
-	for (int i = 0; i < VERDICT_SCOPE_COUNT; i++) {
-		enum verdict_scope scope;
-
-		assert_int_equal(
-			verdict_scope_parse(
-				sv_from(verdict_scope_name((enum verdict_scope)i)), &scope),
-			0);
-		assert_int_equal(scope, i);
-	}
-	assert_string_equal(verdict_scope_name(VERDICT_SCOPE_TENANT_EXTERNAL), "tenant-external");
-	assert_int_equal(verdict_kind_parse(SV("nope"), &(enum verdict_kind){ 0 }), RC_PARSE);
-	assert_int_equal(verdict_scope_parse(SV(""), &(enum verdict_scope){ 0 }), RC_PARSE);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(received_has_only_what_is_known),
 		cmocka_unit_test(a_full_buffer_is_left_as_it_was),
 		cmocka_unit_test(message_ids_are_made_of_id_random_and_host),
-		cmocka_unit_test(names_of_verdicts_go_both_ways),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

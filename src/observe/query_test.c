@@ -180,7 +180,7 @@ static void try(struct bench *b, uint64_t id, const char *lane, enum store_recip
 		.lane = sv_from(lane),
 		.verdict = { .kind = VERDICT_RETRY,
 			.scope = VERDICT_SCOPE_MESSAGE,
-			.cause = cause },
+			.cause = cause_parse(sv_from(cause)) },
 		.reply = SV("451 4.7.1 later") };
 	struct store_outcome outcome = { .op.kind = STORE_OP_OUTCOME,
 		.message_id = id,
@@ -455,7 +455,7 @@ static void show_tells_the_whole_story(void **state)
 	open_bench(&b);
 	of = put(&b, &mails[0]);
 	try(&b, of, MAILBOX, STORE_RCPT_QUEUED, "greylisted");
-	try(&b, of, CONNECTOR, STORE_RCPT_BOUNCED, "no-such-user");
+	try(&b, of, CONNECTOR, STORE_RCPT_BOUNCED, "no-such-recipient");
 	(void)snprintf(
 		request, sizeof(request), "{\"do\":\"show\",\"id\":\"%s\"}", text_id(of, id));
 	ask(&b, request);
@@ -473,7 +473,7 @@ static void show_tells_the_whole_story(void **state)
 	assert_string_equal(text_at(&b, 3, "reason"), "greylisted");
 	assert_string_equal(text_at(&b, 4, "relay"), "h[192.0.2.1]:25");
 	assert_string_equal(text_at(&b, 4, "stage"), "end of data");
-	assert_string_equal(text_at(&b, 4, "reason"), "no-such-user");
+	assert_string_equal(text_at(&b, 4, "reason"), "no-such-recipient");
 	/* In either case of letters, and not for what is not there. */
 	ask(&b, "{\"do\":\"show\",\"id\":\"00000000001\"}");
 	assert_failed(&b, EX_NOINPUT);

@@ -152,18 +152,13 @@ static struct sv random_text(struct bounce_job *j, size_t len)
 }
 
 /* The first step of `postern explain`, with the names that are known here. */
-static struct sv first_step(struct bounce_job *j, const struct provider_remedy *remedy, size_t i)
+static struct sv first_step(struct bounce_job *j, const struct provider_remedy *remedy,
+	const struct provider_facts *facts)
 {
-	const struct delivery *d = j->d;
-	const struct conf_lane *lane = conf_lane(d->lane->o->conf, d->lane->key);
-	const struct provider_facts facts = {
-		.mailbox = lane && lane->kind == CONF_LANE_MAILBOX ? lane->name : SV(""),
-		.sender = d->m.sender,
-		.recipient = d->recipients[i].r.address,
-	};
 	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(4096);
 
-	if (provider_remedy_fill(remedy->steps[0], &facts, &text) != 0)
+	if (provider_remedy_fill(
+		    remedy->advice ? remedy->advice : remedy->steps[0], facts, &text) != 0)
 		return SV("");
 	return arena_sv(&j->arena, buf_sv(&text));
 }
@@ -171,12 +166,21 @@ static struct sv first_step(struct bounce_job *j, const struct provider_remedy *
 /* The same words as `postern explain` has for it. */
 static void add_remedy(struct bounce_job *j, size_t i, struct dsn_recipient *out)
 {
-	const struct provider_remedy *remedy = provider_remedy(j->d->outcomes[i].verdict.cause);
+	const struct delivery *d = j->d;
+	const struct conf_lane *lane = conf_lane(d->lane->o->conf, d->lane->key);
+	const struct provider_facts facts = {
+		.provider = lane ? lane->provider : PROVIDER_SMTP,
+		.mailbox = lane && lane->kind == CONF_LANE_MAILBOX ? lane->name : SV(""),
+		.sender = d->m.sender,
+		.recipient = d->recipients[i].r.address,
+	};
+	const struct provider_remedy *remedy =
+		provider_remedy(d->outcomes[i].verdict.cause, &facts);
 
 	if (!remedy || j->action == DSN_RELAYED)
 		return;
 	out->whose = sv_from(provider_owner_words(remedy->owner));
-	out->step = first_step(j, remedy, i);
+	out->step = first_step(j, remedy, &facts);
 }
 
 static size_t list_recipients(struct bounce_job *j, struct dsn_recipient *out)

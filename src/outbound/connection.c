@@ -93,15 +93,8 @@ static struct io_tls *lane_tls(struct lane *l)
 	struct io_tls *tls = outbound_tls(l, &err);
 
 	if (!tls) {
-		const struct verdict v = { .kind = VERDICT_PARK,
-			.scope = VERDICT_SCOPE_ROUTE,
-			.cause = l->c->certificate.len ? "certificate" : "ca-file",
-			.summary =
-				l->c->certificate.len
-					? "The certificate that this connector shows, its key, or "
-					  "the CA certificates cannot be used."
-					: "The CA certificates for this endpoint cannot be "
-					  "loaded." };
+		const struct verdict v =
+			cause_verdict(l->c->certificate.len ? CAUSE_CERTIFICATE : CAUSE_CA_FILE);
 
 		/* The key is read again before the next try. */
 		l->secrets_failed = l->c->certificate.len > 0;
@@ -112,12 +105,7 @@ static struct io_tls *lane_tls(struct lane *l)
 
 static void no_graph(struct lane *l)
 {
-	const struct verdict v = { .kind = VERDICT_PARK,
-		.scope = VERDICT_SCOPE_ROUTE,
-		.enhanced = "4.3.5",
-		.cause = "graph-not-configured",
-		.summary = "The mailbox goes through Graph, but its tenant has no app to sign in "
-			   "with." };
+	const struct verdict v = cause_verdict(CAUSE_GRAPH_NOT_CONFIGURED);
 
 	lane_hold(l, &v, SV("no tenant, or no app in it"));
 }

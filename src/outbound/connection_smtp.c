@@ -70,13 +70,7 @@ static void connect_now(struct connection *c)
 
 static void on_tlsa(void *arg, int rc, const struct io_tlsa *records, size_t count)
 {
-	const struct verdict bogus = { .kind = VERDICT_RETRY,
-		.scope = VERDICT_SCOPE_ROUTE,
-		.nature = VERDICT_NATURE_OUTAGE,
-		.enhanced = "4.7.5",
-		.cause = "dane-unknown",
-		.summary = "The TLSA records of the server are not validly signed, or could not be "
-			   "looked up; without them nothing is delivered there." };
+	const struct verdict bogus = cause_verdict(CAUSE_DANE_UNKNOWN);
 	struct connection *c = arg;
 
 	c->tlsa_query = NULL;
@@ -149,14 +143,7 @@ static size_t keep_trusted(const struct connection *c, const struct io_mx *mx, s
 
 static void not_trusted(struct connection *c, struct sv host)
 {
-	const struct verdict v = { .kind = VERDICT_PARK,
-		.scope = VERDICT_SCOPE_ROUTE,
-		.nature = VERDICT_NATURE_OUTAGE,
-		.enhanced = "4.7.5",
-		.cause = "exchanger-not-microsoft",
-		.summary =
-			"The mail exchanger of this domain is not Microsoft's, so nothing vouches "
-			"for it. Mend the MX record, or write the server's name as `host:`." };
+	const struct verdict v = cause_verdict(CAUSE_EXCHANGER_NOT_MICROSOFT);
 
 	c->ended = true;
 	lane_hold(c->lane, &v, host);

@@ -263,7 +263,7 @@ static void show_hold(struct lane *l, struct arena *a, struct store_message *m,
 	const struct hold_reason *why = p ? &p->why : state.held ? state.why : NULL;
 
 	for (size_t i = 0; why && i < m->recipient_count; i++) {
-		recipients[i].last_cause = arena_sv(a, sv_from(why->cause));
+		recipients[i].last_cause = arena_sv(a, sv_from(cause_name(why->cause)));
 		recipients[i].last_reply = arena_sv(a, sv_from(why->reply));
 	}
 }
@@ -341,12 +341,7 @@ void outbound_withdrawn(void *outbound, void *claim)
 
 static void body_unreadable(struct delivery *d, struct sv why)
 {
-	const struct verdict v = { .kind = VERDICT_RETRY,
-		.scope = VERDICT_SCOPE_MESSAGE,
-		.enhanced = "4.3.0",
-		.cause = "queue-unreadable",
-		.summary = "The message could not be read from the queue; see the log and check "
-			   "the disk." };
+	const struct verdict v = cause_verdict(CAUSE_QUEUE_UNREADABLE);
 	struct connection *c = d->begun ? d->connection : NULL;
 
 	log_event(LOG_ERROR,
@@ -366,12 +361,7 @@ static void body_unreadable(struct delivery *d, struct sv why)
 
 static void edit_failed(struct delivery *d)
 {
-	const struct verdict v = { .kind = VERDICT_BOUNCE,
-		.scope = VERDICT_SCOPE_MESSAGE,
-		.enhanced = "5.6.0",
-		.cause = "header-too-large",
-		.summary = "The header of the message is too large to be changed as the route or "
-			   "the mailbox demands." };
+	const struct verdict v = cause_verdict(CAUSE_HEADER_TOO_LARGE);
 
 	delivery_judge_rest(d, &v, SV("the header could not be changed"));
 	delivery_finish(d);

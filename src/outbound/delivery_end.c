@@ -55,19 +55,14 @@ void delivery_judge_rest(struct delivery *d, const struct verdict *v, struct sv 
 
 static struct verdict local_verdict(const struct smtp_client_event *e)
 {
-	struct verdict v = { .kind = VERDICT_BOUNCE,
-		.scope = VERDICT_SCOPE_MESSAGE,
-		.cause = "not-supported-there",
-		.summary = "The next server cannot take this message." };
+	bool utf8 = sv_eq(sv_from(e->reply.enhanced), SV("5.6.7"));
+	struct verdict v = cause_verdict(e->reply.code == 552 ? CAUSE_MESSAGE_TOO_LARGE
+					 : utf8               ? CAUSE_NEEDS_SMTPUTF8
+							      : CAUSE_NOT_SUPPORTED_THERE);
 
-	if (e->reply.code == 552) {
-		v.cause = "message-too-large";
-		v.summary = "The message is larger than the next server takes.";
-	} else if (sv_eq(sv_from(e->reply.enhanced), SV("5.6.7"))) {
-		v.cause = "no-smtputf8";
-		v.summary = "An address of this message needs SMTPUTF8, which the next server does "
-			    "not speak.";
-	}
+	/* What we found by what was offered, not what was said: the message can never go there. */
+	v.kind = VERDICT_BOUNCE;
+	v.scope = VERDICT_SCOPE_MESSAGE;
 	memcpy(v.enhanced, e->reply.enhanced, sizeof(v.enhanced));
 	return v;
 }
@@ -114,12 +109,7 @@ static void on_failed(struct delivery *d, const struct smtp_client_event *e)
 	struct verdict v;
 
 	if (e->uncertain)
-		v = (struct verdict){ .kind = VERDICT_RETRY,
-			.scope = VERDICT_SCOPE_MESSAGE,
-			.enhanced = "4.4.2",
-			.cause = "uncertain",
-			.summary = "The connection broke after the message was handed over: it may "
-				   "have arrived." };
+		v = cause_verdict(CAUSE_UNCERTAIN);
 	else if (e->failure == SMTP_CLIENT_FAIL_REPLY)
 		v = judge(d, e, 0);
 	else
@@ -182,7 +172,7 @@ void delivery_event(struct delivery *d, const struct smtp_client_event *e)
 static bool is_uncertain(const struct delivery *d, const struct delivery_recipient *r)
 {
 	(void)d;
-	return r->accepted && r->verdict.cause && strcmp(r->verdict.cause, "uncertain") == 0;
+	return r->accepted && r->verdict.cause == CAUSE_UNCERTAIN;
 }
 
 static enum store_recipient_state state_of(enum sched_deed deed)
@@ -245,8 +235,9 @@ static void log_recipient(struct delivery *d, const struct store_recipient_outco
 			LOG_F("status", sv_from(status_word(out->state))),
 			LOG_R("reply", out->reply),
 			LOG_F("cause",
-				out->state == STORE_RCPT_DELIVERED ? SV("")
-								   : sv_from(out->verdict.cause)),
+				out->state == STORE_RCPT_DELIVERED
+					? SV("")
+					: sv_from(cause_name(out->verdict.cause))),
 			LOG_F("lane", d->lane->key),
 			LOG_F("redirected_to", d->rewrite.redirect) },
 		9);
@@ -261,7 +252,7 @@ static bool goes_next(const struct delivery *d, const struct delivery_recipient 
 		others |= d->recipients[i].accepted;
 	return others && !r->accepted && r->verdict.kind == VERDICT_RETRY &&
 	       r->verdict.scope == VERDICT_SCOPE_RECIPIENT &&
-	       strcmp(r->verdict.cause, "too-many-recipients") == 0;
+	       r->verdict.cause == CAUSE_TOO_MANY_RECIPIENTS;
 }
 
 /*
@@ -502,8 +493,6 @@ void delivery_set_outcomes(struct delivery *d, enum store_recipient_state state,
 
 void delivery_withdraw(struct delivery *d, const struct verdict *v, struct sv reply)
 {
-	struct verdict copy = v ? *v : (struct verdict){ 0 };
-
 	if (d->connection)
 		d->connection->delivery = NULL;
 	d->connection = NULL;
@@ -513,13 +502,8 @@ void delivery_withdraw(struct delivery *d, const struct verdict *v, struct sv re
 		d->taken_back = true;
 		return;
 	}
-	if (v)
-		copy.cause = arena_str(&d->arena, sv_from(v->cause));
-	delivery_set_outcomes(d,
-		STORE_RCPT_QUEUED,
-		outbound_due_now(d->lane->o),
-		v ? &copy : NULL,
-		arena_sv(&d->arena, reply));
+	delivery_set_outcomes(
+		d, STORE_RCPT_QUEUED, outbound_due_now(d->lane->o), v, arena_sv(&d->arena, reply));
 	prepare_outcome(d, d->attempt.number);
 	d->outcome.withdrawn = true;
 	delivery_unreserve(d);
@@ -545,7 +529,7 @@ void delivery_postpone(struct lane *l, const struct store_message *m,
 	struct verdict v = { .kind = VERDICT_PARK, .scope = VERDICT_SCOPE_SENDER };
 
 	delivery_copy_message(d, m, recipients, count);
-	v.cause = arena_str(&d->arena, sv_from(park->why.cause));
+	v.cause = park->why.cause;
 	delivery_set_outcomes(d,
 		STORE_RCPT_QUEUED,
 		wall_add(outbound_due_now(l->o), postponed_us(l->o, park)),
@@ -567,7 +551,7 @@ static struct delivery *new_waiting(
 	struct sv reply;
 
 	delivery_copy_message(d, m, m->recipients, m->recipient_count);
-	v.cause = arena_str(&d->arena, sv_from(why ? why->cause : "expired"));
+	v.cause = why ? why->cause : CAUSE_EXPIRED;
 	v.summary = arena_str(&d->arena, sv_from(why ? why->summary : ""));
 	reply = arena_sv(&d->arena, sv_from(why ? why->reply : ""));
 	delivery_set_outcomes(d, state, m->recipients[0].next_at, &v, reply);
@@ -630,9 +614,7 @@ static struct sv further_lanes(struct delivery *d, const struct conf_route_answe
 
 void delivery_reroute(struct lane *l, const struct store_message *m)
 {
-	const struct verdict none = {
-		.kind = VERDICT_PARK, .scope = VERDICT_SCOPE_MESSAGE, .cause = "no-route"
-	};
+	const struct verdict none = cause_verdict(CAUSE_NO_ROUTE);
 	struct delivery *d = delivery_new(l);
 	struct wall_time now = outbound_due_now(l->o);
 
@@ -661,7 +643,7 @@ void delivery_reroute(struct lane *l, const struct store_message *m)
 		d->outcomes[i].rewrite_from = arena_sv(&d->arena, a.route->rewrite_from);
 		d->outcomes[i].lane = arena_sv(&d->arena, a.lane->key);
 		d->outcomes[i].next_at = now;
-		d->outcomes[i].verdict.cause = NULL;
+		d->outcomes[i].verdict.cause = CAUSE_NONE;
 		d->outcomes[i].reply = SV("");
 	}
 	prepare_outcome(d, 0);

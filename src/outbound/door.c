@@ -11,10 +11,6 @@
  * quota or outage: the further ones of `through:`, in their order. A recipient is in one lane at a
  * time; it changes lanes by an outcome without an attempt, while it waits and nothing else has it.
  */
-enum {
-	REFUSED_PAUSE_S = 900
-};
-
 enum door_obstacle door_obstacle(
 	const struct lane *l, const struct store_message *m, const struct store_recipient *r)
 {
@@ -70,7 +66,7 @@ static struct sv words(struct lane *l, const struct lane *to, const struct hold_
 		obstacle == DOOR_INTERNAL    ? "takes internal recipients only"
 		: obstacle == DOOR_TOO_SMALL ? "takes no message of this size"
 					     : "is held for ",
-		obstacle == DOOR_OPEN && why ? why->cause : "",
+		obstacle == DOOR_OPEN && why ? cause_name(why->cause) : "",
 		obstacle == DOOR_OPEN && why && why->reply[0] ? ": " : "",
 		obstacle == DOOR_OPEN && why ? why->reply : "");
 	return arena_sv(arena, sv_from(text));
@@ -103,7 +99,7 @@ void door_choose(struct outbound *o, struct arena *arena, const struct store_mes
 		to = door_other(l, m, r);
 		if (!to)
 			continue;
-		r->last_cause = SV("other-door");
+		r->last_cause = sv_from(cause_name(CAUSE_OTHER_DOOR));
 		r->last_reply = words(l, to, now.why, obstacle, arena);
 		r->lane = arena_sv(arena, to->key);
 		if (obstacle == DOOR_OPEN)
@@ -114,9 +110,7 @@ void door_choose(struct outbound *o, struct arena *arena, const struct store_mes
 void door_move(struct lane *l, const struct store_message *m,
 	const struct store_recipient *recipients, size_t count, struct lane *to)
 {
-	const struct verdict v = {
-		.kind = VERDICT_RETRY, .scope = VERDICT_SCOPE_RECIPIENT, .cause = "other-door"
-	};
+	const struct verdict v = cause_verdict(CAUSE_OTHER_DOOR);
 	enum door_obstacle obstacle = door_obstacle(l, m, recipients);
 	const struct park *p = park_find(l, m->sender, recipients[0].address);
 	const struct hold_reason *why = p ? &p->why : lane_now(l).why;
@@ -138,20 +132,8 @@ void door_move(struct lane *l, const struct store_message *m,
 void door_refuse(struct lane *l, const struct store_message *m,
 	const struct store_recipient *recipients, size_t count, enum door_obstacle obstacle)
 {
-	const struct verdict internal = { .kind = VERDICT_PARK,
-		.scope = VERDICT_SCOPE_RECIPIENT,
-		.retry_after_us = REFUSED_PAUSE_S * US_PER_S,
-		.enhanced = "4.7.1",
-		.cause = "door-is-internal",
-		.summary = "This door delivers only inside of its own organisation. Route "
-			   "recipients of other domains through a mailbox (`recipient: "
-			   "external`), or give the route a second way." };
-	const struct verdict small = { .kind = VERDICT_BOUNCE,
-		.scope = VERDICT_SCOPE_MESSAGE,
-		.enhanced = "5.3.4",
-		.cause = "message-too-large",
-		.summary = "The message is larger than this door takes (`message_size` of the "
-			   "mailbox). Route large messages another way (`size:`)." };
+	const struct verdict internal = cause_verdict(CAUSE_DOOR_IS_INTERNAL);
+	const struct verdict small = cause_verdict(CAUSE_MESSAGE_TOO_LARGE);
 	struct delivery *d = delivery_new(l);
 	char text[LIMIT_ADDRESS + 128];
 

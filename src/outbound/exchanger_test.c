@@ -29,7 +29,7 @@ static const struct dns_row mixed[] = {
 
 static struct sv cause_of_lab(struct bench *b)
 {
-	return sv_from(lane_get(b->o, SV("connector/lab"))->why.cause);
+	return sv_from(cause_name(lane_get(b->o, SV("connector/lab"))->why.cause));
 }
 
 static bool is_held(struct bench *b)

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 
 /* What Graph cannot do comes back so often: until then its route may have changed, or its door. */
-#define CANNOT_CARRY_RETRY_US (60 * US_PER_MIN)
 
 /* ---- life ---- */
 
@@ -89,18 +88,7 @@ static bool web_has_room(const struct connection *c)
 
 void graph_cannot_carry(struct graph_session *g, struct sv reply)
 {
-	const struct verdict v = { .kind = VERDICT_PARK,
-		.scope = VERDICT_SCOPE_MESSAGE,
-		/* Not this door, but any other one of its route may take it at once. */
-		.nature = VERDICT_NATURE_OUTAGE,
-		.retry_after_us = CANNOT_CARRY_RETRY_US,
-		.enhanced = "4.6.3",
-		.cause = "graph-cannot-carry",
-		.summary =
-			"Graph cannot carry this message without changing what it is. Let its "
-			"route "
-			"go through another door (submission or a connector); or send it with less "
-			"than 3 MB, or unsigned and with plain attachments." };
+	const struct verdict v = cause_verdict(CAUSE_GRAPH_CANNOT_CARRY);
 
 	graph_end(g, &v, reply);
 }
@@ -143,11 +131,7 @@ static void choose_way(struct graph_session *g)
 {
 	uint64_t body = g->size - g->header_len;
 	uint64_t limit = g->c->c->limits.message_bytes_max;
-	const struct verdict too_large = { .kind = VERDICT_BOUNCE,
-		.scope = VERDICT_SCOPE_MESSAGE,
-		.enhanced = "5.3.4",
-		.cause = "message-too-large",
-		.summary = "The message is larger than the mailbox may send." };
+	const struct verdict too_large = cause_verdict(CAUSE_MESSAGE_TOO_LARGE);
 
 	if (limit && g->size > limit) {
 		graph_end(

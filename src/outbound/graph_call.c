@@ -77,12 +77,7 @@ void graph_encode_copy(struct graph_session *g)
 
 static void uncertain(struct graph_session *g, struct sv words)
 {
-	const struct verdict v = { .kind = VERDICT_RETRY,
-		.scope = VERDICT_SCOPE_MESSAGE,
-		.enhanced = "4.4.2",
-		.cause = "uncertain",
-		.summary = "The message was handed over, and no final answer of Graph came: it may "
-			   "have arrived." };
+	const struct verdict v = cause_verdict(CAUSE_UNCERTAIN);
 
 	g->uncertain = true;
 	graph_end(g, &v, words);
@@ -90,11 +85,10 @@ static void uncertain(struct graph_session *g, struct sv words)
 
 static void no_answer(struct graph_session *g, const struct io_https_answer *a)
 {
-	struct verdict v = { .kind = VERDICT_RETRY,
-		.scope = VERDICT_SCOPE_MESSAGE,
-		.enhanced = "4.4.2",
-		.cause = "connection-lost",
-		.summary = "The connection to Graph broke before the message was sent." };
+	struct verdict v = cause_verdict(CAUSE_CONNECTION_LOST);
+
+	/* It says nothing of Graph: one message was on its way. */
+	v.nature = VERDICT_NATURE_OTHER;
 
 	if (is_dot(g) && a->began) {
 		uncertain(g, a->error);
@@ -138,21 +132,12 @@ static void refused(struct graph_session *g, const struct io_https_answer *a)
 		uncertain(g, sv_from(text));
 	} else if (a->status == 403 && !is_dot(g) && v.kind == VERDICT_PARK) {
 		/* The mailbox itself works: its small messages need less. */
-		v.scope = VERDICT_SCOPE_MESSAGE;
-		v.cause = "graph-needs-readwrite";
-		v.summary = "Messages above 3 MB go through a draft. For this the app needs the "
-			    "permission Mail.ReadWrite besides Mail.Send, with an administrator's "
-			    "consent.";
+		v = cause_verdict(CAUSE_GRAPH_NEEDS_READWRITE);
 		graph_end(g, &v, sv_from(text));
 	} else {
 		/* The permission in the URL ended, or the session is lost: another attempt has new ones. */
 		if (g->signed_url && v.kind != VERDICT_RETRY)
-			v = (struct verdict){ .kind = VERDICT_RETRY,
-				.scope = VERDICT_SCOPE_MESSAGE,
-				.enhanced = "4.4.2",
-				.cause = "graph-upload-lost",
-				.summary = "Graph gave the upload of an attachment up; it is begun "
-					   "anew." };
+			v = cause_verdict(CAUSE_GRAPH_UPLOAD_LOST);
 		graph_end(g, &v, sv_from(text));
 	}
 	json_decref(root);

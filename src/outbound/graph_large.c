@@ -84,12 +84,7 @@ static void submit_read(struct graph_session *g)
 
 static void read_failed(struct graph_session *g, const char *why)
 {
-	const struct verdict v = { .kind = VERDICT_RETRY,
-		.scope = VERDICT_SCOPE_MESSAGE,
-		.enhanced = "4.3.0",
-		.cause = "queue-unreadable",
-		.summary = "The message could not be read from the queue; see the log and check "
-			   "the disk." };
+	const struct verdict v = cause_verdict(CAUSE_QUEUE_UNREADABLE);
 
 	graph_end(g, &v, sv_from(why));
 }
@@ -454,11 +449,7 @@ static bool goes_on_at(struct sv body, uint64_t at)
 
 static void not_understood(struct graph_session *g, const char *what)
 {
-	const struct verdict v = { .kind = VERDICT_RETRY,
-		.scope = VERDICT_SCOPE_MESSAGE,
-		.enhanced = "4.5.0",
-		.cause = "graph-protocol",
-		.summary = "Graph answered in a way that postern does not know." };
+	const struct verdict v = cause_verdict(CAUSE_GRAPH_PROTOCOL);
 
 	graph_end(g, &v, sv_from(what));
 }

@@ -143,7 +143,7 @@ void lane_hold(struct lane *l, const struct verdict *v, struct sv reply)
 {
 	struct outbound *o = l->o;
 	bool park = v->kind == VERDICT_PARK && v->scope != VERDICT_SCOPE_MAILBOX_WINDOW;
-	bool news = !l->why.cause || !sv_eq(sv_from(l->why.cause), sv_from(v->cause));
+	bool news = !l->why.cause || l->why.cause != v->cause;
 	bool stopped = l->why.nature == VERDICT_NATURE_REPUTATION &&
 		       sched_lane_until(l->sched).us == MONO_NEVER.us &&
 		       sched_lane_state(l->sched, io_now(o->loop)) == SCHED_LANE_PARKED;
@@ -176,7 +176,7 @@ void lane_hold(struct lane *l, const struct verdict *v, struct sv reply)
 			SV(""),
 			park ? "lane parked" : "lane waits",
 			(const struct log_field[]){ LOG_F("lane", l->key),
-				LOG_F("cause", sv_from(v->cause)),
+				LOG_F("cause", sv_from(cause_name(v->cause))),
 				LOG_F("again",
 					pause == UINT64_MAX ? SV("when a person releases it")
 							    : sv_from(text_span(pause, span))),
@@ -204,7 +204,7 @@ void lane_succeeded(struct lane *l)
 		SV(""),
 		"lane goes on",
 		(const struct log_field[]){
-			LOG_F("lane", l->key), LOG_F("cause", sv_from(l->why.cause)) },
+			LOG_F("lane", l->key), LOG_F("cause", sv_from(cause_name(l->why.cause))) },
 		2);
 	sched_lane_clear(l->sched);
 	park_record_lane(l, true);

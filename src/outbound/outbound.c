@@ -4,6 +4,7 @@
 #include "base/must.h"
 #include "io/log.h"
 #include "outbound/outbound_priv.h"
+#include "provider/remedy.h"
 
 #include <stdlib.h>
 
@@ -288,7 +289,7 @@ static void make_due(struct outbound *o, struct sv key)
 
 	if (key.len == 0) {
 		/* The filter has no word for "no lane": the cause says it. */
-		m->edit.filter.cause = SV("no-route");
+		m->edit.filter.cause = sv_from(cause_name(CAUSE_NO_ROUTE));
 	}
 	memcpy(m->key, key.ptr ? key.ptr : "", key.len);
 	m->o = o;
@@ -451,8 +452,8 @@ static void show_full_window(
 	if (status->state != SCHED_LANE_READY || sched_lane_room(l->sched, now, 1) > 0)
 		return;
 	status->state = SCHED_LANE_WAITING;
-	status->cause = SV("limit");
-	status->summary = SV("The limit of this mailbox is used up; its mail goes on by itself.");
+	status->cause = sv_from(cause_name(CAUSE_LIMIT));
+	status->summary = sv_from(provider_remedy(CAUSE_LIMIT, NULL)->means);
 	status->reply = SV("");
 	*until = sched_lane_room_at(l->sched, now);
 }
@@ -532,7 +533,7 @@ void outbound_each_lane(struct outbound *o,
 		if (state.why) {
 			status.since = state.why->since;
 			status.nature = state.why->nature;
-			status.cause = sv_from(state.why->cause);
+			status.cause = sv_from(cause_name(state.why->cause));
 			status.summary = sv_from(state.why->summary);
 			status.reply = sv_from(state.why->reply);
 		}

@@ -36,9 +36,10 @@ enum {
 #define MINUTE_BUCKET_US (5 * (int64_t)US_PER_S)
 #define DAY_BUCKET_US (5 * (int64_t)US_PER_MIN)
 
-/* Why a lane, a sender or a tenant is held. Texts are on the heap. */
+/* Why a lane, a sender or a tenant is held. Texts are on the heap; what is all zero holds nothing. */
 struct hold_reason {
-	char *cause, *summary, *reply;
+	enum cause cause; /* CAUSE_NONE: nothing holds it */
+	char *summary, *reply;
 	struct wall_time since;
 	enum verdict_nature nature;
 };

@@ -19,7 +19,6 @@
 
 void hold_reason_clear(struct hold_reason *why)
 {
-	free(why->cause);
 	free(why->summary);
 	free(why->reply);
 	*why = (struct hold_reason){ 0 };
@@ -28,11 +27,10 @@ void hold_reason_clear(struct hold_reason *why)
 void hold_reason_set(
 	struct hold_reason *why, struct wall_time now, const struct verdict *v, struct sv reply)
 {
-	struct wall_time since =
-		why->cause && sv_eq(sv_from(why->cause), sv_from(v->cause)) ? why->since : now;
+	struct wall_time since = why->cause && why->cause == v->cause ? why->since : now;
 
 	hold_reason_clear(why);
-	why->cause = sv_dup(sv_from(v->cause));
+	why->cause = v->cause;
 	why->summary = sv_dup(sv_from(v->summary));
 	why->reply = sv_dup(sv_head(reply, LIMIT_REPLY_KEPT));
 	why->since = since;
@@ -52,9 +50,9 @@ static void record(struct outbound *o, struct sv key, const struct hold_reason *
 	struct wall_time probe_at, bool clear)
 {
 	/* One block: the op and its texts, so that nothing else must outlive it. */
-	size_t cause = why ? strlen(why->cause) : 0, summary = why ? strlen(why->summary) : 0;
+	size_t summary = why ? strlen(why->summary) : 0;
 	size_t reply = why ? strlen(why->reply) : 0;
-	struct store_park *op = xcalloc(1, sizeof(*op) + key.len + cause + summary + reply);
+	struct store_park *op = xcalloc(1, sizeof(*op) + key.len + summary + reply);
 	char *at = (char *)(op + 1);
 
 	op->op.kind = STORE_OP_PARK;
@@ -64,12 +62,11 @@ static void record(struct outbound *o, struct sv key, const struct hold_reason *
 	op->row.key = sv_make(at, key.len);
 	at += key.len;
 	if (why) {
-		memcpy(at, why->cause, cause);
-		op->row.cause = sv_make(at, cause);
-		memcpy(at + cause, why->summary, summary);
-		op->row.summary = sv_make(at + cause, summary);
-		memcpy(at + cause + summary, why->reply, reply);
-		op->row.reply = sv_make(at + cause + summary, reply);
+		op->row.cause = sv_from(cause_name(why->cause));
+		memcpy(at, why->summary, summary);
+		op->row.summary = sv_make(at, summary);
+		memcpy(at + summary, why->reply, reply);
+		op->row.reply = sv_make(at + summary, reply);
 		op->row.since = why->since;
 		op->row.probe_at = probe_at;
 		op->row.nature = why->nature;
@@ -98,7 +95,7 @@ void park_tell(struct lane *l, struct sv scope, const struct hold_reason *why,
 		&(struct outbound_event){ .ended = ended,
 			.scope = scope,
 			.lane = l->key,
-			.cause = sv_from(why->cause),
+			.cause = sv_from(cause_name(why->cause)),
 			.summary = sv_from(why->summary),
 			.reply = sv_from(why->reply),
 			.nature = why->nature,
@@ -178,7 +175,7 @@ static void set(struct lane *l, struct sv key, const struct verdict *v, struct s
 {
 	struct outbound *o = l->o;
 	struct park *p = htable_get(&o->parks, key);
-	bool news = !p || !sv_eq(sv_from(p->why.cause), sv_from(v->cause));
+	bool news = !p || p->why.cause != v->cause;
 
 	if (is_stopped(p))
 		return;
@@ -190,7 +187,7 @@ static void set(struct lane *l, struct sv key, const struct verdict *v, struct s
 			SV(""),
 			"parked",
 			(const struct log_field[]){ LOG_F("scope", key),
-				LOG_F("cause", sv_from(v->cause)),
+				LOG_F("cause", sv_from(cause_name(v->cause))),
 				LOG_F("why", sv_from(v->summary)),
 				LOG_F("reply", reply) },
 			4);
@@ -304,7 +301,7 @@ static void drop_park(struct lane *l, struct sv key)
 		SV(""),
 		"released",
 		(const struct log_field[]){
-			LOG_F("scope", key), LOG_F("cause", sv_from(p->why.cause)) },
+			LOG_F("scope", key), LOG_F("cause", sv_from(cause_name(p->why.cause))) },
 		2);
 	record(o, key, NULL, (struct wall_time){ 0 }, true);
 	park_tell(l, key, &p->why, MONO_NEVER, true);
@@ -396,7 +393,7 @@ static struct verdict verdict_of(const struct store_park_row *row, struct arena 
 	return (struct verdict){ .kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_MAILBOX,
 		.nature = row->nature,
-		.cause = arena_str(a, row->cause),
+		.cause = cause_parse(row->cause),
 		.summary = arena_str(a, row->summary) };
 }
 

@@ -60,13 +60,7 @@ static void unspace(struct lane *l)
 
 static void finish(struct secrets_job *j)
 {
-	const struct verdict v = { .kind = VERDICT_PARK,
-		.scope = VERDICT_SCOPE_MAILBOX,
-		.nature = VERDICT_NATURE_AUTHENTICATION,
-		.enhanced = "4.7.0",
-		.cause = "password-unreadable",
-		.summary = "The password or key that this mailbox or connector signs in with "
-			   "cannot be read; the reply says where it should be." };
+	const struct verdict v = cause_verdict(CAUSE_PASSWORD_UNREADABLE);
 	struct lane *l = j->lane;
 
 	if (!l)
@@ -222,13 +216,7 @@ static void on_token(void *arg, const struct identity_token *t)
 
 void connection_ask_token(struct connection *c)
 {
-	const struct verdict none = { .kind = VERDICT_PARK,
-		.scope = VERDICT_SCOPE_MAILBOX,
-		.nature = VERDICT_NATURE_AUTHENTICATION,
-		.enhanced = "4.7.0",
-		.cause = "no-tokens",
-		.summary = "The mailbox signs in with a token, but nothing here can get one; see "
-			   "the log of the start." };
+	const struct verdict none = cause_verdict(CAUSE_NO_TOKENS);
 	struct identity_token_request *request = NULL;
 
 	c->state = CONNECTION_TOKEN;
@@ -245,7 +233,7 @@ bool connection_token_refused(struct connection *c, const struct verdict *v)
 	uint64_t serial = c->token_serial;
 
 	identity_token_refused(c->o->tokens, c->conf, c->c, serial);
-	if (strcmp(v->cause, "token-stale") != 0)
+	if (v->cause != CAUSE_TOKEN_STALE)
 		return false;
 	/* Several connections may have had the same one; a second in a row is the lane's trouble. */
 	if (l->stale_serial && l->stale_serial != serial)

@@ -313,7 +313,7 @@ static void a_tenant_that_cannot_sign_in_holds_its_lanes(void **state)
 	broker.failure = (struct verdict){ .kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_TENANT,
 		.nature = VERDICT_NATURE_AUTHENTICATION,
-		.cause = "app-secret-wrong",
+		.cause = CAUSE_APP_SECRET_WRONG,
 		.summary = "The client secret is wrong." };
 	ids[0] = queue(0);
 	while (bench.o->parks.count == 0)
@@ -331,7 +331,7 @@ static void a_tenant_that_cannot_sign_in_holds_its_lanes(void **state)
 	bench_restart(&bench);
 	bench.o->tokens = (struct identity_tokens *)&broker;
 	assert_int_equal(bench.o->parks.count, 1);
-	broker.failure.cause = NULL;
+	broker.failure.cause = CAUSE_NONE;
 	bench_retry(&bench);
 	for (unsigned i = 0; i < 5; i++)
 		bench_wait_for(&bench, ids[i], 0, STORE_RCPT_DELIVERED, NULL);
@@ -348,7 +348,7 @@ static void a_token_service_that_is_down_is_waited_for(void **state)
 	broker.failure = (struct verdict){ .kind = VERDICT_RETRY,
 		.scope = VERDICT_SCOPE_ROUTE,
 		.nature = VERDICT_NATURE_OUTAGE,
-		.cause = "token-service-down",
+		.cause = CAUSE_TOKEN_SERVICE_DOWN,
 		.summary = "The token service does not answer." };
 	id = queue(0);
 	while (bench_lane(&bench, "submission/m0@contoso.com").status.state != SCHED_LANE_WAITING)
@@ -356,7 +356,7 @@ static void a_token_service_that_is_down_is_waited_for(void **state)
 	assert_string_equal(
 		bench_lane(&bench, "submission/m0@contoso.com").cause, "token-service-down");
 	/* Asked again within seconds, by itself. */
-	broker.failure.cause = NULL;
+	broker.failure.cause = CAUSE_NONE;
 	bench_wait_for(&bench, id, 0, STORE_RCPT_DELIVERED, NULL);
 	assert_int_equal(broker.asked, 2);
 	bench_close(&bench);

@@ -149,19 +149,34 @@ static void each_http(
 		});
 }
 
+static void each_phrase(const struct provider_phrase *row, provider_catalogue_fn *each, void *arg)
+{
+	each(arg,
+		&(struct provider_catalogue_row){
+			.reply = "",
+			.text = row->text,
+			.kind = row->kind,
+			.scope = row->scope,
+			.nature = row->nature,
+			.cause = row->cause,
+			.summary = row->summary,
+			.source = row->source,
+			.checked = row->checked,
+			.at = "text",
+			.doors = "",
+			.sign_in = "",
+			.example = row->text,
+		});
+}
+
 void provider_catalogue_each(provider_catalogue_fn *each, void *arg)
 {
-	static const struct provider_http_table *const http[] = {
-		&provider_token_app_errors, &provider_token_user_errors, &provider_graph_errors
-	};
-
-	for (size_t t = 0; t < PROVIDER_TABLE_COUNT; t++)
-		for (size_t i = 0; i < provider_tables[t]->count; i++)
-			each_reply(&provider_tables[t]->rows[i], each, arg);
-	for (size_t t = 0; t < COUNT_OF(http); t++)
-		for (size_t i = 0; i < http[t]->count; i++)
-			each_http(&http[t]->rows[i],
-				http[t] == &provider_graph_errors ? "graph" : "token",
-				each,
-				arg);
+	for (size_t i = 0; i < provider_rows_count; i++)
+		each_reply(&provider_rows[i], each, arg);
+	for (size_t i = 0; i < provider_token_rows_count; i++)
+		each_http(&provider_token_rows[i], "token", each, arg);
+	for (size_t i = 0; i < provider_graph_rows_count; i++)
+		each_http(&provider_graph_rows[i], "graph", each, arg);
+	for (size_t i = 0; i < provider_phrases_count; i++)
+		each_phrase(&provider_phrases[i], each, arg);
 }

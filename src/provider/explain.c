@@ -107,7 +107,7 @@ static enum smtp_client_stage stage_of(
 	const struct explainer *e, const struct candidate *c, unsigned told)
 {
 	unsigned stages = told ? told : c->row ? c->row->on.stages : (unsigned)PROVIDER_AT_MESSAGE;
-	const struct provider_remedy *remedy = c->row ? provider_remedy(c->row->cause) : NULL;
+	const struct provider_remedy *remedy = c->row ? provider_remedy(c->row->cause, NULL) : NULL;
 	bool of_recipient = e->report || (remedy && remedy->owner == PROVIDER_OWNER_RECIPIENT) ||
 			    c->start.enhanced[2] == '1' || c->start.enhanced[2] == '2' ||
 			    says(c->reply, "recipient");
@@ -222,9 +222,9 @@ static void find_replies(struct explainer *e)
 
 /* ---- what says most ---- */
 
-static bool is_cause(const struct candidate *c, const char *cause)
+static bool is_cause(const struct candidate *c, enum cause cause)
 {
-	return strcmp(c->verdict.cause, cause) == 0;
+	return c->verdict.cause == cause;
 }
 
 static void drop_nested(struct explainer *e)
@@ -234,10 +234,10 @@ static void drop_nested(struct explainer *e)
 
 		if (!inner->start.nested)
 			continue;
-		if (outer->row && !is_cause(outer, "refused-there") &&
-			!is_cause(outer, "expired-there"))
+		if (outer->row && !is_cause(outer, CAUSE_REFUSED_THERE) &&
+			!is_cause(outer, CAUSE_EXPIRED_THERE))
 			inner->dropped = true;
-		else if (inner->row && !is_cause(outer, "expired-there"))
+		else if (inner->row && !is_cause(outer, CAUSE_EXPIRED_THERE))
 			outer->dropped = true;
 	}
 }
@@ -250,9 +250,9 @@ static void drop_consequences(struct explainer *e)
 	for (size_t i = 0; i < e->count; i++)
 		sign_in |= e->found[i].row &&
 			   e->found[i].verdict.nature == VERDICT_NATURE_AUTHENTICATION &&
-			   !is_cause(&e->found[i], "not-signed-in");
+			   !is_cause(&e->found[i], CAUSE_NOT_SIGNED_IN);
 	for (size_t i = 0; i < e->count && sign_in; i++)
-		if (is_cause(&e->found[i], "not-signed-in"))
+		if (is_cause(&e->found[i], CAUSE_NOT_SIGNED_IN))
 			e->found[i].dropped = true;
 }
 
@@ -280,10 +280,10 @@ static void drop_weak(struct explainer *e)
 	}
 }
 
-static bool has_cause(const struct provider_explained *out, const char *cause)
+static bool has_cause(const struct provider_explained *out, enum cause cause)
 {
 	for (size_t i = 0; i < out->count; i++)
-		if (strcmp(out->items[i].verdict.cause, cause) == 0)
+		if (out->items[i].verdict.cause == cause)
 			return true;
 	return false;
 }
@@ -300,7 +300,7 @@ static void add(struct provider_explained *out, struct provider_explanation item
 {
 	if (out->count == PROVIDER_EXPLAIN_MAX || has_cause(out, item.verdict.cause))
 		return;
-	item.remedy = provider_remedy(item.verdict.cause);
+	item.remedy = provider_remedy(item.verdict.cause, &out->facts);
 	must(item.remedy != NULL);
 	out->items[out->count++] = item;
 }
@@ -361,11 +361,11 @@ static ptrdiff_t find_word(struct sv text, struct sv word)
 }
 
 /* The error words of JSON answers: ErrorAccessDenied, invalid_client. */
-static void find_words(
-	struct sv text, const struct provider_http_table *table, struct provider_explained *out)
+static void find_words(struct sv text, const struct provider_http_row *rows, size_t count,
+	struct provider_explained *out)
 {
-	for (size_t i = 0; i < table->count; i++) {
-		const struct provider_http_row *row = &table->rows[i];
+	for (size_t i = 0; i < count; i++) {
+		const struct provider_http_row *row = &rows[i];
 		struct provider_http_answer answer = { .status = 400 };
 		ptrdiff_t at;
 
@@ -484,11 +484,9 @@ void provider_explain(struct sv text, struct provider_explained *out)
 	drop_weak(&e);
 	find_aadsts(e.text, out);
 	if (says(e.text, "error")) {
-		find_words(e.text, &provider_graph_errors, out);
-		if (out->count == 0) {
-			find_words(e.text, &provider_token_app_errors, out);
-			find_words(e.text, &provider_token_user_errors, out);
-		}
+		find_words(e.text, provider_graph_rows, provider_graph_rows_count, out);
+		if (out->count == 0)
+			find_words(e.text, provider_token_rows, provider_token_rows_count, out);
 	}
 	for (size_t i = 0; i < e.count; i++) {
 		const struct candidate *c = &e.found[i];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "mail/verdict.h"
 #include "provider/remedy.h"
+#include "provider/verdict.h"
 
 /*
  * Replies in any text: a pasted line, several glued or folded into one, a bounce mail, an exception, a
@@ -44,7 +44,8 @@ struct provider_catalogue_row {
 	enum verdict_kind kind;
 	enum verdict_scope scope; /* VERDICT_SCOPE_COUNT: by the step of the session */
 	enum verdict_nature nature;
-	const char *cause, *summary, *source, *checked;
+	enum cause cause;
+	const char *summary, *source, *checked;
 	const char *at;      /* where it is met: "mail rcpt", "token", "graph" */
 	const char *doors;   /* by which door: "submission hve"; "" for "token" and "graph" */
 	const char *sign_in; /* "password", "token": only with this one; "" */

@@ -284,12 +284,12 @@ static void test_replies_as_they_were_met(void **state)
 		provider_explain(sv_from(rows[i].reply), &ex);
 		if (ex.count != 1 || !ex.items[0].known)
 			fail_msg("%s: %zu meanings", rows[i].reply, ex.count);
-		if (strcmp(v->cause, rows[i].cause) != 0 ||
+		if (strcmp(cause_name(v->cause), rows[i].cause) != 0 ||
 			strcmp(provider_class_name(v), rows[i].class) != 0 ||
 			strcmp(verdict_scope_name(v->scope), rows[i].scope) != 0)
 			fail_msg("%s: got %s %s %s",
 				rows[i].reply,
-				v->cause,
+				cause_name(v->cause),
 				provider_class_name(v),
 				verdict_scope_name(v->scope));
 	}

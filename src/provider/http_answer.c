@@ -6,58 +6,6 @@
 
 /* What the token service and Graph answer, made into verdicts: as reply.c does for SMTP. */
 
-static const struct provider_http_row unreachable_row = {
-	.kind = VERDICT_RETRY,
-	.scope = VERDICT_SCOPE_ROUTE,
-	.nature = VERDICT_NATURE_OUTAGE,
-	.cause = "https-failure",
-	.summary = "The service could not be reached by HTTPS; the log has the error. It is tried "
-		   "again.",
-};
-static const struct provider_http_row strange_token_row = {
-	.kind = VERDICT_RETRY,
-	.scope = VERDICT_SCOPE_TENANT,
-	.nature = VERDICT_NATURE_OUTAGE,
-	.retry_after_us = US_PER_MIN,
-	.cause = "unexpected-answer",
-	.summary = "What answers in the place of the token service is none. Check `login` under "
-		   "`endpoints`, and `proxy`. It is tried again.",
-};
-static const struct provider_http_row unknown_token_row = {
-	.kind = VERDICT_PARK,
-	.scope = VERDICT_SCOPE_MAILBOX,
-	.nature = VERDICT_NATURE_AUTHENTICATION,
-	.retry_after_us = 15 * US_PER_MIN,
-	.cause = "no-token",
-	.summary = "The token service gives no token, for the reason in its reply. An Entra "
-		   "administrator finds more in the sign-in logs (Entra admin center, Monitoring, "
-		   "Sign-in logs).",
-};
-static const struct provider_http_row accepted_row = {
-	.kind = VERDICT_DELIVERED,
-	.scope = VERDICT_SCOPE_MESSAGE,
-	.cause = "accepted",
-	.summary = "The provider accepted the message.",
-};
-static const struct provider_http_row strange_graph_row = {
-	.kind = VERDICT_RETRY,
-	.scope = VERDICT_SCOPE_ROUTE,
-	.nature = VERDICT_NATURE_OUTAGE,
-	.retry_after_us = US_PER_MIN,
-	.cause = "unexpected-answer",
-	.summary = "What answers in the place of Microsoft Graph is not it. Check `graph` under "
-		   "`endpoints`, and `proxy`. It is tried again.",
-};
-static const struct provider_http_row unknown_graph_row = {
-	.kind = VERDICT_PARK,
-	.scope = VERDICT_SCOPE_MESSAGE,
-	.retry_after_us = US_PER_HOUR,
-	.cause = "graph-refused",
-	.summary = "Microsoft Graph refuses the message for the reason in its reply. It waits, and "
-		   "is tried rarely; remove it with postern queue, or send it through another "
-		   "door.",
-};
-
 /* The first number behind "AADSTS"; 0: none. */
 static uint32_t read_aadsts(struct sv text)
 {
@@ -100,24 +48,26 @@ static int match(const struct provider_http_row *row, const struct seen *seen)
 				     : 0);
 }
 
-static void find_row(const struct provider_http_table *table, const struct seen *seen,
-	const struct provider_http_row **best, int *best_points)
+static const struct provider_http_row *find_row(
+	const struct provider_http_row *rows, size_t count, const struct seen *seen)
 {
-	for (size_t i = 0; i < table->count; i++) {
-		int points = match(&table->rows[i], seen);
+	const struct provider_http_row *best = NULL;
+	int best_points = -1;
 
-		if (points > *best_points) {
-			*best = &table->rows[i];
-			*best_points = points;
+	for (size_t i = 0; i < count; i++) {
+		int points = match(&rows[i], seen);
+
+		if (points > best_points) {
+			best = &rows[i];
+			best_points = points;
 		}
 	}
+	return best;
 }
 
-static const char *detail_of(const struct provider_http_row *row)
+static const char *detail_of(enum verdict_nature nature)
 {
-	if (row->detail)
-		return row->detail;
-	switch (row->nature) {
+	switch (nature) {
 	case VERDICT_NATURE_AUTHENTICATION:
 		return "7.8"; /* RFC 4954 6: credentials */
 	case VERDICT_NATURE_QUOTA:
@@ -133,42 +83,49 @@ static const char *detail_of(const struct provider_http_row *row)
 	return "0.0";
 }
 
-static struct verdict verdict_of(
-	const struct provider_http_row *row, const struct provider_http_answer *answer)
+/* `detail` NULL: by its nature. */
+static struct verdict complete(
+	struct verdict v, const char *detail, const struct provider_http_answer *answer)
 {
 	static const char class[VERDICT_KIND_COUNT] = { [VERDICT_DELIVERED] = '2',
 		[VERDICT_RETRY] = '4',
 		[VERDICT_PARK] = '4',
 		[VERDICT_BOUNCE] = '5' };
-	struct verdict v = { .kind = row->kind,
-		.scope = row->scope,
-		.nature = row->nature,
-		.retry_after_us = row->retry_after_us,
-		.cause = row->cause,
-		.summary = row->summary };
 
 	/* The service knows best when; but a park is no retry, and is not ended by it. */
 	if (v.kind == VERDICT_RETRY && answer->retry_after_us)
 		v.retry_after_us = answer->retry_after_us;
-	(void)snprintf(v.enhanced, sizeof(v.enhanced), "%c.%s", class[row->kind], detail_of(row));
+	(void)snprintf(v.enhanced,
+		sizeof(v.enhanced),
+		"%c.%s",
+		class[v.kind],
+		detail ? detail : detail_of(v.nature));
 	return v;
 }
 
 const struct provider_http_row *provider_find_token_row(const struct provider_http_answer *answer)
 {
 	struct seen seen = { .a = answer, .aadsts = read_aadsts(answer->description) };
-	const struct provider_http_row *row = NULL;
-	int points = -1;
 
-	find_row(&provider_token_app_errors, &seen, &row, &points);
-	find_row(&provider_token_user_errors, &seen, &row, &points);
-	return row;
+	return find_row(provider_token_rows, provider_token_rows_count, &seen);
 }
 
 struct verdict provider_http_row_verdict(
 	const struct provider_http_row *row, const struct provider_http_answer *answer)
 {
-	return verdict_of(row, answer);
+	const struct verdict v = { .kind = row->kind,
+		.scope = row->scope,
+		.nature = row->nature,
+		.retry_after_us = row->retry_after_us,
+		.cause = row->cause,
+		.summary = row->summary };
+
+	return complete(v, row->detail, answer);
+}
+
+static struct verdict by_cause(enum cause cause, const struct provider_http_answer *answer)
+{
+	return complete(cause_verdict(cause), NULL, answer);
 }
 
 struct verdict provider_judge_token(const struct provider_http_answer *answer)
@@ -176,26 +133,35 @@ struct verdict provider_judge_token(const struct provider_http_answer *answer)
 	const struct provider_http_row *row;
 
 	if (answer->status == 0)
-		return verdict_of(&unreachable_row, answer);
+		return by_cause(CAUSE_HTTPS_FAILURE, answer);
 	if (answer->status < 400)
-		return verdict_of(&strange_token_row, answer);
+		return by_cause(CAUSE_UNEXPECTED_ANSWER, answer);
 	row = provider_find_token_row(answer);
-	return verdict_of(row ? row : &unknown_token_row, answer);
+	return row ? provider_http_row_verdict(row, answer) : by_cause(CAUSE_NO_TOKEN, answer);
+}
+
+const struct provider_http_row *provider_find_graph_row(const struct provider_http_answer *answer)
+{
+	struct seen seen = { .a = answer };
+
+	return find_row(provider_graph_rows, provider_graph_rows_count, &seen);
 }
 
 struct verdict provider_judge_graph(const struct provider_http_answer *answer)
 {
-	struct seen seen = { .a = answer };
-	const struct provider_http_row *row = NULL;
-	int points = -1;
+	const struct provider_http_row *row;
 
 	if (answer->status == 0)
-		return verdict_of(&unreachable_row, answer);
+		return by_cause(CAUSE_HTTPS_FAILURE, answer);
 	/* 200 and 201 answer other steps than the one that sends. */
 	if (answer->status == 202)
-		return verdict_of(&accepted_row, answer);
-	if (answer->status < 400)
-		return verdict_of(&strange_graph_row, answer);
-	find_row(&provider_graph_errors, &seen, &row, &points);
-	return verdict_of(row ? row : &unknown_graph_row, answer);
+		return by_cause(CAUSE_ACCEPTED, answer);
+	if (answer->status < 400) {
+		struct verdict v = by_cause(CAUSE_UNEXPECTED_ANSWER, answer);
+
+		v.scope = VERDICT_SCOPE_ROUTE;
+		return v;
+	}
+	row = provider_find_graph_row(answer);
+	return row ? provider_http_row_verdict(row, answer) : by_cause(CAUSE_GRAPH_REFUSED, answer);
 }

@@ -21,7 +21,7 @@ static void check(const struct verdict *v)
 	must(v->nature < VERDICT_NATURE_COUNT);
 	must(memchr(v->enhanced, '\0', sizeof(v->enhanced)) != NULL);
 	must(strlen(v->enhanced) >= 5);
-	must(v->cause != NULL);
+	must(v->cause != CAUSE_NONE);
 	must(v->summary != NULL);
 	must(v->kind != VERDICT_PARK || v->retry_after_us >= 5 * US_PER_MIN);
 	must(v->kind != VERDICT_BOUNCE || v->enhanced[0] == '5');

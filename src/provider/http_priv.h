@@ -16,22 +16,20 @@ struct provider_http_row {
 	enum verdict_nature nature;
 	uint64_t retry_after_us;
 	const char *detail; /* of the enhanced code: "7.8"; NULL: by its nature */
-	const char *cause;
+	enum cause cause;
 	const char *summary;
 	const char *source;  /* an address, or an RFC with its section */
 	const char *checked; /* the day on which somebody read the source: 2026-11-23 */
 };
 
-struct provider_http_table {
-	const struct provider_http_row *rows;
-	size_t count;
-};
-
-extern const struct provider_http_table provider_token_app_errors;  /* token_error_app.c */
-extern const struct provider_http_table provider_token_user_errors; /* token_error_user.c */
-extern const struct provider_http_table provider_graph_errors;      /* graph_error.c */
+/* Made by tools/catalogue of replies.txt. */
+extern const struct provider_http_row provider_token_rows[];
+extern const size_t provider_token_rows_count;
+extern const struct provider_http_row provider_graph_rows[];
+extern const size_t provider_graph_rows_count;
 
 /* The most specific row; NULL: none knows the answer. */
+const struct provider_http_row *provider_find_graph_row(const struct provider_http_answer *answer);
 const struct provider_http_row *provider_find_token_row(const struct provider_http_answer *answer);
 struct verdict provider_http_row_verdict(
 	const struct provider_http_row *row, const struct provider_http_answer *answer);

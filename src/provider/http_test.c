@@ -283,7 +283,7 @@ static const struct row token_rows[] = {
 		USER,
 		"password-expired",
 		NULL },
-	{ 400, "invalid_grant", "AADSTS50056: x", USER, "password-missing", NULL },
+	{ 400, "invalid_grant", "AADSTS50056: x", USER, "account-without-password", NULL },
 	{ 400,
 		"invalid_grant",
 		"AADSTS50057: The user account is disabled.",
@@ -537,7 +537,7 @@ static struct provider_http_answer answer_of(const struct row *row)
 static void check(const struct row *row, const struct verdict *v)
 {
 	if (v->kind != row->kind || v->scope != row->scope || v->nature != row->nature ||
-		strcmp(v->cause, row->cause) != 0)
+		strcmp(cause_name(v->cause), row->cause) != 0)
 		fail_msg("%u %s %s: got %s %s %s %s",
 			row->status,
 			row->error,
@@ -545,9 +545,12 @@ static void check(const struct row *row, const struct verdict *v)
 			verdict_kind_name(v->kind),
 			verdict_scope_name(v->scope),
 			verdict_nature_name(v->nature),
-			v->cause);
+			cause_name(v->cause));
 	if (row->says && !strstr(v->summary, row->says))
-		fail_msg("%s: \"%s\" is missing in: %s", v->cause, row->says, v->summary);
+		fail_msg("%s: \"%s\" is missing in: %s",
+			cause_name(v->cause),
+			row->says,
+			v->summary);
 	assert_true(strlen(v->enhanced) >= 5);
 }
 
@@ -615,7 +618,6 @@ static bool is_shape(const char *s, const char *allowed)
 static void check_row(const struct provider_http_row *row)
 {
 	assert_true(row->aadsts || row->error || row->text || row->status);
-	assert_true(is_shape(row->cause, "abcdefghijklmnopqrstuvwxyz0123456789-"));
 	assert_int_equal(row->summary[strlen(row->summary) - 1], '.');
 	assert_null(strstr(row->summary, "  "));
 	assert_true(strlen(row->source) > 5);
@@ -633,36 +635,39 @@ static void check_row(const struct provider_http_row *row)
 		assert_true(is_shape(row->detail, "0123456789."));
 }
 
-/* Every row of the catalogue is the answer to a row of the tables above. */
-static void check_shown(const struct provider_http_row *row, const struct row *shown, size_t count,
-	struct verdict (*judge)(const struct provider_http_answer *))
+/* A row that the judge can never choose is a row nobody should believe in. */
+static void check_reachable(const struct provider_http_row *row,
+	const struct provider_http_row *(*find)(const struct provider_http_answer *))
 {
-	for (size_t i = 0; i < count; i++) {
-		const struct provider_http_answer a = answer_of(&shown[i]);
+	char description[512];
+	struct provider_http_answer a = { .status = row->status >= 10 ? row->status
+						    : row->status     ? row->status * 100U
+								      : 400,
+		.error = sv_from(row->error) };
 
-		if (judge(&a).summary == row->summary)
-			return;
-	}
-	fail_msg("no test shows the row of \"%s\": %s", row->cause, row->summary);
+	(void)snprintf(description,
+		sizeof(description),
+		"%s%.0u: %s",
+		row->aadsts ? "AADSTS" : "",
+		row->aadsts,
+		row->text ? row->text : "");
+	a.description = sv_from(description);
+	if (find(&a) != row)
+		fail_msg("no answer finds the row of \"%s\": %s",
+			cause_name(row->cause),
+			row->summary);
 }
 
-static void test_every_row_is_sound_and_shown(void **state)
+static void test_every_row_is_sound_and_reachable(void **state)
 {
-	static const struct provider_http_table *const tables[] = {
-		&provider_token_app_errors, &provider_token_user_errors, &provider_graph_errors
-	};
-
 	(void)state;
-	for (size_t t = 0; t < COUNT_OF(tables); t++) {
-		bool graph = tables[t] == &provider_graph_errors;
-
-		for (size_t i = 0; i < tables[t]->count; i++) {
-			check_row(&tables[t]->rows[i]);
-			check_shown(&tables[t]->rows[i],
-				graph ? graph_rows : token_rows,
-				graph ? COUNT_OF(graph_rows) : COUNT_OF(token_rows),
-				graph ? provider_judge_graph : provider_judge_token);
-		}
+	for (size_t i = 0; i < provider_token_rows_count; i++) {
+		check_row(&provider_token_rows[i]);
+		check_reachable(&provider_token_rows[i], provider_find_token_row);
+	}
+	for (size_t i = 0; i < provider_graph_rows_count; i++) {
+		check_row(&provider_graph_rows[i]);
+		check_reachable(&provider_graph_rows[i], provider_find_graph_row);
 	}
 }
 
@@ -673,7 +678,7 @@ int main(void)
 		cmocka_unit_test(test_answers_of_graph),
 		cmocka_unit_test(test_the_service_says_when),
 		cmocka_unit_test(test_the_status_fits_the_verdict),
-		cmocka_unit_test(test_every_row_is_sound_and_shown),
+		cmocka_unit_test(test_every_row_is_sound_and_reachable),
 	};
 
 	return cmocka_run_group_tests_name("provider/http", tests, NULL, NULL);

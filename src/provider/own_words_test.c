@@ -142,25 +142,22 @@ static unsigned changes(const struct frame *f, enum provider_kind provider,
 	const struct verdict base = judge(f, provider, stage, "john");
 	unsigned changed = 0;
 
-	for (size_t t = 0; t < PROVIDER_TABLE_COUNT; t++) {
-		for (size_t i = 0; i < provider_tables[t]->count; i++) {
-			const char *words = provider_tables[t]->rows[i].on.text;
-			struct verdict v;
+	for (size_t i = 0; i < provider_rows_count; i++) {
+		const char *words = provider_rows[i].on.text;
+		struct verdict v;
 
-			if (!words || strlen(words) > 200)
-				continue;
-			v = judge(f, provider, stage, words + (words[0] == '^'));
-			++*tries;
-			if (v.kind != base.kind || v.scope != base.scope ||
-				v.nature != base.nature) {
-				changed++;
-				print_message("%s %u %s, stage %d: \"%s\"\n",
-					provider_name(provider),
-					f->code,
-					f->enhanced,
-					(int)stage,
-					words);
-			}
+		if (!words || strlen(words) > 200)
+			continue;
+		v = judge(f, provider, stage, words + (words[0] == '^'));
+		++*tries;
+		if (v.kind != base.kind || v.scope != base.scope || v.nature != base.nature) {
+			changed++;
+			print_message("%s %u %s, stage %d: \"%s\"\n",
+				provider_name(provider),
+				f->code,
+				f->enhanced,
+				(int)stage,
+				words);
 		}
 	}
 	return changed;

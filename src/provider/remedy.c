@@ -5,17 +5,10 @@
 
 #include "base/must.h"
 
-const struct provider_remedy_table *const provider_remedy_tables[PROVIDER_REMEDY_TABLES] = {
-	&provider_remedy_sign_in,
-	&provider_remedy_limits,
-	&provider_remedy_senders,
-	&provider_remedy_messages,
-	&provider_remedy_services,
-};
-
 static const char *const owner_names[][2] = {
 	{ "you", "you, or whoever runs the sending program" },
 	{ "administrator", "your administrator" },
+	{ "network", "whoever runs the network or firewall" },
 	{ "recipient", "the recipient's side" },
 	{ "microsoft", "the provider (Microsoft): wait" },
 };
@@ -33,14 +26,19 @@ const char *provider_owner_words(enum provider_owner owner)
 	return owner_names[owner][1];
 }
 
-const struct provider_remedy *provider_remedy(const char *cause)
+const struct provider_remedy *provider_remedy(enum cause cause, const struct provider_facts *facts)
 {
-	for (size_t t = 0; cause && t < PROVIDER_REMEDY_TABLES; t++) {
-		const struct provider_remedy_table *table = provider_remedy_tables[t];
+	const struct provider_cause *c = &provider_causes[cause];
+	unsigned door = facts ? 1U << facts->provider : 0;
 
-		for (size_t i = 0; i < table->count; i++)
-			if (strcmp(table->rows[i].cause, cause) == 0)
-				return &table->rows[i];
+	must(cause < CAUSE_COUNT);
+	for (size_t i = c->first; i < c->first + c->count; i++) {
+		const struct provider_remedy_row *row = &provider_remedies[i];
+
+		if (row->doors && !(row->doors & door))
+			continue;
+		if (row->who == PROVIDER_WHO_ANY || (facts && facts->who == row->who))
+			return &row->remedy;
 	}
 	return NULL;
 }
@@ -56,7 +54,7 @@ static bool is_plain(struct sv value)
 		char c = value.ptr[i];
 
 		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-			    c == '.' || c == '_' || c == '-' || c == '+' || c == '@'))
+			    c == '.' || c == '_' || c == '-' || c == '+' || c == '@' || c == ':'))
 			return false;
 	}
 	return true;
@@ -65,24 +63,27 @@ static bool is_plain(struct sv value)
 static bool find_place(struct sv name, const struct provider_facts *facts, struct sv *out_value,
 	const char **out_else)
 {
-	static const struct {
-		struct sv name;
-		const char *otherwise;
+	const struct {
+		const char *name, *otherwise;
+		struct sv value;
 	} places[] = {
-		{ SV_INIT("mailbox"), "MAILBOX" },
-		{ SV_INIT("sender"), "SENDER" },
-		{ SV_INIT("recipient"), "RECIPIENT" },
-		{ SV_INIT("tenant"), "TENANT" },
-		{ SV_INIT("app"), "APP" },
-	};
-	const struct sv values[] = {
-		facts->mailbox, facts->sender, facts->recipient, facts->tenant, facts->app
+		{ "mailbox", "MAILBOX", facts->mailbox },
+		{ "login", "MAILBOX", facts->login.len ? facts->login : facts->mailbox },
+		{ "sender", "SENDER", facts->sender },
+		{ "recipient", "RECIPIENT", facts->recipient },
+		{ "tenant", "TENANT", facts->tenant },
+		{ "app", "APP", facts->app },
+		{ "object", "ENTERPRISE_APP_OBJECT_ID", facts->object },
+		{ "user", "USER", facts->user },
+		{ "host", "HOST", facts->host },
+		{ "port", "PORT", facts->port },
+		{ "needed", "SMTP.SendAsApp", facts->needed },
+		{ "api", "Office 365 Exchange Online", facts->api },
 	};
 
-	static_assert(COUNT_OF(places) == COUNT_OF(values), "one value a place");
 	for (size_t i = 0; i < COUNT_OF(places); i++) {
-		if (sv_eq(places[i].name, name)) {
-			*out_value = values[i];
+		if (sv_eq(sv_from(places[i].name), name)) {
+			*out_value = places[i].value;
 			*out_else = places[i].otherwise;
 			return true;
 		}
@@ -93,21 +94,33 @@ static bool find_place(struct sv name, const struct provider_facts *facts, struc
 int provider_remedy_fill(const char *step, const struct provider_facts *facts, struct buf *out)
 {
 	struct sv rest = sv_from(step);
-	struct sv part, value;
-	const char *otherwise;
-	int rc;
 
-	for (;;) {
-		bool more = sv_cut_char(&rest, '{', &part);
+	while (rest.len) {
+		ptrdiff_t open = sv_find_char(rest, '{'), close;
+		struct sv name, value;
+		const char *otherwise;
+		bool ours;
+		size_t n = open < 0 ? rest.len : (size_t)open;
+		int rc = buf_append(out, sv_head(rest, n));
 
-		rc = buf_append(out, part);
-		if (rc != 0 || !more)
+		if (rc != 0 || open < 0)
 			return rc;
-		(void)sv_cut_char(&rest, '}', &part);
-		if (!find_place(part, facts, &value, &otherwise))
-			must_fail("a place in a remedy", __FILE__, __LINE__);
-		rc = buf_append(out, is_plain(value) ? value : sv_from(otherwise));
+		rest = sv_skip(rest, n + 1);
+		close = sv_find_char(rest, '}');
+		name = sv_head(rest, close < 0 ? 0 : (size_t)close);
+		/* "endpoint: { ca_file }" is no place to fill in. */
+		if (!find_place(name, facts, &value, &otherwise)) {
+			rc = buf_append_char(out, '{');
+		} else {
+			rest = sv_skip(rest, name.len + 1);
+			/* What is needed, and of which API, are words of our own. */
+			ours = sv_eq(name, SV("api")) || sv_eq(name, SV("needed"));
+			rc = buf_append(out,
+				value.len && (ours || is_plain(value)) ? value
+								       : sv_from(otherwise));
+		}
 		if (rc != 0)
 			return rc;
 	}
+	return 0;
 }

@@ -2,19 +2,31 @@
 #pragma once
 
 #include "provider/remedy.h"
+#include "provider/verdict.h"
 
-struct provider_remedy_table {
-	const struct provider_remedy *rows;
-	size_t count;
+/* The tables that tools/catalogue makes of causes.txt. */
+
+struct provider_cause {
+	const char *name;
+	enum verdict_kind kind;
+	enum verdict_scope scope; /* VERDICT_SCOPE_COUNT: by the step of the session */
+	enum verdict_nature nature;
+	uint64_t retry_after_us;
+	const char *status;  /* the enhanced status where no reply gives one; "" */
+	size_t first, count; /* of provider_remedies; the last one holds everywhere */
 };
+extern const struct provider_cause provider_causes[CAUSE_COUNT];
 
-extern const struct provider_remedy_table provider_remedy_sign_in;
-extern const struct provider_remedy_table provider_remedy_limits;
-extern const struct provider_remedy_table provider_remedy_senders;
-extern const struct provider_remedy_table provider_remedy_messages;
-extern const struct provider_remedy_table provider_remedy_services;
-
-enum {
-	PROVIDER_REMEDY_TABLES = 5
+struct provider_remedy_row {
+	unsigned doors; /* PROVIDER_OF_*; 0: all */
+	enum provider_who who;
+	struct provider_remedy remedy;
 };
-extern const struct provider_remedy_table *const provider_remedy_tables[PROVIDER_REMEDY_TABLES];
+extern const struct provider_remedy_row provider_remedies[];
+
+/* Names that a cause had once; NULL ends them. */
+struct provider_was {
+	const char *name;
+	enum cause cause;
+};
+extern const struct provider_was provider_was[];

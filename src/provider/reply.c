@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 #include "base/must.h"
+#include "provider/remedy_priv.h"
 #include "provider/reply_priv.h"
 
 #include <errno.h>
@@ -13,63 +14,6 @@ static const char *const names[] = {
 	"submission", "smtp", "hve", "connector", "direct", "graph", "gmail"
 };
 static_assert(COUNT_OF(names) == PROVIDER_COUNT, "one name a provider");
-
-const struct provider_table *const provider_tables[PROVIDER_TABLE_COUNT] = {
-	&provider_exchange_sign_in,
-	&provider_exchange_limits,
-	&provider_exchange,
-	&provider_exchange_doors,
-	&provider_exchange_reports,
-	&provider_google,
-	&provider_generic,
-};
-
-/* What is told when nobody knows the reply. */
-static const struct provider_row accepted_row = {
-	.kind = VERDICT_DELIVERED,
-	.scope = VERDICT_SCOPE_MESSAGE,
-	.cause = "accepted",
-	.summary = "The provider accepted the message.",
-};
-static const struct provider_row strange_row = {
-	.kind = VERDICT_RETRY,
-	.scope = PROVIDER_SCOPE_BY_STAGE,
-	.cause = "unexpected-reply",
-	.summary = "The server answered with a code that has no meaning at this step; it is tried "
-		   "again.",
-};
-static const struct provider_row transient_row = {
-	.kind = VERDICT_RETRY,
-	.scope = PROVIDER_SCOPE_BY_STAGE,
-	.cause = "unknown-transient",
-	.summary =
-		"The server refused for the moment; its words are in the reply. It is tried again.",
-};
-/* Before any message was spoken of it is the service that is not there. */
-static const struct provider_row transient_session_row = {
-	.kind = VERDICT_RETRY,
-	.scope = PROVIDER_SCOPE_BY_STAGE,
-	.nature = VERDICT_NATURE_OUTAGE,
-	.cause = "unknown-transient",
-	.summary =
-		"The server takes no mail for the moment; its words are in the reply. It is tried "
-		"again.",
-};
-static const struct provider_row permanent_row = {
-	.kind = VERDICT_BOUNCE,
-	.scope = PROVIDER_SCOPE_BY_STAGE,
-	.cause = "unknown-permanent",
-	.summary = "The server refused for good; its words are in the reply.",
-};
-static const struct provider_row session_row = {
-	.kind = VERDICT_PARK,
-	.scope = PROVIDER_SCOPE_BY_STAGE,
-	.retry_after_us = 15 * US_PER_MIN,
-	.cause = "session-refused",
-	.summary =
-		"The server refuses our sessions; check host, port and sign-in of this route, and "
-		"ask the server's administrator with the words of the reply.",
-};
 
 const char *provider_name(enum provider_kind kind)
 {
@@ -273,15 +217,12 @@ static const struct provider_row *find_row(
 	const struct provider_row *best = NULL;
 	int best_points = -1;
 
-	for (size_t t = 0; t < PROVIDER_TABLE_COUNT; t++) {
-		for (size_t i = 0; i < provider_tables[t]->count; i++) {
-			const struct provider_row *row = &provider_tables[t]->rows[i];
-			int points = match(&row->on, q, seen);
+	for (size_t i = 0; i < provider_rows_count; i++) {
+		int points = match(&provider_rows[i].on, q, seen);
 
-			if (points > best_points) {
-				best = row;
-				best_points = points;
-			}
+		if (points > best_points) {
+			best = &provider_rows[i];
+			best_points = points;
 		}
 	}
 	return best;
@@ -290,18 +231,6 @@ static const struct provider_row *find_row(
 static bool is_session_stage(enum smtp_client_stage stage)
 {
 	return (PROVIDER_AT_SESSION | PROVIDER_AT_AUTH) & 1U << stage;
-}
-
-static const struct provider_row *judge_unknown(enum smtp_client_stage stage, unsigned class)
-{
-	switch (class) {
-	case 4:
-		return is_session_stage(stage) ? &transient_session_row : &transient_row;
-	case 5:
-		return is_session_stage(stage) ? &session_row : &permanent_row;
-	default:
-		return class == 2 && stage == SMTP_CLIENT_STAGE_DOT ? &accepted_row : &strange_row;
-	}
 }
 
 static enum verdict_scope scope_of_stage(enum smtp_client_stage stage)
@@ -323,6 +252,39 @@ static struct verdict verdict_of(const struct provider_row *row, enum smtp_clien
 		.cause = row->cause,
 		.summary = row->summary,
 	};
+}
+
+static struct verdict verdict_of_cause(enum cause cause, enum smtp_client_stage stage)
+{
+	struct verdict v = cause_verdict(cause);
+
+	if (provider_causes[cause].scope == PROVIDER_SCOPE_BY_STAGE)
+		v.scope = scope_of_stage(stage);
+	return v;
+}
+
+/* What no row knows. */
+static struct verdict judge_unknown(enum smtp_client_stage stage, unsigned class)
+{
+	struct verdict v;
+
+	switch (class) {
+	case 4:
+		v = verdict_of_cause(CAUSE_UNKNOWN_TRANSIENT, stage);
+		/* Before any message was spoken of it is the service that is not there. */
+		if (is_session_stage(stage))
+			v.nature = VERDICT_NATURE_OUTAGE;
+		return v;
+	case 5:
+		return verdict_of_cause(
+			is_session_stage(stage) ? CAUSE_SESSION_REFUSED : CAUSE_UNKNOWN_PERMANENT,
+			stage);
+	default:
+		return verdict_of_cause(class == 2 && stage == SMTP_CLIENT_STAGE_DOT
+						? CAUSE_ACCEPTED
+						: CAUSE_UNEXPECTED_REPLY,
+			stage);
+	}
 }
 
 /*
@@ -362,7 +324,7 @@ struct verdict provider_row_verdict(const struct provider_row *row, enum smtp_cl
 	const struct smtp_reply *reply)
 {
 	struct seen seen = look_at(reply);
-	struct verdict v = verdict_of(row ? row : judge_unknown(stage, class_of(&seen)), stage);
+	struct verdict v = row ? verdict_of(row, stage) : judge_unknown(stage, class_of(&seen));
 
 	set_enhanced(&v, &seen);
 	return v;
@@ -386,231 +348,60 @@ struct verdict provider_judge(const struct provider_answer *answer)
 
 /* ---- failures without a reply ---- */
 
-struct failure_row {
-	struct provider_row row;
-	const char *enhanced;
-};
-
-static struct verdict failure_verdict(const struct failure_row *f, enum smtp_client_stage stage)
-{
-	struct verdict v = verdict_of(&f->row, stage);
-
-	(void)snprintf(v.enhanced, sizeof(v.enhanced), "%s", f->enhanced);
-	return v;
-}
-
-static const struct failure_row no_starttls_row = {
-	{ .kind = VERDICT_PARK,
-		.scope = VERDICT_SCOPE_ROUTE,
-		.nature = VERDICT_NATURE_OUTAGE,
-		.retry_after_us = 15 * US_PER_MIN,
-		.cause = "starttls-missing",
-		.summary = "The server offers no STARTTLS, and this route needs TLS. Check host "
-			   "and port; a "
-			   "middle box that hides STARTTLS must be told to let it pass." },
-	"5.7.10",
-};
-static const struct failure_row no_auth_row = {
-	{ .kind = VERDICT_PARK,
-		.scope = VERDICT_SCOPE_MAILBOX,
-		.nature = VERDICT_NATURE_AUTHENTICATION,
-		.retry_after_us = 15 * US_PER_MIN,
-		.cause = "sign-in-missing",
-		.summary = "The server offers no sign-in that fits: a password needs LOGIN or "
-			   "PLAIN, a token XOAUTH2 or OAUTHBEARER. Check host, port and TLS; at a "
-			   "server that needs no sign-in, remove login and password." },
-	"5.7.4",
-};
-static const struct failure_row no_auth_exchange_row = {
-	{ .kind = VERDICT_PARK,
-		.scope = VERDICT_SCOPE_MAILBOX,
-		.nature = VERDICT_NATURE_AUTHENTICATION,
-		.retry_after_us = US_PER_HOUR,
-		.cause = "sign-in-missing",
-		.summary = "The server offers no sign-in that fits: a password needs LOGIN, a "
-			   "token XOAUTH2. Check that the host is smtp.office365.com, port 587; if "
-			   "it is and a password is used, Microsoft has retired passwords here: "
-			   "let the mailbox sign in with `auth: app`." },
-	"5.7.4",
-};
-static const struct failure_row protocol_row = {
-	{ .kind = VERDICT_RETRY,
-		.scope = PROVIDER_SCOPE_BY_STAGE,
-		.nature = VERDICT_NATURE_OUTAGE,
-		.cause = "protocol-error",
-		.summary = "The server did not speak SMTP as it must. If this stays, check that "
-			   "host and port "
-			   "belong to a mail server and that no middle box changes the traffic." },
-	"4.5.0",
-};
-static const struct failure_row timeout_row = {
-	{ .kind = VERDICT_RETRY,
-		.scope = PROVIDER_SCOPE_BY_STAGE,
-		.nature = VERDICT_NATURE_OUTAGE,
-		.cause = "timeout",
-		.summary = "The server did not answer in time; it is tried again." },
-	"4.4.2",
-};
-static const struct failure_row closed_row = {
-	{ .kind = VERDICT_RETRY,
-		.scope = PROVIDER_SCOPE_BY_STAGE,
-		.nature = VERDICT_NATURE_OUTAGE,
-		.cause = "connection-lost",
-		.summary = "The connection broke before the answer came; it is tried again." },
-	"4.4.2",
-};
-
 struct verdict provider_judge_failure(
 	enum provider_kind provider, enum smtp_client_stage stage, enum smtp_client_failure failure)
 {
+	static const enum cause causes[SMTP_CLIENT_FAIL_COUNT] = {
+		[SMTP_CLIENT_FAIL_NO_STARTTLS] = CAUSE_STARTTLS_MISSING,
+		[SMTP_CLIENT_FAIL_NO_AUTH] = CAUSE_SIGN_IN_MISSING,
+		[SMTP_CLIENT_FAIL_PROTOCOL] = CAUSE_PROTOCOL_ERROR,
+		[SMTP_CLIENT_FAIL_TIMEOUT] = CAUSE_TIMEOUT,
+		[SMTP_CLIENT_FAIL_CLOSED] = CAUSE_CONNECTION_LOST,
+	};
+	const struct provider_facts there = { .provider = provider };
+	struct verdict v;
+
 	must(provider < PROVIDER_COUNT);
 	must(stage < SMTP_CLIENT_STAGE_COUNT);
-	switch (failure) {
-	case SMTP_CLIENT_FAIL_NO_STARTTLS:
-		return failure_verdict(&no_starttls_row, stage);
-	case SMTP_CLIENT_FAIL_NO_AUTH:
-		return failure_verdict(
-			provider == PROVIDER_SUBMISSION ? &no_auth_exchange_row : &no_auth_row,
-			stage);
-	case SMTP_CLIENT_FAIL_PROTOCOL:
-		return failure_verdict(&protocol_row, stage);
-	case SMTP_CLIENT_FAIL_TIMEOUT:
-		return failure_verdict(&timeout_row, stage);
-	case SMTP_CLIENT_FAIL_CLOSED:
-		return failure_verdict(&closed_row, stage);
-	case SMTP_CLIENT_FAIL_REPLY: /* has a reply: provider_judge() */
-	case SMTP_CLIENT_FAIL_COUNT:
-		break;
-	}
-	must_fail("a failure without a reply", __FILE__, __LINE__);
+	must(failure < SMTP_CLIENT_FAIL_COUNT);
+	/* A failure with a reply is provider_judge()'s. */
+	must(causes[failure] != CAUSE_NONE);
+	v = verdict_of_cause(causes[failure], stage);
+	v.summary = provider_remedy(v.cause, &there)->means;
+	return v;
 }
 
 /* ---- the network ---- */
 
-static const struct network_row {
+static const struct {
 	int rc;
-	enum verdict_kind kind;
-	uint64_t retry_after_us;
-	const char *enhanced;
-	const char *cause;
-	const char *summary;
+	enum cause cause;
 } network_rows[] = {
-	{ RC_DNS,
-		VERDICT_RETRY,
-		0,
-		"4.4.3",
-		"dns-failure",
-		"The server's name could not be looked up now. If this stays, check this machine's "
-		"resolver." },
-	{ RC_NO_NAME,
-		VERDICT_PARK,
-		5 * US_PER_MIN,
-		"4.4.4",
-		"no-such-host",
-		"The server's name does not exist. Correct `host` in the configuration, or its DNS "
-		"record." },
-	{ RC_TLS,
-		VERDICT_PARK,
-		5 * US_PER_MIN,
-		"4.7.5",
-		"tls-failure",
-		"TLS with the server failed: its certificate does not fit its name, is not trusted "
-		"or is out of "
-		"date, or the handshake broke. Correct `host` or `ca_file`, or have the "
-		"certificate renewed." },
-	{ RC_TIMEOUT,
-		VERDICT_RETRY,
-		0,
-		"4.4.1",
-		"connect-timeout",
-		"The server did not answer the connection. If this stays, check `port` and the "
-		"firewall." },
-	{ -ETIMEDOUT,
-		VERDICT_RETRY,
-		0,
-		"4.4.1",
-		"connect-timeout",
-		"The server did not answer the connection. If this stays, check `port` and the "
-		"firewall." },
-	{ -ECONNREFUSED,
-		VERDICT_RETRY,
-		0,
-		"4.4.1",
-		"connection-refused",
-		"Nothing listens at the server's address and port, or a firewall refuses. Check "
-		"`port`." },
-	{ -EHOSTUNREACH,
-		VERDICT_RETRY,
-		0,
-		"4.4.1",
-		"unreachable",
-		"There is no way to the server from here. Check this machine's network." },
-	{ -ENETUNREACH,
-		VERDICT_RETRY,
-		0,
-		"4.4.1",
-		"unreachable",
-		"There is no way to the server from here. Check this machine's network." },
-	{ -ECONNRESET,
-		VERDICT_RETRY,
-		0,
-		"4.4.2",
-		"connection-lost",
-		"The connection broke; it is tried again." },
-	{ -EPIPE,
-		VERDICT_RETRY,
-		0,
-		"4.4.2",
-		"connection-lost",
-		"The connection broke; it is tried again." },
-	{ RC_CLOSED,
-		VERDICT_RETRY,
-		0,
-		"4.4.2",
-		"connection-lost",
-		"The connection broke; it is tried again." },
-	{ -EACCES,
-		VERDICT_RETRY,
-		0,
-		"4.4.1",
-		"forbidden-here",
-		"This machine does not allow the connection: check its firewall and the service's "
-		"sandbox." },
-	{ -EPERM,
-		VERDICT_RETRY,
-		0,
-		"4.4.1",
-		"forbidden-here",
-		"This machine does not allow the connection: check its firewall and the service's "
-		"sandbox." },
-};
-
-static const struct network_row network_else = {
-	0,
-	VERDICT_RETRY,
-	0,
-	"4.4.0",
-	"network-error",
-	"The server could not be reached; the log has the error. It is tried again.",
+	{ RC_DNS, CAUSE_DNS_FAILURE },
+	{ RC_NO_NAME, CAUSE_NO_SUCH_HOST },
+	{ RC_TLS, CAUSE_TLS_FAILURE },
+	{ RC_TIMEOUT, CAUSE_CONNECT_TIMEOUT },
+	{ -ETIMEDOUT, CAUSE_CONNECT_TIMEOUT },
+	{ -ECONNREFUSED, CAUSE_CONNECTION_REFUSED },
+	{ -EHOSTUNREACH, CAUSE_UNREACHABLE },
+	{ -ENETUNREACH, CAUSE_UNREACHABLE },
+	{ -ECONNRESET, CAUSE_CONNECTION_LOST },
+	{ -EPIPE, CAUSE_CONNECTION_LOST },
+	{ RC_CLOSED, CAUSE_CONNECTION_LOST },
+	{ -EACCES, CAUSE_FORBIDDEN_HERE },
+	{ -EPERM, CAUSE_FORBIDDEN_HERE },
 };
 
 struct verdict provider_judge_network(enum provider_kind provider, int rc)
 {
-	const struct network_row *row = &network_else;
+	enum cause cause = CAUSE_NETWORK_ERROR;
 	struct verdict v;
 
 	must(provider < PROVIDER_COUNT);
 	for (size_t i = 0; i < COUNT_OF(network_rows); i++)
 		if (network_rows[i].rc == rc)
-			row = &network_rows[i];
-	v = (struct verdict){
-		.kind = row->kind,
-		.scope = VERDICT_SCOPE_ROUTE,
-		.nature = VERDICT_NATURE_OUTAGE,
-		.retry_after_us = row->retry_after_us,
-		.cause = row->cause,
-		.summary = row->summary,
-	};
-	(void)snprintf(v.enhanced, sizeof(v.enhanced), "%s", row->enhanced);
+			cause = network_rows[i].cause;
+	v = cause_verdict(cause);
+	v.scope = VERDICT_SCOPE_ROUTE;
 	return v;
 }

@@ -1,32 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "mail/verdict.h"
+#include "provider/kind.h"
 #include "provider/own_words.h"
+#include "provider/verdict.h"
 #include "smtp/client.h"
 #include "smtp/reply.h"
 
 /*
- * What is known of each provider's answers: a table of rows (code, enhanced code, text pattern, stage)
- * with a verdict, a cause, a sentence, a source and the day it was checked. The most specific row
+ * What is known of each provider's answers (replies.txt): code, enhanced code, text pattern and stage
+ * lead to a cause, which has the verdict (causes.txt). The most specific row
  * wins; what no row knows follows RFC 5321: 4xx retries, 5xx bounces - except that refusals of a
  * session step (greeting, EHLO, STARTTLS, AUTH) never bounce mail: they park or retry the lane.
  * Match on code + enhanced + prefix, never on the whole line: Exchange adds [HOST TIME ID].
  */
-enum provider_kind {
-	PROVIDER_SUBMISSION, /* smtp.office365.com, SMTP AUTH client submission */
-	PROVIDER_SMTP,       /* any smarthost */
-	PROVIDER_HVE,        /* High Volume Email: internal recipients */
-	PROVIDER_CONNECTOR,  /* the tenant's MX, known by certificate or address */
-	PROVIDER_DIRECT,     /* the tenant's MX, unknown: our domains to internal recipients */
-	PROVIDER_GRAPH,      /* Graph sendMail, over HTTPS */
-	PROVIDER_GMAIL,      /* smtp.gmail.com */
-	PROVIDER_COUNT,
-};
-
-const char *provider_name(enum provider_kind kind); /* "submission", "smtp" */
-NODISCARD int provider_parse(struct sv name, enum provider_kind *out_kind);
-
 struct provider_answer {
 	enum provider_kind provider;
 	enum smtp_client_stage stage;

@@ -28,7 +28,7 @@ static void check(const struct verdict *v, const struct provider_answer *a)
 	must(v->nature != VERDICT_NATURE_REPUTATION || v->kind != VERDICT_RETRY);
 	must(memchr(v->enhanced, '\0', sizeof(v->enhanced)) != NULL);
 	must(strlen(v->enhanced) >= 5);
-	must(v->cause != NULL);
+	must(v->cause != CAUSE_NONE);
 	must(v->summary != NULL);
 	if (v->kind == VERDICT_BOUNCE) {
 		must(!session);

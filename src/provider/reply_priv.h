@@ -65,30 +65,28 @@ struct provider_row {
 	enum verdict_scope scope;
 	enum verdict_nature nature;
 	uint64_t retry_after_us;
-	const char *cause;
+	enum cause cause;
 	const char *summary;
 	const char *source;  /* an address, or an RFC with its section */
 	const char *checked; /* the day on which somebody read the source: 2026-11-23 */
 };
 
-struct provider_table {
-	const struct provider_row *rows;
-	size_t count;
-};
+/* Made by tools/catalogue of replies.txt. */
+extern const struct provider_row provider_rows[];
+extern const size_t provider_rows_count;
 
-extern const struct provider_table provider_exchange_sign_in; /* reply_exchange_sign_in.c */
-extern const struct provider_table provider_exchange_limits;  /* reply_exchange_limits.c */
-extern const struct provider_table provider_exchange;         /* reply_exchange.c */
-extern const struct provider_table provider_exchange_doors;   /* reply_exchange_doors.c */
-extern const struct provider_table provider_exchange_reports; /* reply_exchange_reports.c */
-extern const struct provider_table provider_google;           /* reply_google.c */
-extern const struct provider_table provider_generic;          /* reply_generic.c */
-
-/* The tables in order, for the judge and the test. */
-enum {
-	PROVIDER_TABLE_COUNT = 7
+/* What people paste that no server said: exceptions of libraries, sentences of reports. */
+struct provider_phrase {
+	const char *text; /* found anywhere, in any case */
+	enum verdict_kind kind;
+	enum verdict_scope scope;
+	enum verdict_nature nature;
+	uint64_t retry_after_us;
+	enum cause cause;
+	const char *summary, *source, *checked;
 };
-extern const struct provider_table *const provider_tables[PROVIDER_TABLE_COUNT];
+extern const struct provider_phrase provider_phrases[];
+extern const size_t provider_phrases_count;
 
 /* What is known of the place where a reply was met: one bit in a session, more in a text. */
 struct provider_question {

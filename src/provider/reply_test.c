@@ -736,14 +736,14 @@ static void test_known_replies(void **state)
 		struct verdict v = judge(row);
 
 		if (v.kind != row->kind || v.scope != row->scope ||
-			strcmp(v.cause, row->cause) != 0)
+			strcmp(cause_name(v.cause), row->cause) != 0)
 			fail_msg("%u %s %s: got %s %s %s",
 				row->code,
 				row->enhanced,
 				row->text,
 				verdict_kind_name(v.kind),
 				verdict_scope_name(v.scope),
-				v.cause);
+				cause_name(v.cause));
 		if (v.kind == VERDICT_PARK)
 			assert_true(v.retry_after_us >= US_PER_MIN);
 	}

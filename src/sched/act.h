@@ -3,7 +3,7 @@
 
 #include "base/rng.h"
 #include "base/time.h"
-#include "mail/verdict.h"
+#include "provider/verdict.h"
 #include "sched/retry.h"
 
 #include <stdbool.h>

@@ -104,7 +104,7 @@ static int end_recipient(struct store *s, const struct store_outcome *op,
 	int rc = store_lane_number(s, r->lane, &lane, err);
 
 	if (rc == 0)
-		rc = store_cause_number(s, sv_from(r->verdict.cause), &cause, err);
+		rc = store_cause_number(s, sv_from(cause_name(r->verdict.cause)), &cause, err);
 	if (rc != 0)
 		return rc;
 	q = store_sql(s, op->attempt ? SQL_RECIPIENT_UPDATE : SQL_RECIPIENT_CHANGE);

@@ -82,7 +82,7 @@ static int edit_row(struct store *s, struct store_edit *op, int64_t row, struct 
 		return rc;
 	if (!store_filter_matches(s, &op->filter, &m, &r) || !plan(op, &r, &e))
 		return 0;
-	cause = op->kind == STORE_EDIT_HOLD   ? SV("held")
+	cause = op->kind == STORE_EDIT_HOLD   ? sv_from(cause_name(CAUSE_HELD))
 		: op->kind == STORE_EDIT_DROP ? SV("dropped")
 					      : r.last_cause;
 	rc = store_cause_number(s, cause, &e.cause, &op->op.err);

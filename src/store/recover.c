@@ -162,7 +162,7 @@ static int resolve_one(struct store *s, const struct open_attempt *a,
 						     ? VERDICT_DELIVERED
 						     : VERDICT_RETRY,
 				.scope = VERDICT_SCOPE_MESSAGE,
-				.cause = "uncertain" },
+				.cause = CAUSE_UNCERTAIN },
 			.reply = SV("the outcome of the last attempt is unknown: postern ended "
 				    "before the "
 				    "answer came") };

@@ -6,7 +6,7 @@
 #include "base/sv.h"
 #include "base/time.h"
 #include "io/loop.h"
-#include "mail/verdict.h"
+#include "provider/verdict.h"
 
 /*
  * The durable queue, history and ledger. One thread owns the database; operations are handed to it

@@ -77,7 +77,7 @@ static void plan_goes_with_the_recipient(void **state)
 	struct store_recipient_outcome move = { .index = 0,
 		.state = STORE_RCPT_QUEUED,
 		.lane = SV("smtp/lab"),
-		.verdict = { .cause = "smtp-auth-off" } };
+		.verdict = { .cause = CAUSE_SMTP_AUTH_OFF } };
 	struct store_outcome op = { .op.kind = STORE_OP_OUTCOME,
 		.at = io_clock_wall(),
 		.recipients = &move,

@@ -44,7 +44,7 @@ int story_add(struct buf *out, const struct store_recipient_outcome *r)
 		verdict_scope_name(r->verdict.scope));
 
 	if (rc == 0)
-		rc = put_field(out, sv_from(r->verdict.cause));
+		rc = put_field(out, sv_from(cause_name(r->verdict.cause)));
 	if (rc == 0)
 		rc = put_field(out, r->reply);
 	if (rc == 0)

@@ -353,7 +353,7 @@ static inline int bench_end_at(struct bench *b, uint64_t id, uint32_t attempt, u
 			.lane = state == STORE_RCPT_QUEUED ? SV("submission/a") : SV(""),
 			.verdict = { .kind = good ? VERDICT_DELIVERED : VERDICT_RETRY,
 				.scope = VERDICT_SCOPE_RECIPIENT,
-				.cause = good ? "delivered" : "greylisted" },
+				.cause = good ? CAUSE_ACCEPTED : CAUSE_GREYLISTED },
 			.reply = good ? SV("250 2.0.0 OK") : SV("451 4.7.1 later\nplease"),
 			.remote_message_id = good ? SV("<x@outlook.com>") : SV(""),
 		};

@@ -166,13 +166,6 @@ def test_the_catalogue_is_whole():
             assert meanings(f"{row['reply']} {row['text']}"), row
 
 
-def test_the_pages_are_those_of_the_tables(tmp_path):
-    assert explain("--pages", tmp_path).returncode == 0
-    made = {p.name: p.read_text() for p in tmp_path.iterdir()}
-    kept = {p.name: p.read_text() for p in (ROOT / "docs" / "errors").iterdir()}
-    assert made == kept, "run: build/src/cli/postern explain --pages docs/errors"
-
-
 def test_unknown_replies_are_counted(submission):
     sandbox, relay = submission()
     sandbox.fault(at="rcpt", do="reply", match="anna@example.org", reply="550 5.9.9 <anna@example.org> the moon is full [HOST 1]")
