@@ -150,7 +150,8 @@ static struct sv cut(struct sv reply)
 static void print_cause(const json_t *line)
 {
 	struct sv reply = sv_from(cli_text(line, "reply"));
-	const struct provider_remedy *remedy = provider_remedy(cli_text(line, "name"));
+	const struct provider_remedy *remedy =
+		provider_remedy(cause_parse(sv_from(cli_text(line, "name"))), NULL);
 
 	if (json_is_true(json_object_get(line, "others"))) {
 		(void)printf("  %8lld  (%lld other causes)\n",
