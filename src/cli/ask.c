@@ -79,6 +79,7 @@ struct conf *cli_load_conf(const struct cli_context *ctx)
 
 struct asker {
 	struct cli_context *ctx;
+	bool quiet;
 	cli_line_fn *each;
 	void *arg;
 	int exit_code;
@@ -97,7 +98,8 @@ static void take_line(void *arg, struct sv text)
 	error = json_string_value(json_object_get(line, "error"));
 	if (error) {
 		a->exit_code = (int)json_integer_value(json_object_get(line, "code"));
-		(void)cli_fail(a->exit_code, "%s", error);
+		if (!a->quiet)
+			(void)cli_fail(a->exit_code, "%s", error);
 		a->ended = true;
 	} else if (json_object_get(line, "end")) {
 		a->ended = true;
@@ -301,4 +303,21 @@ int cli_ask(struct cli_context *ctx, json_t *request, cli_line_fn *each, void *a
 		(void)close(fd);
 	conf_findings_free(&findings);
 	return code;
+}
+
+bool cli_ask_running(struct conf *c, json_t *request, cli_line_fn *each, void *arg)
+{
+	struct cli_context quiet = { 0 };
+	struct asker a = { .ctx = &quiet, .quiet = true, .each = each, .arg = arg };
+	int fd = connect_control(conf_general(c)->control_socket);
+	char *dumped = json_dumps(request, JSON_COMPACT);
+	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(LIMIT_CONTROL_LINE);
+	bool ok = fd >= 0 && dumped && buf_append(&text, sv_from(dumped)) == 0 &&
+		  buf_append(&text, SV("\n")) == 0 && ask_daemon(&a, fd, buf_sv(&text)) == EX_OK;
+
+	free(dumped);
+	json_decref(request);
+	if (fd >= 0)
+		(void)close(fd);
+	return ok;
 }

@@ -15,6 +15,9 @@
 typedef void cli_line_fn(void *arg, const json_t *line);
 int cli_ask(struct cli_context *ctx, json_t *request, cli_line_fn *each, void *arg);
 
+/* The same of a daemon that runs, and with nothing said when there is none or it fails. False: so it is. */
+NODISCARD bool cli_ask_running(struct conf *c, json_t *request, cli_line_fn *each, void *arg);
+
 /* Whether a daemon answers on the control socket. */
 NODISCARD bool cli_daemon_runs(const struct conf *c);
 

@@ -357,7 +357,8 @@ static void check_login(struct checker *c, const struct conf_lane *l)
 	if (rc == RC_NOT_FOUND)
 		warn_at(c,
 			&l->place,
-			"auth: user, but nobody has signed in for %.*s yet: `postern login %.*s`; "
+			"auth: user, but nobody has signed in for %.*s yet: `postern login "
+			"--browser %.*s`; "
 			"until then its mail waits",
 			SV_ARG(l->name),
 			SV_ARG(l->name));
@@ -367,7 +368,7 @@ static void check_login(struct checker *c, const struct conf_lane *l)
 		warn_at(c,
 			&l->place,
 			"auth: user, but %.*s signed in to another app than tenant '%.*s' has now: "
-			"`postern login %.*s`",
+			"`postern login --browser %.*s`",
 			SV_ARG(l->name),
 			SV_ARG(l->tenant->name),
 			SV_ARG(l->name));

@@ -1,43 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/check_live.h"
 
+#include "cli/check_live_priv.h"
+
 #include "base/limits.h"
 #include "base/must.h"
-#include "diagnose/diagnose.h"
 #include "io/log.h"
 #include "mail/address.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum {
-	LINE_MAX_BYTES = 16384,
-	SCREEN_MAX = 1 << 20,
-	TARGETS_MAX = 10000,
-	NAME_WIDTH = 15,
-	STATUS_WIDTH = 12, /* two spaces, the word, one before and one behind the name */
-};
-
-struct live {
-	const struct check_live_options *o;
-	FILE *report;
-	const struct conf_lane **lanes;
-	size_t count;
-	bool brief; /* several: a line each unless one fails */
-	const char *progress;
-	bool has_progress; /* a line that is not ended stands on the terminal */
-	struct buf held;   /* the steps of a lane, until it is known whether they are shown */
-	size_t oks, warnings, failures;
-};
-
 /* ---- what is checked ---- */
 
-static void add(struct live *l, const struct conf_lane *lane)
+static void add(struct check_run *l, const struct conf_lane *lane)
 {
 	for (size_t i = 0; i < l->count; i++)
 		if (l->lanes[i] == lane)
@@ -46,34 +26,21 @@ static void add(struct live *l, const struct conf_lane *lane)
 		l->lanes[l->count++] = lane;
 }
 
-static bool takes_every_mail(const struct conf_route *r)
+/* A name alone is completed as the daemon does it. */
+static struct sv complete(struct check_run *l, struct sv what)
 {
-	return r->any_recipient && r->recipient_class == CONF_RECIPIENT_ANY && r->any_user &&
-	       r->any_listener && r->any_device && !r->size_over && !r->size_under &&
-	       !r->header_name.len;
+	struct sv domain = conf_general(l->o->conf)->qualify;
+	struct address parsed;
+
+	if (sv_find_char(what, '@') < 0 && domain.len &&
+		buf_printf(&l->completed, "%.*s@%.*s", SV_ARG(what), SV_ARG(domain)) == 0)
+		what = buf_sv(&l->completed);
+	return sv_find_char(what, '@') >= 0 && address_parse(what, ADDRESS_UTF8, &parsed) == 0
+		       ? what
+		       : SV("");
 }
 
-/* Every door that mail of this sender may take. */
-static void add_routes_of(struct live *l, struct sv sender)
-{
-	size_t count;
-	const struct conf_route *routes = conf_routes(l->o->conf, &count);
-
-	for (size_t i = 0; i < count; i++) {
-		const struct conf_route *r = &routes[i];
-
-		if (!r->any_sender && !address_matches(r->sender, sender))
-			continue;
-		for (size_t k = 0; k < r->through_count; k++)
-			add(l,
-				r->through[k].sender ? conf_lane_named(l->o->conf, sender)
-						     : r->through[k].lane);
-		if (takes_every_mail(r))
-			return;
-	}
-}
-
-static void find_lanes(struct live *l)
+static void find_lanes(struct check_run *l)
 {
 	size_t count;
 	const struct conf_lane *all = conf_lanes(l->o->conf, &count);
@@ -84,35 +51,40 @@ static void find_lanes(struct live *l)
 	l->lanes = xcalloc(count + 1, sizeof(*l->lanes));
 	if (!named && address_key(&key, what) == 0)
 		named = conf_lane_named(l->o->conf, buf_sv(&key));
-	if (sv_eq(what, SV("all")))
+	if (sv_eq(what, SV("all"))) {
 		for (size_t i = 0; i < count; i++)
-			add(l, &all[i]);
-	else if (named)
+			l->lanes[l->count++] = &all[i];
+		return;
+	}
+	l->sender = complete(l, named && named->kind == CONF_LANE_MAILBOX ? named->name : what);
+	if (l->sender.len)
+		check_ways_find(l->o->conf, l->sender, &l->ways);
+	if (named)
 		add(l, named);
-	else if (sv_find_char(what, '@') >= 0)
-		add_routes_of(l, what);
+	for (size_t i = 0; i < l->ways.count && !named; i++)
+		for (size_t k = 0; k < l->ways.ways[i].lane_count; k++)
+			add(l, l->ways.ways[i].lanes[k]);
 }
 
 /* ---- lines ---- */
 
-static void clear_progress(struct live *l)
+static void clear_progress(struct check_run *l)
 {
 	if (l->has_progress)
 		(void)printf("\r\x1b[K");
 	l->has_progress = false;
 }
 
-static void put_json(struct live *l, json_t *object)
+void check_put_json(json_t *object)
 {
 	char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
 
 	(void)printf("%s\n", text ? text : "{}");
 	free(text);
 	json_decref(object);
-	(void)l;
 }
 
-static json_t *json_sv(struct sv v)
+json_t *check_json_sv(struct sv v)
 {
 	/* What is no UTF-8 (a server's reply) must not break the line. */
 	json_t *text = json_stringn(v.ptr ? v.ptr : "", v.len);
@@ -129,34 +101,29 @@ static const char *style_of(enum diagnose_status status)
 
 static void on_begin(void *arg, const struct conf_lane *lane, const char *name)
 {
-	struct live *l = arg;
+	struct check_run *l = arg;
 
 	if (l->o->ctx->json || !isatty(STDOUT_FILENO))
 		return;
-	if (l->has_progress && strcmp(l->progress, name) == 0)
+	if (l->has_progress && strcmp(l->progress, name) == 0 && !l->many)
 		return;
 	clear_progress(l);
 	l->progress = name;
-	(void)printf("  ...      %s: %.*s", name, SV_ARG(lane->name));
+	(void)printf("  ...      ");
+	if (l->many)
+		(void)printf("%zu of %zu: ", l->done + 1, l->count);
+	(void)printf("%s: %.*s", name, SV_ARG(lane->name));
 	(void)fflush(stdout);
 	l->has_progress = true;
 }
 
-static void count_step(struct live *l, enum diagnose_status status)
-{
-	l->oks += status == DIAGNOSE_OK;
-	l->warnings += status == DIAGNOSE_WARN;
-	l->failures += status == DIAGNOSE_FAIL;
-}
-
 static void on_step(void *arg, const struct diagnose_step *s)
 {
-	struct live *l = arg;
+	struct check_run *l = arg;
 	struct cli_context *ctx = l->o->ctx;
 	CLEANUP(buf_deinitp) struct buf line = BUF_INIT(LINE_MAX_BYTES);
 	const char *status = diagnose_status_name(s->status);
 
-	count_step(l, s->status);
 	if (l->report)
 		(void)fprintf(l->report,
 			"  %-8s %-*s %.*s%s%s%s\n",
@@ -168,20 +135,19 @@ static void on_step(void *arg, const struct diagnose_step *s)
 			s->cause,
 			s->cause[0] ? "]" : "");
 	if (ctx->json) {
-		put_json(l,
-			json_pack("{s:s, s:o, s:s, s:s, s:s, s:o}",
-				"type",
-				"step",
-				"target",
-				json_sv(s->lane->name),
-				"step",
-				s->name,
-				"status",
-				status,
-				"cause",
-				s->cause,
-				"text",
-				json_sv(s->text)));
+		check_put_json(json_pack("{s:s, s:o, s:s, s:s, s:s, s:o}",
+			"type",
+			"step",
+			"target",
+			check_json_sv(s->lane->name),
+			"step",
+			s->name,
+			"status",
+			status,
+			"cause",
+			s->cause,
+			"text",
+			check_json_sv(s->text)));
 		return;
 	}
 	clear_progress(l);
@@ -207,7 +173,7 @@ static void on_step(void *arg, const struct diagnose_step *s)
 
 /* ---- verdicts ---- */
 
-static const char *owner_text(enum diagnose_owner owner)
+const char *check_owner_text(enum diagnose_owner owner)
 {
 	static const char *const texts[] = { "you",
 		"the administrator of the tenant",
@@ -218,7 +184,7 @@ static const char *owner_text(enum diagnose_owner owner)
 	return texts[owner];
 }
 
-static void print_word(FILE *to, const char *name, struct sv text)
+void check_print_word(FILE *to, const char *name, struct sv text)
 {
 	CLEANUP(buf_deinitp) struct buf line = BUF_INIT(SCREEN_MAX);
 
@@ -235,17 +201,17 @@ static void print_words(FILE *to, const struct diagnose_verdict *v)
 	char name[16];
 	unsigned n = 1;
 
-	print_word(to, "what", v->text);
-	print_word(to, "whose", sv_from(owner_text(v->owner)));
-	print_word(to, "first", v->first);
+	check_print_word(to, "what", v->text);
+	check_print_word(to, "whose", sv_from(check_owner_text(v->owner)));
+	check_print_word(to, "first", v->first);
 	while (rest.len) {
 		(void)sv_cut_char(&rest, '\n', &line);
 		(void)snprintf(name, sizeof(name), "then %u", n++);
-		print_word(to, name, line);
+		check_print_word(to, name, line);
 	}
 }
 
-static void print_verdict(struct live *l, const struct diagnose_verdict *v)
+static void print_verdict(struct check_run *l, const struct diagnose_verdict *v, bool quiet)
 {
 	struct cli_context *ctx = l->o->ctx;
 	const char *status = v->status == DIAGNOSE_FAIL   ? "broken"
@@ -259,30 +225,31 @@ static void print_verdict(struct live *l, const struct diagnose_verdict *v)
 			print_words(l->report, v);
 	}
 	if (ctx->json) {
-		put_json(l,
-			json_pack("{s:s, s:o, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:i}",
-				"type",
-				"verdict",
-				"target",
-				json_sv(v->lane->name),
-				"status",
-				diagnose_status_name(v->status),
-				"step",
-				v->step,
-				"cause",
-				v->cause,
-				"owner",
-				v->status == DIAGNOSE_OK ? "" : diagnose_owner_name(v->owner),
-				"text",
-				json_sv(v->text),
-				"first",
-				json_sv(v->first),
-				"then",
-				json_sv(v->then),
-				"exit",
-				v->exit_code));
+		check_put_json(json_pack("{s:s, s:o, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:i}",
+			"type",
+			"verdict",
+			"target",
+			check_json_sv(v->lane->name),
+			"status",
+			diagnose_status_name(v->status),
+			"step",
+			v->step,
+			"cause",
+			v->cause,
+			"owner",
+			v->status == DIAGNOSE_OK ? "" : diagnose_owner_name(v->owner),
+			"text",
+			check_json_sv(v->text),
+			"first",
+			check_json_sv(v->first),
+			"then",
+			check_json_sv(v->then),
+			"exit",
+			v->exit_code));
 		return;
 	}
+	if (quiet)
+		return;
 	if (l->brief && v->status == DIAGNOSE_FAIL)
 		(void)printf("%.*s", SV_ARG(buf_sv(&l->held)));
 	(void)printf("%s%.*s%s: %s%s%s%s%s\n",
@@ -298,28 +265,110 @@ static void print_verdict(struct live *l, const struct diagnose_verdict *v)
 		print_words(stdout, v);
 }
 
-static int check_all(struct live *l, struct diagnose *d)
+static bool is_same_server(const struct conf_lane *a, const struct conf_lane *b)
+{
+	return sv_eq(a->host, b->host) && a->port == b->port && sv_eq(a->mx_of, b->mx_of) &&
+	       a->tls == b->tls && sv_eq(a->ca_file, b->ca_file) &&
+	       sv_eq(a->certificate, b->certificate) && a->provider == b->provider &&
+	       a->source.len == b->source.len &&
+	       memcmp(&a->source.un, &b->source.un, a->source.len) == 0;
+}
+
+/* What fails before anybody has said who he is fails for all mailboxes there alike. */
+static void keep_dead(struct check_run *l, const struct diagnose_verdict *v)
+{
+	static const char *const steps[] = {
+		"mail exchanger", "name", "connect", "greeting", "EHLO", "STARTTLS", "TLS"
+	};
+	bool early = false;
+
+	for (size_t i = 0; i < COUNT_OF(steps); i++)
+		early = early || strcmp(v->step, steps[i]) == 0;
+	if (v->status == DIAGNOSE_FAIL && early && l->dead_count < DEAD_MAX)
+		l->dead[l->dead_count++] =
+			(struct dead){ v->lane, v->step, v->cause, v->exit_code };
+}
+
+static const struct dead *find_dead(const struct check_run *l, const struct conf_lane *lane)
+{
+	for (size_t i = 0; i < l->dead_count; i++)
+		if (is_same_server(l->dead[i].lane, lane))
+			return &l->dead[i];
+	return NULL;
+}
+
+static void copy_verdict(struct check_run *l, const struct conf_lane *lane, const struct dead *dead,
+	struct diagnose_verdict *out)
+{
+	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(LINE_MAX_BYTES);
+
+	(void)!buf_printf(
+		&text, "the same server as for %.*s, see there", SV_ARG(dead->lane->name));
+	*out = (struct diagnose_verdict){ .lane = lane,
+		.status = DIAGNOSE_FAIL,
+		.step = dead->step,
+		.cause = dead->cause,
+		.owner = DIAGNOSE_OWNER_YOU,
+		.text = arena_sv(&l->arena, buf_sv(&text)),
+		.exit_code = dead->exit_code };
+}
+
+/* Of a cause that was shown in full already only the name comes again, with the sum. */
+static bool was_shown(const struct check_run *l, const struct diagnose_verdict *v)
+{
+	return l->many && (v->status == DIAGNOSE_OK || check_was_counted(l, v->cause));
+}
+
+static int check_lane(struct check_run *l, struct diagnose *d, const struct conf_lane *lane)
+{
+	const struct dead *dead = l->count > 1 ? find_dead(l, lane) : NULL;
+	struct diagnose_verdict v;
+
+	buf_reset(&l->held);
+	if (l->report)
+		(void)fprintf(l->report, "\n%.*s\n", SV_ARG(lane->key));
+	if (!l->brief && !l->o->ctx->json)
+		(void)printf("%s%.*s%s\n",
+			cli_style(l->o->ctx, "bold"),
+			SV_ARG(lane->key),
+			cli_style(l->o->ctx, "off"));
+	if (dead)
+		copy_verdict(l, lane, dead, &v);
+	else
+		diagnose_lane(d, lane, &v);
+	if (!dead)
+		keep_dead(l, &v);
+	clear_progress(l);
+	print_verdict(l, &v, !l->o->ctx->json && (was_shown(l, &v) || dead));
+	check_count(l, lane, v.status, v.cause);
+	l->done++;
+	return v.exit_code;
+}
+
+/* The address that the named sender's mail has on this lane; empty: nobody asks about one. */
+static struct sv sender_on(const struct check_run *l, const struct conf_lane *lane)
+{
+	for (size_t i = 0; i < l->ways.count; i++)
+		for (size_t k = 0; k < l->ways.ways[i].lane_count; k++)
+			if (l->ways.ways[i].lanes[k] == lane)
+				return check_way_sender(&l->ways.ways[i], lane, l->sender);
+	return SV("");
+}
+
+static int check_all(struct check_run *l, struct diagnose *d)
 {
 	int code = EX_OK;
 
 	for (size_t i = 0; i < l->count; i++) {
-		const struct conf_lane *lane = l->lanes[i];
-		struct diagnose_verdict v;
+		int rc;
 
-		buf_reset(&l->held);
-		if (l->report)
-			(void)fprintf(l->report, "\n%.*s\n", SV_ARG(lane->key));
-		if (!l->brief && !l->o->ctx->json)
-			(void)printf("%s%.*s%s\n",
-				cli_style(l->o->ctx, "bold"),
-				SV_ARG(lane->key),
-				cli_style(l->o->ctx, "off"));
-		diagnose_lane(d, lane, &v);
-		clear_progress(l);
-		print_verdict(l, &v);
+		if (l->sender.len && !check_names_lane(l))
+			diagnose_as(d, sender_on(l, l->lanes[i]));
+		rc = check_lane(l, d, l->lanes[i]);
 		if (code == EX_OK)
-			code = v.exit_code;
+			code = rc;
 	}
+	check_print_sum(l);
 	return code;
 }
 
@@ -345,38 +394,73 @@ int check_live_open_report(struct check_live_options *o)
 	return 0;
 }
 
-int check_live(const struct check_live_options *options)
+static enum diagnose_hold on_heard(
+	void *arg, const struct conf_lane *lane, struct diagnose_heard *out)
 {
-	struct live l = {
-		.o = options, .report = options->report_file, .held = BUF_INIT(SCREEN_MAX)
-	};
-	struct diagnose_options o = { .conf = options->conf,
-		.vault = options->vault,
-		.send = options->send,
-		.to = sv_from(options->to),
+	struct check_run *l = arg;
+
+	return check_relay_of(&l->relay, lane, out);
+}
+
+static int go(struct check_run *l)
+{
+	struct diagnose_options o = { .conf = l->o->conf,
+		.vault = l->o->vault,
+		.send = l->o->send,
+		.to = sv_from(l->o->to),
 		.begins = on_begin,
 		.ended = on_step,
-		.arg = &l };
-	struct diagnose *d;
+		.heard = on_heard,
+		.arg = l };
 	struct err err = { 0 };
-	int code = 0;
+	int code = check_say_ways(l);
+	struct diagnose *d = l->count ? diagnose_new(&o, &err) : NULL;
+	int rc;
 
-	log_setup(LOG_ERROR, false);
-	find_lanes(&l);
-	l.brief = l.count > 1;
-	if (l.count == 0)
-		code = cli_fail(EX_USAGE,
-			"'%s' is no mailbox, no connector, and no sender that a route leads on",
-			options->what);
-	d = code == 0 ? diagnose_new(&o, &err) : NULL;
-	if (d)
-		code = check_all(&l, d);
-	else if (code == 0)
-		code = cli_fail(EX_UNAVAILABLE, "%s", err.text);
+	if (!l->count)
+		return code;
+	if (!d)
+		return cli_fail(EX_UNAVAILABLE, "%s", err.text);
+	check_relay_ask(l->o->conf, l->sender, &l->relay);
+	rc = check_all(l, d);
+	check_relay_deinit(&l->relay);
 	diagnose_free(d);
-	if (l.report && fclose(l.report) != 0)
+	return code == EX_OK ? rc : code;
+}
+
+static void live_free(struct check_run *l)
+{
+	for (size_t i = 0; i < l->trouble_count; i++)
+		buf_deinit(&l->troubles[i].names);
+	buf_deinit(&l->held);
+	buf_deinit(&l->completed);
+	check_ways_deinit(&l->ways);
+	arena_reset(&l->arena);
+	free(l->lanes);
+	free(l);
+}
+
+int check_live(const struct check_live_options *options)
+{
+	struct check_run *l = xcalloc(1, sizeof(*l));
+	int code;
+
+	l->o = options;
+	l->report = options->report_file;
+	buf_init(&l->held, SCREEN_MAX);
+	buf_init(&l->completed, LIMIT_ADDRESS);
+	log_setup(LOG_ERROR, false);
+	find_lanes(l);
+	l->brief = l->count > 1;
+	l->many = l->count > SHOWN_MAX;
+	if (l->count == 0 && !l->sender.len)
+		code = cli_fail(EX_USAGE,
+			"'%s' is no mailbox, no connector, and no address of a sender",
+			options->what);
+	else
+		code = go(l);
+	if (l->report && fclose(l->report) != 0)
 		code = cli_fail(EX_IOERR, "%s: %s", options->report, strerror(errno));
-	buf_deinit(&l.held);
-	free(l.lanes);
+	live_free(l);
 	return code;
 }

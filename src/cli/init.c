@@ -3,8 +3,10 @@
 
 #include "base/buf.h"
 #include "base/must.h"
+#include "cli/start.h"
 #include "conf/conf.h"
 #include "io/file.h"
+#include "setup/domain.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -16,12 +18,14 @@
 
 static const char help[] =
 	"usage: postern init [--output FILE] [--from-report FILE.csv] [OPTION...]\n\n"
-	"Asks for a mail domain, a door and a sender, looks up what it can, writes a\n"
-	"postern.yaml with comments and checks it. A file that exists is never replaced\n"
-	"without a question.\n\n"
-	"  --domain DOMAIN       instead of the question\n"
+	"Asks for a mail domain, a door, a sender and who reads root's mail, looks up what\n"
+	"it can, writes a postern.yaml with comments and checks it. A file that exists is\n"
+	"never replaced without a question; the sample of the package counts as none. It\n"
+	"keeps owner, group and mode, and a new one as root is root:postern 0640.\n\n"
+	"  --domain DOMAIN       instead of the question; an address in it does as well\n"
 	"  --door DOOR           submission, hve, connector or graph (docs/doors.md)\n"
 	"  --sender ADDRESS,...  who sends; a name alone is one in the domain\n"
+	"  --root ADDRESS        who reads root's mail: cron, and programs that write to root\n"
 	"  --yes                 no questions at all: for scripts\n"
 	"  --from-report FILE    the admin center's report of SMTP AUTH clients: a user\n"
 	"                        and a mailbox for each sender, and a sheet for each\n"
@@ -42,6 +46,7 @@ enum init_option {
 	OPTION_DOMAIN,
 	OPTION_DOOR,
 	OPTION_SENDER,
+	OPTION_ROOT,
 	OPTION_OUTPUT,
 	OPTION_REPORT,
 	OPTION_SHEETS,
@@ -60,6 +65,9 @@ struct init {
 	const char *output;
 	char folder[PATH_MAX]; /* of the output */
 	char domain[LIMIT_DOMAIN + 1];
+	char suggested[LIMIT_ADDRESS + 1]; /* a sender; empty: none */
+	char root[LIMIT_ADDRESS];
+	char hostname[2 * LIMIT_DOMAIN];
 	struct setup_choice choice;
 	struct setup_report report;
 	struct init_facts facts;
@@ -105,6 +113,33 @@ static int no_answer(void)
 
 /* ---- the domain, and what is known of it ---- */
 
+/* What was made of what was written: the administrator must see it. */
+static void say_domain(const struct init *in, struct sv written, const struct setup_domain *d)
+{
+	if (d->was_address || d->was_url)
+		(void)printf("  The domain is %s.\n", in->domain);
+	else if (d->was_unicode)
+		(void)printf("  %.*s is %s in mail and DNS.\n", SV_ARG(written), in->domain);
+	if (d->was_unicode && (d->was_address || d->was_url))
+		(void)printf("  That is how mail and DNS write it.\n");
+}
+
+static bool take_domain(struct init *in, struct sv written)
+{
+	struct setup_domain d;
+	char text[LIMIT_ADDRESS];
+	struct sv address;
+
+	if (!setup_domain_read(written, &d) ||
+		!setup_domain(sv_from(d.text), in->domain, &in->choice.domain))
+		return false;
+	/* Whoever writes an address there means to send from it. */
+	if (d.was_address && setup_address(sv_trim(written), text, &address))
+		(void)snprintf(in->suggested, sizeof(in->suggested), "%.*s", SV_ARG(address));
+	say_domain(in, sv_trim(written), &d);
+	return true;
+}
+
 static int choose_domain(struct init *in)
 {
 	char answer[INIT_ANSWER_MAX];
@@ -121,17 +156,41 @@ static int choose_domain(struct init *in)
 	for (;;) {
 		if (!text && !ask(in, "Your mail domain", otherwise, answer))
 			return no_answer();
-		if (setup_domain(sv_from(text ? text : answer), in->domain, &in->choice.domain))
+		if (take_domain(in, sv_from(text ? text : answer)))
 			return EX_OK;
 		if (text)
-			return cli_fail(EX_USAGE, "--domain wants a mail domain, like contoso.com");
-		(void)printf("  That is no domain; it looks like contoso.com.\n");
+			return cli_fail(
+				EX_USAGE, "--domain needs a mail domain. Example: contoso.com");
+		(void)printf("  Not a domain name. Example: contoso.com\n");
 	}
 }
 
-static void show_fact(const char *name, const char *value, const char *why)
+/* The other domains of a report: recipients there are internal, too. */
+static void find_more_domains(struct init *in)
 {
-	(void)printf("  %-7s %s%s\n", name, value[0] ? value : "not found: ", value[0] ? "" : why);
+	struct sv *all = arena_alloc(&in->arena, (in->report.count + 1) * sizeof(*all));
+	size_t count = 0;
+
+	for (size_t i = 0; i < in->report.count; i++) {
+		struct sv address = in->report.clients[i].address, unused;
+		struct sv domain = sv_skip(address, (size_t)(sv_rfind_char(address, '@') + 1));
+		char text[LIMIT_DOMAIN + 1];
+		bool again = sv_eq(domain, in->choice.domain);
+
+		for (size_t k = 0; k < count && !again; k++)
+			again = sv_eq(all[k], domain);
+		if (!again && setup_domain(domain, text, &unused))
+			all[count++] = domain;
+	}
+	in->choice.more_domains = all;
+	in->choice.more_domain_count = count;
+}
+
+static void show_fact(const char *name, const struct init_fact *fact)
+{
+	static const char *const words[] = { "could not be looked up: ", "not found: ", "" };
+
+	(void)printf("  %-7s %s%s\n", name, words[fact->known], fact->text);
 }
 
 static void look_up(struct init *in)
@@ -149,10 +208,11 @@ static void look_up(struct init *in)
 	if (in->given[OPTION_OFFLINE])
 		return;
 	init_lookup(&q, &in->facts);
-	in->choice.tenant_id = sv_from(in->facts.tenant_id);
-	show_fact("tenant", in->facts.tenant_id, in->facts.tenant_why);
-	show_fact("MX", in->facts.mx, in->facts.mx_why);
-	show_fact("SPF", in->facts.spf, in->facts.spf_why);
+	if (in->facts.tenant.known == INIT_FOUND)
+		in->choice.tenant_id = sv_from(in->facts.tenant.text);
+	show_fact("tenant", &in->facts.tenant);
+	show_fact("MX", &in->facts.mx);
+	show_fact("SPF", &in->facts.spf);
 }
 
 /* ---- the door, and who sends ---- */
@@ -165,7 +225,7 @@ static int choose_door(struct init *in)
 	if (!text && is_quiet(in))
 		text = "submission";
 	if (!text) {
-		(void)printf("\nBy which door shall the mail leave? docs/doors.md tells more.\n");
+		(void)printf("\nBy which door should the mail leave? docs/doors.md tells more.\n");
 		for (unsigned i = 0; i < SETUP_DOOR_COUNT; i++)
 			cli_print(5,
 				"  %u  %s%s%s\n     %s\n",
@@ -186,6 +246,19 @@ static int choose_door(struct init *in)
 	}
 }
 
+/* A name alone is one in the domain; a domain of other letters is written as mail has it. */
+static int complete(const struct init *in, struct sv part, char *out, size_t size)
+{
+	ptrdiff_t at = sv_rfind_char(part, '@');
+	struct setup_domain d;
+
+	if (at < 0)
+		return snprintf(out, size, "%.*s@%s", SV_ARG(part), in->domain);
+	if (setup_domain_read(sv_skip(part, (size_t)at + 1), &d) && d.was_unicode)
+		return snprintf(out, size, "%.*s@%s", SV_ARG(sv_head(part, (size_t)at)), d.text);
+	return snprintf(out, size, "%.*s", SV_ARG(part));
+}
+
 /* "erp, crm@contoso.com" */
 static bool read_senders(struct init *in, struct sv list)
 {
@@ -200,9 +273,7 @@ static bool read_senders(struct init *in, struct sv list)
 
 		(void)sv_cut_char(&list, ',', &part);
 		part = sv_trim(part);
-		n = sv_find_char(part, '@') >= 0
-			    ? snprintf(whole, sizeof(whole), "%.*s", SV_ARG(part))
-			    : snprintf(whole, sizeof(whole), "%.*s@%s", SV_ARG(part), in->domain);
+		n = complete(in, part, whole, sizeof(whole));
 		if (n < 0 || (size_t)n >= sizeof(whole) || count == INIT_SENDERS_MAX ||
 			!setup_address(sv_from(whole), text, &address))
 			return false;
@@ -218,14 +289,15 @@ static bool read_senders(struct init *in, struct sv list)
 
 static int choose_senders(struct init *in)
 {
-	char answer[INIT_ANSWER_MAX], otherwise[LIMIT_DOMAIN + 16];
+	char answer[INIT_ANSWER_MAX], otherwise[LIMIT_ADDRESS + 1];
 	const char *text = in->given[OPTION_SENDER];
 
-	(void)snprintf(otherwise, sizeof(otherwise), "relay@%s", in->domain);
+	if (in->suggested[0])
+		(void)snprintf(otherwise, sizeof(otherwise), "%s", in->suggested);
+	else
+		(void)snprintf(otherwise, sizeof(otherwise), "relay@%s", in->domain);
 	if (in->choice.door == SETUP_DOOR_CONNECTOR)
 		return EX_OK;
-	if (!text && is_quiet(in))
-		return cli_fail(EX_USAGE, "--yes wants --sender ADDRESS: who sends?");
 	for (;;) {
 		if (!text &&
 			!ask(in, "\nWhich mailboxes send? Several with commas", otherwise, answer))
@@ -233,9 +305,47 @@ static int choose_senders(struct init *in)
 		if (read_senders(in, sv_from(text ? text : answer)))
 			return EX_OK;
 		if (text)
-			return cli_fail(EX_USAGE, "--sender wants addresses, like erp@contoso.com");
+			return cli_fail(
+				EX_USAGE, "--sender needs addresses. Example: erp@contoso.com");
 		(void)printf(
 			"  Addresses like erp@%s, at most %d.\n", in->domain, INIT_SENDERS_MAX);
+	}
+}
+
+/* Empty: nobody. */
+static bool read_root(struct init *in, struct sv text)
+{
+	char whole[INIT_ANSWER_MAX + LIMIT_DOMAIN];
+	int n;
+
+	text = sv_trim(text);
+	if (!text.len)
+		return true;
+	n = complete(in, text, whole, sizeof(whole));
+	return n > 0 && (size_t)n < sizeof(whole) &&
+	       setup_address(sv_from(whole), in->root, &in->choice.root);
+}
+
+static int choose_root(struct init *in)
+{
+	char answer[INIT_ANSWER_MAX];
+	const char *text = in->given[OPTION_ROOT];
+
+	if (!text && is_quiet(in))
+		return EX_OK;
+	for (;;) {
+		if (!text && !ask(in,
+				     "\nWho reads mail to root (from cron, say)? Empty: root@ in "
+				     "the domain",
+				     "",
+				     answer))
+			return no_answer();
+		if (read_root(in, sv_from(text ? text : answer)))
+			return EX_OK;
+		if (text)
+			return cli_fail(
+				EX_USAGE, "--root needs an address. Example: it@contoso.com");
+		(void)printf("  One address, like it@%s.\n", in->domain);
 	}
 }
 
@@ -306,15 +416,20 @@ static int find_folder(struct init *in)
 static int may_replace(struct init *in)
 {
 	char question[PATH_MAX + 32], answer[INIT_ANSWER_MAX];
+	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(SETUP_CONFIG_MAX);
 
 	if (access(in->output, F_OK) != 0)
 		return EX_OK;
+	if (io_file_read(in->output, SETUP_CONFIG_MAX, &text, NULL) == 0 &&
+		setup_is_sample(buf_sv(&text))) {
+		(void)printf("%s is the sample of the package: it is replaced\n", in->output);
+		return EX_OK;
+	}
 	if (is_quiet(in))
 		return cli_fail(EX_CANTCREAT,
 			"%s exists and is left alone: remove it, or name another --output",
 			in->output);
-	(void)snprintf(
-		question, sizeof(question), "\n%s exists. Replace it? yes or no", in->output);
+	(void)snprintf(question, sizeof(question), "%s exists. Replace it? yes or no", in->output);
 	if (!ask(in, question, "no", answer))
 		return no_answer();
 	if (strcmp(answer, "yes") == 0 || strcmp(answer, "y") == 0)
@@ -341,26 +456,61 @@ static int write_config(struct init *in)
 				findings.items[i].text);
 	conf_findings_free(&findings);
 	conf_unref(c);
-	if (code == EX_OK && io_file_write_durably(in->output, buf_sv(&text), 0640, &err) != 0)
+	if (code == EX_OK &&
+		io_file_replace_durably(
+			in->output, buf_sv(&text), 0640, cli_service_group(), &err) != 0)
 		code = cli_fail(EX_CANTCREAT, "%s", err.text);
 	if (code == EX_OK)
 		(void)printf("\nwrote %s\n", in->output);
 	return code;
 }
 
+/* A second SPF record makes both void: without a look at the first nothing is advised but a look. */
 static void say_spf(const struct init *in)
 {
 	static const char ours[] = "include:spf.protection.outlook.com";
+	bool has_ours =
+		sv_find_nocase(sv_from(in->facts.spf.text), SV("spf.protection.outlook.com")) >= 0;
 
-	if (in->given[OPTION_OFFLINE] || in->choice.cloud != PROVIDER_CLOUD_GLOBAL)
+	if (in->choice.cloud != PROVIDER_CLOUD_GLOBAL)
 		return;
-	if (!in->facts.spf[0])
+	if (in->given[OPTION_OFFLINE] || in->facts.spf.known == INIT_UNKNOWN)
+		cli_print(4,
+			"  - DNS: see that the SPF record of %s contains %s (nobody has looked; "
+			"never publish a second one)\n",
+			in->domain,
+			ours);
+	else if (in->facts.spf_count > 1)
+		cli_print(4,
+			"  - DNS: %s has %u SPF records, which makes all of them void: join them "
+			"into one, with %s\n",
+			in->domain,
+			in->facts.spf_count,
+			ours);
+	else if (in->facts.spf.known == INIT_ABSENT)
 		cli_print(4, "  - DNS: publish an SPF record: v=spf1 %s -all\n", ours);
-	else if (sv_find_nocase(sv_from(in->facts.spf), SV("spf.protection.outlook.com")) < 0)
+	else if (!has_ours)
 		cli_print(4, "  - DNS: put %s into the SPF record\n", ours);
 	if (in->choice.door == SETUP_DOOR_CONNECTOR)
 		(void)printf("  - DNS: put this relay's public address into the SPF record, too: "
 			     "ip4:ADDRESS\n");
+}
+
+static void say_tenant(const struct init *in)
+{
+	if (in->given[OPTION_OFFLINE] || in->facts.tenant.known == INIT_FOUND)
+		return;
+	if (in->facts.tenant.known == INIT_ABSENT)
+		cli_print(4,
+			"  - Microsoft knows no tenant with the domain %s: is the name right? If "
+			"so, put the tenant's id into %s (Entra admin center, Overview)\n",
+			in->domain,
+			in->output);
+	else
+		cli_print(4,
+			"  - the tenant could not be looked up: the domain stands for it in %s, "
+			"which works where it is one of the tenant's\n",
+			in->output);
 }
 
 int init_check(struct cli_context *ctx, const char *path)
@@ -377,23 +527,20 @@ int init_check(struct cli_context *ctx, const char *path)
 static int say_next(struct init *in)
 {
 	(void)printf("\nWhat is left to do:\n");
-	if (!in->given[OPTION_OFFLINE] && !in->facts.tenant_id[0])
-		cli_print(4,
-			"  - no tenant was found for %s: is the name right? If so, put the "
-			"tenant's "
-			"id into %s (Entra admin center, Overview)\n",
-			in->domain,
-			in->output);
+	say_tenant(in);
 	cli_print(4,
 		"  - an administrator runs what `postern setup powershell --config %s` prints\n",
 		in->output);
 	if (in->choice.door != SETUP_DOOR_CONNECTOR)
 		cli_print(4, "  - the app's client id and secret go where %s says\n", in->output);
 	if (in->choice.report)
+		cli_print(4, "  - the sheets say what to set at each device\n");
+	if (!in->choice.root.len)
 		cli_print(4,
-			"  - the sheets say what to set at each device; the daemon must be able to "
-			"read the users:\n    chgrp -R postern %.*s/users\n",
-			SV_ARG(in->choice.folder));
+			"  - nobody was named who reads root's mail: it goes to root@%s "
+			"(`aliases:` in %s)\n",
+			in->domain,
+			in->output);
 	say_spf(in);
 	return init_check(in->ctx, in->output);
 }
@@ -413,15 +560,34 @@ static int make_users(struct init *in)
 		&(struct init_users){ &in->report, sv_from(host), in->choice.folder, sheets });
 }
 
+/* Where the machine's own name would do in EHLO, nothing is written. */
+static void choose_hostname(struct init *in)
+{
+	char name[LIMIT_DOMAIN + 1] = "";
+
+	if (gethostname(name, sizeof(name) - 1) != 0 || conf_hostname_ok(sv_from(name)))
+		return;
+	name[strcspn(name, ".")] = '\0';
+	(void)snprintf(in->hostname, sizeof(in->hostname), "%s.%s", name, in->domain);
+	if (!conf_hostname_ok(sv_from(in->hostname)))
+		(void)snprintf(in->hostname, sizeof(in->hostname), "relay.%s", in->domain);
+	in->choice.hostname = sv_from(in->hostname);
+}
+
+/* The questions that may end it come first. */
 static int run(struct init *in)
 {
 	int code = find_folder(in);
 
+	if (code == EX_OK)
+		code = may_replace(in);
 	if (code == EX_OK && in->given[OPTION_REPORT])
 		code = read_report(in);
 	if (code == EX_OK)
 		code = choose_domain(in);
 	if (code == EX_OK) {
+		find_more_domains(in);
+		choose_hostname(in);
 		look_up(in);
 		code = choose_door(in);
 	}
@@ -432,7 +598,7 @@ static int run(struct init *in)
 	if (code == EX_OK && !in->choice.report)
 		code = choose_senders(in);
 	if (code == EX_OK)
-		code = may_replace(in);
+		code = choose_root(in);
 	if (code == EX_OK)
 		code = write_config(in);
 	if (code == EX_OK && in->choice.report)
@@ -444,6 +610,7 @@ static int run(struct init *in)
 static int check_given(struct init *in)
 {
 	const char *login = in->given[OPTION_LOGIN], *ca = in->given[OPTION_CA_FILE];
+	const char *door = in->given[OPTION_DOOR];
 
 	if (in->given[OPTION_CLOUD] &&
 		(provider_cloud_parse(sv_from(in->given[OPTION_CLOUD]), &in->choice.cloud) != 0 ||
@@ -455,6 +622,9 @@ static int check_given(struct init *in)
 		return cli_fail(EX_USAGE, "--ca-file wants a full path");
 	if (ca && !login)
 		return cli_fail(EX_USAGE, "--ca-file belongs to --login");
+	if (is_quiet(in) && !in->given[OPTION_SENDER] && !in->given[OPTION_REPORT] &&
+		strcmp(door ? door : "", "connector") != 0 && strcmp(door ? door : "", "3") != 0)
+		return cli_fail(EX_USAGE, "--yes needs --sender ADDRESS: who sends?");
 	return EX_OK;
 }
 
@@ -464,6 +634,7 @@ int cli_init(struct cli_context *ctx, int argc, char **argv)
 		[OPTION_DOMAIN] = { "domain", true },
 		[OPTION_DOOR] = { "door", true },
 		[OPTION_SENDER] = { "sender", true },
+		[OPTION_ROOT] = { "root", true },
 		[OPTION_OUTPUT] = { "output", true },
 		[OPTION_REPORT] = { "from-report", true },
 		[OPTION_SHEETS] = { "sheets", true },

@@ -30,31 +30,44 @@ static void done(struct asking *a)
 }
 
 /* For a terminal: what a server says may be anything. */
-static void keep(char out[INIT_TEXT_MAX], struct sv text)
+static void keep(struct init_fact *fact, enum init_known known, struct sv text)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < text.len && n + 1 < INIT_TEXT_MAX; i++)
-		out[n++] = text.ptr[i] >= ' ' && text.ptr[i] <= '~' ? text.ptr[i] : '?';
-	out[n] = '\0';
+		fact->text[n++] = text.ptr[i] >= ' ' && text.ptr[i] <= '~' ? text.ptr[i] : '?';
+	fact->text[n] = '\0';
+	fact->known = known;
 }
 
-static const char *dns_why(int rc)
+static void keep_dns(struct init_fact *fact, int rc)
 {
-	return rc == RC_NO_NAME ? "there is none" : "no name server answered";
+	if (rc == 0 || rc == RC_NO_NAME)
+		keep(fact, INIT_ABSENT, SV("there is none"));
+	else
+		keep(fact, INIT_UNKNOWN, SV("no name server answered"));
 }
 
 static void on_tenant(void *arg, const struct io_https_answer *answer)
 {
-	struct asking *a = arg;
+	struct init_fact *fact = &((struct asking *)arg)->facts->tenant;
+	char id[SETUP_TENANT_ID_MAX];
+	char text[INIT_TEXT_MAX];
 
-	if (answer->rc != 0)
-		keep(a->facts->tenant_why, answer->error);
-	else if (answer->status != 200)
-		keep(a->facts->tenant_why, SV("Microsoft knows no tenant with this domain"));
-	else if (setup_tenant_id(answer->body, a->facts->tenant_id) != 0)
-		keep(a->facts->tenant_why, SV("the sign-in service did not name it"));
-	done(a);
+	if (answer->rc != 0) {
+		keep(fact, INIT_UNKNOWN, answer->error);
+	} else if (answer->status == 200 && setup_tenant_id(answer->body, id) == 0) {
+		keep(fact, INIT_FOUND, sv_from(id));
+	} else if (answer->status == 400 || answer->status == 404) {
+		keep(fact, INIT_ABSENT, SV("Microsoft knows no tenant with this domain"));
+	} else {
+		(void)snprintf(text,
+			sizeof(text),
+			"the sign-in service did not tell (HTTP %u)",
+			answer->status);
+		keep(fact, INIT_UNKNOWN, sv_from(text));
+	}
+	done(arg);
 }
 
 static void on_mx(void *arg, int rc, const struct io_mx *mx, size_t count)
@@ -62,21 +75,29 @@ static void on_mx(void *arg, int rc, const struct io_mx *mx, size_t count)
 	struct asking *a = arg;
 
 	if (rc == 0 && count)
-		(void)snprintf(a->facts->mx, sizeof(a->facts->mx), "%s", mx[0].host);
+		keep(&a->facts->mx, INIT_FOUND, sv_from(mx[0].host));
 	else
-		keep(a->facts->mx_why, sv_from(dns_why(rc)));
+		keep_dns(&a->facts->mx, rc);
 	done(a);
+}
+
+static bool is_spf(struct sv text)
+{
+	return sv_starts_nocase(text, SV("v=spf1")) && (text.len == 6 || text.ptr[6] == ' ');
 }
 
 static void on_txt(void *arg, int rc, const struct sv *texts, size_t count)
 {
 	struct asking *a = arg;
 
-	for (size_t i = 0; i < count; i++)
-		if (sv_starts_nocase(texts[i], SV("v=spf1")))
-			keep(a->facts->spf, texts[i]);
-	if (!a->facts->spf[0])
-		keep(a->facts->spf_why, sv_from(dns_why(rc == 0 ? RC_NO_NAME : rc)));
+	for (size_t i = 0; i < count && rc == 0; i++) {
+		if (!is_spf(texts[i]))
+			continue;
+		if (a->facts->spf_count++ == 0)
+			keep(&a->facts->spf, INIT_FOUND, texts[i]);
+	}
+	if (a->facts->spf.known != INIT_FOUND)
+		keep_dns(&a->facts->spf, rc);
 	done(a);
 }
 
@@ -101,7 +122,7 @@ static void ask_tenant(struct asking *a)
 		.timeout_us = PATIENCE_S * US_PER_S };
 
 	if (n < 0 || (size_t)n >= sizeof(url)) {
-		keep(a->facts->tenant_why, SV("the address is too long"));
+		keep(&a->facts->tenant, INIT_UNKNOWN, SV("the address is too long"));
 		return;
 	}
 	a->open++;
@@ -129,6 +150,8 @@ void init_lookup(const struct init_lookup *q, struct init_facts *out_facts)
 	struct err err = { 0 };
 
 	*out_facts = (struct init_facts){ 0 };
+	keep(&out_facts->tenant, INIT_UNKNOWN, SV("no answer in time"));
+	out_facts->mx = out_facts->spf = out_facts->tenant;
 	if (start(&a, &err) == 0) {
 		ask_tenant(&a);
 		a.open += 2;
@@ -139,7 +162,8 @@ void init_lookup(const struct init_lookup *q, struct init_facts *out_facts)
 		io_loop_run(a.loop);
 		io_timer_stop(&a.end);
 	} else {
-		keep(out_facts->tenant_why, sv_from(err.text));
+		keep(&out_facts->tenant, INIT_UNKNOWN, sv_from(err.text));
+		out_facts->mx = out_facts->spf = out_facts->tenant;
 	}
 	io_https_free(a.https);
 	io_resolver_free(a.resolver);

@@ -18,11 +18,19 @@ enum {
 	INIT_TEXT_MAX = 512,
 };
 
-/* What could be found out; empty: nothing, and `*_why` says the reason. */
+/* "Could not look" is not "is not there": advice depends on it. */
+enum init_known {
+	INIT_UNKNOWN, /* nobody answered, or not about this */
+	INIT_ABSENT,  /* the service that knows says so */
+	INIT_FOUND,
+};
+struct init_fact {
+	enum init_known known;
+	char text[INIT_TEXT_MAX]; /* found: what; else the reason */
+};
 struct init_facts {
-	char tenant_id[SETUP_TENANT_ID_MAX], tenant_why[INIT_TEXT_MAX];
-	char mx[256], mx_why[INIT_TEXT_MAX];
-	char spf[INIT_TEXT_MAX], spf_why[INIT_TEXT_MAX];
+	struct init_fact tenant, mx, spf;
+	unsigned spf_count; /* more than one is a fault of the domain */
 };
 
 struct init_lookup {

@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/secret.h"
 #include "cli/prompt.h"
+#include "cli/start.h"
 #include "io/file.h"
 #include "io/loop.h"
 
@@ -82,6 +83,9 @@ int init_make_users(const struct init_users *u)
 	(void)snprintf(folder, sizeof(folder), "%.*s/users", SV_ARG(u->folder));
 	if (io_folder_make(folder, 0750, &err) != 0 || io_folder_make(u->sheets, 0700, &err) != 0)
 		return cli_fail(EX_CANTCREAT, "%s", err.text);
+	if (cli_service_group() != (gid_t)-1 && chown(folder, (uid_t)-1, cli_service_group()) != 0)
+		return cli_fail(
+			EX_CANTCREAT, "%s cannot be given to group " CLI_SERVICE_USER, folder);
 	for (size_t i = 0; i < u->report->count && code == EX_OK; i++)
 		code = make_sheet(u, i, &err);
 	if (code == EX_OK)

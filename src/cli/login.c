@@ -14,22 +14,22 @@
 #include <unistd.h>
 
 static const char help[] =
-	"usage: postern login MAILBOX\n"
-	"       postern login --browser MAILBOX\n"
+	"usage: postern login --browser MAILBOX\n"
+	"       postern login MAILBOX\n"
 	"       postern login --list\n"
 	"       postern login --forget MAILBOX\n\n"
-	"Signs a person in for a mailbox with `auth: user`. The first form shows an address and a "
-	"code, to be typed\n"
-	"into a browser on any machine; --browser uses one on this machine. What comes of it, a "
-	"refresh token, goes\n"
-	"into the vault, and the daemon sends what waits.\n\n"
-	"  --browser      by a browser on this machine (authorization code with PKCE)\n"
+	"Signs a person in for a mailbox with `auth: user`. --browser uses a browser: on\n"
+	"this machine, or on any other, whose last address is then pasted here. Without it\n"
+	"an address and a code are shown, to be typed into any browser (device code); new\n"
+	"tenants and Conditional Access often block that. What comes of it, a refresh\n"
+	"token, goes into the vault, and the daemon sends what waits.\n\n"
+	"  --browser      by a browser (authorization code with PKCE)\n"
 	"  --list         who is signed in, since when, and last used when\n"
 	"  --forget       take the login out of the vault again\n"
 	"  --json         one object a line\n"
 	"  --config FILE  default /etc/postern/postern.yaml\n\n"
 	"examples:\n"
-	"  postern login scan@contoso.com\n"
+	"  postern login --browser scan@contoso.com\n"
 	"  postern login --list\n";
 
 enum {
@@ -147,18 +147,32 @@ void login_fail(struct login *l, int exit_code, const char *fmt, ...)
 	end(l, cli_fail(exit_code, "%s", text));
 }
 
-void login_fail_refused(struct login *l, unsigned status, const struct identity_oauth_refusal *why)
+/* The default of new tenants blocks device codes, and says so in several ways. A fault of the app is none. */
+static bool may_be_blocked(const struct login *l, const struct verdict *v)
+{
+	return !l->by_browser && v->kind != VERDICT_RETRY && v->scope != VERDICT_SCOPE_TENANT;
+}
+
+void login_fail_refused(struct login *l, unsigned status, const struct identity_oauth_refusal *why,
+	const char *words)
 {
 	const struct provider_http_answer answer = { .status = status,
 		.error = sv_from(why->error),
 		.description = sv_from(why->description) };
 	const struct verdict v = provider_judge_token(&answer);
+	bool blocked = may_be_blocked(l, &v);
 
 	login_fail(l,
 		v.kind == VERDICT_RETRY ? EX_TEMPFAIL : EX_NOPERM,
-		"%s\n%s",
+		"%s%s%s%s%.*s",
 		why->description,
-		v.summary);
+		why->description[0] ? "\n" : "",
+		words ? words : v.summary,
+		blocked ? "\nDevice codes are often blocked (security defaults, Conditional "
+			  "Access). "
+			  "Another way: postern login --browser "
+			: "",
+		SV_ARG(blocked ? l->lane->name : SV("")));
 }
 
 /* ---- success ---- */
@@ -351,7 +365,9 @@ static void login_deinit(struct login *l)
 static int sign_in(struct cli_context *ctx, struct conf *c, struct identity_vault *vault,
 	const struct conf_lane *lane, bool browser)
 {
-	struct login l = { .ctx = ctx, .conf = c, .lane = lane, .vault = vault };
+	struct login l = {
+		.ctx = ctx, .conf = c, .lane = lane, .vault = vault, .by_browser = browser
+	};
 	struct err err = { 0 };
 
 	if (!browser && lane->tenant->cloud == PROVIDER_CLOUD_GOOGLE)
@@ -407,7 +423,7 @@ static void print_login(struct cli_context *ctx, const struct conf_lane *lane, c
 				since,
 				used);
 		else
-			(void)printf("%-32.*s %-32s not signed in: postern login %.*s\n",
+			(void)printf("%-32.*s %-32s not signed in: postern login --browser %.*s\n",
 				SV_ARG(lane->name),
 				user,
 				SV_ARG(lane->name));

@@ -9,12 +9,13 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /*
  * The authorization code flow with PKCE on a loopback address (RFC 8252): the browser runs on this machine,
  * or reaches it through a tunnel.
  */
-#define WAIT_US_MAX (5 * US_PER_MIN)
+#define WAIT_US_MAX (10 * US_PER_MIN)
 #define GENTLY_US (2 * US_PER_S)
 
 extern char **environ;
@@ -87,7 +88,7 @@ static void on_request(struct login_peer *p, struct sv request)
 	}
 	if (!code) {
 		answer(p, "200 OK", "The sign-in was refused; the terminal says why.");
-		login_fail(l, EX_NOPERM, "%s", why.description[0] ? why.description : why.error);
+		login_fail_refused(l, 400, &why, NULL);
 		return;
 	}
 	answer(p, "200 OK", "Done: you can close this page. The terminal says how it went.");
@@ -135,8 +136,56 @@ static void on_accept(void *arg, int fd)
 	peer_free(p);
 }
 
+/* ---- a browser elsewhere ---- */
+
+/* Its last address, which it could not open there: "http://localhost:PORT/?code=...&state=...". */
+static void on_pasted(void *arg, unsigned events)
+{
+	CLEANUP(buf_deinitp) struct buf request = BUF_INIT(REQUEST_MAX + 64);
+	struct identity_oauth_refusal why = { 0 };
+	struct secret *code = NULL;
+	struct login *l = arg;
+	char line[REQUEST_MAX];
+	ssize_t n = read(STDIN_FILENO, line, sizeof(line));
+	struct sv rest = sv_make(line, n > 0 ? (size_t)n : 0), text;
+	ptrdiff_t query;
+
+	(void)events;
+	if (n <= 0) {
+		io_watch_set(l->pasted, 0);
+		return;
+	}
+	(void)sv_cut_char(&rest, '\n', &text);
+	query = sv_find_char(text, '?');
+	if (query < 0 || l->code ||
+		buf_printf(&request,
+			"GET /%.*s HTTP/1.1\r\n\r\n",
+			SV_ARG(sv_trim(sv_skip(text, (size_t)query)))) != 0 ||
+		identity_oauth_read_redirect(buf_sv(&request), sv_from(l->state), &code, &why) !=
+			0) {
+		(void)fprintf(stderr,
+			"\nThat is not the address at which this sign-in ends: it begins with "
+			"%s/?\n",
+			l->redirect_uri);
+	} else if (!code) {
+		login_fail_refused(l, 400, &why, NULL);
+	} else {
+		l->code = code;
+		exchange(l);
+	}
+	secret_wipe(line, sizeof(line));
+}
+
+static void watch_terminal(struct login *l)
+{
+	if (!l->ctx->json && isatty(STDIN_FILENO))
+		l->pasted = io_watch_new(l->loop, STDIN_FILENO, IO_READABLE, on_pasted, l);
+}
+
 void login_browser_stop(struct login *l)
 {
+	if (l->pasted)
+		io_watch_free(TAKE(l->pasted));
 	for (size_t i = 0; i < COUNT_OF(l->listeners); i++)
 		if (l->listeners[i])
 			io_listener_close(TAKE(l->listeners[i]));
@@ -166,7 +215,7 @@ static void on_tokens(void *arg, const struct io_https_answer *a)
 	else if (login_may_present(l, &l->tokens.refusal))
 		exchange(l);
 	else
-		login_fail_refused(l, a->status, &l->tokens.refusal);
+		login_fail_refused(l, a->status, &l->tokens.refusal, NULL);
 }
 
 static void exchange(struct login *l)
@@ -267,11 +316,15 @@ void login_browser_start(struct login *l)
 	if (l->ctx->json)
 		login_print_json(json_pack("{s:s}", "url", buf_sv(&url).ptr));
 	else
-		(void)printf("Open this address in a browser on this machine, and sign in as "
-			     "%.*s:\n\n  %s\n\n",
+		(void)printf("Open this address in a browser, and sign in as %.*s:\n\n  %s\n\n"
+			     "On this machine the rest happens by itself. A browser elsewhere ends "
+			     "at an "
+			     "address that it cannot\nopen, %s/?code=...: paste that one here.\n\n",
 			SV_ARG(l->user),
-			buf_sv(&url).ptr);
+			buf_sv(&url).ptr,
+			l->redirect_uri);
 	(void)fflush(stdout);
+	watch_terminal(l);
 	open_browser(buf_sv(&url).ptr);
 	l->deadline = mono_add(io_now(l->loop), WAIT_US_MAX);
 	login_count_down(l);

@@ -11,7 +11,7 @@
 
 #define SLOWER_US (5 * US_PER_S) /* RFC 8628 3.5 */
 
-static const struct {
+static const struct device_end {
 	const char *error;
 	int exit_code;
 	const char *words;
@@ -30,6 +30,23 @@ static void poll_later(struct login *l)
 	io_timer_start(&l->poll, mono_add(io_now(l->loop), l->interval_us));
 }
 
+/* "access_denied" is said when the person declines, and of every policy, too: then its number says which. */
+static void end(struct login *l, const struct device_end *e,
+	const struct identity_oauth_refusal *why, unsigned status)
+{
+	bool numbered = sv_find(sv_from(why->description), SV("AADSTS")) >= 0;
+
+	if (e->exit_code == EX_NOPERM)
+		login_fail_refused(l, status, why, numbered ? NULL : e->words);
+	else
+		login_fail(l,
+			e->exit_code,
+			"%s%s%s",
+			why->description,
+			why->description[0] ? "\n" : "",
+			e->words);
+}
+
 static void refused(struct login *l, const struct identity_oauth_refusal *why, unsigned status)
 {
 	if (strcmp(why->error, "authorization_pending") == 0) {
@@ -46,13 +63,12 @@ static void refused(struct login *l, const struct identity_oauth_refusal *why, u
 		poll_later(l);
 		return;
 	}
-	for (size_t i = 0; i < COUNT_OF(ends); i++) {
-		if (strcmp(why->error, ends[i].error) != 0)
-			continue;
-		login_fail(l, ends[i].exit_code, "%s", ends[i].words);
-		return;
-	}
-	login_fail_refused(l, status, why);
+	for (size_t i = 0; i < COUNT_OF(ends); i++)
+		if (strcmp(why->error, ends[i].error) == 0) {
+			end(l, &ends[i], why, status);
+			return;
+		}
+	login_fail_refused(l, status, why, NULL);
 }
 
 static void on_tokens(void *arg, const struct io_https_answer *answer)
@@ -136,7 +152,7 @@ static void on_device(void *arg, const struct io_https_answer *answer)
 		if (login_may_present(l, &l->device.refusal))
 			start(l);
 		else
-			login_fail_refused(l, answer->status, &l->device.refusal);
+			login_fail_refused(l, answer->status, &l->device.refusal, NULL);
 		return;
 	}
 	show(l);

@@ -37,6 +37,7 @@ struct login {
 	struct io_https *https;
 	char token_url[IDENTITY_URL_MAX], scope[IDENTITY_SCOPE_MAX + 64];
 	bool confidential; /* the app presents itself, too */
+	bool by_browser;
 	struct identity_oauth_tokens tokens;
 	int exit_code;
 	struct io_timer tick, end;
@@ -52,6 +53,7 @@ struct login {
 	char redirect_uri[64];
 	struct secret *code;
 	struct io_listener *listeners[2];
+	struct io_watch *pasted; /* standard input, when that is a terminal */
 	struct login_peer *peers[LOGIN_PEERS_MAX];
 };
 
@@ -66,8 +68,9 @@ NODISCARD bool login_may_present(struct login *l, const struct identity_oauth_re
 void login_count_down(struct login *l);
 /* Ends the loop; a message before the exit code. */
 void login_fail(struct login *l, int exit_code, const char *fmt, ...) PRINTF_LIKE(3, 4);
-/* The same with what the token service said, and what it means. */
-void login_fail_refused(struct login *l, unsigned status, const struct identity_oauth_refusal *why);
+/* The same with what the token service said, and what it means: `words`, or NULL for those of the catalogue. */
+void login_fail_refused(struct login *l, unsigned status, const struct identity_oauth_refusal *why,
+	const char *words);
 /* l->tokens are there: writes the login down and ends the loop. */
 void login_succeed(struct login *l);
 

@@ -79,6 +79,14 @@ bool cli_daemon_account(
 		       getpwnam(CLI_SERVICE_USER), out_account); /* NOLINT(concurrency-mt-unsafe) */
 }
 
+gid_t cli_service_group(void)
+{
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): one thread */
+	const struct group *g = geteuid() == 0 ? getgrnam(CLI_SERVICE_USER) : NULL;
+
+	return g ? g->gr_gid : (gid_t)-1;
+}
+
 int cli_become(const struct cli_account *account)
 {
 	if (initgroups(account->name, account->gid) != 0 || setgid(account->gid) != 0 ||

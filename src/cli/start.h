@@ -24,6 +24,8 @@ struct cli_account {
  */
 NODISCARD bool cli_daemon_account(
 	const char *config_path, const struct conf *c, struct cli_account *out_account);
+/* The group of files that the daemon reads and others do not; -1: there is none, or we may not give files away. */
+gid_t cli_service_group(void);
 /* For the rest of this process, groups included. An exit code. */
 NODISCARD int cli_become(const struct cli_account *account);
 

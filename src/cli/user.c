@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "cli/ask.h"
 #include "cli/prompt.h"
+#include "cli/start.h"
 #include "io/file.h"
 #include "io/loop.h"
 #include "smtp/scram.h"
@@ -60,7 +61,7 @@ int cli_write_verifier(const struct secret *password, const char *path)
 	if (smtp_scram_render(&v, &text) != 0 || buf_append(&text, SV("\n")) != 0)
 		return cli_fail(EX_SOFTWARE, "the verifier does not fit");
 	secret_wipe(&v, sizeof(v));
-	if (io_file_write_durably(path, buf_sv(&text), 0640, &err) != 0)
+	if (io_file_replace_durably(path, buf_sv(&text), 0640, cli_service_group(), &err) != 0)
 		return cli_fail(EX_CANTCREAT, "%s", err.text);
 	return EX_OK;
 }

@@ -32,7 +32,8 @@ static const char help[] =
 	"  --new-key FILE    the key to change to\n"
 	"  --config FILE     default /etc/postern/postern.yaml\n\n"
 	"examples:\n"
-	"  postern vault key | install -m 0640 -g postern /dev/stdin /etc/postern/vault.key\n"
+	"  postern vault key | install -m 0640 -o root -g postern /dev/stdin "
+	"/etc/postern/vault.key\n"
 	"  postern vault put contoso-app-secret\n"
 	"  postern vault put connector-key --file connector.key\n";
 

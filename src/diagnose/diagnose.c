@@ -266,6 +266,10 @@ static void find_senders(struct diagnose *d)
 	size_t count;
 	const struct conf_route *routes = conf_routes(d->o.conf, &count);
 
+	if (d->as.len) {
+		add_sender(d, d->as);
+		return;
+	}
 	if (d->lane->kind == CONF_LANE_MAILBOX)
 		add_sender(d, d->lane->name);
 	for (size_t i = 0; i < count && d->lane->sender == CONF_SENDER_KEEP; i++) {
@@ -321,6 +325,74 @@ static void smtp(struct diagnose *d)
 		diagnose_skip(d, "session", "nothing answers at the other end");
 }
 
+void diagnose_as(struct diagnose *d, struct sv sender)
+{
+	d->as = sender;
+}
+
+/* What the server said to mail of this sender: the verdict is the one that the relay came to. */
+static void hear_of_sender(struct diagnose *d, const struct diagnose_heard *h)
+{
+	CLEANUP(buf_deinitp) struct buf line = BUF_INIT(LIMIT_REPLY + 2);
+	struct smtp_reply_parser parser;
+	struct smtp_reply reply;
+	struct provider_answer answer = {
+		.provider = d->lane->provider, .stage = SMTP_CLIENT_STAGE_DOT, .reply = &reply
+	};
+	struct verdict v = { .kind = VERDICT_RETRY };
+	struct sv rest;
+
+	smtp_reply_parser_init(&parser);
+	if (buf_append(&line, h->reply) == 0 && buf_append(&line, SV("\r\n")) == 0) {
+		rest = buf_sv(&line);
+		if (smtp_reply_parse(&parser, &rest, &reply) == 1)
+			v = provider_judge(&answer);
+	}
+	/* After a message of now, what was heard before is old. */
+	if (v.kind == VERDICT_RETRY || (d->o.send && !d->failed))
+		diagnose_say(d,
+			"relay",
+			DIAGNOSE_WARN,
+			CAUSE_HELD_BY_RELAY,
+			"mail of this sender waits in the relay: %.*s%s%.*s",
+			SV_ARG(h->text),
+			h->reply.len ? ": " : "",
+			SV_ARG(diagnose_quote(d, h->reply)));
+	else
+		diagnose_say_verdict(d, "relay", &v, h->reply);
+	smtp_reply_parser_deinit(&parser);
+}
+
+/* Mail that really went counts for more than what a session without a message shows. */
+static void hear(struct diagnose *d)
+{
+	struct diagnose_heard h = { 0 };
+
+	switch (d->o.heard ? d->o.heard(d->o.arg, d->lane, &h) : DIAGNOSE_HOLD_UNKNOWN) {
+	case DIAGNOSE_HOLD_UNKNOWN:
+		return;
+	case DIAGNOSE_HOLD_NONE:
+		diagnose_say(d,
+			"relay",
+			DIAGNOSE_OK,
+			CAUSE_NONE,
+			"the relay that runs holds nothing of it");
+		return;
+	case DIAGNOSE_HOLD_LANE:
+		diagnose_say(d,
+			"relay",
+			DIAGNOSE_WARN,
+			CAUSE_HELD_BY_RELAY,
+			"the relay holds this %s %.*s",
+			d->lane->kind == CONF_LANE_MAILBOX ? "mailbox" : "connector",
+			SV_ARG(h.text));
+		return;
+	case DIAGNOSE_HOLD_SENDER:
+		hear_of_sender(d, &h);
+		return;
+	}
+}
+
 void diagnose_lane(
 	struct diagnose *d, const struct conf_lane *lane, struct diagnose_verdict *out_verdict)
 {
@@ -334,6 +406,7 @@ void diagnose_lane(
 	else
 		diagnose_skip(d, "mailbox", "there is no token to ask with");
 	diagnose_limits(d);
+	hear(d);
 	end_lane(d);
 	*out_verdict = d->verdict;
 }

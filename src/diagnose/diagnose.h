@@ -56,6 +56,18 @@ struct diagnose_verdict {
 	int exit_code; /* of sysexits.h: EX_OK, EX_UNAVAILABLE, EX_TEMPFAIL, EX_NOPERM, EX_CONFIG */
 };
 
+/* What the relay that runs knows of a lane, from the mail that it had. */
+enum diagnose_hold {
+	DIAGNOSE_HOLD_UNKNOWN, /* no relay runs */
+	DIAGNOSE_HOLD_NONE,
+	DIAGNOSE_HOLD_LANE, /* it sends nothing through this lane now */
+	DIAGNOSE_HOLD_SENDER, /* mail of the sender that is asked about waits, for a cause of its own */
+};
+struct diagnose_heard {
+	struct sv text;  /* "since 10:12 CET, because of ...", "3 waiting" */
+	struct sv reply; /* what the server said to mail of the sender */
+};
+
 struct diagnose_options {
 	struct conf *conf;
 	struct identity_vault *vault; /* NULL: none */
@@ -65,11 +77,17 @@ struct diagnose_options {
 	/* A step begins (for a line that says what is waited for; may be NULL), and it has ended. */
 	void (*begins)(void *arg, const struct conf_lane *lane, const char *name);
 	void (*ended)(void *arg, const struct diagnose_step *step);
+	/* Asked at the end of each lane; may be NULL. */
+	enum diagnose_hold (*heard)(
+		void *arg, const struct conf_lane *lane, struct diagnose_heard *out);
 	void *arg;
 };
 struct diagnose;
 NODISCARD struct diagnose *diagnose_new(const struct diagnose_options *options, struct err *err);
 void diagnose_free(struct diagnose *d);
+/* The address that the mail in question carries on the next lane, instead of all that routes lead there; empty:
+ * all. Borrowed until then. */
+void diagnose_as(struct diagnose *d, struct sv sender);
 /* Takes seconds. Views in the verdict are valid until the next call. */
 void diagnose_lane(
 	struct diagnose *d, const struct conf_lane *lane, struct diagnose_verdict *out_verdict);

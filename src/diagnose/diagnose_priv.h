@@ -59,6 +59,7 @@ struct diagnose {
 	struct sv senders[DIAGNOSE_SENDERS_MAX];
 	size_t sender_count;
 	struct sv sender;  /* the one that is tried */
+	struct sv as;      /* diagnose_as() */
 	bool has_patterns; /* senders that cannot be tried one by one */
 };
 
@@ -96,6 +97,7 @@ bool diagnose_session_ask(
 bool diagnose_session_send(struct diagnose_session *s, const struct smtp_client_message *m,
 	struct sv body, struct verdict *out_v, struct sv *out_reply);
 void diagnose_session_close(struct diagnose_session *s);
+enum cause diagnose_silence_cause(uint16_t port); /* a connection, and no greeting */
 
 /* ---- words.c ---- */
 /* Fills owner, first, then and exit_code of d->verdict by the cause; `v` NULL: no reply was judged. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "diagnose/diagnose.h"
 
+#include "diagnose/diagnose_priv.h"
 #include "io/test_dns.h"
 
 #include <signal.h>
@@ -186,9 +187,19 @@ static void names_that_are_broken(void **state)
 	(void)waitpid(pid, NULL, 0);
 }
 
+/* Port 587 begins with a greeting everywhere: `tls: implicit` would be the wrong advice. */
+static void silence_on_a_mail_port_is_no_tls_port(void **state)
+{
+	(void)state;
+	assert_int_equal(diagnose_silence_cause(587), CAUSE_SLOW_GREETING);
+	assert_int_equal(diagnose_silence_cause(25), CAUSE_SLOW_GREETING);
+	assert_int_equal(diagnose_silence_cause(465), CAUSE_NO_GREETING);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(names_that_are_broken) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(names_that_are_broken),
+		cmocka_unit_test(silence_on_a_mail_port_is_no_tls_port) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 #include "base/must.h"
 #include "diagnose/diagnose_priv.h"
 #include "identity/encode.h"
+#include "mail/address.h"
 #include "provider/defaults.h"
 
 #include <inttypes.h>
@@ -62,6 +63,28 @@ static void reset(struct diagnose_session *s)
 	(void)diagnose_session_ask(s, "RSET\r\n", &r);
 }
 
+/* Exchange takes MAIL FROM as it comes, and compares it with the mailbox only when it has the message. */
+static bool shows_after_data_only(const struct diagnose *d, struct sv sender)
+{
+	return d->lane->provider == PROVIDER_SUBMISSION && !address_eq(sender, d->lane->name);
+}
+
+static void say_sender(struct diagnose *d, struct sv sender)
+{
+	bool unproven = shows_after_data_only(d, sender);
+
+	diagnose_say(d,
+		"sender",
+		unproven && d->as.len && !d->o.send ? DIAGNOSE_WARN : DIAGNOSE_OK,
+		unproven && d->as.len && !d->o.send ? CAUSE_SEND_AS_UNPROVEN : CAUSE_NONE,
+		"%.*s may begin a message%s%.*s%s",
+		SV_ARG(sender),
+		unproven ? "; whether " : "",
+		SV_ARG(unproven ? d->lane->name : SV("")),
+		unproven ? " may send as this address is said after a whole message only: --send"
+			 : "");
+}
+
 static bool try_senders(struct diagnose *d, struct diagnose_session *s)
 {
 	bool all = true;
@@ -69,16 +92,7 @@ static bool try_senders(struct diagnose *d, struct diagnose_session *s)
 	for (size_t i = 0; i < d->sender_count && diagnose_session_is_ready(s); i++) {
 		diagnose_begin(d, "sender");
 		if (mail_from(d, s, d->senders[i]))
-			diagnose_say(d,
-				"sender",
-				DIAGNOSE_OK,
-				CAUSE_NONE,
-				"%.*s may begin a message%s",
-				SV_ARG(d->senders[i]),
-				d->lane->provider == PROVIDER_SUBMISSION && i > 0
-					? "; whether it may send as this address shows behind DATA "
-					  "only: --send"
-					: "");
+			say_sender(d, d->senders[i]);
 		else
 			all = false;
 		reset(s);
@@ -190,16 +204,23 @@ static void say_signed_in(struct diagnose *d)
 {
 	bool basic = d->lane->provider == PROVIDER_SUBMISSION && !d->token;
 
+	/* Exchange opens the mailbox for the message, not for the sign-in: 430 4.2.0 "mailbox logon failure". */
+	bool opens_later = d->token && d->lane->provider == PROVIDER_SUBMISSION && !d->o.send;
+
 	diagnose_say(d,
 		"sign-in",
 		DIAGNOSE_OK,
 		CAUSE_NONE,
-		"signed in as %.*s with a %s%s",
+		"signed in as %.*s with a %s%s%s",
 		SV_ARG(d->lane->login),
 		d->token ? "token" : "password",
 		basic ? " (basic authentication, which Microsoft switches off at the end of "
 			"December 2026 unless an administrator keeps it)"
-		      : "");
+		      : "",
+		opens_later
+			? "; that does not prove the right on the mailbox, which Exchange looks "
+			  "at when a message comes: --send"
+			: "");
 }
 
 static struct diagnose_session *sign_in(struct diagnose *d)

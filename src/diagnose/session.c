@@ -2,6 +2,7 @@
 #include "base/must.h"
 #include "diagnose/diagnose_priv.h"
 #include "provider/defaults.h"
+#include "provider/public_ca.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,6 +140,26 @@ static void say_secured(struct diagnose_session *s)
 		wall_rfc3339(c.not_after, end));
 }
 
+static void say_issuer(struct diagnose_session *s, const struct io_certificate *c)
+{
+	struct diagnose *d = s->d;
+	bool public = provider_is_public_ca(sv_from(c->issuer));
+	bool intercepted = !public && c->fits_name && d->lane->provider != PROVIDER_SMTP;
+
+	diagnose_say(d,
+		"TLS",
+		DIAGNOSE_FAIL,
+		public        ? CAUSE_CA_BUNDLE_OLD
+		: intercepted ? CAUSE_TLS_INTERCEPTED
+			      : CAUSE_CERTIFICATE_UNTRUSTED,
+		"%s: the certificate of %s is signed by '%s', which this machine does not trust",
+		public        ? "the list of CAs on this machine lacks a public one"
+		: intercepted ? "TLS is intercepted on the way"
+			      : "nobody vouches for the server",
+		c->subject,
+		c->issuer);
+}
+
 static void say_certificate(struct diagnose_session *s, const struct io_certificate *c)
 {
 	struct diagnose *d = s->d;
@@ -175,19 +196,7 @@ static void say_certificate(struct diagnose_session *s, const struct io_certific
 			SV_ARG(d->host));
 		return;
 	case IO_CERTIFICATE_ISSUER:
-		diagnose_say(d,
-			"TLS",
-			DIAGNOSE_FAIL,
-			c->fits_name && d->lane->provider != PROVIDER_SMTP
-				? CAUSE_TLS_INTERCEPTED
-				: CAUSE_CERTIFICATE_UNTRUSTED,
-			"%s: the certificate of %s is signed by '%s', whom this machine does not "
-			"trust",
-			c->fits_name && d->lane->provider != PROVIDER_SMTP
-				? "TLS is intercepted on the way"
-				: "nobody vouches for the server",
-			c->subject,
-			c->issuer);
+		say_issuer(s, c);
 		return;
 	case IO_CERTIFICATE_FINE:
 	case IO_CERTIFICATE_OTHER:
@@ -325,6 +334,12 @@ static void say_refused(struct diagnose_session *s, const struct smtp_client_eve
 	diagnose_say_verdict(d, step_of(e->stage), &v, buf_sv(&line));
 }
 
+/* Ports on which nobody begins with TLS: there it is the server, or what is in between. */
+enum cause diagnose_silence_cause(uint16_t port)
+{
+	return port == 25 || port == 587 || port == 2525 ? CAUSE_SLOW_GREETING : CAUSE_NO_GREETING;
+}
+
 static void say_silence(struct diagnose_session *s)
 {
 	struct diagnose *d = s->d;
@@ -333,12 +348,8 @@ static void say_silence(struct diagnose_session *s)
 		diagnose_say(d,
 			"greeting",
 			DIAGNOSE_FAIL,
-			CAUSE_NO_GREETING,
-			"the connection is there, but nothing is said on it within 10 seconds%s",
-			d->lane->tls == SMTP_CLIENT_TLS_IMPLICIT
-				? ""
-				: ": a port that begins with TLS (465), or a firewall that holds "
-				  "it");
+			diagnose_silence_cause(d->lane->port),
+			"the connection is there, but no greeting comes within 10 seconds");
 	else
 		diagnose_say(
 			d, s->step, DIAGNOSE_FAIL, CAUSE_SILENCE, "no answer within 10 seconds");

@@ -469,6 +469,18 @@ void identity_tokens_signed_in(
 	}
 }
 
+void identity_tokens_retry(
+	struct identity_tokens *t, struct conf *conf, const struct conf_lane *lane)
+{
+	struct identity *id = find(t, lane, false);
+
+	if (!id || !id->failed)
+		return;
+	set_conf(id, conf, lane);
+	forgive(id);
+	id->paused_until = io_now(t->o.loop);
+}
+
 void identity_tokens_each(struct identity_tokens *t,
 	void (*each)(void *arg, const struct identity_token_status *status), void *arg)
 {

@@ -63,6 +63,11 @@ void identity_token_refused(struct identity_tokens *t, struct conf *conf,
 void identity_tokens_signed_in(
 	struct identity_tokens *t, struct conf *conf, const struct conf_lane *lane);
 
+/* A person says that the app or its secret is put right: a failure of before is forgotten, so that the next get()
+ * reads the secret again and asks. A token that is good stays. */
+void identity_tokens_retry(
+	struct identity_tokens *t, struct conf *conf, const struct conf_lane *lane);
+
 /* The scope to ask for when a token for `lane` is wanted, NULL-ended text in `out`; RC_CONFIG: its provider
  * takes no tokens, or it has no tenant. */
 enum {

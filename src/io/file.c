@@ -100,13 +100,22 @@ int io_folder_sync(const char *path, struct err *err)
 	return 0;
 }
 
-static int fill_durably(char *temporary, struct sv bytes, unsigned mode, struct err *err)
+struct rights {
+	unsigned mode;
+	uid_t uid; /* -1: as it is */
+	gid_t gid;
+};
+
+static int fill_durably(
+	char *temporary, struct sv bytes, const struct rights *rights, struct err *err)
 {
 	CLEANUP(io_closep) int fd = mkostemp(temporary, O_CLOEXEC);
 
 	if (fd < 0)
 		return failed(err, "create", temporary);
-	if (fchmod(fd, mode) != 0 || write_all(fd, bytes) != 0 || fsync(fd) != 0) {
+	/* The owner first: it takes bits of the mode away. Who is not root gives what he may. */
+	if ((fchown(fd, rights->uid, rights->gid) != 0 && geteuid() == 0) ||
+		fchmod(fd, rights->mode) != 0 || write_all(fd, bytes) != 0 || fsync(fd) != 0) {
 		int rc = failed(err, "write", temporary);
 
 		(void)unlink(temporary);
@@ -115,7 +124,8 @@ static int fill_durably(char *temporary, struct sv bytes, unsigned mode, struct 
 	return 0;
 }
 
-int io_file_write_durably(const char *path, struct sv bytes, unsigned mode, struct err *err)
+static int write_durably(
+	const char *path, struct sv bytes, const struct rights *rights, struct err *err)
 {
 	char folder[PATH_MAX], temporary[PATH_MAX];
 	int rc = folder_of(path, folder, err);
@@ -126,7 +136,7 @@ int io_file_write_durably(const char *path, struct sv bytes, unsigned mode, stru
 	n = snprintf(temporary, sizeof(temporary), "%s.XXXXXX", path);
 	if (n < 0 || (size_t)n >= sizeof(temporary))
 		return err_set(err, -ENAMETOOLONG, "path '%.80s' is too long", path);
-	rc = fill_durably(temporary, bytes, mode, err);
+	rc = fill_durably(temporary, bytes, rights, err);
 	if (rc != 0)
 		return rc;
 	if (rename(temporary, path) != 0) {
@@ -135,6 +145,26 @@ int io_file_write_durably(const char *path, struct sv bytes, unsigned mode, stru
 		return rc;
 	}
 	return io_folder_sync(folder, err);
+}
+
+int io_file_write_durably(const char *path, struct sv bytes, unsigned mode, struct err *err)
+{
+	const struct rights rights = { mode, (uid_t)-1, (gid_t)-1 };
+
+	return write_durably(path, bytes, &rights, err);
+}
+
+int io_file_replace_durably(
+	const char *path, struct sv bytes, unsigned mode, gid_t gid, struct err *err)
+{
+	struct rights rights = { mode, (uid_t)-1, gid };
+	struct stat st;
+
+	if (stat(path, &st) == 0)
+		rights = (struct rights){
+			st.st_mode & 07777, geteuid() == 0 ? st.st_uid : (uid_t)-1, st.st_gid
+		};
+	return write_durably(path, bytes, &rights, err);
 }
 
 static int make_one(const char *path, unsigned mode, struct err *err)

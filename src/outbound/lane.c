@@ -162,9 +162,9 @@ void lane_hold(struct lane *l, const struct verdict *v, struct sv reply)
 		park_record_lane(l, false);
 		if (news || !l->parked_told)
 			park_tell_lane(l, false);
-		/* It may have been put right in its file meanwhile. */
-		if (v->scope == VERDICT_SCOPE_MAILBOX && l->password)
-			lane_load_secrets(l);
+		/* Not now: whoever puts it right in its file does so before the next try, not before this. */
+		if (v->scope == VERDICT_SCOPE_MAILBOX)
+			l->secrets_stale = true;
 		stop_opening(l);
 	}
 	/* Its mail may have another door. */
@@ -526,8 +526,8 @@ static void open_connections(struct lane *l, bool probing)
 		l->fresh_count + (has_due(l) ? (uint32_t)(l->due.out_count - l->page_at) + 1 : 0);
 	uint32_t max = probing ? 1 : lane_connections_max(l);
 
-	/* They may be readable by now. */
-	if (l->secrets_failed)
+	/* They may be readable, or right, by now. */
+	if (l->secrets_failed || l->secrets_stale)
 		lane_load_secrets(l);
 	if (l->secrets_failed || l->secrets_job)
 		return;

@@ -407,6 +407,14 @@ void outbound_queued(void *outbound, struct sv lane)
 	lane_queued(lane_get(outbound, lane));
 }
 
+/* A person says that it is put right: nothing of before is believed, neither a password nor a refusal. */
+static void forget_sign_in(struct lane *l)
+{
+	l->secrets_stale = true;
+	if (l->o->tokens && l->c && lane_needs_token(l->c))
+		identity_tokens_retry(l->o->tokens, l->o->conf, l->c);
+}
+
 void outbound_kick(struct outbound *o, bool probe, struct sv lane)
 {
 	if (probe)
@@ -414,6 +422,8 @@ void outbound_kick(struct outbound *o, bool probe, struct sv lane)
 	htable_each (&o->lanes, slot) {
 		struct lane *l = slot->value;
 
+		if (probe && l->why.cause)
+			forget_sign_in(l);
 		if (probe && (l->why.nature != VERDICT_NATURE_REPUTATION || sv_eq(lane, l->key)))
 			sched_lane_probe_now(l->sched, io_now(o->loop));
 		lane_queued(l);
@@ -426,6 +436,7 @@ bool outbound_probe(struct outbound *o, struct sv lane)
 	bool stopped = l->why.cause && l->why.nature == VERDICT_NATURE_REPUTATION;
 
 	stopped |= park_probe_lane(l);
+	forget_sign_in(l);
 	sched_lane_probe_now(l->sched, io_now(o->loop));
 	lane_queued(l);
 	return stopped;

@@ -95,8 +95,8 @@ struct lane {
 	const struct conf_lane *c; /* NULL: not configured any more, or no route */
 	struct sched_lane *sched;
 	struct secret *password, *certificate_key, *passphrase;
-	struct secrets_job *secrets_job; /* runs: no connection is opened before it ends */
-	bool secrets_failed;
+	struct secrets_job *secrets_job;    /* runs: no connection is opened before it ends */
+	bool secrets_failed, secrets_stale; /* read again before the next connection */
 	bool token_trouble;       /* while it is held for one: asked again soon, the broker paces */
 	uint64_t stale_serial;    /* of a token that was refused for its age; 0 */
 	struct hold_reason why;   /* while waiting or parked */

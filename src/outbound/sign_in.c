@@ -9,7 +9,7 @@
 
 /*
  * What a lane signs in with. Secrets of the configuration are read when it is configured, and again
- * before a probe; those that a command prints, in a worker, and until then no connection is opened. An
+ * right before a probe; those that a command prints, in a worker, and until then no connection is opened. An
  * access token is asked for by each connection, which keeps its own copy.
  */
 #define TOKEN_LEFT_US_MIN US_PER_MIN
@@ -129,7 +129,7 @@ void lane_load_secrets(struct lane *l)
 	bool commands = false;
 
 	lane_forget_secrets(l);
-	l->secrets_failed = false;
+	l->secrets_failed = l->secrets_stale = false;
 	if (!l->c)
 		return;
 	j = xcalloc(1, sizeof(*j));

@@ -6,6 +6,8 @@
 #include "base/err.h"
 #include "provider/reply_priv.h"
 
+#include "provider/public_ca.h"
+
 #include "cmocka_all.h"
 #include <errno.h>
 
@@ -417,9 +419,36 @@ static void test_app_password(void **state)
 	assert_string_equal(out, "zzzzefghijklmnop");
 }
 
+static void public_cas_are_told_from_others(void **state)
+{
+	static const char *const public[] = { "DigiCert Cloud Services CA-1",
+		"Microsoft Azure RSA TLS Issuing CA 07",
+		"DigiCert Global G2 TLS RSA SHA256 2020 CA1",
+		"GTS CA 1C3",
+		"R11",
+		"E5",
+		"WR2",
+		"Sectigo RSA Domain Validation Secure Server CA" };
+	static const char *const others[] = { "",
+		"Contoso Proxy CA",
+		"FortiGate CA",
+		"postern sandbox CA",
+		"R",
+		"R2D2",
+		"Not DigiCert",
+		"Kaspersky Anti-Virus Personal Root" };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(public); i++)
+		assert_true(provider_is_public_ca(sv_from(public[i])));
+	for (size_t i = 0; i < COUNT_OF(others); i++)
+		assert_false(provider_is_public_ca(sv_from(others[i])));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(public_cas_are_told_from_others),
 		cmocka_unit_test(test_every_row_is_sound_and_reachable),
 		cmocka_unit_test(test_session_steps_never_bounce),
 		cmocka_unit_test(test_failures_without_a_reply),

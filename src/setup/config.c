@@ -125,6 +125,28 @@ static void put_quoted(struct writer *w, struct sv text)
 		w->rc = text_json_string(w->out, text);
 }
 
+/* Cron and many programs write to root, and there is no such mailbox. */
+static void put_root(struct writer *w)
+{
+	put(w,
+		"# Names without a domain, like root, are completed with it.\n"
+		"qualify: %.*s\n",
+		SV_ARG(w->c->domain));
+	if (w->c->root.len) {
+		put(w,
+			"# Who reads what cron and other programs write to root.\naliases: { "
+			"root: ");
+		put_quoted(w, w->c->root);
+		put(w, " }\n\n");
+		return;
+	}
+	put(w,
+		"# Programs write to root, which becomes root@%.*s. Whose mail is that?\n"
+		"# aliases: { root: \"it@%.*s\" }\n\n",
+		SV_ARG(w->c->domain),
+		SV_ARG(w->c->domain));
+}
+
 static void put_listeners(struct writer *w)
 {
 	put(w,
@@ -189,8 +211,11 @@ static void put_tenant(struct writer *w)
 		put(w, "    cloud: %s\n", provider_cloud(c->cloud)->name);
 	put(w,
 		"    # Recipients in these domains are internal.\n"
-		"    domains: [%.*s]\n",
+		"    domains: [%.*s",
 		SV_ARG(c->domain));
+	for (size_t i = 0; i < c->more_domain_count; i++)
+		put(w, ", %.*s", SV_ARG(c->more_domains[i]));
+	put(w, "]\n");
 	if (c->login_url.len) {
 		put(w, "    endpoints:\n      login: ");
 		put_quoted(w, c->login_url);
@@ -207,11 +232,14 @@ static void put_tenant(struct writer *w)
 			"and tells its\n"
 			"      # id; with zeros here it makes a new one.\n"
 			"      client_id: 00000000-0000-0000-0000-000000000000\n"
-			"      # The column Value of a client secret of the app, in a file: chmod "
-			"0640, chown\n"
-			"      # root:postern. A certificate is better: certificate: and key: "
-			"instead.\n"
+			"      # The column Value of a client secret of the app, in a file; paste "
+			"it, "
+			"then Ctrl-D:\n"
+			"      #   install -m 0640 -o root -g postern /dev/stdin %.*s/%s.secret\n"
+			"      # A certificate is better: certificate: and key: instead.\n"
 			"      secret: \"file:%.*s/%s.secret\"\n",
+			SV_ARG(c->folder),
+			w->tenant,
 			SV_ARG(c->folder),
 			w->tenant);
 	put(w, "\n");
@@ -289,11 +317,14 @@ int setup_config(const struct setup_choice *c, struct buf *out)
 	(void)snprintf(w.tenant, sizeof(w.tenant), "%.*s", SV_ARG(label));
 	put(&w,
 		"# Written by `postern init` for %.*s. postern.yaml(5) explains every key.\n"
-		"# After a change: postern check && systemctl reload postern\n\n"
-		"# Names without a domain, like root, are completed with it.\n"
-		"qualify: %.*s\n\n",
-		SV_ARG(c->domain),
+		"# After a change: postern check && systemctl reload postern\n\n",
 		SV_ARG(c->domain));
+	if (c->hostname.len)
+		put(&w,
+			"# Said in EHLO: this machine's own name has no domain.\n"
+			"hostname: %.*s\n",
+			SV_ARG(c->hostname));
+	put_root(&w);
 	put_listeners(&w);
 	put_users(&w);
 	put_tenant(&w);

@@ -26,6 +26,10 @@ NODISCARD bool setup_domain(struct sv text, char out[LIMIT_DOMAIN + 1], struct s
 /* All values are sound: setup_domain(), setup_address(), and paths and URLs without control characters. */
 struct setup_choice {
 	struct sv domain;
+	const struct sv *more_domains; /* besides: those of a report */
+	size_t more_domain_count;
+	struct sv hostname;  /* empty: the machine's own name does */
+	struct sv root;      /* who reads root's mail; empty: nobody was named */
 	struct sv tenant_id; /* empty: the domain stands for it */
 	enum provider_cloud cloud;
 	struct sv login_url, ca_file; /* empty: the cloud's */

@@ -139,7 +139,7 @@ def test_nobody_has_signed_in_yet(folder):
     path = put(folder / "app.secret", SECRET)
     text = tenant(folder, f"secret: 'file:{path}'", f"vault: {{ key: 'file:{key}' }}\n").replace("auth: app", "auth: user")
     _, rows = check(folder, text)
-    one(rows, "postern login erp@contoso.com")
+    one(rows, "postern login --browser erp@contoso.com")
 
 
 def connector(pem, key, more=""):

@@ -242,6 +242,22 @@ def test_05_tls_intercepted(setup, folder):
     assert "signed by" in v["text"]
 
 
+def test_an_old_list_of_cas_is_no_interception(setup, server, folder):
+    """A chain to a public CA that this machine does not know: Debian's list is old, nobody is in between."""
+    def openssl(*args):
+        run(["openssl", *args])
+
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "9", "-subj", "/O=DigiCert Inc/CN=DigiCert Cloud Services CA-1",
+            "-keyout", str(folder / "ca.key"), "-out", str(folder / "ca.pem"))
+    openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=outlook.com", "-keyout", str(folder / "leaf.key"), "-out", str(folder / "leaf.csr"))
+    (folder / "san").write_text("subjectAltName=DNS:localhost\n")
+    openssl("x509", "-req", "-in", str(folder / "leaf.csr"), "-CA", str(folder / "ca.pem"), "-CAkey", str(folder / "ca.key"), "-CAcreateserial",
+            "-days", "9", "-extfile", str(folder / "san"), "-out", str(folder / "leaf.pem"))
+    s = setup().mailbox(port=server(Starttls(server_context(folder / "leaf.pem", folder / "leaf.key"))))
+    v = broken(s, "ca-bundle-old", 69, owner="you")
+    assert "ca-certificates" in v["first"] and "DigiCert Cloud Services CA-1" in v["text"]
+
+
 def test_06_starttls_stripped(setup):
     broken(setup("--no-starttls").mailbox(), "starttls-stripped", 69, owner="network")
 

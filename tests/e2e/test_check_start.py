@@ -1,9 +1,12 @@
 """What would keep `serve` from starting: `check` says it beforehand, with the daemon's rights; `serve` says it and ends so that systemd tries again."""
 import json
 import os
+import pathlib
 import pwd
+import shutil
 import socket
 import subprocess
+import tempfile
 
 import pytest
 
@@ -14,18 +17,12 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can look wi
 
 
 @pytest.fixture
-def open_folder(folder):
-    """One that other users may enter: pytest's own are closed to them."""
-    path = folder
-    while path != path.parent:
-        mode = path.stat().st_mode & 0o777
-        if not mode & 0o001:
-            try:
-                path.chmod(mode | 0o011)
-            except PermissionError:
-                pytest.skip(f"{path} cannot be opened to another user")
-        path = path.parent
-    return folder
+def open_folder():
+    """One that other users may enter: pytest closes its own to them, again and again."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix="postern-test-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
 
 
 def write(folder, more="", listeners="", data="data"):
@@ -60,7 +57,7 @@ def test_no_configuration_yet(folder):
         done = run([support.POSTERN, *command, "--config", str(path)], code=78)
         text = (done.stdout + done.stderr).decode()
         assert "no configuration yet" in text and "postern init" in text, (command, text)
-        assert "error" not in text.replace("error: no configuration yet", ""), text
+        assert "has errors" not in text and "cannot open" not in text, text
 
 
 def test_a_busy_port_is_named(folder):

@@ -1,6 +1,7 @@
 """`postern init`: asks little, finds out the rest, never replaces a file unasked, and writes what `check` accepts."""
 import base64
 import os
+import pathlib
 import pty
 import select
 import socket
@@ -100,8 +101,11 @@ def test_without_a_network(folder):
     port = support.free_port()
     shown = init(folder, "--yes", "--domain", "contoso.com", "--sender", "erp", "--login", f"https://127.0.0.1:{port}",
                  "--dns", f"127.0.0.1:{port}")
-    assert shown.count("not found: ") == 3 and "\nok: " in shown
+    assert all(f"{n:7} could not be looked up: " in shown for n in ("tenant", "MX", "SPF")) and "\nok: " in shown and "not found" not in shown
     assert "id: contoso.com" in (folder / "postern.yaml").read_text()
+    # Nobody has looked: to publish another record would break the mail of the domain.
+    assert "publish an SPF record" not in shown and "never publish a second one" in shown
+    assert "Microsoft knows no tenant" not in shown
 
 
 class Terminal:
@@ -137,9 +141,12 @@ class Terminal:
 def test_questions(folder):
     (folder / "postern.yaml").write_text("mine\n")
     t = Terminal("--offline", "--output", str(folder / "postern.yaml"))
+    t.until("Replace it? yes or no [no]: ")
+    assert (folder / "postern.yaml").read_text() == "mine\n"
+    t.say("yes")
     t.until("Your mail domain: ")
     t.say("contoso")
-    t.until("no domain")
+    t.until("Not a domain name. Example: contoso.com")
     t.until("Your mail domain: ")
     t.say(" Contoso.com ")
     doors = t.until("Door [1]: ")
@@ -152,13 +159,123 @@ def test_questions(folder):
     t.say("a b")
     t.until("[relay@contoso.com]: ")
     t.say("")
-    t.until("Replace it? yes or no [no]: ")
-    assert (folder / "postern.yaml").read_text() == "mine\n"
-    t.say("yes")
+    t.until("Who reads mail to root")
+    t.until(": ")
+    t.say("a b")
+    t.until("One address")
+    t.until(": ")
+    t.say("it")
     t.until("\nok: ")
     assert t.end() == 0
     written = (folder / "postern.yaml").read_text()
     assert 'address: "relay@contoso.com"' in written and "provider: graph" in written
+    assert 'aliases: { root: "it@contoso.com" }' in written
+
+
+def test_what_ends_it_is_asked_first(folder):
+    (folder / "postern.yaml").write_text("mine\n")
+    t = Terminal("--offline", "--output", str(folder / "postern.yaml"))
+    t.until("Replace it? yes or no [no]: ")
+    t.say("")
+    assert t.end() == 73 and (folder / "postern.yaml").read_text() == "mine\n"
+
+
+@pytest.mark.parametrize("written, domain, said", [
+    ("erp@contoso.com", "contoso.com", "The domain is contoso.com."),
+    ("https://www.contoso.com/about?x=1", "contoso.com", "The domain is contoso.com."),
+    ("müller.de", "xn--mller-kva.de", "müller.de is xn--mller-kva.de in mail and DNS."),
+    ("anna@müller.de", "xn--mller-kva.de", "The domain is xn--mller-kva.de."),
+])
+def test_a_domain_as_people_write_it(folder, written, domain, said):
+    shown = init(folder, "--yes", "--offline", "--domain", written, "--sender", "erp")
+    assert said in shown and "\nok: " in shown
+    text = (folder / "postern.yaml").read_text()
+    assert f"domains: [{domain}]" in text and f'address: "erp@{domain}"' in text
+
+
+def test_an_address_for_a_domain_is_the_first_sender(folder):
+    t = Terminal("--offline", "--door", "1", "--output", str(folder / "postern.yaml"))
+    t.until("Your mail domain: ")
+    t.say("ERP@Contoso.com")
+    t.until("[erp@contoso.com]: ")
+    t.say("")
+    t.until("Who reads mail to root")
+    t.until(": ")
+    t.say("")
+    seen = t.until("\nok: ")
+    assert t.end() == 0 and "nobody was named who reads root's mail" in seen
+    assert '# aliases: { root: "it@contoso.com" }' in (folder / "postern.yaml").read_text()
+
+
+def sample():
+    root = pathlib.Path(__file__).resolve().parents[2]
+    return next(p for p in (root / "packaging" / "postern.yaml", root / "packaging" / "examples" / "postern.yaml",
+                            root / "docs" / "examples" / "postern.yaml") if p.exists())
+
+
+def test_the_sample_counts_as_absent(folder):
+    """As it came it is nobody's: replaced without a question. One value of somebody's makes it his."""
+    path = folder / "postern.yaml"
+    path.write_text(sample().read_text())
+    shown = init(folder, "--yes", "--offline", "--domain", "contoso.com", "--sender", "erp")
+    assert "is the sample of the package: it is replaced" in shown and "erp@contoso.com" in path.read_text()
+    path.write_text(sample().read_text().replace("example.com", "contoso.com"))
+    init(folder, "--yes", "--offline", "--domain", "contoso.com", "--sender", "erp", code=73)
+    path.write_text("")
+    init(folder, "--yes", "--offline", "--domain", "contoso.com", "--sender", "erp", code=73)
+
+
+def test_the_file_keeps_owner_group_and_mode(folder):
+    path = folder / "postern.yaml"
+    path.write_text(sample().read_text())
+    path.chmod(0o640)
+    group = next((g for g in [65534, *os.getgroups()] if g != os.getegid()), None)
+    owner = 1 if os.geteuid() == 0 else os.geteuid()
+    if group is None:
+        pytest.skip("this user is in one group only")
+    os.chown(path, owner, group)
+    init(folder, "--yes", "--offline", "--domain", "contoso.com", "--sender", "erp")
+    st = path.stat()
+    assert (st.st_uid, st.st_gid, st.st_mode & 0o777) == (owner, group, 0o640)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to a group")
+def test_new_files_belong_to_the_daemons_group(folder):
+    """In a mount namespace, with a group called postern: root:postern 0640, secrets of users likewise."""
+    (folder / "group").write_text(pathlib.Path("/etc/group").read_text().rstrip("\n") + "\npostern:x:54321:\n")
+    (folder / "r.csv").write_text(REPORT)
+    inside = [support.POSTERN, "init", "--yes", "--offline", "--from-report", str(folder / "r.csv"), "--output", str(folder / "postern.yaml")]
+    done = subprocess.run(["unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/group && exec "$@"', str(folder / "group"), *inside],
+                          capture_output=True, timeout=PATIENCE)
+    if done.returncode == 1 and b"unshare" in done.stderr:
+        pytest.skip("no mount namespace here: " + done.stderr.decode())
+    assert done.returncode == 0, done
+    for path, mode in ((folder / "postern.yaml", 0o640), (folder / "users" / "scan@contoso.com.scram", 0o640), (folder / "users", 0o750)):
+        st = path.stat()
+        assert (st.st_uid, st.st_gid, st.st_mode & 0o777) == (0, 54321, mode), (path, st)
+    sheet = (folder / "devices" / "scan@contoso.com.md").stat()
+    assert (sheet.st_gid, sheet.st_mode & 0o777) == (0, 0o600)
+
+
+def test_two_spf_records_are_said(folder, sandbox):
+    server = NameServer({("contoso.com", 16): [text("v=spf1 -all"), text("v=spf1 mx -all"), text("v=spf10 x")]})
+    try:
+        shown = init(folder, "--yes", "--domain", "contoso.com", "--sender", "erp", "--login", f"https://127.0.0.1:{support.free_port()}",
+                     "--dns", server.where)
+    finally:
+        server.close()
+    assert "has 2 SPF records" in shown and "MX      not found: there is none" in shown
+    assert "tenant  could not be looked up: " in shown
+
+
+def test_a_report_of_several_domains(folder):
+    (folder / "r.csv").write_text("Date,Sender address,Authentication Protocol,TLS Version,Message count\n"
+                                  "2026-11-01,scan@contoso.com,Basic Authentication,TLS1.2,17\n"
+                                  "2026-11-01,scan@fabrikam.com,Basic Authentication,TLS1.2,17\n"
+                                  "2026-11-01,app@contoso.onmicrosoft.com,Modern Authentication,TLS1.3,5\n")
+    shown = init(folder, "--yes", "--offline", "--from-report", str(folder / "r.csv"))
+    assert "domains: [contoso.com, fabrikam.com, contoso.onmicrosoft.com]" in (folder / "postern.yaml").read_text()
+    assert "no route" not in shown and "internal" not in shown, shown
 
 
 def test_nothing_is_replaced_unasked(folder):

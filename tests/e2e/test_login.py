@@ -1,13 +1,22 @@
 """`postern login`: a person signs in for a mailbox, and the mail that waited goes."""
+import http.server
 import json
+import os
+import pty
 import re
+import select
 import smtplib
+import ssl
+import subprocess
+import time
+import threading
 import urllib.error
 import urllib.parse
 import urllib.request
 
 import pytest
 
+import support
 from entra import APP, TENANT, call
 from support import POSTERN, PATIENCE, Process, run, wait_for
 
@@ -190,13 +199,101 @@ def test_browser(office, folder):
     wait_for(lambda: [m["subject"] for m in s.messages()] == ["by browser"])
 
 
+class Entra:
+    """A sign-in service that gives a device code and refuses what follows with one body."""
+
+    def __init__(self, folder, body):
+        ca, cert, key = support.make_certificate(folder / "entra")
+        self.ca = ca
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                code = {"device_code": "d", "user_code": "ABCD-EFGH", "verification_uri": "https://microsoft.com/devicelogin",
+                        "expires_in": 900, "interval": 1}
+                self.send_response(200 if "devicecode" in self.path else 400)
+                self.end_headers()
+                self.wfile.write(json.dumps(code if "devicecode" in self.path else body).encode())
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(cert, key)
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.https, self.folder = self.server.server_address[1], folder
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.mark.parametrize("body, words, blocked", [
+    ({"error": "access_denied", "error_description": "AADSTS530035: Access has been blocked by security defaults. Trace ID: 0"},
+     "AADSTS530035: Access has been blocked by security defaults.", True),
+    ({"error": "invalid_grant", "error_description": "AADSTS53003: Access has been blocked by Conditional Access policies. Trace ID: 0"},
+     "AADSTS53003: Access has been blocked by Conditional Access", True),
+    ({"error": "interaction_required", "error_description": "AADSTS999999: Something new. Trace ID: 0"}, "AADSTS999999: Something new", True),
+    ({"error": "access_denied"}, "declined", True),
+    ({"error": "invalid_client", "error_description": "AADSTS7000112: Application is disabled. Trace ID: 0"}, "AADSTS7000112", False),
+])
+def test_a_blocked_device_code_names_the_browser(folder, relay, body, words, blocked):
+    """Microsoft's own words, and the way that is open."""
+    entra = Entra(folder, body)
+    key = folder / "vault.key"
+    key.write_text("00112233445566778899aabbccddeeff" * 2 + "\n")
+    key.chmod(0o600)
+    try:
+        r = relay(sections(entra), start=False)
+        told = run([POSTERN, "login", USER, "--config", str(r.config)], code=77).stderr.decode()
+    finally:
+        entra.server.shutdown()
+        entra.server.server_close()
+    assert words in told, told
+    assert (f"postern login --browser {USER}" in told) == blocked, told
+
+
+def test_a_browser_on_another_machine(office, folder):
+    """It cannot open the last address: that one is pasted into the terminal."""
+    s, r = office()
+    master, slave = pty.openpty()
+    p = subprocess.Popen([POSTERN, "login", "--browser", USER, "--config", str(r.config)], stdin=slave, stdout=slave, stderr=slave,
+                         close_fds=True, env={**os.environ, "NO_COLOR": "1", "DISPLAY": "", "WAYLAND_DISPLAY": ""})
+    os.close(slave)
+    seen = ""
+
+    def until(words):
+        end = time.monotonic() + PATIENCE
+        nonlocal seen
+        while words not in seen:
+            ready, _, _ = select.select([master], [], [], PATIENCE)
+            assert ready and time.monotonic() < end, seen
+            try:
+                seen += os.read(master, 65536).decode().replace("\r\n", "\n")
+            except OSError:
+                raise AssertionError(seen) from None
+
+    try:
+        until("paste that one here.")
+        url = re.search(r"^  (https://\S+)$", seen, re.M).group(1)
+        os.write(master, b"http://localhost:1/?code=x&state=forged\n")
+        until("That is not the address")
+        os.write(master, follow(s, url, sandbox_user=USER).encode() + b"\n")
+        until("is signed in")
+        assert p.wait(PATIENCE) == 0
+    finally:
+        if p.poll() is None:
+            p.kill()
+            p.wait()
+        os.close(master)
+    assert r.rows("login", "--list")[0]["signed_in_at"]
+
+
 def test_browser_declined(office, folder):
     s, r = office(start=False)
     p, shown = begin(r, folder, "--browser", USER)
     home = follow(s, shown["url"], sandbox_user=USER, sandbox_answer="decline")
     assert get(home)[0] == 200
     code, text = finish(p)
-    assert code == 77 and "postern:" in text
+    assert code == 77 and "declined" in text.lower(), text
 
 
 def test_delegate_sends_as_a_shared_mailbox(office, folder):

@@ -124,7 +124,8 @@ def test_app_with_a_certificate(folder, oidc, made, relay, app, jwt, form):
     assert o.grants() == ["client_credentials"]
 
 
-def test_a_wrong_secret_parks_with_the_cause_and_a_new_one_frees(app_setup):
+@pytest.mark.parametrize("again", [("reload",), ("mailboxes", "--retry", "erp@contoso.com")])
+def test_a_wrong_secret_parks_with_the_cause_and_a_new_one_frees(app_setup, again):
     o, server, r, path = app_setup(secret="not~the~right~value")
     send(r, "erp@contoso.com")
     wait_for(lambda: any("7000215" in json.dumps(row) for row in r.rows("status")))
@@ -134,7 +135,7 @@ def test_a_wrong_secret_parks_with_the_cause_and_a_new_one_frees(app_setup):
     assert tries <= 3, o.log()  # the door is shut: no hammering
     assert r.waiting() and not server.messages()
     secret_file(path.parent, path.name, peers.SECRET)
-    r.cli("reload")
+    r.cli(*again)
     wait_for(lambda: server.messages())
 
 

@@ -3,6 +3,7 @@ import base64
 import json
 import os
 import shutil
+import smtplib
 import subprocess
 
 import pytest
@@ -163,3 +164,20 @@ routes: [ { through: sender } ]
     done = run([POSTERN, "check", "--config", str(r.config)], code=78)
     assert b"MARK-" not in done.stdout + done.stderr
     assert b"file:" in done.stdout
+
+
+@pytest.mark.parametrize("command", [["mailboxes", "--retry", "erp@contoso.com"], ["queue", "retry", "--mailbox", "erp@contoso.com"]])
+def test_a_retry_reads_a_secret_that_was_put_right(submission, password, command):
+    """No second sign-in with the old one: that leads to a locked account."""
+    sandbox, relay = submission("--password", "the right one")
+    password.write_text("the old one\n")
+    relay.cli("reload")
+    with smtplib.SMTP("127.0.0.1", relay.port) as c:
+        c.sendmail("erp@contoso.com", ["anna@example.org"], "Subject: x\r\n\r\nx\r\n")
+    wait_for(lambda: [r for r in relay.rows("mailboxes") if r.get("state") == "parked"])
+    password.write_text("the right one\n")
+    relay.cli(*command)
+    wait_for(lambda: sandbox.messages())
+    events = [json.loads(line) for line in (sandbox.folder / "events.jsonl").read_text().splitlines()]
+    refused = [e for e in events if e["event"] == "refused"]
+    assert len(refused) == 1, refused
