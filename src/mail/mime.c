@@ -21,16 +21,19 @@ enum {
 };
 
 enum where {
-	IN_PREAMBLE,
+	IN_BETWEEN, /* before the first delimiter of a multipart, or behind its last */
 	IN_HEADER,
 	IN_BODY,
-	IN_EPILOGUE,
 };
 
 struct mime_scan {
-	char boundary[MIME_BOUNDARY_MAX];
-	size_t boundary_len;
-	bool related;
+	bool single;
+	const struct mime_converter *converter;
+	struct mime_container *containers;
+	size_t container_count;
+	size_t open[MIME_DEPTH_MAX]; /* containers that are not closed, the outermost first */
+	size_t depth;
+	bool any_part;
 	enum where where;
 	uint64_t at;      /* offset of the next byte to be judged */
 	struct buf line;  /* a cut line */
@@ -38,6 +41,7 @@ struct mime_scan {
 	bool owes_crlf;   /* a line end that belongs to the body only if no delimiter follows */
 	struct buf head;  /* header of the part */
 	bool head_broken; /* of this part: too long */
+	bool first_child; /* of its container */
 	struct mime_decoder decoder;
 	struct mime_part *parts;
 	size_t count, cap;
@@ -76,9 +80,28 @@ static bool is_sealed(struct sv type)
 	return false;
 }
 
-void mime_top(struct header_block *h, struct mime_top *out_top)
+static enum mime_container_kind container_kind(struct sv type)
+{
+	if (sv_eq(type, SV("multipart/related")))
+		return MIME_RELATED;
+	return sv_eq(type, SV("multipart/alternative")) ? MIME_ALTERNATIVE : MIME_MIXED;
+}
+
+/* False: a multipart whose parts nobody can tell apart. */
+static bool read_boundary(struct sv value, char out[MIME_BOUNDARY_MAX], size_t *out_len)
 {
 	CLEANUP(buf_deinitp) struct buf boundary = BUF_INIT(MIME_BOUNDARY_MAX + 1);
+
+	if (!mime_parameter(value, SV("boundary"), &boundary) || boundary.len == 0 ||
+		boundary.len > MIME_BOUNDARY_MAX)
+		return false;
+	memcpy(out, buf_sv(&boundary).ptr, boundary.len);
+	*out_len = boundary.len;
+	return true;
+}
+
+void mime_top(struct header_block *h, struct mime_top *out_top)
+{
 	char text[128];
 	struct sv value, type;
 	struct mime_top top = { .kind = MIME_TOP_SINGLE };
@@ -91,21 +114,29 @@ void mime_top(struct header_block *h, struct mime_top *out_top)
 		top.kind = MIME_TOP_UNREADABLE;
 	else if (is_sealed(type))
 		top.kind = MIME_TOP_SEALED;
-	else if (sv_eq(type, SV("multipart/mixed")))
-		top.kind = MIME_TOP_MIXED;
-	else if (sv_eq(type, SV("multipart/related")))
-		top.kind = MIME_TOP_RELATED;
-	else if (sv_starts(type, SV("multipart/")) || sv_starts(type, SV("message/")))
-		top.kind = MIME_TOP_OTHER;
-	if (top.kind == MIME_TOP_MIXED || top.kind == MIME_TOP_RELATED) {
-		if (!mime_parameter(value, SV("boundary"), &boundary) || boundary.len == 0 ||
-			boundary.len > MIME_BOUNDARY_MAX)
-			top.kind = MIME_TOP_UNREADABLE;
-		else
-			memcpy(top.boundary, buf_sv(&boundary).ptr, boundary.len);
-		top.boundary_len = boundary.len;
-	}
+	else if (sv_starts(type, SV("multipart/")))
+		top.kind = read_boundary(value, top.boundary, &top.boundary_len)
+				   ? MIME_TOP_MULTIPART
+				   : MIME_TOP_UNREADABLE;
+	top.container = container_kind(type);
 	*out_top = top;
+}
+
+int mime_without_content(struct buf *out, struct sv header)
+{
+	bool kept = true;
+	struct sv line;
+	int rc = 0;
+
+	while (rc == 0 && sv_cut_line(&header, &line) && line.len) {
+		if (line.ptr[0] != ' ' && line.ptr[0] != '\t')
+			kept = !sv_starts_nocase(line, SV("Content-"));
+		if (kept)
+			rc = buf_append(out, line);
+		if (kept && rc == 0)
+			rc = buf_append(out, SV("\r\n"));
+	}
+	return rc;
 }
 
 /* ---- a part's header ---- */
@@ -142,7 +173,11 @@ static struct sv made_name(struct mime_scan *s, struct sv type)
 	CLEANUP(buf_deinitp) struct buf name = BUF_INIT(32);
 	ptrdiff_t slash = sv_find_char(type, '/');
 	struct sv end = sv_skip(type, (size_t)(slash + 1));
-	bool plain = end.len > 0 && end.len <= 5;
+	bool plain;
+
+	if (sv_eq(type, SV("message/rfc822")))
+		end = SV("eml");
+	plain = end.len > 0 && end.len <= 5;
 
 	for (size_t i = 0; i < end.len && plain; i++)
 		plain = (end.ptr[i] >= 'a' && end.ptr[i] <= 'z') ||
@@ -162,19 +197,65 @@ static struct sv read_content_id(struct mime_scan *s, struct sv value)
 	return value.len <= LIMIT_ADDRESS ? arena_sv(&s->arena, value) : SV("");
 }
 
-static bool is_movable(
-	const struct mime_scan *s, const struct mime_part *p, struct sv disposition, bool has_name)
+/* The type as the reader of an attachment needs it. */
+static struct sv full_type(struct mime_scan *s, struct sv type, struct sv value)
 {
-	bool attached = sv_starts_nocase(disposition, SV("attachment")) || has_name;
+	static const struct sv names[] = {
+		SV_INIT("charset"), SV_INIT("method"), SV_INIT("format"), SV_INIT("delsp")
+	};
+	CLEANUP(buf_deinitp) struct buf out = BUF_INIT(1024), one = BUF_INIT(100);
+	int rc = buf_append(&out, type);
 
-	if (p->type.len == 0 || p->encoding == MIME_UNKNOWN || is_sealed(p->type) ||
-		sv_starts(p->type, SV("multipart/")) || sv_starts(p->type, SV("message/")) ||
-		/* Exchange reads it and makes a message of what is inside. */
-		sv_eq(p->type, SV("application/ms-tnef")))
+	for (size_t i = 0; rc == 0 && i < COUNT_OF(names); i++) {
+		struct sv text;
+		bool plain;
+
+		buf_reset(&one);
+		if (!mime_parameter(value, names[i], &one))
+			continue;
+		text = buf_sv(&one);
+		plain = text.len > 0;
+		for (size_t j = 0; j < text.len; j++)
+			plain = plain && text.ptr[j] > ' ' && text.ptr[j] < 0x7f &&
+				!strchr("()<>@,;:\\\"/[]?=", text.ptr[j]);
+		if (plain)
+			rc = buf_printf(&out, "; %.*s=%.*s", SV_ARG(names[i]), SV_ARG(text));
+	}
+	return arena_sv(&s->arena, rc == 0 ? buf_sv(&out) : type);
+}
+
+struct looks {
+	bool attached; /* by its disposition */
+	bool named, located;
+};
+
+/* In a multipart/related the text shows what its Content-ID or its Content-Location names. */
+static bool related_movable(struct mime_part *p, bool first, const struct looks *looks)
+{
+	if (first)
 		return false;
-	if (s->related)
-		return s->count > 1 && p->content_id.len > 0 && !sv_starts(p->type, SV("text/"));
-	return attached || !sv_starts(p->type, SV("text/"));
+	p->is_inline = p->content_id.len > 0;
+	return !sv_starts(p->type, SV("text/")) && (p->is_inline || !looks->located);
+}
+
+static bool is_movable(const struct mime_scan *s, struct mime_part *p, const struct looks *looks)
+{
+	bool text = sv_starts(p->type, SV("text/"));
+
+	if (p->type.len == 0 || p->encoding == MIME_UNKNOWN ||
+		sv_starts(p->type, SV("multipart/")) ||
+		(sv_starts(p->type, SV("message/")) && !sv_eq(p->type, SV("message/rfc822"))))
+		return false;
+	if (s->single)
+		return looks->attached || looks->named || !text;
+	if (s->containers[p->container].kind == MIME_ALTERNATIVE)
+		return false;
+	if (s->containers[p->container].kind == MIME_RELATED)
+		return related_movable(p, s->first_child, looks);
+	/* A text with a name at the very front is the text of the message. */
+	if (text)
+		return looks->attached || (looks->named && !s->first_child);
+	return true;
 }
 
 static void judge_header(struct mime_scan *s, struct mime_part *p, struct header_block *h)
@@ -183,20 +264,55 @@ static void judge_header(struct mime_scan *s, struct mime_part *p, struct header
 	bool broken = s->head_broken, has_name;
 	struct sv type = field(h, "Content-Type", &broken);
 	struct sv disposition = field(h, "Content-Disposition", &broken);
+	struct looks looks = { .attached = sv_starts_nocase(disposition, SV("attachment")),
+		.located = header_block_count(h, SV("Content-Location")) > 0 };
 	char text[128];
 
 	p->encoding = read_encoding(field(h, "Content-Transfer-Encoding", &broken));
 	p->content_id = read_content_id(s, field(h, "Content-ID", &broken));
 	p->type = type.len ? read_type(type, text, sizeof(text)) : SV("text/plain");
 	p->type = arena_sv(&s->arena, p->type);
-	has_name = mime_parameter(disposition, SV("filename"), &name) ||
-		   mime_parameter(type, SV("name"), &name);
-	p->movable = !broken && is_movable(s, p, disposition, has_name && name.len);
-	p->is_inline = p->content_id.len > 0 &&
-		       (s->related || sv_starts_nocase(disposition, SV("inline")));
+	p->content_type = full_type(s, p->type, type);
+	has_name = mime_parameter_as(disposition, SV("filename"), s->converter, &name) ||
+		   mime_parameter_as(type, SV("name"), s->converter, &name);
+	looks.named = has_name && name.len;
+	p->movable = is_movable(s, p, &looks) && !broken;
+	p->is_inline |= p->content_id.len > 0 && sv_starts_nocase(disposition, SV("inline"));
 	if (p->movable)
 		p->name = name.len ? arena_sv(&s->arena, buf_sv(&name)) : made_name(s, p->type);
 	s->decoder = (struct mime_decoder){ .encoding = p->encoding };
+}
+
+/* ---- containers ---- */
+
+static void add_container(
+	struct mime_scan *s, enum mime_container_kind kind, const char *boundary, size_t len)
+{
+	struct mime_container *c;
+
+	s->containers = xrealloc(s->containers, (s->container_count + 1) * sizeof(*s->containers));
+	c = &s->containers[s->container_count];
+	*c = (struct mime_container){ .kind = kind, .boundary_len = len };
+	memcpy(c->boundary, boundary, len);
+	s->open[s->depth++] = s->container_count++;
+}
+
+/* The part that was begun is a multipart that can be looked into: it is none of the leaves. */
+static bool enter_multipart(struct mime_scan *s, struct mime_part *p, struct header_block *h)
+{
+	char boundary[MIME_BOUNDARY_MAX];
+	struct sv value;
+	size_t len;
+
+	if (!sv_starts(p->type, SV("multipart/")) || is_sealed(p->type) || s->head_broken ||
+		p->encoding != MIME_IDENTITY || s->depth == MIME_DEPTH_MAX ||
+		!header_block_get(h, SV("Content-Type"), &value) ||
+		!read_boundary(value, boundary, &len))
+		return false;
+	add_container(s, container_kind(p->type), boundary, len);
+	s->count--;
+	s->where = IN_BETWEEN;
+	return true;
 }
 
 static void end_header(struct mime_scan *s)
@@ -213,21 +329,26 @@ static void end_header(struct mime_scan *s)
 	/* A line that is no field: whoever reads on finds something else than we do. */
 	if (rc < 0 || used < head.len || header_block_body_bytes(h) > 0)
 		s->head_broken = true;
+	p->body_at = s->at;
+	s->where = IN_BODY;
+	s->owes_crlf = false;
 	if (rc < 0)
 		s->decoder = (struct mime_decoder){ .encoding = MIME_UNKNOWN };
 	else
 		judge_header(s, p, h);
-	p->body_at = s->at;
-	s->where = IN_BODY;
-	s->owes_crlf = false;
+	if (rc >= 0)
+		(void)enter_multipart(s, p, h);
 }
 
 /* ---- parts ---- */
 
 static void end_part(struct mime_scan *s, uint64_t delimiter_at)
 {
-	struct mime_part *p = &s->parts[s->count - 1];
+	struct mime_part *p;
 
+	if (s->where == IN_BETWEEN)
+		return;
+	p = &s->parts[s->count - 1];
 	if (s->where == IN_HEADER) {
 		p->body_at = p->end = delimiter_at;
 		p->movable = false;
@@ -238,20 +359,31 @@ static void end_part(struct mime_scan *s, uint64_t delimiter_at)
 			p->movable = false;
 	}
 	p->next = delimiter_at;
+	s->where = IN_BETWEEN;
 }
 
-static void begin_part(struct mime_scan *s, uint64_t at)
+static struct mime_part *add_part(struct mime_scan *s, uint64_t at)
 {
-	if (s->count >= MIME_PARTS_MAX) {
-		s->too_many = true;
-		s->where = IN_EPILOGUE;
-		return;
-	}
 	if (s->count == s->cap) {
 		s->cap = s->cap ? s->cap * 2 : 8;
 		s->parts = xrealloc(s->parts, s->cap * sizeof(*s->parts));
 	}
-	s->parts[s->count++] = (struct mime_part){ .from = at };
+	s->parts[s->count] = (struct mime_part){ .from = at };
+	return &s->parts[s->count++];
+}
+
+static void begin_part(struct mime_scan *s, uint64_t at)
+{
+	size_t container = s->open[s->depth - 1];
+
+	if (s->count >= MIME_PARTS_MAX || s->container_count >= MIME_PARTS_MAX) {
+		s->too_many = true;
+		s->depth = 0;
+		return;
+	}
+	add_part(s, at)->container = container;
+	s->first_child = s->containers[container].children++ == 0;
+	s->any_part = true;
 	s->where = IN_HEADER;
 	s->head_broken = false;
 	buf_reset(&s->head);
@@ -260,12 +392,12 @@ static void begin_part(struct mime_scan *s, uint64_t at)
 /* ---- lines ---- */
 
 /* 0: no delimiter; 1: between parts; 2: the last one. `line` is whole and without its CRLF. */
-static int delimiter(const struct mime_scan *s, struct sv line)
+static int delimiter_of(const struct mime_container *c, struct sv line)
 {
-	struct sv boundary = sv_make(s->boundary, s->boundary_len), rest;
+	struct sv boundary = sv_make(c->boundary, c->boundary_len), rest;
 	int kind = 1;
 
-	if (!sv_starts(line, SV("--")) || !sv_starts(sv_skip(line, 2), boundary))
+	if (!sv_starts(sv_skip(line, 2), boundary))
 		return 0;
 	rest = sv_skip(line, 2 + boundary.len);
 	if (sv_starts(rest, SV("--"))) {
@@ -274,6 +406,21 @@ static int delimiter(const struct mime_scan *s, struct sv line)
 	}
 	/* RFC 2046 5.1.1: blanks may follow. Anything else is another boundary that begins like ours. */
 	return sv_trim(rest).len == 0 ? kind : 0;
+}
+
+/* The innermost one first: a delimiter of an outer multipart ends those within it, too. */
+static int delimiter(struct mime_scan *s, struct sv line, size_t *out_depth)
+{
+	if (!sv_starts(line, SV("--")))
+		return 0;
+	for (size_t depth = s->depth; depth > 0; depth--) {
+		int kind = delimiter_of(&s->containers[s->open[depth - 1]], line);
+
+		*out_depth = depth;
+		if (kind)
+			return kind;
+	}
+	return 0;
 }
 
 static void take_body(struct mime_scan *s, struct sv bytes, bool ends_line)
@@ -290,14 +437,13 @@ static void take_body(struct mime_scan *s, struct sv bytes, bool ends_line)
 static void take_line(
 	struct mime_scan *s, struct sv bytes, bool begins_line, bool ends_line, uint64_t at)
 {
-	int kind = begins_line && ends_line && s->where != IN_EPILOGUE ? delimiter(s, bytes) : 0;
+	size_t depth = 0;
+	int kind = begins_line && ends_line ? delimiter(s, bytes, &depth) : 0;
 
 	if (kind) {
-		if (s->where != IN_PREAMBLE)
-			end_part(s, at);
-		if (kind == 2)
-			s->where = IN_EPILOGUE;
-		else
+		end_part(s, at);
+		s->depth = kind == 2 ? depth - 1 : depth;
+		if (kind == 1)
 			begin_part(s, at);
 		return;
 	}
@@ -379,18 +525,26 @@ void mime_scan_feed(struct mime_scan *s, struct sv bytes)
 	}
 }
 
-struct mime_scan *mime_scan_new(const struct mime_top *top, uint64_t body_at)
+struct mime_scan *mime_scan_new(const struct mime_top *top, struct header_block *h,
+	uint64_t body_at, const struct mime_converter *converter)
 {
 	struct mime_scan *s = xcalloc(1, sizeof(*s));
 
-	must(top->kind == MIME_TOP_MIXED || top->kind == MIME_TOP_RELATED);
-	must(top->boundary_len > 0 && top->boundary_len <= MIME_BOUNDARY_MAX);
-	memcpy(s->boundary, top->boundary, top->boundary_len);
-	s->boundary_len = top->boundary_len;
-	s->related = top->kind == MIME_TOP_RELATED;
 	s->at = body_at;
+	s->converter = converter;
 	buf_init(&s->line, 2 * LINE_KEPT);
 	buf_init(&s->head, MIME_PART_HEADER);
+	if (top->kind == MIME_TOP_SINGLE) {
+		s->single = true;
+		s->any_part = true;
+		s->where = IN_BODY;
+		judge_header(s, add_part(s, body_at), h);
+		s->parts[0].body_at = body_at;
+		return s;
+	}
+	must(top->kind == MIME_TOP_MULTIPART);
+	must(top->boundary_len > 0 && top->boundary_len <= MIME_BOUNDARY_MAX);
+	add_container(s, top->container, top->boundary, top->boundary_len);
 	return s;
 }
 
@@ -402,26 +556,38 @@ void mime_scan_free(struct mime_scan *s)
 	buf_deinit(&s->head);
 	arena_reset(&s->arena);
 	free(s->parts);
+	free(s->containers);
 	free(s);
 }
 
-int mime_scan_end(struct mime_scan *s)
+int mime_scan_end(struct mime_scan *s, bool *out_open)
 {
 	if (s->line.len) {
 		uint64_t at = s->at;
 
 		/* The last line may lack its end. */
 		s->at += s->line.len;
-		take_line(s, buf_sv(&s->line), !s->line_begun, true, at);
+		take_line(s, buf_sv(&s->line), !s->line_begun, s->depth > 0, at);
 		buf_reset(&s->line);
 	}
+	*out_open = s->depth > 0;
+	/* A line end at the very end is content where no delimiter could follow. */
+	if (s->single && s->owes_crlf)
+		take_body(s, SV(""), false);
+	end_part(s, s->at);
 	if (s->too_many)
 		return RC_LIMIT;
-	return s->where == IN_EPILOGUE && s->count > 0 ? 0 : RC_PARSE;
+	return s->any_part ? 0 : RC_PARSE;
 }
 
 const struct mime_part *mime_scan_parts(const struct mime_scan *s, size_t *out_count)
 {
 	*out_count = s->count;
 	return s->parts;
+}
+
+const struct mime_container *mime_scan_containers(const struct mime_scan *s, size_t *out_count)
+{
+	*out_count = s->container_count;
+	return s->containers;
 }

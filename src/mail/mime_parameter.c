@@ -44,7 +44,7 @@ static size_t utf8_len(struct sv v)
 	return n;
 }
 
-static void put_text(struct buf *out, struct sv bytes, struct sv charset)
+static void put_utf8_or_latin1(struct buf *out, struct sv bytes, struct sv charset)
 {
 	bool utf8 = is_utf8_name(charset) && text_is_utf8(bytes);
 	bool latin1 = is_latin1_name(charset);
@@ -66,6 +66,23 @@ static void put_text(struct buf *out, struct sv bytes, struct sv charset)
 			return;
 		bytes = sv_skip(bytes, n);
 	}
+}
+
+/* What is no UTF-8 and names no character set is Windows' Latin-1 more often than anything else. */
+static void put_text(
+	struct buf *out, struct sv bytes, struct sv charset, const struct mime_converter *converter)
+{
+	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(4 * bytes.len + 16);
+	bool utf8 = is_utf8_name(charset);
+
+	if (utf8 && text_is_utf8(bytes))
+		put_utf8_or_latin1(out, bytes, charset);
+	else if (converter &&
+		 converter->convert(
+			 converter->arg, utf8 ? SV("windows-1252") : charset, bytes, &text))
+		put_utf8_or_latin1(out, buf_sv(&text), SV("utf-8"));
+	else
+		put_utf8_or_latin1(out, bytes, charset);
 }
 
 static int hex_digit(char c)
@@ -131,7 +148,7 @@ static int append_word(struct buf *run, const struct word *w)
 }
 
 /* Neighbours of one character set are joined before they are read. */
-void mime_words(struct sv v, struct buf *out)
+static void put_words(struct sv v, const struct mime_converter *converter, struct buf *out)
 {
 	CLEANUP(buf_deinitp) struct buf run = BUF_INIT(v.len);
 	struct sv charset = sv_make(NULL, 0);
@@ -144,7 +161,7 @@ void mime_words(struct sv v, struct buf *out)
 			blanks++;
 		if (read_word(sv_skip(v, blanks), &w)) {
 			if (run.len && !sv_eq_nocase(w.charset, charset)) {
-				put_text(out, buf_sv(&run), charset);
+				put_text(out, buf_sv(&run), charset, converter);
 				buf_reset(&run);
 			}
 			charset = w.charset;
@@ -153,14 +170,19 @@ void mime_words(struct sv v, struct buf *out)
 				continue;
 			}
 		}
-		put_text(out, buf_sv(&run), charset);
+		put_text(out, buf_sv(&run), charset, converter);
 		buf_reset(&run);
 		while (n < v.len && v.ptr[n] != '=' && v.ptr[n] != ' ' && v.ptr[n] != '\t')
 			n++;
-		put_text(out, sv_head(v, n), SV("utf-8"));
+		put_text(out, sv_head(v, n), SV("utf-8"), converter);
 		v = sv_skip(v, n);
 	}
-	put_text(out, buf_sv(&run), charset);
+	put_text(out, buf_sv(&run), charset, converter);
+}
+
+void mime_words(struct sv v, struct buf *out)
+{
+	put_words(v, NULL, out);
 }
 
 /* ---- finding ---- */
@@ -245,7 +267,8 @@ static struct sv cut_charset(struct sv *v)
 }
 
 /* RFC 2231: name*=..., or name*0=...; name*1*=... */
-static bool extended(struct sv value, struct sv name, struct buf *out)
+static bool extended(
+	struct sv value, struct sv name, const struct mime_converter *converter, struct buf *out)
 {
 	CLEANUP(buf_deinitp)
 	struct buf one = BUF_INIT(value.len + 1), whole = BUF_INIT(value.len + 1),
@@ -270,11 +293,12 @@ static bool extended(struct sv value, struct sv name, struct buf *out)
 	}
 	if (whole.len == 0)
 		return false;
-	put_text(out, buf_sv(&whole), buf_sv(&charset));
+	put_text(out, buf_sv(&whole), buf_sv(&charset), converter);
 	return true;
 }
 
-bool mime_parameter(struct sv value, struct sv name, struct buf *out)
+bool mime_parameter_as(
+	struct sv value, struct sv name, const struct mime_converter *converter, struct buf *out)
 {
 	CLEANUP(buf_deinitp) struct buf plain = BUF_INIT(value.len + 1);
 	struct sv first;
@@ -282,10 +306,15 @@ bool mime_parameter(struct sv value, struct sv name, struct buf *out)
 	/* What stands before the first semicolon is the value itself. */
 	if (!cut_piece(&value, &first))
 		return false;
-	if (extended(value, name, out))
+	if (extended(value, name, converter, out))
 		return true;
 	if (!find_exact(value, name, &plain))
 		return false;
-	mime_words(buf_sv(&plain), out);
+	put_words(buf_sv(&plain), converter, out);
 	return true;
+}
+
+bool mime_parameter(struct sv value, struct sv name, struct buf *out)
+{
+	return mime_parameter_as(value, name, NULL, out);
 }

@@ -15,16 +15,16 @@ static const struct {
 	{ "X: y\r\n\r\n", MIME_TOP_SINGLE, "" },
 	{ "Content-Type: text/plain; charset=utf-8\r\n\r\n", MIME_TOP_SINGLE, "" },
 	{ "Content-Type: Multipart/Mixed;\r\n boundary=\"=_a b\"\r\n\r\n",
-		MIME_TOP_MIXED,
+		MIME_TOP_MULTIPART,
 		"=_a b" },
-	{ "Content-Type: multipart/related; type=x; BOUNDARY=q\r\n\r\n", MIME_TOP_RELATED, "q" },
+	{ "Content-Type: multipart/related; type=x; BOUNDARY=q\r\n\r\n", MIME_TOP_MULTIPART, "q" },
 	{ "Content-Type: multipart/mixed\r\n\r\n", MIME_TOP_UNREADABLE, "" },
 	{ "Content-Type: multipart/mixed; boundary=a\r\nContent-Type: text/plain\r\n\r\n",
 		MIME_TOP_UNREADABLE,
 		"" },
 	{ "Content-Type: pdf\r\n\r\n", MIME_TOP_UNREADABLE, "" },
 	{ "Content-Type: app\xff/pdf\r\n\r\n", MIME_TOP_UNREADABLE, "" },
-	{ "Content-Type: multipart/alternative; boundary=a\r\n\r\n", MIME_TOP_OTHER, "" },
+	{ "Content-Type: multipart/alternative; boundary=a\r\n\r\n", MIME_TOP_MULTIPART, "a" },
 	{ "Content-Type: multipart/signed; boundary=a\r\n\r\n", MIME_TOP_SEALED, "" },
 	{ "Content-Type: multipart/encrypted; boundary=a\r\n\r\n", MIME_TOP_SEALED, "" },
 	{ "Content-Type: application/x-pkcs7-mime\r\n\r\n", MIME_TOP_SEALED, "" },
@@ -170,10 +170,14 @@ static const char mixed[] =
 
 static struct mime_scan *scan(struct sv text, size_t step)
 {
+	CLEANUP(header_block_freep) struct header_block *h = header_block_new(100000, 100);
+	struct mime_top top;
+	struct mime_scan *s;
 	size_t used;
-	struct mime_top top = top_of(text, &used);
-	struct mime_scan *s = mime_scan_new(&top, used);
 
+	assert_int_equal(header_block_feed(h, text, &used), 1);
+	mime_top(h, &top);
+	s = mime_scan_new(&top, h, used, NULL);
 	for (text = sv_skip(text, used); text.len; text = sv_skip(text, step))
 		mime_scan_feed(s, sv_head(text, step));
 	return s;
@@ -189,7 +193,7 @@ static void check_mixed(struct sv text, const struct mime_scan *s)
 		{ false, false, "text/plain", "", "Hello\r\n--bb\r\n --b", 17 },
 		{ true, true, "application/pdf", "\xc3\xa4.pdf", "aGFs\r\nbG8=\r\n", 5 },
 		{ true, false, "text/csv", "a.csv", "a;b\r\n", 5 },
-		{ false, false, "message/rfc822", "", "X: y\r\n", 6 },
+		{ true, false, "message/rfc822", "attachment.eml", "X: y\r\n", 6 },
 		{ false, false, "image/png", "", "M", 1 },
 		{ false, false, "image/png", "attachment.png", "!!!!", 0 },
 		{ true, false, "image/png", "attachment.png", "", 0 },
@@ -220,7 +224,7 @@ static void test_mixed(void **state)
 	for (size_t step = 1; step < 100; step++) {
 		CLEANUP(mime_scan_freep) struct mime_scan *s = scan(sv_from(mixed), step);
 
-		assert_int_equal(mime_scan_end(s), 0);
+		assert_int_equal(mime_scan_end(s, &(bool){ false }), 0);
 		check_mixed(sv_from(mixed), s);
 	}
 }
@@ -236,14 +240,106 @@ static void test_related(void **state)
 	size_t count;
 
 	(void)state;
-	assert_int_equal(mime_scan_end(s), 0);
+	assert_int_equal(mime_scan_end(s, &(bool){ false }), 0);
 	p = mime_scan_parts(s, &count);
 	assert_int_equal(count, 3);
-	/* The first shows the others; what nothing can refer to stays. */
+	/* The first shows the others; what nothing can refer to is an attachment. */
 	assert_false(p[0].movable);
 	assert_true(p[1].movable && p[1].is_inline);
 	assert_true(sv_eq(p[1].content_id, SV("c")));
-	assert_false(p[2].movable);
+	assert_true(p[2].movable && !p[2].is_inline);
+}
+
+/* Every leaf, its multipart, and whether it can leave. */
+static const struct {
+	const char *name, *text, *leaves; /* "type name movable|" */
+	size_t containers;
+	bool open;
+} shapes[] = {
+	{ "a document is all there is",
+		"Content-Type: application/pdf; name=n.pdf\r\n"
+		"Content-Transfer-Encoding: base64\r\n\r\naGFs\r\n",
+		"application/pdf n.pdf 1 3|",
+		0,
+		false },
+	{ "a text is all there is",
+		"Content-Type: text/plain\r\n\r\nx\r\n",
+		"text/plain  0 3|",
+		0,
+		false },
+	{ "a text that is attached",
+		"Content-Type: text/csv; charset=utf-8\r\nContent-Disposition: attachment; "
+		"filename=a.csv\r\n\r\nx\r\n",
+		"text/csv; charset=utf-8 a.csv 1 3|",
+		0,
+		false },
+	{ "an image in a related in a mixed",
+		TOP "--b\r\nContent-Type: multipart/related; boundary=r\r\n\r\n"
+		    "--r\r\nContent-Type: multipart/alternative; boundary=a\r\n\r\n"
+		    "--a\r\n\r\nt\r\n--a\r\nContent-Type: text/html; charset=x-y\r\n\r\nh\r\n"
+		    "--a--\r\n"
+		    "--r\r\nContent-Type: image/png\r\nContent-ID: <c>\r\n\r\nxx\r\n--r--\r\n"
+		    "--b\r\nContent-Type: application/ms-tnef; name=winmail.dat\r\n\r\nx\r\n--b--",
+		"text/plain  0 1|text/html; charset=x-y  0 1|image/png attachment.png 1 2|"
+		"application/ms-tnef winmail.dat 1 1|",
+		3,
+		false },
+	{ "an outer delimiter ends the inner multipart",
+		TOP "--b\r\nContent-Type: multipart/mixed; boundary=bb\r\n\r\n"
+		    "--bb\r\nContent-Type: image/png\r\n\r\nx\r\n--b\r\n\r\nt\r\n--b--\r\n",
+		"image/png attachment.png 1 1|text/plain  0 1|",
+		2,
+		false },
+	{ "no last delimiter",
+		TOP "--b\r\n\r\nt\r\n--b\r\nContent-Type: image/png\r\n\r\nxyz\r\n",
+		"text/plain  0 1|image/png attachment.png 1 3|",
+		1,
+		true },
+	{ "what is signed stays closed",
+		TOP "--b\r\nContent-Type: multipart/signed; boundary=s\r\n\r\n"
+		    "--s\r\nContent-Type: image/png\r\n\r\nx\r\n--s--\r\n--b--\r\n",
+		"multipart/signed  0 40|",
+		1,
+		false },
+	{ "alternatives are no attachments, reports keep their status",
+		"Content-Type: multipart/report; boundary=b\r\n\r\n"
+		"--b\r\n\r\nt\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\nx\r\n"
+		"--b\r\nContent-Type: message/rfc822\r\n\r\nA: b\r\n\r\nx\r\n--b--\r\n",
+		"text/plain  0 1|message/delivery-status  0 1|message/rfc822 attachment.eml 1 9|",
+		1,
+		false },
+};
+
+static void test_shapes(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(shapes); i++)
+		for (size_t step = 1; step < 60; step += 7) {
+			CLEANUP(mime_scan_freep)
+			struct mime_scan *s = scan(sv_from(shapes[i].text), step);
+			CLEANUP(buf_deinitp) struct buf got = BUF_INIT(1000);
+			const struct mime_part *p;
+			size_t count, containers;
+			bool open;
+
+			assert_int_equal(mime_scan_end(s, &open), 0);
+			p = mime_scan_parts(s, &count);
+			(void)mime_scan_containers(s, &containers);
+			for (size_t j = 0; j < count; j++)
+				assert_int_equal(buf_printf(&got,
+							 "%.*s %.*s %d %d|",
+							 SV_ARG(p[j].content_type),
+							 SV_ARG(p[j].name),
+							 p[j].movable,
+							 (int)p[j].decoded_size),
+					0);
+			if (!sv_eq(buf_sv(&got), sv_from(shapes[i].leaves)) ||
+				containers != shapes[i].containers || open != shapes[i].open)
+				fail_msg("%s by %zu: %.*s",
+					shapes[i].name,
+					step,
+					SV_ARG(buf_sv(&got)));
+		}
 }
 
 static void test_long_lines(void **state)
@@ -263,7 +359,7 @@ static void test_long_lines(void **state)
 		const struct mime_part *p;
 		size_t count;
 
-		assert_int_equal(mime_scan_end(s), 0);
+		assert_int_equal(mime_scan_end(s, &(bool){ false }), 0);
 		p = mime_scan_parts(s, &count);
 		assert_int_equal(count, 1);
 		assert_int_equal(p->body_at, at);
@@ -275,20 +371,17 @@ static void test_long_lines(void **state)
 static void test_bounds(void **state)
 {
 	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(200000);
-	static const char open[] = TOP "--b\r\n\r\nx\r\n";
 	CLEANUP(mime_scan_freep) struct mime_scan *none = scan(SV(TOP "x\r\n--b--\r\n"), 3);
-	CLEANUP(mime_scan_freep) struct mime_scan *cut = scan(sv_from(open), 3);
 	struct mime_scan *s;
 
 	(void)state;
-	assert_int_equal(mime_scan_end(none), RC_PARSE);
-	assert_int_equal(mime_scan_end(cut), RC_PARSE);
+	assert_int_equal(mime_scan_end(none, &(bool){ false }), RC_PARSE);
 	assert_int_equal(buf_append(&text, SV(TOP)), 0);
 	for (int i = 0; i <= MIME_PARTS_MAX; i++)
 		assert_int_equal(buf_append(&text, SV("--b\r\n\r\nx\r\n")), 0);
 	assert_int_equal(buf_append(&text, SV("--b--\r\n")), 0);
 	s = scan(buf_sv(&text), 100);
-	assert_int_equal(mime_scan_end(s), RC_LIMIT);
+	assert_int_equal(mime_scan_end(s, &(bool){ false }), RC_LIMIT);
 	mime_scan_free(s);
 	buf_reset(&text);
 	assert_int_equal(buf_append(&text, SV(TOP "--b\r\nContent-Type: image/png\r\nX: ")), 0);
@@ -296,7 +389,7 @@ static void test_bounds(void **state)
 		assert_int_equal(buf_append_char(&text, 'x'), 0);
 	assert_int_equal(buf_append(&text, SV("\r\n\r\nx\r\n--b--\r\n")), 0);
 	s = scan(buf_sv(&text), 100);
-	assert_int_equal(mime_scan_end(s), 0);
+	assert_int_equal(mime_scan_end(s, &(bool){ false }), 0);
 	assert_false(mime_scan_parts(s, &(size_t){ 0 })->movable);
 	mime_scan_free(s);
 }
@@ -309,6 +402,7 @@ int main(void)
 		cmocka_unit_test(test_decode),
 		cmocka_unit_test(test_mixed),
 		cmocka_unit_test(test_related),
+		cmocka_unit_test(test_shapes),
 		cmocka_unit_test(test_long_lines),
 		cmocka_unit_test(test_bounds),
 	};

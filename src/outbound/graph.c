@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
 #include "io/log.h"
+#include "outbound/charset.h"
 #include "outbound/graph_priv.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-/* What Graph cannot do comes back so often: until then its route may have changed, or its door. */
 
 /* ---- life ---- */
 
@@ -145,28 +145,22 @@ static void choose_way(struct graph_session *g)
 	if (header_block_body_bytes(g->block) > 0)
 		g->top.kind = MIME_TOP_UNREADABLE;
 	switch (g->top.kind) {
-	case MIME_TOP_MIXED:
-	case MIME_TOP_RELATED:
-		g->scan = mime_scan_new(&g->top, g->header_len);
+	case MIME_TOP_SINGLE:
+	case MIME_TOP_MULTIPART:
+		g->scan = mime_scan_new(&g->top, g->block, g->header_len, &outbound_charsets);
 		return;
 	case MIME_TOP_SEALED:
 		graph_cannot_carry(g,
 			SV("larger than 3 MB, and signed or encrypted: taken apart for Graph its "
 			   "signature would break"));
 		return;
-	case MIME_TOP_SINGLE:
-		graph_cannot_carry(g,
-			SV("larger than 3 MB, and its text is all of it: there is no attachment"));
-		return;
-	case MIME_TOP_OTHER:
 	case MIME_TOP_UNREADABLE:
 	case MIME_TOP_COUNT:
 		break;
 	}
 	graph_cannot_carry(g,
-		SV("larger than 3 MB, and its MIME structure is not one that Graph can put "
-		   "together "
-		   "again"));
+		SV("larger than 3 MB, and its Content-Type cannot be read: nobody can tell its "
+		   "parts apart"));
 }
 
 /* The header is there as a whole: returns how many of `bytes` belonged to it. */

@@ -25,6 +25,8 @@ void graph_large_reset(struct graph_session *g)
 	g->read = NULL;
 	free(g->moved);
 	g->moved = NULL;
+	free(g->kept);
+	g->kept = NULL;
 	buf_deinit(&g->data);
 	buf_deinit(&g->draft);
 	buf_deinit(&g->upload_url);
@@ -110,51 +112,107 @@ static size_t largest(const struct graph_session *g, bool movable)
 static void explain(struct graph_session *g)
 {
 	size_t i = largest(g, false);
+	const struct mime_part *p = i == SIZE_MAX ? NULL : &g->parts[i];
 	char text[300];
 
-	if (i == SIZE_MAX)
+	if (!p)
 		(void)snprintf(
 			text, sizeof(text), "its header and small parts alone are above 3 MB");
+	else if (sv_starts(p->type, SV("text/")))
+		(void)snprintf(text,
+			sizeof(text),
+			"its text alone (%.*s) has %llu bytes, and one request of Graph holds 3 MB",
+			SV_ARG(sv_head(p->type, 100)),
+			(unsigned long long)(p->next - p->from));
 	else
 		(void)snprintf(text,
 			sizeof(text),
 			"above 3 MB without what can go apart: a part of type %.*s (%llu bytes) "
 			"cannot",
-			SV_ARG(sv_head(g->parts[i].type, 100)),
-			(unsigned long long)(g->parts[i].next - g->parts[i].from));
+			SV_ARG(sv_head(p->type, 100)),
+			(unsigned long long)(p->next - p->from));
 	graph_cannot_carry(g, sv_from(text));
 }
 
-/* The largest ones leave until the rest fits: as few requests as can be. */
+static void move_part(struct graph_session *g, size_t i)
+{
+	g->moved[i] = true;
+	if (g->kept)
+		g->kept[g->parts[i].container]--;
+}
+
+/*
+ * The largest ones leave until the rest fits: as few requests as can be. Then those behind the first of them, so
+ * that attachments keep their order; where an image stands in its text does not hang on that.
+ */
 static bool choose_parts(struct graph_session *g)
 {
 	uint64_t left = g->copy.len + g->size - g->header_len;
+	size_t containers, first = SIZE_MAX;
 
 	g->parts = mime_scan_parts(g->scan, &g->part_count);
-	g->moved = xcalloc(g->part_count, sizeof(*g->moved));
+	g->containers = mime_scan_containers(g->scan, &containers);
+	g->moved = xcalloc(g->part_count + 1, sizeof(*g->moved));
+	g->kept = containers ? xcalloc(containers, sizeof(*g->kept)) : NULL;
+	for (size_t i = 0; i < containers; i++)
+		g->kept[i] = g->containers[i].children;
 	while (left > GRAPH_MIME_MAX) {
 		size_t i = largest(g, true);
 
 		if (i == SIZE_MAX)
 			return false;
-		g->moved[i] = true;
+		move_part(g, i);
 		left -= g->parts[i].next - g->parts[i].from;
+		if (!g->parts[i].is_inline && i < first)
+			first = i;
 	}
+	for (size_t i = first; i < g->part_count; i++)
+		if (g->parts[i].movable && !g->parts[i].is_inline && !g->moved[i])
+			move_part(g, i);
 	return true;
 }
 
 /* ---- the skeleton ---- */
 
-/* When every part goes apart, something must stand between the boundaries. */
-static void put_placeholder(struct graph_session *g)
+/* When everything in a multipart goes apart, something must stand between its boundaries. */
+static void put_placeholder(struct graph_session *g, size_t part)
 {
-	for (size_t i = 0; i < g->part_count; i++)
-		if (!g->moved[i])
-			return;
+	size_t container = g->parts[part].container;
+	const struct mime_container *c;
+
+	if (!g->kept || g->kept[container] > 0)
+		return;
+	g->kept[container] = 1;
+	c = &g->containers[container];
 	(void)!buf_printf(&g->copy,
 		"--%.*s\r\nContent-Type: text/plain\r\n\r\n\r\n",
-		(int)g->top.boundary_len,
-		g->top.boundary);
+		(int)c->boundary_len,
+		c->boundary);
+}
+
+/* Instead of a message that is nothing but a document: an empty text, to which it is attached. */
+static void put_empty_text(struct graph_session *g)
+{
+	CLEANUP(buf_deinitp) struct buf header = BUF_INIT(g->copy.max);
+
+	must(mime_without_content(&header, buf_sv(&g->copy)) == 0);
+	buf_reset(&g->copy);
+	must(buf_append(&g->copy, buf_sv(&header)) == 0);
+	must(buf_append(&g->copy, SV("Content-Type: text/plain\r\n\r\n\r\n")) == 0);
+}
+
+/* The last delimiter, where the message lacks it: what Graph adds needs one. */
+static void close_skeleton(struct graph_session *g)
+{
+	struct sv text = buf_sv(&g->copy);
+
+	if (!g->open || !g->kept)
+		return;
+	(void)!buf_printf(&g->copy,
+		"%s--%.*s--\r\n",
+		sv_ends_nocase(text, SV("\r\n")) ? "" : "\r\n",
+		(int)g->containers[0].boundary_len,
+		g->containers[0].boundary);
 }
 
 /* Moves g->at over the parts that go apart. False: the end of the message. */
@@ -170,8 +228,7 @@ static bool next_kept(struct graph_session *g)
 			g->end = p->from;
 			break;
 		}
-		if (p->from == g->parts[0].from)
-			put_placeholder(g);
+		put_placeholder(g, i);
 		g->at = p->next;
 	}
 	return g->at < g->size;
@@ -241,11 +298,12 @@ static void create_draft(struct graph_session *g)
 void graph_large_begin(struct graph_session *g)
 {
 	const struct delivery *d = g->c->delivery;
-	int rc = mime_scan_end(g->scan);
+	int rc = mime_scan_end(g->scan, &g->open);
 
 	g->stage = "draft";
 	if (rc != 0 || g->header_len < d->head.len) {
-		graph_cannot_carry(g, SV("larger than 3 MB, and its MIME structure has no end"));
+		graph_cannot_carry(
+			g, SV("larger than 3 MB, and no boundary of its MIME structure is in it"));
 		return;
 	}
 	if (!choose_parts(g)) {
@@ -256,6 +314,8 @@ void graph_large_begin(struct graph_session *g)
 	buf_init(&g->upload_url, GRAPH_URL_MAX);
 	buf_init(&g->data, GRAPH_RANGE + BODY_PIECE + 8);
 	g->step = GRAPH_SKELETON;
+	if (g->top.kind == MIME_TOP_SINGLE)
+		put_empty_text(g);
 	g->at = g->header_len;
 	g->end = g->at;
 	read_more(g);
@@ -283,7 +343,7 @@ static json_t *text_json(struct sv text)
 static void describe(json_t *item, const struct mime_part *p)
 {
 	must(json_object_set_new(item, "name", text_json(p->name)) == 0);
-	must(json_object_set_new(item, "contentType", text_json(p->type)) == 0);
+	must(json_object_set_new(item, "contentType", text_json(p->content_type)) == 0);
 	must(json_object_set_new(item, "isInline", json_boolean(p->is_inline)) == 0);
 	if (p->content_id.len && text_is_utf8(p->content_id))
 		must(json_object_set_new(item, "contentId", text_json(p->content_id)) == 0);
@@ -403,6 +463,7 @@ static void read_more(struct graph_session *g)
 {
 	if (g->step == GRAPH_SKELETON) {
 		if (g->at == g->end && !next_kept(g)) {
+			close_skeleton(g);
 			if (!find_old_drafts(g))
 				create_draft(g);
 			return;

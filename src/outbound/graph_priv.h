@@ -98,6 +98,9 @@ struct graph_session {
 	const struct mime_part *parts;
 	size_t part_count, part;
 	bool *moved;
+	const struct mime_container *containers;
+	size_t *kept; /* of each container: children that do not go apart */
+	bool open;    /* the last delimiter of the message is missing */
 	struct graph_read *read;
 	uint64_t at, end; /* what is read next, in bytes of what leaves */
 	struct mime_decoder decoder;

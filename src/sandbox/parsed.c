@@ -127,16 +127,17 @@ static void read_part(struct reading *r, struct sv part, unsigned depth);
 
 static void read_parts(struct reading *r, struct sv body, struct sv boundary, unsigned depth)
 {
-	struct mime_top top = { .kind = MIME_TOP_MIXED, .boundary_len = boundary.len };
+	struct mime_top top = { .kind = MIME_TOP_MULTIPART, .boundary_len = boundary.len };
 	const struct mime_part *parts;
 	struct mime_scan *scan;
+	bool open;
 	size_t count = 0;
 
 	memcpy(top.boundary, boundary.ptr, boundary.len);
-	scan = mime_scan_new(&top, 0);
+	scan = mime_scan_new(&top, NULL, 0, NULL);
 	mime_scan_feed(scan, body);
 	/* A multipart without its end is shown as far as it goes. */
-	(void)!mime_scan_end(scan);
+	(void)!mime_scan_end(scan, &open);
 	parts = mime_scan_parts(scan, &count);
 	for (size_t i = 0; i < count; i++) {
 		struct sv part = sv_skip(sv_head(body, parts[i].end), parts[i].from);

@@ -9,6 +9,7 @@ import binascii
 import contextlib
 import email
 import email.errors
+import email.message
 import email.policy
 import http.server
 import json
@@ -235,8 +236,10 @@ class GraphServer:
         # Put together as Exchange does, for whoever reads it.
         parsed = email.message_from_bytes(draft["raw"], policy=email.policy.SMTPUTF8)
         for name, kind, content_id, inline, content in draft["attachments"]:
-            main, sub = kind.split("/", 1)
-            parsed.add_attachment(content, main, sub, filename=name, cid=content_id and f"<{content_id}>",
+            described = email.message.EmailMessage()
+            described["Content-Type"] = kind
+            parsed.add_attachment(content, *described.get_content_type().split("/", 1), filename=name,
+                                  cid=content_id and f"<{content_id}>", params=dict(described["Content-Type"].params),
                                   disposition="inline" if inline else "attachment")
         self.record(mailbox, {**draft, "parsed": parsed, "draft": True})
         return 202, None
