@@ -567,8 +567,10 @@ int mime_scan_end(struct mime_scan *s, bool *out_open)
 
 		/* The last line may lack its end. */
 		s->at += s->line.len;
-		take_line(s, buf_sv(&s->line), !s->line_begun, s->depth > 0, at);
+		take_line(s, buf_sv(&s->line), !s->line_begun, true, at);
 		buf_reset(&s->line);
+		if (s->where == IN_BODY)
+			s->owes_crlf = false;
 	}
 	*out_open = s->depth > 0;
 	/* A line end at the very end is content where no delimiter could follow. */

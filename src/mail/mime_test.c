@@ -295,6 +295,11 @@ static const struct {
 		"text/plain  0 1|image/png attachment.png 1 3|",
 		1,
 		true },
+	{ "no last delimiter, no last line end",
+		TOP "--b\r\nContent-Type: image/png\r\n\r\nx\r\nyz",
+		"image/png attachment.png 1 5|",
+		1,
+		true },
 	{ "what is signed stays closed",
 		TOP "--b\r\nContent-Type: multipart/signed; boundary=s\r\n\r\n"
 		    "--s\r\nContent-Type: image/png\r\n\r\nx\r\n--s--\r\n--b--\r\n",

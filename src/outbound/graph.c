@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-
 /* ---- life ---- */
 
 static void reset(struct graph_session *g)

@@ -273,7 +273,7 @@ static size_t loose_run(struct smtp_server *s, struct sv bytes)
 			continue;
 		s->crcr = !cr && ends_in_crcr(s, lf, from);
 		/* As long as no dot follows, the run goes on. */
-		if (at < end && *at != '.') {
+		if (at < end && *at != '.' && s->ends != ENDS_CR) {
 			s->eol = EOL_INSIDE;
 			continue;
 		}
@@ -316,6 +316,16 @@ static size_t loose_dot(struct smtp_server *s, char c, bool *out_end)
 	return 0;
 }
 
+/* Of a client that ends its lines in CR alone that is the line end, which no other reader would see in it. */
+static void loose_out(struct smtp_server *s, struct sv run)
+{
+	bool cr = s->ends == ENDS_CR && s->eol == EOL_START && run.ptr[run.len - 1] == '\r';
+
+	hand_out(s, sv_head(run, run.len - cr));
+	if (cr)
+		hand_out(s, SV("\r\n"));
+}
+
 static size_t loose_data(struct smtp_server *s, struct sv bytes)
 {
 	size_t at = server_skip_line_end(s, bytes);
@@ -334,7 +344,7 @@ static size_t loose_data(struct smtp_server *s, struct sv bytes)
 			if (s->eol == EOL_START)
 				s->eol = EOL_INSIDE;
 			run = loose_run(s, rest);
-			hand_out(s, sv_head(rest, run));
+			loose_out(s, sv_head(rest, run));
 			at += run;
 		}
 	}

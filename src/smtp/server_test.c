@@ -557,20 +557,16 @@ static void a_client_may_end_its_lines_in_its_own_way(void **state)
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
 		struct smtp_server_options options = talk_options();
 		CLEANUP(buf_deinitp) struct buf talk = BUF_INIT(1024), want = BUF_INIT(1024);
+		/* A line end of CR alone becomes one that others know. */
+		const char *end = strcmp(rows[i].end, "\r") == 0 ? "\r\n" : rows[i].end;
 		struct owner o;
 
 		options.strict = false;
 		options.lenient = rows[i].lenient;
 		for (size_t j = 0; j < COUNT_OF(lines); j++)
 			assert_int_equal(buf_printf(&talk, "%s%s", lines[j], rows[i].end), 0);
-		assert_int_equal(buf_printf(&want,
-					 "END A: b%s%s.%s.x%sy.%s\n",
-					 rows[i].end,
-					 rows[i].end,
-					 rows[i].end,
-					 rows[i].end,
-					 rows[i].end),
-			0);
+		assert_int_equal(
+			buf_printf(&want, "END A: b%s%s.%s.x%sy.%s\n", end, end, end, end, end), 0);
 		owner_start(&o, &options);
 		(void)owner_give(&o, buf_sv(&talk));
 		if (o.mails != 1 || sv_find(buf_sv(&o.log), buf_sv(&want)) < 0 ||

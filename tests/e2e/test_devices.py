@@ -337,3 +337,40 @@ def test_the_yaml_of_the_guides_is_good(folder, page, expected):
         # The certificate of the test ends soon, and old TLS is warned of.
         warnings = [line for line in said if "warning: " in line and "warning: certificate" not in line]
         assert len(warnings) == len(expected) and all(e in w for e, w in zip(expected, warnings)), said
+
+
+        assert len(warnings) == 1 and "old-scanner" in warnings[0], said
+
+
+WAYS = {  # from the same sources as dialogues.py: what a device may say that others may not
+    "LF everywhere": ["EHLO fax\n", "MAIL FROM:<fax@contoso.com>\n", "RCPT TO:<anna@contoso.com>\n", "DATA\n", "Subject: way\n\npage 1\n.\n"],
+    "CR CR LF everywhere": ["EHLO fax\r\r\n", "MAIL FROM:<x>\r\r\n", "RCPT TO:<anna@contoso.com>\r\r\n", "DATA\r\r\n",
+                            "Subject: way\r\r\n\r\r\npage 1\r\r\n.\r\r\n"],
+    "CR everywhere": ["EHLO fax\r", "MAIL FROM:<x>\r", "RCPT TO:<anna@contoso.com>\r", "DATA\r", "Subject: way\r\rpage 1\r.\r"],
+    "no colon": ["HELO\r\n", "MAIL FROM <x>\r\n", "RCPT TO <anna@contoso.com>\r\n", "DATA\r\n", "Subject: way\r\n\r\npage 1\r\n.\r\n"],
+    "a name": ["EHLO a b\r\n", "MAIL FROM:Scan <x>\r\n", "RCPT TO:Anna <anna@contoso.com>\r\n", "DATA\r\n", "Subject: way\r\n\r\npage 1\r\n.\r\n"],
+    "blanks and NUL": ["NOOP\r\n", "MAIL FROM :x\r\n", "RCPT  TO : anna@contoso.com \r\n", "DATA \r\n", "Subject: way\r\n\r\npage\0 1\r\n.\r\n"],
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_devices_write_lines_and_paths_in_their_own_way(office, way):
+    sandbox, _, port = office()
+    with Device(port) as d:
+        for line in WAYS[way]:
+            d.send(line.encode())
+            assert d.reply()[:1] in ("2", "3"), line
+    found = delivered(sandbox)
+    assert [m["subject"] for m in found] == ["way"] and found[0]["recipients"] == ["anna@contoso.com"]
+    assert re.search(rb"\r\n\r\npage\?? 1\r\n$", sandbox.raw(found[0]["number"]))
+
+
+@pytest.mark.parametrize("path", ["Anna b@example.org", "Anna", "<anna@contoso.com>,<bea@contoso.com>", "Anna, Bea <anna@contoso.com>",
+                                  "anna@contoso.com bea@contoso.com", "anna@contoso.com <bea@contoso.com>"])
+def test_a_device_reaches_nobody_it_did_not_name(office, path):
+    sandbox, _, port = office(general="qualify: contoso.com")
+    with Device(port) as d:
+        d.must("EHLO copier", "250")
+        d.must("MAIL FROM:<scan@contoso.com>", "250")
+        answer = d.say(f"RCPT TO:{path}")
+        assert answer.startswith("5") or path == "Anna", answer
