@@ -92,6 +92,8 @@ static struct verdict complete(
 		[VERDICT_PARK] = '4',
 		[VERDICT_BOUNCE] = '5' };
 
+	/* Told by a word of the service's own, not by a text. */
+	v.proved = v.nature == VERDICT_NATURE_QUOTA && v.scope == VERDICT_SCOPE_MAILBOX_WINDOW;
 	/* The service knows best when; but a park is no retry, and is not ended by it. */
 	if (v.kind == VERDICT_RETRY && answer->retry_after_us)
 		v.retry_after_us = answer->retry_after_us;

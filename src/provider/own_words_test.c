@@ -181,6 +181,96 @@ static void no_word_of_a_message_chooses_its_verdict(void **state)
 	assert_int_equal(changed, 0);
 }
 
+/* ---- how far a verdict reaches ---- */
+
+static struct verdict heard(enum provider_kind provider, enum smtp_client_stage stage,
+	uint16_t code, const char *enhanced, const char *text)
+{
+	struct smtp_reply reply = { .code = code, .text = sv_from(text) };
+	const struct provider_answer answer = {
+		.provider = provider, .stage = stage, .reply = &reply
+	};
+
+	(void)snprintf(reply.enhanced, sizeof(reply.enhanced), "%s", enhanced);
+	return provider_judge(&answer);
+}
+
+static void free_text_speaks_of_the_message_alone(void **state)
+{
+	const enum smtp_client_stage rcpt = SMTP_CLIENT_STAGE_RCPT, dot = SMTP_CLIENT_STAGE_DOT;
+	struct verdict v;
+
+	(void)state;
+	v = heard(PROVIDER_SMTP, rcpt, 550, "5.1.1", "No such user; host blocked using a list");
+	assert_int_equal(v.kind, VERDICT_PARK);
+	assert_int_equal(v.scope, VERDICT_SCOPE_RECIPIENT);
+	assert_int_equal(v.nature, VERDICT_NATURE_OTHER);
+	v = heard(PROVIDER_SMTP, dot, 554, "", "Not taken: blocked using a list");
+	assert_int_equal(v.scope, VERDICT_SCOPE_MESSAGE);
+	/* A status about who may do what, words that begin the reply, a number of its own. */
+	v = heard(
+		PROVIDER_SMTP, rcpt, 554, "5.7.1", "Client host [192.0.2.1] blocked using a list");
+	assert_int_equal(v.scope, VERDICT_SCOPE_ROUTE);
+	assert_int_equal(v.nature, VERDICT_NATURE_REPUTATION);
+	v = heard(PROVIDER_SMTP, rcpt, 550, "", "SC-001 (BAY) Unfortunately, messages from here");
+	assert_int_equal(v.scope, VERDICT_SCOPE_ROUTE);
+	v = heard(PROVIDER_SUBMISSION, dot, 550, "5.7.705", "Access denied");
+	assert_int_equal(v.scope, VERDICT_SCOPE_TENANT);
+	assert_false(v.proved);
+}
+
+static void a_limit_of_the_service_proves_itself(void **state)
+{
+	static const struct {
+		enum provider_kind provider;
+		uint16_t code;
+		const char *enhanced, *text;
+		bool proved;
+	} rows[] = {
+		{ PROVIDER_SUBMISSION,
+			432,
+			"4.3.2",
+			"STOREDRV.ClientSubmit; sender thread limit exceeded",
+			true },
+		{ PROVIDER_SUBMISSION,
+			432,
+			"4.3.2",
+			"Concurrent connections limit exceeded",
+			true },
+		{ PROVIDER_SUBMISSION,
+			554,
+			"5.2.0",
+			"STOREDRV.Submission.Exception:SubmissionQuotaExceededException",
+			true },
+		{ PROVIDER_SUBMISSION,
+			550,
+			"5.1.90",
+			"Your message can't be sent because you've reached your daily limit for "
+			"message recipients",
+			true },
+		{ PROVIDER_SUBMISSION, 550, "5.7.233", "tenant threshold", true },
+		{ PROVIDER_GMAIL, 550, "5.4.5", "Daily user sending limit exceeded", true },
+		/* Anybody's server may say it for any reason. */
+		{ PROVIDER_SMTP, 550, "5.1.90", "daily limit for message recipients", false },
+		{ PROVIDER_SUBMISSION, 554, "5.2.2", "mailbox full", false },
+		{ PROVIDER_SUBMISSION, 550, "5.7.501", "Access denied", false },
+		{ PROVIDER_SUBMISSION, 451, "4.7.500", "Server busy", false },
+		{ PROVIDER_SUBMISSION, 550, "5.7.60", "SendAsDenied", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct verdict v = heard(rows[i].provider,
+			SMTP_CLIENT_STAGE_DOT,
+			rows[i].code,
+			rows[i].enhanced,
+			rows[i].text);
+
+		if (v.proved != rows[i].proved)
+			fail_msg("%u %s: %s", rows[i].code, rows[i].enhanced, rows[i].text);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -188,6 +278,8 @@ int main(void)
 		cmocka_unit_test(words_of_the_message_are_known_without_a_mark),
 		cmocka_unit_test(the_work_is_bounded),
 		cmocka_unit_test(no_word_of_a_message_chooses_its_verdict),
+		cmocka_unit_test(free_text_speaks_of_the_message_alone),
+		cmocka_unit_test(a_limit_of_the_service_proves_itself),
 	};
 
 	return cmocka_run_group_tests_name("own_words", tests, NULL, NULL);

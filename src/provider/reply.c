@@ -339,11 +339,15 @@ struct verdict provider_judge(const struct provider_answer *answer)
 		.after_uncertain = answer->after_uncertain,
 		.own = answer->own,
 	};
+	const struct provider_row *row;
+	struct verdict v;
 
 	must(answer->provider < PROVIDER_COUNT);
 	must(answer->stage < SMTP_CLIENT_STAGE_COUNT);
-	return provider_row_verdict(
-		provider_find_row(&question, answer->reply), answer->stage, answer->reply);
+	row = provider_find_row(&question, answer->reply);
+	v = provider_row_verdict(row, answer->stage, answer->reply);
+	provider_bound(&v, row, &question, answer->reply);
+	return v;
 }
 
 /* ---- failures without a reply ---- */

@@ -106,3 +106,6 @@ const struct provider_row *provider_find_row(
 /* A row of NULL is judged by the class of the reply. */
 struct verdict provider_row_verdict(const struct provider_row *row, enum smtp_client_stage stage,
 	const struct smtp_reply *reply);
+/* Narrows what only free words say of more than the message, and marks a limit that proves itself. */
+void provider_bound(struct verdict *v, const struct provider_row *row,
+	const struct provider_question *question, const struct smtp_reply *reply); /* reach.c */

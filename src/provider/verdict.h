@@ -4,6 +4,8 @@
 #include "base/sv.h"
 #include "provider/cause.h"
 
+#include <stdbool.h>
+
 /*
  * What an answer of a mail system means. A value, never an error (style 3.3, plane 3): provider/
  * makes it from a reply, only sched/ acts on it.
@@ -48,6 +50,7 @@ struct verdict {
 	enum verdict_nature nature;
 	uint64_t
 		retry_after_us; /* 0: the schedule decides. For PARK: probe again after this long */
+	bool proved; /* the reply itself proves its scope, whatever message it was said to: a limit */
 	char enhanced[12];      /* "5.7.139", from the reply or made to fit its class; NUL-ended */
 	enum cause cause;
 	const char *summary; /* static sentence for people: what it means */
