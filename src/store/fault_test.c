@@ -237,7 +237,8 @@ static void step_group(struct world *w, size_t n)
 		.op.kind = STORE_OP_PUT, .body = SV("body"), .ledger = &row, .ledger_count = 1
 	};
 	struct store_put again = { .op.kind = STORE_OP_PUT, .body = SV("body") };
-	struct store_park park = { .op.kind = STORE_OP_PARK, .row.key = SV("tenant:x") };
+	struct store_park park = { .op.kind = STORE_OP_PARK,
+		.row = { .key = SV("tenant:x"), .proof = SV("1,2,3,4,5,6,7,8") } };
 	struct buf got = BUF_INIT(100);
 	struct store_body read = {
 		.op.kind = STORE_OP_BODY, .message_id = id_of(w, 3), .out = &got
@@ -367,6 +368,8 @@ static bool parks_agree(struct world *w, const struct model *m)
 
 	read.out_arena = &a;
 	assert_int_equal(bench_run(&w->b, &read.op), 0);
+	if (read.out_count && !sv_eq(read.out_rows[0].proof, SV("1,2,3,4,5,6,7,8")))
+		fail_msg("a proof was lost");
 	arena_reset(&a);
 	return read.out_count == m->parked;
 }

@@ -36,6 +36,14 @@ static const char format_1[] =
 	" ROWID;"
 	"PRAGMA user_version=1;";
 
+/* What the second format had more, word for word. */
+static const char more_2[] = "ALTER TABLE message ADD COLUMN device;"
+			     "ALTER TABLE recipient ADD COLUMN alternatives;"
+			     "ALTER TABLE recipient ADD COLUMN rewrite_from;"
+			     "ALTER TABLE park ADD COLUMN nature;"
+			     "UPDATE park SET nature=4;"
+			     "PRAGMA user_version=2;";
+
 /*
  * What it held: message 1000 with one recipient that waits, one delivered, and one in an open attempt;
  * message 2000 in the history; a limit in use and a parked tenant.
@@ -58,7 +66,7 @@ static const char contents_1[] =
 	"INSERT INTO ledger VALUES('submission/a/recipients-day',1<<60,3);"
 	"INSERT INTO park VALUES('tenant:x','cause','words','reply',1,2);";
 
-static void make_old(struct bench *b)
+static void make_old(struct bench *b, unsigned format)
 {
 	char path[2 * BENCH_PATH_MAX];
 	sqlite3 *db = NULL;
@@ -78,6 +86,8 @@ static void make_old(struct bench *b)
 	must(sqlite3_exec(db, format_1, NULL, NULL, NULL) == SQLITE_OK);
 	if (sqlite3_exec(db, contents_1, NULL, NULL, NULL) != SQLITE_OK)
 		fail_msg("%s", sqlite3_errmsg(db));
+	if (format > 1)
+		must(sqlite3_exec(db, more_2, NULL, NULL, NULL) == SQLITE_OK);
 	must(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK);
 	must(sqlite3_close(db) == SQLITE_OK);
 }
@@ -110,7 +120,7 @@ static void expect_message_1000(struct bench *b)
 	expect_body(b, 1000, SV("body"));
 }
 
-static void expect_contents(struct bench *b)
+static void expect_contents(struct bench *b, unsigned format)
 {
 	struct store_ledger_read ledger = { .op.kind = STORE_OP_LEDGER_READ };
 	struct store_parks_read parks = { .op.kind = STORE_OP_PARKS_READ };
@@ -123,6 +133,10 @@ static void expect_contents(struct bench *b)
 	assert_int_equal(ledger.out_rows[0].amount, 3);
 	assert_int_equal(bench_run(b, &parks.op), 0);
 	assert_int_equal(parks.out_count, 1);
+	assert_true(sv_eq(parks.out_rows[0].reply, SV("reply")));
+	assert_int_equal(parks.out_rows[0].nature,
+		format > 1 ? VERDICT_NATURE_REPUTATION : VERDICT_NATURE_OTHER);
+	assert_int_equal(parks.out_rows[0].proof.len, 0);
 	arena_reset(&a);
 }
 
@@ -141,21 +155,46 @@ static void use_it(struct bench *b)
 	mail_free(&mail);
 }
 
-static void old_queue_opens_and_loses_nothing(void **state)
+/* What the new column is for. */
+static void keep_a_proof(struct bench *b)
 {
-	struct bench *b = *state;
+	struct store_park park = { .op.kind = STORE_OP_PARK,
+		.row = { .key = SV("tenant:x"), .reply = SV("reply"), .proof = SV("1,2;3,4") } };
+	struct store_parks_read parks = { .op.kind = STORE_OP_PARKS_READ };
+	struct arena a = { 0 };
 
-	make_old(b);
+	parks.out_arena = &a;
+	assert_int_equal(bench_run(b, &park.op), 0);
+	assert_int_equal(bench_run(b, &parks.op), 0);
+	assert_int_equal(parks.out_count, 1);
+	assert_true(sv_eq(parks.out_rows[0].proof, SV("1,2;3,4")));
+	arena_reset(&a);
+}
+
+static void open_old(struct bench *b, unsigned format)
+{
+	make_old(b, format);
 	bench_open(b);
 	assert_int_equal(b->found.queued_count, 1);
 	assert_int_equal(b->found.uncertain_count, 1);
 	bench_resolve(b, STORE_UNCERTAIN_RETRY);
-	expect_contents(b);
+	expect_contents(b, format);
 	use_it(b);
+	keep_a_proof(b);
 	shut_and_audit(b);
 	/* It is of the new format now: the second opening has nothing to do. */
 	bench_open(b);
 	shut_and_audit(b);
+}
+
+static void old_queue_opens_and_loses_nothing(void **state)
+{
+	open_old(*state, 1);
+}
+
+static void queue_of_the_second_format_opens_too(void **state)
+{
+	open_old(*state, 2);
 }
 
 static int64_t shape(struct bench *b, const char *sql, char *out, size_t size)
@@ -173,17 +212,17 @@ static int64_t shape(struct bench *b, const char *sql, char *out, size_t size)
 }
 
 /* Statements count the columns from the left: both ways must lead to the same table. */
-static void old_and_new_have_one_shape(void **state)
+static void have_one_shape(struct bench *old, unsigned format)
 {
 	static const char sql[] =
 		"SELECT group_concat(t.name || '.' || c.cid || '.' || c.name, ' ')"
 		" FROM (SELECT name FROM sqlite_master WHERE type='table' ORDER BY name) t,"
 		" pragma_table_info(t.name) c";
-	struct bench *old = *state, fresh;
+	struct bench fresh;
 	char a[4096], b[4096];
 	int64_t version;
 
-	make_old(old);
+	make_old(old, format);
 	bench_open(old);
 	bench_shut(old);
 	bench_make(&fresh);
@@ -196,7 +235,17 @@ static void old_and_new_have_one_shape(void **state)
 	bench_remove(&fresh);
 }
 
-static uint64_t run_fault(const struct fault_plan *plan, bool power)
+static void old_and_new_have_one_shape(void **state)
+{
+	have_one_shape(*state, 1);
+}
+
+static void the_second_format_becomes_it_too(void **state)
+{
+	have_one_shape(*state, 2);
+}
+
+static uint64_t run_fault(const struct fault_plan *plan, bool power, unsigned format)
 {
 	struct bench b;
 	struct err err = { 0 };
@@ -205,7 +254,7 @@ static uint64_t run_fault(const struct fault_plan *plan, bool power)
 	bench_make(&b);
 	b.options.vfs = FAULT_VFS_NAME;
 	fault_vfs_reset();
-	make_old(&b);
+	make_old(&b, format);
 	fault_vfs_plan(plan);
 	if (bench_try_open(&b, &err) == 0)
 		bench_shut(&b);
@@ -215,41 +264,57 @@ static uint64_t run_fault(const struct fault_plan *plan, bool power)
 	fault_vfs_clear();
 	bench_open(&b);
 	bench_resolve(&b, STORE_UNCERTAIN_RETRY);
-	expect_contents(&b);
+	expect_contents(&b, format);
 	use_it(&b);
 	shut_and_audit(&b);
 	bench_remove(&b);
 	return calls;
 }
 
-static void migration_survives_every_fault(void **state)
+static void survive_every_fault(unsigned format)
 {
 	const struct fault_plan none = { .nth = UINT64_MAX, .write_code = SQLITE_IOERR_WRITE };
 	static const int codes[] = { SQLITE_IOERR_WRITE, SQLITE_FULL };
-	uint64_t calls = run_fault(&none, false);
+	uint64_t calls = run_fault(&none, false, format);
 
-	(void)state;
 	assert_true(calls > 5);
 	for (uint64_t n = 1; n <= calls; n++) {
 		for (size_t c = 0; c < COUNT_OF(codes); c++)
 			(void)run_fault(
 				&(struct fault_plan){
 					.nth = n, .write_code = codes[c], .half = n & 1 },
-				false);
+				false,
+				format);
 		(void)run_fault(&(struct fault_plan){ .nth = n,
 					.mode = FAULT_ALWAYS,
 					.write_code = SQLITE_IOERR_WRITE,
 					.half = n & 1 },
-			true);
+			true,
+			format);
 	}
+}
+
+static void migration_survives_every_fault(void **state)
+{
+	(void)state;
+	survive_every_fault(1);
+}
+
+static void migration_of_the_second_format_does_too(void **state)
+{
+	(void)state;
+	survive_every_fault(2);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		BENCH_TEST(old_queue_opens_and_loses_nothing),
+		BENCH_TEST(queue_of_the_second_format_opens_too),
 		BENCH_TEST(old_and_new_have_one_shape),
+		BENCH_TEST(the_second_format_becomes_it_too),
 		cmocka_unit_test(migration_survives_every_fault),
+		cmocka_unit_test(migration_of_the_second_format_does_too),
 	};
 
 	return cmocka_run_group_tests_name("migrate", tests, NULL, NULL);

@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 enum {
-	SCHEMA_VERSION = 2,
+	SCHEMA_VERSION = 3,
 	CACHE_KIB = 8192,
 	WAL_KEPT_BYTES = 16 << 20, /* of the WAL file after a checkpoint */
 };
@@ -38,9 +38,9 @@ static const char schema[] =
 	"CREATE INDEX attempt_open ON attempt(id) WHERE ended_at IS NULL;"
 	"CREATE TABLE ledger(key TEXT, bucket INTEGER, amount INTEGER, PRIMARY KEY(key, bucket)) "
 	"WITHOUT ROWID;"
-	"CREATE TABLE park(key TEXT PRIMARY KEY, cause, summary, reply, since, probe_at, nature) "
-	"WITHOUT ROWID;"
-	"PRAGMA user_version=2;";
+	"CREATE TABLE park(key TEXT PRIMARY KEY, cause, summary, reply, since, probe_at, nature, "
+	"proof) WITHOUT ROWID;"
+	"PRAGMA user_version=3;";
 
 /* From format 1 to 2, from 2 to 3...; each leaves the tables as `schema` makes them. */
 static const char *const migrations[SCHEMA_VERSION - 1] = {
@@ -49,6 +49,8 @@ static const char *const migrations[SCHEMA_VERSION - 1] = {
 	"ALTER TABLE recipient ADD COLUMN rewrite_from;"
 	"ALTER TABLE park ADD COLUMN nature;"
 	"PRAGMA user_version=2;",
+	"ALTER TABLE park ADD COLUMN proof;"
+	"PRAGMA user_version=3;",
 };
 
 #define RECIPIENT_COLUMNS                                                                \
@@ -142,9 +144,9 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_LEDGER_READ_OF] = "SELECT key, bucket, amount FROM ledger WHERE key>=?2 AND key<?3"
 			       " AND bucket>?1 AND amount>0",
 	[SQL_LEDGER_DROP] = "DELETE FROM ledger WHERE bucket<?",
-	[SQL_PARK_SET] = "INSERT OR REPLACE INTO park VALUES(?,?,?,?,?,?,?)",
+	[SQL_PARK_SET] = "INSERT OR REPLACE INTO park VALUES(?,?,?,?,?,?,?,?)",
 	[SQL_PARK_CLEAR] = "DELETE FROM park WHERE key=?",
-	[SQL_PARKS] = "SELECT key, cause, summary, reply, since, probe_at, nature FROM park",
+	[SQL_PARKS] = "SELECT key, cause, summary, reply, since, probe_at, nature, proof FROM park",
 	/* Both halves come sorted from their index, so the union is a merge. */
 	[SQL_WAITING_FROM] =
 		"SELECT id FROM recipient INDEXED BY recipient_wait WHERE due IS NOT NULL AND id>?1"

@@ -297,6 +297,8 @@ struct store_park_row {
 	struct wall_time since;
 	struct wall_time probe_at; /* INT64_MAX: none, a person releases it */
 	enum verdict_nature nature;
+	struct sv
+		proof; /* who caused it: sched_proof_write(); empty: nobody, or of an older format */
 };
 struct store_park {
 	struct store_op op;
