@@ -197,7 +197,7 @@ void connection_ready(struct connection *c)
 	/* Never near the age at which Exchange cuts; nor after its mailbox was reconfigured. */
 	if ((p->connection_us_max &&
 		    mono_span(c->connected_at, c->idle_since) > p->connection_us_max) ||
-		c->c != c->lane->c || c->o->draining ||
+		c->c != c->lane->c || c->o->draining || c->worn ||
 		!mono_before(c->idle_since, connection_token_until(c))) {
 		connection_quit(c);
 		return;

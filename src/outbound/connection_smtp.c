@@ -266,10 +266,12 @@ static void on_stream(void *arg, enum io_stream_event event)
 static void session_refused(struct connection *c, const struct smtp_client_event *e)
 {
 	CLEANUP(buf_deinitp) struct buf line = BUF_INIT(LIMIT_REPLY + 64);
+	const struct sv hostname = conf_general(c->conf)->hostname;
 	const struct provider_answer answer = { .provider = c->c->provider,
 		.stage = e->stage,
 		.reply = &e->reply,
-		.token = c->token != NULL };
+		.token = c->token != NULL,
+		.own = { &hostname, 1 } };
 	struct verdict v = e->failure == SMTP_CLIENT_FAIL_REPLY
 				   ? provider_judge(&answer)
 				   : provider_judge_failure(c->c->provider, e->stage, e->failure);

@@ -353,7 +353,8 @@ static void body_unreadable(struct delivery *d, struct sv why)
 	delivery_judge_rest(d,
 		&v,
 		arena_sv(&d->arena,
-			why.len ? why : SV("the body in the queue is shorter than it should be")));
+			why.len ? why : SV("the body in the queue is shorter than it should be")),
+		SCHED_SAID_SESSION);
 	delivery_finish(d);
 	if (c)
 		connection_abandon(c);
@@ -363,7 +364,7 @@ static void edit_failed(struct delivery *d)
 {
 	const struct verdict v = cause_verdict(CAUSE_HEADER_TOO_LARGE);
 
-	delivery_judge_rest(d, &v, SV("the header could not be changed"));
+	delivery_judge_rest(d, &v, SV("the header could not be changed"), SCHED_SAID_SESSION);
 	delivery_finish(d);
 }
 
@@ -465,6 +466,7 @@ static void body_read(struct store_op *op)
 
 static void read_body(struct delivery *d)
 {
+	witness_keep_header(d);
 	buf_reset(&d->body);
 	/* A header that will be edited must be there as a whole. */
 	if (d->body.max < d->m.header_size)

@@ -13,6 +13,8 @@ enum {
 	LEDGER_MONTH_DAYS = 32,
 };
 
+#define PROBE_LOOK_US (15 * US_PER_S)
+
 static void outcome_written(struct store_op *op);
 
 /* ---- verdicts ---- */
@@ -34,12 +36,32 @@ static struct verdict judge(
 		.stage = e->stage,
 		.reply = &e->reply,
 		.after_uncertain = uncertain > 0,
-		.token = d->connection && d->connection->token };
+		.token = d->connection && d->connection->token,
+		.own = witness_words(d, e->stage, e->index) };
 
-	return provider_judge(&answer);
+	struct verdict v = provider_judge(&answer);
+
+	/* Trouble of the session, or of the host behind it, must not meet the next message there. */
+	if (d->connection && (e->reply.code == 503 ||
+				     (v.kind == VERDICT_RETRY && v.scope == VERDICT_SCOPE_ROUTE)))
+		d->connection->worn = true;
+	return v;
 }
 
-void delivery_judge_rest(struct delivery *d, const struct verdict *v, struct sv reply)
+static enum sched_said said_at(enum smtp_client_stage stage)
+{
+	if (stage == SMTP_CLIENT_STAGE_MAIL)
+		return SCHED_SAID_SENDER;
+	if (stage == SMTP_CLIENT_STAGE_RCPT)
+		return SCHED_SAID_RECIPIENT;
+	return stage == SMTP_CLIENT_STAGE_DATA || stage == SMTP_CLIENT_STAGE_BODY ||
+			       stage == SMTP_CLIENT_STAGE_DOT
+		       ? SCHED_SAID_CONTENT
+		       : SCHED_SAID_SESSION;
+}
+
+void delivery_judge_rest(
+	struct delivery *d, const struct verdict *v, struct sv reply, enum sched_said said)
 {
 	for (size_t i = 0; i < d->count; i++) {
 		struct delivery_recipient *r = &d->recipients[i];
@@ -48,6 +70,7 @@ void delivery_judge_rest(struct delivery *d, const struct verdict *v, struct sv 
 		if (r->answered && !r->accepted)
 			continue;
 		r->answered = true;
+		r->said = said;
 		r->verdict = *v;
 		r->reply = reply;
 	}
@@ -75,7 +98,7 @@ static void on_result(struct delivery *d, const struct smtp_client_event *e)
 		d->next_hop_dsn = smtp_client_offers(d->connection->client)->dsn;
 	if (e->reply.code / 100 == 2)
 		d->remote_message_id = arena_sv(&d->arena, smtp_reply_message_id(&e->reply));
-	delivery_judge_rest(d, &v, keep_reply(d, &e->reply));
+	delivery_judge_rest(d, &v, keep_reply(d, &e->reply), said_at(e->stage));
 	delivery_finish(d);
 }
 
@@ -119,7 +142,7 @@ static void on_failed(struct delivery *d, const struct smtp_client_event *e)
 	if (!e->uncertain && v.kind == VERDICT_RETRY && e->stage >= SMTP_CLIENT_STAGE_MAIL &&
 		e->failure != SMTP_CLIENT_FAIL_REPLY)
 		v.scope = VERDICT_SCOPE_MESSAGE;
-	delivery_judge_rest(d, &v, broken_text(d, e));
+	delivery_judge_rest(d, &v, broken_text(d, e), said_at(e->stage));
 	for (size_t i = 0; i < d->count && e->uncertain; i++)
 		if (d->recipients[i].accepted)
 			d->recipients[i].r.uncertain++;
@@ -135,6 +158,7 @@ static void on_rcpt(
 	r->accepted = e->reply.code < 400;
 	if (r->accepted)
 		return;
+	r->said = SCHED_SAID_RECIPIENT;
 	r->verdict = judge(d, e, r->r.uncertain);
 	r->reply = keep_reply(d, &e->reply);
 }
@@ -264,11 +288,11 @@ static void try_other_door(
 {
 	const struct verdict *v = &r->verdict;
 	bool external = v->scope == VERDICT_SCOPE_TENANT_EXTERNAL;
+	bool parked = v->kind == VERDICT_PARK && (v->scope == VERDICT_SCOPE_MESSAGE || external);
 	const struct lane *other;
 
-	if (out->state != STORE_RCPT_QUEUED || out->uncertain || v->kind != VERDICT_PARK ||
-		(v->scope != VERDICT_SCOPE_MESSAGE && !external) || !verdict_may_go_elsewhere(v) ||
-		!d->lane->c)
+	if (out->state != STORE_RCPT_QUEUED || out->uncertain || (!parked && !r->alone) ||
+		!verdict_may_go_elsewhere(v) || !d->lane->c)
 		return;
 	other = door_other(d->lane, &d->m, &r->r);
 	if (!other || (external && other->c->tenant && d->lane->c->tenant &&
@@ -289,6 +313,8 @@ static void decide(struct delivery *d, size_t i)
 		.uncertain = is_uncertain(d, r),
 		.now = io_wall(o->loop),
 		.next_transaction = goes_next(d, r),
+		.alone = r->alone,
+		.of_session = r->said == SCHED_SAID_SESSION,
 		.accepted_at = d->m.accepted_at,
 		.expires_at = d->m.expires_at,
 		.parked_expire_us = conf_general(o->conf)->parked_expire_us };
@@ -311,13 +337,17 @@ static void tell_lane(struct delivery *d)
 {
 	const struct verdict *hold = NULL;
 	struct sv hold_reply = SV("");
-	bool delivered = false;
+	bool delivered = false, external = false;
 
 	for (size_t i = 0; i < d->count; i++) {
 		struct delivery_recipient *r = &d->recipients[i];
 		const struct verdict *v = &r->verdict;
 
 		delivered |= v->kind == VERDICT_DELIVERED;
+		external |= v->kind == VERDICT_DELIVERED && d->lane->c && d->lane->c->tenant &&
+			    !conf_is_internal(d->lane->o->conf, d->lane->c->tenant, r->r.address);
+		if (r->alone)
+			continue;
 		bool tenant = v->scope == VERDICT_SCOPE_TENANT && d->lane->c && d->lane->c->tenant;
 
 		if (sched_holds_lane(v) && !tenant) {
@@ -328,15 +358,19 @@ static void tell_lane(struct delivery *d)
 				park_set(d->lane, v, d->m.sender, r->reply);
 		}
 	}
-	if (d->probe)
+	if (d->probe) {
 		d->lane->probes--;
+		if (!delivered)
+			sched_hold_probed(&d->lane->proof, d->m.id);
+	}
 	d->probe = false;
 	if (delivered) {
 		/* One that had left before the hold says nothing of it: the others of a mailbox run on. */
 		if (mono_before(d->lane->held_at, d->begun_at))
 			lane_succeeded(d->lane);
-		park_clear(d->lane, d->m.sender);
+		park_clear(d->lane, d->m.sender, external);
 	}
+	park_tried(d->lane, d);
 	if (hold)
 		lane_hold(d->lane, hold, hold_reply);
 }
@@ -430,6 +464,7 @@ void delivery_finish(struct delivery *d)
 		return;
 	}
 	relay = d->outcome.relay;
+	park_weigh(d);
 	d->outcomes = arena_alloc(&d->arena, d->count * sizeof(*d->outcomes));
 	for (size_t i = 0; i < d->count; i++) {
 		decide(d, i);
@@ -516,6 +551,9 @@ void delivery_withdraw(struct delivery *d, const struct verdict *v, struct sv re
 
 static int64_t postponed_us(struct outbound *o, const struct park *park)
 {
+	/* Another message of the sender tries: this one looks soon what became of it. */
+	if (park->tried)
+		return PROBE_LOOK_US;
 	/* Only a person releases it, and makes it due then. */
 	if (park->probe_at.us == MONO_NEVER.us)
 		return US_PER_DAY;

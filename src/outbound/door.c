@@ -152,6 +152,7 @@ void door_refuse(struct lane *l, const struct store_message *m,
 	delivery_copy_message(d, m, recipients, count);
 	delivery_judge_rest(d,
 		obstacle == DOOR_INTERNAL ? &internal : &small,
-		arena_sv(&d->arena, sv_from(text)));
+		arena_sv(&d->arena, sv_from(text)),
+		SCHED_SAID_SESSION);
 	delivery_decide(d);
 }

@@ -277,7 +277,10 @@ static void over(struct connection *c)
 		connection_ready(c);
 		return;
 	}
-	delivery_judge_rest(d, &g->verdict, arena_sv(&d->arena, sv_from(g->reply)));
+	delivery_judge_rest(d,
+		&g->verdict,
+		arena_sv(&d->arena, sv_from(g->reply)),
+		g->of_session ? SCHED_SAID_SESSION : SCHED_SAID_CONTENT);
 	for (size_t i = 0; i < d->count; i++) {
 		d->recipients[i].accepted = true;
 		d->recipients[i].r.uncertain += g->uncertain;

@@ -96,6 +96,7 @@ static void no_answer(struct graph_session *g, const struct io_https_answer *a)
 	}
 	if (is_dot(g))
 		g->c->delivery->released = false;
+	g->of_session = !a->began;
 	if (!a->began)
 		v = provider_judge_network(g->c->c->provider, a->rc);
 	graph_end(g, &v, a->error);
@@ -120,6 +121,8 @@ static void refused(struct graph_session *g, const struct io_https_answer *a)
 	struct verdict v = provider_judge_graph(&answer);
 	char text[GRAPH_REPLY_MAX];
 
+	/* The token is refused whatever it is shown with. */
+	g->of_session = a->status == 401;
 	(void)snprintf(text,
 		sizeof(text),
 		"HTTP %u %.*s%s%.*s",
@@ -235,8 +238,10 @@ static void take_token(struct graph_session *g, const struct identity_token *t)
 	if (!t->token) {
 		if (g->step == GRAPH_DELETE)
 			g->step = GRAPH_OVER;
-		else
+		else {
+			g->of_session = true;
 			graph_end(g, &t->verdict, t->reply);
+		}
 		return;
 	}
 	secret_free(g->token);

@@ -113,6 +113,7 @@ struct graph_session {
 	/* How it ended. */
 	bool apart; /* each recipient for himself, by the next attempts */
 	bool uncertain;
+	bool of_session; /* it failed before Graph had heard of the message: token, connection */
 	struct verdict verdict;
 	const char *stage;
 	char reply[GRAPH_REPLY_MAX];

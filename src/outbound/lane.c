@@ -207,6 +207,7 @@ void lane_succeeded(struct lane *l)
 			LOG_F("lane", l->key), LOG_F("cause", sv_from(cause_name(l->why.cause))) },
 		2);
 	sched_lane_clear(l->sched);
+	l->proof.count = 0;
 	park_record_lane(l, true);
 	if (l->parked_told)
 		park_tell_lane(l, true);
@@ -436,12 +437,50 @@ uint32_t lane_room(struct lane *l, const struct store_recipient *recipients, siz
 		(uint32_t)sched_domain_room(count, max, address_of, recipients));
 }
 
+/* Is it one of those that caused what holds it, or its lane? */
+static bool is_culprit(struct lane *l, const struct store_message *m, bool probing)
+{
+	return (probing && sched_hold_is_culprit(&l->proof, m->id)) ||
+	       park_is_culprit(l, m, m->recipients[0].address);
+}
+
+/* A message behind this one in the page that may be the probe in its place. */
+static bool others_may_probe(struct lane *l, const struct store_message *m, bool probing)
+{
+	bool of_sender = park_is_culprit(l, m, m->recipients[0].address);
+
+	for (size_t i = l->page_at + 1; i < l->due.out_count; i++) {
+		const struct store_message *other = &l->due.out_messages[i];
+		const struct store_recipient *r = &other->recipients[0];
+
+		if (is_culprit(l, other, probing) || park_find(l, other->sender, r->address) ||
+			door_obstacle(l, other, r) != DOOR_OPEN)
+			continue;
+		if (probing || (of_sender && sv_eq_nocase(other->sender, m->sender)))
+			return true;
+	}
+	return false;
+}
+
+/* Leaves the probe to another; it is looked at again when this page is read to its end. */
+static bool leaves_probe(struct lane *l, const struct store_message *m, bool probing)
+{
+	if (l->recipient_at > 0 || !is_culprit(l, m, probing) || !others_may_probe(l, m, probing))
+		return false;
+	page_skip(l);
+	l->next_due.us = 0;
+	return true;
+}
+
 /* The next recipients of the page that may leave now; NULL: none in this page. */
-static struct delivery *next_queued(struct lane *l)
+static struct delivery *next_queued(struct lane *l, bool probing)
 {
 	while (page_has_more(l)) {
 		const struct store_message *m = &l->due.out_messages[l->page_at];
 		const struct store_recipient *first = &m->recipients[l->recipient_at];
+
+		if (leaves_probe(l, m, probing))
+			continue;
 		struct way way = find_way(l, m, first);
 		size_t count = same_way(l, m, first, m->recipient_count - l->recipient_at, &way);
 		bool leaves = !way.park && way.obstacle == DOOR_OPEN;
@@ -467,12 +506,12 @@ static struct delivery *next_queued(struct lane *l)
 	return NULL;
 }
 
-static struct delivery *next_work(struct lane *l)
+static struct delivery *next_work(struct lane *l, bool probing)
 {
 	struct delivery *d;
 
 	if (list_empty(&l->fresh))
-		return next_queued(l);
+		return next_queued(l, probing);
 	d = list_entry(l->fresh.next, struct delivery, node);
 	list_remove(&d->node);
 	l->fresh_count--;
@@ -647,9 +686,10 @@ static void send_pump(struct lane *l, bool probing)
 			connection_quit(c);
 			continue;
 		}
-		d = next_work(l);
+		d = next_work(l, probing);
 		if (!d)
 			continue;
+		park_begin(l, d);
 		d->probe = probing;
 		l->probes += probing;
 		connection_give(c, d);

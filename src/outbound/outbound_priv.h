@@ -10,6 +10,7 @@
 #include "outbound/rewrite.h"
 #include "provider/reply.h"
 #include "sched/act.h"
+#include "sched/hold.h"
 #include "sched/split.h"
 #include "smtp/client.h"
 
@@ -18,6 +19,7 @@
  * lane.c       one lane: which work next, on which connection, timers
  * sign_in.c    secrets and tokens of lanes
  * park.c       what is held beyond a lane: senders on a mailbox, tenants; and the records of all parks
+ * witness.c    what a refused message says of itself, for the verdict and for sched/hold
  * door.c       which mail a door takes, and the next door when one is held
  * delivery.c   one attempt: its message, claim and body; delivery_end.c: its verdicts and outcome
  * connection.c one session with a provider: what all have; connection_smtp.c: by SMTP; graph.c: by HTTPS
@@ -49,6 +51,8 @@ struct park {
 	struct mono_time probe_at; /* MONO_NEVER: a person releases it */
 	uint64_t pause_us;
 	const struct lane *prober; /* of a tenant's: the one lane that tries */
+	uint64_t tried;            /* of a sender's: the message that tries; 0: none */
+	struct sched_proof proof;  /* what caused it */
 };
 
 struct outbound {
@@ -64,6 +68,8 @@ struct outbound {
 	void *event_arg;
 	struct conf *conf;
 	struct htable lanes; /* key -> struct lane; "" is mail without a route */
+	struct htable
+		suspects;    /* keys of parks -> struct sched_proof: refused, but nothing is held */
 	struct htable parks; /* "sender:LANE:ADDRESS", "tenant:ID", ... -> struct park */
 	struct htable tls;   /* CA file, "" for the system's -> struct io_tls */
 	uint32_t connections, connecting;
@@ -101,6 +107,7 @@ struct lane {
 	uint64_t stale_serial;    /* of a token that was refused for its age; 0 */
 	struct hold_reason why;   /* while waiting or parked */
 	struct mono_time held_at; /* the last time it was */
+	struct sched_proof proof; /* what caused it, or was refused since the last success */
 	bool parked_told;         /* that it is parked is recorded, and was told */
 	struct wall_time delivered_at; /* the last message that got through; 0 */
 	struct list fresh;             /* claimed deliveries without a connection */
@@ -212,6 +219,7 @@ struct connection {
 	struct mono_time connected_at, idle_since;
 	struct delivery *delivery;
 	bool ended, pumping, counted_connecting;
+	bool worn;       /* something went wrong in this session: the next message gets another */
 	char relay[256]; /* "smtp.office365.com[52.97.1.2]:587" */
 };
 
@@ -219,6 +227,8 @@ struct connection {
 struct delivery_recipient {
 	struct store_recipient r;
 	bool answered, accepted;
+	enum sched_said said; /* what the server had heard when it refused */
+	bool alone; /* refused for more than this message, which is not proved: only it waits */
 	struct verdict verdict;
 	struct sv reply;
 };
@@ -237,6 +247,7 @@ struct delivery {
 	uint64_t body_at;    /* offset of body[0] in the message */
 	uint64_t body_given; /* handed to the client */
 	struct rewrite rewrite;
+	struct sv header;           /* as stored, once `body` has left it behind; see witness.c */
 	struct buf head;            /* goes instead of the stored header; empty: that goes */
 	size_t head_given;          /* of it */
 	bool claimed, claim_failed; /* the attempt is committed; or cannot be */
@@ -308,8 +319,16 @@ const struct park *park_of_lane(struct lane *l, bool *out_held);
 void park_take_probe(struct lane *l);
 /* The park that stops this message now, which is not its lane's; NULL: none, or its probe is due. */
 const struct park *park_find(struct lane *l, struct sv sender, struct sv recipient);
+/* What each refusal holds: sets `alone` where that is only its message, and remembers it. */
+void park_weigh(struct delivery *d);
+/* The message leaves: where a park of its sender or tenant is due for its probe, this is the probe. */
+void park_begin(struct lane *l, const struct delivery *d);
+/* It has ended, and was not refused for that park: the next may try. */
+void park_tried(struct lane *l, const struct delivery *d);
+/* Whether it caused what holds its sender, its tenant or mail to the outside. */
+bool park_is_culprit(struct lane *l, const struct store_message *m, struct sv recipient);
 /* A message of this sender got through. */
-void park_clear(struct lane *l, struct sv sender);
+void park_clear(struct lane *l, struct sv sender, bool external);
 void park_clear_sign_in(struct lane *l); /* a token came */
 /* Reputation only where it holds `named`, the lane that a person released; NULL: none. */
 void park_probe_all(struct outbound *o, const struct lane *named);
@@ -323,6 +342,13 @@ void park_tell(struct lane *l, struct sv scope, const struct hold_reason *why,
 	struct mono_time until, bool ended);
 void park_tell_lane(struct lane *l, bool ended);
 void park_loaded(struct outbound *o, const struct store_park_row *row);
+
+/* ---- witness.c ---- */
+/* What a reply at this stage may repeat; `recipient`: at RCPT. In the delivery's memory. */
+struct provider_own witness_words(
+	struct delivery *d, enum smtp_client_stage stage, size_t recipient);
+struct sched_refusal witness_of(struct delivery *d, const struct delivery_recipient *r);
+void witness_keep_header(struct delivery *d); /* before its body is read on */
 
 /* ---- door.c ---- */
 enum door_obstacle {
@@ -371,8 +397,9 @@ void delivery_copy_message(struct delivery *d, const struct store_message *m,
 	const struct store_recipient *recipients, size_t count);
 
 /* ---- delivery_end.c ---- */
-/* Everybody who is not refused already gets this verdict. */
-void delivery_judge_rest(struct delivery *d, const struct verdict *v, struct sv reply);
+/* Everybody who is not refused already gets this verdict; `said`: what the server had heard. */
+void delivery_judge_rest(
+	struct delivery *d, const struct verdict *v, struct sv reply, enum sched_said said);
 /* The attempt is over: verdicts to deeds, deeds to the queue. The connection is free from here on. */
 void delivery_finish(struct delivery *d);
 void delivery_event(struct delivery *d, const struct smtp_client_event *e);

@@ -16,6 +16,10 @@
 #define PROBE_CEILING_US US_PER_HOUR
 /* How long the others wait for the one that tries; then another may. */
 #define PROBE_TURN_US (2 * US_PER_MIN)
+/* Scopes that were refused something and are not held; more at once are forgotten together. */
+enum {
+	SUSPECTS_MAX = 4096
+};
 
 void hold_reason_clear(struct hold_reason *why)
 {
@@ -39,39 +43,55 @@ void hold_reason_set(
 
 /* ---- records ---- */
 
+/* The op and its texts, so that nothing else must outlive it. */
+struct park_record {
+	struct store_park op;
+	struct arena arena;
+};
+
 static void recorded(struct store_op *op)
 {
+	struct park_record *r = CONTAINER_OF(op, struct park_record, op.op);
+
 	if (op->rc != 0)
 		log_line(LOG_WARN, "qmgr", "a park could not be recorded: %s", op->err.text);
-	free(op);
+	arena_reset(&r->arena);
+	free(r);
+}
+
+static struct park_record *record_new(struct sv key)
+{
+	struct park_record *r = xcalloc(1, sizeof(*r));
+
+	r->op.op.kind = STORE_OP_PARK;
+	r->op.op.done = recorded;
+	r->op.row.key = arena_sv(&r->arena, key);
+	return r;
 }
 
 static void record(struct outbound *o, struct sv key, const struct hold_reason *why,
-	struct wall_time probe_at, bool clear)
+	const struct sched_proof *proof, struct wall_time probe_at)
 {
-	/* One block: the op and its texts, so that nothing else must outlive it. */
-	size_t summary = why ? strlen(why->summary) : 0;
-	size_t reply = why ? strlen(why->reply) : 0;
-	struct store_park *op = xcalloc(1, sizeof(*op) + key.len + summary + reply);
-	char *at = (char *)(op + 1);
+	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(SCHED_PROOF_TEXT_MAX);
+	struct park_record *r = record_new(key);
 
-	op->op.kind = STORE_OP_PARK;
-	op->op.done = recorded;
-	op->clear = clear;
-	memcpy(at, key.ptr, key.len);
-	op->row.key = sv_make(at, key.len);
-	at += key.len;
-	if (why) {
-		op->row.cause = sv_from(cause_name(why->cause));
-		memcpy(at, why->summary, summary);
-		op->row.summary = sv_make(at, summary);
-		memcpy(at + summary, why->reply, reply);
-		op->row.reply = sv_make(at + summary, reply);
-		op->row.since = why->since;
-		op->row.probe_at = probe_at;
-		op->row.nature = why->nature;
-	}
-	store_submit(o->store, &op->op);
+	sched_proof_write(proof, &text);
+	r->op.row.cause = arena_sv(&r->arena, sv_from(cause_name(why->cause)));
+	r->op.row.summary = arena_sv(&r->arena, sv_from(why->summary));
+	r->op.row.reply = arena_sv(&r->arena, sv_from(why->reply));
+	r->op.row.proof = arena_sv(&r->arena, buf_sv(&text));
+	r->op.row.since = why->since;
+	r->op.row.probe_at = probe_at;
+	r->op.row.nature = why->nature;
+	store_submit(o->store, &r->op.op);
+}
+
+static void record_clear(struct outbound *o, struct sv key)
+{
+	struct park_record *r = record_new(key);
+
+	r->op.clear = true;
+	store_submit(o->store, &r->op.op);
 }
 
 static struct wall_time wall_at(struct outbound *o, struct mono_time at)
@@ -117,11 +137,14 @@ void park_record_lane(struct lane *l, bool clear)
 	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(1024);
 
 	must(buf_printf(&key, "mailbox:%.*s", SV_ARG(l->key)) == 0);
-	record(l->o,
-		buf_sv(&key),
-		clear ? NULL : &l->why,
-		wall_at(l->o, sched_lane_until(l->sched)),
-		clear);
+	if (clear)
+		record_clear(l->o, buf_sv(&key));
+	else
+		record(l->o,
+			buf_sv(&key),
+			&l->why,
+			&l->proof,
+			wall_at(l->o, sched_lane_until(l->sched)));
 }
 
 /* ---- senders and tenants ---- */
@@ -171,6 +194,23 @@ static bool is_stopped(const struct park *p)
 	return p && p->why.nature == VERDICT_NATURE_REPUTATION && p->probe_at.us == MONO_NEVER.us;
 }
 
+static void drop_suspect(struct outbound *o, struct sv key, struct sched_proof *out)
+{
+	struct sched_proof *suspect = htable_take(&o->suspects, key);
+
+	if (suspect && out)
+		*out = *suspect;
+	free(suspect);
+}
+
+static void drop_suspects(struct outbound *o)
+{
+	htable_each (&o->suspects, slot)
+		free(slot->value);
+	htable_deinit(&o->suspects);
+	o->suspects = (struct htable){ 0 };
+}
+
 static void set(struct lane *l, struct sv key, const struct verdict *v, struct sv reply)
 {
 	struct outbound *o = l->o;
@@ -182,6 +222,7 @@ static void set(struct lane *l, struct sv key, const struct verdict *v, struct s
 	if (!p) {
 		p = xcalloc(1, sizeof(*p));
 		htable_put(&o->parks, key, p);
+		drop_suspect(o, key, &p->proof);
 		log_event(LOG_WARN,
 			"qmgr",
 			SV(""),
@@ -202,7 +243,8 @@ static void set(struct lane *l, struct sv key, const struct verdict *v, struct s
 	if (v->kind == VERDICT_PARK && v->nature == VERDICT_NATURE_REPUTATION)
 		p->probe_at = MONO_NEVER;
 	p->prober = NULL;
-	record(o, key, &p->why, wall_at(o, p->probe_at), false);
+	p->tried = 0;
+	record(o, key, &p->why, &p->proof, wall_at(o, p->probe_at));
 	if (news)
 		park_tell(l, key, &p->why, p->probe_at, false);
 	poke_lanes_of(o, key);
@@ -266,27 +308,142 @@ static bool is_external(const struct lane *l, struct sv recipient)
 	return !conf_is_internal(l->o->conf, l->c->tenant, recipient);
 }
 
-static const struct park *find(struct lane *l, enum verdict_scope scope, struct sv sender)
+static struct park *find(struct lane *l, enum verdict_scope scope, struct sv sender)
 {
 	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(1024);
-	struct park *p;
 
-	if (!park_key(l, scope, sender, &key))
-		return NULL;
-	p = htable_get(&l->o->parks, buf_sv(&key));
-	return p && mono_before(io_now(l->o->loop), p->probe_at) ? p : NULL;
+	return park_key(l, scope, sender, &key) ? htable_get(&l->o->parks, buf_sv(&key)) : NULL;
+}
+
+/* The parks that concern a message beside its lane's: of its sender, and of mail to the outside. */
+static size_t find_both(struct lane *l, struct sv sender, struct sv recipient, struct park **out)
+{
+	size_t n = 0;
+
+	if (l->o->parks.count == 0)
+		return 0;
+	out[n] = find(l, VERDICT_SCOPE_SENDER, sender);
+	n += out[n] != NULL;
+	if (!l->c || !l->c->tenant || !is_external(l, recipient))
+		return n;
+	out[n] = find(l, VERDICT_SCOPE_TENANT_EXTERNAL, sender);
+	return n + (out[n] != NULL);
 }
 
 const struct park *park_find(struct lane *l, struct sv sender, struct sv recipient)
 {
-	const struct park *p;
+	struct park *both[2];
+	size_t n = find_both(l, sender, recipient, both);
 
-	if (l->o->parks.count == 0)
-		return NULL;
-	p = find(l, VERDICT_SCOPE_SENDER, sender);
-	if (!p && l->c && l->c->tenant && is_external(l, recipient))
-		p = find(l, VERDICT_SCOPE_TENANT_EXTERNAL, sender);
-	return p;
+	for (size_t i = 0; i < n; i++)
+		if (mono_before(io_now(l->o->loop), both[i]->probe_at))
+			return both[i];
+	return NULL;
+}
+
+bool park_is_culprit(struct lane *l, const struct store_message *m, struct sv recipient)
+{
+	const struct park *tenant = tenants_park(l);
+	struct park *both[2];
+	size_t n = find_both(l, m->sender, recipient, both);
+	bool culprit = tenant && sched_hold_is_culprit(&tenant->proof, m->id);
+
+	for (size_t i = 0; i < n; i++)
+		culprit |= sched_hold_is_culprit(&both[i]->proof, m->id);
+	return culprit;
+}
+
+void park_begin(struct lane *l, const struct delivery *d)
+{
+	struct park *both[2];
+
+	for (size_t r = 0; r < d->count; r++) {
+		size_t n = find_both(l, d->m.sender, d->recipients[r].r.address, both);
+
+		for (size_t i = 0; i < n; i++) {
+			both[i]->tried = d->m.id;
+			both[i]->probe_at = mono_add(io_now(l->o->loop), PROBE_TURN_US);
+		}
+	}
+}
+
+void park_tried(struct lane *l, const struct delivery *d)
+{
+	struct park *both[2];
+
+	for (size_t r = 0; r < d->count; r++) {
+		size_t n = find_both(l, d->m.sender, d->recipients[r].r.address, both);
+
+		for (size_t i = 0; i < n; i++) {
+			if (both[i]->tried != d->m.id)
+				continue;
+			sched_hold_probed(&both[i]->proof, d->m.id);
+			both[i]->tried = 0;
+			both[i]->probe_at = io_now(l->o->loop);
+		}
+	}
+}
+
+/* ---- what a refusal holds ---- */
+
+/* What was refused in the verdict's scope so far; NULL: it has none here. */
+static struct sched_proof *proof_of(struct lane *l, const struct verdict *v, struct sv sender)
+{
+	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(1024);
+	struct outbound *o = l->o;
+	struct sched_proof *proof;
+	struct park *p;
+
+	if (!park_key(l, v->scope, sender, &key))
+		return sched_holds_lane(v) ? &l->proof : NULL;
+	p = htable_get(&o->parks, buf_sv(&key));
+	proof = p ? &p->proof : htable_get(&o->suspects, buf_sv(&key));
+	if (proof)
+		return proof;
+	if (o->suspects.count >= SUSPECTS_MAX)
+		drop_suspects(o);
+	proof = xcalloc(1, sizeof(*proof));
+	htable_put(&o->suspects, buf_sv(&key), proof);
+	return proof;
+}
+
+static void tell_alone(const struct delivery *d, const struct delivery_recipient *r)
+{
+	char id[TEXT_ID_MAX];
+
+	(void)text_id(d->m.id, id);
+	log_event(LOG_INFO,
+		"qmgr",
+		sv_from(id),
+		"only this message waits",
+		(const struct log_field[]){ LOG_F("lane", d->lane->key),
+			LOG_F("cause", sv_from(cause_name(r->verdict.cause))),
+			LOG_F("speaks_of", sv_from(verdict_scope_name(r->verdict.scope))),
+			LOG_F("why", SV("no other message was refused alike so far")) },
+		4);
+}
+
+void park_weigh(struct delivery *d)
+{
+	bool told = false;
+
+	for (size_t i = 0; i < d->count; i++) {
+		struct delivery_recipient *r = &d->recipients[i];
+		struct sched_proof *proof;
+		struct sched_refusal refusal;
+
+		if (!sched_hold_is_wide(&r->verdict))
+			continue;
+		proof = proof_of(d->lane, &r->verdict, d->m.sender);
+		if (!proof)
+			continue;
+		refusal = witness_of(d, r);
+		r->alone = !sched_hold_widens(&refusal, proof);
+		sched_hold_note(proof, &refusal);
+		if (r->alone && !told)
+			tell_alone(d, r);
+		told |= r->alone;
+	}
 }
 
 static void drop_park(struct lane *l, struct sv key)
@@ -303,26 +460,31 @@ static void drop_park(struct lane *l, struct sv key)
 		(const struct log_field[]){
 			LOG_F("scope", key), LOG_F("cause", sv_from(cause_name(p->why.cause))) },
 		2);
-	record(o, key, NULL, (struct wall_time){ 0 }, true);
+	record_clear(o, key);
 	park_tell(l, key, &p->why, MONO_NEVER, true);
 	poke_lanes_of(o, key);
 	hold_reason_clear(&p->why);
 	free(p);
 }
 
-void park_clear(struct lane *l, struct sv sender)
+void park_clear(struct lane *l, struct sv sender, bool external)
 {
 	static const enum verdict_scope scopes[] = {
 		VERDICT_SCOPE_SENDER, VERDICT_SCOPE_TENANT, VERDICT_SCOPE_TENANT_EXTERNAL
 	};
 
-	if (l->o->parks.count == 0)
+	/* While it is held, one that had left before says nothing. */
+	if (!l->why.cause)
+		l->proof.count = 0;
+	if (l->o->parks.count + l->o->suspects.count == 0)
 		return;
-	for (size_t i = 0; i < COUNT_OF(scopes); i++) {
+	for (size_t i = 0; i < COUNT_OF(scopes) - !external; i++) {
 		CLEANUP(buf_deinitp) struct buf key = BUF_INIT(1024);
 
-		if (park_key(l, scopes[i], sender, &key) &&
-			!is_stopped(htable_get(&l->o->parks, buf_sv(&key))))
+		if (!park_key(l, scopes[i], sender, &key))
+			continue;
+		drop_suspect(l->o, buf_sv(&key), NULL);
+		if (!is_stopped(htable_get(&l->o->parks, buf_sv(&key))))
 			drop_park(l, buf_sv(&key));
 	}
 }
@@ -356,6 +518,7 @@ void park_probe_all(struct outbound *o, const struct lane *named)
 			continue;
 		p->probe_at = io_now(o->loop);
 		p->prober = NULL;
+		p->tried = 0;
 	}
 }
 
@@ -371,6 +534,7 @@ bool park_probe_lane(const struct lane *l)
 		stopped |= p->why.nature == VERDICT_NATURE_REPUTATION;
 		p->probe_at = io_now(l->o->loop);
 		p->prober = NULL;
+		p->tried = 0;
 	}
 	return stopped;
 }
@@ -384,6 +548,7 @@ void parks_free(struct outbound *o)
 		free(p);
 	}
 	htable_deinit(&o->parks);
+	drop_suspects(o);
 }
 
 /* ---- after a restart ---- */
@@ -412,6 +577,7 @@ void park_loaded(struct outbound *o, const struct store_park_row *row)
 		struct lane *l = lane_get(o, sv_skip(row->key, 8));
 
 		l->parked_told = true;
+		sched_proof_read(row->proof, &l->proof);
 		hold_reason_set(&l->why, row->since, &v, row->reply);
 		(void)sched_lane_park(l->sched, io_now(o->loop), 0, io_prng(o->loop));
 		if (row->nature == VERDICT_NATURE_REPUTATION)
@@ -423,6 +589,7 @@ void park_loaded(struct outbound *o, const struct store_park_row *row)
 	} else {
 		struct park *p = xcalloc(1, sizeof(*p));
 
+		sched_proof_read(row->proof, &p->proof);
 		hold_reason_set(&p->why, row->since, &v, row->reply);
 		p->probe_at = row->nature == VERDICT_NATURE_REPUTATION
 				      ? MONO_NEVER

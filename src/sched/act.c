@@ -38,6 +38,15 @@ static struct sched_answer after_uncertain(
 	return at(SCHED_RETRY_AT, wall_add(f->now, (int64_t)pause));
 }
 
+/*
+ * Due as soon as the lane goes on, if no message caused the hold. Who may have caused it tries again by
+ * its own back-off, so that others find out first.
+ */
+static bool waits_for_lane(const struct sched_fact *f)
+{
+	return sched_holds_lane(f->verdict) && f->of_session && !f->alone;
+}
+
 static struct sched_answer retry(
 	const struct sched_fact *f, const struct sched_policy *p, struct prng *rng)
 {
@@ -46,7 +55,7 @@ static struct sched_answer retry(
 	/* Only an attempt that has just failed lets mail expire: a clock that jumps cannot. */
 	if (f->now.us >= f->expires_at.us)
 		return at(SCHED_EXPIRE, f->now);
-	if (sched_holds_lane(f->verdict))
+	if (waits_for_lane(f))
 		return at(SCHED_WAIT_LANE, f->now);
 	if (f->next_transaction)
 		pause = NEXT_TRANSACTION_US;
@@ -62,7 +71,7 @@ static struct sched_answer park(
 	if (f->parked_expire_us && f->now.us >= f->accepted_at.us + (int64_t)f->parked_expire_us &&
 		f->now.us >= f->expires_at.us)
 		return at(SCHED_EXPIRE, f->now);
-	if (sched_holds_lane(f->verdict))
+	if (waits_for_lane(f))
 		return at(SCHED_WAIT_LANE, f->now);
 	/* Suspected of abuse: trying again by itself would make it worse. */
 	if (f->verdict->nature == VERDICT_NATURE_REPUTATION &&
@@ -71,7 +80,7 @@ static struct sched_answer park(
 		return at(SCHED_HOLD, f->now);
 	return at(SCHED_RETRY_AT,
 		wall_add(f->now,
-			(int64_t)(f->verdict->retry_after_us
+			(int64_t)(f->verdict->retry_after_us && !f->alone
 					  ? f->verdict->retry_after_us
 					  : sched_retry_pause(&p->retry, f->attempts, rng))));
 }

@@ -4,9 +4,9 @@ import smtplib
 from support import wait_for
 
 
-def send(relay, sender, subject="x"):
+def send(relay, sender, subject="x", to="anna@example.org"):
     with smtplib.SMTP("127.0.0.1", relay.port) as s:
-        s.sendmail(sender, ["anna@example.org"], f"Subject: {subject}\r\n\r\nx\r\n".encode())
+        s.sendmail(sender, [to], f"Subject: {subject}\r\n\r\nx\r\n".encode())
 
 
 def row(relay, name):
@@ -54,7 +54,9 @@ def test_a_parked_one_says_why_and_is_tried_at_once(submission):
 def test_a_stop_for_reputation_waits_for_a_person(submission):
     s, r = submission(routes="  - { through: [erp@contoso.com, crm@contoso.com] }")
     s.fault(at="rcpt", do="reply", reply="550 5.1.8 Access denied, bad outbound sender. AS(42004)")
+    # Two different messages prove it.
     send(r, "erp@contoso.com")
+    send(r, "erp@contoso.com", to="bea@example.org")
     wait_for(lambda: row(r, "erp@contoso.com")["state"] == "parked")
     s.api("DELETE", "/faults")
     held = row(r, "erp@contoso.com")
@@ -65,10 +67,10 @@ def test_a_stop_for_reputation_waits_for_a_person(submission):
     r.cli("reload")
     r.cli("queue", "retry", "--sender", "erp@contoso.com")
     send(r, "erp@contoso.com")
-    wait_for(lambda: row(r, "erp@contoso.com")["waiting"] == 2)
+    wait_for(lambda: row(r, "erp@contoso.com")["waiting"] == 3)
     assert row(r, "erp@contoso.com")["freed_by"] == "person" and s.messages() == []
     assert "stop for reputation is released" in r.cli("mailboxes", "--retry", "erp@contoso.com")
-    wait_for(lambda: len(s.messages()) == 2)
+    wait_for(lambda: len(s.messages()) == 3)
     assert {m["mailbox"] for m in s.messages()} == {"erp@contoso.com"}
 
 
