@@ -361,6 +361,9 @@ void park_begin(struct lane *l, const struct delivery *d)
 		size_t n = find_both(l, d->m.sender, d->recipients[r].r.address, both);
 
 		for (size_t i = 0; i < n; i++) {
+			/* It was on its way when they were held: no probe, and no end of a stop. */
+			if (mono_before(io_now(l->o->loop), both[i]->probe_at))
+				continue;
 			both[i]->tried = d->m.id;
 			both[i]->probe_at = mono_add(io_now(l->o->loop), PROBE_TURN_US);
 		}

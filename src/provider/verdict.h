@@ -51,7 +51,7 @@ struct verdict {
 	uint64_t
 		retry_after_us; /* 0: the schedule decides. For PARK: probe again after this long */
 	bool proved; /* the reply itself proves its scope, whatever message it was said to: a limit */
-	char enhanced[12];      /* "5.7.139", from the reply or made to fit its class; NUL-ended */
+	char enhanced[12]; /* "5.7.139", from the reply or made to fit its class; NUL-ended */
 	enum cause cause;
 	const char *summary; /* static sentence for people: what it means */
 };
