@@ -91,7 +91,7 @@ static void add_header(struct words *w, const struct delivery *d)
 	for (size_t i = 0; i < COUNT_OF(lists); i++) {
 		if (header_block_get(h, lists[i], &value))
 			add(w, value);
-		if (header_block_addresses(h, lists[i], add_address, w) != 0)
+		if (header_block_addresses(h, lists[i], add_address, add_address, w) != 0)
 			continue; /* what could be read of it is there */
 	}
 }
