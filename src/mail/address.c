@@ -307,7 +307,7 @@ bool address_matches(struct sv pattern, struct sv text)
 	if (pattern.len == 0 || text.len == 0)
 		return pattern.len == text.len;
 	if (pattern_at < 0 || text_at < 0)
-		return pattern_at == text_at && sv_matches_nocase(pattern, text);
+		return pattern_at == text_at && local_matches(pattern, text);
 	return local_matches(
 		       sv_head(pattern, (size_t)pattern_at), sv_head(text, (size_t)text_at)) &&
 	       sv_matches_nocase(sv_skip(pattern, (size_t)pattern_at + 1),

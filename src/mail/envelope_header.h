@@ -36,7 +36,7 @@
  * Addresses with UTF-8 stand there as they are (RFC 6532): no encoding of RFC 2047 may hold an address.
  *
  * Appends header and empty line (and header_block_body_bytes() behind it). `h` is complete, every
- * recipient passes address_parse(). Returns 0, or with nothing appended:
+ * recipient passes address_parse() and has the form of address_clean(). Returns 0, or with nothing appended:
  *   RC_STATE    a To or Cc list cannot be read, so nobody can tell whom it names. Each recipient gets
  *               a copy of his own: called with him alone, this writes "To: <him>" in place of all lists.
  *   RC_CORRUPT  a CR, LF or NUL inside of a field: another reader could find more fields there, a Bcc
