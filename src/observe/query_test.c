@@ -423,6 +423,7 @@ static void a_query_may_be_freed_at_any_time(void **state)
 {
 	static const char *const requests[] = { "{\"do\":\"list\"}",
 		"{\"do\":\"summary\"}",
+		"{\"do\":\"report\"}",
 		"{\"do\":\"status\"}",
 		"{\"do\":\"edit\",\"kind\":\"retry\"}",
 		"{\"do\":\"nothing\"}" };
@@ -570,6 +571,37 @@ static void summary_and_status_count_what_waits(void **state)
 	close_bench(&b);
 }
 
+static void a_report_counts_what_became_of_it(void **state)
+{
+	uint64_t ids[COUNT_OF(mails)];
+	struct bench b;
+	size_t senders = 0, mailboxes = 0, causes = 0, recipients = 0;
+
+	(void)state;
+	open_bench(&b);
+	fill(&b, ids);
+	try(&b, ids[1], CONNECTOR, STORE_RCPT_DELIVERED, "accepted");
+	ask(&b, "{\"do\":\"report\"}");
+	assert_string_equal(text_at(&b, 0, "type"), "total");
+	assert_int_equal(number_at(&b, 0, "messages"), COUNT_OF(mails));
+	assert_int_equal(number_at(&b, 0, "delivered"), 1);
+	for (size_t i = 1; i + 1 < b.count; i++) {
+		const char *type = text_at(&b, i, "type");
+
+		senders += strcmp(type, "sender") == 0;
+		mailboxes += strcmp(type, "mailbox") == 0;
+		causes += strcmp(type, "cause") == 0;
+		if (strcmp(type, "mailbox") == 0)
+			recipients += (size_t)number_at(&b, i, "recipients");
+	}
+	assert_int_equal(recipients, number_at(&b, 0, "recipients"));
+	assert_true(senders > 0 && mailboxes > 0 && causes == 2);
+	ask(&b, "{\"do\":\"report\",\"since\":\"2999-01-01\"}");
+	assert_int_equal(number_at(&b, 0, "messages"), 0);
+	assert_int_equal(b.count, 2);
+	close_bench(&b);
+}
+
 static void mailboxes_shows_those_without_mail(void **state)
 {
 	struct bench b;
@@ -691,6 +723,7 @@ int main(void)
 		cmocka_unit_test(show_tells_the_whole_story),
 		cmocka_unit_test(edits_change_what_the_filter_finds),
 		cmocka_unit_test(summary_and_status_count_what_waits),
+		cmocka_unit_test(a_report_counts_what_became_of_it),
 		cmocka_unit_test(mailboxes_shows_those_without_mail),
 		cmocka_unit_test(bad_requests_get_one_line_with_a_code),
 		cmocka_unit_test(a_reload_tells_its_findings),
