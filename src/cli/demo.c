@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -169,8 +171,29 @@ static void end_child(pid_t *child, int sig)
 	*child = 0;
 }
 
+/*
+ * Installed, postern-drop is setgid and then trusts no variable: it would hand the demo's mail to the
+ * machine's own relay. A copy has no such bit; in memory, since /tmp may be mounted noexec.
+ */
+static int copy_program(int from)
+{
+	int fd = memfd_create("postern-drop", MFD_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(from, &st) != 0)
+		return -1;
+	for (off_t at = 0; at < st.st_size;) {
+		if (sendfile(fd, from, &at, (size_t)(st.st_size - at)) <= 0) {
+			io_closep(&fd);
+			return -1;
+		}
+	}
+	return fd;
+}
+
 static bool find_programs(struct demo *d)
 {
+	static const char *const places[] = { "postern-drop", "../drop/postern-drop" };
 	ssize_t n = readlink("/proc/self/exe", d->exe, sizeof(d->exe) - 1);
 	char *slash;
 
@@ -179,18 +202,19 @@ static bool find_programs(struct demo *d)
 	d->exe[n] = '\0';
 	slash = strrchr(d->exe, '/');
 	/* Installed, both lie side by side; in a build folder, one room further. */
-	(void)snprintf(d->sendmail,
-		sizeof(d->sendmail),
-		"%.*s/postern-drop",
-		(int)(slash - d->exe),
-		d->exe);
-	if (access(d->sendmail, X_OK) != 0)
-		(void)snprintf(d->sendmail,
-			sizeof(d->sendmail),
-			"%.*s/../drop/postern-drop",
-			(int)(slash - d->exe),
-			d->exe);
-	return access(d->sendmail, X_OK) == 0;
+	for (size_t i = 0; i < COUNT_OF(places); i++) {
+		char path[PATH_MAX];
+		CLEANUP(io_closep) int from = -1;
+
+		(void)snprintf(
+			path, sizeof(path), "%.*s/%s", (int)(slash - d->exe), d->exe, places[i]);
+		from = open(path, O_RDONLY | O_CLOEXEC);
+		if (from >= 0) {
+			d->sendmail = copy_program(from);
+			return d->sendmail >= 0;
+		}
+	}
+	return false;
 }
 
 /* ---- the course ---- */
@@ -378,7 +402,7 @@ static int run_demo(struct demo *d)
 
 	if (!find_programs(d))
 		return cli_fail(
-			EX_UNAVAILABLE, "postern-drop (sendmail) is not beside this program");
+			EX_UNAVAILABLE, "cannot read postern-drop (sendmail) beside this program");
 	d->relay_port = free_port();
 	d->sandbox_port = free_port();
 	d->http_port = free_port();
@@ -420,7 +444,7 @@ static void remove_folder(const char *folder)
 int cli_demo(struct cli_context *ctx, int argc, char **argv)
 {
 	static const struct cli_option options[] = { { "keep", false }, { NULL, false } };
-	struct demo d = { .ctx = ctx };
+	struct demo d = { .ctx = ctx, .sendmail = -1 };
 	const char *value = NULL;
 	bool keep = false;
 	int seen, code;
@@ -434,6 +458,7 @@ int cli_demo(struct cli_context *ctx, int argc, char **argv)
 		return cli_fail(EX_CANTCREAT, "cannot make a folder in /tmp");
 	(void)signal(SIGPIPE, SIG_IGN);
 	code = run_demo(&d);
+	io_closep(&d.sendmail);
 	end_child(&d.relay, SIGKILL);
 	end_child(&d.sandbox, SIGTERM);
 	if (keep || code != EX_OK)

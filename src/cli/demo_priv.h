@@ -41,7 +41,8 @@ enum {
 struct demo {
 	struct cli_context *ctx;
 	char folder[PATH_MAX / 4];
-	char exe[PATH_MAX / 2], sendmail[PATH_MAX / 2 + 32];
+	char exe[PATH_MAX / 2];
+	int sendmail; /* a copy of postern-drop in memory */
 	int relay_port, sandbox_port, http_port, https_port, hve_port, connector_port;
 	pid_t relay, sandbox;
 	bool accepted[DEMO_ALL];

@@ -111,6 +111,28 @@ static const char *path_of(const char *variable, const char *otherwise)
 	return value && value[0] ? value : otherwise;
 }
 
+/*
+ * Whoever sets one of these means another relay than the machine's own. With borrowed rights no variable
+ * is followed; to go on would send a test's mail to everybody whom it names.
+ */
+static bool is_misled(void)
+{
+	static const char *const variables[] = { "POSTERN_SUBMIT_SOCKET", "POSTERN_MAILDROP" };
+
+	for (size_t i = 0; i < COUNT_OF(variables); i++) {
+		const char *value = getenv(variables[i]);
+
+		if (!value || !value[0] || secure_getenv(variables[i]))
+			continue;
+		say("not sent: %s is set, but this sendmail is setgid and follows no variable. "
+		    "Unset it, "
+		    "or run a copy of the program",
+			variables[i]);
+		return true;
+	}
+	return false;
+}
+
 static void find_user(struct arena *arena, struct drop_user *out_user)
 {
 	const struct passwd *pw =
@@ -339,6 +361,8 @@ int main(int argc, char **argv)
 	case DROP_MODE_SUBMIT:
 		break;
 	}
+	if (is_misled())
+		return EX_CONFIG;
 	return run_submit(&options,
 		argv + options.operands_at,
 		(size_t)(argc - options.operands_at),
