@@ -6,10 +6,15 @@ DESTDIR ?=
 # Tests wait more than they work.
 E2E_WORKERS ?= 3
 
-.PHONY: all demo test test-unit test-e2e lint bench fuzz install deb clean format pages
+.PHONY: all demo test test-unit test-e2e test-system lint bench fuzz install deb clean format pages
 
+# Quiet when nothing is to be done; else it counts on a terminal, and a log gets one line at both ends.
 all: $(BUILD)/build.ninja
-	@ninja -C $(BUILD) --quiet
+	@if ! ninja -C $(BUILD) -n 2>/dev/null | grep -q 'no work to do'; then \
+		if [ -t 1 ]; then NINJA_STATUS='building %f of %t (%p) ' ninja -C $(BUILD); \
+		else echo "building in $(BUILD) ..." && ninja -C $(BUILD) --quiet; fi && \
+		echo "built: $(BUILD)/src/cli/postern"; \
+	fi
 
 $(BUILD)/build.ninja:
 	@tools/deps build
@@ -56,20 +61,24 @@ fuzz:
 	@tools/fuzz $(or $(SECONDS_EACH),300)
 
 install: all
-	@conf="$(DESTDIR)/etc/postern/postern.yaml"; \
-	if [ -f "$$conf" ]; then cp -p "$$conf" "$$conf.kept"; fi; \
-	DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild --quiet; status=$$?; \
-	if [ -f "$$conf.kept" ]; then mv "$$conf.kept" "$$conf"; fi; exit $$status
+	@tools/install $(BUILD) "$(DESTDIR)"
 
 deb:
 	@tools/deps deb
-	@dpkg-buildpackage --no-sign --build=binary
-	@mkdir -p out && mv ../postern*_*.deb ../postern_*.buildinfo ../postern_*.changes out/
+	@echo "building the packages; the log is out/deb.log ..."
+	@mkdir -p out && rm -f out/*.deb
+	@dpkg-buildpackage --no-sign --build=binary >out/deb.log 2>&1 || { tail -40 out/deb.log; exit 1; }
+	@mv ../postern*_*.deb ../postern_*.buildinfo ../postern_*.changes out/
 	@ls out/*.deb
 
 # docs/errors, from the catalogue of causes and replies.
 pages:
 	@tools/catalogue src/provider/causes.txt src/provider/replies.txt --pages docs/errors
+
+# Packages and README on a Debian of its own, with systemd (tests/system/README.md). As root; minutes.
+test-system: deb
+	@tools/deps system
+	@$(PYTHON) tests/system/run.py
 
 format:
 	@git ls-files '*.c' '*.h' | xargs clang-format -i

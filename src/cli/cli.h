@@ -28,6 +28,7 @@ struct cli_context {
 int cli_check(struct cli_context *ctx, int argc, char **argv);
 int cli_demo(struct cli_context *ctx, int argc, char **argv);
 int cli_explain(struct cli_context *ctx, int argc, char **argv);
+int cli_health(struct cli_context *ctx, int argc, char **argv);
 int cli_import(struct cli_context *ctx, int argc, char **argv);
 int cli_init(struct cli_context *ctx, int argc, char **argv);
 int cli_login(struct cli_context *ctx, int argc, char **argv);
@@ -70,6 +71,9 @@ void cli_fail_to_log(const char *part);
 /* A finding of the configuration, by the same way. */
 struct conf_finding;
 void cli_print_finding(const struct conf_finding *f);
+
+/* A file with something secret was made there: a purge of the package deletes it, when it is in /etc/postern. */
+void cli_made(const char *path);
 
 /* Terminal styles, empty strings when there is no colour. */
 const char *cli_style(

@@ -138,6 +138,7 @@ static int write_file(const struct import *im, struct sv file, struct sv text, u
 	(void)path_in(im, file, path);
 	if (io_file_write_durably(path, text, mode & 0700, &err) != 0)
 		return cli_fail(EX_CANTCREAT, "%s", err.text);
+	cli_made(path);
 	own(im, path, mode);
 	return EX_OK;
 }

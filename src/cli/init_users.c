@@ -68,6 +68,8 @@ static int make_sheet(const struct init_users *u, size_t i, struct err *err)
 		&text);
 	if (rc == 0)
 		rc = io_file_write_durably(path, buf_sv(&text), 0600, err);
+	if (rc == 0)
+		cli_made(path);
 	if (text.cap)
 		secret_wipe(text.ptr, text.cap);
 	buf_deinit(&text);

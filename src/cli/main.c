@@ -19,12 +19,18 @@ static const struct {
 	int (*run)(struct cli_context *ctx, int argc, char **argv);
 	const char *does; /* NULL: other programs call it */
 	bool json;
+	const char *actions; /* the words that may follow it, for completion; NULL: none */
 } commands[] = {
 	{ "init", cli_init, "a few questions, and a configuration is written", false },
-	{ "import", cli_import, "a configuration from Postfix, smtp2graph or msmtp", false },
+	{ "import",
+		cli_import,
+		"a configuration from Postfix, smtp2graph or msmtp",
+		false,
+		"postfix smtp2graph msmtp" },
 	{ "serve", cli_serve, "run the relay", false },
 	{ "check", cli_check, "check the configuration: all errors at once", true },
 	{ "status", cli_status, "one screen: what waits, what is parked and why", true },
+	{ "health", cli_health, "one line and an exit code for Nagios, Icinga and Zabbix", false },
 	{ "mailboxes",
 		cli_mailboxes,
 		"each mailbox against its limits; what holds it, what frees it",
@@ -33,13 +39,22 @@ static const struct {
 	{ "queue",
 		cli_queue,
 		"list, show, retry, hold, release, reroute, drop waiting mail",
-		true },
+		true,
+		"list show summary retry hold release reroute drop" },
 	{ "trace", cli_trace, "the story of messages, delivered ones too", true },
 	{ "report", cli_report, "a page for cron: what was sent, what failed and why", true },
-	{ "user", cli_user, "add, list, remove inbound users", true },
-	{ "vault", cli_vault, "keep secrets sealed: put, list, remove", true },
+	{ "user", cli_user, "add, list, remove inbound users", true, "add list remove" },
+	{ "vault",
+		cli_vault,
+		"keep secrets sealed: put, list, remove",
+		true,
+		"put list remove key rekey" },
 	{ "login", cli_login, "sign a person in for a mailbox: device code or browser", true },
-	{ "setup", cli_setup, "the administrator's script for Microsoft 365", false },
+	{ "setup",
+		cli_setup,
+		"the administrator's script for Microsoft 365",
+		false,
+		"powershell apply undo survey" },
 	{ "reload", cli_reload, "make the running daemon read its configuration again", true },
 	{ "sandbox", cli_sandbox, "a Microsoft 365 on loopback to test against", false },
 	{ "demo", cli_demo, "relay + sandbox + a burst of mail in a scratch folder", false },
@@ -62,6 +77,18 @@ static void print_help(FILE *to)
 		"  postern queue list --reason smtp-auth-off\n"
 		"  postern trace --to anna@example.org --since 1d\n"
 		"\n`postern COMMAND --help` tells the rest; man postern(8), postern.yaml(5).\n");
+}
+
+/* For the shells (packaging/completion): what stands here is what they offer. */
+static int list_words(const char *command)
+{
+	for (size_t i = 0; i < COUNT_OF(commands); i++) {
+		if (!command && commands[i].does)
+			(void)printf("%s\t%s\n", commands[i].name, commands[i].does);
+		else if (command && strcmp(command, commands[i].name) == 0 && commands[i].actions)
+			(void)printf("%s\n", commands[i].actions);
+	}
+	return EX_OK;
 }
 
 /* ---- failing ---- */
@@ -166,8 +193,17 @@ enum {
 	OPT_CONFIG = 1000,
 	OPT_JSON,
 	OPT_HELP,
-	OPTIONS_MAX = 32
+	OPT_LIST,
+	OPTIONS_MAX = 40
 };
+
+/* "--name", and "=" after those that take a value. */
+static void list_options(const struct cli_context *ctx, const struct option *all)
+{
+	for (; all->name; all++)
+		if (all->val != OPT_LIST && (all->val != OPT_JSON || ctx->takes_json))
+			(void)printf("--%s%s\n", all->name, all->has_arg ? "=" : "");
+}
 
 /* "--stauts": the nearest name. Short ones are too short to guess. */
 static void say_unknown(const char *word, const struct option *all)
@@ -180,7 +216,8 @@ static void say_unknown(const char *word, const struct option *all)
 		if (equals >= 0)
 			g.name = sv_head(g.name, (size_t)equals);
 		for (const struct option *o = all; o->name; o++)
-			guess_try(&g, sv_from(o->name));
+			if (o->val != OPT_LIST)
+				guess_try(&g, sv_from(o->name));
 	}
 	if (g.best.len)
 		(void)cli_fail(
@@ -196,8 +233,9 @@ int cli_option(struct cli_context *ctx, int argc, char **argv, const struct cli_
 		{ "config", required_argument, NULL, OPT_CONFIG },
 		{ "json", no_argument, NULL, OPT_JSON },
 		{ "help", no_argument, NULL, OPT_HELP },
+		{ "list-options", no_argument, NULL, OPT_LIST },
 	};
-	size_t n = 3;
+	size_t n = 4;
 
 	for (size_t i = 0; options && options[i].name && n + 1 < OPTIONS_MAX; i++, n++) {
 		all[n].name = options[i].name;
@@ -214,6 +252,9 @@ int cli_option(struct cli_context *ctx, int argc, char **argv, const struct cli_
 		case 'h':
 		case OPT_HELP:
 			(void)fputs(help, stdout);
+			return CLI_OPTION_HELP;
+		case OPT_LIST:
+			list_options(ctx, all);
 			return CLI_OPTION_HELP;
 		case OPT_CONFIG:
 			ctx->config_path = optarg;
@@ -279,6 +320,8 @@ int main(int argc, char **argv)
 		(void)printf("postern %s\n", POSTERN_VERSION);
 		return EX_OK;
 	}
+	if (strcmp(argv[first], "--list-words") == 0)
+		return list_words(argc > first + 1 ? argv[first + 1] : NULL);
 	for (size_t i = 0; i < COUNT_OF(commands); i++) {
 		int code;
 

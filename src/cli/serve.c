@@ -14,6 +14,7 @@
 #include "io/worker.h"
 #include "observe/alerts.h"
 #include "observe/control.h"
+#include "observe/health.h"
 #include "outbound/outbound.h"
 #include "store/store.h"
 
@@ -63,6 +64,7 @@ struct daemon {
 	struct outbound *outbound;
 	struct inbound *inbound;
 	struct observe_control *control;
+	struct observe_health *health;
 	struct observe_sources sources;
 	struct io_timer watchdog, drain_limit;
 	bool stopping, inbound_drained, outbound_drained, gave_up, drained;
@@ -382,6 +384,7 @@ static int start(struct daemon *d, struct err *err)
 	d->control = observe_control_open(&d->sources, conf_general(d->conf)->control_socket, err);
 	if (!d->control)
 		return RC_CONFIG;
+	d->health = observe_health_new(&d->sources, conf_general(d->conf)->control_socket);
 	observe_alerts_start(d->alerts, d->outbound);
 	outbound_start(d->outbound);
 	return 0;
@@ -484,6 +487,7 @@ int cli_serve(struct cli_context *ctx, int argc, char **argv)
 	}
 	run(&d);
 	observe_control_close(d.control);
+	observe_health_free(d.health);
 	/* What was handed to the queue is finished; its completions find everybody alive. */
 	store_close(d.store);
 	if (d.drained) {

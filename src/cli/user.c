@@ -63,6 +63,7 @@ int cli_write_verifier(const struct secret *password, const char *path)
 	secret_wipe(&v, sizeof(v));
 	if (io_file_replace_durably(path, buf_sv(&text), 0640, cli_service_group(), &err) != 0)
 		return cli_fail(EX_CANTCREAT, "%s", err.text);
+	cli_made(path);
 	return EX_OK;
 }
 

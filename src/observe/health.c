@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "observe/health.h"
+
+#include "base/must.h"
+#include "io/file.h"
+#include "io/log.h"
+#include "outbound/outbound.h"
+#include "provider/remedy.h"
+#include "store/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+	EVERY_S = 15,
+	EVERY_S_MAX = 300,
+	/* Counting a queue of a million takes a while: never more than one part in so many of the time. */
+	SHARE = 20,
+};
+
+struct observe_health {
+	const struct observe_sources *sources;
+	struct io_timer timer;
+	struct store_summary summary;
+	struct arena arena;
+	struct mono_time asked_at;
+	bool running, freed, complained;
+	char *path, *temporary;
+};
+
+int observe_health_path(struct sv control_socket, struct buf *out)
+{
+	ptrdiff_t slash = sv_rfind_char(control_socket, '/');
+	int rc = slash > 0 ? buf_append(out, sv_head(control_socket, (size_t)slash)) : 0;
+
+	return rc ? rc : buf_append(out, SV("/" OBSERVE_HEALTH_NAME));
+}
+
+static void health_end(struct observe_health *h)
+{
+	arena_reset(&h->arena);
+	free(h->path);
+	free(h->temporary);
+	free(h);
+}
+
+/* ---- taking the figures ---- */
+
+static void count_lane(void *arg, const struct outbound_lane_status *status)
+{
+	struct observe_health_figures *f = arg;
+
+	f->mailboxes_parked += status->state == SCHED_LANE_PARKED;
+}
+
+/* Waits for a person: what says so is the owner of the remedy. */
+static bool needs_person(const struct store_summary_row *row)
+{
+	const struct provider_remedy *remedy;
+	char cause[128];
+
+	if (row->state == STORE_RCPT_HELD || sv_eq(row->cause, SV("no-route")))
+		return true;
+	if (row->state != STORE_RCPT_QUEUED || row->cause.len == 0 ||
+		row->cause.len >= sizeof(cause))
+		return false;
+	(void)snprintf(cause, sizeof(cause), "%.*s", SV_ARG(row->cause));
+	remedy = provider_remedy(cause);
+	return remedy && (remedy->owner == PROVIDER_OWNER_YOU ||
+				 remedy->owner == PROVIDER_OWNER_ADMINISTRATOR);
+}
+
+static void take_figures(struct observe_health *h, struct observe_health_figures *f)
+{
+	struct io_loop *loop = h->sources->loop;
+	struct store_stats stats = store_stats(h->sources->store);
+	int64_t now = io_wall(loop).us;
+
+	*f = (struct observe_health_figures){ .unix_time = (uint64_t)now / US_PER_S,
+		.boot_time = io_now(loop).us / US_PER_S,
+		.messages_waiting = h->summary.out_messages_waiting,
+		.delivered_day = h->summary.out_delivered_day,
+		.bounced_day = h->summary.out_bounced_day,
+		.disk_full = stats.disk_full,
+		.disk_free_bytes = stats.free_bytes };
+	for (size_t i = 0; i < h->summary.out_count; i++) {
+		const struct store_summary_row *row = &h->summary.out_rows[i];
+		int64_t age = (now - row->oldest_at.us) / (int64_t)US_PER_S;
+
+		if (age > 0 && (uint64_t)age > f->oldest_seconds)
+			f->oldest_seconds = (uint64_t)age;
+		if (needs_person(row))
+			f->recipients_parked += row->count;
+		if (sv_eq(row->cause, SV("uncertain")))
+			f->recipients_uncertain += row->count;
+	}
+	outbound_each_lane(h->sources->outbound, count_lane, f);
+}
+
+/* ---- the file ---- */
+
+/* It need not survive a power cut: no fsync, on the thread of the loop. */
+static int replace(const struct observe_health *h, struct sv text)
+{
+	CLEANUP(io_closep)
+	int fd = open(h->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+
+	if (fd < 0 || fchmod(fd, 0644) != 0 || write(fd, text.ptr, text.len) != (ssize_t)text.len ||
+		rename(h->temporary, h->path) != 0)
+		return -errno;
+	return 0;
+}
+
+static void write_file(struct observe_health *h, const struct observe_health_figures *f)
+{
+	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(OBSERVE_HEALTH_FILE_MAX);
+	int rc;
+
+	must(observe_health_render(f, &text) == 0);
+	rc = replace(h, buf_sv(&text));
+	if (rc != 0 && !h->complained)
+		log_line(LOG_WARN,
+			"observe",
+			"cannot write %s, which `postern health` reads: %s",
+			h->path,
+			rc_text(rc));
+	h->complained = rc != 0;
+}
+
+static void ask(void *arg);
+
+static void summed(struct store_op *op)
+{
+	struct observe_health *h = CONTAINER_OF(op, struct observe_health, summary.op);
+	struct observe_health_figures f;
+	struct mono_time now;
+	uint64_t every;
+
+	h->running = false;
+	if (h->freed) {
+		health_end(h);
+		return;
+	}
+	now = io_now(h->sources->loop);
+	every = mono_span(h->asked_at, now) * SHARE / US_PER_S;
+	every = every < EVERY_S ? EVERY_S : every > EVERY_S_MAX ? EVERY_S_MAX : every;
+	if (op->rc == 0) {
+		take_figures(h, &f);
+		f.every = every;
+		write_file(h, &f);
+	}
+	arena_reset(&h->arena);
+	io_timer_start(&h->timer, mono_add(now, every * US_PER_S));
+}
+
+static void ask(void *arg)
+{
+	struct observe_health *h = arg;
+
+	h->asked_at = io_now(h->sources->loop);
+	h->summary = (struct store_summary){
+		.op.kind = STORE_OP_SUMMARY, .op.done = summed, .out_arena = &h->arena
+	};
+	h->running = true;
+	store_submit(h->sources->store, &h->summary.op);
+}
+
+struct observe_health *observe_health_new(
+	const struct observe_sources *sources, struct sv control_socket)
+{
+	struct observe_health *h = xcalloc(1, sizeof(*h));
+	CLEANUP(buf_deinitp) struct buf path = BUF_INIT(4096);
+
+	/* The control socket's path is one that fits into a socket's address. */
+	must(observe_health_path(control_socket, &path) == 0);
+	h->path = sv_dup(buf_sv(&path));
+	must(buf_append(&path, SV(".new")) == 0);
+	h->temporary = sv_dup(buf_sv(&path));
+	h->sources = sources;
+	io_timer_init(&h->timer, sources->loop, ask, h);
+	ask(h);
+	return h;
+}
+
+void observe_health_free(struct observe_health *h)
+{
+	if (!h)
+		return;
+	io_timer_stop(&h->timer);
+	h->freed = true;
+	if (!h->running)
+		health_end(h);
+}
