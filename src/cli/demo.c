@@ -37,7 +37,8 @@ static const char help[] =
 
 enum {
 	PATIENCE_S = 240,
-	START_S = 20,
+	START_S = 60,
+	MAX_LOG = 8 << 20,
 	MAX_BODY = (DEMO_LARGE_BYTES / 3) * 4 + (2 << 20)
 };
 
@@ -394,6 +395,28 @@ static int sum_up(struct demo *d, const struct progress *p, uint64_t us)
 	return good ? EX_OK : EX_SOFTWARE;
 }
 
+/* Its last words say why. */
+static int not_started(const struct demo *d, const char *what)
+{
+	CLEANUP(buf_deinitp) struct buf log = BUF_INIT(MAX_LOG);
+	char path[PATH_MAX];
+	struct sv last, text;
+
+	(void)snprintf(path, sizeof(path), "%s/%s.log", d->folder, what);
+	if (io_file_read(path, MAX_LOG, &log, NULL) != 0)
+		log.len = 0;
+	text = buf_sv(&log);
+	while (text.len && text.ptr[text.len - 1] == '\n')
+		text = sv_head(text, text.len - 1);
+	last = sv_skip(text, (size_t)(sv_rfind_char(text, '\n') + 1));
+	return cli_fail(EX_SOFTWARE,
+		"the %s did not start within %d s; its log, %s, ends: %.*s",
+		what,
+		START_S,
+		path,
+		SV_ARG(last));
+}
+
 static int run_demo(struct demo *d)
 {
 	struct mono_time begun = io_clock_mono();
@@ -421,9 +444,10 @@ static int run_demo(struct demo *d)
 		d->relay_port,
 		DEMO_MAILBOXES + 4,
 		DEMO_ALL);
-	if (!start_sandbox(d) || !start_relay(d) || !submit_all(d))
-		return cli_fail(
-			EX_SOFTWARE, "a process did not start: see the logs in %s", d->folder);
+	if (!start_sandbox(d))
+		return not_started(d, "sandbox");
+	if (!start_relay(d) || !submit_all(d))
+		return not_started(d, "relay");
 	p = wait_delivered(d);
 	end_child(&d->relay, SIGTERM);
 	return sum_up(d, &p, mono_span(begun, io_clock_mono()));

@@ -90,6 +90,8 @@ class Story:
                      "/usr/share/doc/postern/examples/postern.yaml", "/usr/share/bash-completion/completions/postern",
                      "/usr/share/zsh/vendor-completions/_postern", "/usr/share/fish/vendor_completions.d/postern.fish"):
             m.sh(f"test -s {path}")
+        m.sh("printf '[postern]\\nenabled = true\\n' >/etc/fail2ban/jail.d/postern.local && fail2ban-client -d | grep -q postern && "
+             "rm /etc/fail2ban/jail.d/postern.local")
         m.sh(f"test ! -e {CONF}")
         code, text = m.sh("postern status", code=None)
         expect(code != 0 and "postern init" in text, "status does not say what is next:", text)
