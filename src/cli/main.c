@@ -26,7 +26,7 @@ static const struct {
 		cli_import,
 		"a configuration from Postfix, smtp2graph or msmtp",
 		false,
-		"postfix smtp2graph msmtp" },
+		"postfix postfix-queue smtp2graph msmtp" },
 	{ "serve", cli_serve, "run the relay", false },
 	{ "check", cli_check, "check the configuration: all errors at once", true },
 	{ "status", cli_status, "one screen: what waits, what is parked and why", true },

@@ -6,6 +6,7 @@
 #include "io/log.h"
 #include "outbound/outbound.h"
 #include "provider/remedy.h"
+#include "provider/verdict.h"
 #include "store/store.h"
 
 #include <errno.h>
@@ -61,15 +62,12 @@ static void count_lane(void *arg, const struct outbound_lane_status *status)
 static bool needs_person(const struct store_summary_row *row)
 {
 	const struct provider_remedy *remedy;
-	char cause[128];
 
 	if (row->state == STORE_RCPT_HELD || sv_eq(row->cause, SV("no-route")))
 		return true;
-	if (row->state != STORE_RCPT_QUEUED || row->cause.len == 0 ||
-		row->cause.len >= sizeof(cause))
+	if (row->state != STORE_RCPT_QUEUED)
 		return false;
-	(void)snprintf(cause, sizeof(cause), "%.*s", SV_ARG(row->cause));
-	remedy = provider_remedy(cause);
+	remedy = provider_remedy(cause_parse(row->cause), NULL);
 	return remedy && (remedy->owner == PROVIDER_OWNER_YOU ||
 				 remedy->owner == PROVIDER_OWNER_ADMINISTRATOR);
 }
