@@ -168,71 +168,6 @@ static const struct words words[] = {
 };
 static_assert(COUNT_OF(words) == DSN_RELAYED + 1, "words for every action");
 
-struct advice {
-	const char *prefix; /* of the enhanced status; the first that fits */
-	const char *text;
-};
-
-/* RFC 3463. What the reader, who knows nothing of mail systems, can do. */
-static const struct advice advices[] = {
-	{ "5.1.8",
-		"the system did not accept the address you send from. Please ask your "
-		"administrator." },
-	{ "5.1.7",
-		"the system did not accept the address you send from. Please ask your "
-		"administrator." },
-	{ "5.1.2",
-		"the part behind the @ is not a name that takes mail. Please check it for typing "
-		"errors." },
-	{ "5.1.10",
-		"there is no such mailbox. Please check the address for typing errors, or ask the "
-		"recipient for the current one." },
-	{ "5.1.1",
-		"there is no such mailbox. Please check the address for typing errors, or ask the "
-		"recipient for the current one." },
-	{ "5.1", "the address was refused. Please check it for typing errors." },
-	{ "5.2.2",
-		"the mailbox is full. Please tell the recipient by another way, and send the "
-		"message "
-		"again when there is room." },
-	{ "5.2.3",
-		"the message is too large for the recipient. Please send it without attachments or "
-		"share them by a link." },
-	{ "5.3.4",
-		"the message is too large for the mail system. Please send it without attachments "
-		"or "
-		"share them by a link." },
-	{ "5.4.6",
-		"the mail goes in a circle between systems. Please forward this notice to your "
-		"administrator." },
-	{ "5.4.14",
-		"the mail goes in a circle between systems. Please forward this notice to your "
-		"administrator." },
-	{ "5.7",
-		"the message was refused by a rule of one of the mail systems. The answer above "
-		"says "
-		"which. Please forward this notice to your administrator." },
-	{ "5.6",
-		"the form of the message was refused. Please forward this notice to your "
-		"administrator." },
-	{ "4.4.7",
-		"it was tried until its time was over. Please send it again later, or reach the "
-		"recipient by another way." },
-	{ "4",
-		"it was tried again and again until its time was over. Please send it again later, "
-		"or "
-		"reach the recipient by another way." },
-	{ "5",
-		"please forward this notice to your administrator if the answer above does not "
-		"help you." },
-};
-
-static bool status_has_prefix(struct sv status, struct sv prefix)
-{
-	return sv_starts(status, prefix) &&
-	       (status.len == prefix.len || status.ptr[prefix.len] == '.');
-}
-
 /* RFC 3463 2: class, subject, detail. The class must fit the action (RFC 3464 2.3.4). */
 static bool status_ok(struct sv status)
 {
@@ -252,15 +187,6 @@ static bool status_ok(struct sv status)
 static struct sv status_of(const struct dsn *d, const struct dsn_recipient *r)
 {
 	return status_ok(r->enhanced) ? r->enhanced : sv_from(words[d->action].status);
-}
-
-static const char *advice_for(struct sv status)
-{
-	for (size_t i = 0; i < COUNT_OF(advices); i++) {
-		if (status_has_prefix(status, sv_from(advices[i].prefix)))
-			return advices[i].text;
-	}
-	return NULL;
 }
 
 static const struct sv INDENT = SV_INIT("    ");
@@ -301,17 +227,13 @@ static void put_reply(struct writer *w, const struct dsn_recipient *r)
 
 static void put_person(struct writer *w, const struct dsn *d, const struct dsn_recipient *r)
 {
-	const char *advice = d->action == DSN_FAILED ? advice_for(status_of(d, r)) : NULL;
-
 	put(w, SV("<"));
 	put_clean(w, sv_head(r->address, LIMIT_ADDRESS));
 	put(w, SV(">\r\n"));
 	put_person_line(w, SV("Reason: "), r->summary);
 	put_reply(w, r);
-	put_person_line(w, SV("Who can mend it: "), r->whose);
+	put_person_line(w, SV("Who can fix this: "), r->whose);
 	put_person_line(w, SV("What to do: "), r->step);
-	if (advice && r->step.len == 0)
-		put_person_line(w, SV("What to do: "), sv_from(advice));
 	put(w, SV("\r\n"));
 }
 

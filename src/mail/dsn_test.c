@@ -92,6 +92,7 @@ static void a_failure_says_who_why_and_what_to_do(void **state)
 	struct buf out;
 
 	(void)state;
+	r.step = SV("there is no such mailbox.");
 	render(&d, &out);
 	for (size_t i = 0; i < COUNT_OF(wanted); i++) {
 		if (!has(&out, wanted[i]))

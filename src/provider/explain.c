@@ -66,7 +66,7 @@ static void look_around(struct explainer *e)
 /* ---- one reply ---- */
 
 /* The command that it answered, where a log says so; 0: it does not. */
-static unsigned stage_told(struct sv reply, struct sv behind)
+static unsigned stage_told(struct sv before, struct sv reply, struct sv behind)
 {
 	static const struct {
 		const char *words;
@@ -79,11 +79,15 @@ static unsigned stage_told(struct sv reply, struct sv behind)
 		{ "while sending RCPT TO", PROVIDER_AT_RCPT },
 		{ "while sending MAIL FROM", PROVIDER_AT(MAIL) },
 		{ "while sending end of data", PROVIDER_AT(DOT) },
+		{ "SMTPAuthenticationError", PROVIDER_AT_AUTH },
+		{ "Invalid login:", PROVIDER_AT_AUTH },
+		{ "refused to talk to me", PROVIDER_AT(GREETING) },
 	};
 
 	behind = sv_head(behind, 80);
 	for (size_t i = 0; i < COUNT_OF(told); i++)
-		if (says(reply, told[i].words) || says(behind, told[i].words))
+		if (says(reply, told[i].words) || says(behind, told[i].words) ||
+			says(before, told[i].words))
 			return told[i].stages;
 	return 0;
 }
@@ -108,7 +112,8 @@ static enum smtp_client_stage stage_of(
 {
 	unsigned stages = told ? told : c->row ? c->row->on.stages : (unsigned)PROVIDER_AT_MESSAGE;
 	const struct provider_remedy *remedy = c->row ? provider_remedy(c->row->cause, NULL) : NULL;
-	bool of_recipient = e->report || (remedy && remedy->owner == PROVIDER_OWNER_RECIPIENT) ||
+	bool of_recipient = e->report || c->start.nested ||
+			    (remedy && remedy->owner == PROVIDER_OWNER_RECIPIENT) ||
 			    c->start.enhanced[2] == '1' || c->start.enhanced[2] == '2' ||
 			    says(c->reply, "recipient");
 
@@ -139,7 +144,10 @@ static void judge(const struct explainer *e, struct candidate *c, struct sv word
 		.sign_in = token ? PROVIDER_WITH_TOKEN : PROVIDER_WITH_PASSWORD,
 	};
 	size_t end = (size_t)(c->reply.ptr - e->text.ptr) + c->reply.len;
-	unsigned told = stage_told(c->reply, sv_skip(e->text, end));
+	size_t from = (size_t)(c->reply.ptr - e->text.ptr);
+	size_t ahead = from < 60 ? from : 60;
+	unsigned told =
+		stage_told(sv_make(c->reply.ptr - ahead, ahead), c->reply, sv_skip(e->text, end));
 	unsigned likely[3];
 
 	memcpy(reply.enhanced, c->start.enhanced, sizeof(reply.enhanced));
@@ -175,7 +183,11 @@ static bool is_next_line(const struct explain_start *first, const struct explain
 	while (from && s->at - from < 16 &&
 		(text.ptr[from - 1] == ' ' || text.ptr[from - 1] == '\t'))
 		from--;
-	if (!*announced || s->code != first->code || (from && text.ptr[from - 1] != '\n'))
+	if (!*announced || s->code != first->code)
+		return false;
+	/* Some programs join the lines: "550-5.7.1 one 550-5.7.1 two 550 5.7.1 three". */
+	if (from && text.ptr[from - 1] != '\n' &&
+		(!first->enhanced[0] || strcmp(s->enhanced, first->enhanced) != 0))
 		return false;
 	*announced = text.ptr[s->at + 3] == '-';
 	return true;
@@ -220,6 +232,47 @@ static void find_replies(struct explainer *e)
 	}
 }
 
+/*
+ * PHPMailer says the words first: "Detail: WORDS SMTP code: 554 Additional SMTP info: 5.2.0". In front of
+ * the others, since nothing else in such a text has its words.
+ */
+static void find_code_behind(struct explainer *e)
+{
+	CLEANUP(buf_deinitp) struct buf words = BUF_INIT(EXPLAIN_REPLY_MAX);
+	const struct sv code_is = SV("SMTP code: "), info_is = SV("Additional SMTP info: ");
+	ptrdiff_t at = sv_find(e->text, code_is), from, info;
+	struct candidate c = { .start = { .sign = EXPLAIN_STRONG } };
+	struct sv rest, detail;
+	uint32_t code;
+
+	if (at < 0 || e->count == CANDIDATES_MAX)
+		return;
+	rest = sv_skip(e->text, (size_t)at + code_is.len);
+	if (sv_parse_u32(sv_head(rest, 3), 599, &code) != 0 || code < 400)
+		return;
+	detail = sv_head(e->text, (size_t)at);
+	from = sv_find(detail, SV("Detail: "));
+	if (from < 0)
+		return;
+	detail = sv_trim(sv_skip(detail, (size_t)from + 8));
+	info = sv_find(sv_head(rest, 64), info_is);
+	if (info >= 0) {
+		struct explain_start status = explain_start_at(rest, (size_t)info + info_is.len);
+
+		memcpy(c.start.enhanced, status.enhanced, sizeof(c.start.enhanced));
+	}
+	c.start.code = (uint16_t)code;
+	c.reply = detail;
+	if (buf_append(&words, sv_head(detail, EXPLAIN_REPLY_MAX)) != 0)
+		return;
+	judge(e, &c, buf_sv(&words));
+	if (!c.row)
+		return;
+	memmove(e->found + 1, e->found, e->count * sizeof(e->found[0]));
+	e->found[0] = c;
+	e->count++;
+}
+
 /* ---- what says most ---- */
 
 static bool is_cause(const struct candidate *c, enum cause cause)
@@ -235,7 +288,8 @@ static void drop_nested(struct explainer *e)
 		if (!inner->start.nested)
 			continue;
 		if (outer->row && !is_cause(outer, CAUSE_REFUSED_THERE) &&
-			!is_cause(outer, CAUSE_EXPIRED_THERE))
+			!is_cause(outer, CAUSE_EXPIRED_THERE) &&
+			!(is_cause(outer, CAUSE_LOOKS_LIKE_SPAM) && inner->row))
 			inner->dropped = true;
 		else if (inner->row && !is_cause(outer, CAUSE_EXPIRED_THERE))
 			outer->dropped = true;
@@ -318,6 +372,12 @@ static void add_http(struct provider_explained *out, const struct provider_http_
 			.checked = row->checked });
 }
 
+static bool is_word_byte(char c)
+{
+	return c == '_' || (c >= '0' && c <= '9') ||
+	       (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z');
+}
+
 static size_t line_length(struct sv text)
 {
 	ptrdiff_t end = sv_find_char(text, '\n');
@@ -325,8 +385,40 @@ static size_t line_length(struct sv text)
 	return end < 0 ? text.len : (size_t)end;
 }
 
+/* The digits after AADSTS. */
+static struct sv number_of(struct sv text)
+{
+	ptrdiff_t at = sv_find(text, SV("AADSTS"));
+	size_t n = 0;
+
+	if (at < 0)
+		return SV("");
+	text = sv_skip(text, (size_t)at + 6);
+	while (n < text.len && text.ptr[n] >= '0' && text.ptr[n] <= '9')
+		n++;
+	return sv_head(text, n);
+}
+
+/* The word of `"error":"invalid_grant"`. */
+static struct sv error_word(struct sv text)
+{
+	ptrdiff_t at = sv_find(text, SV("\"error\""));
+	size_t n = 0;
+
+	if (at < 0)
+		return SV("");
+	text = sv_skip(text, (size_t)at + 7);
+	while (text.len && (text.ptr[0] == ' ' || text.ptr[0] == ':' || text.ptr[0] == '"'))
+		text = sv_skip(text, 1);
+	while (n < text.len && is_word_byte(text.ptr[n]))
+		n++;
+	return sv_head(text, n);
+}
+
 static void find_aadsts(struct sv text, struct provider_explained *out)
 {
+	struct sv error = error_word(text);
+
 	for (unsigned n = 0; n < AADSTS_MAX; n++) {
 		ptrdiff_t at = sv_find(text, SV("AADSTS"));
 		struct provider_http_answer answer = { .status = 400 };
@@ -336,17 +428,17 @@ static void find_aadsts(struct sv text, struct provider_explained *out)
 			return;
 		text = sv_skip(text, (size_t)at);
 		answer.description = sv_head(text, line_length(sv_head(text, 512)));
+		answer.error = error;
 		row = provider_find_token_row(&answer);
 		if (row && row->aadsts)
 			add_http(out, row, &answer, answer.description);
+		else if (!out->count)
+			add(out,
+				(struct provider_explanation){ .reply = answer.description,
+					.verdict = provider_judge_token(&answer),
+					.known = true });
 		text = sv_skip(text, 6);
 	}
-}
-
-static bool is_word_byte(char c)
-{
-	return c == '_' || (c >= '0' && c <= '9') ||
-	       (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z');
 }
 
 static ptrdiff_t find_word(struct sv text, struct sv word)
@@ -361,6 +453,17 @@ static ptrdiff_t find_word(struct sv text, struct sv word)
 }
 
 /* The error words of JSON answers: ErrorAccessDenied, invalid_client. */
+/* Of the rows of a word the one whose words are said, too. */
+static bool says_more(struct sv text, const struct provider_http_row *row,
+	const struct provider_http_row *rows, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (&rows[i] != row && rows[i].error && rows[i].text &&
+			strcmp(rows[i].error, row->error) == 0 && says(text, rows[i].text))
+			return true;
+	return false;
+}
+
 static void find_words(struct sv text, const struct provider_http_row *rows, size_t count,
 	struct provider_explained *out)
 {
@@ -369,7 +472,9 @@ static void find_words(struct sv text, const struct provider_http_row *rows, siz
 		struct provider_http_answer answer = { .status = 400 };
 		ptrdiff_t at;
 
-		if (!row->error || row->text || row->aadsts)
+		if (!row->error || row->aadsts || (row->text && !says(text, row->text)))
+			continue;
+		if (!row->text && says_more(text, row, rows, count))
 			continue;
 		at = find_word(text, sv_from(row->error));
 		if (at < 0)
@@ -381,94 +486,40 @@ static void find_words(struct sv text, const struct provider_http_row *rows, siz
 
 /* ---- no reply at all ---- */
 
-/* Reports for people that leave the reply out, made into the reply that they speak of. */
+/* What no server said: the first in the text counts, of those at one place the longest. */
 static void find_phrases(struct sv text, struct provider_explained *out)
 {
-	static const struct {
-		const char *words;
-		uint16_t code;
-		const char *enhanced;
-	} rows[] = {
-		{ "recipient name is not recognized", 550, "5.1.1" },
-		{ "Unknown Recipient", 550, "5.1.1" },
-		{ "account does not exist at the organization", 550, "5.1.1" },
-		{ "destination e-mail system is unknown", 550, "5.1.2" },
-		{ "due to a communications failure", 450, "4.4.1" },
-		{ "email address you entered couldn't be found", 550, "5.1.10" },
-		{ "wasn't found at", 550, "5.1.10" },
-		{ "recipient's mailbox is full", 550, "5.2.2" },
-		{ "recipient's e-mail address was not found", 550, "5.1.1" },
-		{ "recognized as a valid sender", 550, "5.1.8" },
-		{ "only accepts messages from people in its organization", 550, "5.7.133" },
-		{ "don't have permission to send to this recipient", 550, "5.7.124" },
-		{ "message is too large to be delivered", 550, "5.2.3" },
-		{ "has been restricted from sending", 550, "5.1.8" },
-	};
+	const struct provider_phrase *best = NULL;
+	ptrdiff_t best_at = 0;
 
-	for (size_t i = 0; i < COUNT_OF(rows); i++) {
-		struct sv words = sv_from(rows[i].words);
-		ptrdiff_t at = sv_find_nocase(text, words);
-		struct provider_question q = { .stages = PROVIDER_AT_MESSAGE,
-			.providers = PROVIDER_OF_SMTP | PROVIDER_OF_SUBMISSION };
-		struct smtp_reply reply = { .code = rows[i].code, .text = words };
-		const struct provider_row *row;
+	for (size_t i = 0; i < provider_phrases_count; i++) {
+		const struct provider_phrase *p = &provider_phrases[i];
+		ptrdiff_t at = sv_find_nocase(text, sv_from(p->text));
 
 		if (at < 0)
 			continue;
-		if (strcmp(rows[i].enhanced, "5.2.2") == 0)
-			q.providers = PROVIDER_OF_SMTP;
-		(void)snprintf(reply.enhanced, sizeof(reply.enhanced), "%s", rows[i].enhanced);
-		row = provider_find_row(&q, &reply);
-		if (row)
-			add(out,
-				(struct provider_explanation){
-					.reply = sv_make(text.ptr + at, words.len),
-					.verdict = provider_row_verdict(
-						row, SMTP_CLIENT_STAGE_RCPT, &reply),
-					.known = true,
-					.source = row->source,
-					.checked = row->checked });
+		/* The rows stand in order: the more special first. */
+		if (!best) {
+			best = p;
+			best_at = at;
+		}
 	}
-}
-
-static void find_network(struct sv text, struct provider_explained *out)
-{
-	static const struct {
-		const char *words;
-		int rc;
-	} rows[] = {
-		{ "certificate verify failed", RC_TLS },
-		{ "certificate is invalid", RC_TLS },
-		{ "certificate has expired", RC_TLS },
-		{ "wrong version number", RC_TLS },
-		{ "handshake fail", RC_TLS },
-		{ "unexpected TLS packet", RC_TLS },
-		{ "Connection refused", -ECONNREFUSED },
-		{ "actively refused", -ECONNREFUSED },
-		{ "Connection timed out", -ETIMEDOUT },
-		{ "Operation timed out", -ETIMEDOUT },
-		{ "failed to respond", -ETIMEDOUT },
-		{ "No route to host", -EHOSTUNREACH },
-		{ "Network is unreachable", -ENETUNREACH },
-		{ "Temporary failure in name resolution", RC_DNS },
-		{ "Name or service not known", RC_NO_NAME },
-		{ "No such host is known", RC_NO_NAME },
-		{ "remote name could not be resolved", RC_NO_NAME },
-		{ "Connection reset by peer", -ECONNRESET },
-	};
-
-	for (size_t i = 0; i < COUNT_OF(rows); i++) {
-		struct sv words = sv_from(rows[i].words);
-		ptrdiff_t at = sv_find_nocase(text, words);
-
-		if (at < 0)
-			continue;
-		add(out,
-			(struct provider_explanation){ .reply = sv_make(text.ptr + at, words.len),
-				.verdict = provider_judge_network(PROVIDER_SUBMISSION, rows[i].rc),
-				.known = true });
+	if (!best)
 		return;
-	}
+	add(out,
+		(struct provider_explanation){
+			.reply = sv_make(text.ptr + best_at, strlen(best->text)),
+			.verdict = { .kind = best->kind,
+				.scope = best->scope == PROVIDER_SCOPE_BY_STAGE
+						 ? VERDICT_SCOPE_RECIPIENT
+						 : best->scope,
+				.nature = best->nature,
+				.retry_after_us = best->retry_after_us,
+				.cause = best->cause,
+				.summary = best->summary },
+			.known = true,
+			.source = best->source,
+			.checked = best->checked });
 }
 
 void provider_explain(struct sv text, struct provider_explained *out)
@@ -476,9 +527,14 @@ void provider_explain(struct sv text, struct provider_explained *out)
 	struct explainer e = { .text = sv_head(text, PROVIDER_EXPLAIN_TEXT) };
 
 	*out = (struct provider_explained){ 0 };
+	explain_facts(e.text, &out->facts);
+	out->facts.number = number_of(e.text);
 	e.found = xcalloc(CANDIDATES_MAX, sizeof(e.found[0]));
 	look_around(&e);
+	if (e.google)
+		out->facts.provider = PROVIDER_GMAIL;
 	find_replies(&e);
+	find_code_behind(&e);
 	drop_nested(&e);
 	drop_consequences(&e);
 	drop_weak(&e);
@@ -501,8 +557,5 @@ void provider_explain(struct sv text, struct provider_explained *out)
 	}
 	if (!has_known(out))
 		find_phrases(e.text, out);
-	if (out->count == 0)
-		find_network(e.text, out);
-	explain_facts(e.text, &out->facts);
 	free(e.found);
 }

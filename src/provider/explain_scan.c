@@ -179,6 +179,25 @@ static size_t continues(struct sv text, size_t at, const struct explain_start *s
 	return n;
 }
 
+/* "... this message is 550-5.7.1 likely ...": lines that were joined. How much to skip; 0: none. */
+static size_t joined(struct sv text, size_t at, const struct explain_start *start)
+{
+	struct sv enhanced = sv_from(start->enhanced);
+	char code[4];
+
+	if (start->code < 100 || !enhanced.len || char_at(text, start->at + 3) != '-')
+		return 0;
+	code[0] = (char)('0' + start->code / 100);
+	code[1] = (char)('0' + start->code / 10 % 10);
+	code[2] = (char)('0' + start->code % 10);
+	code[3] = '\0';
+	if (!sv_starts(sv_skip(text, at), sv_make(code, 3)) ||
+		(char_at(text, at + 3) != '-' && char_at(text, at + 3) != ' ') ||
+		!sv_starts(sv_skip(text, at + 4), enhanced))
+		return 0;
+	return 4 + enhanced.len;
+}
+
 size_t explain_words(struct sv text, const struct explain_start *start, size_t end, struct buf *out)
 {
 	char closing = start->quoted ? text.ptr[start->at - 1] : '\0';
@@ -198,6 +217,8 @@ size_t explain_words(struct sv text, const struct explain_start *start, size_t e
 			c = ' ';
 		} else {
 			at++;
+			if (c == ' ')
+				at += joined(text, at, start);
 		}
 		if ((unsigned char)c < 0x20 || c == 0x7f)
 			c = ' ';

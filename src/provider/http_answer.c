@@ -130,6 +130,23 @@ static struct verdict by_cause(enum cause cause, const struct provider_http_answ
 	return complete(cause_verdict(cause), NULL, answer);
 }
 
+/* A number says more than the OAuth word around it: an unknown one is told, not guessed from the word. */
+static bool is_number_unknown(
+	const struct provider_http_answer *answer, const struct provider_http_row *row)
+{
+	return read_aadsts(answer->description) && row->kind == VERDICT_PARK &&
+	       row->nature == VERDICT_NATURE_AUTHENTICATION && !row->text;
+}
+
+static struct verdict unknown_number(
+	const struct provider_http_answer *answer, const struct provider_http_row *row)
+{
+	struct verdict v = by_cause(CAUSE_ENTRA_REFUSED, answer);
+
+	v.scope = row->scope;
+	return v;
+}
+
 struct verdict provider_judge_token(const struct provider_http_answer *answer)
 {
 	const struct provider_http_row *row;
@@ -139,7 +156,12 @@ struct verdict provider_judge_token(const struct provider_http_answer *answer)
 	if (answer->status < 400)
 		return by_cause(CAUSE_UNEXPECTED_ANSWER, answer);
 	row = provider_find_token_row(answer);
-	return row ? provider_http_row_verdict(row, answer) : by_cause(CAUSE_NO_TOKEN, answer);
+	if (row && !row->aadsts && is_number_unknown(answer, row))
+		return unknown_number(answer, row);
+	return row ? provider_http_row_verdict(row, answer)
+		   : by_cause(read_aadsts(answer->description) ? CAUSE_ENTRA_REFUSED
+							       : CAUSE_NO_TOKEN,
+			     answer);
 }
 
 const struct provider_http_row *provider_find_graph_row(const struct provider_http_answer *answer)

@@ -79,6 +79,7 @@ static bool find_place(struct sv name, const struct provider_facts *facts, struc
 		{ "port", "PORT", facts->port },
 		{ "needed", "SMTP.SendAsApp", facts->needed },
 		{ "api", "Office 365 Exchange Online", facts->api },
+		{ "number", "NUMBER", facts->number },
 	};
 
 	for (size_t i = 0; i < COUNT_OF(places); i++) {

@@ -10,7 +10,7 @@
 /*
  * What a cause means for people: a title, who can fix it, the steps, where to read on. All of it stands in
  * causes.txt; replies.txt says which reply has which cause. Steps and commands have the places {mailbox}
- * {login} {sender} {recipient} {tenant} {app} {object} {user} {host} {port} {needed} {api}.
+ * {login} {sender} {recipient} {tenant} {app} {object} {user} {host} {port} {needed} {api} {number}.
  */
 enum provider_owner {
 	PROVIDER_OWNER_YOU,           /* who runs postern, or the application that sends */
@@ -58,6 +58,7 @@ struct provider_facts {
 	enum provider_who who;
 	struct sv mailbox, login, sender, recipient, tenant, app;
 	struct sv object, user, host, port, needed, api;
+	struct sv number; /* of AADSTS */
 };
 
 /* What helps there; NULL facts: in general. Never NULL but for CAUSE_NONE. */

@@ -169,16 +169,37 @@ static int match_enhanced(const struct provider_pattern *on, const struct seen *
 	return 100;
 }
 
+/* "one*two": each piece is said. */
 static int match_text(const char *pattern, const struct seen *seen, const struct provider_own *own)
 {
-	struct sv words = sv_from(pattern);
-	bool first;
+	struct sv words = sv_from(pattern), piece;
+	int points = 1000;
+	bool first, more = true;
 
 	if (!pattern)
 		return 0;
 	first = words.ptr[0] == '^';
 	words = sv_skip(words, first);
-	return provider_says(seen->text, words, first, own) ? 1000 + (int)words.len : -1;
+	while (more) {
+		more = sv_cut_char(&words, '*', &piece);
+		if (!provider_says(seen->text, piece, first, own))
+			return -1;
+		points += (int)piece.len;
+		first = false;
+	}
+	return points;
+}
+
+/*
+ * Words that any server may say ("spam") do not win over a number that only one kind of server has: the
+ * registered details end at 30 (RFC 3463 and its registry), Exchange's own begin at 50.
+ */
+static int temper(int text, const struct provider_pattern *on, const struct seen *seen)
+{
+	if (text > 1000 && !on->enhanced && on->code < 10 && seen->has_status &&
+		seen->status.digit[2] >= 50)
+		return text < 1040 ? text - 950 : 90;
+	return text;
 }
 
 static int match(const struct provider_pattern *on, const struct provider_question *q,
@@ -203,7 +224,7 @@ static int match(const struct provider_pattern *on, const struct provider_questi
 	enhanced = match_enhanced(on, seen);
 	if (enhanced < 0)
 		return -1;
-	text = match_text(on->text, seen, &q->own);
+	text = temper(match_text(on->text, seen, &q->own), on, seen);
 	if (text < 0)
 		return -1;
 	return code + enhanced + text + 2 * (on->sign_in != PROVIDER_WITH_ANY) +
@@ -320,12 +341,26 @@ const struct provider_row *provider_find_row(
 	return class == 4 || class == 5 ? find_row(question, &seen) : NULL;
 }
 
+/*
+ * Before a recipient was named a refusal speaks of us: of the sender's address, the account, the name or
+ * the connector. Every message like it meets it, so none bounces for it; what the row says of recipients
+ * or of their side does not hold here. Size and form are the message's own also at MAIL.
+ */
+static bool is_ours(const struct verdict *v, enum smtp_client_stage stage)
+{
+	return stage == SMTP_CLIENT_STAGE_MAIL && v->kind == VERDICT_BOUNCE &&
+	       (v->cause == CAUSE_UNKNOWN_PERMANENT ||
+		       provider_remedy(v->cause, NULL)->owner == PROVIDER_OWNER_RECIPIENT);
+}
+
 struct verdict provider_row_verdict(const struct provider_row *row, enum smtp_client_stage stage,
 	const struct smtp_reply *reply)
 {
 	struct seen seen = look_at(reply);
 	struct verdict v = row ? verdict_of(row, stage) : judge_unknown(stage, class_of(&seen));
 
+	if (is_ours(&v, stage))
+		v = cause_verdict(CAUSE_SENDER_REFUSED);
 	set_enhanced(&v, &seen);
 	return v;
 }

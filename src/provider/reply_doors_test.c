@@ -489,7 +489,7 @@ static const struct row rows[] = {
 		"4.7.0",
 		"Temporary server error. PRX5",
 		TO(RETRY, ROUTE, OUTAGE),
-		"unknown-transient",
+		"server-error",
 		NULL },
 	{ SUB,
 		AT(RCPT),

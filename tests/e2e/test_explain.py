@@ -188,5 +188,5 @@ def test_a_notice_says_who_can_mend_it(submission):
         s.sendmail("erp@contoso.com", ["anna@example.org"], "From: erp@contoso.com\r\nSubject: x\r\n\r\nx\r\n")
     support.wait_for(lambda: len(sandbox.messages()) == 1)
     notice = sandbox.raw(sandbox.messages()[0]["number"]).decode()
-    assert "Who can mend it: the recipient's side" in notice
+    assert "Who can fix this: the recipient's side" in notice
     assert "Check anna@example.org for a typing error" in " ".join(notice.split())
