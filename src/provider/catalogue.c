@@ -60,6 +60,10 @@ static void write_example(const struct provider_row *row, char *out, size_t size
 		enhanced,
 		enhanced[0] ? " " : "",
 		text + (text[0] == '^'));
+	/* "one*two" */
+	for (char *c = out; *c; c++)
+		if (*c == '*')
+			*c = ' ';
 }
 
 static void each_reply(const struct provider_row *row, provider_catalogue_fn *each, void *arg)
