@@ -225,7 +225,7 @@ static void put_reply(struct writer *w, const struct dsn_recipient *r)
 	}
 }
 
-static void put_person(struct writer *w, const struct dsn *d, const struct dsn_recipient *r)
+static void put_person(struct writer *w, const struct dsn_recipient *r)
 {
 	put(w, SV("<"));
 	put_clean(w, sv_head(r->address, LIMIT_ADDRESS));
@@ -258,7 +258,7 @@ static void put_words(struct writer *w, const struct dsn *d)
 	put(w, SV(".\r\n\r\n"));
 	put_text(w, words[d->action].opening);
 	for (size_t i = 0; w->rc == 0 && i < d->recipient_count; i++)
-		put_person(w, d, &d->recipients[i]);
+		put_person(w, &d->recipients[i]);
 	if (d->action == DSN_DELAYED && d->expires_at.us != 0) {
 		put(w, SV("It will be tried until "));
 		put(w, sv_from(wall_rfc5322(d->expires_at, date)));

@@ -355,7 +355,7 @@ static const struct {
 void entra_error_named(const struct sandbox_entra_request *r, struct sandbox_entra_answer *out,
 	const char *name, unsigned number, const char *text)
 {
-	char trace[40], correlation[40], at[WALL_RFC3339_MAX], seed[64], stamp[32];
+	char trace[40], correlation[40], at[WALL_RFC3339_MAX], seed[64], stamp[32], prefix[32] = "";
 	struct wall_time now = { (int64_t)(r->at.now_s * US_PER_S) };
 
 	(void)snprintf(seed, sizeof(seed), "%llu", (unsigned long long)r->at.now_s);
@@ -363,13 +363,15 @@ void entra_error_named(const struct sandbox_entra_request *r, struct sandbox_ent
 	entra_guid(sv_from(text), correlation);
 	(void)wall_rfc3339(now, at);
 	(void)snprintf(stamp, sizeof(stamp), "%.10s %.8sZ", at, at + 11);
+	if (number)
+		(void)snprintf(prefix, sizeof(prefix), "AADSTS%u: ", number);
 	json_decref(out->body);
 	out->body = json_pack("{s:s, s:o, s:[i], s:s, s:s, s:s, s:o}",
 		"error",
 		name,
 		"error_description",
-		json_sprintf("AADSTS%u: %s Trace ID: %s Correlation ID: %s Timestamp: %s",
-			number,
+		json_sprintf("%s%s Trace ID: %s Correlation ID: %s Timestamp: %s",
+			prefix,
 			text,
 			trace,
 			correlation,
@@ -384,7 +386,7 @@ void entra_error_named(const struct sandbox_entra_request *r, struct sandbox_ent
 		correlation,
 		"error_uri",
 		json_sprintf("%.*s/error?code=%u", SV_ARG(r->base), number));
-	(void)snprintf(out->note, sizeof(out->note), "AADSTS%u: %s", number, text);
+	(void)snprintf(out->note, sizeof(out->note), "%s%s", prefix, text);
 }
 
 /* The OAuth error of a number that has no row above, by its family on Microsoft's page. */
@@ -452,7 +454,7 @@ static bool cut_name(struct sv *text, char *out, size_t size)
 void sandbox_entra_refuse(const struct sandbox_entra_request *r, unsigned status, struct sv text,
 	struct sandbox_entra_answer *out)
 {
-	uint32_t number = status >= 500 ? 90033 : 9002313;
+	uint32_t number = status >= 500 ? 90033 : 0; /* 0: the very words, without a number */
 	char name[64], words[401];
 	bool named = cut_name(&text, name, sizeof(name));
 	bool numbered = cut_number(&text, &number);
