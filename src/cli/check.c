@@ -37,8 +37,8 @@ static const char help[] =
 	"the daemon would start, 78 when the file is wrong, 69 when something is in the\n"
 	"way.\n\n"
 	"With a mailbox, a connector, a sender (whose routes are followed) or `all`, it\n"
-	"then goes the way of a message, step by step: name, connection, TLS, token,\n"
-	"sign-in, senders, limits. The first cause is named, with whose it is and what to\n"
+	"then connects as the relay would, step by step: name, connection, TLS, token,\n"
+	"sign-in, senders, limits. The first cause is named, with who can fix it and what to\n"
 	"do first. Exit code 0 ok, 69 not reachable, 75 try later, 77 refused, 78\n"
 	"configuration. No mail is sent without --send.\n\n"
 	"  --send          send one message from each sender to its own mailbox, or to\n"
@@ -567,7 +567,7 @@ static int read_options(
 		return cli_fail(EX_USAGE,
 			"--send, --to and --report want a mailbox, a connector, a sender or `all`");
 	if (o->to && address_parse(sv_from(o->to), 0, &to) != 0)
-		return cli_fail(EX_USAGE, "--to wants an address, not '%s'", o->to);
+		return cli_fail(EX_USAGE, "--to needs an address, not '%s'", o->to);
 	return 0;
 }
 

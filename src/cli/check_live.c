@@ -202,7 +202,7 @@ static void print_words(FILE *to, const struct diagnose_verdict *v)
 	unsigned n = 1;
 
 	check_print_word(to, "what", v->text);
-	check_print_word(to, "whose", sv_from(check_owner_text(v->owner)));
+	check_print_word(to, "who", sv_from(check_owner_text(v->owner)));
 	check_print_word(to, "first", v->first);
 	while (rest.len) {
 		(void)sv_cut_char(&rest, '\n', &line);

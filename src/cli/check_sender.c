@@ -122,7 +122,7 @@ static void say_refused(struct check_run *l, bool all)
 		all ? "broken" : "works in part",
 		cli_style(ctx, "off"));
 	check_print_word(stdout, "what", buf_sv(&text));
-	check_print_word(stdout, "whose", sv_from(check_owner_text(DIAGNOSE_OWNER_YOU)));
+	check_print_word(stdout, "who", sv_from(check_owner_text(DIAGNOSE_OWNER_YOU)));
 	check_print_word(stdout, "first", sv_from(step));
 }
 

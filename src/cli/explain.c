@@ -42,7 +42,7 @@ static const char *class_words(const struct verdict *v)
 	} classes[] = {
 		{ "retry", "passes by itself: try again later" },
 		{ "wait", "clears with time: wait, do not resend before" },
-		{ "park", "stays until somebody mends it: hold the mail" },
+		{ "park", "stays until somebody fixes it: hold the mail" },
 		{ "bounce", "never works for this message: it goes back to its sender" },
 		{ "delivered", "it was delivered" },
 	};
@@ -156,7 +156,7 @@ static void print_short(struct cli_context *ctx, const struct provider_explanati
 {
 	(void)printf("%s%s%s\n", cli_style(ctx, "bold"), x->remedy->title, cli_style(ctx, "off"));
 	put_wrapped(ctx, "reply", x->reply, 1);
-	put_wrapped(ctx, "whose", sv_from(provider_owner_words(x->remedy->owner)), 1);
+	put_wrapped(ctx, "who", sv_from(provider_owner_words(x->remedy->owner)), 1);
 	put_wrapped(ctx, "class", sv_from(class_words(&x->verdict)), 1);
 	put_filled(ctx, "do", x->remedy->steps[0], facts, STEP_LINES_SHORT);
 	if (x->remedy->powershell[0])
@@ -171,7 +171,7 @@ static void print_long(struct cli_context *ctx, const struct provider_explanatio
 	(void)printf("%s%s%s\n", cli_style(ctx, "bold"), x->remedy->title, cli_style(ctx, "off"));
 	put_wrapped(ctx, "reply", x->reply, 0);
 	put_wrapped(ctx, "means", sv_from(x->verdict.summary), 0);
-	put_wrapped(ctx, "whose", sv_from(provider_owner_words(x->remedy->owner)), 0);
+	put_wrapped(ctx, "who", sv_from(provider_owner_words(x->remedy->owner)), 0);
 	put_wrapped(ctx, "class", sv_from(class_words(&x->verdict)), 0);
 	(void)snprintf(line,
 		sizeof(line),

@@ -617,9 +617,9 @@ static int check_given(struct init *in)
 			in->choice.cloud == PROVIDER_CLOUD_GOOGLE))
 		return cli_fail(EX_USAGE, "--cloud is global, gcc-high, dod or 21vianet");
 	if (login && (!sv_starts(sv_from(login), SV("https://")) || strlen(login) > INIT_TEXT_MAX))
-		return cli_fail(EX_USAGE, "--login wants an address that begins with https://");
+		return cli_fail(EX_USAGE, "--login needs an address that begins with https://");
 	if (ca && ca[0] != '/')
-		return cli_fail(EX_USAGE, "--ca-file wants a full path");
+		return cli_fail(EX_USAGE, "--ca-file needs a full path");
 	if (ca && !login)
 		return cli_fail(EX_USAGE, "--ca-file belongs to --login");
 	if (is_quiet(in) && !in->given[OPTION_SENDER] && !in->given[OPTION_REPORT] &&

@@ -139,7 +139,8 @@ static int start(struct asking *a, struct err *err)
 	if (a->q->dns.len)
 		rc = io_resolver_use(a->resolver, a->q->dns);
 	if (rc != 0)
-		return err_set(err, rc, "--dns wants an address, like 192.0.2.1 or 127.0.0.1:53");
+		return err_set(
+			err, rc, "--dns needs an address, for example 192.0.2.1 or 127.0.0.1:53");
 	a->https = io_https_new(&(struct io_https_options){ a->loop, a->resolver, SV("") }, err);
 	return a->https ? 0 : RC_CONFIG;
 }

@@ -107,7 +107,7 @@ static void print_remedy(const struct provider_remedy *remedy, const char *lane)
 	const char *slash = strchr(lane, '/');
 	const struct provider_facts facts = { .mailbox = sv_from(slash ? slash + 1 : lane) };
 
-	cli_print(9, "         whose    %s\n", provider_owner_words(remedy->owner));
+	cli_print(9, "         who      %s\n", provider_owner_words(remedy->owner));
 	if (remedy->steps[0] && provider_remedy_fill(remedy->steps[0], &facts, &step) == 0)
 		cli_print(18, "         first    %.*s\n", SV_ARG(buf_sv(&step)));
 	if (remedy->powershell[0] &&

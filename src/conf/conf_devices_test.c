@@ -141,7 +141,7 @@ static const struct row broken[] = {
 		13,
 		"add as:" },
 
-	{ "store", "store: { postgresql: x }\n" GOOD, 1, 8, "one value must stand here" },
+	{ "store", "store: { postgresql: x }\n" GOOD, 1, 8, "expected one value" },
 	{ "another store", "store: mysql\n" GOOD, 1, 8, "must be sqlite" },
 	{ "redirect to nobody", "redirect_all: test\n" GOOD, 1, 15, "must be a mail address" },
 	{ "proxy with TLS", "proxy: \"https://p:3128\"\n" GOOD, 1, 8, "begins with http://" },

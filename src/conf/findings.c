@@ -124,7 +124,7 @@ void conf_findings_take(struct conf_load *ld, struct conf_findings *out)
 		char text[80];
 
 		(void)snprintf(
-			text, sizeof(text), "and %zu more: mend these first", ld->hidden_count);
+			text, sizeof(text), "and %zu more: fix these first", ld->hidden_count);
 		out->items[count] = out->items[count - 1];
 		out->items[count].warning = false;
 		out->items[count].text = arena_str(out->arena, sv_from(text));

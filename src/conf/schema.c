@@ -104,7 +104,7 @@ bool conf_read_map(struct conf_load *ld, const struct conf_node *map,
 	if (map->kind != CONF_NODE_MAP) {
 		conf_error(ld,
 			map,
-			"keys and values must stand here, like `%.*s: ...` or { %.*s: ... }",
+			"expected keys and values, for example `%.*s: ...` or { %.*s: ... }",
 			SV_ARG(fields[0].name),
 			SV_ARG(fields[0].name));
 		return false;
@@ -128,7 +128,7 @@ bool conf_is_list(struct conf_load *ld, const struct conf_node *value)
 {
 	if (value->kind == CONF_NODE_LIST || conf_is_absent(value))
 		return true;
-	conf_error(ld, value, "a list must stand here: begin each item with `- `, or write [a, b]");
+	conf_error(ld, value, "expected a list: begin each item with `- `, or write [a, b]");
 	return false;
 }
 
@@ -149,13 +149,13 @@ static bool has_control(struct sv v)
 bool conf_is_text(struct conf_load *ld, const struct conf_node *value)
 {
 	if (value->kind != CONF_NODE_SCALAR) {
-		conf_error(ld, value, "one value must stand here, not a list or a map");
+		conf_error(ld, value, "expected one value, not a list or a map");
 		return false;
 	}
 	if (conf_is_absent(value)) {
 		conf_error(ld,
 			value,
-			"the value is missing: write one behind the colon, or remove the key");
+			"the key needs a value: write one after the colon, or remove the key");
 		return false;
 	}
 	if (has_control(value->text)) {

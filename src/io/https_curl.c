@@ -490,7 +490,7 @@ void https_fail(struct io_https_request *r, CURLcode code)
 		r->rc = by_proxy == 407 ? RC_CONFIG : -ECONNREFUSED;
 		(void)snprintf(r->words,
 			sizeof(r->words),
-			by_proxy == 407 ? "the proxy %s wants a user and a password (407)"
+			by_proxy == 407 ? "the proxy %s needs a user and a password (407)"
 					: "the proxy %s does not connect to %s (%ld)",
 			proxy,
 			host,
