@@ -6,6 +6,7 @@
 #include "cli/start.h"
 #include "conf/conf.h"
 #include "io/file.h"
+#include "setup/config.h"
 #include "setup/domain.h"
 
 #include <errno.h>
@@ -416,12 +417,10 @@ static int find_folder(struct init *in)
 static int may_replace(struct init *in)
 {
 	char question[PATH_MAX + 32], answer[INIT_ANSWER_MAX];
-	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(SETUP_CONFIG_MAX);
 
 	if (access(in->output, F_OK) != 0)
 		return EX_OK;
-	if (io_file_read(in->output, SETUP_CONFIG_MAX, &text, NULL) == 0 &&
-		setup_is_sample(buf_sv(&text))) {
+	if (init_is_sample(in->output)) {
 		(void)printf("%s is the sample of the package: it is replaced\n", in->output);
 		return EX_OK;
 	}
@@ -666,4 +665,12 @@ int cli_init(struct cli_context *ctx, int argc, char **argv)
 	free(in.report_senders);
 	arena_reset(&in.arena);
 	return code;
+}
+
+bool init_is_sample(const char *path)
+{
+	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(SETUP_CONFIG_MAX);
+
+	return io_file_read(path, SETUP_CONFIG_MAX, &text, NULL) == 0 &&
+	       setup_is_sample(buf_sv(&text));
 }

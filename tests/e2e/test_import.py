@@ -1,5 +1,6 @@
 """`postern import`: what others' configurations say, with every password in a file of its own and on no screen."""
 import os
+import pathlib
 import re
 import shutil
 
@@ -287,3 +288,16 @@ def test_smtp2graph_nothing_is_dropped(folder):
     for key, text in texts.items():
         if key and key not in pairs:
             assert key in text or re.sub(r"line \d+", "", text) != body, key
+
+
+def test_the_untouched_sample_is_replaced(folder):
+    """As `init` does: it names nobody's mailboxes."""
+    output = folder / "out" / "postern.yaml"
+    output.parent.mkdir()
+    output.write_text((pathlib.Path(__file__).parents[2] / "packaging" / "postern.yaml").read_text())
+    (folder / "msmtprc").write_text("account default\nhost smtp.office365.com\nport 587\ntls on\nauth on\nuser erp@contoso.com\n"
+                                    "password x\nfrom erp@contoso.com\n")
+    run([support.POSTERN, "import", "msmtp", str(folder / "msmtprc"), "--output", str(output)], code=None)
+    assert "erp@contoso.com" in output.read_text()
+    again = run([support.POSTERN, "import", "msmtp", str(folder / "msmtprc"), "--output", str(output)], code=73)
+    assert b"is left alone" in again.stderr
