@@ -237,9 +237,50 @@ static void secrets_compare_and_arena_copies(void **state)
 	arena_reset(&a);
 }
 
+static void instants_are_read_as_they_are_written(void **state)
+{
+	static const struct {
+		const char *text;
+		int64_t us; /* -1: none */
+	} rows[] = {
+		{ "1970-01-01", 0 },
+		{ "1970-01-01T00:00:00.000001Z", 1 },
+		{ "1970-01-01T00:00:01.5", 1500000 },
+		{ "1970-01-01 01:00 +01:00", 0 },
+		{ "1969-12-31T23:30:00-00:30", 0 },
+		{ "1970-01-01t00:01z", 60000000 },
+		{ "2026-11-30T03:12:05+0100", INT64_C(1796004725000000) },
+		{ "2024-02-29", INT64_C(1709164800000000) },
+		{ "", -1 },
+		{ "1970-1-1", -1 },
+		{ "1970-00-01", -1 },
+		{ "1970-13-01", -1 },
+		{ "1970-01-01T24:00:00", -1 },
+		{ "1970-01-01T00:00:00.", -1 },
+		{ "1970-01-01T00:00:00+", -1 },
+		{ "1970-01-01T00:00:00Zz", -1 },
+		{ "1970-01-01x", -1 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct wall_time at = { -1 };
+		char back[WALL_RFC3339_MAX];
+
+		assert_int_equal(
+			wall_parse(sv_from(rows[i].text), &at), rows[i].us < 0 ? RC_PARSE : 0);
+		if (at.us != rows[i].us)
+			fail_msg("%s: %lld", rows[i].text, (long long)at.us);
+		assert_true(
+			rows[i].us < 0 || (wall_parse(sv_from(wall_rfc3339(at, back)), &at) == 0 &&
+						  at.us == rows[i].us));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(instants_are_read_as_they_are_written),
 		cmocka_unit_test(sv_cuts_lines_only_at_crlf),
 		cmocka_unit_test(numbers_have_bounds),
 		cmocka_unit_test(buf_respects_its_maximum),

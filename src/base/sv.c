@@ -14,6 +14,14 @@ bool sv_eq_nocase(struct sv a, struct sv b)
 	return a.len == b.len && sv_starts_nocase(a, b);
 }
 
+int sv_cmp(struct sv a, struct sv b)
+{
+	size_t len = a.len < b.len ? a.len : b.len;
+	int order = len ? memcmp(a.ptr, b.ptr, len) : 0;
+
+	return order ? order : (a.len > b.len) - (a.len < b.len);
+}
+
 bool sv_starts(struct sv v, struct sv prefix)
 {
 	return v.len >= prefix.len && sv_eq(sv_head(v, prefix.len), prefix);

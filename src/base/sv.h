@@ -51,6 +51,7 @@ static inline struct sv sv_head(struct sv v, size_t n)
 
 NODISCARD bool sv_eq(struct sv a, struct sv b);
 NODISCARD bool sv_eq_nocase(struct sv a, struct sv b); /* ASCII case only */
+NODISCARD int sv_cmp(struct sv a, struct sv b);        /* by bytes, for sorting: < 0, 0, > 0 */
 /* A `*` in the pattern stands for any bytes, or none. ASCII case only. */
 NODISCARD bool sv_matches_nocase(struct sv pattern, struct sv text);
 NODISCARD bool sv_starts(struct sv v, struct sv prefix);

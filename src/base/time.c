@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/time.h"
 
+#include "base/err.h"
+
 #include <stdio.h>
 
 /* Days to civil date after Howard Hinnant's public-domain description of the proleptic calendar. */
@@ -86,4 +88,94 @@ const char *wall_rfc5322(struct wall_time t, char out[WALL_RFC5322_MAX])
 		(unsigned)c.minute % 100,
 		(unsigned)c.second % 100);
 	return out;
+}
+
+/* ---- reading ---- */
+
+static bool take_number(struct sv *text, size_t digits, uint32_t max, uint32_t *out)
+{
+	struct sv head = sv_head(*text, digits);
+
+	if (head.len != digits || sv_parse_u32(head, max, out) != 0)
+		return false;
+	*text = sv_skip(*text, digits);
+	return true;
+}
+
+static bool take_char(struct sv *text, char c)
+{
+	if (text->len == 0 || text->ptr[0] != c)
+		return false;
+	*text = sv_skip(*text, 1);
+	return true;
+}
+
+/* Days from civil: the inverse of wall_civil(). */
+static int64_t days_of(uint32_t y, uint32_t month, uint32_t day)
+{
+	int64_t year = (int64_t)y - (month <= 2);
+
+	return 365 * year + year / 4 - year / 100 + year / 400 +
+	       (153 * ((int64_t)month + (month > 2 ? -3 : 9)) + 2) / 5 + (int64_t)day - 1 - 719468;
+}
+
+static bool take_clock(struct sv *text, int64_t *out_us)
+{
+	uint32_t hour, minute, second = 0;
+	int64_t unit = (int64_t)US_PER_S;
+
+	if (!take_number(text, 2, 23, &hour) || !take_char(text, ':') ||
+		!take_number(text, 2, 59, &minute))
+		return false;
+	if (take_char(text, ':') && !take_number(text, 2, 60, &second))
+		return false;
+	*out_us = (((int64_t)hour * 60 + minute) * 60 + second) * (int64_t)US_PER_S;
+	if (!take_char(text, '.'))
+		return true;
+	if (text->len == 0 || text->ptr[0] < '0' || text->ptr[0] > '9')
+		return false;
+	while (text->len && text->ptr[0] >= '0' && text->ptr[0] <= '9') {
+		unit /= 10;
+		*out_us += (text->ptr[0] - '0') * unit;
+		*text = sv_skip(*text, 1);
+	}
+	return true;
+}
+
+static bool take_offset(struct sv *text, int64_t *out_us)
+{
+	uint32_t hour, minute = 0;
+	bool west;
+
+	*out_us = 0;
+	(void)take_char(text, ' ');
+	if (text->len == 0 || take_char(text, 'Z') || take_char(text, 'z'))
+		return true;
+	west = take_char(text, '-');
+	if ((!west && !take_char(text, '+')) || !take_number(text, 2, 23, &hour))
+		return false;
+	(void)take_char(text, ':');
+	if (text->len && !take_number(text, 2, 59, &minute))
+		return false;
+	*out_us = (int64_t)(hour * 60 + minute) * (int64_t)US_PER_MIN * (west ? -1 : 1);
+	return true;
+}
+
+int wall_parse(struct sv text, struct wall_time *out_at)
+{
+	uint32_t year, month, day;
+	int64_t clock = 0, offset = 0;
+
+	if (!take_number(&text, 4, 9999, &year) || !take_char(&text, '-') ||
+		!take_number(&text, 2, 12, &month) || !take_char(&text, '-') ||
+		!take_number(&text, 2, 31, &day) || month == 0 || day == 0)
+		return RC_PARSE;
+	if (text.len) {
+		if (!take_char(&text, 'T') && !take_char(&text, 't') && !take_char(&text, ' '))
+			return RC_PARSE;
+		if (!take_clock(&text, &clock) || !take_offset(&text, &offset) || text.len)
+			return RC_PARSE;
+	}
+	out_at->us = days_of(year, month, day) * (int64_t)US_PER_DAY + clock - offset;
+	return 0;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/attr.h"
+#include "base/sv.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -73,3 +74,8 @@ enum {
 const char *wall_rfc3339(struct wall_time t, char out[WALL_RFC3339_MAX]);
 /* "Mon, 23 Nov 2026 20:22:17 +0000" (RFC 5322 3.3), NUL-ended; returns `out`. */
 const char *wall_rfc5322(struct wall_time t, char out[WALL_RFC5322_MAX]);
+/*
+ * "2026-11-23", "2026-11-23T20:22:17" (or a space for the T; seconds and a fraction may be absent), then
+ * "Z", "+01:00", " +01:00" or nothing, which is UTC. RC_PARSE.
+ */
+NODISCARD int wall_parse(struct sv text, struct wall_time *out_at);

@@ -21,15 +21,42 @@ const struct cli_option cli_filter_options[] = {
 	{ "sender", true },
 	{ "recipient", true },
 	{ "mailbox", true },
+	{ "tenant", true },
 	{ "state", true },
 	{ "reason", true },
 	{ "older", true },
 	{ "newer", true },
 	{ "since", true },
 	{ "until", true },
+	/* The same by another name. */
+	{ "to", true },
+	{ "from", true },
+	{ "cause", true },
+	{ "sort", true },
+	{ "limit", true },
 	{ NULL, false },
 };
 static_assert(COUNT_OF(cli_filter_options) == CLI_FILTER_OPTIONS + 1, "see cli_filter_options");
+
+int cli_filter_set(json_t *request, const char *name, const char *value)
+{
+	static const char *const same[][2] = {
+		{ "to", "recipient" }, { "from", "sender" }, { "cause", "reason" }
+	};
+	uint32_t limit;
+
+	for (size_t i = 0; i < COUNT_OF(same); i++)
+		if (strcmp(name, same[i][0]) == 0)
+			name = same[i][1];
+	if (strcmp(name, "limit") != 0) {
+		(void)json_object_set_new(request, name, json_string(value));
+		return EX_OK;
+	}
+	if (sv_parse_u32(sv_from(value), UINT32_MAX, &limit) != 0 || limit == 0)
+		return cli_fail(EX_USAGE, "--limit needs a number from 1, not '%s'", value);
+	(void)json_object_set_new(request, name, json_integer(limit));
+	return EX_OK;
+}
 
 const char *cli_text(const json_t *line, const char *key)
 {
@@ -103,6 +130,8 @@ static void take_line(void *arg, struct sv text)
 		a->ended = true;
 	} else if (json_object_get(line, "end")) {
 		a->ended = true;
+		if (!a->ctx->json && json_object_get(line, "totals"))
+			a->each(a->arg, line);
 	} else if (a->ctx->json) {
 		(void)printf("%.*s\n", SV_ARG(text));
 	} else {
@@ -226,6 +255,7 @@ static int ask_store(struct asker *a, struct conf *c, struct sv request)
 		return cli_fail(EX_UNAVAILABLE,
 			"the daemon does not run, and there is no queue in %.*s yet",
 			SV_ARG(g->data_dir));
+	a->ctx->offline = true;
 	a->loop = io_loop_new();
 	s = store_open(a->loop, &options, &recovery, &err);
 	if (!s) {

@@ -9,7 +9,7 @@
 /*
  * Asks the running daemon by its control socket. When none runs, opens the queue itself (the folder's
  * lock keeps a daemon out meanwhile) and answers from there by the same code. `each` gets every line
- * but the last; the object is borrowed. With --json the lines are printed as they come and `each` is
+ * but the last, and the last one when it has totals; the object is borrowed. With --json the lines are printed as they come and `each` is
  * not called. Takes `request`. Returns an exit code; failures are told on standard error.
  */
 typedef void cli_line_fn(void *arg, const json_t *line);
@@ -24,12 +24,6 @@ NODISCARD bool cli_daemon_runs(const struct conf *c);
 /* The text under `key`, "" when absent; borrowed. */
 const char *cli_text(const json_t *line, const char *key);
 
-/* One mark for each of the six things of a mailbox; `postern mailboxes` explains them. */
-enum {
-	CLI_SIX_MAX = 8
-};
-const char *cli_six(const json_t *checks, char out[CLI_SIX_MAX]);
-
 /* There is no configuration yet, and that is no fault: `postern init` makes one. */
 NODISCARD bool cli_conf_is_absent(const struct cli_context *ctx);
 #define CLI_NO_CONF_TEXT "no configuration yet: run `postern init`, or name a file with --config"
@@ -39,22 +33,34 @@ NODISCARD struct conf *cli_load_conf(const struct cli_context *ctx);
 /* After that NULL: says why nothing can be done. An exit code. */
 NODISCARD int cli_conf_failed(const struct cli_context *ctx);
 
-/* Filter options of queue and trace: each goes into the request under its own name. */
+/* Filter options of queue and trace: cli_filter_set() puts each into the request. */
 extern const struct cli_option cli_filter_options[];
 enum {
-	CLI_FILTER_OPTIONS = 10
+	CLI_FILTER_OPTIONS = 16
 };
-#define CLI_FILTER_HELP                                                                        \
-	"  --id ID               queue id, as in the log\n"                                    \
-	"  --sender PATTERN      erp@contoso.com or *@contoso.com\n"                           \
-	"  --recipient PATTERN   likewise (also --to)\n"                                       \
-	"  --mailbox NAME        mailbox or connector it waits for\n"                          \
-	"  --state STATE         queued, open, held, delivered, bounced, expired, dropped\n"   \
-	"  --reason CAUSE        as shown by `queue summary`: smtp-auth-off, send-as-denied, " \
-	"...\n"                                                                                \
-	"  --older AGE           accepted longer ago than 30s, 5m, 1h, 2d\n"                   \
-	"  --newer AGE           accepted since\n"                                             \
-	"  --since TIME          accepted since 2026-11-23, 2026-11-23T20:22:17Z or an age\n"  \
-	"  --until TIME          accepted before\n"                                            \
-	"  --config FILE         default /etc/postern/postern.yaml\n"                          \
+NODISCARD int cli_filter_set(json_t *request, const char *name, const char *value);
+#define CLI_FILTER_HELP                                                                       \
+	"  --id ID               queue id, as in the log\n"                                   \
+	"  --sender PATTERN      erp@contoso.com or *@contoso.com (also --from)\n"            \
+	"  --recipient PATTERN   likewise (also --to)\n"                                      \
+	"  --mailbox NAME        mailbox or connector it waits for\n"                         \
+	"  --tenant NAME         of the mailboxes of this tenant\n"                           \
+	"  --state STATE         queued, parked, waiting (queued, not parked), open, held,\n" \
+	"                        uncertain, delivered, bounced, expired, dropped\n"           \
+	"  --reason CAUSE        smtp-auth-off, mailbox-full, ... (also --cause)\n"           \
+	"  --older AGE           accepted longer ago than 30s, 5m, 1h, 2d\n"                  \
+	"  --newer AGE           accepted since\n"                                            \
+	"  --since TIME          accepted since 2026-11-23, 2026-11-23T20:22:17Z or an age\n" \
+	"  --until TIME          accepted before\n"                                           \
+	"  --sort KEY            oldest, newest, size, next, attempts, sender, recipient,\n"  \
+	"                        mailbox, cause\n"                                            \
+	"  --limit N             at most N rows\n"                                            \
+	"  --config FILE         default /etc/postern/postern.yaml\n"                         \
 	"  --json                one object a line\n"
+
+/* remedy.c: who can fix it and the step, for an object with "who", "step" and so on; `indent` spaces in front. */
+void cli_print_remedy(const struct cli_context *ctx, const json_t *of, size_t indent);
+/* The state of a recipient in words: "parked" where it is. */
+const char *cli_state(const json_t *line);
+/* The sum behind a list of recipients. */
+void cli_print_totals(const json_t *totals);

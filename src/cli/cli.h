@@ -19,7 +19,8 @@ struct cli_context {
 	const char *config_path; /* /etc/postern/postern.yaml, $POSTERN_CONFIG or --config */
 	bool json;               /* one object a line */
 	bool takes_json;         /* the command has JSON to give: elsewhere --json is refused */
-	bool color; /* standard output is a terminal with colours, and NO_COLOR is not set */
+	bool offline; /* of cli_ask(): no daemon answered, the queue was opened instead */
+	bool color;   /* standard output is a terminal with colours, and NO_COLOR is not set */
 };
 
 /* The packages make this user and group, and the unit names them. */
@@ -84,6 +85,7 @@ const char *cli_style(
  * line stays one line, for grep and for other programs.
  */
 size_t cli_columns(void);
+void cli_columns_keep(void); /* from now on those of now, wherever standard output goes */
 
 /*
  * Appends `text` and a line end; `at` columns of the line are written already. Folds between words before

@@ -13,10 +13,21 @@ enum {
 	COLUMNS_USUAL = 80
 };
 
+static bool columns_kept;
+static size_t columns;
+
+void cli_columns_keep(void)
+{
+	columns = cli_columns();
+	columns_kept = true;
+}
+
 size_t cli_columns(void)
 {
 	struct winsize size = { 0 };
 
+	if (columns_kept)
+		return columns;
 	if (!isatty(STDOUT_FILENO))
 		return 0;
 	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= COLUMNS_MIN

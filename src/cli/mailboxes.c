@@ -1,25 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/ask.h"
 
+#include "base/buf.h"
 #include "base/sv.h"
+#include "cli/pager.h"
+#include "cli/when.h"
 
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
 static const char help[] =
-	"usage: postern mailboxes [--long] [--config FILE] [--json]\n"
+	"usage: postern mailboxes [FILTER...] [--long] [ADDRESS]\n"
 	"       postern mailboxes --retry MAILBOX\n\n"
 	"Every mailbox and connector: what it has used of its limits, what holds it and\n"
 	"since when, how much mail waits, and what frees it: time, a probe (one message\n"
-	"that tries), or a person.\n\n"
-	"  --long           the six things that must be right at once, in words\n"
+	"that tries), or a person. With an ADDRESS, that one, and the six points that must\n"
+	"be right at once.\n\n"
+	"  --long           the six points, the reply, who can fix it and how, for each\n"
 	"  --retry MAILBOX  try that one now. A stop for reputation is released by it:\n"
 	"                   first make sure that the cause is gone, or it gets worse\n"
+	"  --tenant NAME    of this tenant\n"
+	"  --state STATE    ready, waiting, parked, probing, unused, gone, stopped\n"
+	"  --cause CAUSE    held for this reason, or with mail that waits for it\n"
+	"                   (also --reason)\n"
+	"  --sort KEY       state (what needs looking at first), name, tenant, waiting,\n"
+	"                   oldest, used\n"
+	"  --limit N        at most N\n"
 	"  --config FILE    default /etc/postern/postern.yaml\n"
 	"  --json           one object a line\n\n"
 	"examples:\n"
-	"  postern mailboxes\n"
+	"  postern mailboxes --state parked\n"
+	"  postern mailboxes erp@contoso.com\n"
 	"  postern mailboxes --retry erp@contoso.com\n";
 
 struct table {
@@ -30,14 +42,13 @@ struct table {
 
 static const struct {
 	const char *key, *words;
-	char letter;
 } six[] = {
-	{ "settings", "settings", 'S' },
-	{ "smtp_auth", "SMTP AUTH on", 'A' },
-	{ "credentials", "credentials", 'C' },
-	{ "domain", "domain authenticated", 'D' },
-	{ "warmed", "warmed up", 'W' },
-	{ "volume", "volume under the caps", 'V' },
+	{ "settings", "settings" },
+	{ "smtp_auth", "SMTP AUTH on" },
+	{ "credentials", "credentials" },
+	{ "domain", "domain authenticated" },
+	{ "warmed", "warmed up" },
+	{ "volume", "volume under the limits" },
 };
 
 static long long number(const json_t *line, const char *key)
@@ -54,22 +65,9 @@ static const char *style_of(const char *state)
 	return strcmp(state, "unused") == 0 || strcmp(state, "none") == 0 ? "dim" : "yellow";
 }
 
-static char mark_of(const char *state)
-{
-	static const struct {
-		const char *state;
-		char mark;
-	} marks[] = { { "ok", '+' }, { "warn", '!' }, { "fail", '-' }, { "none", '.' } };
-
-	for (size_t i = 0; i < COUNT_OF(marks); i++)
-		if (strcmp(state, marks[i].state) == 0)
-			return marks[i].mark;
-	return '?';
-}
-
 static void print_use(const json_t *line, const char *used, const char *capacity, int width)
 {
-	char text[32];
+	char text[64];
 
 	if (number(line, capacity))
 		(void)snprintf(text,
@@ -82,18 +80,18 @@ static void print_use(const json_t *line, const char *used, const char *capacity
 	(void)printf(" %*s", width, text);
 }
 
-/* "2026-11-25T12:40:07", or only the time of day where the day is plain. */
 static void print_freed(struct cli_context *ctx, const json_t *line)
 {
 	const char *by = cli_text(line, "freed_by"), *next = cli_text(line, "next_at");
 	const char *name = cli_text(line, "name");
+	char at[CLI_WHEN_MAX];
 
 	if (strcmp(by, "time") == 0)
-		cli_print(2, "  goes on by itself at %.19s\n", next);
+		cli_print(2, "  goes on by itself %s\n", cli_relative(next, at));
 	else if (strcmp(by, "probe") == 0 && next[0])
 		cli_print(2,
-			"  a probe tries at %.19s; now: postern mailboxes --retry %s\n",
-			next,
+			"  next try %s; now: postern mailboxes --retry %s\n",
+			cli_relative(next, at),
 			name);
 	else if (strcmp(by, "probe") == 0)
 		(void)printf("  the next message tries\n");
@@ -106,68 +104,102 @@ static void print_freed(struct cli_context *ctx, const json_t *line)
 			name);
 }
 
-static void print_hold(struct cli_context *ctx, const json_t *line)
+static void print_hold(struct table *t, const json_t *line)
 {
+	const char *title = cli_text(line, "title"), *since = cli_text(line, "since");
+	const char *state = cli_text(line, "state");
+	struct cli_context *ctx = t->ctx;
+	char at[CLI_WHEN_MAX];
+
 	if (!cli_text(line, "reason")[0])
 		return;
 	cli_print(2,
-		"  %s%s%s%s%.19s: %s\n",
-		cli_style(ctx, "bold"),
-		cli_text(line, "reason"),
+		"  %s%s%s%s%s: %s (%s)\n",
+		cli_style(ctx, style_of(state)),
+		strcmp(state, "probing") == 0 ? "parked, trying now" : state,
 		cli_style(ctx, "off"),
-		cli_text(line, "since")[0] ? " since " : "",
-		cli_text(line, "since"),
-		cli_text(line, "summary"));
-	if (cli_text(line, "reply")[0])
-		cli_print(2, "  said: %.300s\n", cli_text(line, "reply"));
+		since[0] ? " since " : "",
+		cli_when(since, at),
+		title[0] ? title : cli_text(line, "summary"),
+		cli_text(line, "reason"));
+	if (t->is_long && cli_text(line, "reply")[0])
+		cli_print(12, "  reply     %.300s\n", cli_text(line, "reply"));
+	if (t->is_long)
+		cli_print_remedy(ctx, line, 2);
 	print_freed(ctx, line);
 }
 
+/* yes, no with the step, or what would look at it. */
 static void print_six(struct table *t, const json_t *line)
 {
+	static const char *const words[][2] = {
+		{ "ok", "yes" },
+		{ "warn", "nearly" },
+		{ "fail", "no" },
+		{ "none", "-" },
+		{ "unknown", "not looked at" },
+	};
 	const json_t *checks = json_object_get(line, "checks");
 
 	for (size_t i = 0; i < COUNT_OF(six); i++) {
 		const json_t *one = json_object_get(checks, six[i].key);
-		const char *state = cli_text(one, "state");
+		const char *state = cli_text(one, "state"), *step = cli_text(one, "step");
+		const char *word = state;
 
-		cli_print(32,
-			"  %s%-7s%s %-21s %s\n",
-			cli_style(t->ctx, style_of(state)),
-			strcmp(state, "none") == 0 ? "-" : state,
-			cli_style(t->ctx, "off"),
+		for (size_t w = 0; w < COUNT_OF(words); w++)
+			if (strcmp(state, words[w][0]) == 0)
+				word = words[w][1];
+		cli_print(28,
+			"  %-25s %s%s%s%s%s%s%s%s\n",
 			six[i].words,
-			cli_text(one, "text"));
+			cli_style(t->ctx, style_of(state)),
+			word,
+			cli_style(t->ctx, "off"),
+			strcmp(state, "unknown") == 0 && step[0] ? ": " : "",
+			strcmp(state, "unknown") == 0 ? step : "",
+			cli_text(one, "text")[0] ? "  (" : "",
+			cli_text(one, "text"),
+			cli_text(one, "text")[0] ? ")" : "");
+		if (strcmp(state, "fail") == 0 && step[0])
+			cli_print(28, "%28s%s\n", "", step);
 	}
 }
 
-const char *cli_six(const json_t *checks, char out[CLI_SIX_MAX])
+static void print_times(const json_t *line)
 {
-	static_assert(COUNT_OF(six) < CLI_SIX_MAX, "a mark each");
-	for (size_t i = 0; i < COUNT_OF(six); i++)
-		out[i] = mark_of(cli_text(json_object_get(checks, six[i].key), "state"));
-	out[COUNT_OF(six)] = '\0';
-	return out;
+	char at[CLI_WHEN_MAX];
+
+	if (cli_text(line, "delivered_at")[0])
+		(void)printf(
+			"  last message left %s\n", cli_when(cli_text(line, "delivered_at"), at));
+	if (cli_text(line, "oldest_at")[0])
+		(void)printf(
+			"  oldest that waits came %s\n", cli_when(cli_text(line, "oldest_at"), at));
+	if (cli_text(line, "done_at")[0])
+		cli_print(2,
+			"  all that waits has left about %s, at %lld messages a minute\n",
+			cli_when(cli_text(line, "done_at"), at),
+			number(line, "minute_capacity"));
+	if (json_object_get(line, "delivered_month"))
+		(void)printf("  %lld recipients this month, $%lld.%02lld\n",
+			number(line, "delivered_month"),
+			number(line, "cost_cents") / 100,
+			number(line, "cost_cents") % 100);
+}
+
+static void print_head(void)
+{
+	(void)printf(
+		"%-34s %-8s %7s %9s %13s\n", "MAILBOX", "STATE", "WAITING", "MINUTE", "24 HOURS");
 }
 
 static void print_row(struct table *t, const json_t *line)
 {
-	const json_t *checks = json_object_get(line, "checks");
 	const char *state = cli_text(line, "state");
-	char marks[CLI_SIX_MAX];
 
-	if (t->rows++ == 0) {
-		(void)printf("%-30s %-8s %7s %9s %13s  ",
-			"MAILBOX",
-			"STATE",
-			"WAITING",
-			"MINUTE",
-			"24 HOURS");
-		for (size_t i = 0; i < COUNT_OF(six); i++)
-			(void)printf("%c", six[i].letter);
-		(void)printf("\n");
-	}
-	(void)printf("%-30s %s%-8s%s %7lld",
+	if (t->rows++ == 0)
+		print_head();
+	(void)printf("%-34s %s%-8s%s %7lld",
 		cli_text(line, "name"),
 		cli_style(t->ctx, style_of(state)),
 		state,
@@ -175,20 +207,56 @@ static void print_row(struct table *t, const json_t *line)
 		number(line, "waiting"));
 	print_use(line, "minute_used", "minute_capacity", 9);
 	print_use(line, "day_used", "day_capacity", 13);
-	(void)printf("  ");
-	(void)printf("%s", cli_six(checks, marks));
 	(void)printf("\n");
-	print_hold(t->ctx, line);
+	print_hold(t, line);
 	if (number(line, "held"))
-		(void)printf("  %lld of them are held by an operator\n", number(line, "held"));
+		cli_print(2,
+			"  %lld of them are held by an operator: postern queue list --mailbox %s "
+			"--state held\n",
+			number(line, "held"),
+			cli_text(line, "name"));
+	if (cli_text(line, "moved_to")[0])
+		cli_print(2,
+			"  %lld recipients went by %s meanwhile\n",
+			number(line, "moved"),
+			cli_text(line, "moved_to"));
 	if (strcmp(state, "gone") == 0)
 		(void)printf(
 			"  not in the configuration any more: its mail looks for another route\n");
 	if (t->is_long) {
-		if (cli_text(line, "slot_at")[0])
-			(void)printf("  next slot %.19s\n", cli_text(line, "slot_at"));
+		print_times(line);
 		print_six(t, line);
 	}
+}
+
+static void print_totals(const json_t *totals)
+{
+	const json_t *states = json_object_get(totals, "states");
+	long long all = number(totals, "mailboxes"), shown = number(totals, "shown");
+	char n[CLI_COUNT_MAX];
+	const char *name;
+	const json_t *count;
+	bool first = true;
+
+	if (all == 0) {
+		(void)printf("no mailbox or connector matches\n");
+		return;
+	}
+	if (all == 1)
+		return;
+	(void)printf("\n%s mailboxes and connectors: ", cli_count(all, n));
+	json_object_foreach((json_t *)(uintptr_t)states, name, count)
+	{
+		(void)printf("%s%s %s",
+			first ? "" : ", ",
+			cli_count((long long)json_integer_value(count), n),
+			name);
+		first = false;
+	}
+	(void)printf("; %s recipients wait", cli_count(number(totals, "waiting"), n));
+	if (shown < all)
+		(void)printf(" (%s shown)", cli_count(shown, n));
+	(void)printf("\n");
 }
 
 static void print_line(void *arg, const json_t *line)
@@ -197,6 +265,10 @@ static void print_line(void *arg, const json_t *line)
 
 	if (strcmp(cli_text(line, "type"), "mailbox") == 0) {
 		print_row(t, line);
+		return;
+	}
+	if (json_object_get(line, "totals")) {
+		print_totals(json_object_get(line, "totals"));
 		return;
 	}
 	if (json_is_true(json_object_get(line, "released_reputation")))
@@ -208,41 +280,63 @@ static void print_line(void *arg, const json_t *line)
 		number(line, "waiting"));
 }
 
-int cli_mailboxes(struct cli_context *ctx, int argc, char **argv)
+static int read_options(struct table *t, int argc, char **argv, json_t *request)
 {
 	enum {
 		LONG,
-		RETRY
+		RETRY,
+		FILTERS
 	};
 	static const struct cli_option options[] = {
 		[LONG] = { "long", false },
 		[RETRY] = { "retry", true },
+		{ "tenant", true },
+		{ "state", true },
+		{ "cause", true },
+		{ "reason", true },
+		{ "sort", true },
+		{ "limit", true },
 		{ NULL, false },
 	};
+	const char *value = NULL;
+	int seen;
+
+	while ((seen = cli_option(t->ctx, argc, argv, options, help, &value)) >= 0) {
+		if (seen == LONG) {
+			t->is_long = true;
+		} else if (seen == RETRY) {
+			(void)json_object_set_new(request, "do", json_string("probe"));
+			(void)json_object_set_new(request, "mailbox", json_string(value));
+		} else if (cli_filter_set(request, options[seen].name, value) != EX_OK) {
+			return CLI_OPTION_WRONG;
+		}
+	}
+	return seen;
+}
+
+int cli_mailboxes(struct cli_context *ctx, int argc, char **argv)
+{
 	struct table t = { .ctx = ctx };
-	const char *value = NULL, *retry = NULL;
-	json_t *request;
+	json_t *request = json_object();
 	int seen, code;
 
-	while ((seen = cli_option(ctx, argc, argv, options, help, &value)) != CLI_OPTION_END) {
-		if (seen < 0)
-			return seen == CLI_OPTION_HELP ? EX_OK : EX_USAGE;
-		if (seen == LONG)
-			t.is_long = true;
-		else
-			retry = value;
+	(void)json_object_set_new(request, "do", json_string("mailboxes"));
+	seen = read_options(&t, argc, argv, request);
+	if (seen == CLI_OPTION_END && optind + 1 == argc && !json_object_get(request, "mailbox")) {
+		(void)json_object_set_new(request, "mailbox", json_string(argv[optind++]));
+		t.is_long = true;
 	}
-	if (optind < argc)
-		return cli_fail(EX_USAGE, "mailboxes takes no operand: '%s'", argv[optind]);
-	request = json_object();
-	(void)json_object_set_new(request, "do", json_string(retry ? "probe" : "mailboxes"));
-	if (retry)
-		(void)json_object_set_new(request, "mailbox", json_string(retry));
+	if (seen != CLI_OPTION_END || optind < argc) {
+		json_decref(request);
+		if (seen == CLI_OPTION_HELP)
+			return EX_OK;
+		return seen == CLI_OPTION_END ? cli_fail(EX_USAGE,
+							"mailboxes takes one address, not '%s'",
+							argv[optind])
+					      : EX_USAGE;
+	}
+	cli_pager_open(ctx);
 	code = cli_ask(ctx, request, print_line, &t);
-	if (t.rows && !t.is_long)
-		(void)printf(
-			"\nS settings, A SMTP AUTH on, C credentials, D domain authenticated, W "
-			"warmed up, V volume:\n+ ok, ! nearly, - wrong, ? not known, . does not "
-			"apply; --long says it in words\n");
+	cli_pager_close();
 	return code;
 }

@@ -4,6 +4,8 @@
 #include "base/guess.h"
 #include "base/sv.h"
 #include "base/text.h"
+#include "cli/pager.h"
+#include "cli/when.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -17,67 +19,128 @@ static const char help[] =
 	"  retry       try now; hold, release: keep back and give free again\n"
 	"  reroute     --through NAME: send by another mailbox or connector\n"
 	"  drop        delete without a bounce (asks for --yes when it is more than an ID)\n\n"
-	"filters:\n" CLI_FILTER_HELP "  --limit N             at most N rows\n"
+	"filters (--tenant, --sort, --limit: of list only):\n" CLI_FILTER_HELP
 	"  --yes                 really, for drop\n\n"
 	"examples:\n"
-	"  postern queue list --older 1h\n"
+	"  postern queue list --state parked\n"
+	"  postern queue list --older 1h --sort size --limit 20\n"
 	"  postern queue show 065YK9MWV98\n"
 	"  postern queue retry --mailbox erp@contoso.com\n"
 	"  postern queue hold --sender '*@go.contoso.com'\n"
 	"  postern queue reroute --reason send-as-denied --through crm@contoso.com\n";
 
+/* ---- list ---- */
+
+const char *cli_state(const json_t *line)
+{
+	return json_is_true(json_object_get(line, "parked")) ? "parked" : cli_text(line, "state");
+}
+
+static long long number(const json_t *line, const char *key)
+{
+	return (long long)json_integer_value(json_object_get(line, key));
+}
+
+void cli_print_totals(const json_t *totals)
+{
+	char n[3][CLI_COUNT_MAX], size[TEXT_DURATION_MAX];
+	long long recipients = number(totals, "recipients"), shown = number(totals, "shown");
+	bool more = json_is_true(json_object_get(totals, "more"));
+
+	if (recipients == 0) {
+		(void)printf("nothing matches\n");
+		return;
+	}
+	(void)printf("\n%s%s recipient%s of %s message%s, %s",
+		more ? "the first " : "",
+		cli_count(recipients, n[0]),
+		recipients == 1 ? "" : "s",
+		cli_count(number(totals, "messages"), n[1]),
+		number(totals, "messages") == 1 ? "" : "s",
+		text_size((uint64_t)number(totals, "bytes"), size));
+	if (number(totals, "parked"))
+		(void)printf("; %s parked", cli_count(number(totals, "parked"), n[0]));
+	if (number(totals, "held"))
+		(void)printf("; %s held", cli_count(number(totals, "held"), n[0]));
+	if (shown < recipients)
+		(void)printf("; %s shown", cli_count(shown, n[2]));
+	(void)printf("%s\n", more ? "; there are more" : "");
+}
+
 static void print_row(void *arg, const json_t *line)
 {
 	struct cli_context *ctx = arg;
-	const char *reason = cli_text(line, "reason");
-	const char *sender = cli_text(line, "sender");
-	const char *next_at = cli_text(line, "next_at");
+	const json_t *hold = json_object_get(line, "hold");
+	const char *reason = cli_text(hold, "reason"), *sender = cli_text(line, "sender");
+	const char *next_at = cli_text(hold, "next_at"), *state = cli_state(line);
+	char at[CLI_WHEN_MAX];
 
-	(void)printf("%s%s%s  %-9s %.19s  %s -> %s",
+	if (json_object_get(line, "totals")) {
+		cli_print_totals(json_object_get(line, "totals"));
+		return;
+	}
+	if (!next_at[0])
+		next_at = cli_text(line, "next_at");
+	(void)printf("%s%s%s  %s%-9s%s %s  %s -> %s",
 		cli_style(ctx, "bold"),
 		cli_text(line, "id"),
 		cli_style(ctx, "off"),
-		cli_text(line, "state"),
-		cli_text(line, "accepted_at"),
+		cli_style(ctx, strcmp(state, "parked") == 0 ? "red" : "off"),
+		state,
+		cli_style(ctx, "off"),
+		cli_clock(cli_text(line, "accepted_at"), at),
 		sender[0] ? sender : "<>",
 		cli_text(line, "recipient"));
 	if (next_at[0])
-		(void)printf("  next %.19s", next_at);
+		(void)printf("  next try %s", cli_relative(next_at, at));
 	(void)printf("\n");
 	if (reason[0] || cli_text(line, "reply")[0])
-		(void)printf("             %s%s%s  %.300s\n",
+		cli_print(13,
+			"             %s%s%s  %.300s\n",
 			cli_style(ctx, "yellow"),
-			reason,
+			reason[0] ? reason : cli_text(line, "reason"),
 			cli_style(ctx, "off"),
 			cli_text(line, "reply"));
 }
 
+/* ---- show ---- */
+
 static void print_message(struct cli_context *ctx, const json_t *line)
 {
-	static const char *const keys[][2] = {
-		{ "sender", "from" },
-		{ "subject", "subject" },
-		{ "message_id", "message-id" },
-		{ "accepted_at", "accepted" },
-		{ "finished_at", "finished" },
-		{ "expires_at", "expires" },
-		{ "user", "user" },
-		{ "client", "client" },
-		{ "device", "device" },
-		{ "bounce_of", "bounce of" },
+	static const struct {
+		const char *key, *label;
+		bool is_time;
+	} keys[] = {
+		{ "sender", "from", false },
+		{ "subject", "subject", false },
+		{ "message_id", "message-id", false },
+		{ "accepted_at", "accepted", true },
+		{ "finished_at", "finished", true },
+		{ "expires_at", "expires", true },
+		{ "user", "user", false },
+		{ "client", "client", false },
+		{ "device", "device", false },
+		{ "bounce_of", "bounce of", false },
 	};
-	char size[TEXT_DURATION_MAX];
+	char size[TEXT_DURATION_MAX], at[CLI_WHEN_MAX];
 
 	(void)printf("%s%s%s  %s\n",
 		cli_style(ctx, "bold"),
 		cli_text(line, "id"),
 		cli_style(ctx, "off"),
-		text_size((uint64_t)json_integer_value(json_object_get(line, "size")), size));
+		text_size((uint64_t)number(line, "size"), size));
 	for (size_t i = 0; i < COUNT_OF(keys); i++) {
-		if (cli_text(line, keys[i][0])[0] || strcmp(keys[i][0], "sender") == 0)
+		const char *value = cli_text(line, keys[i].key);
+
+		/* What is finished does not expire any more. */
+		if (strcmp(keys[i].key, "expires_at") == 0 && cli_text(line, "finished_at")[0])
+			continue;
+		if (value[0] || strcmp(keys[i].key, "sender") == 0)
 			(void)printf("  %-11s %s\n",
-				keys[i][1],
-				cli_text(line, keys[i][0])[0] ? cli_text(line, keys[i][0]) : "<>");
+				keys[i].label,
+				keys[i].is_time ? cli_when(value, at)
+				: value[0]      ? value
+						: "<>");
 	}
 }
 
@@ -85,10 +148,11 @@ static void print_attempt(struct cli_context *ctx, const json_t *line)
 {
 	const char *verdict = cli_text(line, "verdict");
 	const char *style = strcmp(verdict, "delivered") == 0 ? "green" : "yellow";
+	char at[CLI_WHEN_MAX];
 
-	(void)printf("  %.19s  attempt %lld  %s  ",
-		cli_text(line, "at"),
-		(long long)json_integer_value(json_object_get(line, "attempt")),
+	(void)printf("  %s  attempt %lld  %s  ",
+		cli_clock(cli_text(line, "at"), at),
+		number(line, "attempt"),
 		cli_text(line, "recipient"));
 	if (!cli_text(line, "ended_at")[0]) {
 		(void)printf("running\n");
@@ -114,33 +178,104 @@ static void print_attempt(struct cli_context *ctx, const json_t *line)
 		(void)printf("      known there as %s\n", cli_text(line, "remote_message_id"));
 }
 
+/* What holds it: the reason, till when, who can fix it, how. */
+static void print_hold(struct cli_context *ctx, const json_t *line, const json_t *hold)
+{
+	const char *title = cli_text(hold, "title"), *next = cli_text(hold, "next_at");
+	const char *scope = cli_text(hold, "scope"), *since = cli_text(hold, "since");
+	char at[CLI_WHEN_MAX];
+
+	cli_print(14,
+		"    waits     %s%s (%s)%s%s\n",
+		strcmp(scope, "recipient") == 0         ? ""
+		: strcmp(scope, "tenant-external") == 0 ? "mail of its tenant to the outside: "
+		: strcmp(scope, "sender") == 0          ? "its sender at this mailbox: "
+		: strcmp(scope, "tenant") == 0          ? "its tenant: "
+							: "its mailbox or connector: ",
+		title[0]                       ? title
+		: cli_text(hold, "summary")[0] ? cli_text(hold, "summary")
+					       : cli_text(line, "reply"),
+		cli_text(hold, "reason"),
+		since[0] ? ", since " : "",
+		since[0] ? cli_when(since, at) : "");
+	if (next[0])
+		cli_print(14, "    next try  %s\n", cli_when(next, at));
+	cli_print_remedy(ctx, hold, 4);
+}
+
+/* Nothing holds it: it waits for its turn. */
+static void print_turn(const json_t *line)
+{
+	char at[CLI_WHEN_MAX], n[2][CLI_COUNT_MAX];
+	long long ahead = number(line, "ahead"), rate = number(line, "per_minute");
+
+	if (json_object_get(line, "per_day")) {
+		cli_print(14,
+			"    waits for the limit of %s: %s recipients in 24 h are used up; the "
+			"next "
+			"slot is %s\n",
+			cli_text(line, "lane"),
+			cli_count(number(line, "per_day"), n[0]),
+			cli_when(cli_text(line, "day_slot_at"), at));
+	} else if (cli_text(line, "about_at")[0] && (ahead || rate)) {
+		cli_print(14,
+			"    waits for its turn: %s message%s before it; leaves %s%s at %s a "
+			"minute\n",
+			cli_count(ahead, n[0]),
+			ahead == 1 ? "" : "s",
+			ahead ? "about " : "",
+			cli_when(cli_text(line, "about_at"), at),
+			cli_count(rate, n[1]));
+	} else {
+		(void)printf("    waits for a connection of %s\n", cli_text(line, "lane"));
+	}
+}
+
+static void print_recipient(struct cli_context *ctx, const json_t *line)
+{
+	const json_t *hold = json_object_get(line, "hold");
+	const char *state = cli_state(line);
+	bool queued = strcmp(cli_text(line, "state"), "queued") == 0;
+	bool waits = queued || strcmp(cli_text(line, "state"), "held") == 0;
+
+	(void)printf("  %-11s %s: %s%s%s",
+		"to",
+		cli_text(line, "recipient"),
+		cli_style(ctx, strcmp(state, "parked") == 0 ? "red" : "bold"),
+		state,
+		cli_style(ctx, "off"));
+	if (!waits && cli_text(line, "reason")[0])
+		(void)printf(" (%s)", cli_text(line, "reason"));
+	if (number(line, "uncertain"))
+		(void)printf("; %lld uncertain attempts: it may have arrived",
+			number(line, "uncertain"));
+	(void)printf("\n");
+	if (waits && hold)
+		print_hold(ctx, line, hold);
+	else if (queued)
+		print_turn(line);
+	else if (strcmp(state, "open") == 0)
+		(void)printf("    being sent right now\n");
+}
+
 static void print_story(void *arg, const json_t *line)
 {
 	struct cli_context *ctx = arg;
 	const char *type = cli_text(line, "type");
 
-	if (strcmp(type, "message") == 0) {
+	if (strcmp(type, "message") == 0)
 		print_message(ctx, line);
-	} else if (strcmp(type, "recipient") == 0) {
-		(void)printf("  %-11s %s: %s%s%s",
-			"to",
-			cli_text(line, "recipient"),
-			cli_style(ctx, "bold"),
-			cli_text(line, "state"),
-			cli_style(ctx, "off"));
-		if (cli_text(line, "reason")[0])
-			(void)printf(" (%s)", cli_text(line, "reason"));
-		if (cli_text(line, "next_at")[0])
-			(void)printf(", next try %.19s", cli_text(line, "next_at"));
-		(void)printf("\n");
-	} else {
+	else if (strcmp(type, "recipient") == 0)
+		print_recipient(ctx, line);
+	else
 		print_attempt(ctx, line);
-	}
 }
+
+/* ---- summary, edit ---- */
 
 static void print_summary(void *arg, const json_t *line)
 {
-	char size[TEXT_DURATION_MAX];
+	char size[TEXT_DURATION_MAX], at[CLI_WHEN_MAX];
 	const char *lane = cli_text(line, "lane");
 
 	(void)arg;
@@ -156,12 +291,12 @@ static void print_summary(void *arg, const json_t *line)
 			(long long)json_integer_value(json_object_get(line, "bounced_day")));
 		return;
 	}
-	(void)printf("%8lld  %-8s %-32s %-24s oldest %.19s\n",
+	(void)printf("%8lld  %-8s %-32s %-24s oldest %s\n",
 		(long long)json_integer_value(json_object_get(line, "count")),
 		cli_text(line, "state"),
 		lane[0] ? lane : "(no route)",
 		cli_text(line, "reason"),
-		cli_text(line, "oldest_at"));
+		cli_when(cli_text(line, "oldest_at"), at));
 }
 
 static void print_changed(void *arg, const json_t *line)
@@ -210,6 +345,16 @@ static int edit(struct cli_context *ctx, json_t *request, char *action, int ids,
 	return code;
 }
 
+static int paged(struct cli_context *ctx, json_t *request, cli_line_fn *each)
+{
+	int code;
+
+	cli_pager_open(ctx);
+	code = cli_ask(ctx, request, each, ctx);
+	cli_pager_close();
+	return code;
+}
+
 static int act(struct cli_context *ctx, json_t *request, char *action, int ids, char **id)
 {
 	static const char *const edits[] = { "retry", "hold", "release", "drop", "reroute" };
@@ -219,7 +364,7 @@ static int act(struct cli_context *ctx, json_t *request, char *action, int ids, 
 		set(request, "do", "list");
 		if (ids == 1)
 			set(request, "id", id[0]);
-		return cli_ask(ctx, request, print_row, ctx);
+		return paged(ctx, request, print_row);
 	}
 	if (strcmp(action, "summary") == 0) {
 		set(request, "do", "summary");
@@ -232,7 +377,7 @@ static int act(struct cli_context *ctx, json_t *request, char *action, int ids, 
 		}
 		set(request, "do", "show");
 		set(request, "id", id[0]);
-		return cli_ask(ctx, request, print_story, ctx);
+		return paged(ctx, request, print_story);
 	}
 	for (size_t i = 0; i < COUNT_OF(edits); i++) {
 		if (strcmp(action, edits[i]) == 0)
@@ -257,34 +402,26 @@ static int act(struct cli_context *ctx, json_t *request, char *action, int ids, 
 static int read_options(
 	struct cli_context *ctx, int argc, char **argv, json_t *request, bool *out_yes)
 {
-	struct cli_option options[CLI_FILTER_OPTIONS + 5];
+	enum {
+		YES = CLI_FILTER_OPTIONS,
+		THROUGH,
+		ALL
+	};
+	struct cli_option options[ALL + 1];
 	const char *value = NULL;
 	int seen;
 
 	memcpy(options, cli_filter_options, sizeof(options[0]) * CLI_FILTER_OPTIONS);
-	options[CLI_FILTER_OPTIONS] = (struct cli_option){ "to", true };
-	options[CLI_FILTER_OPTIONS + 1] = (struct cli_option){ "limit", true };
-	options[CLI_FILTER_OPTIONS + 2] = (struct cli_option){ "yes", false };
-	options[CLI_FILTER_OPTIONS + 3] = (struct cli_option){ "through", true };
-	options[CLI_FILTER_OPTIONS + 4] = (struct cli_option){ NULL, false };
+	options[YES] = (struct cli_option){ "yes", false };
+	options[THROUGH] = (struct cli_option){ "through", true };
+	options[ALL] = (struct cli_option){ NULL, false };
 	while ((seen = cli_option(ctx, argc, argv, options, help, &value)) >= 0) {
-		uint32_t limit;
-
-		if (seen < CLI_FILTER_OPTIONS) {
-			set(request, options[seen].name, value);
-		} else if (seen == CLI_FILTER_OPTIONS) {
-			set(request, "recipient", value);
-		} else if (seen == CLI_FILTER_OPTIONS + 1) {
-			if (sv_parse_u32(sv_from(value), UINT32_MAX, &limit) != 0) {
-				(void)cli_fail(0, "--limit: '%s' is not a number", value);
-				return CLI_OPTION_WRONG;
-			}
-			(void)json_object_set_new(request, "limit", json_integer(limit));
-		} else if (seen == CLI_FILTER_OPTIONS + 2) {
+		if (seen == YES)
 			*out_yes = true;
-		} else {
+		else if (seen == THROUGH)
 			set(request, "to", value);
-		}
+		else if (cli_filter_set(request, options[seen].name, value) != EX_OK)
+			return CLI_OPTION_WRONG;
 	}
 	return seen;
 }

@@ -1,237 +1,573 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/ask.h"
 
+#include "base/must.h"
 #include "base/text.h"
-#include "provider/remedy.h"
+#include "cli/when.h"
 
 #include <getopt.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+/*
+ * One screen, however many mailboxes there are: the lines are kept until all have come, so that what needs
+ * a person has all the room that the rest leaves.
+ */
 static const char help[] =
 	"usage: postern status [--config FILE] [--json]\n\n"
-	"One screen: what waits, what is parked and why, each mailbox against its limits.\n"
-	"SACDWV: six things that must be right at once, see `postern mailboxes`.\n\n"
-	"example:\n"
-	"  watch -n 2 postern status\n";
+	"One screen: what needs a person, what heals by itself, what is well. What has the\n"
+	"same cause is one line, with who can fix it and the first step.\n\n"
+	"  --config FILE  default /etc/postern/postern.yaml\n"
+	"  --json         one object a line: the groups, then each lane and what waits\n\n"
+	"Exit status: 0, or 69 when the daemon does not run: then the queue on disk is shown.\n\n"
+	"examples:\n"
+	"  watch -n 2 postern status\n"
+	"  postern mailboxes --state parked   each mailbox of a group\n";
+
+enum {
+	LABEL = 11,
+	SCREEN_LINES = 38,
+	KIND_MAX = 64, /* lines of one kind: the daemon sends fewer groups */
+	TENANT_LINES = 8,
+	FEW = 3,
+};
+
+struct kept {
+	json_t *items[KIND_MAX];
+	size_t count, all;
+};
+
+struct screen {
+	struct cli_context *ctx;
+	struct kept relays, notices, groups, wells, listeners, devices, tokens;
+	/* Of all, kept or not. */
+	long long mailboxes, connectors, tenants, used, capacity;
+	long long sessions, accepted, refused;
+	char done_at[CLI_WHEN_MAX];
+};
 
 static long long number(const json_t *line, const char *key)
 {
 	return (long long)json_integer_value(json_object_get(line, key));
 }
 
-static void print_relay(struct cli_context *ctx, const json_t *line)
+static const char *style(const struct screen *s, const char *name)
+{
+	return cli_style(s->ctx, name);
+}
+
+/* ---- the pieces ---- */
+
+static void PRINTF_LIKE(2, 3) put(struct buf *out, const char *fmt, ...)
+{
+	va_list args;
+	char line[8192];
+
+	va_start(args, fmt);
+	(void)vsnprintf(line, sizeof(line), fmt, args);
+	va_end(args);
+	must(cli_fold(out, sv_from(line), 0, LABEL, cli_columns()) == 0);
+}
+
+static void put_relay(struct screen *s, const json_t *line, struct buf *out)
 {
 	char span[TEXT_DURATION_MAX], size[TEXT_DURATION_MAX], waiting[TEXT_DURATION_MAX];
+	char n[4][CLI_COUNT_MAX], age[CLI_WHEN_MAX];
+	const char *oldest = cli_text(line, "oldest_at");
 
-	(void)printf("%spostern %s%s",
-		cli_style(ctx, "bold"),
-		cli_text(line, "version"),
-		cli_style(ctx, "off"));
 	if (json_is_true(json_object_get(line, "running")))
-		(void)printf(" on %s, up %s, pid %lld\n",
+		put(out,
+			"%spostern %s%s on %s, up %s, pid %lld",
+			style(s, "bold"),
+			cli_text(line, "version"),
+			style(s, "off"),
 			cli_text(line, "hostname"),
 			text_span((uint64_t)number(line, "uptime_seconds") * US_PER_S, span),
 			number(line, "pid"));
 	else
-		(void)printf(
-			": %sthe daemon does not run%s; this is the queue as it lies on disk\n",
-			cli_style(ctx, "red"),
-			cli_style(ctx, "off"));
-	cli_print(9,
-		"queue    %lld waiting (%s), last 24 h %lld delivered, %lld bounced; %s free on "
-		"disk\n",
-		number(line, "messages_waiting"),
+		put(out,
+			"%spostern %s%s: %sthe daemon does not run%s; this is the queue as it lies "
+			"on "
+			"disk",
+			style(s, "bold"),
+			cli_text(line, "version"),
+			style(s, "off"),
+			style(s, "red"),
+			style(s, "off"));
+	put(out,
+		"queue      %s waiting (%s)%s%s; last 24 h: %s sent, %s uncertain, %s bounced; %s "
+		"free "
+		"on disk",
+		cli_count(number(line, "messages_waiting"), n[0]),
 		text_size((uint64_t)number(line, "bytes_waiting"), waiting),
-		number(line, "delivered_day"),
-		number(line, "bounced_day"),
+		oldest[0] ? ", oldest " : "",
+		oldest[0] ? cli_relative(oldest, age) : "",
+		cli_count(number(line, "delivered_day"), n[1]),
+		cli_count(number(line, "uncertain_day"), n[2]),
+		cli_count(number(line, "bounced_day"), n[3]),
 		text_size((uint64_t)number(line, "disk_free_bytes"), size));
 	if (json_is_true(json_object_get(line, "disk_full")))
-		(void)printf("         %sthe disk is full: new mail gets 452, delivery goes on%s\n",
-			cli_style(ctx, "red"),
-			cli_style(ctx, "off"));
+		put(out,
+			"%sdisk full  new mail is refused (452) until there is room; delivery goes "
+			"on. "
+			"Free some space in data_dir, or lower `history: { max }`.%s",
+			style(s, "red"),
+			style(s, "off"));
 }
 
-static void print_listener(struct cli_context *ctx, const json_t *line)
+/* "mailbox erp@contoso.com", "250 mailboxes of tenant t03", "sender a@b at erp@contoso.com". */
+static void put_subject(const json_t *g, struct buf *out)
 {
-	(void)printf("listen   %-24s %lld sessions, %lld accepted, %lld refused\n",
-		cli_text(line, "name"),
-		number(line, "sessions"),
-		number(line, "accepted"),
-		number(line, "refused"));
-	if (json_is_true(json_object_get(line, "legacy_tls")))
-		(void)printf("         %slegacy TLS%s  %s speaks TLS 1.0 and 1.1, too: %lld "
-			     "sessions and %lld messages used them\n",
-			cli_style(ctx, "yellow"),
-			cli_style(ctx, "off"),
-			cli_text(line, "name"),
-			number(line, "legacy_sessions"),
-			number(line, "legacy_messages"));
-}
+	const char *scope = cli_text(g, "scope"), *tenant = cli_text(g, "tenant");
+	const char *first = json_string_value(json_array_get(json_object_get(g, "names"), 0));
+	bool recipients = strcmp(scope, "recipient") == 0;
+	long long count = recipients ? number(g, "waiting") : number(g, "count");
+	char n[CLI_COUNT_MAX];
 
-static void put_window(struct buf *out, const json_t *line, const char *used_key,
-	const char *capacity_key, const char *unit)
-{
-	if (number(line, capacity_key))
-		(void)!buf_printf(out,
-			"  %lld/%lld %s",
-			number(line, used_key),
-			number(line, capacity_key),
-			unit);
-}
-
-static void print_device(struct cli_context *ctx, const json_t *line)
-{
-	long long capacity = number(line, "day_capacity");
-	bool used_up = capacity && number(line, "day_used") >= capacity;
-
-	(void)printf("device   %-24s %lld accepted, %lld refused",
-		cli_text(line, "name"),
-		number(line, "accepted"),
-		number(line, "refused"));
-	(void)printf("  %s%lld", cli_style(ctx, used_up ? "red" : "off"), number(line, "day_used"));
-	if (capacity)
-		(void)printf("/%lld", capacity);
-	(void)printf(" recipients/24h%s", cli_style(ctx, "off"));
-	if (number(line, "quota_refused"))
-		(void)printf("  %lld over the quota", number(line, "quota_refused"));
-	if (number(line, "legacy_sessions"))
-		(void)printf("  %lld sessions in legacy TLS", number(line, "legacy_sessions"));
-	(void)printf("\n");
-}
-
-/* The same words as explain and check have, with this mailbox in them. */
-static void print_remedy(const struct provider_remedy *remedy, const char *lane)
-{
-	CLEANUP(buf_deinitp) struct buf step = BUF_INIT(4096), command = BUF_INIT(4096);
-	const char *slash = strchr(lane, '/');
-	const struct provider_facts facts = { .mailbox = sv_from(slash ? slash + 1 : lane) };
-
-	cli_print(9, "         who      %s\n", provider_owner_words(remedy->owner));
-	if (remedy->steps[0] && provider_remedy_fill(remedy->steps[0], &facts, &step) == 0)
-		cli_print(18, "         first    %.*s\n", SV_ARG(buf_sv(&step)));
-	if (remedy->powershell[0] &&
-		provider_remedy_fill(remedy->powershell[0], &facts, &command) == 0)
-		cli_print(18, "         shell    %.*s\n", SV_ARG(buf_sv(&command)));
-}
-
-static void print_lane(struct cli_context *ctx, const json_t *line)
-{
-	const struct provider_remedy *remedy =
-		provider_remedy(cause_parse(sv_from(cli_text(line, "reason"))), NULL);
-	const char *state = cli_text(line, "state");
-	CLEANUP(buf_deinitp) struct buf head = BUF_INIT(4096);
-	char marks[CLI_SIX_MAX];
-	const char *style = strcmp(state, "parked") == 0    ? "red"
-			    : strcmp(state, "waiting") == 0 ? "yellow"
-							    : "green";
-
-	(void)!buf_printf(&head,
-		"lane     %-32s %s%-8s%s %lld conn",
-		cli_text(line, "lane"),
-		cli_style(ctx, style),
-		state,
-		cli_style(ctx, "off"),
-		number(line, "connections"));
-	put_window(&head, line, "minute_used", "minute_capacity", "this minute");
-	put_window(&head, line, "day_used", "day_capacity", "recipients/24h");
-	if (json_object_get(line, "delivered_month"))
-		(void)!buf_printf(&head,
-			"  %lld recipients this month, $%lld.%02lld",
-			number(line, "delivered_month"),
-			number(line, "cost_cents") / 100,
-			number(line, "cost_cents") % 100);
-	if (strcmp(cli_text(line, "sign_in"), "app") == 0 ||
-		strcmp(cli_text(line, "sign_in"), "user") == 0)
-		(void)!buf_printf(&head, "  token of the %s", cli_text(line, "sign_in"));
-	(void)!buf_printf(&head, "  SACDWV %s", cli_six(json_object_get(line, "checks"), marks));
-	if (cli_text(line, "next_at")[0])
-		(void)!buf_printf(&head, "  next %.19s", cli_text(line, "next_at"));
-	cli_print(9, "%.*s\n", SV_ARG(buf_sv(&head)));
-	if (number(line, "moved"))
-		(void)printf("         %lld recipients went by another door, %s\n",
-			number(line, "moved"),
-			cli_text(line, "moved_to"));
-	if (cli_text(line, "reason")[0])
-		cli_print(9,
-			"         %s%s%s  %s\n",
-			cli_style(ctx, style),
-			cli_text(line, "reason"),
-			cli_style(ctx, "off"),
-			remedy ? remedy->title : cli_text(line, "summary"));
-	if (remedy)
-		print_remedy(remedy, cli_text(line, "lane"));
-	if (cli_text(line, "reply")[0])
-		cli_print(9, "         said: %.300s\n", cli_text(line, "reply"));
-}
-
-/* Thousands of them may be well: only what is not is said. */
-static void print_token(struct cli_context *ctx, const json_t *line)
-{
-	if (!cli_text(line, "reason")[0])
+	if (strcmp(scope, "tenant-external") == 0) {
+		(void)!buf_printf(out, "mail of tenant %s to the outside", first ? first : tenant);
 		return;
-	cli_print(9,
-		"token    %s%s%-24s %s%s%s%s\n         said: %.300s\n",
-		cli_text(line, "tenant"),
-		cli_text(line, "user")[0] ? " " : "",
-		cli_text(line, "user"),
-		cli_style(ctx, "red"),
-		cli_text(line, "reason"),
-		cli_style(ctx, "off"),
-		cli_text(line, "expires_at")[0] ? "  the last one still lives" : "",
-		cli_text(line, "reply"));
+	}
+	if (count == 1 && first && !recipients) {
+		(void)!buf_printf(out, "%s %s", scope, first);
+		if (strcmp(scope, "sender") == 0)
+			(void)!buf_printf(out, " at %s", cli_text(g, "mailbox"));
+		return;
+	}
+	(void)!buf_printf(out,
+		"%s %s%s",
+		cli_count(count, n),
+		scope,
+		count == 1                      ? ""
+		: strcmp(scope, "mailbox") == 0 ? "es"
+						: "s");
+	if (recipients && number(g, "count") == 1 && first && first[0])
+		(void)!buf_printf(out, " of %s", first);
+	else if (tenant[0])
+		(void)!buf_printf(out, " of tenant %s", tenant);
+	else if (number(g, "tenants") > 1)
+		(void)!buf_printf(out, " in %s tenants", cli_count(number(g, "tenants"), n));
 }
 
-static void print_line(void *arg, const json_t *line)
+/* "parked since 00:12 +01:00 (2 h ago), 500 waiting, next try in 12 min" */
+static void put_state(const json_t *g, struct buf *out)
 {
-	struct cli_context *ctx = arg;
+	char n[CLI_COUNT_MAX], at[CLI_WHEN_MAX];
+	const char *since = cli_text(g, "since"), *next = cli_text(g, "next_at");
+
+	(void)!buf_printf(out, "%s", cli_text(g, "state"));
+	if (since[0])
+		(void)!buf_printf(out, " since %s", cli_when(since, at));
+	(void)!buf_printf(out, ", %s waiting", cli_count(number(g, "waiting"), n));
+	if (next[0])
+		(void)!buf_printf(out, ", next try %s", cli_relative(next, at));
+	else if (strcmp(cli_text(g, "nature"), "reputation") == 0)
+		(void)!buf_printf(out, ", until a person releases it");
+}
+
+static const char *label_of(const struct screen *s, const json_t *g, size_t at)
+{
+	bool person = strcmp(cli_text(g, "needs"), "person") == 0;
+	const char *before = at ? cli_text(s->groups.items[at - 1], "needs") : "";
+
+	if (strcmp(before, cli_text(g, "needs")) == 0)
+		return "";
+	return person ? "needs you" : "by itself";
+}
+
+/* Where each one of it is listed. */
+static void put_more(const json_t *g, struct buf *out)
+{
+	const char *scope = cli_text(g, "scope"), *tenant = cli_text(g, "tenant");
+	const char *first = json_string_value(json_array_get(json_object_get(g, "names"), 0));
+	bool lanes = strcmp(scope, "mailbox") == 0 || strcmp(scope, "connector") == 0;
+
+	if (lanes && number(g, "count") == 1)
+		put(out, "           more: postern mailboxes %s", first ? first : "");
+	else
+		put(out,
+			"           more: postern %s --reason %s%s%s",
+			lanes ? "mailboxes" : "queue list",
+			cli_text(g, "reason"),
+			tenant[0] ? " --tenant " : "",
+			tenant);
+}
+
+/* Without Exchange's [HOST TIME ID] at the end: `queue show` has the whole. */
+static struct sv short_reply(const char *reply)
+{
+	struct sv text = sv_head(sv_from(reply), 240);
+	ptrdiff_t bracket = sv_find(text, SV(" ["));
+
+	return bracket > 0 ? sv_head(text, (size_t)bracket) : text;
+}
+
+static void put_group(struct screen *s, size_t at, bool brief, struct buf *out)
+{
+	CLEANUP(buf_deinitp) struct buf subject = BUF_INIT(4096), state = BUF_INIT(1024);
+	const json_t *g = s->groups.items[at];
+	bool person = strcmp(cli_text(g, "needs"), "person") == 0;
+	const char *title = cli_text(g, "title");
+
+	put_subject(g, &subject);
+	put_state(g, &state);
+	put(out,
+		"%s%-10s%s %.*s: %s%s%s%s%s%s",
+		style(s, person ? "red" : "yellow"),
+		label_of(s, g, at),
+		style(s, "off"),
+		SV_ARG(buf_sv(&subject)),
+		style(s, "bold"),
+		title[0] ? title : cli_text(g, "reason"),
+		style(s, "off"),
+		title[0] ? " (" : "",
+		title[0] ? cli_text(g, "reason") : "",
+		title[0] ? ")" : "");
+	put(out, "           %.*s", SV_ARG(buf_sv(&state)));
+	if (brief)
+		return;
+	if (cli_text(g, "reply")[0])
+		put(out, "           said: %.*s", SV_ARG(short_reply(cli_text(g, "reply"))));
+	if (person && cli_text(g, "step")[0])
+		put(out, "           %s: %s", cli_text(g, "who"), cli_text(g, "step"));
+	else if (person && cli_text(g, "summary")[0])
+		put(out, "           %s", cli_text(g, "summary"));
+	if (person && cli_text(g, "or")[0])
+		put(out, "           or: %s", cli_text(g, "or"));
+	if (person && cli_text(g, "command")[0] && number(g, "count") == 1)
+		put(out, "           %s", cli_text(g, "command"));
+	if (person)
+		put_more(g, out);
+}
+
+/* ---- what is well ---- */
+
+static void put_use(long long used, long long capacity, struct buf *out)
+{
+	char n[2][CLI_COUNT_MAX];
+
+	(void)!buf_printf(out, "%s", cli_count(used, n[0]));
+	if (capacity)
+		(void)!buf_printf(out,
+			" of %s recipients in 24 h (%lld %%)",
+			cli_count(capacity, n[1]),
+			(used * 100 + capacity / 2) / capacity);
+	else
+		(void)!buf_printf(out, " recipients in 24 h");
+}
+
+static void put_wells(struct screen *s, struct buf *out)
+{
+	CLEANUP(buf_deinitp) struct buf use = BUF_INIT(512), who = BUF_INIT(512);
+	char n[CLI_COUNT_MAX], at[CLI_WHEN_MAX];
+
+	if (s->wells.all == 0)
+		return;
+	put_use(s->used, s->capacity, &use);
+	if (s->mailboxes)
+		(void)!buf_printf(&who,
+			"%s mailbox%s",
+			cli_count(s->mailboxes, n),
+			s->mailboxes == 1 ? "" : "es");
+	if (s->connectors)
+		(void)!buf_printf(&who,
+			"%s%s connector%s",
+			s->mailboxes ? " and " : "",
+			cli_count(s->connectors, n),
+			s->connectors == 1 ? "" : "s");
+	if (s->tenants > 1)
+		(void)!buf_printf(&who, " in %s tenants", cli_count(s->tenants, n));
+	put(out,
+		"%shealthy%s    %.*s; %.*s%s%s",
+		style(s, "green"),
+		style(s, "off"),
+		SV_ARG(buf_sv(&who)),
+		SV_ARG(buf_sv(&use)),
+		s->done_at[0] ? ", done about " : "",
+		s->done_at[0] ? cli_when(s->done_at, at) : "");
+	for (size_t i = 0; s->tenants > 1 && i < s->wells.count && i < TENANT_LINES; i++) {
+		const json_t *w = s->wells.items[i];
+
+		use.len = 0;
+		put_use(number(w, "day_used"), number(w, "day_capacity"), &use);
+		put(out,
+			"           %-16s %s mailboxes, %.*s",
+			cli_text(w, "tenant")[0] ? cli_text(w, "tenant") : "(no tenant)",
+			cli_count(number(w, "mailboxes") + number(w, "connectors"), n),
+			SV_ARG(buf_sv(&use)));
+	}
+	if (s->wells.all > TENANT_LINES)
+		put(out,
+			"           and %s more: postern mailboxes --sort tenant",
+			cli_count((long long)(s->wells.all - TENANT_LINES), n));
+}
+
+/* ---- doors in ---- */
+
+static void put_legacy(struct screen *s, const json_t *l, struct buf *out)
+{
+	if (json_is_true(json_object_get(l, "legacy_tls")))
+		put(out,
+			"           %slegacy TLS%s  %s speaks TLS 1.0 and 1.1, too: %lld sessions "
+			"and "
+			"%lld messages used them",
+			style(s, "yellow"),
+			style(s, "off"),
+			cli_text(l, "name"),
+			number(l, "legacy_sessions"),
+			number(l, "legacy_messages"));
+}
+
+static void put_listeners(struct screen *s, struct buf *out)
+{
+	char n[3][CLI_COUNT_MAX];
+
+	if (s->listeners.all > FEW)
+		put(out,
+			"listen     %zu listeners: %s sessions, %s accepted, %s refused",
+			s->listeners.all,
+			cli_count(s->sessions, n[0]),
+			cli_count(s->accepted, n[1]),
+			cli_count(s->refused, n[2]));
+	for (size_t i = 0; i < s->listeners.count; i++) {
+		const json_t *l = s->listeners.items[i];
+
+		if (s->listeners.all <= FEW)
+			put(out,
+				"listen     %-24s %s sessions, %s accepted, %s refused",
+				cli_text(l, "name"),
+				cli_count(number(l, "sessions"), n[0]),
+				cli_count(number(l, "accepted"), n[1]),
+				cli_count(number(l, "refused"), n[2]));
+		put_legacy(s, l, out);
+	}
+}
+
+static bool is_used_up(const json_t *d)
+{
+	return number(d, "day_capacity") && number(d, "day_used") >= number(d, "day_capacity");
+}
+
+static void put_device(struct screen *s, const json_t *d, struct buf *out)
+{
+	CLEANUP(buf_deinitp) struct buf use = BUF_INIT(512);
+
+	put_use(number(d, "day_used"), number(d, "day_capacity"), &use);
+	put(out,
+		"device     %-24s %s%.*s%s; %lld accepted, %lld refused, %lld over the quota%s",
+		cli_text(d, "name"),
+		style(s, is_used_up(d) ? "red" : "off"),
+		SV_ARG(buf_sv(&use)),
+		style(s, "off"),
+		number(d, "accepted"),
+		number(d, "refused"),
+		number(d, "quota_refused"),
+		number(d, "legacy_sessions") ? "; uses legacy TLS" : "");
+}
+
+static void put_devices(struct screen *s, struct buf *out)
+{
+	size_t used_up = 0;
+
+	for (size_t i = 0; i < s->devices.count; i++) {
+		used_up += is_used_up(s->devices.items[i]);
+		if (s->devices.all <= FEW || (is_used_up(s->devices.items[i]) && used_up <= FEW))
+			put_device(s, s->devices.items[i], out);
+	}
+	if (s->devices.all > FEW)
+		put(out,
+			"device     %zu devices; %zu have used up their quota",
+			s->devices.all,
+			used_up);
+}
+
+/* A sign-in that fails while its last token still lives holds nothing yet: no group tells it. */
+static void put_tokens(struct screen *s, struct buf *out)
+{
+	for (size_t i = 0; i < s->tokens.count && i < FEW; i++) {
+		const json_t *t = s->tokens.items[i];
+		char at[CLI_WHEN_MAX];
+
+		put(out,
+			"token      %s%s%s: %s%s%s, the last token lives until %s",
+			cli_text(t, "tenant"),
+			cli_text(t, "user")[0] ? " " : "",
+			cli_text(t, "user"),
+			style(s, "red"),
+			cli_text(t, "reason"),
+			style(s, "off"),
+			cli_when(cli_text(t, "expires_at"), at));
+	}
+	if (s->tokens.all > FEW)
+		put(out,
+			"           and %zu more sign-ins fail: postern status --json",
+			s->tokens.all - FEW);
+}
+
+/* ---- the screen ---- */
+
+static size_t lines_of(struct sv text)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < text.len; i++)
+		n += text.ptr[i] == '\n';
+	return n;
+}
+
+/* Each in full as long as the others have room for their two lines. */
+static void put_groups(struct screen *s, size_t room, struct buf *out)
+{
+	char n[CLI_COUNT_MAX];
+
+	for (size_t i = 0; i < s->groups.count; i++) {
+		CLEANUP(buf_deinitp) struct buf full = BUF_INIT(1 << 16), brief = BUF_INIT(1 << 16);
+		size_t left = s->groups.count - i - 1;
+		struct buf *taken = &full;
+
+		put_group(s, i, false, &full);
+		put_group(s, i, true, &brief);
+		if (lines_of(buf_sv(&full)) + 2 * left > room)
+			taken = &brief;
+		if (lines_of(buf_sv(taken)) + (left > 0) > room) {
+			put(out,
+				"           and %s more causes: postern mailboxes; postern queue "
+				"summary",
+				cli_count((long long)left + 1, n));
+			return;
+		}
+		room -= lines_of(buf_sv(taken));
+		must(buf_append(out, buf_sv(taken)) == 0);
+	}
+}
+
+static void print_screen(struct screen *s)
+{
+	CLEANUP(buf_deinitp) struct buf top = BUF_INIT(1 << 20), groups = BUF_INIT(1 << 20);
+	CLEANUP(buf_deinitp) struct buf rest = BUF_INIT(1 << 20);
+	size_t used;
+
+	for (size_t i = 0; i < s->relays.count; i++)
+		put_relay(s, s->relays.items[i], &top);
+	for (size_t i = 0; i < s->notices.count && i < FEW; i++)
+		put(&top,
+			"%snotice     %s%s",
+			style(s, "yellow"),
+			cli_text(s->notices.items[i], "text"),
+			style(s, "off"));
+	if (s->notices.all > FEW)
+		put(&top,
+			"           and %zu more notices: postern status --json",
+			s->notices.all - FEW);
+	put_wells(s, &rest);
+	put_listeners(s, &rest);
+	put_devices(s, &rest);
+	put_tokens(s, &rest);
+	used = lines_of(buf_sv(&top)) + lines_of(buf_sv(&rest));
+	put_groups(s, used < SCREEN_LINES ? SCREEN_LINES - used : 0, &groups);
+	(void)printf("%.*s%.*s%.*s",
+		SV_ARG(buf_sv(&top)),
+		SV_ARG(buf_sv(&groups)),
+		SV_ARG(buf_sv(&rest)));
+}
+
+/* ---- the lines of the daemon ---- */
+
+static void keep(struct kept *k, const json_t *line)
+{
+	k->all++;
+	if (k->count < KIND_MAX)
+		k->items[k->count++] = json_deep_copy(line);
+}
+
+static void keep_well(struct screen *s, const json_t *line)
+{
+	s->mailboxes += number(line, "mailboxes");
+	s->connectors += number(line, "connectors");
+	s->tenants += cli_text(line, "tenant")[0] != '\0';
+	s->used += number(line, "day_used");
+	s->capacity += number(line, "day_capacity");
+	/* RFC 3339 in UTC: the later one is the greater one. */
+	if (strcmp(cli_text(line, "done_at"), s->done_at) > 0)
+		(void)snprintf(s->done_at, sizeof(s->done_at), "%s", cli_text(line, "done_at"));
+	keep(&s->wells, line);
+}
+
+static void keep_listener(struct screen *s, const json_t *line)
+{
+	s->sessions += number(line, "sessions");
+	s->accepted += number(line, "accepted");
+	s->refused += number(line, "refused");
+	keep(&s->listeners, line);
+}
+
+static void take_line(void *arg, const json_t *line)
+{
+	struct screen *s = arg;
 	const char *type = cli_text(line, "type");
 
 	if (strcmp(type, "relay") == 0)
-		print_relay(ctx, line);
+		keep(&s->relays, line);
 	else if (strcmp(type, "notice") == 0)
-		cli_print(9,
-			"%snotice   %s%s\n",
-			cli_style(ctx, "yellow"),
-			cli_text(line, "text"),
-			cli_style(ctx, "off"));
+		keep(&s->notices, line);
+	else if (strcmp(type, "group") == 0)
+		keep(&s->groups, line);
+	else if (strcmp(type, "healthy") == 0)
+		keep_well(s, line);
 	else if (strcmp(type, "listener") == 0)
-		print_listener(ctx, line);
+		keep_listener(s, line);
 	else if (strcmp(type, "device") == 0)
-		print_device(ctx, line);
-	else if (strcmp(type, "lane") == 0)
-		print_lane(ctx, line);
-	else if (strcmp(type, "token") == 0)
-		print_token(ctx, line);
-	else if (strcmp(type, "waiting") == 0)
-		cli_print(9,
-			"waiting  %-32s %8lld %-7s %-20s oldest %.19s\n",
-			cli_text(line, "lane")[0] ? cli_text(line, "lane") : "(no route)",
-			number(line, "count"),
-			cli_text(line, "state"),
-			cli_text(line, "reason"),
-			cli_text(line, "oldest_at"));
+		keep(&s->devices, line);
+	else if (strcmp(type, "token") == 0 && cli_text(line, "reason")[0] &&
+		 cli_text(line, "expires_at")[0])
+		keep(&s->tokens, line);
 }
 
-static int simple_request(struct cli_context *ctx, int argc, char **argv, const char *verb,
-	const char *usage, cli_line_fn *each)
+static void forget(struct screen *s)
+{
+	struct kept *const all[] = { &s->relays,
+		&s->notices,
+		&s->groups,
+		&s->wells,
+		&s->listeners,
+		&s->devices,
+		&s->tokens };
+
+	for (size_t k = 0; k < COUNT_OF(all); k++)
+		for (size_t i = 0; i < all[k]->count; i++)
+			json_decref(all[k]->items[i]);
+}
+
+static int no_operands(struct cli_context *ctx, int argc, char **argv, const char *usage)
 {
 	const char *value = NULL;
-	json_t *request;
 	int seen = cli_option(ctx, argc, argv, NULL, usage, &value);
 
 	if (seen != CLI_OPTION_END)
 		return seen == CLI_OPTION_HELP ? EX_OK : EX_USAGE;
-	if (optind < argc)
-		return cli_fail(EX_USAGE, "%s takes no operand: '%s'", verb, argv[optind]);
-	request = json_object();
-	(void)json_object_set_new(request, "do", json_string(verb));
-	return cli_ask(ctx, request, each, ctx);
+	return optind < argc
+		       ? cli_fail(EX_USAGE, "%s takes no operand: '%s'", argv[0], argv[optind])
+		       : -1;
 }
 
 int cli_status(struct cli_context *ctx, int argc, char **argv)
 {
-	return simple_request(ctx, argc, argv, "status", help, print_line);
+	struct screen s = { .ctx = ctx };
+	int code = no_operands(ctx, argc, argv, help);
+	json_t *request;
+
+	if (code >= 0)
+		return code;
+	request = json_object();
+	(void)json_object_set_new(request, "do", json_string("status"));
+	if (ctx->json)
+		(void)json_object_set_new(request, "lanes", json_true());
+	code = cli_ask(ctx, request, take_line, &s);
+	if (!ctx->json)
+		print_screen(&s);
+	forget(&s);
+	return code == EX_OK && ctx->offline ? EX_UNAVAILABLE : code;
 }
 
 static void print_finding(void *arg, const json_t *line)
@@ -242,13 +578,18 @@ static void print_finding(void *arg, const json_t *line)
 
 int cli_reload(struct cli_context *ctx, int argc, char **argv)
 {
-	return simple_request(ctx,
+	json_t *request;
+	int code = no_operands(ctx,
 		argc,
 		argv,
-		"reload",
 		"usage: postern reload [--config FILE]\n\n"
 		"Makes the running daemon read its configuration again (as SIGHUP does) and says "
 		"what is\n"
-		"wrong with it. A bad file keeps the old configuration in force.\n",
-		print_finding);
+		"wrong with it. A bad file keeps the old configuration in force.\n");
+
+	if (code >= 0)
+		return code;
+	request = json_object();
+	(void)json_object_set_new(request, "do", json_string("reload"));
+	return cli_ask(ctx, request, print_finding, ctx);
 }

@@ -9,8 +9,12 @@
 
 static void query_destroy(struct observe_query *q)
 {
+	io_task_cancel(q->sources->loop, &q->turn);
 	json_decref(q->request);
 	observe_query_report_free(q->report);
+	json_decref(q->totals);
+	observe_list_free(q->listed);
+	conf_unref(q->conf);
 	arena_reset(&q->arena);
 	arena_reset(&q->page);
 	free(q);
@@ -48,6 +52,8 @@ void observe_query_end(struct observe_query *q)
 
 	must(json_object_set_new(last, "end", json_true()) == 0);
 	observe_json_int(last, "rows", q->rows);
+	if (q->totals)
+		must(json_object_set(last, "totals", q->totals) == 0);
 	finish(q, last);
 }
 
@@ -92,6 +98,42 @@ void observe_query_submit(
 	q->op_running = true;
 	store_submit(q->sources->store, &q->op);
 }
+
+/* ---- over several turns ---- */
+
+enum {
+	TURN_ROWS = 50, /* about a millisecond */
+};
+
+static void show_some(struct observe_query *q)
+{
+	q->step = show_some;
+	for (size_t i = 0; i < TURN_ROWS && q->shown_at < q->shown_count; i++)
+		q->show_one(q, q->shown_at++);
+	if (q->shown_at == q->shown_count)
+		q->shown_all(q);
+	else if (!q->sink.has_room(q->sink.arg))
+		q->paused = true;
+	else
+		io_task_post(q->sources->loop, &q->turn);
+}
+
+static void on_turn(void *arg)
+{
+	show_some(arg);
+}
+
+void observe_query_turns(struct observe_query *q, size_t count,
+	void (*each)(struct observe_query *q, size_t at), void (*done)(struct observe_query *q))
+{
+	q->shown_count = count;
+	q->shown_at = 0;
+	q->show_one = each;
+	q->shown_all = done;
+	show_some(q);
+}
+
+/* ---- verbs ---- */
 
 static void reload(struct observe_query *q)
 {
@@ -156,6 +198,8 @@ struct observe_query *observe_query_new(const struct observe_sources *sources, s
 
 	q->sources = sources;
 	q->sink = *sink;
+	q->turn = (struct io_task){ .run = on_turn, .arg = q };
+	q->conf = sources->conf && *sources->conf ? conf_ref(*sources->conf) : NULL;
 	q->request = json_loadb(request.ptr, request.len, JSON_REJECT_DUPLICATES, NULL);
 	if (!json_is_object(q->request)) {
 		observe_query_fail(q, EX_USAGE, "the request is not a JSON object");

@@ -1,347 +1,240 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/htable.h"
+#include "base/guess.h"
 #include "base/must.h"
 #include "observe/query_priv.h"
 #include "outbound/outbound.h"
-#include "provider/reply.h"
 
-#include <stdarg.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <sysexits.h>
 
-/*
- * `postern mailboxes`: every mailbox and connector, those without mail too, and those that are gone from
- * the configuration while mail waits for them. And the six things that must be right at once.
- */
-struct row {
-	struct sv key;
-	const struct conf_lane *c;                 /* NULL: not configured any more */
-	const struct outbound_lane_status *status; /* NULL: never had mail, or no daemon */
-	uint64_t waiting, held;
-	struct wall_time oldest_at;
-};
+/* `postern mailboxes`: what is asked for, in the order that is asked for, page by page; and their sum. */
 
-struct rows {
-	struct observe_query *q;
-	struct outbound_lane_status *statuses;
-	size_t count;
-};
+/* ---- order ---- */
 
-enum {
-	CHECK_TEXT_MAX = 256,
-	VOLUME_WARN_PERCENT = 80,
-};
-
-/* ---- the six ---- */
-
-struct check {
-	const char *state; /* "ok", "warn", "fail", "unknown", "none" (does not apply) */
-	char text[CHECK_TEXT_MAX];
-};
-
-static struct check PRINTF_LIKE(2, 3) check(const char *state, const char *fmt, ...)
+static int by_name(const struct observe_row *a, const struct observe_row *b)
 {
-	struct check c = { .state = state };
-	va_list args;
-
-	va_start(args, fmt);
-	(void)vsnprintf(c.text, sizeof(c.text), fmt, args);
-	va_end(args);
-	return c;
+	return sv_cmp(a->c ? a->c->name : a->key, b->c ? b->c->name : b->key);
 }
 
-/* What is known only from mail that went: `from` is what a success shows. */
-static struct check from_mail(const struct row *r, const char *from)
+static int larger_first(uint64_t a, uint64_t b)
 {
-	char at[WALL_RFC3339_MAX];
-
-	if (!r->status || r->status->delivered_at.us == 0)
-		return check("unknown", "no message has left since the start of the daemon");
-	return check("ok",
-		"%s, as of the last message at %s",
-		from,
-		wall_rfc3339(r->status->delivered_at, at));
+	return (a < b) - (a > b);
 }
 
-static bool holds(const struct row *r, enum verdict_nature nature)
+static int by_waiting(const struct observe_row *a, const struct observe_row *b)
 {
-	return r->status && r->status->cause.len && r->status->nature == nature;
+	return larger_first(a->waiting, b->waiting);
 }
 
-static bool is_smtp_auth_off(const struct row *r)
+static int by_oldest(const struct observe_row *a, const struct observe_row *b)
 {
-	return holds(r, VERDICT_NATURE_AUTHENTICATION) &&
-	       sv_eq(r->status->cause, SV("smtp-auth-off"));
+	/* Where nothing waits there is no oldest. */
+	uint64_t x = a->oldest_at.us ? (uint64_t)a->oldest_at.us : UINT64_MAX;
+	uint64_t y = b->oldest_at.us ? (uint64_t)b->oldest_at.us : UINT64_MAX;
+
+	return (x > y) - (x < y);
 }
 
-static struct check settings_check(const struct row *r)
+static int by_used(const struct observe_row *a, const struct observe_row *b)
 {
-	if (holds(r, VERDICT_NATURE_OUTAGE))
-		return check("fail",
-			"%.*s: %.*s",
-			SV_ARG(r->status->cause),
-			SV_ARG(sv_head(r->status->summary, 160)));
-	return from_mail(r, "server, port and TLS work");
+	return larger_first(observe_row_use(a).day_used, observe_row_use(b).day_used);
 }
 
-static struct check smtp_auth_check(const struct row *r)
+static struct sv tenant_of(const struct observe_row *r)
 {
-	if (!r->c || r->c->kind == CONF_LANE_CONNECTOR || r->c->provider != PROVIDER_SUBMISSION)
-		return check("none", "this door does not need it");
-	if (is_smtp_auth_off(r))
-		return check("fail", "SMTP AUTH is off for this mailbox or its tenant");
-	return from_mail(r, "SMTP AUTH is on");
+	return r->c && r->c->tenant ? r->c->tenant->name : SV("");
 }
 
-static struct check credentials_check(const struct row *r)
+static int by_tenant(const struct observe_row *a, const struct observe_row *b)
 {
-	if (!r->c || r->c->sign_in == CONF_SIGN_IN_NONE)
-		return check("none", "nobody signs in");
-	if (holds(r, VERDICT_NATURE_AUTHENTICATION) && !is_smtp_auth_off(r))
-		return check("fail",
-			"%.*s: %.*s",
-			SV_ARG(r->status->cause),
-			SV_ARG(sv_head(r->status->summary, 160)));
-	if (is_smtp_auth_off(r))
-		return check("unknown", "not looked at by the server while SMTP AUTH is off");
-	return from_mail(r,
-		r->c->sign_in == CONF_SIGN_IN_PASSWORD ? "the password is accepted"
-						       : "the token is accepted");
+	return sv_cmp(tenant_of(a), tenant_of(b));
 }
 
-static struct check volume_check(const struct sched_lane_use *use)
-{
-	bool full = (use->day_capacity && use->day_used >= use->day_capacity) ||
-		    (use->minute_capacity && use->minute_used >= use->minute_capacity);
-	bool near = use->day_capacity && (uint64_t)use->day_used * 100 >=
-						 (uint64_t)use->day_capacity * VOLUME_WARN_PERCENT;
-
-	if (use->day_capacity == 0 && use->minute_capacity == 0)
-		return check("none", "no limit is configured");
-	return check(full   ? "fail"
-		     : near ? "warn"
-			    : "ok",
-		"%u of %u recipients in 24 hours",
-		use->day_used,
-		use->day_capacity);
-}
-
-static void put_check(json_t *checks, const char *name, const struct check *c)
-{
-	json_t *o = json_object();
-
-	observe_json_sv(o, "state", sv_from(c->state));
-	observe_json_sv(o, "text", sv_from(c->text));
-	must(json_object_set_new(checks, name, o) == 0);
-}
-
-static json_t *checks_json(const struct row *r, const struct sched_lane_use *use)
-{
-	const struct check six[] = { settings_check(r),
-		smtp_auth_check(r),
-		credentials_check(r),
-		check("unknown", "not checked: SPF, DKIM and DMARC are not looked at here"),
-		check("none", "no ramp is configured"),
-		volume_check(use) };
-	static const char *const names[] = {
-		"settings", "smtp_auth", "credentials", "domain", "warmed", "volume"
-	};
-	json_t *checks = json_object();
-
-	for (size_t i = 0; i < COUNT_OF(six); i++)
-		put_check(checks, names[i], &six[i]);
-	return checks;
-}
-
-/* ---- a row ---- */
-
-static uint32_t share_of(uint32_t limit, uint32_t percent)
-{
-	uint64_t share = (uint64_t)limit * percent / 100;
-
-	return limit && share == 0 ? 1 : (uint32_t)share;
-}
-
-static struct sched_lane_use use_of(const struct row *r)
-{
-	const struct conf_limits *limits = r->c ? &r->c->limits : NULL;
-
-	if (r->status)
-		return r->status->use;
-	if (!limits)
-		return (struct sched_lane_use){ 0 };
-	return (struct sched_lane_use){
-		.minute_capacity = share_of(limits->messages_per_minute, limits->share_percent),
-		.day_capacity = share_of(limits->recipients_per_day, limits->share_percent),
-	};
-}
-
-/* What frees it: time, a probe, a person; or nothing holds it. */
-static const char *freed_by(const struct outbound_lane_status *s)
-{
-	if (s->state == SCHED_LANE_WAITING)
-		return "time";
-	if (s->probing)
-		return "probe";
-	if (s->state != SCHED_LANE_PARKED)
-		return "";
-	return s->next_at.us ? "probe" : "person";
-}
-
-static const char *state_of(const struct observe_query *q, const struct row *r)
+/* What needs looking at comes first. */
+static unsigned urgency(const struct observe_row *r)
 {
 	if (!r->c)
-		return "gone";
-	if (!q->sources->outbound)
-		return "stopped";
-	if (!r->status)
-		return "unused";
-	return r->status->state == SCHED_LANE_READY && r->status->probing
-		       ? "probing"
-		       : sched_lane_state_name(r->status->state);
+		return 0;
+	if (!r->has_status)
+		return 4;
+	if (r->status.state == SCHED_LANE_PARKED)
+		return r->status.next_at.us ? 2 : 1;
+	return observe_row_is_held(r) ? 3 : 4;
 }
 
-static void put_status(json_t *o, const struct outbound_lane_status *s)
+static int by_state(const struct observe_row *a, const struct observe_row *b)
 {
-	bool held = s->state != SCHED_LANE_READY || s->probing;
+	int order = (int)urgency(a) - (int)urgency(b);
 
-	observe_json_int(o, "connections", s->connections);
-	observe_json_wall(o, "slot_at", s->slot_at);
-	observe_json_wall(o, "delivered_at", s->delivered_at);
-	if (!held)
-		return;
-	observe_json_sv(o, "freed_by", sv_from(freed_by(s)));
-	observe_json_wall(o, "next_at", s->next_at);
-	observe_json_wall(o, "since", s->since);
-	observe_json_sv(o, "reason", s->cause);
-	observe_json_sv(o, "nature", sv_from(verdict_nature_name(s->nature)));
-	observe_json_sv(o, "summary", s->summary);
-	observe_json_sv(o, "reply", s->reply);
+	return order ? order : by_waiting(a, b);
 }
 
-static void emit_row(struct observe_query *q, const struct row *r)
-{
-	struct sched_lane_use use = use_of(r);
-	json_t *o = json_object();
+typedef int order_fn(const struct observe_row *a, const struct observe_row *b);
+static const struct {
+	const char *name;
+	order_fn *order;
+} orders[] = {
+	{ "state", by_state },
+	{ "name", by_name },
+	{ "tenant", by_tenant },
+	{ "waiting", by_waiting },
+	{ "oldest", by_oldest },
+	{ "used", by_used },
+};
 
-	observe_json_sv(o, "type", SV("mailbox"));
-	observe_json_sv(o, "name", r->c ? r->c->name : r->key);
-	observe_json_sv(o, "lane", r->key);
-	if (r->c) {
-		observe_json_sv(o,
-			"kind",
-			r->c->kind == CONF_LANE_MAILBOX ? SV("mailbox") : SV("connector"));
-		observe_json_sv(o, "provider", sv_from(provider_name(r->c->provider)));
-	}
-	observe_json_sv(o, "state", sv_from(state_of(q, r)));
-	observe_json_int(o, "minute_used", use.minute_used);
-	observe_json_int(o, "minute_capacity", use.minute_capacity);
-	observe_json_int(o, "day_used", use.day_used);
-	observe_json_int(o, "day_capacity", use.day_capacity);
-	observe_json_int(o, "waiting", r->waiting);
-	observe_json_int(o, "held", r->held);
-	observe_json_wall(o, "oldest_at", r->oldest_at);
-	if (r->status)
-		put_status(o, r->status);
-	must(json_object_set_new(o, "checks", checks_json(r, &use)) == 0);
-	observe_query_emit(q, o);
-	q->rows++;
+static int compare(const void *a, const void *b, void *arg)
+{
+	order_fn *const *order = arg;
+	int by = (*order)(a, b);
+
+	return by ? by : by_name(a, b);
 }
 
-json_t *observe_six(const struct conf_lane *c, const struct outbound_lane_status *status)
-{
-	const struct row r = { .c = c, .status = status };
+/* ---- what is asked for ---- */
 
-	return checks_json(&r, &status->use);
+struct wanted {
+	struct sv tenant, state, cause, name;
+	order_fn *order;
+	uint64_t limit; /* 0: all */
+};
+
+static const char *const states[] = {
+	"ready", "waiting", "parked", "probing", "unused", "gone", "stopped"
+};
+
+static bool has_state(const struct observe_query *q, const struct observe_row *r, struct sv state)
+{
+	const char *own = observe_row_state(r, q->sources->outbound != NULL);
+
+	/* One message may try, but the park is not over. */
+	if (sv_eq(state, SV("parked")) && strcmp(own, "probing") == 0)
+		return true;
+	return sv_eq(state, sv_from(own));
 }
 
-/* ---- all of them ---- */
-
-static void count_lane(void *arg, const struct outbound_lane_status *status)
+static bool is_named(const struct observe_row *r, struct sv name)
 {
-	size_t *count = arg;
-
-	(void)status;
-	++*count;
+	return sv_eq_nocase(name, r->key) || (r->c && sv_eq_nocase(name, r->c->name));
 }
 
-/* The views in it live as long as the lanes do: nothing runs in between. */
-static void keep_status(void *arg, const struct outbound_lane_status *status)
+static bool has_cause(const struct observe_row *r, struct sv cause)
 {
-	struct rows *all = arg;
-
-	all->statuses[all->count++] = *status;
-}
-
-static void count_waiting(const struct observe_query *q, struct row *r)
-{
-	for (size_t i = 0; i < q->summary.out_count; i++) {
-		const struct store_summary_row *s = &q->summary.out_rows[i];
-
-		if (!sv_eq(s->lane, r->key))
-			continue;
-		r->waiting += s->count;
-		if (s->state == STORE_RCPT_HELD)
-			r->held += s->count;
-		if (r->oldest_at.us == 0 || s->oldest_at.us < r->oldest_at.us)
-			r->oldest_at = s->oldest_at;
-	}
-}
-
-static bool shown_before(const struct observe_query *q, size_t at)
-{
-	for (size_t i = 0; i < at; i++)
-		if (sv_eq(q->summary.out_rows[i].lane, q->summary.out_rows[at].lane))
+	if (observe_row_is_held(r) && sv_eq(cause, r->status.cause))
+		return true;
+	for (const struct observe_waiting *w = r->first; w; w = w->next)
+		if (sv_eq(cause, w->row->cause))
 			return true;
 	return false;
 }
 
-static void emit_configured(struct rows *all, struct htable *by_key)
+static bool matches(
+	const struct observe_query *q, const struct observe_row *r, const struct wanted *w)
 {
-	size_t count;
-	const struct conf_lane *lanes = conf_lanes(*all->q->sources->conf, &count);
-
-	for (size_t i = 0; i < count; i++) {
-		struct row r = { .key = lanes[i].key,
-			.c = &lanes[i],
-			.status = htable_get(by_key, lanes[i].key) };
-
-		count_waiting(all->q, &r);
-		emit_row(all->q, &r);
-	}
+	return r->key.len && (!w->tenant.len || sv_eq(w->tenant, tenant_of(r))) &&
+	       (!w->state.len || has_state(q, r, w->state)) &&
+	       (!w->cause.len || has_cause(r, w->cause)) && (!w->name.len || is_named(r, w->name));
 }
 
-static void emit_gone(struct rows *all)
+static bool read_order(struct observe_query *q, struct wanted *w)
 {
-	struct observe_query *q = all->q;
+	struct sv sort = observe_json_get_sv(q->request, "sort");
 
-	for (size_t i = 0; i < q->summary.out_count; i++) {
-		struct row r = { .key = q->summary.out_rows[i].lane };
-
-		if (r.key.len == 0 || conf_lane(*q->sources->conf, r.key) || shown_before(q, i))
+	w->order = by_state;
+	for (size_t i = 0; sort.len && i < COUNT_OF(orders); i++) {
+		if (!sv_eq(sort, sv_from(orders[i].name)))
 			continue;
-		count_waiting(q, &r);
-		emit_row(q, &r);
+		w->order = orders[i].order;
+		return true;
 	}
+	if (sort.len)
+		observe_query_fail(q,
+			EX_USAGE,
+			"mailboxes are sorted by state, name, tenant, waiting, oldest or used");
+	return sort.len == 0;
+}
+
+static bool read_state(struct observe_query *q, struct wanted *w)
+{
+	w->state = observe_json_get_sv(q->request, "state");
+	for (size_t i = 0; i < COUNT_OF(states); i++)
+		if (sv_eq(w->state, sv_from(states[i])))
+			return true;
+	if (w->state.len)
+		observe_query_fail(q,
+			EX_USAGE,
+			"a mailbox is ready, waiting, parked, probing, unused, gone or stopped");
+	return w->state.len == 0;
+}
+
+static bool read_wanted(struct observe_query *q, struct wanted *w)
+{
+	*w = (struct wanted){ .cause = observe_json_get_sv(q->request, "reason"),
+		.name = observe_json_get_sv(q->request, "mailbox"),
+		.limit = (uint64_t)json_integer_value(json_object_get(q->request, "limit")) };
+	return read_state(q, w) && read_order(q, w) && observe_query_tenant(q, &w->tenant) &&
+	       observe_query_cause(q, w->cause);
+}
+
+/* ---- the answer ---- */
+
+static void emit_row(struct observe_query *q, size_t at)
+{
+	struct observe_row *r = &q->shown_rows[at];
+	json_t *o;
+
+	/* The views of an earlier turn may be gone. */
+	if (q->sources->outbound)
+		r->has_status = outbound_lane_look(q->sources->outbound, r->key, &r->status);
+	o = observe_row_json(q, r);
+	observe_json_sv(o, "type", SV("mailbox"));
+	observe_query_emit(q, o);
+	q->rows++;
+}
+
+static void sum_up(
+	struct observe_query *q, const struct observe_row *rows, size_t count, size_t shown)
+{
+	uint64_t by_state_count[COUNT_OF(states)] = { 0 }, waiting = 0;
+	json_t *by = json_object();
+
+	for (size_t i = 0; i < count; i++) {
+		const char *state = observe_row_state(&rows[i], q->sources->outbound != NULL);
+
+		waiting += rows[i].waiting;
+		for (size_t s = 0; s < COUNT_OF(states); s++)
+			by_state_count[s] += strcmp(state, states[s]) == 0;
+	}
+	q->totals = json_object();
+	observe_json_int(q->totals, "mailboxes", count);
+	observe_json_int(q->totals, "shown", shown);
+	observe_json_int(q->totals, "waiting", waiting);
+	for (size_t s = 0; s < COUNT_OF(states); s++)
+		if (by_state_count[s])
+			observe_json_int(by, states[s], by_state_count[s]);
+	must(json_object_set_new(q->totals, "states", by) == 0);
 }
 
 static void summed(struct observe_query *q)
 {
-	struct rows all = { .q = q };
-	struct htable by_key = { 0 };
-	size_t count = 0;
+	struct observe_rows all;
+	struct wanted w;
+	size_t count = 0, shown;
 
-	if (q->sources->outbound) {
-		outbound_each_lane(q->sources->outbound, count_lane, &count);
-		all.statuses = arena_alloc(&q->page, (count + 1) * sizeof(*all.statuses));
-		outbound_each_lane(q->sources->outbound, keep_status, &all);
-	}
+	if (!read_wanted(q, &w))
+		return;
+	observe_rows_make(&q->page, q->conf, q->sources->outbound, &q->summary, &all);
 	for (size_t i = 0; i < all.count; i++)
-		htable_put(&by_key, all.statuses[i].lane, &all.statuses[i]);
-	emit_configured(&all, &by_key);
-	emit_gone(&all);
-	htable_deinit(&by_key);
-	observe_query_end(q);
+		if (matches(q, &all.items[i], &w))
+			all.items[count++] = all.items[i];
+	if (w.name.len && count == 0) {
+		observe_query_fail(q, EX_NOUSER, "there is no mailbox or connector of this name");
+		return;
+	}
+	qsort_r(all.items, count, sizeof(*all.items), compare, &w.order);
+	q->shown_rows = all.items;
+	shown = w.limit && w.limit < count ? w.limit : count;
+	sum_up(q, all.items, count, shown);
+	observe_query_turns(q, shown, emit_row, observe_query_end);
 }
 
 void observe_query_mailboxes(struct observe_query *q)

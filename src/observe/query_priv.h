@@ -5,11 +5,13 @@
 #include "conf/conf.h"
 #include "observe/json.h"
 #include "observe/query.h"
+#include "observe/rows.h"
 
 /* What runs a request: `next` does one bounded step, at once or by a store operation. */
 struct observe_query {
 	const struct observe_sources *sources;
 	struct observe_query_sink sink;
+	struct conf *conf; /* a reference: rows of several turns are of one snapshot */
 	json_t *request;
 	struct arena arena; /* filters and keys of the request: lives as long as the query */
 	struct arena page;  /* one answer of the store */
@@ -19,7 +21,20 @@ struct observe_query {
 		struct store_show show;
 		struct store_edit edit;
 		struct store_summary summary;
+		struct store_parks_read parks;
 	};
+	/* Where no daemon runs: what the queue remembers of holds. In `arena`. */
+	const struct store_park_row *park_rows;
+	size_t park_count;
+	void (*then)(struct observe_query *q);
+	/* What is shown over several turns of the loop, in `arena`: see observe_query_turns(). */
+	struct io_task turn;
+	size_t shown_count, shown_at;
+	void (*show_one)(struct observe_query *q, size_t at);
+	void (*shown_all)(struct observe_query *q);
+	struct observe_row *shown_rows;
+	struct observe_list *listed; /* of `list`; NULL: none */
+	json_t *totals;              /* goes with the end; NULL: none */
 	void (*step)(struct observe_query *q);
 	uint64_t rows, changed;
 	uint64_t rows_max;     /* "limit"; 0: all */
@@ -37,11 +52,43 @@ void observe_query_submit(
 /* One line for each lane, state and cause of q->summary. */
 void observe_query_emit_waiting(struct observe_query *q);
 
+/*
+ * Calls `each` for 0 to count - 1, some of them in each turn of the loop and only while the reader has
+ * room, then `done`. Thousands of lines never hold up the mail.
+ */
+void observe_query_turns(struct observe_query *q, size_t count,
+	void (*each)(struct observe_query *q, size_t at), void (*done)(struct observe_query *q));
+
 /* After an edit: running lanes look again (retry, release, reroute). */
 void observe_query_edited(struct observe_query *q);
 
-/* Reads the filter keys of the request; false: the query has failed. */
-NODISCARD bool observe_query_filter(struct observe_query *q, struct store_filter *out_filter);
+/* hold.c: then(q) with what holds mail known to the next two. */
+void observe_query_with_holds(struct observe_query *q, void (*then)(struct observe_query *q));
+/* Of senders and tenants; where no daemon runs, of mailboxes as well. */
+void observe_each_hold(struct observe_query *q,
+	void (*each)(void *arg, const struct outbound_hold *hold), void *arg);
+/* What holds a recipient that waits. False: nothing but its turn. */
+bool observe_hold_of(const struct observe_query *q, const struct store_recipient *r,
+	struct sv sender, struct outbound_hold *out);
+
+/* Of the request, checked: false when the query has failed with what is wrong. "" is all. */
+NODISCARD bool observe_query_tenant(struct observe_query *q, struct sv *out_name);
+NODISCARD bool observe_query_cause(struct observe_query *q, struct sv cause);
+
+NODISCARD bool observe_query_filter(struct observe_query *q, struct store_filter *f);
+
+/* recipient.c: of one line of `list`, or of `show`. */
+json_t *observe_message_json(const struct store_message *m);
+/* With what holds it. True: it is parked. */
+bool observe_recipient_put(const struct observe_query *q, json_t *o, const struct store_message *m,
+	const struct store_recipient *r);
+/* The expiry that is in force: parked mail has its own, longer time. */
+struct wall_time observe_expires_at(
+	const struct observe_query *q, const struct store_message *m, bool parked);
+void observe_list_free(struct observe_list *l);
+
+/* row_json.c: a row as `mailboxes` shows it. */
+json_t *observe_row_json(const struct observe_query *q, const struct observe_row *r);
 
 /* Starters: read the request, set `step` or finish. */
 void observe_query_list(struct observe_query *q);
@@ -49,9 +96,6 @@ void observe_query_show(struct observe_query *q);
 void observe_query_edit(struct observe_query *q);
 void observe_query_summary(struct observe_query *q);
 void observe_query_status(struct observe_query *q);
-struct outbound_lane_status;
-/* The six things that must be right at once, {state, text} each. `c` NULL: not configured any more. */
-json_t *observe_six(const struct conf_lane *c, const struct outbound_lane_status *status);
 void observe_query_mailboxes(struct observe_query *q);
 void observe_query_probe(struct observe_query *q);
 void observe_query_report(struct observe_query *q);

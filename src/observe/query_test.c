@@ -1,279 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "observe/query.h"
-
-#include "base/arena.h"
-#include "base/buf.h"
-#include "base/must.h"
-#include "base/text.h"
-#include "conf/conf.h"
-#include "observe/json.h"
-
-#include <ftw.h>
-#include <sysexits.h>
-#include <unistd.h>
-
-#include "cmocka_all.h"
-
-/* Requests of an operator against a real queue, without a daemon: what the CLI does as well. */
-enum {
-	GUARD_S = 60, /* a test that hangs fails instead */
-	LINES_MAX = 3000,
-	LANES = 2,
-};
-
-struct bench {
-	char folder[64];
-	struct io_loop *loop;
-	struct io_timer guard;
-	struct store *store;
-	struct conf *conf;
-	struct observe_sources sources;
-	bool answered;
-	/* the answer */
-	json_t *lines[LINES_MAX];
-	size_t count;
-	unsigned ends;
-	bool full; /* the reader takes no more for now */
-	unsigned asked_for_room;
-};
-
-static struct bench *bench_now;
-
-static const char conf_text[] = "hostname: relay.example.com\n"
-				"mailboxes: [ { address: erp@contoso.com, password: env:P } ]\n"
-				"connectors: [ { name: lab, host: h } ]\n"
-				"routes: [ { through: lab } ]\n";
-
-#define MAILBOX "submission/erp@contoso.com"
-#define CONNECTOR "smtp/lab"
-
-static void on_guard(void *arg)
-{
-	(void)arg;
-	must_fail("the query does not end", __FILE__, __LINE__);
-}
-
-static void open_bench(struct bench *b)
-{
-	struct store_options options;
-	struct store_recovery found;
-	struct conf_findings f;
-	struct err err = { 0 };
-
-	*b = (struct bench){ .folder = "/tmp/postern-query-XXXXXX" };
-	bench_now = b;
-	must(mkdtemp(b->folder) != NULL);
-	options = (struct store_options){ .data_dir = sv_from(b->folder),
-		.history_keep_us = US_PER_DAY,
-		.history_bytes_max = UINT64_C(1) << 30 };
-	b->loop = io_loop_new();
-	io_timer_init(&b->guard, b->loop, on_guard, b);
-	b->conf = conf_load_text(sv_from(conf_text), &f);
-	conf_findings_free(&f);
-	must(b->conf != NULL);
-	b->store = store_open(b->loop, &options, &found, &err);
-	must(b->store != NULL);
-	b->sources = (struct observe_sources){
-		.loop = b->loop, .store = b->store, .conf = &b->conf, .started_at = io_now(b->loop)
-	};
-}
-
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *walk)
-{
-	(void)st;
-	(void)flag;
-	(void)walk;
-	return remove(path);
-}
-
-static void forget_answer(struct bench *b)
-{
-	for (size_t i = 0; i < b->count; i++)
-		json_decref(b->lines[i]);
-	b->count = 0;
-	b->ends = 0;
-	b->asked_for_room = 0;
-}
-
-static void close_bench(struct bench *b)
-{
-	forget_answer(b);
-	io_timer_stop(&b->guard);
-	store_close(b->store);
-	conf_unref(b->conf);
-	io_loop_free(b->loop);
-	assert_int_equal(nftw(b->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
-}
-
-static void run(struct bench *b, const bool *until)
-{
-	io_timer_start(&b->guard, mono_add(io_clock_mono(), GUARD_S * US_PER_S));
-	while (!*until)
-		io_loop_run(b->loop);
-	io_timer_stop(&b->guard);
-}
-
-/* ---- mail ---- */
-
-static void on_op(struct store_op *op)
-{
-	(void)op;
-	bench_now->answered = true;
-	io_loop_stop(bench_now->loop);
-}
-
-static void submit(struct bench *b, struct store_op *op)
-{
-	b->answered = false;
-	op->done = on_op;
-	store_submit(b->store, op);
-	run(b, &b->answered);
-	assert_int_equal(op->rc, 0);
-}
-
-struct mail {
-	const char *sender, *first, *second; /* recipients; NULL: only one */
-	const char *lane, *cause;
-	int64_t age_us;
-};
-
-static uint64_t put(struct bench *b, const struct mail *mail)
-{
-	struct wall_time at = wall_add(io_clock_wall(), -mail->age_us);
-	struct store_recipient r[2];
-	struct store_message m = { .id = store_new_id(b->store),
-		.accepted_at = at,
-		.expires_at = wall_add(at, 5 * (int64_t)US_PER_DAY),
-		.sender = sv_from(mail->sender),
-		.size = 4,
-		.message_id = SV("<1@contoso.com>"),
-		.subject = SV("Rechnung \xff\x01"),
-		.user = SV("erp"),
-		.client = SV("[10.0.5.30]:4711"),
-		.recipients = r,
-		.recipient_count = mail->second ? 2 : 1 };
-	struct store_put op = { .op.kind = STORE_OP_PUT, .message = &m, .body = SV("\r\n\r\n") };
-
-	for (uint32_t i = 0; i < 2; i++)
-		r[i] = (struct store_recipient){ .index = i,
-			.address = sv_from(i ? mail->second : mail->first),
-			.lane = sv_from(mail->lane),
-			.next_at = at,
-			.last_cause = sv_from(mail->cause) };
-	submit(b, &op.op);
-	return m.id;
-}
-
-/* The first recipient was tried, and this became of it. */
-static void try(struct bench *b, uint64_t id, const char *lane, enum store_recipient_state state,
-	const char *cause)
-{
-	const uint32_t index = 0;
-	struct store_attempt attempt = { .message_id = id,
-		.lane = sv_from(lane),
-		.at = io_clock_wall(),
-		.recipients = &index,
-		.recipient_count = 1 };
-	struct store_claim claim = { .op.kind = STORE_OP_CLAIM, .attempt = &attempt };
-	struct store_recipient_outcome r = { .state = state,
-		.next_at = wall_add(io_clock_wall(), (int64_t)US_PER_HOUR),
-		.lane = sv_from(lane),
-		.verdict = { .kind = VERDICT_RETRY,
-			.scope = VERDICT_SCOPE_MESSAGE,
-			.cause = cause_parse(sv_from(cause)) },
-		.reply = SV("451 4.7.1 later") };
-	struct store_outcome outcome = { .op.kind = STORE_OP_OUTCOME,
-		.message_id = id,
-		.at = io_clock_wall(),
-		.relay = SV("h[192.0.2.1]:25"),
-		.stage = SV("end of data"),
-		.recipients = &r,
-		.recipient_count = 1 };
-
-	submit(b, &claim.op);
-	outcome.attempt = attempt.number;
-	submit(b, &outcome.op);
-}
-
-/* ---- asking ---- */
-
-static void on_line(void *arg, struct sv line)
-{
-	struct bench *b = arg;
-	json_error_t why;
-
-	must(b->count < LINES_MAX);
-	assert_true(sv_find_char(line, '\n') < 0);
-	b->lines[b->count] = json_loadb(line.ptr, line.len, 0, &why);
-	if (!json_is_object(b->lines[b->count]))
-		fail_msg("%.*s: %s", SV_ARG(line), why.text);
-	b->count++;
-}
-
-static void on_done(void *arg)
-{
-	struct bench *b = arg;
-
-	b->ends++;
-	io_loop_stop(b->loop);
-}
-
-static bool has_room(void *arg)
-{
-	struct bench *b = arg;
-
-	b->asked_for_room++;
-	return !b->full;
-}
-
-static struct observe_query *begin(struct bench *b, const char *request)
-{
-	const struct observe_query_sink sink = { on_line, on_done, has_room, b };
-
-	forget_answer(b);
-	return observe_query_new(&b->sources, sv_from(request), &sink);
-}
-
-static void ask(struct bench *b, const char *request)
-{
-	struct observe_query *q = begin(b, request);
-
-	io_timer_start(&b->guard, mono_add(io_clock_mono(), GUARD_S * US_PER_S));
-	while (b->ends == 0)
-		io_loop_run(b->loop);
-	io_timer_stop(&b->guard);
-	observe_query_free(q);
-	assert_int_equal(b->ends, 1);
-	assert_true(b->count > 0);
-}
-
-static const char *text_at(const struct bench *b, size_t line, const char *key)
-{
-	const char *value = json_string_value(json_object_get(b->lines[line], key));
-
-	return value ? value : "";
-}
-
-static json_int_t number_at(const struct bench *b, size_t line, const char *key)
-{
-	return json_integer_value(json_object_get(b->lines[line], key));
-}
-
-static void assert_ended(const struct bench *b, size_t rows)
-{
-	const json_t *last = b->lines[b->count - 1];
-
-	if (!json_is_true(json_object_get(last, "end")))
-		fail_msg("%s", text_at(b, b->count - 1, "error"));
-	assert_int_equal(number_at(b, b->count - 1, "rows"), rows);
-}
-
-static void assert_failed(const struct bench *b, int code)
-{
-	assert_int_equal(b->count, 1);
-	assert_true(strlen(text_at(b, 0, "error")) > 10);
-	assert_int_equal(number_at(b, 0, "code"), code);
-}
+#include "observe/test_bench.h"
 
 /* ---- list ---- */
 
@@ -375,6 +101,19 @@ static void a_row_says_what_there_is_to_know(void **state)
 
 /* ---- pausing ---- */
 
+static void until_asked(struct bench *b, unsigned times)
+{
+	io_timer_start(&b->guard, mono_add(io_clock_mono(), GUARD_S * US_PER_S));
+	while (b->asked_for_room < times) {
+		struct store_lanes op = { .op.kind = STORE_OP_LANES };
+		struct arena arena = { 0 };
+
+		op.out_arena = &arena;
+		submit(b, &op.op);
+		arena_reset(&arena);
+	}
+}
+
 static void a_slow_reader_gets_a_page_at_a_time(void **state)
 {
 	enum {
@@ -389,6 +128,7 @@ static void a_slow_reader_gets_a_page_at_a_time(void **state)
 		(void)put(&b, &mails[2]);
 	b.full = true;
 	q = begin(&b, "{\"do\":\"list\"}");
+	until_asked(&b, 1); /* what holds mail is read before */
 	assert_int_equal(b.count, 0);
 	observe_query_resume(q); /* still full: nothing is read */
 	assert_int_equal(b.count, 0);
@@ -396,15 +136,7 @@ static void a_slow_reader_gets_a_page_at_a_time(void **state)
 	b.full = false;
 	observe_query_resume(q);
 	b.full = true;
-	io_timer_start(&b.guard, mono_add(io_clock_mono(), GUARD_S * US_PER_S));
-	while (b.asked_for_room < 4) {
-		struct store_lanes op = { .op.kind = STORE_OP_LANES };
-		struct arena arena = { 0 };
-
-		op.out_arena = &arena;
-		submit(&b, &op.op);
-		arena_reset(&arena);
-	}
+	until_asked(&b, 4);
 	assert_true(b.count > 0 && b.count < COUNT);
 	assert_int_equal(b.ends, 0);
 	b.full = false;
@@ -567,7 +299,112 @@ static void summary_and_status_count_what_waits(void **state)
 	assert_string_equal(text_at(&b, 0, "hostname"), "relay.example.com");
 	assert_int_equal(number_at(&b, 0, "messages_waiting"), 2);
 	assert_string_equal(text_at(&b, 1, "type"), "notice");
-	assert_string_equal(text_at(&b, 2, "type"), "waiting");
+	/* Neither is held: one waits for its next try, the other for a route, which a person must give. */
+	assert_string_equal(text_at(&b, 2, "type"), "group");
+	assert_string_equal(text_at(&b, 2, "needs"), "person");
+	assert_string_equal(text_at(&b, 2, "reason"), "no-route");
+	assert_string_equal(text_at(&b, 2, "state"), "parked");
+	assert_int_equal(number_at(&b, 2, "waiting"), 1);
+	assert_true(strlen(text_at(&b, 2, "step")) > 20);
+	assert_string_equal(text_at(&b, 3, "needs"), "time");
+	assert_string_equal(text_at(&b, 3, "reason"), "greylisted");
+	assert_string_equal(text_at(&b, 3, "state"), "waiting");
+	assert_int_equal(number_at(&b, 3, "waiting"), 2);
+	ask(&b, "{\"do\":\"status\",\"lanes\":true}");
+	assert_int_equal(b.count, 5 + LANES);
+	assert_string_equal(text_at(&b, 4, "type"), "waiting");
+	close_bench(&b);
+}
+
+/* What the queue remembers of a park, where no daemon runs. */
+static void park(struct bench *b, const char *key, const char *cause)
+{
+	struct store_park op = { .op.kind = STORE_OP_PARK,
+		.row = { .key = sv_from(key),
+			.cause = sv_from(cause),
+			.summary = SV("It is shut."),
+			.reply = SV("550 no"),
+			.since = io_clock_wall(),
+			.probe_at = wall_add(io_clock_wall(), (int64_t)US_PER_HOUR) } };
+
+	submit(b, &op.op);
+}
+
+static void a_hold_of_a_sender_is_shown_everywhere(void **state)
+{
+	uint64_t ids[COUNT_OF(mails)];
+	char request[128], id[TEXT_ID_MAX];
+	const json_t *hold;
+	struct bench b;
+
+	(void)state;
+	open_bench(&b);
+	fill(&b, ids);
+	park(&b, "sender:" MAILBOX ":erp@contoso.com", "send-as-denied");
+	park(&b, "alert:disk", "full");
+	ask(&b, "{\"do\":\"list\",\"state\":\"parked\"}");
+	/* The one without a route is parked as well. */
+	assert_ended(&b, 3);
+	assert_int_equal(json_integer_value(
+				 json_object_get(json_object_get(b.lines[3], "totals"), "parked")),
+		3);
+	assert_true(json_is_true(json_object_get(b.lines[0], "parked")));
+	hold = json_object_get(b.lines[0], "hold");
+	assert_string_equal(json_string_value(json_object_get(hold, "scope")), "sender");
+	assert_string_equal(json_string_value(json_object_get(hold, "reason")), "send-as-denied");
+	/* What postern can do comes first. */
+	assert_string_equal(json_string_value(json_object_get(hold, "owner")), "you");
+	assert_non_null(
+		strstr(json_string_value(json_object_get(hold, "step")), "sender: rewrite"));
+	ask(&b, "{\"do\":\"list\",\"state\":\"waiting\"}");
+	assert_ended(&b, 1);
+	/* Parked mail lives longer: 14 days, not 5. */
+	(void)snprintf(
+		request, sizeof(request), "{\"do\":\"show\",\"id\":\"%s\"}", text_id(ids[0], id));
+	ask(&b, request);
+	assert_string_equal(text_at(&b, 1, "type"), "recipient");
+	assert_true(json_is_true(json_object_get(b.lines[1], "parked")));
+	{
+		struct wall_time accepted, expires;
+
+		assert_int_equal(wall_parse(sv_from(text_at(&b, 0, "accepted_at")), &accepted), 0);
+		assert_int_equal(wall_parse(sv_from(text_at(&b, 0, "expires_at")), &expires), 0);
+		assert_int_equal(expires.us - accepted.us, 14 * (int64_t)US_PER_DAY);
+	}
+	ask(&b, "{\"do\":\"status\"}");
+	assert_string_equal(text_at(&b, 3, "scope"), "sender");
+	assert_string_equal(text_at(&b, 3, "reason"), "send-as-denied");
+	assert_string_equal(text_at(&b, 3, "mailbox"), "erp@contoso.com");
+	close_bench(&b);
+}
+
+static void lists_come_in_the_order_asked_for(void **state)
+{
+	uint64_t ids[COUNT_OF(mails)];
+	char id[TEXT_ID_MAX];
+	struct bench b;
+
+	(void)state;
+	open_bench(&b);
+	fill(&b, ids);
+	ask(&b, "{\"do\":\"list\",\"sort\":\"newest\"}");
+	assert_ended(&b, 4);
+	assert_string_equal(text_at(&b, 0, "id"), text_id(ids[2], id));
+	ask(&b, "{\"do\":\"list\",\"sort\":\"recipient\",\"limit\":2}");
+	assert_ended(&b, 2);
+	assert_string_equal(text_at(&b, 0, "recipient"), "anna@example.org");
+	assert_string_equal(text_at(&b, 1, "recipient"), "anna@example.org");
+	assert_int_equal(json_integer_value(json_object_get(
+				 json_object_get(b.lines[2], "totals"), "recipients")),
+		4);
+	ask(&b, "{\"do\":\"mailboxes\",\"sort\":\"waiting\",\"limit\":1}");
+	assert_ended(&b, 1);
+	assert_int_equal(number_at(&b, 0, "waiting"), 2);
+	ask(&b, "{\"do\":\"mailboxes\",\"reason\":\"greylisted\"}");
+	assert_ended(&b, 1);
+	assert_string_equal(text_at(&b, 0, "name"), "erp@contoso.com");
+	ask(&b, "{\"do\":\"mailboxes\",\"mailbox\":\"LAB\"}");
+	assert_ended(&b, 1);
 	close_bench(&b);
 }
 
@@ -655,6 +492,15 @@ static void bad_requests_get_one_line_with_a_code(void **state)
 		{ "{\"do\":\"list\",\"until\":\"2026-1-1\"}", EX_USAGE },
 		{ "{\"do\":\"list\",\"until\":\"2026-01-01T25:00:00Z\"}", EX_USAGE },
 		{ "{\"do\":\"list\",\"until\":\"yesterday\"}", EX_USAGE },
+		{ "{\"do\":\"list\",\"reason\":\"send-as-denid\"}", EX_USAGE },
+		{ "{\"do\":\"list\",\"tenant\":\"nobody\"}", EX_USAGE },
+		{ "{\"do\":\"list\",\"sort\":\"colour\"}", EX_USAGE },
+		{ "{\"do\":\"edit\",\"kind\":\"drop\",\"tenant\":\"contoso\"}", EX_USAGE },
+		{ "{\"do\":\"edit\",\"kind\":\"drop\",\"limit\":1}", EX_USAGE },
+		{ "{\"do\":\"edit\",\"kind\":\"drop\",\"state\":\"parked\"}", EX_USAGE },
+		{ "{\"do\":\"mailboxes\",\"state\":\"lost\"}", EX_USAGE },
+		{ "{\"do\":\"mailboxes\",\"sort\":\"colour\"}", EX_USAGE },
+		{ "{\"do\":\"mailboxes\",\"mailbox\":\"nobody@contoso.com\"}", EX_NOUSER },
 		{ "{\"do\":\"show\"}", EX_USAGE },
 		{ "{\"do\":\"show\",\"id\":\"UUUUUUUUUUU\"}", EX_USAGE },
 		{ "{\"do\":\"edit\"}", EX_USAGE },
@@ -724,6 +570,8 @@ int main(void)
 		cmocka_unit_test(edits_change_what_the_filter_finds),
 		cmocka_unit_test(summary_and_status_count_what_waits),
 		cmocka_unit_test(a_report_counts_what_became_of_it),
+		cmocka_unit_test(a_hold_of_a_sender_is_shown_everywhere),
+		cmocka_unit_test(lists_come_in_the_order_asked_for),
 		cmocka_unit_test(mailboxes_shows_those_without_mail),
 		cmocka_unit_test(bad_requests_get_one_line_with_a_code),
 		cmocka_unit_test(a_reload_tells_its_findings),

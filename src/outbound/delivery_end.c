@@ -329,6 +329,8 @@ static void decide(struct delivery *d, size_t i)
 		.reply = r->reply,
 		.remote_message_id = d->remote_message_id,
 		.uncertain = fact.uncertain };
+	if (fact.uncertain)
+		outbound_count_uncertain(o, 1);
 	try_other_door(d, r, out);
 }
 

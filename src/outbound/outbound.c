@@ -141,6 +141,36 @@ void outbound_restore_uncertain(void *arg, struct sv lane, uint32_t messages, ui
 
 	sched_lane_restore_messages(l->sched, until, messages);
 	sched_lane_restore_recipients(l->sched, until, recipients);
+	outbound_count_uncertain(o, recipients);
+}
+
+/* ---- what ended uncertain ---- */
+
+static int64_t hour_of(const struct outbound *o)
+{
+	return io_wall(o->loop).us / (int64_t)US_PER_HOUR;
+}
+
+void outbound_count_uncertain(struct outbound *o, uint64_t recipients)
+{
+	int64_t hour = hour_of(o);
+	size_t at = (size_t)(hour % HOURS_KEPT);
+
+	if (o->uncertain[at].hour != hour)
+		o->uncertain[at].count = 0;
+	o->uncertain[at].hour = hour;
+	o->uncertain[at].count += recipients;
+}
+
+uint64_t outbound_uncertain_day(const struct outbound *o)
+{
+	int64_t hour = hour_of(o);
+	uint64_t count = 0;
+
+	for (size_t i = 0; i < HOURS_KEPT; i++)
+		if (o->uncertain[i].hour > hour - HOURS_KEPT)
+			count += o->uncertain[i].count;
+	return count;
 }
 
 static void read_done(struct outbound *o)
@@ -454,42 +484,6 @@ bool outbound_is_healthy(struct outbound *o, struct sv lane)
 	return !now.held && !now.probing;
 }
 
-/* A lane whose limit is used up is ready, but to the reader it waits. */
-static void show_full_window(
-	struct lane *l, struct outbound_lane_status *status, struct mono_time *until)
-{
-	struct mono_time now = io_now(l->o->loop);
-
-	if (status->state != SCHED_LANE_READY || sched_lane_room(l->sched, now, 1) > 0)
-		return;
-	status->state = SCHED_LANE_WAITING;
-	status->cause = sv_from(cause_name(CAUSE_LIMIT));
-	status->summary = sv_from(provider_remedy(CAUSE_LIMIT, NULL)->means);
-	status->reply = SV("");
-	*until = sched_lane_room_at(l->sched, now);
-}
-
-static const struct sv sign_ins[] = {
-	[CONF_SIGN_IN_NONE] = SV_INIT("none"),
-	[CONF_SIGN_IN_PASSWORD] = SV_INIT("password"),
-	[CONF_SIGN_IN_APP] = SV_INIT("app"),
-	[CONF_SIGN_IN_USER] = SV_INIT("user"),
-};
-
-/* Cents, rounded up. */
-static void show_cost(const struct lane *l, struct outbound_lane_status *status)
-{
-	const uint64_t million = 1000000;
-
-	if (!l->c || l->c->provider != PROVIDER_HVE)
-		return;
-	status->has_cost = true;
-	status->delivered_month = l->month == lane_month(l) ? l->delivered_month : 0;
-	status->cost_cents = (status->delivered_month * conf_general(l->o->conf)->hve_price_cents +
-				     million - 1) /
-			     million;
-}
-
 const char *outbound_password_notice(const struct conf *conf, enum provider_kind provider)
 {
 	size_t count;
@@ -517,43 +511,4 @@ static void say_loudly(const struct conf *conf)
 			"qmgr",
 			"STAGING: redirect_all sends every message to %.*s and to nobody else",
 			SV_ARG(g->redirect_all));
-}
-
-void outbound_each_lane(struct outbound *o,
-	void (*each)(void *arg, const struct outbound_lane_status *status), void *arg)
-{
-	struct mono_time now = io_now(o->loop);
-
-	htable_each (&o->lanes, slot) {
-		struct lane *l = slot->value;
-		struct lane_now state = lane_now(l);
-		struct mono_time until = state.until;
-		struct outbound_lane_status status = { .lane = l->key,
-			.state = sched_lane_state(l->sched, now),
-			.connections = l->connection_count,
-			.probing = state.probing,
-			.slot_at = wall_add(io_wall(o->loop),
-				(int64_t)mono_span(now, sched_lane_room_at(l->sched, now))),
-			.delivered_at = l->delivered_at,
-			.use = sched_lane_use(l->sched, now),
-			.sign_in = l->c ? sign_ins[l->c->sign_in] : SV(""),
-			.moved = l->moved,
-			.moved_to = l->moved ? l->moved_to->key : SV("") };
-
-		show_cost(l, &status);
-		if (state.why) {
-			status.since = state.why->since;
-			status.nature = state.why->nature;
-			status.cause = sv_from(cause_name(state.why->cause));
-			status.summary = sv_from(state.why->summary);
-			status.reply = sv_from(state.why->reply);
-		}
-		if (state.held && state.parked)
-			status.state = SCHED_LANE_PARKED;
-
-		show_full_window(l, &status, &until);
-		if (until.us != MONO_NEVER.us)
-			status.next_at = wall_add(io_wall(o->loop), (int64_t)mono_span(now, until));
-		each(arg, &status);
-	}
 }

@@ -108,3 +108,24 @@ struct outbound_lane_status {
 const char *outbound_password_notice(const struct conf *conf, enum provider_kind provider);
 void outbound_each_lane(struct outbound *o,
 	void (*each)(void *arg, const struct outbound_lane_status *status), void *arg);
+/* One of them. False: it never had mail. */
+bool outbound_lane_look(struct outbound *o, struct sv lane, struct outbound_lane_status *out);
+
+/* What holds mail: a lane, or what reaches beyond it or only to a sender on it. */
+struct outbound_hold {
+	struct sv
+		key; /* of each_hold(): as in outbound_event.scope; of hold_of(): what stands before the colon */
+	struct sv cause, summary, reply;
+	enum verdict_nature nature;
+	bool parked; /* else it waits for a time */
+	struct wall_time since,
+		next_at; /* next_at 0: a person releases it, or a message may try now */
+};
+/* Of senders and tenants; lanes tell theirs in their status. */
+void outbound_each_hold(
+	struct outbound *o, void (*each)(void *arg, const struct outbound_hold *hold), void *arg);
+/* What holds mail of this sender to this recipient on this lane. False: nothing does. */
+bool outbound_hold_of(struct outbound *o, struct sv lane, struct sv sender, struct sv recipient,
+	struct outbound_hold *out);
+/* Recipients whose attempt ended uncertain, in the last 24 hours or since the start. */
+uint64_t outbound_uncertain_day(const struct outbound *o);

@@ -24,6 +24,7 @@
  * delivery.c   one attempt: its message, claim and body; delivery_end.c: its verdicts and outcome
  * connection.c one session with a provider: what all have; connection_smtp.c: by SMTP; graph.c: by HTTPS
  * rewrite.c    what leaves differs from what is stored
+ * look.c       what others see of lanes and holds
  * bounce.c     notices to the sender
  */
 enum {
@@ -32,6 +33,7 @@ enum {
 	CONNECTING_MAX = 16,          /* handshakes at once, over all lanes */
 	BODY_PIECE = 4 * LIMIT_CHUNK, /* of a body that is read from the queue */
 	OUTCOME_RETRY_US = 1000000,
+	HOURS_KEPT = 25,
 };
 /* An uncertain attempt may be counted by the receiver until its own time for the dot is over. */
 #define UNCERTAIN_SETTLE_US (10 * US_PER_MIN)
@@ -92,6 +94,11 @@ struct outbound {
 	struct store_parks_read parks_op;
 	struct store_ledger_read ledger_op;
 	struct arena lanes_arena, parks_arena, ledger_arena;
+	/* Recipients whose attempt ended uncertain, by the hour. */
+	struct {
+		int64_t hour;
+		uint64_t count;
+	} uncertain[HOURS_KEPT];
 };
 
 struct lane {
@@ -273,6 +280,7 @@ struct delivery {
 struct wall_time outbound_due_now(struct outbound *o);
 struct io_tls *outbound_tls(struct lane *l, struct err *err); /* borrowed */
 struct sched_policy outbound_policy(const struct outbound *o);
+void outbound_count_uncertain(struct outbound *o, uint64_t recipients);
 void outbound_check_drained(struct outbound *o);
 
 /* ---- lane.c ---- */

@@ -186,6 +186,51 @@ static int show_recipients(struct store *s, struct store_show *op)
 	return rc < 0 ? rc : 0;
 }
 
+enum {
+	AHEAD_RECIPIENTS = 8,
+	AHEAD_ROWS_MAX = 20000,
+};
+
+static int count_ahead(struct store *s, struct store_show *op, int64_t lane, size_t at)
+{
+	const struct store_recipient *r = &op->out_message->recipients[at];
+	sqlite3_stmt *q = store_sql(s, SQL_AHEAD);
+	uint64_t count = 0, last = 0;
+	int rc;
+
+	(void)sqlite3_bind_int64(q, 1, lane);
+	(void)sqlite3_bind_int64(q, 2, r->next_at.us);
+	(void)sqlite3_bind_int64(q, 3, row_id(op->message_id, 0));
+	(void)sqlite3_bind_int64(q, 4, AHEAD_ROWS_MAX);
+	while ((rc = store_step(s, q, &op->op.err)) == 1) {
+		uint64_t id = row_message(sqlite3_column_int64(q, 0));
+
+		/* Recipients of one message that are due at one time lie together. */
+		count += id != last;
+		last = id;
+	}
+	(void)sqlite3_reset(q);
+	op->out_ahead[at] = count;
+	return rc < 0 ? rc : 0;
+}
+
+static int show_ahead(struct store *s, struct store_show *op)
+{
+	const struct store_message *m = op->out_message;
+	size_t counted = 0;
+	int rc = 0;
+
+	op->out_ahead =
+		arena_alloc(op->out_arena, (m->recipient_count + 1) * sizeof(*op->out_ahead));
+	for (size_t i = 0; i < m->recipient_count && rc == 0; i++) {
+		op->out_ahead[i] = STORE_AHEAD_UNKNOWN;
+		if (m->recipients[i].state != STORE_RCPT_QUEUED || counted++ >= AHEAD_RECIPIENTS)
+			continue;
+		rc = count_ahead(s, op, store_lane_known(s, m->recipients[i].lane), i);
+	}
+	return rc;
+}
+
 struct story_list {
 	struct store_attempt_story *items;
 	size_t count, cap;
@@ -251,6 +296,8 @@ int store_do_show(struct store *s, struct store_show *op)
 		&op->op.err);
 	if (rc == 0)
 		rc = show_recipients(s, op);
+	if (rc == 0)
+		rc = show_ahead(s, op);
 	if (rc != 0)
 		return rc;
 	q = store_sql(s, SQL_ATTEMPTS_OF);
@@ -266,20 +313,21 @@ int store_do_show(struct store *s, struct store_show *op)
 
 /* ---- summary ---- */
 
-/* Counting goes on over several turns; the counts live in the op's arena meanwhile. */
+/*
+ * Counting goes on over several turns; the counts live in the op's arena meanwhile. Rows of one lane come
+ * one behind the other: only those from `begin` on are looked at.
+ */
 static struct store_summary_row *summary_row(struct store *s, struct store_summary *op,
-	int64_t lane, int64_t cause, enum store_recipient_state state, size_t *hint)
+	int64_t lane, int64_t cause, enum store_recipient_state state)
 {
 	struct sv lane_text = store_lane_text(s, lane), cause_text = store_cause_text(s, cause);
 	struct store_summary_row *rows;
 
-	for (size_t i = 0; i < op->out_count; i++) {
-		struct store_summary_row *r = &op->out_rows[(i + *hint) % op->out_count];
+	for (size_t i = op->begin; i < op->out_count; i++) {
+		struct store_summary_row *r = &op->out_rows[i];
 
-		if (r->state == state && sv_eq(r->lane, lane_text) && sv_eq(r->cause, cause_text)) {
-			*hint = (size_t)(r - op->out_rows);
+		if (r->state == state && sv_eq(r->lane, lane_text) && sv_eq(r->cause, cause_text))
 			return r;
-		}
 	}
 	if ((op->out_count & (op->out_count - 1)) == 0) {
 		rows = arena_alloc(
@@ -288,7 +336,6 @@ static struct store_summary_row *summary_row(struct store *s, struct store_summa
 			memcpy(rows, op->out_rows, op->out_count * sizeof(*rows));
 		op->out_rows = rows;
 	}
-	*hint = op->out_count;
 	op->out_rows[op->out_count] =
 		(struct store_summary_row){ .lane = arena_sv(op->out_arena, lane_text),
 			.cause = arena_sv(op->out_arena, cause_text),
@@ -309,15 +356,16 @@ static void count_row(struct store_summary_row *r, int64_t id)
 static int summary_open(struct store *s, struct store_summary *op)
 {
 	sqlite3_stmt *q = store_sql(s, SQL_ATTEMPTS_OPEN);
-	size_t hint = 0;
 	int rc;
+
+	op->begin = op->out_count;
 
 	while ((rc = store_step(s, q, &op->op.err)) == 1) {
 		struct sv list = store_column_sv(q, 2), number;
 		int64_t id = sqlite3_column_int64(q, 0), lane = sqlite3_column_int64(q, 1);
 
 		do
-			count_row(summary_row(s, op, lane, 0, STORE_RCPT_OPEN, &hint), id);
+			count_row(summary_row(s, op, lane, 0, STORE_RCPT_OPEN), id);
 		while (sv_cut_char(&list, ' ', &number));
 	}
 	return rc;
@@ -345,13 +393,13 @@ int store_do_summary(struct store *s, struct store_summary *op)
 {
 	sqlite3_stmt *q = store_sql(s, SQL_SUMMARY);
 	uint64_t counted = 0;
-	size_t hint = 0;
 	int rc;
 
 	if (!op->resumed) {
 		op->out_count = 0;
 		op->out_rows = NULL;
 		op->after_lane = op->after_due = op->after_id = -1;
+		op->begin = 0;
 		op->resumed = true;
 	}
 	(void)sqlite3_bind_int64(q, 1, op->after_lane);
@@ -359,6 +407,8 @@ int store_do_summary(struct store *s, struct store_summary *op)
 	(void)sqlite3_bind_int64(q, 3, op->after_id);
 	(void)sqlite3_bind_int64(q, 4, STORE_SCAN_MAX);
 	while ((rc = store_step(s, q, &op->op.err)) == 1) {
+		if (op->after_lane != sqlite3_column_int64(q, 0))
+			op->begin = op->out_count;
 		op->after_lane = sqlite3_column_int64(q, 0);
 		op->after_due = sqlite3_column_int64(q, 1);
 		op->after_id = sqlite3_column_int64(q, 2);
@@ -366,8 +416,7 @@ int store_do_summary(struct store *s, struct store_summary *op)
 				  op,
 				  op->after_lane,
 				  sqlite3_column_int64(q, 3),
-				  op->after_due == DUE_HELD ? STORE_RCPT_HELD : STORE_RCPT_QUEUED,
-				  &hint),
+				  op->after_due == DUE_HELD ? STORE_RCPT_HELD : STORE_RCPT_QUEUED),
 			op->after_id);
 		counted++;
 	}

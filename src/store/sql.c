@@ -138,6 +138,9 @@ static const char *const texts[SQL_COUNT] = {
 		"SELECT due FROM recipient WHERE lane=? AND due IS NOT NULL ORDER BY due LIMIT 1",
 	[SQL_LANE_COUNT] = "SELECT count(*) FROM (SELECT 1 FROM recipient WHERE lane=? AND due IS "
 			   "NOT NULL LIMIT ?)",
+	[SQL_AHEAD] = "SELECT id FROM recipient INDEXED BY recipient_due WHERE lane=?1 AND due<?2"
+		      " UNION ALL SELECT id FROM recipient INDEXED BY recipient_due"
+		      " WHERE lane=?1 AND due=?2 AND id<?3 LIMIT ?4",
 	[SQL_LEDGER_ADD] =
 		"INSERT INTO ledger VALUES(?1,?2,?3) ON CONFLICT DO UPDATE SET amount=amount+?3",
 	[SQL_LEDGER_READ] = "SELECT key, bucket, amount FROM ledger WHERE bucket>? AND amount>0",

@@ -380,7 +380,11 @@ struct store_show {
 	struct store_attempt_story
 		*out_attempts; /* oldest first; one row per attempt and recipient */
 	size_t out_attempt_count;
+	/* A number a recipient: messages that are due before it on its lane. Counted for the first few that
+	 * are queued and up to a bound; else STORE_AHEAD_UNKNOWN. */
+	uint64_t *out_ahead;
 };
+#define STORE_AHEAD_UNKNOWN UINT64_MAX
 
 enum store_edit_kind {
 	STORE_EDIT_RETRY,
@@ -419,6 +423,7 @@ struct store_summary {
 	uint64_t out_delivered_day, out_bounced_day;
 	bool resumed; /* private to store/, like the next line: zero at first */
 	int64_t after_lane, after_due, after_id;
+	size_t begin;
 };
 
 /* After start: what becomes of recipients of attempts that have no outcome. */

@@ -75,7 +75,7 @@ def test_printer_dialogue_without_a_password(office):
     assert re.search(rf"{row['id']}: from=<scanner@contoso\.com>, size=\d+, nrcpt=1, message-id=<", relay.log())
     device = status(relay, "device", "scanner-3")
     assert (device["accepted"], device["day_used"], device["day_capacity"]) == (1, 1, 300)
-    assert "1/300 recipients/24h" in relay.cli("status")
+    assert "1 of 300 recipients in 24 h" in relay.cli("status")
 
 
 def test_recipients_are_internal_and_others_are_no_device(office):
@@ -121,7 +121,7 @@ def test_quota_is_kept_over_a_restart_and_a_kill(office):
     assert answers[0].startswith("452 4.7.1") and end.startswith("554"), "no recipients, no mail"
     device = status(relay, "device", "scanner-3")
     assert (device["day_used"], device["day_capacity"], device["quota_refused"]) == (3, 3, 2)
-    assert "3/3 recipients/24h" in relay.cli("status") and "2 over the quota" in relay.cli("status")
+    assert "3 of 3 recipients in 24 h" in relay.cli("status") and "2 over the quota" in relay.cli("status")
     wait_for(lambda: len([r for r in relay.rows("trace") if r["state"] == "delivered"]) == 3)
     # It is no lane, whatever the ledger holds.
     assert not [r for r in relay.rows("status") if r["type"] == "lane" and "device" in r["lane"]]

@@ -103,7 +103,7 @@ def test_unreachable_control_socket_reads_the_queue_itself(submission):
     wait_for(lambda: [r for r in relay.waiting() if r.get("reason")])
     relay.stop()
     assert len(relay.waiting()) == 1
-    assert "does not run" in relay.cli("status")
+    assert "does not run" in relay.cli("status", code=69)
 
 
 def test_check_prints_all_errors_with_places(folder):

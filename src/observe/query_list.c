@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/limits.h"
+#include "base/must.h"
+#include "base/text.h"
+#include "observe/query_priv.h"
+
+#include <stdlib.h>
+#include <sysexits.h>
+
+/*
+ * `queue list` and `trace`: one line a recipient. As they were accepted, they come page by page and the
+ * scan ends with the limit. Sorted otherwise, all that match are looked at and the best are kept.
+ */
+enum {
+	LIST_PAGE = 100,         /* rows in one turn of the loop: a few milliseconds */
+	LIST_SORTED_MAX = 10000, /* kept, when no limit says less */
+};
+
+/* Beyond what the store can filter by. */
+enum list_state {
+	LIST_ANY,
+	LIST_PARKED,
+	LIST_WAITING, /* queued and not parked */
+	LIST_UNCERTAIN,
+};
+
+struct list_kept {
+	struct sv text; /* the key of the order: this, then `number`, then `at` */
+	int64_t number;
+	uint64_t at;
+	json_t *line;
+};
+
+struct observe_list {
+	enum list_state state;
+	struct sv tenant;
+	bool (*key)(
+		const struct store_list_row *row, struct list_kept *out); /* NULL: as accepted */
+	struct list_kept *kept;
+	size_t kept_count, kept_max;
+	uint64_t matched, messages, bytes, parked, held, last_id;
+	bool more; /* the limit ended the scan */
+};
+
+/* ---- order ---- */
+
+static bool by_newest(const struct store_list_row *row, struct list_kept *k)
+{
+	k->number = -row->message.accepted_at.us;
+	return true;
+}
+
+static bool by_size(const struct store_list_row *row, struct list_kept *k)
+{
+	k->number = -(int64_t)row->message.size;
+	return true;
+}
+
+static bool by_next(const struct store_list_row *row, struct list_kept *k)
+{
+	k->number = row->recipient.next_at.us ? row->recipient.next_at.us : INT64_MAX;
+	return true;
+}
+
+static bool by_attempts(const struct store_list_row *row, struct list_kept *k)
+{
+	k->number = -(int64_t)row->recipient.attempts;
+	return true;
+}
+
+static bool by_sender(const struct store_list_row *row, struct list_kept *k)
+{
+	k->text = row->message.sender;
+	return true;
+}
+
+static bool by_recipient(const struct store_list_row *row, struct list_kept *k)
+{
+	k->text = row->recipient.address;
+	return true;
+}
+
+static bool by_mailbox(const struct store_list_row *row, struct list_kept *k)
+{
+	k->text = row->recipient.lane;
+	return true;
+}
+
+static bool by_cause(const struct store_list_row *row, struct list_kept *k)
+{
+	k->text = row->recipient.last_cause;
+	return true;
+}
+
+static const struct {
+	const char *name;
+	bool (*key)(const struct store_list_row *row, struct list_kept *out);
+} orders[] = {
+	{ "oldest", NULL },
+	{ "newest", by_newest },
+	{ "size", by_size },
+	{ "next", by_next },
+	{ "attempts", by_attempts },
+	{ "sender", by_sender },
+	{ "recipient", by_recipient },
+	{ "mailbox", by_mailbox },
+	{ "cause", by_cause },
+};
+
+static int compare(const void *a, const void *b)
+{
+	const struct list_kept *x = a, *y = b;
+	int text = sv_cmp(x->text, y->text);
+
+	if (text)
+		return text;
+	if (x->number != y->number)
+		return x->number < y->number ? -1 : 1;
+	return x->at < y->at ? -1 : x->at > y->at;
+}
+
+static void forget(struct list_kept *k)
+{
+	json_decref(k->line);
+	free((void *)(uintptr_t)k->text.ptr);
+}
+
+void observe_list_free(struct observe_list *l)
+{
+	if (!l)
+		return;
+	for (size_t i = 0; i < l->kept_count; i++)
+		forget(&l->kept[i]);
+	free(l->kept);
+	free(l);
+}
+
+/* The best half stays. */
+static void keep_best(struct observe_list *l)
+{
+	if (l->kept_count)
+		qsort(l->kept, l->kept_count, sizeof(*l->kept), compare);
+	while (l->kept_count > l->kept_max)
+		forget(&l->kept[--l->kept_count]);
+}
+
+static void keep(struct observe_list *l, const struct store_list_row *row, json_t *line)
+{
+	struct list_kept *k;
+
+	if (!l->kept)
+		l->kept = xcalloc(2 * l->kept_max, sizeof(*l->kept));
+	if (l->kept_count == 2 * l->kept_max)
+		keep_best(l);
+	k = &l->kept[l->kept_count++];
+	*k = (struct list_kept){ .at = l->matched, .line = line };
+	(void)l->key(row, k);
+	k->text = k->text.len ? sv_from(sv_dup(k->text)) : sv_make(NULL, 0);
+}
+
+/* ---- rows ---- */
+
+static bool is_wanted(const struct observe_query *q, const struct store_list_row *row,
+	const struct outbound_hold *h)
+{
+	const struct observe_list *l = q->listed;
+	const struct conf_lane *c;
+
+	if (l->tenant.len) {
+		c = conf_lane(q->conf, row->recipient.lane);
+		if (!c || !c->tenant || !sv_eq(c->tenant->name, l->tenant))
+			return false;
+	}
+	switch (l->state) {
+	case LIST_PARKED:
+		return h->parked;
+	case LIST_WAITING:
+		return !h->parked;
+	case LIST_UNCERTAIN:
+		return row->recipient.uncertain > 0;
+	case LIST_ANY:
+		break;
+	}
+	return true;
+}
+
+static void count(struct observe_list *l, const struct store_list_row *row, bool parked)
+{
+	l->matched++;
+	l->parked += parked;
+	l->held += row->recipient.state == STORE_RCPT_HELD;
+	if (row->message.id == l->last_id)
+		return;
+	l->last_id = row->message.id;
+	l->messages++;
+	l->bytes += row->message.size;
+}
+
+static void take_row(struct observe_query *q, const struct store_list_row *row)
+{
+	struct observe_list *l = q->listed;
+	struct outbound_hold hold = { .parked = false };
+	json_t *o;
+	bool parked;
+
+	if (l->state == LIST_PARKED || l->state == LIST_WAITING)
+		(void)observe_hold_of(q, &row->recipient, row->message.sender, &hold);
+	if (!is_wanted(q, row, &hold))
+		return;
+	o = observe_message_json(&row->message);
+	parked = observe_recipient_put(q, o, &row->message, &row->recipient);
+	observe_json_wall(o, "expires_at", observe_expires_at(q, &row->message, parked));
+	observe_json_wall(o, "finished_at", row->finished_at);
+	count(l, row, parked);
+	if (l->key) {
+		keep(l, row, o);
+		return;
+	}
+	observe_query_emit(q, o);
+	q->rows++;
+}
+
+static void end(struct observe_query *q)
+{
+	const struct observe_list *l = q->listed;
+
+	q->totals = json_object();
+	observe_json_int(q->totals, "recipients", l->matched);
+	observe_json_int(q->totals, "shown", q->rows);
+	observe_json_int(q->totals, "messages", l->messages);
+	observe_json_int(q->totals, "bytes", l->bytes);
+	observe_json_int(q->totals, "parked", l->parked);
+	observe_json_int(q->totals, "held", l->held);
+	if (l->more)
+		must(json_object_set_new(q->totals, "more", json_true()) == 0);
+	observe_query_end(q);
+}
+
+static void emit_kept(struct observe_query *q, size_t at)
+{
+	observe_query_emit(q, json_incref(q->listed->kept[at].line));
+	q->rows++;
+}
+
+static void list_page(struct observe_query *q);
+
+static void list_rows(struct observe_query *q)
+{
+	struct observe_list *l = q->listed;
+	size_t i = 0;
+
+	while (i < q->list.out_count && !(q->rows_max && q->rows >= q->rows_max))
+		take_row(q, &q->list.out_rows[i++]);
+	l->more = i < q->list.out_count ||
+		  (q->list.out_more && q->rows_max && q->rows >= q->rows_max);
+	arena_reset(&q->page);
+	if (q->list.out_more && !l->more) {
+		list_page(q);
+	} else if (l->key) {
+		keep_best(l);
+		observe_query_turns(q, l->kept_count, emit_kept, end);
+	} else {
+		end(q);
+	}
+}
+
+static void list_page(struct observe_query *q)
+{
+	q->step = list_page;
+	if (!q->sink.has_room(q->sink.arg)) {
+		q->paused = true;
+		return;
+	}
+	q->list.limit = LIST_PAGE;
+	q->list.out_arena = &q->page;
+	q->list.out_count = 0;
+	observe_query_submit(q, STORE_OP_LIST, list_rows);
+}
+
+/* ---- the request ---- */
+
+static bool read_order(struct observe_query *q)
+{
+	struct sv sort = observe_json_get_sv(q->request, "sort");
+
+	for (size_t i = 0; sort.len && i < COUNT_OF(orders); i++) {
+		if (!sv_eq(sort, sv_from(orders[i].name)))
+			continue;
+		q->listed->key = orders[i].key;
+		return true;
+	}
+	if (sort.len)
+		observe_query_fail(q,
+			EX_USAGE,
+			"mail is sorted by oldest, newest, size, next, attempts, sender, "
+			"recipient, mailbox or cause");
+	return sort.len == 0;
+}
+
+/* The states that only the daemon knows become one of the store's, and a look at each row. */
+static void read_state(struct observe_query *q)
+{
+	static const struct {
+		const char *name, *stored;
+		enum list_state state;
+	} states[] = {
+		{ "parked", "queued", LIST_PARKED },
+		{ "waiting", "queued", LIST_WAITING },
+		{ "uncertain", NULL, LIST_UNCERTAIN },
+	};
+	struct sv name = observe_json_get_sv(q->request, "state");
+
+	for (size_t i = 0; i < COUNT_OF(states); i++) {
+		if (!sv_eq_nocase(name, sv_from(states[i].name)))
+			continue;
+		q->listed->state = states[i].state;
+		if (states[i].stored)
+			(void)json_object_set_new(
+				q->request, "state", json_string(states[i].stored));
+		else
+			(void)json_object_del(q->request, "state");
+		return;
+	}
+}
+
+static void list(struct observe_query *q)
+{
+	struct observe_list *l = q->listed = xcalloc(1, sizeof(*q->listed));
+	uint64_t limit = (uint64_t)json_integer_value(json_object_get(q->request, "limit"));
+
+	read_state(q);
+	if (!read_order(q) || !observe_query_tenant(q, &l->tenant) ||
+		!observe_query_filter(q, &q->list.filter))
+		return;
+	q->list.filter.waiting_only = !json_is_true(json_object_get(q->request, "history"));
+	q->list.after_index = UINT32_MAX;
+	if (l->key)
+		l->kept_max = limit && limit < LIST_SORTED_MAX ? limit : LIST_SORTED_MAX;
+	else
+		q->rows_max = limit;
+	list_page(q);
+}
+
+void observe_query_list(struct observe_query *q)
+{
+	observe_query_with_holds(q, list);
+}

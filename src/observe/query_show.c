@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/must.h"
+#include "base/text.h"
+#include "observe/query_priv.h"
+
+#include <sysexits.h>
+
+/* `queue show`: a message, what each recipient waits for, and its attempts. */
+
+static json_t *attempt_json(const struct store_show *show, const struct store_attempt_story *a)
+{
+	json_t *o = json_object();
+
+	observe_json_sv(o, "type", SV("attempt"));
+	observe_json_int(o, "attempt", a->number);
+	observe_json_wall(o, "at", a->at);
+	observe_json_wall(o, "ended_at", a->ended_at);
+	observe_json_sv(o, "lane", a->lane);
+	observe_json_sv(o, "relay", a->relay);
+	observe_json_sv(o, "stage", a->stage);
+	if (a->index < show->out_message->recipient_count)
+		observe_json_sv(o, "recipient", show->out_message->recipients[a->index].address);
+	if (a->uncertain)
+		must(json_object_set_new(o, "uncertain", json_true()) == 0);
+	if (a->ended_at.us != 0) {
+		observe_json_sv(o, "verdict", sv_from(verdict_kind_name(a->kind)));
+		observe_json_sv(o, "scope", sv_from(verdict_scope_name(a->scope)));
+	}
+	observe_json_sv(o, "reason", a->cause);
+	observe_json_sv(o, "reply", a->reply);
+	observe_json_sv(o, "remote_message_id", a->remote_message_id);
+	return o;
+}
+
+/*
+ * When a recipient that nothing but its turn keeps back will leave, as far as the limits tell: so many
+ * messages are before it, so many leave in a minute.
+ */
+static void put_turn(const struct observe_query *q, json_t *o, size_t at)
+{
+	const struct store_recipient *r = &q->show.out_message->recipients[at];
+	const uint64_t ahead = q->show.out_ahead[at];
+	struct outbound_lane_status lane;
+	struct wall_time now = io_wall(q->sources->loop), from = now;
+
+	if (r->state != STORE_RCPT_QUEUED || ahead == STORE_AHEAD_UNKNOWN ||
+		!q->sources->outbound || !outbound_lane_look(q->sources->outbound, r->lane, &lane))
+		return;
+	observe_json_int(o, "ahead", ahead);
+	if (lane.use.minute_capacity == 0)
+		return;
+	observe_json_int(o, "per_minute", lane.use.minute_capacity);
+	if (lane.use.day_capacity && lane.use.day_used + ahead >= lane.use.day_capacity) {
+		observe_json_int(o, "per_day", lane.use.day_capacity);
+		observe_json_wall(o, "day_slot_at", lane.slot_at);
+		return;
+	}
+	if (lane.slot_at.us > from.us)
+		from = lane.slot_at;
+	if (r->next_at.us > from.us)
+		from = r->next_at;
+	observe_json_wall(o,
+		"about_at",
+		wall_add(from, (int64_t)(ahead * US_PER_MIN / lane.use.minute_capacity)));
+}
+
+static void show_rows(struct observe_query *q)
+{
+	const struct store_message *m = q->show.out_message;
+	json_t *o, *recipients;
+	bool parked = false;
+
+	if (!m) {
+		observe_query_fail(q, EX_NOINPUT, "there is no message with this id");
+		return;
+	}
+	o = observe_message_json(m);
+	observe_json_sv(o, "type", SV("message"));
+	observe_json_wall(o, "finished_at", q->show.out_finished_at);
+	recipients = json_array();
+	for (size_t i = 0; i < m->recipient_count; i++) {
+		json_t *r = json_object();
+
+		observe_json_sv(r, "type", SV("recipient"));
+		parked |= observe_recipient_put(q, r, m, &m->recipients[i]);
+		put_turn(q, r, i);
+		must(json_array_append_new(recipients, r) == 0);
+	}
+	observe_json_wall(o, "expires_at", observe_expires_at(q, m, parked));
+	observe_query_emit(q, o);
+	for (size_t i = 0; i < m->recipient_count; i++)
+		observe_query_emit(q, json_incref(json_array_get(recipients, i)));
+	json_decref(recipients);
+	for (size_t i = 0; i < q->show.out_attempt_count; i++)
+		observe_query_emit(q, attempt_json(&q->show, &q->show.out_attempts[i]));
+	q->rows = 1;
+	observe_query_end(q);
+}
+
+static void show(struct observe_query *q)
+{
+	if (text_parse_id(observe_json_get_sv(q->request, "id"), &q->show.message_id) != 0) {
+		observe_query_fail(
+			q, EX_USAGE, "a queue id has 11 letters and digits, as in the log");
+		return;
+	}
+	q->show.out_arena = &q->page;
+	observe_query_submit(q, STORE_OP_SHOW, show_rows);
+}
+
+void observe_query_show(struct observe_query *q)
+{
+	observe_query_with_holds(q, show);
+}

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/must.h"
+#include "observe/cause.h"
+#include "observe/query_priv.h"
+#include "provider/reply.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+/* One mailbox or connector, with the six things that must be right at once. */
+enum {
+	CHECK_TEXT_MAX = 256,
+	VOLUME_WARN_PERCENT = 80,
+};
+
+/* ---- the six ---- */
+
+struct check {
+	const char *state; /* "ok", "warn", "fail", "unknown", "none" (does not apply) */
+	char text[CHECK_TEXT_MAX];
+	bool by_cause; /* the step is that of what holds it */
+	bool by_check; /* the step is `postern check` */
+};
+
+static struct check PRINTF_LIKE(2, 3) check(const char *state, const char *fmt, ...)
+{
+	struct check c = { .state = state };
+	va_list args;
+
+	va_start(args, fmt);
+	(void)vsnprintf(c.text, sizeof(c.text), fmt, args);
+	va_end(args);
+	return c;
+}
+
+/* What is known only from mail that went: `from` is what a success shows. */
+static struct check from_mail(const struct observe_row *r, const char *from)
+{
+	struct check c = check("ok", "%s, as of the last message", from);
+
+	if (r->has_status && r->status.delivered_at.us != 0)
+		return c;
+	c = check("unknown", "no message has left since the start of the daemon");
+	c.by_check = true;
+	return c;
+}
+
+static struct check failed(const struct observe_row *r)
+{
+	struct check c = check("fail", "%.*s", SV_ARG(sv_head(r->status.cause, 200)));
+
+	c.by_cause = true;
+	return c;
+}
+
+static bool holds(const struct observe_row *r, enum verdict_nature nature)
+{
+	return r->has_status && r->status.cause.len && r->status.nature == nature;
+}
+
+static bool is_smtp_auth_off(const struct observe_row *r)
+{
+	return holds(r, VERDICT_NATURE_AUTHENTICATION) &&
+	       sv_eq(r->status.cause, SV("smtp-auth-off"));
+}
+
+static struct check settings_check(const struct observe_row *r)
+{
+	return holds(r, VERDICT_NATURE_OUTAGE) ? failed(r)
+					       : from_mail(r, "server, port and TLS work");
+}
+
+static struct check smtp_auth_check(const struct observe_row *r)
+{
+	if (!r->c || r->c->kind == CONF_LANE_CONNECTOR || r->c->provider != PROVIDER_SUBMISSION)
+		return check("none", "this door does not need it");
+	return is_smtp_auth_off(r) ? failed(r) : from_mail(r, "SMTP AUTH is on");
+}
+
+static struct check credentials_check(const struct observe_row *r)
+{
+	struct check c;
+
+	if (!r->c || r->c->sign_in == CONF_SIGN_IN_NONE)
+		return check("none", "this door needs no sign-in");
+	if (holds(r, VERDICT_NATURE_AUTHENTICATION) && !is_smtp_auth_off(r))
+		return failed(r);
+	if (!is_smtp_auth_off(r))
+		return from_mail(r,
+			r->c->sign_in == CONF_SIGN_IN_PASSWORD ? "the password is accepted"
+							       : "the token is accepted");
+	c = check("unknown", "the server does not look at them while SMTP AUTH is off");
+	c.by_check = true;
+	return c;
+}
+
+static struct check domain_check(void)
+{
+	struct check c = check("unknown", "SPF, DKIM and DMARC of its domain");
+
+	c.by_check = true;
+	return c;
+}
+
+static struct check volume_check(const struct observe_row *r)
+{
+	struct sched_lane_use use = observe_row_use(r);
+	bool full = (use.day_capacity && use.day_used >= use.day_capacity) ||
+		    (use.minute_capacity && use.minute_used >= use.minute_capacity);
+	bool near = use.day_capacity && (uint64_t)use.day_used * 100 >=
+						(uint64_t)use.day_capacity * VOLUME_WARN_PERCENT;
+
+	if (holds(r, VERDICT_NATURE_QUOTA) || holds(r, VERDICT_NATURE_REPUTATION))
+		return failed(r);
+	if (use.day_capacity == 0 && use.minute_capacity == 0)
+		return check("none", "no limit is configured");
+	return check(full   ? "fail"
+		     : near ? "warn"
+			    : "ok",
+		"%u of %u messages in this minute, %u of %u recipients in 24 hours",
+		use.minute_used,
+		use.minute_capacity,
+		use.day_used,
+		use.day_capacity);
+}
+
+static void put_check(json_t *checks, const char *name, const struct check *c,
+	const struct observe_row *r, const json_t *row)
+{
+	const char *step = json_string_value(json_object_get(row, "step"));
+	const char *title = json_string_value(json_object_get(row, "title"));
+
+	json_t *o = json_object();
+	char by_check[CHECK_TEXT_MAX];
+
+	observe_json_sv(o, "state", sv_from(c->state));
+	observe_json_sv(o, "text", sv_from(c->by_cause && title ? title : c->text));
+	if (c->by_cause && step)
+		observe_json_sv(o, "step", sv_from(step));
+	if (c->by_check && r->c && r->c->kind == CONF_LANE_MAILBOX) {
+		(void)snprintf(
+			by_check, sizeof(by_check), "postern check %.*s", SV_ARG(r->c->name));
+		observe_json_sv(o, "step", sv_from(by_check));
+	}
+	must(json_object_set_new(checks, name, o) == 0);
+}
+
+static json_t *checks_json(const struct observe_row *r, const json_t *row)
+{
+	const struct check six[] = { settings_check(r),
+		smtp_auth_check(r),
+		credentials_check(r),
+		domain_check(),
+		check("none", "no ramp is configured"),
+		volume_check(r) };
+	static const char *const names[] = {
+		"settings", "smtp_auth", "credentials", "domain", "warmed", "volume"
+	};
+	json_t *checks = json_object();
+
+	for (size_t i = 0; i < COUNT_OF(six); i++)
+		put_check(checks, names[i], &six[i], r, row);
+	return checks;
+}
+
+/* ---- a row ---- */
+
+/* What frees it: time, a probe, a person; or nothing holds it. */
+static const char *freed_by(const struct outbound_lane_status *s)
+{
+	if (s->state == SCHED_LANE_WAITING)
+		return "time";
+	if (s->probing)
+		return "probe";
+	if (s->state != SCHED_LANE_PARKED)
+		return "";
+	return s->next_at.us ? "probe" : "person";
+}
+
+static void put_status(json_t *o, const struct observe_row *r)
+{
+	const struct outbound_lane_status *s = &r->status;
+	const struct observe_cause_facts facts = { .lane = r->c };
+
+	observe_json_int(o, "connections", s->connections);
+	observe_json_sv(o, "sign_in", s->sign_in);
+	observe_json_wall(o, "slot_at", s->slot_at);
+	observe_json_wall(o, "delivered_at", s->delivered_at);
+	if (s->has_cost) {
+		observe_json_int(o, "delivered_month", s->delivered_month);
+		observe_json_int(o, "cost_cents", s->cost_cents);
+	}
+	if (s->moved) {
+		observe_json_int(o, "moved", s->moved);
+		observe_json_sv(o, "moved_to", s->moved_to);
+	}
+	if (!observe_row_is_held(r))
+		return;
+	observe_json_sv(o, "freed_by", sv_from(freed_by(s)));
+	observe_json_wall(o, "next_at", s->next_at);
+	observe_json_wall(o, "since", s->since);
+	observe_json_sv(o, "reason", s->cause);
+	observe_json_sv(o, "nature", sv_from(verdict_nature_name(s->nature)));
+	observe_json_sv(o, "summary", s->summary);
+	observe_json_sv(o, "reply", s->reply);
+	observe_cause_put(o, s->cause, &facts);
+}
+
+json_t *observe_row_json(const struct observe_query *q, const struct observe_row *r)
+{
+	struct sched_lane_use use = observe_row_use(r);
+	json_t *o = json_object();
+
+	observe_json_sv(o, "name", r->c ? r->c->name : r->key);
+	observe_json_sv(o, "lane", r->key);
+	if (r->c) {
+		observe_json_sv(o,
+			"kind",
+			r->c->kind == CONF_LANE_MAILBOX ? SV("mailbox") : SV("connector"));
+		observe_json_sv(o, "provider", sv_from(provider_name(r->c->provider)));
+	}
+	if (r->c && r->c->tenant)
+		observe_json_sv(o, "tenant", r->c->tenant->name);
+	observe_json_sv(o, "state", sv_from(observe_row_state(r, q->sources->outbound != NULL)));
+	observe_json_int(o, "minute_used", use.minute_used);
+	observe_json_int(o, "minute_capacity", use.minute_capacity);
+	observe_json_int(o, "day_used", use.day_used);
+	observe_json_int(o, "day_capacity", use.day_capacity);
+	observe_json_int(o, "waiting", r->waiting);
+	observe_json_int(o, "held", r->held);
+	observe_json_wall(o, "oldest_at", r->oldest_at);
+	observe_json_wall(o, "done_at", observe_row_done_at(r, io_wall(q->sources->loop)));
+	if (r->has_status)
+		put_status(o, r);
+	must(json_object_set_new(o, "checks", checks_json(r, o)) == 0);
+	return o;
+}

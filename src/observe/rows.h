@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/arena.h"
+#include "conf/conf.h"
+#include "outbound/outbound.h"
+#include "store/store.h"
+
+/*
+ * Every mailbox and connector with what runs, what waits and what holds it: what `status` groups and
+ * `mailboxes` lists. Those without mail too, and those that are gone from the configuration while mail
+ * waits for them. Made in one turn of the loop; the views in `status` are good for that turn only.
+ */
+struct observe_row {
+	struct sv key;
+	const struct conf_lane *c; /* NULL: not configured any more, or ("") no route */
+	bool has_status;           /* false: it never had mail, or no daemon runs */
+	struct outbound_lane_status status;
+	uint64_t waiting, held; /* recipients; held by an operator */
+	struct wall_time oldest_at;
+	const struct observe_waiting *first; /* what waits, by cause and state */
+};
+struct observe_waiting {
+	const struct store_summary_row *row;
+	const struct observe_waiting *next;
+};
+struct observe_rows {
+	struct observe_row *items;
+	size_t count;
+};
+
+/* `outbound` NULL: no daemon runs. */
+void observe_rows_make(struct arena *a, const struct conf *conf, struct outbound *outbound,
+	const struct store_summary *summary, struct observe_rows *out);
+
+/* "ready", "waiting", "parked", "probing", "unused", "gone", "stopped". */
+const char *observe_row_state(const struct observe_row *r, bool running);
+bool observe_row_is_held(const struct observe_row *r);
+/* What is used of its limits; where nothing runs, the limits alone. */
+struct sched_lane_use observe_row_use(const struct observe_row *r);
+/* When all that waits is gone at the rate of the limits; 0: nothing waits, or nobody can say. */
+struct wall_time observe_row_done_at(const struct observe_row *r, struct wall_time now);

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/must.h"
+#include "mail/address.h"
+#include "outbound/outbound_priv.h"
+#include "provider/remedy.h"
+
+/* What others see of lanes and of what holds mail. Changes nothing. */
+
+static struct wall_time wall_of(struct outbound *o, struct mono_time at)
+{
+	if (at.us == MONO_NEVER.us)
+		return (struct wall_time){ 0 };
+	return wall_add(io_wall(o->loop), (int64_t)mono_span(io_now(o->loop), at));
+}
+
+/* ---- a lane ---- */
+
+/* A lane whose limit is used up is ready, but to the reader it waits. */
+static void show_full_window(
+	struct lane *l, struct outbound_lane_status *status, struct mono_time *until)
+{
+	struct mono_time now = io_now(l->o->loop);
+
+	if (status->state != SCHED_LANE_READY || sched_lane_room(l->sched, now, 1) > 0)
+		return;
+	status->state = SCHED_LANE_WAITING;
+	status->cause = sv_from(cause_name(CAUSE_LIMIT));
+	status->summary = sv_from(provider_remedy(CAUSE_LIMIT, NULL)->means);
+	status->reply = SV("");
+	*until = sched_lane_room_at(l->sched, now);
+}
+
+static const struct sv sign_ins[] = {
+	[CONF_SIGN_IN_NONE] = SV_INIT("none"),
+	[CONF_SIGN_IN_PASSWORD] = SV_INIT("password"),
+	[CONF_SIGN_IN_APP] = SV_INIT("app"),
+	[CONF_SIGN_IN_USER] = SV_INIT("user"),
+};
+
+/* Cents, rounded up. */
+static void show_cost(const struct lane *l, struct outbound_lane_status *status)
+{
+	const uint64_t million = 1000000;
+
+	if (!l->c || l->c->provider != PROVIDER_HVE)
+		return;
+	status->has_cost = true;
+	status->delivered_month = l->month == lane_month(l) ? l->delivered_month : 0;
+	status->cost_cents = (status->delivered_month * conf_general(l->o->conf)->hve_price_cents +
+				     million - 1) /
+			     million;
+}
+
+static struct outbound_lane_status status_of(struct lane *l)
+{
+	struct outbound *o = l->o;
+	struct mono_time now = io_now(o->loop);
+	struct lane_now state = lane_now(l);
+	struct mono_time until = state.until;
+	struct outbound_lane_status status = { .lane = l->key,
+		.state = sched_lane_state(l->sched, now),
+		.connections = l->connection_count,
+		.probing = state.probing,
+		.slot_at = wall_of(o, sched_lane_room_at(l->sched, now)),
+		.delivered_at = l->delivered_at,
+		.use = sched_lane_use(l->sched, now),
+		.sign_in = l->c ? sign_ins[l->c->sign_in] : SV(""),
+		.moved = l->moved,
+		.moved_to = l->moved ? l->moved_to->key : SV("") };
+
+	show_cost(l, &status);
+	if (state.why) {
+		status.since = state.why->since;
+		status.nature = state.why->nature;
+		status.cause = sv_from(cause_name(state.why->cause));
+		status.summary = sv_from(state.why->summary);
+		status.reply = sv_from(state.why->reply);
+	}
+	if (state.held && state.parked)
+		status.state = SCHED_LANE_PARKED;
+	show_full_window(l, &status, &until);
+	status.next_at = wall_of(o, until);
+	return status;
+}
+
+void outbound_each_lane(struct outbound *o,
+	void (*each)(void *arg, const struct outbound_lane_status *status), void *arg)
+{
+	htable_each (&o->lanes, slot) {
+		struct outbound_lane_status status = status_of(slot->value);
+
+		each(arg, &status);
+	}
+}
+
+bool outbound_lane_look(struct outbound *o, struct sv lane, struct outbound_lane_status *out)
+{
+	struct lane *l = htable_get(&o->lanes, lane);
+
+	if (l)
+		*out = status_of(l);
+	return l != NULL;
+}
+
+/* ---- what holds mail ---- */
+
+static struct outbound_hold hold_of(
+	struct outbound *o, struct sv key, const struct hold_reason *why, struct mono_time until)
+{
+	return (struct outbound_hold){ .key = key,
+		.cause = sv_from(cause_name(why->cause)),
+		.summary = sv_from(why->summary),
+		.reply = sv_from(why->reply),
+		.nature = why->nature,
+		.parked = true,
+		.since = why->since,
+		.next_at = wall_of(o, until) };
+}
+
+void outbound_each_hold(
+	struct outbound *o, void (*each)(void *arg, const struct outbound_hold *hold), void *arg)
+{
+	htable_each (&o->parks, slot) {
+		const struct park *p = slot->value;
+		struct outbound_hold hold =
+			hold_of(o, sv_make(slot->key, slot->key_len), &p->why, p->probe_at);
+
+		each(arg, &hold);
+	}
+}
+
+static bool park_at(struct outbound *o, struct sv key, struct outbound_hold *out)
+{
+	const struct park *p = htable_get(&o->parks, key);
+
+	if (!p)
+		return false;
+	*out = hold_of(o, key, &p->why, p->probe_at);
+	return true;
+}
+
+static bool hold_of_sender(
+	struct lane *l, struct sv sender, struct sv recipient, struct outbound_hold *out)
+{
+	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(1024);
+	struct outbound *o = l->o;
+
+	if (o->parks.count == 0)
+		return false;
+	if (buf_printf(&key, "sender:%.*s:", SV_ARG(l->key)) == 0 &&
+		(address_key(&key, sender) == 0 || buf_append(&key, sender) == 0) &&
+		park_at(o, buf_sv(&key), out)) {
+		out->key = SV("sender");
+		return true;
+	}
+	if (!l->c || !l->c->tenant || conf_is_internal(o->conf, l->c->tenant, recipient))
+		return false;
+	key.len = 0;
+	if (buf_printf(&key, "tenant-external:%.*s", SV_ARG(l->c->tenant->name)) != 0 ||
+		!park_at(o, buf_sv(&key), out))
+		return false;
+	out->key = SV("tenant-external");
+	return true;
+}
+
+bool outbound_hold_of(struct outbound *o, struct sv lane, struct sv sender, struct sv recipient,
+	struct outbound_hold *out)
+{
+	struct lane *l = htable_get(&o->lanes, lane);
+	struct lane_now now;
+
+	if (!l)
+		return false;
+	now = lane_now(l);
+	if (now.why && (now.held || now.parked)) {
+		*out = hold_of(
+			o, now.why == &l->why ? SV("mailbox") : SV("tenant"), now.why, now.until);
+		out->parked = now.parked;
+		return true;
+	}
+	return hold_of_sender(l, sender, recipient, out);
+}
