@@ -104,6 +104,9 @@ bool sandbox_bearer_may(const struct sandbox_bearer *b, const char *scope, const
 /* May this token act on that mailbox: the user himself, his delegation, or the app's FullAccess? */
 bool sandbox_bearer_owns(
 	const struct sandbox_entra *e, const struct sandbox_bearer *b, struct sv mailbox);
-/* The same for SMTP: NULL, or why Exchange refuses. `role` "SMTP.SendAsApp" or HVE's "Mail.Send". */
+/*
+ * NULL, or why Exchange refuses the sign-in. `role` "SMTP.SendAsApp" or HVE's "Mail.Send". Whether an app may
+ * open the mailbox it does not ask here, but for each message: sandbox_bearer_owns().
+ */
 const char *sandbox_bearer_smtp(const struct sandbox_entra *e, const struct sandbox_bearer *b,
 	struct sv mailbox, const char *scope, const char *role);

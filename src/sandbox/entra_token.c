@@ -369,8 +369,7 @@ const char *sandbox_bearer_smtp(const struct sandbox_entra *e, const struct sand
 				   : "it lacks the application permission";
 	if (!b->user.len && b->app->unregistered)
 		return "its service principal is not registered in Exchange";
-	if (!sandbox_bearer_owns(e, b, mailbox))
-		return b->user.len ? "its user is not the mailbox, and has no full access to it"
-				   : "its service principal has no full access to the mailbox";
+	if (b->user.len && !sandbox_bearer_owns(e, b, mailbox))
+		return "its user is not the mailbox, and has no full access to it";
 	return NULL;
 }

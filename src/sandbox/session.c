@@ -67,7 +67,8 @@ struct session {
 		*auth_mailbox; /* and what AUTH will be told, once no fault delays it */
 	struct sandbox_reply auth_reply;
 	enum smtp_server_event_kind auth_kind;
-	bool transaction; /* counted in mailbox->sending */
+	bool mailbox_shut; /* signed in as an app that may not open the mailbox: said after DATA */
+	bool transaction;  /* counted in mailbox->sending */
 	bool stalled, cut_after_reply, closed;
 	bool ehlo_held, ehlo_passed; /* a slow answer to EHLO: under way, over */
 	bool input_ended;   /* the client has shut its side; what it sent is still answered */
@@ -225,6 +226,7 @@ static bool token_is_good(struct session *s, const struct smtp_server_event *ev)
 		why = sandbox_bearer_smtp(entra, &bearer, ev->user, "SMTP.Send", "SMTP.SendAsApp");
 	if (why)
 		log_session(s, "token-rejected", sv_from(why));
+	s->mailbox_shut = !why && !sandbox_bearer_owns(entra, &bearer, ev->user);
 	sandbox_bearer_deinit(&bearer);
 	return !why;
 }
@@ -441,6 +443,21 @@ static void store_message(
 		m->raw_len);
 }
 
+/* Exchange opens the mailbox for the message, not for the sign-in: its words of 2026-08. */
+static void refuse_logon(struct session *s, struct sandbox_reply *out_reply)
+{
+	static const struct sandbox_reply shut = { 430,
+		"4.2.0",
+		"STOREDRV; mailbox logon failure; STOREDRV.Storage; MapiExceptionLogonFailed: "
+		"Unable to "
+		"make connection to the server." };
+
+	log_session(s,
+		"mailbox-shut",
+		SV("the token's service principal has no full access to the mailbox"));
+	*out_reply = shut;
+}
+
 /* What the door itself has to say; 250: nothing. */
 static void ask_door(
 	struct session *s, const struct header_facts *facts, struct sandbox_reply *reply)
@@ -455,7 +472,9 @@ static void ask_door(
 	};
 
 	*reply = (struct sandbox_reply){ .code = 250, .enhanced = "2.0.0" };
-	if (s->door == SANDBOX_DOOR_HVE) {
+	if (s->mailbox_shut) {
+		refuse_logon(s, reply);
+	} else if (s->door == SANDBOX_DOOR_HVE) {
 		sandbox_hve_end(sv_from(s->mailbox->address), facts->from, reply);
 		submission.counting = SANDBOX_COUNT_NONE;
 	} else if (s->door == SANDBOX_DOOR_CONNECTOR) {
