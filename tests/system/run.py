@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The packages and README on a Debian of its own, with systemd (see README.md here). Ends with "N passed, N failed".
 
-usage: tests/system/run.py [--debs DIR] [--cache DIR] [--build SUITE] [--only WORD]
+usage: tests/system/run.py [--debs DIR] [--cache DIR] [--build SUITE] [--no-story]
 """
 import argparse
 import json
@@ -120,7 +120,7 @@ class Story:
                 continue
             for line in readme.lines(text):
                 if last_id:
-                    line = re.sub(r"\b0[0-9A-Z]{10}\b", last_id, line)
+                    line = re.sub(r"\bID\b|\b0[0-9A-Z]{10}\b", last_id, line)
                 print(f"   $ {line}", flush=True)
                 if line.startswith("postern init"):
                     line += " --yes --offline --domain contoso.com --sender erp"
@@ -265,7 +265,7 @@ class Story:
             m.sh("rm -rf /etc/postern /var/lib/postern")
 
 
-STEPS = ["fresh_installation", "microsoft", "readme", "health", "reload", "upgrade", "crash", "stop", "demo", "remove", "installed_again",
+STEPS = ["fresh_installation", "microsoft", "readme", "health", "demo", "reload", "upgrade", "crash", "stop", "remove", "installed_again",
          "purge_with_mail", "purge_when_empty", "upgrade_from_0_1_0"]
 
 
