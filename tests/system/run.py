@@ -7,6 +7,7 @@ import argparse
 import json
 import pathlib
 import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -155,7 +156,7 @@ class Story:
         """installed, beside the running relay: it touches nothing of the machine's"""
         m = self.m
         before = self.known(), self.m.out("ls -lR /var/spool/postern /run/postern | grep -v health; ss -ltnH | sort")
-        others = [m.start(f"runuser -u nobody -- postern demo", "/root/demo-nobody.log")]
+        others = [m.start("runuser -u nobody -- postern demo", "/root/demo-nobody.log")]
         code, text = m.sh("postern demo", code=None)
         expect(code == 0 and "nothing lost" in text, text[-2000:])
         expect(others[0].wait(600) == 0, m.out("tail -30 /root/demo-nobody.log"))
@@ -267,6 +268,8 @@ class Story:
 
 STEPS = ["fresh_installation", "microsoft", "readme", "health", "demo", "reload", "upgrade", "crash", "stop", "remove", "installed_again",
          "purge_with_mail", "purge_when_empty", "upgrade_from_0_1_0"]
+# Without these no later step says anything; after another one's failure the story goes on, for one run to show all.
+NEEDED = {"fresh_installation", "microsoft"}
 
 
 def story(args, scratch):
@@ -275,7 +278,7 @@ def story(args, scratch):
         raise Failed(f"no packages in {args.debs}: make deb")
     base = machine.base(args.cache, "bookworm", sorted({*machine.depends(debs), *TOOLS, "curl"}))
     m = Machine(base, scratch / "machine")
-    passed = 0
+    passed = failed = 0
     try:
         m.boot()
         s = Story(m, debs, scratch)
@@ -283,15 +286,18 @@ def story(args, scratch):
             step = getattr(s, name)
             begun = time.monotonic()
             print(f"-- {name.replace('_', ' ')}: {step.__doc__}", flush=True)
-            step()
-            passed += 1
-            print(f"   ok, {time.monotonic() - begun:.0f} s", flush=True)
-        return passed, 0
-    except (Failed, AssertionError, OSError) as error:
-        print(f"   FAILED: {error}", flush=True)
-        if not isinstance(error, Failed):
-            traceback.print_exc()
-        return passed, 1
+            try:
+                step()
+                passed += 1
+                print(f"   ok, {time.monotonic() - begun:.0f} s", flush=True)
+            except (Failed, AssertionError, OSError, subprocess.SubprocessError, ValueError) as error:
+                failed += 1
+                print(f"   FAILED: {error}", flush=True)
+                if not isinstance(error, Failed):
+                    traceback.print_exc()
+                if name in NEEDED:
+                    break
+        return passed, failed
     finally:
         m.end()
 
@@ -328,6 +334,7 @@ def main():
     parser.add_argument("--build", action="append", default=[], metavar="SUITE", help="build on a fresh bookworm, trixie, too")
     parser.add_argument("--no-story", action="store_true", help="only --build")
     args = parser.parse_args()
+    args.cache = args.cache.resolve()
     passed = failed = 0
     try:
         machine.check_able()
@@ -338,6 +345,9 @@ def main():
             for suite in args.build:
                 more = build(suite, args, pathlib.Path(scratch))
                 passed, failed = passed + more[0], failed + more[1]
+    except Failed as error:
+        failed += 1
+        print(f"   FAILED: {error}", flush=True)
     except Unable as error:
         print(f"\n!!! SKIPPED: the system tests cannot run here: {error}\n", flush=True)
     print(f"{passed} passed, {failed} failed")
