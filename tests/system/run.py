@@ -304,7 +304,7 @@ def story(args, scratch):
 
 def build(suite, args, scratch):
     """`make deb`, `make` and `make install` on a fresh Debian with nothing but make."""
-    base = machine.base(args.cache, suite, ["make", "ca-certificates"])
+    base = machine.base(args.cache / "build", suite, ["make", "ca-certificates"])
     m = Machine(base, scratch / "build")
     try:
         run("sh", "-c", f"cd {ROOT} && git ls-files -z --cached --others --exclude-standard | "
