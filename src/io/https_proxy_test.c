@@ -166,7 +166,7 @@ static void a_proxy_that_refuses_is_named(void **state)
 	} rows[] = {
 		{ "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n",
 			RC_CONFIG,
-			"the proxy localhost wants a user and a password (407)" },
+			"the proxy localhost needs a user and a password (407)" },
 		{ "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n",
 			-ECONNREFUSED,
 			"the proxy localhost does not connect to relay.test (403)" },

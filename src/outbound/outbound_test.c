@@ -234,18 +234,18 @@ static void a_notice_never_causes_a_notice(void **state)
 
 	(void)state;
 	bench_open(&b, LAB);
-	b.a.rules[0] = (struct up_rule){ .at = SMTP_SERVER_EV_MAIL,
+	b.a.rules[0] = (struct up_rule){ .at = SMTP_SERVER_EV_END,
 		.times = 99,
-		.code = 550,
+		.code = 554,
 		.enhanced = "5.6.0",
-		.text = "Not today" };
+		.text = "Bad content" };
 	bench_start(&b);
 	id = bench_queue(&b, &plain);
 	bench_wait_for(&b, id, 0, STORE_RCPT_BOUNCED, NULL);
 	while (bench_summary(&b).out_messages_waiting > 0 || b.o->deliveries)
 		bench_turn(&b);
 	assert_int_equal(bench_summary(&b).out_history_messages, 2);
-	assert_int_equal(b.a.asked[SMTP_SERVER_EV_MAIL], 2);
+	assert_int_equal(b.a.asked[SMTP_SERVER_EV_END], 2);
 	bench_close(&b);
 }
 
