@@ -45,8 +45,6 @@ static const char *const queues[] = { "maildrop", "incoming", "active", "deferre
 #define HANDING KEPT "/handing"
 #define PREFIX "import."
 
-extern char **environ;
-
 struct waiting {
 	char *path, *name;
 	struct timespec at; /* of the last change */
@@ -227,7 +225,7 @@ static int read_envelope(
 	const char *path, struct arena *arena, struct setup_queued *out, struct err *err)
 {
 	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(SETUP_QUEUE_ENVELOPE_MAX);
-	struct postcat p;
+	struct postcat p = { .out = -1 };
 	ssize_t n = 1;
 	int rc = postcat_start(&p, "-e", path), end;
 
@@ -288,7 +286,7 @@ static int copy_body(int fd, const char *path, uint64_t *out_size, struct err *e
 {
 	struct body b = { .fd = fd, .last = '\n' };
 	char piece[PIECE];
-	struct postcat p;
+	struct postcat p = { .out = -1 };
 	int rc = postcat_start(&p, "-bh", path), end;
 
 	if (rc != 0)
@@ -452,7 +450,7 @@ static int take_over(const struct queue_import *q, const struct waiting *w, stru
 static void hand_over(struct queue_import *q, const struct waiting *w)
 {
 	struct arena arena = { 0 };
-	struct setup_queued m;
+	struct setup_queued m = { 0 };
 	struct err err = { 0 };
 	int rc = read_envelope(w->path, &arena, &m, &err);
 

@@ -18,8 +18,6 @@
 #define WAIT_US_MAX (10 * US_PER_MIN)
 #define GENTLY_US (2 * US_PER_S)
 
-extern char **environ;
-
 enum {
 	REQUEST_MAX = 16384,
 	PAGE_MAX = 2048,

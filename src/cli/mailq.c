@@ -51,6 +51,9 @@ static void print_row(void *arg, const json_t *line)
 			   : strcmp(state, "held") == 0 ? "!"
 							: " ";
 
+	/* The sums at the end are for `postern queue list`. */
+	if (!id[0])
+		return;
 	if (strcmp(id, l->id) != 0) {
 		if (l->messages == 0)
 			(void)printf("-Queue ID-  --Size-- ----Arrival Time---- "

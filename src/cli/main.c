@@ -53,7 +53,7 @@ static const struct {
 	{ "setup",
 		cli_setup,
 		"the administrator's script for Microsoft 365",
-		false,
+		true,
 		"powershell apply undo survey" },
 	{ "reload", cli_reload, "make the running daemon read its configuration again", true },
 	{ "sandbox", cli_sandbox, "a Microsoft 365 on loopback to test against", false },

@@ -12,8 +12,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
-
 static struct {
 	pid_t pid;
 	int terminal; /* standard output as it was */

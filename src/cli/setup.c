@@ -125,6 +125,8 @@ int cli_setup(struct cli_context *ctx, int argc, char **argv)
 	if (check_given(&given) != EX_OK)
 		return EX_USAGE;
 	verb = argc - optind == 1 ? argv[optind] : "";
+	if (ctx->json && strcmp(verb, "survey") != 0)
+		return cli_fail(EX_USAGE, "--json: only `setup survey` has JSON output");
 	if (strcmp(verb, "powershell") == 0)
 		return print_script(ctx, given.address);
 	if (strcmp(verb, "survey") == 0 && given.report)

@@ -286,6 +286,7 @@ static int read_and_submit(struct arena *arena, struct drop_compose_args *args,
 		rc = drop_compose(arena, args, message, &envelope, &err);
 	if (rc == 0)
 		say_each("not an address:", &bad);
+	args->bad = NULL;
 	buf_deinit(&bad);
 	if (rc != 0) {
 		say("%s", err.text);

@@ -139,4 +139,4 @@ NODISCARD bool mime_parameter(struct sv value, struct sv name, struct buf *out);
 NODISCARD bool mime_parameter_as(
 	struct sv value, struct sv name, const struct mime_converter *converter, struct buf *out);
 /* The same for text with encoded words (RFC 2047), as Subject: what fits into `out`, cut at its end. */
-void mime_words(struct sv value, struct buf *out);
+void mime_words(struct sv v, struct buf *out);

@@ -25,4 +25,4 @@ NODISCARD bool observe_cause_parks(struct sv cause);
 /* Whether what is parked for it goes on only when somebody does something. */
 NODISCARD bool observe_cause_needs_person(struct sv cause, enum verdict_nature nature);
 /* "title", "owner" and "who" (in words), "step", "command", "page"; what is not known is left out. */
-void observe_cause_put(json_t *o, struct sv cause, const struct observe_cause_facts *facts);
+void observe_cause_put(json_t *o, struct sv name, const struct observe_cause_facts *facts);

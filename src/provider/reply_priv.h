@@ -108,4 +108,4 @@ struct verdict provider_row_verdict(const struct provider_row *row, enum smtp_cl
 	const struct smtp_reply *reply);
 /* Narrows what only free words say of more than the message, and marks a limit that proves itself. */
 void provider_bound(struct verdict *v, const struct provider_row *row,
-	const struct provider_question *question, const struct smtp_reply *reply); /* reach.c */
+	const struct provider_question *q, const struct smtp_reply *reply); /* reach.c */

@@ -231,7 +231,7 @@ static void read_sequence(struct parser *p, struct set *out)
 
 	set_one(out, "", 0);
 	while (p->rest.len && p->rest.ptr[0] != '|' && p->rest.ptr[0] != ')') {
-		struct set next;
+		struct set next = { 0 };
 
 		if (take_if(p, SV("^"))) {
 			anchored = true;

@@ -322,8 +322,8 @@ const struct postfix_row *postfix_rows_find(const struct postfix_rows *rows, str
 static int exact_pattern(struct postfix *p, struct sv key, struct import_patterns *out)
 {
 	struct buf text = BUF_INIT(IMPORT_PATTERN_BYTES - 1);
-	struct sv at_domain = SV("");
-	int rc = 0;
+	struct sv at_domain;
+	int rc;
 
 	if (sv_starts(key, SV("@")))
 		rc = buf_printf(&text, "*%.*s", SV_ARG(key));

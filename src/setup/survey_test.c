@@ -51,7 +51,7 @@ static void test_admin_center(void **state)
 	read_csv(text, &s);
 	assert_int_equal(s.count, 3);
 	assert_int_equal(s.passed_over, 1);
-	for (size_t i = 0; i < s.count; i++)
+	for (size_t i = 0; i < COUNT_OF(moves); i++)
 		assert_int_equal(
 			setup_survey_move(&s.senders[i], &s.senders[i].devices[0], NULL), moves[i]);
 	setup_survey_deinit(&s);

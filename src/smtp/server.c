@@ -106,14 +106,8 @@ void server_reply(struct smtp_server *s, uint16_t code, const char *enhanced, st
 		server_reply(s, code, enhanced, sv_head(text, (size_t)sv_find_char(text, '\n')));
 }
 
-void server_complain(struct smtp_server *s, uint16_t code, const char *enhanced, struct sv text)
+void server_say(struct smtp_server *s, uint16_t code, const char *enhanced, struct sv text)
 {
-	s->bad_commands++;
-	if (s->o.bad_command_max && s->bad_commands > s->o.bad_command_max) {
-		server_reply(s, 421, "4.7.0", SV("Too many errors, goodbye"));
-		server_close(s, SV("too-many-errors"));
-		return;
-	}
 	for (size_t i = 0; i < s->o.wording_count; i++) {
 		const struct smtp_server_wording *w = &s->o.wordings[i];
 
@@ -123,6 +117,17 @@ void server_complain(struct smtp_server *s, uint16_t code, const char *enhanced,
 		}
 	}
 	server_reply(s, code, enhanced, text);
+}
+
+void server_complain(struct smtp_server *s, uint16_t code, const char *enhanced, struct sv text)
+{
+	s->bad_commands++;
+	if (s->o.bad_command_max && s->bad_commands > s->o.bad_command_max) {
+		server_reply(s, 421, "4.7.0", SV("Too many errors, goodbye"));
+		server_close(s, SV("too-many-errors"));
+		return;
+	}
+	server_say(s, code, enhanced, text);
 }
 
 void server_forget(struct smtp_server *s)

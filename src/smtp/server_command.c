@@ -384,7 +384,7 @@ void server_command(struct smtp_server *s, struct sv line)
 		server_close(s, SV("quit"));
 		return;
 	case SMTP_VERB_VRFY:
-		server_reply(s, 252, "2.5.2", SV("Send the message and see"));
+		server_say(s, 252, "2.5.2", SV("Send the message and see"));
 		return;
 	case SMTP_VERB_EXPN:
 		server_complain(s, 502, "5.5.1", SV("Lists are not shown"));

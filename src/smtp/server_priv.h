@@ -117,6 +117,8 @@ struct smtp_server_event *server_ask(struct smtp_server *s, enum smtp_server_eve
 void server_reply(struct smtp_server *s, uint16_t code, const char *enhanced, struct sv text);
 /* A reply to what the client did wrong; past the limit 421 and the end. */
 void server_complain(struct smtp_server *s, uint16_t code, const char *enhanced, struct sv text);
+/* A reply in the words of another server, if it has such. */
+void server_say(struct smtp_server *s, uint16_t code, const char *enhanced, struct sv text);
 void server_close(struct smtp_server *s, struct sv reason);
 /* The end that smtp_server_shut() asked for while an answer was due. */
 void server_finish_shut(struct smtp_server *s);

@@ -117,7 +117,7 @@ def test_a_command_gets_it(submission, folder):
     program.write_text(f'#!/bin/sh\n[ "$1" = --loud ] && cat >>{out} && echo >>{out}\n')
     program.chmod(0o755)
     s, r = submission(general=f'alerts: {{ command: "{program} --loud" }}')
-    s.fault(at="rcpt", do="reply", reply="550 5.1.8 Access denied, bad outbound sender. AS(42004)")
+    s.fault(at="dot", do="reply", reply="550 5.1.8 Access denied, bad outbound sender. AS(42004)")
     send(r, 3)
     (one,) = wait_for(lambda: out.exists() and no_date([json.loads(x) for x in out.read_text().splitlines() if x]))
     assert one["event"] == "reputation-hold" and one["freed_by"] == "person" and "next_at" not in one
@@ -134,8 +134,8 @@ def test_mail_goes_by_another_mailbox_and_never_by_the_parked_one(submission):
     raw = s.raw(alert["number"]).decode()
     assert "To: <it@example.net>" in raw and "Auto-Submitted: auto-generated" in raw and "smtp-auth-off" in raw
     # When the other is parked, too, nothing is left: no alert about the alert, and no bounce.
-    s.fault(at="rcpt", do="reply", reply="550 5.1.8 Access denied, bad outbound sender. AS(42004)")
-    send(r, 1, "crm@contoso.com")
+    s.fault(at="dot", do="reply", reply="550 5.1.8 Access denied, bad outbound sender. AS(42004)")
+    send(r, 2, "crm@contoso.com")  # two that differ: one alone holds nothing
     wait_for(lambda: "is free: trying again" in r.log())
     assert state(r, "crm@contoso.com") == "parked" and len(s.messages()) == before
 
