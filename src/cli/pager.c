@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -43,12 +44,14 @@ void cli_pager_open(const struct cli_context *ctx)
 	int ends[2];
 
 	if (ctx->json || !isatty(STDOUT_FILENO) || pager.terminal >= 0 ||
-		(wanted && (!wanted[0] || strcmp(wanted, "cat") == 0)) || pipe(ends) != 0)
+		(wanted && (!wanted[0] || strcmp(wanted, "cat") == 0)) ||
+		/* Close-on-exec: a pager that holds the writing end never sees the end. */
+		pipe2(ends, O_CLOEXEC) != 0)
 		return;
 	/* The width of the terminal is asked for by now: behind the pipe nobody knows it. */
 	cli_columns_keep();
 	(void)setenv("LESS", "FRX", 0);
-	pager.terminal = dup(STDOUT_FILENO);
+	pager.terminal = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0);
 	if (pager.terminal < 0 || start(ends[0]) != 0 || dup2(ends[1], STDOUT_FILENO) < 0) {
 		if (pager.terminal >= 0)
 			(void)close(pager.terminal);
