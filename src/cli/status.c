@@ -227,7 +227,8 @@ static void put_group(struct screen *s, size_t at, bool brief, struct buf *out)
 	put(out, "           %.*s", SV_ARG(buf_sv(&state)));
 	if (brief)
 		return;
-	if (cli_text(g, "reply")[0])
+	/* Of many, each was told its own words, with its own numbers. */
+	if (cli_text(g, "reply")[0] && number(g, "count") == 1)
 		put(out, "           said: %.*s", SV_ARG(short_reply(cli_text(g, "reply"))));
 	if (person && cli_text(g, "step")[0])
 		put(out, "           %s: %s", cli_text(g, "who"), cli_text(g, "step"));
@@ -292,7 +293,7 @@ static void put_wells(struct screen *s, struct buf *out)
 		use.len = 0;
 		put_use(number(w, "day_used"), number(w, "day_capacity"), &use);
 		put(out,
-			"           %-16s %s mailboxes, %.*s",
+			"           %-8s %s mailboxes, %.*s",
 			cli_text(w, "tenant")[0] ? cli_text(w, "tenant") : "(no tenant)",
 			cli_count(number(w, "mailboxes") + number(w, "connectors"), n),
 			SV_ARG(buf_sv(&use)));
@@ -416,25 +417,39 @@ static size_t lines_of(struct sv text)
 	return n;
 }
 
-/* Each in full as long as the others have room for their two lines. */
+/* How many lines the groups behind `at` need at least. */
+static size_t least_lines(struct screen *s, size_t at)
+{
+	size_t n = 0;
+
+	for (size_t i = at; i < s->groups.count; i++) {
+		CLEANUP(buf_deinitp) struct buf brief = BUF_INIT(1 << 16);
+
+		put_group(s, i, true, &brief);
+		n += lines_of(buf_sv(&brief));
+	}
+	return n;
+}
+
+/* Each in full as long as the others have room to be named with their state. */
 static void put_groups(struct screen *s, size_t room, struct buf *out)
 {
 	char n[CLI_COUNT_MAX];
 
 	for (size_t i = 0; i < s->groups.count; i++) {
 		CLEANUP(buf_deinitp) struct buf full = BUF_INIT(1 << 16), brief = BUF_INIT(1 << 16);
-		size_t left = s->groups.count - i - 1;
+		size_t left = least_lines(s, i + 1);
 		struct buf *taken = &full;
 
 		put_group(s, i, false, &full);
 		put_group(s, i, true, &brief);
-		if (lines_of(buf_sv(&full)) + 2 * left > room)
+		if (lines_of(buf_sv(&full)) + left > room)
 			taken = &brief;
 		if (lines_of(buf_sv(taken)) + (left > 0) > room) {
 			put(out,
 				"           and %s more causes: postern mailboxes; postern queue "
 				"summary",
-				cli_count((long long)left + 1, n));
+				cli_count((long long)(s->groups.count - i), n));
 			return;
 		}
 		room -= lines_of(buf_sv(taken));
