@@ -320,8 +320,8 @@ static int write_file(struct queue_import *q, const char *name, const struct wai
 	CLEANUP(buf_deinitp) struct buf head = BUF_INIT(DROP_ENVELOPE_MAX);
 	CLEANUP(io_closep) int fd = -1;
 	char digits[DROP_SIZE_DIGITS + 1];
-	size_t size_at;
-	uint64_t size;
+	size_t size_at = 0;
+	uint64_t size = 0;
 	int rc = drop_envelope_render(e, &head, &size_at);
 
 	if (rc != 0)

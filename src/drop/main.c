@@ -276,18 +276,14 @@ static int read_and_submit(struct arena *arena, struct drop_compose_args *args,
 	struct drop_envelope envelope;
 	struct timespec now = { 0 };
 	struct err err = { 0 };
-	struct buf bad = BUF_INIT(BAD_SHOWN_MAX);
 	int rc = drop_message_read(message, STDIN_FILENO, &err);
 
 	(void)clock_gettime(CLOCK_REALTIME, &now);
-	args->bad = &bad;
 	args->now = (struct wall_time){ (int64_t)now.tv_sec * (int64_t)US_PER_S };
 	if (rc == 0)
 		rc = drop_compose(arena, args, message, &envelope, &err);
 	if (rc == 0)
-		say_each("not an address:", &bad);
-	args->bad = NULL;
-	buf_deinit(&bad);
+		say_each("not an address:", args->bad);
 	if (rc != 0) {
 		say("%s", err.text);
 		return exit_code_of(rc);
@@ -302,8 +298,9 @@ static int run_submit(
 	struct drop_message message;
 	struct drop_user user;
 	struct sv *operands;
+	struct buf bad = BUF_INIT(BAD_SHOWN_MAX);
 	struct drop_compose_args args = {
-		.options = options, .operand_count = count, .user = &user
+		.options = options, .operand_count = count, .user = &user, .bad = &bad
 	};
 	int code;
 
@@ -319,6 +316,7 @@ static int run_submit(
 	drop_message_init(&message, options->ignore_dots);
 	code = read_and_submit(&arena, &args, &message, granted);
 	drop_message_deinit(&message);
+	buf_deinit(&bad);
 	arena_reset(&arena);
 	free(operands);
 	return code;
