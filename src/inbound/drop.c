@@ -29,14 +29,17 @@ static void scan_soon(struct drop *d, uint64_t us)
 
 /* ---- choosing ---- */
 
-/* "1700000000000000.123.abc.msg" or the same with ".ID". */
+/*
+ * "1700000000000000.123.abc.msg" or the same with ".ID". What does not begin with a time is being written ("tmp.",
+ * "import.") or was set aside ("bad.").
+ */
 static bool is_message(const char *name, uint64_t *out_id)
 {
 	struct sv v = sv_from(name);
 	ptrdiff_t dot = sv_rfind_char(v, '.');
 
 	*out_id = 0;
-	if (sv_starts(v, DROP_TMP_PREFIX_SV) || sv_starts(v, SV(DROP_BAD_PREFIX)))
+	if (name[0] < '0' || name[0] > '9')
 		return false;
 	if (sv_ends_nocase(v, SV(DROP_SUFFIX)))
 		return true;

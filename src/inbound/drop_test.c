@@ -263,9 +263,11 @@ static void names_that_are_being_written_are_left_alone(void **state)
 	path_of(&b, "tmp.11.1.1.msg", to);
 	must(rename(from, to) == 0);
 	leave(&b, "README", &plain);
+	leave(&b, "import.12.1.1.msg", &plain);
 	bench_begin(&b, LAB);
 	wait_for_turn(&b, 0);
 	assert_true(is_there(&b, "tmp.11.1.1.msg"));
+	assert_true(is_there(&b, "import.12.1.1.msg"));
 	assert_true(is_there(&b, "README"));
 	bench_close(&b);
 }

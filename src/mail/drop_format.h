@@ -29,7 +29,7 @@
  */
 #define DROP_END SV("postern-drop end\n")
 #define DROP_TMP_PREFIX "tmp." /* names that are still being written; not to be read */
-#define DROP_SUFFIX ".msg"     /* names that are complete: MICROSECONDS.PID.RANDOM.msg */
+#define DROP_SUFFIX ".msg"     /* complete: MICROSECONDS.PID.RANDOM.msg; a digit first */
 
 enum {
 	DROP_SIZE_DIGITS = 20,
