@@ -8,6 +8,7 @@
 #include "mail/address.h"
 
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <stdlib.h>
@@ -153,6 +154,16 @@ bool identity_users_verifier(
 	if (known)
 		*out_verifier = *known;
 	return known != NULL;
+}
+
+bool identity_users_same(
+	const struct identity_users *a, const struct identity_users *b, struct sv name)
+{
+	const struct smtp_scram_verifier *va = htable_get(&a->by_name, name);
+	const struct smtp_scram_verifier *vb = htable_get(&b->by_name, name);
+
+	return va && vb &&
+	       CRYPTO_memcmp(va->stored_key, vb->stored_key, sizeof(va->stored_key)) == 0;
 }
 
 static void check_free(struct identity_check *c)

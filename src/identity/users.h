@@ -23,6 +23,10 @@ void identity_users_unref(struct identity_users *u); /* running checks keep it a
 bool identity_users_verifier(
 	const struct identity_users *u, struct sv name, struct smtp_scram_verifier *out_verifier);
 
+/* Has this user the same password in both? */
+NODISCARD bool identity_users_same(
+	const struct identity_users *a, const struct identity_users *b, struct sv name);
+
 /* `done` comes on the loop with ok or not. -EAGAIN: too many checks wait; answer 454 4.7.0. An unknown
  * name costs the same time. `password` is copied and wiped. */
 typedef void identity_check_fn(void *arg, bool ok);

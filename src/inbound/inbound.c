@@ -64,7 +64,7 @@ void inbound_free(struct inbound *in)
 
 int inbound_reload(struct inbound *in, struct conf *conf, struct err *err)
 {
-	struct identity_users *users = identity_users_new(conf, in->workers, err);
+	struct identity_users *before, *users = identity_users_new(conf, in->workers, err);
 	int rc = users ? listeners_open(in, conf, err) : RC_CONFIG;
 
 	if (rc != 0) {
@@ -72,13 +72,15 @@ int inbound_reload(struct inbound *in, struct conf *conf, struct err *err)
 			identity_users_unref(users);
 		return rc;
 	}
-	identity_users_unref(in->users);
+	before = in->users;
 	in->users = users;
 	if (!in->ledger_is_read)
 		listeners_pause(in, true);
 	(void)conf_ref(conf);
 	conf_unref(in->conf);
 	in->conf = conf;
+	sessions_review(in, before);
+	identity_users_unref(before);
 	drop_reload(in->drop);
 	return 0;
 }

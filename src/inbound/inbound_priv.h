@@ -141,10 +141,11 @@ void listeners_drop_unwanted(struct inbound *in, const struct conf *conf);
 void listeners_close_all(struct inbound *in);
 void listener_release(struct listener *n); /* a session ended */
 void listeners_pause(struct inbound *in, bool paused);
-bool listener_needs_password(
-	const struct listener *n, const struct sockaddr *peer, const struct conf_device *device);
+/* `rules` NULL: those of the submit socket. */
+bool listener_needs_password(const struct conf_listener *rules, const struct sockaddr *peer,
+	const struct conf_device *device);
 /* Says why not in `out`. */
-NODISCARD bool listener_peer_allowed(const struct listener *n, const struct sockaddr *peer,
+NODISCARD bool listener_peer_allowed(const struct conf_listener *rules, const struct sockaddr *peer,
 	const struct conf_device *device, struct answer *out);
 
 /* ---- session.c ---- */
@@ -152,7 +153,10 @@ struct session {
 	struct list node;
 	struct inbound *in;
 	struct listener *listener;
+	/* What it began with: a reload gives the listener other rules, and none of them to this session. */
 	struct conf *conf;
+	const struct conf_listener *rules; /* in `conf`; NULL: the submit socket */
+	struct io_tls *tls;
 	struct io_stream *stream;
 	struct smtp_server *smtp;
 	struct io_timer timer; /* the machine's deadline, or the handshake's */
@@ -177,6 +181,8 @@ struct session {
 void session_begin(struct listener *n, int fd);
 void session_pump(struct session *s);
 void session_shut(struct session *s, const char *enhanced, struct sv text);
+/* After a reload: ends those of users and devices that are gone, and of users with another password. */
+void sessions_review(struct inbound *in, const struct identity_users *before);
 struct mono_time session_now(const struct session *s);
 
 /* ---- session_auth.c ---- */

@@ -305,17 +305,17 @@ void listeners_pause(struct inbound *in, bool paused)
 
 /* ---- who may speak ---- */
 
-bool listener_peer_allowed(const struct listener *n, const struct sockaddr *peer,
+bool listener_peer_allowed(const struct conf_listener *rules, const struct sockaddr *peer,
 	const struct conf_device *device, struct answer *out)
 {
-	if (n->c && n->c->legacy_tls && !(device && device->legacy_tls)) {
+	if (rules && rules->legacy_tls && !(device && device->legacy_tls)) {
 		answer_set(out,
 			554,
 			"5.7.1",
 			"This address is for devices with `tls: legacy`; use another listener");
 		return false;
 	}
-	if (!n->c || n->c->auth != CONF_AUTH_OFF || !listener_needs_password(n, peer, device))
+	if (!rules || rules->auth != CONF_AUTH_OFF || !listener_needs_password(rules, peer, device))
 		return true;
 	answer_set(out,
 		554,
@@ -324,18 +324,18 @@ bool listener_peer_allowed(const struct listener *n, const struct sockaddr *peer
 	return false;
 }
 
-bool listener_needs_password(
-	const struct listener *n, const struct sockaddr *peer, const struct conf_device *device)
+bool listener_needs_password(const struct conf_listener *rules, const struct sockaddr *peer,
+	const struct conf_device *device)
 {
-	if (!n->c)
+	if (!rules)
 		return false;
-	if (n->c->auth == CONF_AUTH_REQUIRED)
+	if (rules->auth == CONF_AUTH_REQUIRED)
 		return true;
 	/* Local by nature: who may use a unix socket, its folder and mode say. */
 	if (peer->sa_family == AF_UNIX || device)
 		return false;
-	for (size_t i = 0; i < n->c->no_password_count; i++)
-		if (io_network_holds(&n->c->no_password_from[i], peer))
+	for (size_t i = 0; i < rules->no_password_count; i++)
+		if (io_network_holds(&rules->no_password_from[i], peer))
 			return false;
 	return true;
 }

@@ -62,6 +62,7 @@ static void session_free(struct session *s)
 	in->session_count--;
 	inbound_memory_give(in, SESSION_COST);
 	listener_release(s->listener);
+	io_tls_unref(s->tls);
 	conf_unref(s->conf);
 	free(s);
 	inbound_check_drained(in);
@@ -129,10 +130,10 @@ static void on_room(void *arg)
 static void do_greet(struct session *s)
 {
 	const struct conf_general *g = conf_general(s->conf);
-	const struct conf_listener *c = s->listener->c;
+	const struct conf_listener *c = s->rules;
 	struct answer a = { .code = 220 };
 
-	if (!listener_peer_allowed(s->listener, io_stream_peer_addr(s->stream), s->device, &a))
+	if (!listener_peer_allowed(c, io_stream_peer_addr(s->stream), s->device, &a))
 		;
 	else if (s->in->session_count > g->inbound_connections_max ||
 		 (c && s->listener->sessions > c->connections_max))
@@ -154,7 +155,7 @@ static void do_mail(struct session *s, const struct smtp_server_event *e)
 		.device = s->device,
 		.client = io_stream_peer(s->stream),
 		.listener = s->listener->name,
-		.bytes_max = s->listener->c ? s->listener->c->message_bytes_max : LIMIT_MESSAGE };
+		.bytes_max = s->rules ? s->rules->message_bytes_max : LIMIT_MESSAGE };
 	struct answer a;
 
 	s->accept = accept_new(s->in, s->conf, &origin);
@@ -271,7 +272,7 @@ static void send_output(struct session *s)
 static void start_tls(struct session *s)
 {
 	s->in_handshake = true;
-	io_stream_tls_server(s->stream, s->listener->tls);
+	io_stream_tls_server(s->stream, s->tls);
 	io_timer_start(&s->timer, mono_add(session_now(s), HANDSHAKE_S * US_PER_S));
 }
 
@@ -336,11 +337,35 @@ void session_shut(struct session *s, const char *enhanced, struct sv text)
 	session_pump(s);
 }
 
+/* Rules change for those who come; but nobody stays who may not come any more. */
+static bool may_stay(const struct session *s, const struct identity_users *before)
+{
+	const struct conf *conf = s->in->conf;
+
+	if (s->account)
+		return conf_user(conf, s->account->name) &&
+		       identity_users_same(before, s->in->users, s->account->name);
+	return !s->device || conf_device(conf, s->device->name);
+}
+
+void sessions_review(struct inbound *in, const struct identity_users *before)
+{
+	list_each_safe (at, after, &in->sessions) {
+		struct session *s = list_entry(at, struct session, node);
+
+		if (!may_stay(s, before))
+			session_shut(s,
+				"4.7.0",
+				s->account ? SV("This user was removed, or has a new password")
+					   : SV("This device was removed from the configuration"));
+	}
+}
+
 /* ---- beginning ---- */
 
 static void begin_smtp(struct session *s, bool tls_on)
 {
-	const struct conf_listener *c = s->listener->c;
+	const struct conf_listener *c = s->rules;
 	struct smtp_server_options o = { .hostname = conf_general(s->conf)->hostname,
 		.message_bytes_max = LIMIT_MESSAGE,
 		.rcpt_max = LIMIT_RCPT,
@@ -365,8 +390,8 @@ static void begin_smtp(struct session *s, bool tls_on)
 			o.auth = SMTP_SERVER_AUTH_PLAIN | SMTP_SERVER_AUTH_LOGIN |
 				 SMTP_SERVER_AUTH_SCRAM_SHA_256;
 		o.auth_needs_tls = !c->plaintext_auth;
-		o.auth_required = listener_needs_password(
-			s->listener, io_stream_peer_addr(s->stream), s->device);
+		o.auth_required =
+			listener_needs_password(c, io_stream_peer_addr(s->stream), s->device);
 		o.lenient = s->device && !o.auth_required;
 		o.starttls = c->tls == CONF_TLS_STARTTLS;
 	}
@@ -500,6 +525,8 @@ void session_begin(struct listener *n, int fd)
 	s->in = in;
 	s->listener = n;
 	s->conf = conf_ref(n->conf);
+	s->rules = n->c;
+	s->tls = n->tls ? io_tls_ref(n->tls) : NULL;
 	s->asked = SMTP_SERVER_EV_COUNT;
 	n->sessions++;
 	in->session_count++;
@@ -515,8 +542,8 @@ void session_begin(struct listener *n, int fd)
 	else
 		s->device = conf_device_at(s->conf, io_stream_peer_addr(s->stream));
 	session_auth_init(s);
-	if (n->c && n->c->tls == CONF_TLS_IMPLICIT) {
-		io_stream_tls_server(s->stream, n->tls);
+	if (s->rules && s->rules->tls == CONF_TLS_IMPLICIT) {
+		io_stream_tls_server(s->stream, s->tls);
 		io_timer_start(&s->timer, mono_add(session_now(s), HANDSHAKE_S * US_PER_S));
 	} else {
 		begin_smtp(s, false);

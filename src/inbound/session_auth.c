@@ -98,8 +98,10 @@ static void succeed(struct session *s, struct sv user)
 	struct answer a;
 
 	s->account = conf_user(s->conf, user);
-	if (!s->account) {
-		fail(s, user, "the user is newer than this session");
+	/* A reload since the session began knows another set: it must be in both. */
+	if (!s->account || !conf_user(s->in->conf, user)) {
+		s->account = NULL;
+		fail(s, user, "the users have changed since this session began");
 		return;
 	}
 	free(s->user);

@@ -1,4 +1,5 @@
 """A server that keeps what it gets, and a Postfix of its own beside postern: what both make of the same input."""
+import base64
 import contextlib
 import os
 import pathlib
@@ -13,6 +14,11 @@ import support
 from support import wait_for
 
 EVERYTHING = ("PIPELINING", "SIZE 0", "8BITMIME", "SMTPUTF8", "DSN")
+
+
+def plain(user, password, authzid=""):
+    """The response of AUTH PLAIN."""
+    return base64.b64encode(f"{authzid}\0{user}\0{password}".encode()).decode()
 
 
 class Sink:

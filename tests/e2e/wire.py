@@ -17,8 +17,9 @@ def stuffed(message: bytes) -> bytes:
 
 
 class Wire:
-    def __init__(self, port, timeout=support.PATIENCE):
-        self.sock = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+    def __init__(self, port, timeout=support.PATIENCE, source=None):
+        self.sock = socket.create_connection(
+            ("127.0.0.1", port), timeout=timeout, source_address=(source, 0) if source else None)
         self.file = self.sock.makefile("rb")
         self.greeting = self.reply()
 
