@@ -17,6 +17,7 @@
 #include "observe/health.h"
 #include "outbound/outbound.h"
 #include "store/store.h"
+#include "store/store_health.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -259,10 +260,11 @@ static void on_watchdog(void *arg)
 static int open_store(struct daemon *d, struct err *err)
 {
 	const struct conf_general *g = conf_general(d->conf);
+	const struct store_disk disk = { .ballast_bytes = BALLAST_BYTES };
 	const struct store_options options = { .data_dir = g->data_dir,
 		.history_keep_us = g->history_keep_us,
 		.history_bytes_max = g->history_bytes_max,
-		.ballast_bytes = BALLAST_BYTES };
+		.disk = &disk };
 	struct store_recovery recovery = { 0 };
 
 	d->store = store_open(d->loop, &options, &recovery, err);

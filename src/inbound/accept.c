@@ -4,6 +4,7 @@
 #include "conf/route.h"
 #include "inbound/accept_priv.h"
 #include "mail/address.h"
+#include "store/store_health.h"
 
 #include <stdarg.h>
 #include <stdio.h>

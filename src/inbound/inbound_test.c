@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inbound/test_bench.h"
+#include "store/store_health.h"
 
 /* Sessions, from the greeting to the commit. drop_test.c has the maildrop. */
 
@@ -30,7 +31,7 @@ static void a_message_is_committed_before_it_is_taken(void **state)
 	bench_open(&b, LISTEN LAB);
 	c = client_hello(&b, "smtp");
 	send_message(&b, c, "erp@contoso.com", "anna@example.org", message, "250 2.0.0");
-	assert_true(store_stats(b.store).commits > b.commits_at_claim);
+	assert_true(store_health(b.store).commits > b.commits_at_claim);
 	assert_int_equal(b.claimed, 1);
 	assert_string_equal(b.queued, "smtp/lab ");
 	list = bench_list(&b, &arena);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "cmocka_all.h"
+#include "store/store_health.h"
 
 /* Inbound on a real loop with a real queue; the side behind the queue is made up. One bench at a time. */
 enum {
@@ -91,7 +92,7 @@ static inline void *fake_claim(void *arg, struct arena *arena, struct store_put 
 	(void)message;
 	(void)recipients;
 	b->claimed++;
-	b->commits_at_claim = store_stats(b->store).commits;
+	b->commits_at_claim = store_health(b->store).commits;
 	return b->claims ? b : NULL;
 }
 

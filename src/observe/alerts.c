@@ -6,6 +6,7 @@
 #include "io/log.h"
 #include "observe/alerts_priv.h"
 #include "observe/json.h"
+#include "store/store_health.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -8,6 +8,7 @@
 #include "provider/remedy.h"
 #include "provider/verdict.h"
 #include "store/store.h"
+#include "store/store_health.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -75,7 +76,7 @@ static bool needs_person(const struct store_summary_row *row)
 static void take_figures(struct observe_health *h, struct observe_health_figures *f)
 {
 	struct io_loop *loop = h->sources->loop;
-	struct store_stats stats = store_stats(h->sources->store);
+	struct store_health stats = store_health(h->sources->store);
 	int64_t now = io_wall(loop).us;
 
 	*f = (struct observe_health_figures){ .unix_time = (uint64_t)now / US_PER_S,

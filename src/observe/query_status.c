@@ -8,6 +8,7 @@
 #include "observe/groups.h"
 #include "observe/query_priv.h"
 #include "outbound/outbound.h"
+#include "store/store_health.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -31,7 +32,7 @@ static struct wall_time oldest(const struct observe_query *q)
 static void emit_relay(struct observe_query *q)
 {
 	const struct observe_sources *s = q->sources;
-	struct store_stats stats;
+	struct store_health stats;
 	json_t *o = json_object();
 
 	observe_json_sv(o, "type", SV("relay"));
@@ -50,7 +51,7 @@ static void emit_relay(struct observe_query *q)
 	observe_json_wall(o, "oldest_at", oldest(q));
 	/* Asking measures the disk when nobody did lately. */
 	(void)json_object_set_new(o, "disk_full", json_boolean(store_room(s->store, 0, 0) != 0));
-	stats = store_stats(s->store);
+	stats = store_health(s->store);
 	observe_json_int(o, "disk_free_bytes", stats.free_bytes);
 	observe_json_int(o, "commits", stats.commits);
 	observe_json_int(o, "failed_commits", stats.failed_commits);

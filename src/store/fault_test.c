@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/fault_vfs.h"
 
-#include "store/store_priv.h"
+#include "store/sqlite_priv.h"
 #include "store/test_bench.h"
 
 /*
@@ -419,7 +419,7 @@ static void make_world(struct world *w)
 {
 	*w = (struct world){ .first_id = UINT64_C(1) << 46 };
 	bench_make(&w->b);
-	w->b.options.vfs = FAULT_VFS_NAME;
+	w->b.disk.vfs = FAULT_VFS_NAME;
 	fault_vfs_reset();
 	fill_body(&w->large, (LARGE_CHUNKS - 1) * LIMIT_CHUNK + 10, 5);
 }
@@ -688,7 +688,7 @@ static void full_disk_stops_accepting_but_not_delivering(void **state)
 	make_world(&w);
 	fill_body(&body, FULL_BODY, 9);
 	(void)snprintf(ballast, sizeof(ballast), "%s/ballast", w.b.folder);
-	w.b.options.ballast_bytes = FULL_BALLAST;
+	w.b.disk.ballast_bytes = FULL_BALLAST;
 	fault_vfs_quota(FULL_QUOTA, ballast);
 	bench_open(&w.b);
 	assert_int_equal(access(ballast, F_OK), 0);
@@ -706,8 +706,8 @@ static void full_disk_stops_accepting_but_not_delivering(void **state)
 	assert_int_equal(access(ballast, F_OK), 0);
 	bench_shut(&w.b);
 	bench_audit(&w.b);
-	assert_int_equal(bench_sql(&w.b, "SELECT history FROM state"), (int64_t)count);
-	assert_int_equal(bench_sql(&w.b, "SELECT messages FROM state"), 1);
+	assert_int_equal(bench_count(&w.b, BENCH_HISTORY), (int64_t)count);
+	assert_int_equal(bench_count(&w.b, BENCH_WAITING), 1);
 	buf_deinit(&body);
 	remove_world(&w);
 }
@@ -739,7 +739,7 @@ static void file_shrinks_while_there_is_no_room(void **state)
 	bench_shut(&w.b);
 	before = file_bytes(&w);
 	assert_true(before > (uint64_t)MAILS * (LARGE_CHUNKS - 1) * LIMIT_CHUNK);
-	w.b.options.ballast_bytes = UINT64_C(1) << 60;
+	w.b.disk.ballast_bytes = UINT64_C(1) << 60;
 	bench_open(&w.b);
 	bench_resolve(&w.b, STORE_UNCERTAIN_HOLD);
 	assert_int_equal(store_room(w.b.s, 0, 0), RC_DISK_FULL);
@@ -751,7 +751,7 @@ static void file_shrinks_while_there_is_no_room(void **state)
 	mail_free(&mail);
 	expect_large_body(&w, MAILS - 1, LARGE_CHUNKS);
 	bench_shut(&w.b);
-	w.b.options.ballast_bytes = 0;
+	w.b.disk.ballast_bytes = 0;
 	verify(&w, "shrinking", 0);
 	remove_world(&w);
 }
@@ -775,7 +775,7 @@ static void full_disk_without_ballast(void **state)
 	wait_for_room(&w, buf_sv(&body));
 	bench_shut(&w.b);
 	bench_audit(&w.b);
-	assert_int_equal(bench_sql(&w.b, "SELECT messages FROM state"), (int64_t)count + 1);
+	assert_int_equal(bench_count(&w.b, BENCH_WAITING), (int64_t)count + 1);
 	buf_deinit(&body);
 	remove_world(&w);
 }

@@ -171,54 +171,6 @@ static void message_with_4000_recipients_leaves_in_pieces(void **state)
 	arena_reset(&a);
 }
 
-/* ---- the statements ---- */
-
-/* Tables that stay small, and the index of what is open, which is as long as there are connections. */
-static bool may_be_scanned(const char *detail)
-{
-	static const char *const small[] = { "SCAN partial",
-		"SCAN dead",
-		"SCAN ledger",
-		"SCAN park",
-		"SCAN (",
-		"SCAN attempt USING INDEX attempt_open" };
-
-	for (size_t i = 0; i < COUNT_OF(small); i++)
-		if (strncmp(detail, small[i], strlen(small[i])) == 0)
-			return true;
-	return false;
-}
-
-static void check_plan(struct bench *b, enum store_sql which)
-{
-	const char *sql = sqlite3_sql(b->s->sql[which]);
-	char *explain = sqlite3_mprintf("EXPLAIN QUERY PLAN %s", sql);
-	sqlite3_stmt *q = NULL;
-
-	assert_int_equal(sqlite3_prepare_v2(b->s->db, explain, -1, &q, NULL), SQLITE_OK);
-	while (sqlite3_step(q) == SQLITE_ROW) {
-		const char *detail = (const char *)sqlite3_column_text(q, 3);
-
-		if ((strncmp(detail, "SCAN ", 5) == 0 && !may_be_scanned(detail)) ||
-			strstr(detail, "AUTOMATIC") != NULL ||
-			(strstr(detail, "TEMP B-TREE") != NULL && which != SQL_WAITING_FROM))
-			fail_msg("%s: %s", sql, detail);
-	}
-	assert_int_equal(sqlite3_finalize(q), SQLITE_OK);
-	sqlite3_free(explain);
-}
-
-/* I10: no statement reads more than it answers. What it would do with a million rows, it says now. */
-static void statements_use_their_indexes(void **state)
-{
-	struct bench *b = *state;
-
-	bench_open(b);
-	for (int i = 0; i < SQL_COUNT; i++)
-		check_plan(b, (enum store_sql)i);
-	bench_shut(b);
-}
-
 /* ---- list ---- */
 
 static const struct store_filter everything = { .state = -1 };
@@ -418,8 +370,8 @@ static void edits_reach_every_waiting_recipient(void **state)
 	bench_resolve(b, STORE_UNCERTAIN_HOLD);
 	assert_int_equal(edit_all(b, &drop), 3000 + LIMIT_RCPT + 1);
 	shut_and_audit(b);
-	assert_int_equal(bench_sql(b, "SELECT messages FROM state"), 0);
-	assert_int_equal(bench_sql(b, "SELECT history FROM state"), 1002);
+	assert_int_equal(bench_count(b, BENCH_WAITING), 0);
+	assert_int_equal(bench_count(b, BENCH_HISTORY), 1002);
 }
 
 static void retry_makes_due_now(void **state)
@@ -702,7 +654,7 @@ static void history_ends_with_its_bytes(void **state)
 	assert_int_equal(edit_all(b, &drop), 2 * COUNT);
 	/* Half of it is too much. */
 	bench_shut(b);
-	b->options.history_bytes_max = (uint64_t)bench_sql(b, "SELECT history_bytes/2 FROM state");
+	b->options.history_bytes_max = (uint64_t)bench_count(b, BENCH_HISTORY_BYTES) / 2;
 	bench_open(b);
 	/* Two steps of the reaper; the one that waits was looked at too. */
 	wait_for_history(b, COUNT - (2 * STORE_REAP_MESSAGES - 1));
@@ -716,7 +668,6 @@ static void history_ends_with_its_bytes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		BENCH_TEST(statements_use_their_indexes),
 		BENCH_TEST(due_pages_follow_one_another),
 		BENCH_TEST(due_pages_end_between_messages),
 		BENCH_TEST(message_with_4000_recipients_leaves_in_pieces),

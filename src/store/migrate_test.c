@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/fault_vfs.h"
 
-#include "store/store_priv.h"
+#include "store/sqlite_priv.h"
 #include "store/test_bench.h"
 
 /* Queues that an older postern wrote open, and lose nothing, whatever fails on the way. */
@@ -72,8 +72,7 @@ static void make_old(struct bench *b, unsigned format)
 	sqlite3 *db = NULL;
 
 	(void)snprintf(path, sizeof(path), "%s/queue.db", b->folder);
-	must(sqlite3_open_v2(
-		     path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, b->options.vfs) ==
+	must(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, b->disk.vfs) ==
 		SQLITE_OK);
 	must(sqlite3_exec(db,
 		     "PRAGMA locking_mode=EXCLUSIVE; PRAGMA page_size=4096;"
@@ -252,7 +251,7 @@ static uint64_t run_fault(const struct fault_plan *plan, bool power, unsigned fo
 	uint64_t calls;
 
 	bench_make(&b);
-	b.options.vfs = FAULT_VFS_NAME;
+	b.disk.vfs = FAULT_VFS_NAME;
 	fault_vfs_reset();
 	make_old(&b, format);
 	fault_vfs_plan(plan);

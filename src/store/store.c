@@ -15,8 +15,7 @@
 #include <unistd.h>
 
 enum {
-	ROOM_FRESH_US = 200 * 1000, /* how old a measurement of the disk may be */
-	IDLE_WAKE_S = 5,            /* housekeeping looks at the clock so often */
+	IDLE_WAKE_S = 5, /* housekeeping looks at the clock so often */
 	FULL_WAKE_S = 1,
 };
 
@@ -51,24 +50,81 @@ int64_t store_steady_now(const struct store *s, struct mono_time now)
 static void set_steady_base(struct store *s)
 {
 	struct mono_time now = io_clock_mono();
-	CLEANUP(buf_deinitp) struct buf boot = BUF_INIT(BOOT_ID_MAX - 1);
+	CLEANUP(buf_deinitp) struct buf boot = BUF_INIT(STORE_BOOT_ID_MAX - 1);
 	struct sv id;
 	int64_t steady;
 
-	if (io_file_read("/proc/sys/kernel/random/boot_id", BOOT_ID_MAX - 1, &boot, NULL) != 0)
+	if (io_file_read("/proc/sys/kernel/random/boot_id", STORE_BOOT_ID_MAX - 1, &boot, NULL) !=
+		0)
 		buf_reset(&boot);
 	id = sv_trim(buf_sv(&boot));
 	if (id.len && id.ptr[id.len - 1] == '\n')
 		id.len--;
-	if (id.len && sv_eq(id, sv_from(s->boot_id)) && (int64_t)now.us >= s->state.mono_us) {
-		s->steady_base_us = s->state.steady_us - s->state.mono_us;
+	if (id.len && sv_eq(id, sv_from(s->boot_id)) && (int64_t)now.us >= s->kept_mono_us) {
+		s->steady_base_us = s->kept_steady_us - s->kept_mono_us;
 		return;
 	}
 	steady = io_clock_wall().us;
-	if (steady < s->state.steady_us)
-		steady = s->state.steady_us;
+	if (steady < s->kept_steady_us)
+		steady = s->kept_steady_us;
 	s->steady_base_us = steady - (int64_t)now.us;
 	(void)snprintf(s->boot_id, sizeof(s->boot_id), "%.*s", SV_ARG(id));
+}
+
+/* ---- the operations ---- */
+
+int store_op_run(struct store *s, struct store_op *op)
+{
+	const struct store_backend *b = s->backend;
+
+	switch (op->kind) {
+	case STORE_OP_CHUNK:
+		return b->do_chunk(s, (struct store_chunk *)op);
+	case STORE_OP_PUT:
+		return b->do_put(s, (struct store_put *)op);
+	case STORE_OP_ABORT:
+		return b->do_abort(s, (struct store_abort *)op);
+	case STORE_OP_CLAIM:
+		return b->do_claim(s, (struct store_claim *)op);
+	case STORE_OP_OUTCOME:
+		return b->do_outcome(s, (struct store_outcome *)op);
+	case STORE_OP_DUE:
+		return b->do_due(s, (struct store_due *)op);
+	case STORE_OP_BODY:
+		return b->do_body(s, (struct store_body *)op);
+	case STORE_OP_LIST:
+		return b->do_list(s, (struct store_list *)op);
+	case STORE_OP_SHOW:
+		return b->do_show(s, (struct store_show *)op);
+	case STORE_OP_EDIT:
+		return b->do_edit(s, (struct store_edit *)op);
+	case STORE_OP_SUMMARY:
+		return b->do_summary(s, (struct store_summary *)op);
+	case STORE_OP_LANES:
+		return b->do_lanes(s, (struct store_lanes *)op);
+	case STORE_OP_LEDGER_READ:
+		return b->do_ledger_read(s, (struct store_ledger_read *)op);
+	case STORE_OP_PARKS_READ:
+		return b->do_parks_read(s, (struct store_parks_read *)op);
+	case STORE_OP_PARK:
+		return b->do_park(s, (struct store_park *)op);
+	case STORE_OP_COUNT:
+		break;
+	}
+	return RC_STATE;
+}
+
+bool store_op_only_reads(const struct store_op *op)
+{
+	return op->kind == STORE_OP_DUE || op->kind == STORE_OP_BODY || op->kind == STORE_OP_LIST ||
+	       op->kind == STORE_OP_SHOW || op->kind == STORE_OP_SUMMARY ||
+	       op->kind == STORE_OP_LANES || op->kind == STORE_OP_LEDGER_READ ||
+	       op->kind == STORE_OP_PARKS_READ;
+}
+
+bool store_op_needs_room(const struct store_op *op)
+{
+	return op->kind == STORE_OP_CHUNK || op->kind == STORE_OP_PUT;
 }
 
 /* ---- the thread ---- */
@@ -129,26 +185,6 @@ static void give_back(struct store *s, struct store_op *chain)
 		io_wakeup_send(s->wakeup);
 }
 
-int64_t store_free_pages(struct store *s)
-{
-	int64_t pages = 0;
-	sqlite3_stmt *q = NULL;
-
-	if (!s->db || sqlite3_prepare_v2(s->db, "PRAGMA freelist_count", -1, &q, NULL) != SQLITE_OK)
-		return 0;
-	if (sqlite3_step(q) == SQLITE_ROW)
-		pages = sqlite3_column_int64(q, 0);
-	(void)sqlite3_finalize(q);
-	return pages;
-}
-
-static void measure(struct store *s)
-{
-	atomic_store_explicit(&s->free_pages_bytes,
-		(uint64_t)store_free_pages(s) * STORE_PAGE_BYTES,
-		memory_order_relaxed);
-}
-
 static void *run(void *arg)
 {
 	struct store *s = arg;
@@ -158,16 +194,16 @@ static void *run(void *arg)
 		struct store_op *chain = take_all(s, &closing);
 
 		if (chain) {
-			store_group_run(s, chain);
+			s->backend->run(s, chain);
 			give_back(s, chain);
-			(void)store_reap(s, io_clock_mono());
+			(void)s->backend->step(s, io_clock_mono());
 			continue;
 		}
 		if (closing)
 			return NULL;
-		if (store_reap(s, io_clock_mono()))
+		if (s->backend->step(s, io_clock_mono()))
 			continue;
-		measure(s);
+		s->backend->rest(s);
 		wait_for_work(s);
 	}
 }
@@ -210,6 +246,19 @@ static void note_begin(struct store_op *op)
 	}
 }
 
+static void start_thread(struct store *s)
+{
+	sigset_t all, before;
+
+	must(!s->open_for_work);
+	s->open_for_work = true;
+	/* Signals are the loop's. */
+	(void)sigfillset(&all);
+	must(pthread_sigmask(SIG_SETMASK, &all, &before) == 0);
+	must(pthread_create(&s->thread, NULL, run, s) == 0);
+	must(pthread_sigmask(SIG_SETMASK, &before, NULL) == 0);
+}
+
 void store_submit(struct store *s, struct store_op *op)
 {
 	bool wake;
@@ -228,22 +277,9 @@ void store_submit(struct store *s, struct store_op *op)
 	must(pthread_mutex_unlock(&s->lock) == 0);
 	atomic_fetch_add_explicit(&s->stat_operations, 1, memory_order_relaxed);
 	if (!s->open_for_work)
-		store_thread_start(s);
+		start_thread(s);
 	else if (wake)
 		must(pthread_cond_signal(&s->work) == 0);
-}
-
-void store_thread_start(struct store *s)
-{
-	sigset_t all, before;
-
-	must(!s->open_for_work);
-	s->open_for_work = true;
-	/* Signals are the loop's. */
-	(void)sigfillset(&all);
-	must(pthread_sigmask(SIG_SETMASK, &all, &before) == 0);
-	must(pthread_create(&s->thread, NULL, run, s) == 0);
-	must(pthread_sigmask(SIG_SETMASK, &before, NULL) == 0);
 }
 
 /* ---- life ---- */
@@ -273,7 +309,6 @@ static int set_paths(struct store *s, const struct store_options *o, struct err 
 
 	if (n <= 0 || (size_t)n + 32 > sizeof(s->folder))
 		return err_set(err, -ENAMETOOLONG, "data_dir is too long");
-	(void)snprintf(s->path, sizeof(s->path), "%.*s/queue.db", SV_ARG(o->data_dir));
 	(void)snprintf(
 		s->ballast_path, sizeof(s->ballast_path), "%.*s/ballast", SV_ARG(o->data_dir));
 	return 0;
@@ -296,16 +331,7 @@ static int open_all(
 	if (rc == 0)
 		rc = lock_folder(s, err);
 	if (rc == 0)
-		rc = store_db_open(s, err);
-	if (rc == 0)
-		rc = store_recover(s, out, err);
-	if (rc == RC_DISK_FULL) {
-		store_ballast_give(s);
-		/* Opening writes, too: then there is no database yet. */
-		rc = s->db ? 0 : store_db_open(s, err);
-		if (rc == 0)
-			rc = store_recover(s, out, err);
-	}
+		rc = s->backend->open(s, out, err);
 	if (rc == 0)
 		set_steady_base(s);
 	return rc;
@@ -313,9 +339,7 @@ static int open_all(
 
 static void free_store(struct store *s)
 {
-	store_db_close(s);
-	store_names_free(&s->lanes);
-	store_names_free(&s->causes);
+	s->backend->close(s);
 	io_closep(&s->lock_fd);
 	free(s->vfs);
 	io_wakeup_free(s->wakeup);
@@ -327,7 +351,10 @@ static void free_store(struct store *s)
 struct store *store_open(struct io_loop *l, const struct store_options *options,
 	struct store_recovery *out_recovery, struct err *err)
 {
-	struct store *s = xcalloc(1, sizeof(*s));
+	static const struct store_disk plain = { 0 };
+	const struct store_disk *disk = options->disk ? options->disk : &plain;
+	const struct store_backend *backend = &store_backend_sqlite;
+	struct store *s = xcalloc(1, backend->size);
 	pthread_condattr_t attr;
 
 	must(pthread_condattr_init(&attr) == 0);
@@ -335,10 +362,11 @@ struct store *store_open(struct io_loop *l, const struct store_options *options,
 	must(pthread_mutex_init(&s->lock, NULL) == 0);
 	must(pthread_cond_init(&s->work, &attr) == 0);
 	(void)pthread_condattr_destroy(&attr);
+	s->backend = backend;
 	s->loop = l;
 	s->lock_fd = -1;
-	s->vfs = options->vfs ? sv_dup(sv_from(options->vfs)) : NULL;
-	s->ballast_bytes = options->ballast_bytes;
+	s->vfs = disk->vfs ? sv_dup(sv_from(disk->vfs)) : NULL;
+	s->ballast_bytes = disk->ballast_bytes;
 	s->history_keep_us = options->history_keep_us;
 	s->history_bytes_max = options->history_bytes_max;
 	s->wakeup = io_wakeup_new(l, on_done, s);
@@ -370,33 +398,24 @@ void store_close(struct store *s)
 	free_store(s);
 }
 
-/* ---- what the loop asks ---- */
+/* ---- before the loop runs ---- */
 
-int store_room(struct store *s, uint64_t min_free_bytes, uint64_t promised_bytes)
+int store_each_uncertain(struct store *s,
+	void (*each)(void *arg, struct sv lane, uint32_t messages, uint32_t recipients), void *arg,
+	struct err *err)
 {
-	struct mono_time now = io_now(s->loop);
-
-	if (s->room_read.us == 0 || mono_span(s->room_read, now) > ROOM_FRESH_US) {
-		s->room_read = now;
-		if (io_disk_free(s->folder, &s->room_bytes, NULL) != 0)
-			s->room_bytes = 0;
-	}
-	/* Pages that the file holds free are room as well: they are used first. */
-	if (atomic_load_explicit(&s->disk_full, memory_order_relaxed) ||
-		s->room_bytes + atomic_load_explicit(&s->free_pages_bytes, memory_order_relaxed) <
-			min_free_bytes + promised_bytes)
-		return RC_DISK_FULL;
-	return 0;
+	must(!s->open_for_work);
+	return s->backend->each_uncertain(s, each, arg, err);
 }
 
-struct store_stats store_stats(const struct store *s)
+int store_resolve_uncertain(struct store *s, enum store_uncertain_policy policy,
+	struct wall_time now, struct wall_time retry_at, struct err *err)
 {
-	return (struct store_stats){
-		.commits = atomic_load_explicit(&s->stat_commits, memory_order_relaxed),
-		.operations = atomic_load_explicit(&s->stat_operations, memory_order_relaxed),
-		.failed_commits = atomic_load_explicit(&s->stat_failed, memory_order_relaxed),
-		.reopened = atomic_load_explicit(&s->stat_reopened, memory_order_relaxed),
-		.free_bytes = s->room_bytes,
-		.disk_full = atomic_load_explicit(&s->disk_full, memory_order_relaxed),
-	};
+	int rc;
+
+	must(!s->open_for_work);
+	rc = s->backend->resolve_uncertain(s, policy, now, retry_at, err);
+	if (rc == 0)
+		start_thread(s);
+	return rc;
 }

@@ -25,6 +25,7 @@
  *   other negative      nothing of it remains; say 451
  */
 struct store;
+struct store_disk;
 
 /*
  * Message ids: microseconds since 2020-01-01 when the message began, made unique and rising (a clock
@@ -98,8 +99,8 @@ struct store_message {
 struct store_options {
 	struct sv data_dir;
 	uint64_t history_keep_us, history_bytes_max;
-	uint64_t ballast_bytes; /* preallocated; given up when the disk is full */
-	const char *vfs;        /* SQLite VFS name; NULL: the default (tests inject faults) */
+	/* store_health.h; NULL: no ballast, the default VFS. Read by store_open() only. */
+	const struct store_disk *disk;
 };
 
 struct store_recovery {
@@ -116,9 +117,6 @@ NODISCARD struct store *store_open(struct io_loop *l, const struct store_options
 	struct store_recovery *out_recovery, struct err *err);
 /* Finishes what was handed over, commits, closes. */
 void store_close(struct store *s);
-
-/* Space: 0, or RC_DISK_FULL below the floor. `promised_bytes`: what open sessions may still bring. */
-NODISCARD int store_room(struct store *s, uint64_t min_free_bytes, uint64_t promised_bytes);
 
 /* ---- operations: every one has the same head ---- */
 
@@ -442,11 +440,3 @@ NODISCARD int store_resolve_uncertain(struct store *s, enum store_uncertain_poli
 NODISCARD int store_each_uncertain(struct store *s,
 	void (*each)(void *arg, struct sv lane, uint32_t messages, uint32_t recipients), void *arg,
 	struct err *err);
-
-/* Counters for status and metrics; loop thread. */
-struct store_stats {
-	uint64_t commits, operations, failed_commits, reopened;
-	uint64_t free_bytes; /* on the disk, as last measured */
-	bool disk_full;
-};
-struct store_stats store_stats(const struct store *s);

@@ -2,140 +2,42 @@
 #pragma once
 
 #include "base/arena.h"
-#include "base/htable.h"
 #include "base/limits.h"
 #include "store/store.h"
+#include "store/store_health.h"
 
 #include <pthread.h>
-#include <sqlite3.h>
 #include <stdatomic.h>
 
 /*
- * The embedded store (docs/design-queue.md). Row ids carry structure, so that one look-up finds what
- * belongs to a message:
- *   message.id                      51 bits
- *   chunk, recipient, attempt .id   message.id << 12 | number within the message
- * recipient.due is set while a recipient waits: its next attempt's time, or DUE_HELD; NULL while it is
- * in an open attempt or final. Only waiting rows stand in the indexes, so the usual message (stored
- * already claimed, delivered at once) never touches one.
+ * Between the operations (store.c: hand-over, the thread, ids, time) and what keeps them. A backend is a
+ * table of functions over a struct of its own that begins with this one; SQLite's are the files
+ * sqlite_*.c. Nothing outside them knows what it is: the tests of the operations run over any backend,
+ * and what the audit looks at is a function of the backend (test_bench.h).
  */
+/* What one turn of an operation or of housekeeping may look at, whatever the backend. */
 enum {
-	STORE_NUMBER_BITS = 12,
-	STORE_NUMBER_MAX = (1 << STORE_NUMBER_BITS) - 1,
-	STORE_INLINE_CHUNKS =
-		4, /* a body of so many chunks goes with the outcome; larger ones later */
-	STORE_REAP_CHUNKS = 16,     /* of dead bodies in one commit: 1 MiB */
 	STORE_REAP_MESSAGES = 200,  /* of old history in one commit */
 	STORE_SCAN_MAX = 20000,     /* rows one operation looks at before others get their turn */
 	STORE_LIST_SCAN_MAX = 5000, /* the same where each row is looked up by itself */
-	STORE_SHRINK_PAGES = 256,   /* given back to a full disk in one commit */
-	STORE_PAGE_BYTES = 4096,
-	STORE_WAL_PAGES = 2000, /* then a checkpoint */
-};
-#define DUE_HELD INT64_MAX
-/* 2020-01-01 UTC: message ids count microseconds from here. */
-#define STORE_EPOCH_US (INT64_C(1577836800) * (int64_t)US_PER_S)
-
-static inline int64_t row_id(uint64_t message_id, uint32_t number)
-{
-	return (int64_t)(message_id << STORE_NUMBER_BITS | number);
-}
-
-static inline uint64_t row_message(int64_t row)
-{
-	return (uint64_t)row >> STORE_NUMBER_BITS;
-}
-
-static inline uint32_t row_number(int64_t row)
-{
-	return (uint32_t)row & STORE_NUMBER_MAX;
-}
-
-enum store_sql {
-	SQL_BEGIN,
-	SQL_COMMIT,
-	SQL_ROLLBACK,
-	SQL_SAVEPOINT,
-	SQL_RELEASE,
-	SQL_ROLLBACK_TO,
-	SQL_STATE_WRITE,
-	SQL_DAY_ADD,
-	SQL_DAY_SUM,
-	SQL_LANE_ADD,
-	SQL_CAUSE_ADD,
-	SQL_PARTIAL_ADD,
-	SQL_PARTIAL_DROP,
-	SQL_DEAD_ADD,
-	SQL_DEAD_FROM_PARTIAL,
-	SQL_DEAD_FIRST,
-	SQL_DEAD_DROP,
-	SQL_CHUNK_ADD,
-	SQL_CHUNK_DROP,
-	SQL_CHUNK_READ,
-	SQL_MESSAGE_ADD,
-	SQL_MESSAGE_READ,
-	SQL_MESSAGE_PENDING,
-	SQL_MESSAGE_UPDATE,
-	SQL_RECIPIENT_ADD,
-	SQL_RECIPIENT_READ,
-	SQL_RECIPIENTS_OF,
-	SQL_RECIPIENT_CLAIM,
-	SQL_RECIPIENT_UPDATE,
-	SQL_RECIPIENT_CHANGE,
-	SQL_RECIPIENT_EDIT,
-	SQL_ATTEMPT_LAST,
-	SQL_ATTEMPT_ADD,
-	SQL_ATTEMPT_END,
-	SQL_ATTEMPT_DROP,
-	SQL_ATTEMPTS_OF,
-	SQL_ATTEMPTS_OPEN,
-	SQL_DUE,
-	SQL_DUE_NEXT,
-	SQL_LANE_FIRST,
-	SQL_LANE_COUNT,
-	SQL_AHEAD,
-	SQL_LEDGER_ADD,
-	SQL_LEDGER_READ,
-	SQL_LEDGER_READ_OF,
-	SQL_LEDGER_DROP,
-	SQL_PARK_SET,
-	SQL_PARK_CLEAR,
-	SQL_PARKS,
-	SQL_WAITING_FROM,
-	SQL_ALL_FROM,
-	SQL_SUMMARY,
-	SQL_HISTORY_FROM,
-	SQL_HISTORY_DROP_MESSAGE,
-	SQL_HISTORY_DROP_RECIPIENTS,
-	SQL_HISTORY_DROP_ATTEMPTS,
-	SQL_COUNT
-};
-
-/* Texts that repeat in every row are stored as a number; both ways are held in memory. */
-struct store_names {
-	struct htable numbers; /* text -> (void *)(number) */
-	char **texts;
-	size_t count, cap;
-};
-
-/* One row, written with each commit that changes anything. */
-struct store_state {
-	int64_t commits;         /* tells after a failed COMMIT whether it happened (I4) */
-	int64_t messages, bytes; /* that wait */
-	int64_t history, history_bytes;
-	int64_t steady_us, mono_us; /* see store_steady_now() */
 };
 
 enum {
-	BOOT_ID_MAX = 40,
-	STORE_PATH_MAX = 1024
+	STORE_BOOT_ID_MAX = 40,
+	STORE_PATH_MAX = 1024,
+	STORE_AGAIN = 1, /* from an operation: not finished, put it at the end of the queue */
 };
 
+/* 2020-01-01 UTC: message ids count microseconds from here. */
+#define STORE_EPOCH_US (INT64_C(1577836800) * (int64_t)US_PER_S)
+
 struct store {
+	const struct store_backend *backend;
+
 	/* Loop thread. */
 	struct io_loop *loop;
 	struct io_wakeup *wakeup;
-	uint64_t last_id;
+	uint64_t last_id; /* set by the backend's open: the newest id it holds */
 	struct mono_time room_read;
 	uint64_t room_bytes;
 	bool open_for_work; /* the thread runs */
@@ -153,123 +55,70 @@ struct store {
 	_Atomic bool disk_full;
 
 	/* Store thread (and the caller of store_open() before it runs). */
-	sqlite3 *db;
-	sqlite3_stmt *sql[SQL_COUNT];
-	char folder[STORE_PATH_MAX], path[STORE_PATH_MAX], ballast_path[STORE_PATH_MAX];
+	char folder[STORE_PATH_MAX], ballast_path[STORE_PATH_MAX];
 	char *vfs;
 	int lock_fd;
 	uint64_t ballast_bytes;
-	uint64_t history_keep_us, history_bytes_max;
-	struct store_names lanes, causes;
-	struct store_state state, committed; /* of the open transaction; of the last commit */
-	bool writing;                        /* the open transaction has changed something */
 	bool ballast_given;
-	int64_t delivered_now, bounced_now; /* of the open transaction */
-	char boot_id[BOOT_ID_MAX];
+	struct mono_time room_look_at;
+	uint64_t history_keep_us, history_bytes_max;
+	/* As the last commit left them: see store_steady_now(). Read by the backend's open. */
+	char boot_id[STORE_BOOT_ID_MAX];
+	int64_t kept_steady_us, kept_mono_us;
 	int64_t steady_base_us; /* steady time - mono time */
-	int64_t reap_from;      /* cursor in the history */
-	struct mono_time history_at, room_look_at, ledger_at;
-	bool dead_left, history_left, checkpoint_soon, shrink_left;
-	int wal_pages;
 };
 
+/* All on the store's thread, or on the opener's before it runs. */
+struct store_backend {
+	size_t size; /* of its struct */
+
+	/* Opens or makes the queue in s->folder, and finds out what a crash left behind. */
+	int (*open)(struct store *s, struct store_recovery *out, struct err *err);
+	void (*close)(struct store *s); /* also after an open that failed */
+	/* Runs the chain as one group and commits it; every op has its rc afterwards. */
+	void (*run)(struct store *s, struct store_op *first);
+	/* One bounded step of housekeeping. True: there is more to do now. */
+	bool (*step)(struct store *s, struct mono_time now);
+	void (*rest)(struct store *s); /* nothing to do: the thread goes to sleep */
+	int (*each_uncertain)(struct store *s,
+		void (*each)(void *arg, struct sv lane, uint32_t messages, uint32_t recipients),
+		void *arg, struct err *err);
+	int (*resolve_uncertain)(struct store *s, enum store_uncertain_policy policy,
+		struct wall_time now, struct wall_time retry_at, struct err *err);
+
+	/* The operations: each in a savepoint of its group. 0, STORE_AGAIN, or what went wrong. */
+	int (*do_chunk)(struct store *s, struct store_chunk *op);
+	int (*do_put)(struct store *s, struct store_put *op);
+	int (*do_abort)(struct store *s, struct store_abort *op);
+	int (*do_claim)(struct store *s, struct store_claim *op);
+	int (*do_outcome)(struct store *s, struct store_outcome *op);
+	int (*do_due)(struct store *s, struct store_due *op);
+	int (*do_body)(struct store *s, struct store_body *op);
+	int (*do_list)(struct store *s, struct store_list *op);
+	int (*do_show)(struct store *s, struct store_show *op);
+	int (*do_edit)(struct store *s, struct store_edit *op);
+	int (*do_summary)(struct store *s, struct store_summary *op);
+	int (*do_lanes)(struct store *s, struct store_lanes *op);
+	int (*do_ledger_read)(struct store *s, struct store_ledger_read *op);
+	int (*do_parks_read)(struct store *s, struct store_parks_read *op);
+	int (*do_park)(struct store *s, struct store_park *op);
+};
+
+extern const struct store_backend store_backend_sqlite;
+
 /* ---- store.c ---- */
-void store_thread_start(struct store *s);
-int64_t store_free_pages(struct store *s); /* inside the file */
+/* Runs one operation by the backend's table. */
+NODISCARD int store_op_run(struct store *s, struct store_op *op);
+NODISCARD bool store_op_only_reads(const struct store_op *op);
+NODISCARD bool store_op_needs_room(const struct store_op *op);
 
-/* ---- sql.c ---- */
-NODISCARD int store_db_open(struct store *s, struct err *err);
-void store_db_close(struct store *s);
-/* SQLite's code to ours, with the words in err. */
-int store_fail(struct store *s, int sqlite_rc, struct err *err);
-/* The statement, reset and ready to be bound. */
-sqlite3_stmt *store_sql(struct store *s, enum store_sql which);
-/* Runs a bound statement that gives no rows. 0 or an error. */
-NODISCARD int store_run(struct store *s, sqlite3_stmt *q, struct err *err);
-/* 1: a row, 0: the end (reset already), or an error. */
-NODISCARD int store_step(struct store *s, sqlite3_stmt *q, struct err *err);
-void store_bind_sv(sqlite3_stmt *q, int at, struct sv text);
-/* An empty text as NULL, which takes no room. */
-void store_bind_optional(sqlite3_stmt *q, int at, struct sv text);
-struct sv store_column_sv(sqlite3_stmt *q, int at); /* until the next step */
-struct sv store_column_copy(sqlite3_stmt *q, int at, struct arena *a);
-
-/* ---- names.c ---- */
-NODISCARD int store_lane_number(struct store *s, struct sv key, int64_t *out, struct err *err);
-NODISCARD int store_cause_number(struct store *s, struct sv cause, int64_t *out, struct err *err);
-/* For reading: -1 when no mail has ever waited for it. */
-int64_t store_lane_known(const struct store *s, struct sv key);
-struct sv store_lane_text(const struct store *s, int64_t number);
-struct sv store_cause_text(const struct store *s, int64_t number);
-void store_names_load(struct store_names *names, int64_t number, struct sv text);
-void store_names_free(struct store_names *names);
-/* Forgets the newest: the transaction that gave them was rolled back. */
-void store_names_cut(struct store_names *names, size_t count);
-
-/* ---- the operations: each runs inside a savepoint ---- */
-enum {
-	STORE_AGAIN = 1
-}; /* not finished: put it at the end of the queue */
-int store_do_chunk(struct store *s, struct store_chunk *op);
-int store_do_put(struct store *s, struct store_put *op);
-int store_do_abort(struct store *s, struct store_abort *op);
-int store_do_claim(struct store *s, struct store_claim *op);
-int store_do_outcome(struct store *s, struct store_outcome *op);
-int store_do_due(struct store *s, struct store_due *op);
-int store_do_body(struct store *s, struct store_body *op);
-int store_do_list(struct store *s, struct store_list *op);
-int store_do_show(struct store *s, struct store_show *op);
-int store_do_edit(struct store *s, struct store_edit *op);
-int store_do_summary(struct store *s, struct store_summary *op);
-int store_do_lanes(struct store *s, struct store_lanes *op);
-int store_do_ledger_read(struct store *s, struct store_ledger_read *op);
-int store_do_parks_read(struct store *s, struct store_parks_read *op);
-int store_do_park(struct store *s, struct store_park *op);
-
-/* ---- rows.c: what several operations read ---- */
-NODISCARD int store_read_message(struct store *s, uint64_t id, struct arena *a,
-	struct store_message *out, struct wall_time *out_finished_at, struct err *err);
-/* Reads the columns of SQL_RECIPIENT_READ and SQL_RECIPIENTS_OF. */
-void store_recipient_row(
-	struct store *s, sqlite3_stmt *q, struct arena *a, struct store_recipient *out);
-NODISCARD int store_add_ledger(
-	struct store *s, const struct store_ledger *rows, size_t count, struct err *err);
-NODISCARD int store_put_attempt(struct store *s, const struct store_attempt *a, struct err *err);
-/* Takes `final` recipients off the message's pending count; ends the message at 0. */
-NODISCARD int store_message_settle(struct store *s, uint64_t id, uint32_t final, uint32_t set_flags,
-	struct wall_time at, uint32_t story_bytes, bool *out_finished, struct err *err);
-static inline bool store_state_is_final(enum store_recipient_state state)
-{
-	return state >= STORE_RCPT_DELIVERED;
-}
-
-/* ---- look.c ---- */
-NODISCARD bool store_filter_matches(const struct store *s, const struct store_filter *f,
-	const struct store_message *m, const struct store_recipient *r);
-/* The next rows of recipients that may match, in the order of ids. */
-NODISCARD size_t store_filter_rows(struct store *s, const struct store_filter *f, uint64_t after_id,
-	uint32_t after_index, int64_t *out_rows, size_t max, int *out_rc, struct err *err);
+/* ---- store_health.c ---- */
+/* False: there is no room for it. Nothing is accepted till there is. */
+NODISCARD bool store_ballast_make(struct store *s);
+void store_ballast_give(struct store *s);
 
 /* ---- story.c: the results of an attempt as one text column ---- */
 NODISCARD int story_open(struct buf *out, const uint32_t *recipients, size_t count);
 NODISCARD int story_add(struct buf *out, const struct store_recipient_outcome *r);
 /* Cuts one record; false at the end. Views borrow from *text. */
 NODISCARD bool story_next(struct sv *text, struct store_attempt_story *out);
-
-/* ---- group.c: transactions ---- */
-/* Runs the chain and commits it; every op has its rc afterwards (STORE_AGAIN: it wants another turn). */
-void store_group_run(struct store *s, struct store_op *first);
-/* Runs one step of housekeeping in a transaction of its own. False: it failed, try another time. */
-NODISCARD bool store_group_step(struct store *s, int (*step)(struct store *s));
-NODISCARD int store_write_state(struct store *s);
-void store_roll_back(struct store *s);
-
-/* ---- recover.c: what a crash left behind ---- */
-NODISCARD int store_recover(struct store *s, struct store_recovery *out, struct err *err);
-
-/* ---- reap.c: bounded work when nobody waits ---- */
-/* One step. True when there is more to do now. */
-bool store_reap(struct store *s, struct mono_time now);
-/* False: there is no room for it. Nothing is accepted till there is. */
-bool store_ballast_make(struct store *s);
-void store_ballast_give(struct store *s);

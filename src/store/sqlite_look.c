@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
 #include "mail/address.h"
-#include "store/store_priv.h"
+#include "store/sqlite_priv.h"
 
 /* Looking at the queue and the history. Each call looks at a bounded number of rows. */
 
 /* ---- filters ---- */
 
-bool store_filter_matches(const struct store *s, const struct store_filter *f,
+bool store_filter_matches(const struct store_sqlite *s, const struct store_filter *f,
 	const struct store_message *m, const struct store_recipient *r)
 {
 	(void)s;
@@ -50,7 +50,7 @@ static void filter_range(const struct store_filter *f, uint64_t after_id, uint32
 	}
 }
 
-size_t store_filter_rows(struct store *s, const struct store_filter *f, uint64_t after_id,
+size_t store_filter_rows(struct store_sqlite *s, const struct store_filter *f, uint64_t after_id,
 	uint32_t after_index, int64_t *out_rows, size_t max, int *out_rc, struct err *err)
 {
 	bool waiting =
@@ -80,8 +80,8 @@ struct list_walk {
 	struct wall_time finished_at;
 };
 
-static int walk_row(struct store *s, struct list_walk *w, int64_t row, struct store_recipient *out,
-	struct err *err)
+static int walk_row(struct store_sqlite *s, struct list_walk *w, int64_t row,
+	struct store_recipient *out, struct err *err)
 {
 	sqlite3_stmt *q;
 	int rc;
@@ -129,8 +129,9 @@ static void copy_row(struct arena *a, const struct list_walk *w, const struct st
 		*views[i] = arena_sv(a, *views[i]);
 }
 
-int store_do_list(struct store *s, struct store_list *op)
+int store_do_list(struct store *front, struct store_list *op)
 {
+	struct store_sqlite *s = store_sqlite_of(front);
 	int64_t rows[LIMIT_PAGE];
 	uint32_t limit = op->limit && op->limit < LIMIT_PAGE ? op->limit : LIMIT_PAGE;
 	struct list_walk w = { 0 };
@@ -169,7 +170,7 @@ int store_do_list(struct store *s, struct store_list *op)
 
 /* ---- show ---- */
 
-static int show_recipients(struct store *s, struct store_show *op)
+static int show_recipients(struct store_sqlite *s, struct store_show *op)
 {
 	sqlite3_stmt *q = store_sql(s, SQL_RECIPIENTS_OF);
 	struct store_recipient *list = arena_alloc(op->out_arena, LIMIT_RCPT * sizeof(*list));
@@ -191,7 +192,7 @@ enum {
 	AHEAD_ROWS_MAX = 20000,
 };
 
-static int count_ahead(struct store *s, struct store_show *op, int64_t lane, size_t at)
+static int count_ahead(struct store_sqlite *s, struct store_show *op, int64_t lane, size_t at)
 {
 	const struct store_recipient *r = &op->out_message->recipients[at];
 	sqlite3_stmt *q = store_sql(s, SQL_AHEAD);
@@ -214,7 +215,7 @@ static int count_ahead(struct store *s, struct store_show *op, int64_t lane, siz
 	return rc < 0 ? rc : 0;
 }
 
-static int show_ahead(struct store *s, struct store_show *op)
+static int show_ahead(struct store_sqlite *s, struct store_show *op)
 {
 	const struct store_message *m = op->out_message;
 	size_t counted = 0;
@@ -251,7 +252,8 @@ static struct store_attempt_story *story_more(struct arena *a, struct story_list
 }
 
 /* One attempt row: an entry for each of its recipients. */
-static void add_attempt(struct store *s, sqlite3_stmt *q, struct arena *a, struct story_list *l)
+static void add_attempt(
+	struct store_sqlite *s, sqlite3_stmt *q, struct arena *a, struct story_list *l)
 {
 	struct store_attempt_story base = {
 		.number = row_number(sqlite3_column_int64(q, 0)),
@@ -279,8 +281,9 @@ static void add_attempt(struct store *s, sqlite3_stmt *q, struct arena *a, struc
 	}
 }
 
-int store_do_show(struct store *s, struct store_show *op)
+int store_do_show(struct store *front, struct store_show *op)
 {
+	struct store_sqlite *s = store_sqlite_of(front);
 	struct story_list l = { 0 };
 	sqlite3_stmt *q;
 	int rc;
@@ -317,7 +320,7 @@ int store_do_show(struct store *s, struct store_show *op)
  * Counting goes on over several turns; the counts live in the op's arena meanwhile. Rows of one lane come
  * one behind the other: only those from `begin` on are looked at.
  */
-static struct store_summary_row *summary_row(struct store *s, struct store_summary *op,
+static struct store_summary_row *summary_row(struct store_sqlite *s, struct store_summary *op,
 	int64_t lane, int64_t cause, enum store_recipient_state state)
 {
 	struct sv lane_text = store_lane_text(s, lane), cause_text = store_cause_text(s, cause);
@@ -353,7 +356,7 @@ static void count_row(struct store_summary_row *r, int64_t id)
 }
 
 /* What is on its way right now: as many as there are connections. */
-static int summary_open(struct store *s, struct store_summary *op)
+static int summary_open(struct store_sqlite *s, struct store_summary *op)
 {
 	sqlite3_stmt *q = store_sql(s, SQL_ATTEMPTS_OPEN);
 	int rc;
@@ -371,7 +374,7 @@ static int summary_open(struct store *s, struct store_summary *op)
 	return rc;
 }
 
-static int summary_totals(struct store *s, struct store_summary *op)
+static int summary_totals(struct store_sqlite *s, struct store_summary *op)
 {
 	sqlite3_stmt *q = store_sql(s, SQL_DAY_SUM);
 	int rc;
@@ -389,8 +392,9 @@ static int summary_totals(struct store *s, struct store_summary *op)
 	return rc < 0 ? rc : 0;
 }
 
-int store_do_summary(struct store *s, struct store_summary *op)
+int store_do_summary(struct store *front, struct store_summary *op)
 {
+	struct store_sqlite *s = store_sqlite_of(front);
 	sqlite3_stmt *q = store_sql(s, SQL_SUMMARY);
 	uint64_t counted = 0;
 	int rc;

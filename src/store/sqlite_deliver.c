@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
-#include "store/store_priv.h"
+#include "store/sqlite_priv.h"
 
 /* ---- claim ---- */
 
-static int next_attempt(struct store *s, uint64_t message_id, uint32_t *out, struct err *err)
+static int next_attempt(struct store_sqlite *s, uint64_t message_id, uint32_t *out, struct err *err)
 {
 	sqlite3_stmt *q = store_sql(s, SQL_ATTEMPT_LAST);
 	int rc;
@@ -24,8 +24,9 @@ static int next_attempt(struct store *s, uint64_t message_id, uint32_t *out, str
 	return 0;
 }
 
-int store_do_claim(struct store *s, struct store_claim *op)
+int store_do_claim(struct store *front, struct store_claim *op)
 {
+	struct store_sqlite *s = store_sqlite_of(front);
 	struct store_attempt *a = op->attempt;
 	struct err *err = &op->op.err;
 	int64_t lane;
@@ -52,15 +53,15 @@ int store_do_claim(struct store *s, struct store_claim *op)
 
 /* ---- outcome ---- */
 
-static int attempt_was_open(struct store *s, struct err *err)
+static int attempt_was_open(struct store_sqlite *s, struct err *err)
 {
 	return sqlite3_changes(s->db) == 1
 		       ? 0
 		       : err_set(err, RC_NOT_FOUND, "there is no such open attempt");
 }
 
-static int end_attempt(
-	struct store *s, const struct store_outcome *op, uint32_t *out_story_bytes, struct err *err)
+static int end_attempt(struct store_sqlite *s, const struct store_outcome *op,
+	uint32_t *out_story_bytes, struct err *err)
 {
 	CLEANUP(buf_deinitp) struct buf story = BUF_INIT(LIMIT_RCPT * (2 * LIMIT_REPLY_KEPT));
 	sqlite3_stmt *q;
@@ -93,7 +94,7 @@ static int end_attempt(
 	return rc ? rc : attempt_was_open(s, err);
 }
 
-static int end_recipient(struct store *s, const struct store_outcome *op,
+static int end_recipient(struct store_sqlite *s, const struct store_outcome *op,
 	const struct store_recipient_outcome *r, uint32_t *final, struct err *err)
 {
 	/* NULL leaves what is there. */
@@ -146,8 +147,9 @@ static int end_recipient(struct store *s, const struct store_outcome *op,
 	return 0;
 }
 
-int store_do_outcome(struct store *s, struct store_outcome *op)
+int store_do_outcome(struct store *front, struct store_outcome *op)
 {
+	struct store_sqlite *s = store_sqlite_of(front);
 	struct err *err = &op->op.err;
 	uint32_t final = 0, story_bytes = 0;
 	int rc = 0;
@@ -174,7 +176,7 @@ struct due_row {
 	int64_t id, due;
 };
 
-static int read_due_rows(struct store *s, struct store_due *op, int64_t lane,
+static int read_due_rows(struct store_sqlite *s, struct store_due *op, int64_t lane,
 	struct due_row rows[LIMIT_PAGE], size_t *out_count)
 {
 	sqlite3_stmt *q = store_sql(s, SQL_DUE);
@@ -208,7 +210,7 @@ static int read_due_rows(struct store *s, struct store_due *op, int64_t lane,
 }
 
 static int read_next_due(
-	struct store *s, struct store_due *op, int64_t lane, const struct due_row *last)
+	struct store_sqlite *s, struct store_due *op, int64_t lane, const struct due_row *last)
 {
 	sqlite3_stmt *q = store_sql(s, SQL_DUE_NEXT);
 	int rc;
@@ -226,8 +228,8 @@ static int read_next_due(
 	return rc < 0 ? rc : 0;
 }
 
-static int read_due_recipient(
-	struct store *s, int64_t id, struct arena *a, struct store_recipient *out, struct err *err)
+static int read_due_recipient(struct store_sqlite *s, int64_t id, struct arena *a,
+	struct store_recipient *out, struct err *err)
 {
 	sqlite3_stmt *q = store_sql(s, SQL_RECIPIENT_READ);
 	int rc;
@@ -244,7 +246,7 @@ static int read_due_recipient(
 
 /* The recipients of one message, rows[0..count). */
 static int read_due_message(
-	struct store *s, struct store_due *op, const struct due_row *rows, size_t count)
+	struct store_sqlite *s, struct store_due *op, const struct due_row *rows, size_t count)
 {
 	struct store_message *m = &op->out_messages[op->out_count];
 	struct store_recipient *list = arena_alloc(op->out_arena, count * sizeof(*list));
@@ -259,8 +261,9 @@ static int read_due_message(
 	return rc;
 }
 
-int store_do_due(struct store *s, struct store_due *op)
+int store_do_due(struct store *front, struct store_due *op)
 {
+	struct store_sqlite *s = store_sqlite_of(front);
 	struct due_row rows[LIMIT_PAGE];
 	size_t count = 0, first = 0;
 	int64_t lane = store_lane_known(s, op->lane);
@@ -285,8 +288,9 @@ int store_do_due(struct store *s, struct store_due *op)
 
 /* ---- body ---- */
 
-int store_do_body(struct store *s, struct store_body *op)
+int store_do_body(struct store *front, struct store_body *op)
 {
+	struct store_sqlite *s = store_sqlite_of(front);
 	uint64_t offset = op->offset;
 	int rc = 1;
 

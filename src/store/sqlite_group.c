@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
 #include "io/loop.h"
-#include "store/store_priv.h"
+#include "store/sqlite_priv.h"
 
 #include <errno.h>
 #include <time.h>
@@ -12,7 +12,7 @@
  *   an operation fails      its savepoint is rolled back, the others go on
  *   the disk is full        the transaction is rolled back, the ballast is given up, and the chain runs
  *                           again without what needs room (accepting): RC_DISK_FULL for those, until
- *                           the ballast is back (reap.c)
+ *                           the ballast is back (sqlite_reap.c)
  *   the disk fails before   the transaction is rolled back and runs once more; then each operation for
  *   COMMIT                  itself, so that one unreadable page does not fail its neighbours
  *   COMMIT fails            nobody knows whether it happened (I4): the queue is opened again and the
@@ -30,7 +30,7 @@ struct mark {
 	bool writing;
 };
 
-static struct mark mark_now(const struct store *s)
+static struct mark mark_now(const struct store_sqlite *s)
 {
 	return (struct mark){ s->state,
 		s->lanes.count,
@@ -40,7 +40,7 @@ static struct mark mark_now(const struct store *s)
 		s->writing };
 }
 
-static void go_back(struct store *s, const struct mark *m)
+static void go_back(struct store_sqlite *s, const struct mark *m)
 {
 	s->state = m->state;
 	s->delivered_now = m->delivered;
@@ -50,79 +50,27 @@ static void go_back(struct store *s, const struct mark *m)
 	store_names_cut(&s->causes, m->causes);
 }
 
-static int run_op(struct store *s, struct store_op *op)
-{
-	switch (op->kind) {
-	case STORE_OP_CHUNK:
-		return store_do_chunk(s, (struct store_chunk *)op);
-	case STORE_OP_PUT:
-		return store_do_put(s, (struct store_put *)op);
-	case STORE_OP_ABORT:
-		return store_do_abort(s, (struct store_abort *)op);
-	case STORE_OP_CLAIM:
-		return store_do_claim(s, (struct store_claim *)op);
-	case STORE_OP_OUTCOME:
-		return store_do_outcome(s, (struct store_outcome *)op);
-	case STORE_OP_DUE:
-		return store_do_due(s, (struct store_due *)op);
-	case STORE_OP_BODY:
-		return store_do_body(s, (struct store_body *)op);
-	case STORE_OP_LIST:
-		return store_do_list(s, (struct store_list *)op);
-	case STORE_OP_SHOW:
-		return store_do_show(s, (struct store_show *)op);
-	case STORE_OP_EDIT:
-		return store_do_edit(s, (struct store_edit *)op);
-	case STORE_OP_SUMMARY:
-		return store_do_summary(s, (struct store_summary *)op);
-	case STORE_OP_LANES:
-		return store_do_lanes(s, (struct store_lanes *)op);
-	case STORE_OP_LEDGER_READ:
-		return store_do_ledger_read(s, (struct store_ledger_read *)op);
-	case STORE_OP_PARKS_READ:
-		return store_do_parks_read(s, (struct store_parks_read *)op);
-	case STORE_OP_PARK:
-		return store_do_park(s, (struct store_park *)op);
-	case STORE_OP_COUNT:
-		break;
-	}
-	return RC_STATE;
-}
-
-static bool op_only_reads(const struct store_op *op)
-{
-	return op->kind == STORE_OP_DUE || op->kind == STORE_OP_BODY || op->kind == STORE_OP_LIST ||
-	       op->kind == STORE_OP_SHOW || op->kind == STORE_OP_SUMMARY ||
-	       op->kind == STORE_OP_LANES || op->kind == STORE_OP_LEDGER_READ ||
-	       op->kind == STORE_OP_PARKS_READ;
-}
-
-static bool op_needs_room(const struct store_op *op)
-{
-	return op->kind == STORE_OP_CHUNK || op->kind == STORE_OP_PUT;
-}
-
 /* Whatever I/O fails, SQLite rolls the whole transaction back, even when it was only a read. */
-static bool is_lost(struct store *s, int rc)
+static bool is_lost(struct store_sqlite *s, int rc)
 {
 	return sqlite3_get_autocommit(s->db) || rc == RC_DISK_FULL;
 }
 
 /* 0, STORE_AGAIN or the operation's own failure. A failure of the transaction comes in *out_broken. */
-static int run_in_savepoint(struct store *s, struct store_op *op, bool *out_broken)
+static int run_in_savepoint(struct store_sqlite *s, struct store_op *op, bool *out_broken)
 {
 	struct mark mark;
 	int rc;
 
-	if (op_only_reads(op)) {
-		rc = run_op(s, op);
+	if (store_op_only_reads(op)) {
+		rc = store_op_run(&s->front, op);
 		*out_broken = is_lost(s, rc);
 		return rc;
 	}
 	mark = mark_now(s);
 	rc = store_run(s, store_sql(s, SQL_SAVEPOINT), &op->err);
 	if (rc == 0)
-		rc = run_op(s, op);
+		rc = store_op_run(&s->front, op);
 	if (is_lost(s, rc)) {
 		*out_broken = true;
 		return rc ? rc : -EIO;
@@ -140,7 +88,7 @@ static int run_in_savepoint(struct store *s, struct store_op *op, bool *out_brok
 	return rc;
 }
 
-int store_write_state(struct store *s)
+int store_write_state(struct store_sqlite *s)
 {
 	sqlite3_stmt *q = store_sql(s, SQL_STATE_WRITE);
 	struct mono_time now = io_clock_mono();
@@ -148,7 +96,7 @@ int store_write_state(struct store *s)
 
 	s->state.commits++;
 	s->state.mono_us = (int64_t)now.us;
-	s->state.steady_us = (int64_t)now.us + s->steady_base_us;
+	s->state.steady_us = (int64_t)now.us + s->front.steady_base_us;
 	(void)sqlite3_bind_int64(q, 1, s->state.commits);
 	(void)sqlite3_bind_int64(q, 2, s->state.messages);
 	(void)sqlite3_bind_int64(q, 3, s->state.bytes);
@@ -156,7 +104,7 @@ int store_write_state(struct store *s)
 	(void)sqlite3_bind_int64(q, 5, s->state.history_bytes);
 	(void)sqlite3_bind_int64(q, 6, s->state.steady_us);
 	(void)sqlite3_bind_int64(q, 7, s->state.mono_us);
-	store_bind_sv(q, 8, sv_from(s->boot_id));
+	store_bind_sv(q, 8, sv_from(s->front.boot_id));
 	rc = store_run(s, q, NULL);
 	if (rc != 0 || (s->delivered_now == 0 && s->bounced_now == 0))
 		return rc;
@@ -167,7 +115,7 @@ int store_write_state(struct store *s)
 	return store_run(s, q, NULL);
 }
 
-void store_roll_back(struct store *s)
+void store_roll_back(struct store_sqlite *s)
 {
 	if (!s->db)
 		return;
@@ -181,7 +129,7 @@ void store_roll_back(struct store *s)
  * has failed; a second fsync would say that all is well. So a commit that is found there counts only
  * after a whole checkpoint has written it again, elsewhere, and synced that.
  */
-static bool open_and_look(struct store *s, int64_t commits_before)
+static bool open_and_look(struct store_sqlite *s, int64_t commits_before)
 {
 	int rc;
 
@@ -193,24 +141,24 @@ static bool open_and_look(struct store *s, int64_t commits_before)
 	if (rc == SQLITE_OK)
 		return true;
 	if (store_fail(s, rc, NULL) == RC_DISK_FULL)
-		store_ballast_give(s);
+		store_ballast_give(&s->front);
 	store_db_close(s);
 	return false;
 }
 
 /* However long it takes: only the queue knows what happened. False when the store is closed meanwhile. */
-static bool reopen(struct store *s, int64_t commits_before)
+static bool reopen(struct store_sqlite *s, int64_t commits_before)
 {
 	const struct timespec pause = { .tv_nsec = REOPEN_PAUSE_MS * 1000000L };
 
 	store_db_close(s);
 	while (!open_and_look(s, commits_before)) {
-		if (atomic_load(&s->closing))
+		if (atomic_load(&s->front.closing))
 			return false;
 		(void)nanosleep(&pause, NULL);
 	}
 	s->wal_pages = 0;
-	atomic_fetch_add_explicit(&s->stat_reopened, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&s->front.stat_reopened, 1, memory_order_relaxed);
 	return true;
 }
 
@@ -221,7 +169,7 @@ enum outcome {
 	UNKNOWN
 };
 
-static enum outcome finish(struct store *s)
+static enum outcome finish(struct store_sqlite *s)
 {
 	int64_t before = s->committed.commits;
 	bool full;
@@ -237,10 +185,10 @@ static enum outcome finish(struct store *s)
 	rc = store_run(s, store_sql(s, SQL_COMMIT), NULL);
 	if (rc == 0) {
 		s->committed = s->state;
-		atomic_fetch_add_explicit(&s->stat_commits, s->writing, memory_order_relaxed);
+		atomic_fetch_add_explicit(&s->front.stat_commits, s->writing, memory_order_relaxed);
 		return COMMITTED;
 	}
-	atomic_fetch_add_explicit(&s->stat_failed, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&s->front.stat_failed, 1, memory_order_relaxed);
 	full = rc == RC_DISK_FULL;
 	/* The one failure that leaves no doubt: a write met the end of the disk, so the frame that commits,
 	 * which is the last, is not whole. (No room at an fsync comes as an I/O error.) */
@@ -249,14 +197,14 @@ static enum outcome finish(struct store *s)
 		return NO_ROOM;
 	}
 	if (full)
-		store_ballast_give(s);
+		store_ballast_give(&s->front);
 	if (!reopen(s, before))
 		return UNKNOWN;
 	return s->state.commits > before ? COMMITTED : full ? NO_ROOM : NOT_COMMITTED;
 }
 
 /* One transaction over the chain. Every op's rc is set. */
-static enum outcome run_once(struct store *s, struct store_op *first, bool no_room)
+static enum outcome run_once(struct store_sqlite *s, struct store_op *first, bool no_room)
 {
 	struct mark mark;
 	bool broken = false, full = false;
@@ -272,7 +220,7 @@ static enum outcome run_once(struct store *s, struct store_op *first, bool no_ro
 	s->writing = false;
 	for (struct store_op *op = first; op && !broken; op = op->next) {
 		op->err.text[0] = '\0';
-		if (no_room && op_needs_room(op)) {
+		if (no_room && store_op_needs_room(op)) {
 			op->rc = err_set(&op->err, RC_DISK_FULL, "the disk is full");
 			continue;
 		}
@@ -306,22 +254,22 @@ static int answer_of(enum outcome o)
 	return RC_STATE;
 }
 
-static enum outcome run_again_without_room(struct store *s, struct store_op *first)
+static enum outcome run_again_without_room(struct store_sqlite *s, struct store_op *first)
 {
-	store_ballast_give(s);
-	atomic_store_explicit(&s->disk_full, true, memory_order_relaxed);
+	store_ballast_give(&s->front);
+	atomic_store_explicit(&s->front.disk_full, true, memory_order_relaxed);
 	/* A checkpoint soon: behind it the WAL begins again in the room that it has already. */
 	s->checkpoint_soon = true;
 	return run_once(s, first, true);
 }
 
-static enum outcome run_chain(struct store *s, struct store_op *first)
+static enum outcome run_chain(struct store_sqlite *s, struct store_op *first)
 {
 	/* What the ballast has left belongs to the outcomes. */
-	enum outcome o = run_once(s, first, s->ballast_given);
+	enum outcome o = run_once(s, first, s->front.ballast_given);
 
 	if (o == NOT_COMMITTED)
-		o = run_once(s, first, s->ballast_given);
+		o = run_once(s, first, s->front.ballast_given);
 	return o == NO_ROOM ? run_again_without_room(s, first) : o;
 }
 
@@ -333,14 +281,14 @@ static void fail(struct store_op *op, int rc)
 	op->rc = rc;
 }
 
-static void run_singly(struct store *s, struct store_op *first)
+static void run_singly(struct store_sqlite *s, struct store_op *first)
 {
 	for (struct store_op *op = first; op; op = op->next) {
 		struct store_op *next = op->next;
 		enum outcome o;
 
 		op->next = NULL;
-		o = run_once(s, op, s->ballast_given);
+		o = run_once(s, op, s->front.ballast_given);
 		if (o == NO_ROOM)
 			o = run_again_without_room(s, op);
 		if (o != COMMITTED)
@@ -349,7 +297,7 @@ static void run_singly(struct store *s, struct store_op *first)
 	}
 }
 
-void store_group_run(struct store *s, struct store_op *first)
+void store_group_run(struct store_sqlite *s, struct store_op *first)
 {
 	enum outcome o = run_chain(s, first);
 
@@ -363,7 +311,7 @@ void store_group_run(struct store *s, struct store_op *first)
 		fail(op, answer_of(o));
 }
 
-bool store_group_step(struct store *s, int (*step)(struct store *s))
+bool store_group_step(struct store_sqlite *s, int (*step)(struct store_sqlite *s))
 {
 	struct mark mark;
 	int rc;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
-#include "store/store_priv.h"
+#include "store/sqlite_priv.h"
 
-static int note_partial(struct store *s, uint64_t id, uint32_t chunks, struct err *err)
+static int note_partial(struct store_sqlite *s, uint64_t id, uint32_t chunks, struct err *err)
 {
 	sqlite3_stmt *q = store_sql(s, SQL_PARTIAL_ADD);
 
@@ -11,7 +11,7 @@ static int note_partial(struct store *s, uint64_t id, uint32_t chunks, struct er
 	return store_run(s, q, err);
 }
 
-static int forget_partial(struct store *s, uint64_t id, struct err *err)
+static int forget_partial(struct store_sqlite *s, uint64_t id, struct err *err)
 {
 	sqlite3_stmt *q = store_sql(s, SQL_PARTIAL_DROP);
 
@@ -19,7 +19,8 @@ static int forget_partial(struct store *s, uint64_t id, struct err *err)
 	return store_run(s, q, err);
 }
 
-static int put_chunk(struct store *s, uint64_t id, uint32_t index, struct sv bytes, struct err *err)
+static int put_chunk(
+	struct store_sqlite *s, uint64_t id, uint32_t index, struct sv bytes, struct err *err)
 {
 	sqlite3_stmt *q = store_sql(s, SQL_CHUNK_ADD);
 	int rc;
@@ -32,8 +33,9 @@ static int put_chunk(struct store *s, uint64_t id, uint32_t index, struct sv byt
 	return rc;
 }
 
-int store_do_chunk(struct store *s, struct store_chunk *op)
+int store_do_chunk(struct store *front, struct store_chunk *op)
 {
+	struct store_sqlite *s = store_sqlite_of(front);
 	int rc;
 
 	must(op->index < STORE_NUMBER_MAX);
@@ -44,7 +46,7 @@ int store_do_chunk(struct store *s, struct store_chunk *op)
 }
 
 static int put_message(
-	struct store *s, const struct store_put *op, uint32_t chunks, struct err *err)
+	struct store_sqlite *s, const struct store_put *op, uint32_t chunks, struct err *err)
 {
 	const struct store_message *m = op->message;
 	sqlite3_stmt *q = store_sql(s, SQL_MESSAGE_ADD);
@@ -78,7 +80,7 @@ static bool is_claimed(const struct store_put *op, uint32_t index)
 	return false;
 }
 
-static int put_recipient(struct store *s, const struct store_put *op,
+static int put_recipient(struct store_sqlite *s, const struct store_put *op,
 	const struct store_recipient *r, struct err *err)
 {
 	bool claimed = op->attempt_count && is_claimed(op, r->index);
@@ -111,7 +113,7 @@ static int put_recipient(struct store *s, const struct store_put *op,
 	return store_run(s, q, err);
 }
 
-int store_put_attempt(struct store *s, const struct store_attempt *a, struct err *err)
+int store_put_attempt(struct store_sqlite *s, const struct store_attempt *a, struct err *err)
 {
 	CLEANUP(buf_deinitp) struct buf story = BUF_INIT(LIMIT_RCPT * 8);
 	sqlite3_stmt *q;
@@ -131,8 +133,9 @@ int store_put_attempt(struct store *s, const struct store_attempt *a, struct err
 	return rc;
 }
 
-int store_do_put(struct store *s, struct store_put *op)
+int store_do_put(struct store *front, struct store_put *op)
 {
+	struct store_sqlite *s = store_sqlite_of(front);
 	const struct store_message *m = op->message;
 	struct err *err = &op->op.err;
 	uint32_t chunks = op->chunk_count + (op->body.len > 0);
@@ -166,8 +169,9 @@ int store_do_put(struct store *s, struct store_put *op)
 	return 0;
 }
 
-int store_do_abort(struct store *s, struct store_abort *op)
+int store_do_abort(struct store *front, struct store_abort *op)
 {
+	struct store_sqlite *s = store_sqlite_of(front);
 	sqlite3_stmt *q = store_sql(s, SQL_DEAD_FROM_PARTIAL);
 	int rc;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
-#include "store/store_priv.h"
+#include "store/sqlite_priv.h"
 
 struct edited {
 	int64_t lane;
@@ -37,7 +37,8 @@ static bool plan(const struct store_edit *op, const struct store_recipient *r, s
 	return false;
 }
 
-static int write_edit(struct store *s, struct store_edit *op, int64_t row, const struct edited *e)
+static int write_edit(
+	struct store_sqlite *s, struct store_edit *op, int64_t row, const struct edited *e)
 {
 	sqlite3_stmt *q = store_sql(s, SQL_RECIPIENT_EDIT);
 	bool finished;
@@ -61,7 +62,7 @@ static int write_edit(struct store *s, struct store_edit *op, int64_t row, const
 	return store_message_settle(s, row_message(row), 1, 0, op->at, 64, &finished, &op->op.err);
 }
 
-static int edit_row(struct store *s, struct store_edit *op, int64_t row, struct arena *a)
+static int edit_row(struct store_sqlite *s, struct store_edit *op, int64_t row, struct arena *a)
 {
 	struct store_message m;
 	struct store_recipient r = { 0 };
@@ -98,8 +99,9 @@ static int edit_row(struct store *s, struct store_edit *op, int64_t row, struct 
 	return rc;
 }
 
-int store_do_edit(struct store *s, struct store_edit *op)
+int store_do_edit(struct store *front, struct store_edit *op)
 {
+	struct store_sqlite *s = store_sqlite_of(front);
 	int64_t rows[STORE_NUMBER_MAX + 1];
 	struct arena a = { 0 };
 	struct store_filter waiting = op->filter;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
 #include "mail/address.h"
-#include "store/store_priv.h"
+#include "store/sqlite_priv.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -173,7 +173,7 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_HISTORY_DROP_ATTEMPTS] = "DELETE FROM attempt WHERE id BETWEEN ? AND ?",
 };
 
-int store_fail(struct store *s, int sqlite_rc, struct err *err)
+int store_fail(struct store_sqlite *s, int sqlite_rc, struct err *err)
 {
 	int code = sqlite_rc & 0xff;
 	int rc = -EIO;
@@ -195,14 +195,14 @@ int store_fail(struct store *s, int sqlite_rc, struct err *err)
 		s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(sqlite_rc));
 }
 
-static int exec(struct store *s, const char *sql, struct err *err)
+static int exec(struct store_sqlite *s, const char *sql, struct err *err)
 {
 	int rc = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
 
 	return rc == SQLITE_OK ? 0 : store_fail(s, rc, err);
 }
 
-static int read_version(struct store *s, int64_t *out, struct err *err)
+static int read_version(struct store_sqlite *s, int64_t *out, struct err *err)
 {
 	sqlite3_stmt *q = NULL;
 	int rc = sqlite3_prepare_v2(s->db, "PRAGMA user_version", -1, &q, NULL);
@@ -215,7 +215,7 @@ static int read_version(struct store *s, int64_t *out, struct err *err)
 	return rc;
 }
 
-static int set_up(struct store *s, struct err *err)
+static int set_up(struct store_sqlite *s, struct err *err)
 {
 	char sql[512];
 	int64_t version = 0;
@@ -258,7 +258,7 @@ static int set_up(struct store *s, struct err *err)
 	return rc ? rc : exec(s, "COMMIT", err);
 }
 
-static int prepare_all(struct store *s, struct err *err)
+static int prepare_all(struct store_sqlite *s, struct err *err)
 {
 	for (size_t i = 0; i < SQL_COUNT; i++) {
 		int rc;
@@ -272,7 +272,8 @@ static int prepare_all(struct store *s, struct err *err)
 	return 0;
 }
 
-static int load_names(struct store *s, const char *sql, struct store_names *names, struct err *err)
+static int load_names(
+	struct store_sqlite *s, const char *sql, struct store_names *names, struct err *err)
 {
 	sqlite3_stmt *q = NULL;
 	int rc = sqlite3_prepare_v2(s->db, sql, -1, &q, NULL);
@@ -291,7 +292,7 @@ static int load_names(struct store *s, const char *sql, struct store_names *name
 	return rc == SQLITE_DONE ? 0 : store_fail(s, rc, err);
 }
 
-static int load_state(struct store *s, struct err *err)
+static int load_state(struct store_sqlite *s, struct err *err)
 {
 	sqlite3_stmt *q = NULL;
 	int rc = sqlite3_prepare_v2(s->db,
@@ -313,10 +314,12 @@ static int load_state(struct store *s, struct err *err)
 			sqlite3_column_int64(q, 5),
 			sqlite3_column_int64(q, 6) };
 		s->committed = s->state;
+		s->front.kept_steady_us = s->state.steady_us;
+		s->front.kept_mono_us = s->state.mono_us;
 		/* At a reopening this boot is known already. */
-		if (s->boot_id[0] == '\0')
-			(void)snprintf(s->boot_id,
-				sizeof(s->boot_id),
+		if (s->front.boot_id[0] == '\0')
+			(void)snprintf(s->front.boot_id,
+				sizeof(s->front.boot_id),
 				"%.*s",
 				SV_ARG(store_column_sv(q, 7)));
 	}
@@ -326,7 +329,7 @@ static int load_state(struct store *s, struct err *err)
 
 static int on_wal(void *arg, sqlite3 *db, const char *name, int pages)
 {
-	struct store *s = arg;
+	struct store_sqlite *s = arg;
 
 	(void)db;
 	(void)name;
@@ -334,13 +337,13 @@ static int on_wal(void *arg, sqlite3 *db, const char *name, int pages)
 	return SQLITE_OK;
 }
 
-int store_db_open(struct store *s, struct err *err)
+int store_db_open(struct store_sqlite *s, struct err *err)
 {
 	int rc = sqlite3_open_v2(s->path,
 		&s->db,
 		SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
 			SQLITE_OPEN_PRIVATECACHE,
-		s->vfs);
+		s->front.vfs);
 
 	if (rc == SQLITE_OK) {
 		(void)sqlite3_extended_result_codes(s->db, 1);
@@ -363,7 +366,7 @@ int store_db_open(struct store *s, struct err *err)
 	return rc;
 }
 
-void store_db_close(struct store *s)
+void store_db_close(struct store_sqlite *s)
 {
 	for (size_t i = 0; i < SQL_COUNT; i++) {
 		(void)sqlite3_finalize(s->sql[i]);
@@ -373,7 +376,7 @@ void store_db_close(struct store *s)
 	s->db = NULL;
 }
 
-sqlite3_stmt *store_sql(struct store *s, enum store_sql which)
+sqlite3_stmt *store_sql(struct store_sqlite *s, enum store_sql which)
 {
 	sqlite3_stmt *q = s->sql[which];
 
@@ -381,7 +384,7 @@ sqlite3_stmt *store_sql(struct store *s, enum store_sql which)
 	return q;
 }
 
-int store_step(struct store *s, sqlite3_stmt *q, struct err *err)
+int store_step(struct store_sqlite *s, sqlite3_stmt *q, struct err *err)
 {
 	int rc = sqlite3_step(q);
 
@@ -396,7 +399,7 @@ int store_step(struct store *s, sqlite3_stmt *q, struct err *err)
 	return rc;
 }
 
-int store_run(struct store *s, sqlite3_stmt *q, struct err *err)
+int store_run(struct store_sqlite *s, sqlite3_stmt *q, struct err *err)
 {
 	int rc = store_step(s, q, err);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
-#include "store/store_priv.h"
+#include "store/sqlite_priv.h"
 
 /* Lanes with waiting mail, the ledger, and what is parked. */
 
@@ -8,8 +8,9 @@ enum {
 	LANE_COUNT_MAX = 10000
 };
 
-int store_do_lanes(struct store *s, struct store_lanes *op)
+int store_do_lanes(struct store *front, struct store_lanes *op)
 {
+	struct store_sqlite *s = store_sqlite_of(front);
 	op->out_count = 0;
 	op->out_lanes = arena_alloc(op->out_arena, (s->lanes.count + 1) * sizeof(*op->out_lanes));
 	/* Number 0: mail without a route. */
@@ -51,8 +52,9 @@ static struct sv text_behind(struct arena *a, struct sv prefix)
 	return sv_make(end, prefix.len);
 }
 
-int store_do_ledger_read(struct store *s, struct store_ledger_read *op)
+int store_do_ledger_read(struct store *front, struct store_ledger_read *op)
 {
+	struct store_sqlite *s = store_sqlite_of(front);
 	sqlite3_stmt *q = store_sql(s, op->prefix.len ? SQL_LEDGER_READ_OF : SQL_LEDGER_READ);
 	size_t cap = 0;
 	int rc;
@@ -91,8 +93,9 @@ static enum verdict_nature read_nature(sqlite3_stmt *q, int column)
 	return n > 0 && n < VERDICT_NATURE_COUNT ? (enum verdict_nature)n : VERDICT_NATURE_OTHER;
 }
 
-int store_do_parks_read(struct store *s, struct store_parks_read *op)
+int store_do_parks_read(struct store *front, struct store_parks_read *op)
 {
+	struct store_sqlite *s = store_sqlite_of(front);
 	sqlite3_stmt *q = store_sql(s, SQL_PARKS);
 	size_t cap = 0;
 	int rc;
@@ -122,8 +125,9 @@ int store_do_parks_read(struct store *s, struct store_parks_read *op)
 	return rc;
 }
 
-int store_do_park(struct store *s, struct store_park *op)
+int store_do_park(struct store *front, struct store_park *op)
 {
+	struct store_sqlite *s = store_sqlite_of(front);
 	sqlite3_stmt *q = store_sql(s, op->clear ? SQL_PARK_CLEAR : SQL_PARK_SET);
 	int rc;
 

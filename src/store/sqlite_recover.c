@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
-#include "store/store_priv.h"
+#include "store/sqlite_priv.h"
 
 #include <stdlib.h>
 
 /* After a crash: attempts without an outcome, and bodies of messages that never came to be ours. */
 
-static int read_one(struct store *s, const char *sql, int64_t *out, struct err *err)
+static int read_one(struct store_sqlite *s, const char *sql, int64_t *out, struct err *err)
 {
 	sqlite3_stmt *q = NULL;
 	int rc = sqlite3_prepare_v2(s->db, sql, -1, &q, NULL);
@@ -19,7 +19,7 @@ static int read_one(struct store *s, const char *sql, int64_t *out, struct err *
 	return rc == SQLITE_ROW ? 0 : store_fail(s, rc == SQLITE_OK ? SQLITE_ERROR : rc, err);
 }
 
-int store_recover(struct store *s, struct store_recovery *out, struct err *err)
+int store_recover(struct store_sqlite *s, struct store_recovery *out, struct err *err)
 {
 	int64_t last = 0, partial_last = 0, queued = 0, open = 0, orphans = 0, dead = 0;
 	sqlite3_stmt *q;
@@ -57,7 +57,7 @@ int store_recover(struct store *s, struct store_recovery *out, struct err *err)
 	if (rc != 0)
 		return rc;
 	s->dead_left = dead > 0;
-	s->last_id = (uint64_t)(last > partial_last ? last : partial_last);
+	s->front.last_id = (uint64_t)(last > partial_last ? last : partial_last);
 	if (out)
 		*out = (struct store_recovery){
 			(uint64_t)queued, (uint64_t)open, (uint64_t)orphans
@@ -91,8 +91,8 @@ static void take_numbers(struct arena *a, struct sv list, struct open_attempt *o
 }
 
 /* Bounded by the connections that were open at the crash. */
-static int read_open(struct store *s, struct arena *a, struct open_attempt **out, size_t *out_count,
-	struct err *err)
+static int read_open(struct store_sqlite *s, struct arena *a, struct open_attempt **out,
+	size_t *out_count, struct err *err)
 {
 	sqlite3_stmt *q = store_sql(s, SQL_ATTEMPTS_OPEN);
 	size_t cap = 0;
@@ -118,24 +118,23 @@ static int read_open(struct store *s, struct arena *a, struct open_attempt **out
 	return rc;
 }
 
-int store_each_uncertain(struct store *s,
+int store_sqlite_each_uncertain(struct store *front,
 	void (*each)(void *arg, struct sv lane, uint32_t messages, uint32_t recipients), void *arg,
 	struct err *err)
 {
+	struct store_sqlite *s = store_sqlite_of(front);
 	struct arena a = { 0 };
 	struct open_attempt *list;
 	size_t count;
-	int rc;
+	int rc = read_open(s, &a, &list, &count, err);
 
-	must(!s->open_for_work);
-	rc = read_open(s, &a, &list, &count, err);
 	for (size_t i = 0; i < count && rc == 0; i++)
 		each(arg, list[i].lane, 1, (uint32_t)list[i].count);
 	arena_reset(&a);
 	return rc;
 }
 
-static int resolve_one(struct store *s, const struct open_attempt *a,
+static int resolve_one(struct store_sqlite *s, const struct open_attempt *a,
 	enum store_uncertain_policy policy, struct wall_time now, struct wall_time retry_at,
 	struct arena *arena, struct err *err)
 {
@@ -166,14 +165,14 @@ static int resolve_one(struct store *s, const struct open_attempt *a,
 			.reply = SV("the outcome of the last attempt is unknown: postern ended "
 				    "before the "
 				    "answer came") };
-	rc = store_do_outcome(s, &op);
+	rc = store_do_outcome(&s->front, &op);
 	if (rc != 0 && err)
 		*err = op.op.err;
 	return rc;
 }
 
-static int resolve_all(struct store *s, enum store_uncertain_policy policy, struct wall_time now,
-	struct wall_time retry_at, struct err *err)
+static int resolve_all(struct store_sqlite *s, enum store_uncertain_policy policy,
+	struct wall_time now, struct wall_time retry_at, struct err *err)
 {
 	struct arena a = { 0 };
 	struct open_attempt *list;
@@ -199,18 +198,15 @@ static int resolve_all(struct store *s, enum store_uncertain_policy policy, stru
 	return 0;
 }
 
-int store_resolve_uncertain(struct store *s, enum store_uncertain_policy policy,
+int store_sqlite_resolve_uncertain(struct store *front, enum store_uncertain_policy policy,
 	struct wall_time now, struct wall_time retry_at, struct err *err)
 {
-	int rc;
+	struct store_sqlite *s = store_sqlite_of(front);
+	int rc = resolve_all(s, policy, now, retry_at, err);
 
-	must(!s->open_for_work);
-	rc = resolve_all(s, policy, now, retry_at, err);
 	if (rc == RC_DISK_FULL) {
-		store_ballast_give(s);
+		store_ballast_give(front);
 		rc = resolve_all(s, policy, now, retry_at, err);
 	}
-	if (rc == 0)
-		store_thread_start(s);
 	return rc;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
-#include "store/store_priv.h"
+#include "store/sqlite_priv.h"
 
 #include <stdlib.h>
 
@@ -33,8 +33,8 @@ static struct sv text_of(const struct store_names *names, int64_t number)
 							    : SV("");
 }
 
-static int number_of(struct store *s, struct store_names *names, enum store_sql add, struct sv text,
-	int64_t *out, struct err *err)
+static int number_of(struct store_sqlite *s, struct store_names *names, enum store_sql add,
+	struct sv text, int64_t *out, struct err *err)
 {
 	sqlite3_stmt *q;
 	int rc;
@@ -56,29 +56,29 @@ static int number_of(struct store *s, struct store_names *names, enum store_sql 
 	return 0;
 }
 
-int store_lane_number(struct store *s, struct sv key, int64_t *out, struct err *err)
+int store_lane_number(struct store_sqlite *s, struct sv key, int64_t *out, struct err *err)
 {
 	return number_of(s, &s->lanes, SQL_LANE_ADD, key, out, err);
 }
 
-int store_cause_number(struct store *s, struct sv cause, int64_t *out, struct err *err)
+int store_cause_number(struct store_sqlite *s, struct sv cause, int64_t *out, struct err *err)
 {
 	return number_of(s, &s->causes, SQL_CAUSE_ADD, cause, out, err);
 }
 
-int64_t store_lane_known(const struct store *s, struct sv key)
+int64_t store_lane_known(const struct store_sqlite *s, struct sv key)
 {
 	int64_t number = key.len ? (int64_t)(uintptr_t)htable_get(&s->lanes.numbers, key) : 0;
 
 	return key.len && number == 0 ? -1 : number;
 }
 
-struct sv store_lane_text(const struct store *s, int64_t number)
+struct sv store_lane_text(const struct store_sqlite *s, int64_t number)
 {
 	return text_of(&s->lanes, number);
 }
 
-struct sv store_cause_text(const struct store *s, int64_t number)
+struct sv store_cause_text(const struct store_sqlite *s, int64_t number)
 {
 	return text_of(&s->causes, number);
 }

@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
-#include "io/file.h"
-#include "store/store_priv.h"
+#include "io/loop.h"
+#include "store/sqlite_priv.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 /*
  * What is done when nobody waits, a bounded step at a time: bodies of finished messages that were too
@@ -20,42 +16,29 @@ enum {
 	LEDGER_KEPT_US_HOURS = 48,
 };
 
-/* ---- ballast ---- */
-
-bool store_ballast_make(struct store *s)
+static int64_t free_pages(struct store_sqlite *s)
 {
-	CLEANUP(io_closep) int fd = -1;
-	uint64_t room = 0;
-	struct stat st;
+	int64_t pages = 0;
+	sqlite3_stmt *q = NULL;
 
-	if (s->ballast_bytes == 0)
-		return true;
-	if (stat(s->ballast_path, &st) == 0 && (uint64_t)st.st_size >= s->ballast_bytes)
-		return true;
-	/* Only when it leaves as much again. */
-	if (io_disk_free(s->folder, &room, NULL) != 0 || room < 2 * s->ballast_bytes)
-		return false;
-	fd = open(s->ballast_path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return false;
-	if (posix_fallocate(fd, 0, (off_t)s->ballast_bytes) == 0)
-		return true;
-	(void)unlink(s->ballast_path);
-	return false;
+	if (!s->db || sqlite3_prepare_v2(s->db, "PRAGMA freelist_count", -1, &q, NULL) != SQLITE_OK)
+		return 0;
+	if (sqlite3_step(q) == SQLITE_ROW)
+		pages = sqlite3_column_int64(q, 0);
+	(void)sqlite3_finalize(q);
+	return pages;
 }
 
-void store_ballast_give(struct store *s)
+void store_measure(struct store_sqlite *s)
 {
-	if (s->ballast_given)
-		return;
-	s->ballast_given = true;
-	s->room_look_at = mono_add(io_clock_mono(), ROOM_LOOK_EVERY_US);
-	(void)unlink(s->ballast_path);
+	atomic_store_explicit(&s->front.free_pages_bytes,
+		(uint64_t)free_pages(s) * STORE_PAGE_BYTES,
+		memory_order_relaxed);
 }
 
 /* ---- steps, each in a transaction of its own ---- */
 
-static int drop_some_chunks(struct store *s)
+static int drop_some_chunks(struct store_sqlite *s)
 {
 	sqlite3_stmt *q = store_sql(s, SQL_DEAD_FIRST);
 	int64_t id, chunks;
@@ -84,7 +67,7 @@ static int drop_some_chunks(struct store *s)
 	return store_run(s, q, NULL);
 }
 
-static int drop_range(struct store *s, enum store_sql which, uint64_t id)
+static int drop_range(struct store_sqlite *s, enum store_sql which, uint64_t id)
 {
 	sqlite3_stmt *q = store_sql(s, which);
 
@@ -93,7 +76,7 @@ static int drop_range(struct store *s, enum store_sql which, uint64_t id)
 	return store_run(s, q, NULL);
 }
 
-static int drop_message(struct store *s, uint64_t id, int64_t story_bytes)
+static int drop_message(struct store_sqlite *s, uint64_t id, int64_t story_bytes)
 {
 	sqlite3_stmt *q;
 	int rc = drop_range(s, SQL_HISTORY_DROP_RECIPIENTS, id);
@@ -110,12 +93,12 @@ static int drop_message(struct store *s, uint64_t id, int64_t story_bytes)
 	return rc;
 }
 
-static int drop_old_history(struct store *s)
+static int drop_old_history(struct store_sqlite *s)
 {
 	sqlite3_stmt *q = store_sql(s, SQL_HISTORY_FROM);
-	int64_t cutoff = io_clock_wall().us - (int64_t)s->history_keep_us;
-	bool too_large =
-		s->history_bytes_max && (uint64_t)s->state.history_bytes > s->history_bytes_max;
+	int64_t cutoff = io_clock_wall().us - (int64_t)s->front.history_keep_us;
+	bool too_large = s->front.history_bytes_max &&
+			 (uint64_t)s->state.history_bytes > s->front.history_bytes_max;
 	struct {
 		int64_t id, story;
 	} old[STORE_REAP_MESSAGES];
@@ -147,19 +130,19 @@ static int drop_old_history(struct store *s)
 	return rc;
 }
 
-static int drop_old_ledger(struct store *s)
+static int drop_old_ledger(struct store_sqlite *s)
 {
 	sqlite3_stmt *q = store_sql(s, SQL_LEDGER_DROP);
-	int64_t steady = (int64_t)io_clock_mono().us + s->steady_base_us;
+	int64_t steady = (int64_t)io_clock_mono().us + s->front.steady_base_us;
 
 	(void)sqlite3_bind_int64(q, 1, steady - LEDGER_KEPT_US_HOURS * (int64_t)US_PER_HOUR);
 	return store_run(s, q, NULL);
 }
 
-static int give_back_pages(struct store *s)
+static int give_back_pages(struct store_sqlite *s)
 {
 	char sql[64];
-	int64_t before = store_free_pages(s);
+	int64_t before = free_pages(s);
 	int rc;
 
 	s->shrink_left = false;
@@ -170,13 +153,13 @@ static int give_back_pages(struct store *s)
 	rc = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
 	if (rc != SQLITE_OK)
 		return store_fail(s, rc, NULL);
-	s->shrink_left = store_free_pages(s) < before;
+	s->shrink_left = free_pages(s) < before;
 	/* The file becomes shorter when it is written. */
 	s->checkpoint_soon = true;
 	return 0;
 }
 
-static void checkpoint(struct store *s)
+static void checkpoint(struct store_sqlite *s)
 {
 	/* PASSIVE with no reader but us: all of the WAL goes into the file. */
 	if (sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) ==
@@ -187,24 +170,24 @@ static void checkpoint(struct store *s)
 }
 
 /* Without a ballast to make again, the next message tries the disk. */
-static void look_for_room(struct store *s)
+static void look_for_room(struct store_sqlite *s)
 {
-	if (s->ballast_given && store_ballast_make(s))
-		s->ballast_given = false;
+	if (s->front.ballast_given && store_ballast_make(&s->front))
+		s->front.ballast_given = false;
 	/* The room may be in our own file: what has left stays in it as free pages. */
-	s->shrink_left = s->ballast_given;
-	if (!s->ballast_given)
-		atomic_store_explicit(&s->disk_full, false, memory_order_relaxed);
+	s->shrink_left = s->front.ballast_given;
+	if (!s->front.ballast_given)
+		atomic_store_explicit(&s->front.disk_full, false, memory_order_relaxed);
 }
 
-bool store_reap(struct store *s, struct mono_time now)
+bool store_reap(struct store_sqlite *s, struct mono_time now)
 {
 	if (!s->db)
 		return false;
 	if (s->checkpoint_soon || s->wal_pages >= STORE_WAL_PAGES)
 		checkpoint(s);
-	if (!mono_before(now, s->room_look_at)) {
-		s->room_look_at = mono_add(now, ROOM_LOOK_EVERY_US);
+	if (!mono_before(now, s->front.room_look_at)) {
+		s->front.room_look_at = mono_add(now, ROOM_LOOK_EVERY_US);
 		look_for_room(s);
 	}
 	if (s->shrink_left)

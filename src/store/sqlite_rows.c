@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
-#include "store/store_priv.h"
+#include "store/sqlite_priv.h"
 
-int store_read_message(struct store *s, uint64_t id, struct arena *a, struct store_message *out,
-	struct wall_time *out_finished_at, struct err *err)
+int store_read_message(struct store_sqlite *s, uint64_t id, struct arena *a,
+	struct store_message *out, struct wall_time *out_finished_at, struct err *err)
 {
 	sqlite3_stmt *q = store_sql(s, SQL_MESSAGE_READ);
 	int rc;
@@ -37,7 +37,7 @@ int store_read_message(struct store *s, uint64_t id, struct arena *a, struct sto
 }
 
 void store_recipient_row(
-	struct store *s, sqlite3_stmt *q, struct arena *a, struct store_recipient *out)
+	struct store_sqlite *s, sqlite3_stmt *q, struct arena *a, struct store_recipient *out)
 {
 	*out = (struct store_recipient){
 		.index = row_number(sqlite3_column_int64(q, 0)),
@@ -59,7 +59,7 @@ void store_recipient_row(
 }
 
 int store_add_ledger(
-	struct store *s, const struct store_ledger *rows, size_t count, struct err *err)
+	struct store_sqlite *s, const struct store_ledger *rows, size_t count, struct err *err)
 {
 	for (size_t i = 0; i < count; i++) {
 		sqlite3_stmt *q = store_sql(s, SQL_LEDGER_ADD);
@@ -75,7 +75,7 @@ int store_add_ledger(
 	return 0;
 }
 
-static int drop_body(struct store *s, uint64_t id, uint32_t chunks, struct err *err)
+static int drop_body(struct store_sqlite *s, uint64_t id, uint32_t chunks, struct err *err)
 {
 	sqlite3_stmt *q;
 	int rc = 0;
@@ -95,7 +95,7 @@ static int drop_body(struct store *s, uint64_t id, uint32_t chunks, struct err *
 	return rc;
 }
 
-int store_message_settle(struct store *s, uint64_t id, uint32_t final, uint32_t set_flags,
+int store_message_settle(struct store_sqlite *s, uint64_t id, uint32_t final, uint32_t set_flags,
 	struct wall_time at, uint32_t story_bytes, bool *out_finished, struct err *err)
 {
 	sqlite3_stmt *q = store_sql(s, SQL_MESSAGE_PENDING);

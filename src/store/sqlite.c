@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/sqlite_priv.h"
+
+#include <stdio.h>
+
+/* The embedded backend: one file, one connection, WAL (docs/design-queue.md). */
+
+static int open_queue(struct store *front, struct store_recovery *out, struct err *err)
+{
+	struct store_sqlite *s = store_sqlite_of(front);
+	int rc;
+
+	(void)snprintf(s->path, sizeof(s->path), "%s/queue.db", front->folder);
+	rc = store_db_open(s, err);
+	if (rc == 0)
+		rc = store_recover(s, out, err);
+	if (rc != RC_DISK_FULL)
+		return rc;
+	store_ballast_give(front);
+	/* Opening writes, too: then there is no database yet. */
+	rc = s->db ? 0 : store_db_open(s, err);
+	return rc ? rc : store_recover(s, out, err);
+}
+
+static void close_queue(struct store *front)
+{
+	struct store_sqlite *s = store_sqlite_of(front);
+
+	store_db_close(s);
+	store_names_free(&s->lanes);
+	store_names_free(&s->causes);
+}
+
+static void run(struct store *front, struct store_op *first)
+{
+	store_group_run(store_sqlite_of(front), first);
+}
+
+static bool step(struct store *front, struct mono_time now)
+{
+	return store_reap(store_sqlite_of(front), now);
+}
+
+static void rest(struct store *front)
+{
+	store_measure(store_sqlite_of(front));
+}
+
+const struct store_backend store_backend_sqlite = {
+	.size = sizeof(struct store_sqlite),
+	.open = open_queue,
+	.close = close_queue,
+	.run = run,
+	.step = step,
+	.rest = rest,
+	.each_uncertain = store_sqlite_each_uncertain,
+	.resolve_uncertain = store_sqlite_resolve_uncertain,
+	.do_chunk = store_do_chunk,
+	.do_put = store_do_put,
+	.do_abort = store_do_abort,
+	.do_claim = store_do_claim,
+	.do_outcome = store_do_outcome,
+	.do_due = store_do_due,
+	.do_body = store_do_body,
+	.do_list = store_do_list,
+	.do_show = store_do_show,
+	.do_edit = store_do_edit,
+	.do_summary = store_do_summary,
+	.do_lanes = store_do_lanes,
+	.do_ledger_read = store_do_ledger_read,
+	.do_parks_read = store_do_parks_read,
+	.do_park = store_do_park,
+};

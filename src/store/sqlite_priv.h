@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/htable.h"
+#include "store/store_priv.h"
+
+#include <sqlite3.h>
+
+/*
+ * The embedded store (docs/design-queue.md). Row ids carry structure, so that one look-up finds what
+ * belongs to a message:
+ *   message.id                      51 bits
+ *   chunk, recipient, attempt .id   message.id << 12 | number within the message
+ * recipient.due is set while a recipient waits: its next attempt's time, or DUE_HELD; NULL while it is
+ * in an open attempt or final. Only waiting rows stand in the indexes, so the usual message (stored
+ * already claimed, delivered at once) never touches one.
+ */
+enum {
+	STORE_NUMBER_BITS = 12,
+	STORE_NUMBER_MAX = (1 << STORE_NUMBER_BITS) - 1,
+	STORE_INLINE_CHUNKS =
+		4, /* a body of so many chunks goes with the outcome; larger ones later */
+	STORE_REAP_CHUNKS = 16,   /* of dead bodies in one commit: 1 MiB */
+	STORE_SHRINK_PAGES = 256, /* given back to a full disk in one commit */
+	STORE_PAGE_BYTES = 4096,
+	STORE_WAL_PAGES = 2000, /* then a checkpoint */
+};
+#define DUE_HELD INT64_MAX
+
+static inline int64_t row_id(uint64_t message_id, uint32_t number)
+{
+	return (int64_t)(message_id << STORE_NUMBER_BITS | number);
+}
+
+static inline uint64_t row_message(int64_t row)
+{
+	return (uint64_t)row >> STORE_NUMBER_BITS;
+}
+
+static inline uint32_t row_number(int64_t row)
+{
+	return (uint32_t)row & STORE_NUMBER_MAX;
+}
+
+enum store_sql {
+	SQL_BEGIN,
+	SQL_COMMIT,
+	SQL_ROLLBACK,
+	SQL_SAVEPOINT,
+	SQL_RELEASE,
+	SQL_ROLLBACK_TO,
+	SQL_STATE_WRITE,
+	SQL_DAY_ADD,
+	SQL_DAY_SUM,
+	SQL_LANE_ADD,
+	SQL_CAUSE_ADD,
+	SQL_PARTIAL_ADD,
+	SQL_PARTIAL_DROP,
+	SQL_DEAD_ADD,
+	SQL_DEAD_FROM_PARTIAL,
+	SQL_DEAD_FIRST,
+	SQL_DEAD_DROP,
+	SQL_CHUNK_ADD,
+	SQL_CHUNK_DROP,
+	SQL_CHUNK_READ,
+	SQL_MESSAGE_ADD,
+	SQL_MESSAGE_READ,
+	SQL_MESSAGE_PENDING,
+	SQL_MESSAGE_UPDATE,
+	SQL_RECIPIENT_ADD,
+	SQL_RECIPIENT_READ,
+	SQL_RECIPIENTS_OF,
+	SQL_RECIPIENT_CLAIM,
+	SQL_RECIPIENT_UPDATE,
+	SQL_RECIPIENT_CHANGE,
+	SQL_RECIPIENT_EDIT,
+	SQL_ATTEMPT_LAST,
+	SQL_ATTEMPT_ADD,
+	SQL_ATTEMPT_END,
+	SQL_ATTEMPT_DROP,
+	SQL_ATTEMPTS_OF,
+	SQL_ATTEMPTS_OPEN,
+	SQL_DUE,
+	SQL_DUE_NEXT,
+	SQL_LANE_FIRST,
+	SQL_LANE_COUNT,
+	SQL_AHEAD,
+	SQL_LEDGER_ADD,
+	SQL_LEDGER_READ,
+	SQL_LEDGER_READ_OF,
+	SQL_LEDGER_DROP,
+	SQL_PARK_SET,
+	SQL_PARK_CLEAR,
+	SQL_PARKS,
+	SQL_WAITING_FROM,
+	SQL_ALL_FROM,
+	SQL_SUMMARY,
+	SQL_HISTORY_FROM,
+	SQL_HISTORY_DROP_MESSAGE,
+	SQL_HISTORY_DROP_RECIPIENTS,
+	SQL_HISTORY_DROP_ATTEMPTS,
+	SQL_COUNT
+};
+
+/* Texts that repeat in every row are stored as a number; both ways are held in memory. */
+struct store_names {
+	struct htable numbers; /* text -> (void *)(number) */
+	char **texts;
+	size_t count, cap;
+};
+
+/* One row, written with each commit that changes anything. */
+struct store_state {
+	int64_t commits;         /* tells after a failed COMMIT whether it happened (I4) */
+	int64_t messages, bytes; /* that wait */
+	int64_t history, history_bytes;
+	int64_t steady_us, mono_us; /* see store_steady_now() */
+};
+
+struct store_sqlite {
+	struct store front; /* first: store_sqlite_of() */
+	sqlite3 *db;
+	sqlite3_stmt *sql[SQL_COUNT];
+	char path[STORE_PATH_MAX + 16];
+	struct store_names lanes, causes;
+	struct store_state state, committed; /* of the open transaction; of the last commit */
+	bool writing;                        /* the open transaction has changed something */
+	int64_t delivered_now, bounced_now;  /* of the open transaction */
+	int64_t reap_from;                   /* cursor in the history */
+	struct mono_time history_at, ledger_at;
+	bool dead_left, history_left, checkpoint_soon, shrink_left;
+	int wal_pages;
+};
+
+static inline struct store_sqlite *store_sqlite_of(struct store *s)
+{
+	return CONTAINER_OF(s, struct store_sqlite, front);
+}
+
+/* ---- sqlite_sql.c ---- */
+NODISCARD int store_db_open(struct store_sqlite *s, struct err *err);
+void store_db_close(struct store_sqlite *s);
+/* SQLite's code to ours, with the words in err. */
+int store_fail(struct store_sqlite *s, int sqlite_rc, struct err *err);
+/* The statement, reset and ready to be bound. */
+sqlite3_stmt *store_sql(struct store_sqlite *s, enum store_sql which);
+/* Runs a bound statement that gives no rows. 0 or an error. */
+NODISCARD int store_run(struct store_sqlite *s, sqlite3_stmt *q, struct err *err);
+/* 1: a row, 0: the end (reset already), or an error. */
+NODISCARD int store_step(struct store_sqlite *s, sqlite3_stmt *q, struct err *err);
+void store_bind_sv(sqlite3_stmt *q, int at, struct sv text);
+/* An empty text as NULL, which takes no room. */
+void store_bind_optional(sqlite3_stmt *q, int at, struct sv text);
+struct sv store_column_sv(sqlite3_stmt *q, int at); /* until the next step */
+struct sv store_column_copy(sqlite3_stmt *q, int at, struct arena *a);
+
+/* ---- sqlite_names.c ---- */
+NODISCARD int store_lane_number(
+	struct store_sqlite *s, struct sv key, int64_t *out, struct err *err);
+NODISCARD int store_cause_number(
+	struct store_sqlite *s, struct sv cause, int64_t *out, struct err *err);
+/* For reading: -1 when no mail has ever waited for it. */
+int64_t store_lane_known(const struct store_sqlite *s, struct sv key);
+struct sv store_lane_text(const struct store_sqlite *s, int64_t number);
+struct sv store_cause_text(const struct store_sqlite *s, int64_t number);
+void store_names_load(struct store_names *names, int64_t number, struct sv text);
+void store_names_free(struct store_names *names);
+/* Forgets the newest: the transaction that gave them was rolled back. */
+void store_names_cut(struct store_names *names, size_t count);
+
+/* ---- the operations: each runs inside a savepoint ---- */
+int store_do_chunk(struct store *front, struct store_chunk *op);
+int store_do_put(struct store *front, struct store_put *op);
+int store_do_abort(struct store *front, struct store_abort *op);
+int store_do_claim(struct store *front, struct store_claim *op);
+int store_do_outcome(struct store *front, struct store_outcome *op);
+int store_do_due(struct store *front, struct store_due *op);
+int store_do_body(struct store *front, struct store_body *op);
+int store_do_list(struct store *front, struct store_list *op);
+int store_do_show(struct store *front, struct store_show *op);
+int store_do_edit(struct store *front, struct store_edit *op);
+int store_do_summary(struct store *front, struct store_summary *op);
+int store_do_lanes(struct store *front, struct store_lanes *op);
+int store_do_ledger_read(struct store *front, struct store_ledger_read *op);
+int store_do_parks_read(struct store *front, struct store_parks_read *op);
+int store_do_park(struct store *front, struct store_park *op);
+
+/* ---- sqlite_rows.c: what several operations read ---- */
+NODISCARD int store_read_message(struct store_sqlite *s, uint64_t id, struct arena *a,
+	struct store_message *out, struct wall_time *out_finished_at, struct err *err);
+/* Reads the columns of SQL_RECIPIENT_READ and SQL_RECIPIENTS_OF. */
+void store_recipient_row(
+	struct store_sqlite *s, sqlite3_stmt *q, struct arena *a, struct store_recipient *out);
+NODISCARD int store_add_ledger(
+	struct store_sqlite *s, const struct store_ledger *rows, size_t count, struct err *err);
+NODISCARD int store_put_attempt(
+	struct store_sqlite *s, const struct store_attempt *a, struct err *err);
+/* Takes `final` recipients off the message's pending count; ends the message at 0. */
+NODISCARD int store_message_settle(struct store_sqlite *s, uint64_t id, uint32_t final,
+	uint32_t set_flags, struct wall_time at, uint32_t story_bytes, bool *out_finished,
+	struct err *err);
+static inline bool store_state_is_final(enum store_recipient_state state)
+{
+	return state >= STORE_RCPT_DELIVERED;
+}
+
+/* ---- sqlite_look.c ---- */
+NODISCARD bool store_filter_matches(const struct store_sqlite *s, const struct store_filter *f,
+	const struct store_message *m, const struct store_recipient *r);
+/* The next rows of recipients that may match, in the order of ids. */
+NODISCARD size_t store_filter_rows(struct store_sqlite *s, const struct store_filter *f,
+	uint64_t after_id, uint32_t after_index, int64_t *out_rows, size_t max, int *out_rc,
+	struct err *err);
+
+/* ---- sqlite_group.c: transactions ---- */
+/* Runs the chain and commits it; every op has its rc afterwards (STORE_AGAIN: it wants another turn). */
+void store_group_run(struct store_sqlite *s, struct store_op *first);
+/* Runs one step of housekeeping in a transaction of its own. False: it failed, try another time. */
+NODISCARD bool store_group_step(struct store_sqlite *s, int (*step)(struct store_sqlite *s));
+NODISCARD int store_write_state(struct store_sqlite *s);
+void store_roll_back(struct store_sqlite *s);
+
+/* ---- sqlite_recover.c: what a crash left behind ---- */
+NODISCARD int store_recover(struct store_sqlite *s, struct store_recovery *out, struct err *err);
+NODISCARD int store_sqlite_each_uncertain(struct store *front,
+	void (*each)(void *arg, struct sv lane, uint32_t messages, uint32_t recipients), void *arg,
+	struct err *err);
+NODISCARD int store_sqlite_resolve_uncertain(struct store *front,
+	enum store_uncertain_policy policy, struct wall_time now, struct wall_time retry_at,
+	struct err *err);
+
+/* ---- sqlite_reap.c: bounded work when nobody waits ---- */
+/* One step. True when there is more to do now. */
+bool store_reap(struct store_sqlite *s, struct mono_time now);
+/* Tells the loop how much of the file is free. */
+void store_measure(struct store_sqlite *s);

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/test_bench.h"
+
+#include "store/sqlite_priv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What is SQLite's alone: its file, its format, its plans. The operations: store_test.c, look_test.c. */
+
+static void newer_format_is_refused(void **state)
+{
+	struct bench *b = *state;
+	struct err err = { 0 };
+
+	bench_open(b);
+	bench_shut(b);
+	bench_exec(b, "PRAGMA user_version=99");
+	assert_int_equal(bench_try_open(b, &err), RC_CORRUPT);
+}
+
+static void no_database_is_refused(void **state)
+{
+	struct bench *b = *state;
+	char path[2 * BENCH_PATH_MAX];
+	struct err err = { 0 };
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "%s/queue.db", b->folder);
+	f = fopen(path, "we");
+	assert_non_null(f);
+	for (int i = 0; i < 1000; i++)
+		(void)fputs("this is not a queue", f);
+	assert_int_equal(fclose(f), 0);
+	assert_int_equal(bench_try_open(b, &err), RC_CORRUPT);
+	assert_non_null(strstr(err.text, path));
+}
+
+static void steady_time_goes_on(void **state)
+{
+	struct bench *b = *state;
+	struct store_park op = { .op.kind = STORE_OP_PARK, .row.key = SV("tenant:x") };
+	struct mono_time now = { UINT64_C(1) << 50 };
+	int64_t before, future = io_clock_wall().us + 100 * (int64_t)US_PER_DAY;
+	char sql[128];
+
+	bench_open(b);
+	before = store_steady_now(b->s, now);
+	assert_int_equal(store_steady_now(b->s, mono_add(now, 5)), before + 5);
+	assert_int_equal(bench_run(b, &op.op), 0);
+	/* The same boot: exactly the same clock, whatever the wall clock does. */
+	bench_reopen(b);
+	assert_int_equal(store_steady_now(b->s, now), before);
+	bench_shut(b);
+	/* Another boot, and the wall clock far behind what was stored: never back. */
+	(void)snprintf(sql,
+		sizeof(sql),
+		"UPDATE state SET boot_id='other', steady_us=%lld",
+		(long long)future);
+	bench_exec(b, sql);
+	bench_open(b);
+	assert_true(store_steady_now(b->s, io_clock_mono()) >= future);
+	assert_true(store_steady_now(b->s, io_clock_mono()) < future + (int64_t)US_PER_HOUR);
+	bench_shut(b);
+	/* Another boot in due order: the wall clock. */
+	bench_exec(b, "UPDATE state SET boot_id='other', steady_us=5");
+	bench_open(b);
+	assert_true(llabs(store_steady_now(b->s, io_clock_mono()) - io_clock_wall().us) <
+		    (int64_t)US_PER_HOUR);
+	bench_shut(b);
+}
+
+/* Tables that stay small, and the index of what is open, which is as long as there are connections. */
+static bool may_be_scanned(const char *detail)
+{
+	static const char *const small[] = { "SCAN partial",
+		"SCAN dead",
+		"SCAN ledger",
+		"SCAN park",
+		"SCAN (",
+		"SCAN attempt USING INDEX attempt_open" };
+
+	for (size_t i = 0; i < COUNT_OF(small); i++)
+		if (strncmp(detail, small[i], strlen(small[i])) == 0)
+			return true;
+	return false;
+}
+
+static void check_plan(struct bench *b, enum store_sql which)
+{
+	const char *sql = sqlite3_sql(store_sqlite_of(b->s)->sql[which]);
+	char *explain = sqlite3_mprintf("EXPLAIN QUERY PLAN %s", sql);
+	sqlite3_stmt *q = NULL;
+
+	assert_int_equal(
+		sqlite3_prepare_v2(store_sqlite_of(b->s)->db, explain, -1, &q, NULL), SQLITE_OK);
+	while (sqlite3_step(q) == SQLITE_ROW) {
+		const char *detail = (const char *)sqlite3_column_text(q, 3);
+
+		if ((strncmp(detail, "SCAN ", 5) == 0 && !may_be_scanned(detail)) ||
+			strstr(detail, "AUTOMATIC") != NULL ||
+			(strstr(detail, "TEMP B-TREE") != NULL && which != SQL_WAITING_FROM))
+			fail_msg("%s: %s", sql, detail);
+	}
+	assert_int_equal(sqlite3_finalize(q), SQLITE_OK);
+	sqlite3_free(explain);
+}
+
+/* I10: no statement reads more than it answers. What it would do with a million rows, it says now. */
+static void statements_use_their_indexes(void **state)
+{
+	struct bench *b = *state;
+
+	bench_open(b);
+	for (int i = 0; i < SQL_COUNT; i++)
+		check_plan(b, (enum store_sql)i);
+	bench_shut(b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		BENCH_TEST(newer_format_is_refused),
+		BENCH_TEST(no_database_is_refused),
+		BENCH_TEST(steady_time_goes_on),
+		BENCH_TEST(statements_use_their_indexes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/store_health.h"
+
+#include "io/file.h"
+#include "store/store_priv.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+	ROOM_FRESH_US = 200 * 1000, /* how old a measurement of the disk may be */
+	ROOM_LOOK_AFTER_US = 1000000,
+};
+
+/* ---- ballast ---- */
+
+bool store_ballast_make(struct store *s)
+{
+	CLEANUP(io_closep) int fd = -1;
+	uint64_t room = 0;
+	struct stat st;
+
+	if (s->ballast_bytes == 0)
+		return true;
+	if (stat(s->ballast_path, &st) == 0 && (uint64_t)st.st_size >= s->ballast_bytes)
+		return true;
+	/* Only when it leaves as much again. */
+	if (io_disk_free(s->folder, &room, NULL) != 0 || room < 2 * s->ballast_bytes)
+		return false;
+	fd = open(s->ballast_path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return false;
+	if (posix_fallocate(fd, 0, (off_t)s->ballast_bytes) == 0)
+		return true;
+	(void)unlink(s->ballast_path);
+	return false;
+}
+
+void store_ballast_give(struct store *s)
+{
+	if (s->ballast_given)
+		return;
+	s->ballast_given = true;
+	s->room_look_at = mono_add(io_clock_mono(), ROOM_LOOK_AFTER_US);
+	(void)unlink(s->ballast_path);
+}
+
+/* ---- what the loop asks ---- */
+
+int store_room(struct store *s, uint64_t min_free_bytes, uint64_t promised_bytes)
+{
+	struct mono_time now = io_now(s->loop);
+
+	if (s->room_read.us == 0 || mono_span(s->room_read, now) > ROOM_FRESH_US) {
+		s->room_read = now;
+		if (io_disk_free(s->folder, &s->room_bytes, NULL) != 0)
+			s->room_bytes = 0;
+	}
+	/* Pages that the file holds free are room as well: they are used first. */
+	if (atomic_load_explicit(&s->disk_full, memory_order_relaxed) ||
+		s->room_bytes + atomic_load_explicit(&s->free_pages_bytes, memory_order_relaxed) <
+			min_free_bytes + promised_bytes)
+		return RC_DISK_FULL;
+	return 0;
+}
+
+struct store_health store_health(const struct store *s)
+{
+	return (struct store_health){
+		.commits = atomic_load_explicit(&s->stat_commits, memory_order_relaxed),
+		.operations = atomic_load_explicit(&s->stat_operations, memory_order_relaxed),
+		.failed_commits = atomic_load_explicit(&s->stat_failed, memory_order_relaxed),
+		.reopened = atomic_load_explicit(&s->stat_reopened, memory_order_relaxed),
+		.free_bytes = s->room_bytes,
+		.disk_full = atomic_load_explicit(&s->disk_full, memory_order_relaxed),
+	};
+}

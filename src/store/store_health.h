@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "store/store.h"
+
+/*
+ * The disk under the queue: what it has to be for store_open(), and how it is. No operation needs to know
+ * any of this; who accepts mail asks for room, who watches asks how it is.
+ */
+struct store_disk {
+	uint64_t ballast_bytes; /* preallocated; given up when the disk is full */
+	const char *vfs;        /* SQLite VFS name; NULL: the default (tests inject faults) */
+};
+
+/* Space: 0, or RC_DISK_FULL below the floor. `promised_bytes`: what open sessions may still bring. */
+NODISCARD int store_room(struct store *s, uint64_t min_free_bytes, uint64_t promised_bytes);
+
+/* Counters for status and metrics; loop thread. */
+struct store_health {
+	uint64_t commits, operations, failed_commits, reopened;
+	uint64_t free_bytes; /* on the disk, as last measured */
+	bool disk_full;
+};
+struct store_health store_health(const struct store *s);
