@@ -4,6 +4,7 @@
 #include "cli/demo_priv.h"
 #include "io/file.h"
 #include "io/loop.h"
+#include "io/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +19,6 @@
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -38,6 +38,7 @@ static const char help[] =
 enum {
 	PATIENCE_S = 240,
 	START_S = 60,
+	END_S = 60,
 	MAX_LOG = 8 << 20,
 	MAX_BODY = (DEMO_LARGE_BYTES / 3) * 4 + (2 << 20)
 };
@@ -109,17 +110,16 @@ static json_t *http_get(int port, const char *path)
 
 static pid_t start_child(const struct demo *d, const char *log_name, char *const args[])
 {
-	char log[PATH_MAX];
-	pid_t child = fork();
+	char path[PATH_MAX];
+	CLEANUP(io_closep) int log = -1;
+	struct io_spawn what = { .words = args, .foreground = true, .in = IO_SPAWN_SAME };
+	pid_t child = 0;
 
-	if (child != 0)
-		return child;
-	(void)snprintf(log, sizeof(log), "%s/%s", d->folder, log_name);
-	(void)close(STDERR_FILENO);
-	if (open(log, O_WRONLY | O_CREAT | O_APPEND, 0600) >= 0)
-		(void)dup2(STDERR_FILENO, STDOUT_FILENO);
-	(void)execv(d->exe, args);
-	_exit(EX_OSERR);
+	(void)snprintf(path, sizeof(path), "%s/%s", d->folder, log_name);
+	log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	what.out = log;
+	what.err = log;
+	return io_spawn_start(&what, &child) == 0 ? child : 0;
 }
 
 static bool start_sandbox(struct demo *d)
@@ -167,8 +167,10 @@ static void end_child(pid_t *child, int sig)
 {
 	if (*child <= 0)
 		return;
+	int status;
+
 	(void)kill(*child, sig);
-	(void)waitpid(*child, NULL, 0);
+	(void)!io_spawn_wait(*child, true, mono_add(io_clock_mono(), END_S * US_PER_S), &status);
 	*child = 0;
 }
 
@@ -455,14 +457,20 @@ static int run_demo(struct demo *d)
 
 static void remove_folder(const char *folder)
 {
-	pid_t child = fork();
+	char path[PATH_MAX];
+	char *words[] = { (char[]){ "rm" }, (char[]){ "-rf" }, (char[]){ "--" }, path, NULL };
+	const struct io_spawn what = { .words = words,
+		.search = true,
+		.foreground = true,
+		.in = IO_SPAWN_NULL,
+		.out = IO_SPAWN_SAME,
+		.err = IO_SPAWN_SAME };
+	pid_t child;
+	int status;
 
-	if (child == 0) {
-		(void)execlp("rm", "rm", "-rf", "--", folder, (char *)NULL);
-		_exit(EX_OSERR);
-	}
-	if (child > 0)
-		(void)waitpid(child, NULL, 0);
+	(void)snprintf(path, sizeof(path), "%s", folder);
+	if (io_spawn_start(&what, &child) == 0)
+		(void)!io_spawn_wait(child, true, MONO_NEVER, &status);
 }
 
 int cli_demo(struct cli_context *ctx, int argc, char **argv)

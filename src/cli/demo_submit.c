@@ -4,6 +4,7 @@
 #include "cli/demo_priv.h"
 #include "io/file.h"
 #include "io/loop.h"
+#include "io/spawn.h"
 #include "smtp/client.h"
 
 #include <arpa/inet.h>
@@ -16,6 +17,10 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+enum {
+	SENDMAIL_S = 120,
+};
 
 /* ---- SMTP: the product's own client machine on a blocking socket ---- */
 
@@ -120,27 +125,32 @@ bool demo_submit_smtp(struct demo *d, const struct demo_mail *mail, struct sv te
 
 /* ---- sendmail ---- */
 
-static void exec_sendmail(const struct demo *d, const struct demo_mail *mail, int in)
+static int start_sendmail(const struct demo *d, const struct demo_mail *mail, int in, pid_t *out)
 {
 	char submit[PATH_MAX], maildrop[PATH_MAX];
-	/* A CRLF message goes in as it is: `sendmail` takes both line ends. */
-	char *args[] = {
-		(char[]){ "sendmail" }, (char[]){ "-i" }, (char[]){ "-f" }, NULL, NULL, NULL
-	};
 	struct demo_mail copy = *mail;
+	/* A CRLF message goes in as it is: `sendmail` takes both line ends. */
+	char *words[] = { (char[]){ "sendmail" },
+		(char[]){ "-i" },
+		(char[]){ "-f" },
+		copy.sender,
+		copy.recipient,
+		NULL };
+	/* With borrowed rights the variables would be ignored, and the machine's own relay get the mail. */
+	const struct io_spawn what = { .words = words,
+		.program = "/proc/self/fd/3",
+		.foreground = true,
+		.real_ids = true,
+		.fourth = d->sendmail,
+		.in = in,
+		.out = IO_SPAWN_SAME,
+		.err = IO_SPAWN_SAME };
 
-	args[3] = copy.sender;
-	args[4] = copy.recipient;
 	(void)snprintf(submit, sizeof(submit), "%s/submit.sock", d->folder);
 	(void)snprintf(maildrop, sizeof(maildrop), "%s/maildrop", d->folder);
 	(void)setenv("POSTERN_SUBMIT_SOCKET", submit, 1);
 	(void)setenv("POSTERN_MAILDROP", maildrop, 1);
-	(void)dup2(in, STDIN_FILENO);
-	/* With borrowed rights the variables would be ignored, and the machine's own relay get the mail. */
-	if (setresgid(getgid(), getgid(), getgid()) == 0 &&
-		setresuid(getuid(), getuid(), getuid()) == 0)
-		(void)fexecve(d->sendmail, args, environ);
-	_exit(EX_OSERR);
+	return io_spawn_start(&what, out);
 }
 
 static bool write_all(int fd, struct sv text)
@@ -159,19 +169,20 @@ static bool write_all(int fd, struct sv text)
 bool demo_submit_sendmail(struct demo *d, const struct demo_mail *mail, struct sv text)
 {
 	int ends[2], status = 0;
-	bool written;
+	bool started, written;
 	pid_t child;
 
 	if (pipe2(ends, O_CLOEXEC) != 0)
 		return false;
-	child = fork();
-	if (child == 0)
-		exec_sendmail(d, mail, ends[0]);
+	started = start_sendmail(d, mail, ends[0], &child) == 0;
 	io_closep(&ends[0]);
-	written = child > 0 && write_all(ends[1], text);
+	written = started && write_all(ends[1], text);
 	io_closep(&ends[1]);
-	if (child > 0)
-		(void)waitpid(child, &status, 0);
+	if (started)
+		written &= io_spawn_wait(child,
+				   true,
+				   mono_add(io_clock_mono(), SENDMAIL_S * US_PER_S),
+				   &status) == 0;
 	if (written && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
 		d->by_sendmail++;
 		return true;

@@ -6,6 +6,8 @@
 #include "cli/import_priv.h"
 #include "conf/conf.h"
 #include "io/file.h"
+#include "io/loop.h"
+#include "io/spawn.h"
 #include "mail/drop_format.h"
 #include "setup/postfix_queue.h"
 
@@ -13,7 +15,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,7 @@ enum {
 	NAME_MAX_LEN = 64,
 	PATHS_MAX = PATH_MAX + 256,
 	PIECE = 65536,
+	POSTCAT_S = 60, /* to end, once all of its output is read */
 };
 
 static const char *const queues[] = { "maildrop", "incoming", "active", "deferred", "hold" };
@@ -193,21 +195,20 @@ static int postcat_start(struct postcat *p, const char *options, const char *pat
 		(char *)(uintptr_t)options,
 		(char *)(uintptr_t)path,
 		NULL };
-	posix_spawn_file_actions_t files;
+	struct io_spawn what = {
+		.words = argv, .foreground = true, .in = IO_SPAWN_NULL, .err = IO_SPAWN_SAME
+	};
 	int ends[2], rc;
 
 	if (pipe2(ends, O_CLOEXEC) != 0)
 		return -errno;
-	must(posix_spawn_file_actions_init(&files) == 0);
-	(void)posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	(void)posix_spawn_file_actions_adddup2(&files, ends[1], STDOUT_FILENO);
-	rc = posix_spawn(&p->child, argv[0], &files, NULL, argv, environ);
-	(void)posix_spawn_file_actions_destroy(&files);
+	what.out = ends[1];
+	rc = io_spawn_start(&what, &p->child);
 	(void)close(ends[1]);
 	p->out = ends[0];
 	if (rc != 0)
 		(void)close(ends[0]);
-	return -rc;
+	return rc;
 }
 
 /* 0 when it ended well. */
@@ -215,10 +216,12 @@ static int postcat_end(struct postcat *p)
 {
 	int status = 0;
 
+	int rc;
+
 	(void)close(p->out);
-	while (waitpid(p->child, &status, 0) < 0 && errno == EINTR)
-		;
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : RC_CORRUPT;
+	rc = io_spawn_wait(
+		p->child, true, mono_add(io_clock_mono(), POSTCAT_S * US_PER_S), &status);
+	return rc == 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : RC_CORRUPT;
 }
 
 static int read_envelope(

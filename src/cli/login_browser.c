@@ -4,9 +4,9 @@
 #include "base/text.h"
 #include "cli/login_priv.h"
 #include "identity/encode.h"
+#include "io/spawn.h"
 
 #include <jansson.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -294,12 +294,19 @@ static void open_browser(const char *url)
 {
 	char program[] = "xdg-open", address[8192];
 	char *argv[] = { program, address, NULL };
+	const struct io_spawn what = { .words = argv,
+		.search = true,
+		.foreground = true,
+		.in = IO_SPAWN_SAME,
+		.out = IO_SPAWN_SAME,
+		.err = IO_SPAWN_SAME };
 	pid_t pid;
 
 	if (!getenv("DISPLAY") && !getenv("WAYLAND_DISPLAY"))
 		return;
 	(void)snprintf(address, sizeof(address), "%s", url);
-	(void)posix_spawnp(&pid, program, NULL, NULL, argv, environ);
+	/* It stays as long as it likes: whoever ends us inherits it. */
+	(void)!io_spawn_start(&what, &pid);
 }
 
 void login_browser_start(struct login *l)

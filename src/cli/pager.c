@@ -2,15 +2,13 @@
 #include "cli/pager.h"
 
 #include "cli/cli.h"
+#include "io/spawn.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 static struct {
@@ -26,16 +24,14 @@ static int start(int input)
 		(char *)(uintptr_t) "sh", (char *)(uintptr_t) "-c", getenv("PAGER"), NULL
 	};
 	char **argv = shell[2] ? shell : plain;
-	posix_spawn_file_actions_t actions;
-	int rc = posix_spawn_file_actions_init(&actions);
+	const struct io_spawn what = { .words = argv,
+		.search = true,
+		.foreground = true,
+		.in = input,
+		.out = IO_SPAWN_SAME,
+		.err = IO_SPAWN_SAME };
 
-	if (rc != 0)
-		return rc;
-	rc = posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
-	if (rc == 0)
-		rc = posix_spawnp(&pager.pid, argv[0], &actions, NULL, argv, environ);
-	(void)posix_spawn_file_actions_destroy(&actions);
-	return rc;
+	return io_spawn_start(&what, &pager.pid);
 }
 
 void cli_pager_open(const struct cli_context *ctx)
@@ -75,6 +71,6 @@ void cli_pager_close(void)
 	(void)dup2(pager.terminal, STDOUT_FILENO);
 	(void)close(pager.terminal);
 	pager.terminal = -1;
-	while (waitpid(pager.pid, &status, 0) < 0 && errno == EINTR)
-		;
+	/* A person reads. */
+	(void)!io_spawn_wait(pager.pid, true, MONO_NEVER, &status);
 }

@@ -3,28 +3,20 @@
 #include "base/text.h"
 #include "identity/secrets.h"
 #include "io/log.h"
+#include "io/spawn.h"
 #include "observe/alerts_priv.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 /*
  * Each way has a queue of its own, so that a webhook that hangs does not keep the mail back, and sends one
  * alert at a time, in the order of the events.
  */
 enum {
-	COMMAND_WORDS_MAX = 32,
-	COMMAND_LINE_MAX = 4096,
 	WEBHOOK_TIMEOUT_S = 20,
 };
 
@@ -238,123 +230,34 @@ static void webhook_send(struct alert_way *w)
 
 /* ---- command ---- */
 
-static size_t split(struct sv text, char line[COMMAND_LINE_MAX], char *words[COMMAND_WORDS_MAX + 1])
-{
-	size_t count = 0;
-	bool between = true;
-
-	if (text.len >= COMMAND_LINE_MAX)
-		return 0;
-	memcpy(line, text.ptr, text.len);
-	line[text.len] = '\0';
-	for (char *at = line; *at; at++) {
-		bool space = *at == ' ' || *at == '\t';
-
-		if (space)
-			*at = '\0';
-		else if (between && count == COMMAND_WORDS_MAX)
-			return 0;
-		else if (between)
-			words[count++] = at;
-		between = space;
-	}
-	words[count] = NULL;
-	return count;
-}
-
-/* A file in memory, not a pipe: a program that does not read cannot hold us up. */
-static int input_of(const char *json)
-{
-	int fd = memfd_create("alert", MFD_CLOEXEC);
-	size_t len = strlen(json);
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, json, len) != (ssize_t)len || lseek(fd, 0, SEEK_SET) != 0) {
-		(void)close(fd);
-		return -EIO;
-	}
-	return fd;
-}
-
-static int spawn(char **words, int input, pid_t *out_child)
-{
-	posix_spawn_file_actions_t files;
-	posix_spawnattr_t attributes;
-	sigset_t none, all;
-	int rc;
-
-	(void)sigemptyset(&none);
-	(void)sigfillset(&all);
-	must(posix_spawn_file_actions_init(&files) == 0);
-	must(posix_spawnattr_init(&attributes) == 0);
-	(void)posix_spawn_file_actions_adddup2(&files, input, STDIN_FILENO);
-	(void)posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-	(void)posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-	/* Its own group, so that a timeout ends its children, too. */
-	(void)posix_spawnattr_setpgroup(&attributes, 0);
-	(void)posix_spawnattr_setsigmask(&attributes, &none);
-	(void)posix_spawnattr_setsigdefault(&attributes, &all);
-	(void)posix_spawnattr_setflags(&attributes,
-		POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	rc = posix_spawn(out_child, words[0], &files, &attributes, words, environ);
-	(void)posix_spawn_file_actions_destroy(&files);
-	(void)posix_spawnattr_destroy(&attributes);
-	return -rc;
-}
-
-static void wait_for(struct alert_job *j, pid_t child)
-{
-	const struct timespec nap = { 0, 20 * 1000 * 1000 };
-	struct mono_time deadline = mono_add(io_clock_mono(), ALERT_COMMAND_S * US_PER_S);
-	int status = 0;
-
-	while (waitpid(child, &status, WNOHANG) != child) {
-		if (mono_span(io_clock_mono(), deadline) == 0) {
-			(void)kill(-child, SIGKILL);
-			(void)waitpid(child, &status, 0);
-			j->rc = RC_TIMEOUT;
-			(void)snprintf(j->why,
-				sizeof(j->why),
-				"it did not end within %d seconds",
-				ALERT_COMMAND_S);
-			return;
-		}
-		(void)nanosleep(&nap, NULL);
-	}
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-		return;
-	j->rc = RC_STATE;
-	(void)snprintf(j->why,
-		sizeof(j->why),
-		WIFEXITED(status) ? "it ended with code %d" : "it was ended by signal %d",
-		WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
-}
-
 static void run_command(void *arg)
 {
 	struct alert_job *j = arg;
-	char line[COMMAND_LINE_MAX], *words[COMMAND_WORDS_MAX + 1];
-	pid_t child;
-	int input;
+	const struct io_command c = { .line = conf_general(j->conf)->alerts.command,
+		.input = sv_from(j->json),
+		.timeout_us = ALERT_COMMAND_S * US_PER_S };
+	struct io_command_end end;
+	int rc = io_command_run(&c, &end);
 
-	if (split(conf_general(j->conf)->alerts.command, line, words) == 0) {
-		j->rc = RC_CONFIG;
-		(void)snprintf(j->why, sizeof(j->why), "it has too many words");
+	if (rc == 0 && WIFEXITED(end.status) && WEXITSTATUS(end.status) == 0)
 		return;
-	}
-	input = input_of(j->json);
-	j->rc = input < 0 ? input : spawn(words, input, &child);
-	if (input >= 0)
-		(void)close(input);
-	if (j->rc != 0)
+	j->rc = rc == 0 ? RC_STATE : rc == RC_PARSE ? RC_CONFIG : rc;
+	if (rc == RC_PARSE)
+		(void)snprintf(j->why, sizeof(j->why), "it has too many words");
+	else if (rc == RC_TIMEOUT)
 		(void)snprintf(j->why,
 			sizeof(j->why),
-			"%.200s cannot be run: %s",
-			words[0],
-			rc_text(j->rc));
+			"it did not end within %d seconds",
+			ALERT_COMMAND_S);
+	else if (rc != 0)
+		(void)snprintf(
+			j->why, sizeof(j->why), "%s cannot be run: %s", end.program, rc_text(rc));
+	else if (WIFEXITED(end.status))
+		(void)snprintf(
+			j->why, sizeof(j->why), "it ended with code %d", WEXITSTATUS(end.status));
 	else
-		wait_for(j, child);
+		(void)snprintf(
+			j->why, sizeof(j->why), "it was ended by signal %d", WTERMSIG(end.status));
 }
 
 static void command_ended(void *arg)
