@@ -42,7 +42,7 @@ def fault(row, x):
         return f"says {never}"
     if not re.search(want, said, re.I):
         return "does not say what is wrong"
-    if x["scope"] not in scopes.split("|") or x["owner"] not in owners.split("|"):
+    if (scopes != "*" and x["scope"] not in scopes.split("|")) or (owners != "*" and x["owner"] not in owners.split("|")):
         return f"{x['scope']}, {x['owner']}"
     return None
 
