@@ -445,7 +445,8 @@ static void check_files(struct checker *c, const struct conf *conf)
 	}
 	users = conf_users(conf, &count);
 	for (size_t i = 0; i < count; i++)
-		check_user(c, &users[i]);
+		if (!users[i].local)
+			check_user(c, &users[i]);
 	listeners = conf_listeners(conf, &count);
 	for (size_t i = 0; i < count; i++)
 		check_listener(c, &listeners[i]);

@@ -30,6 +30,16 @@ const struct conf_user *conf_user(const struct conf *c, struct sv name)
 	return place ? &c->users[*place - 1] : NULL;
 }
 
+const struct conf_user *conf_local_user(const struct conf *c, struct sv name)
+{
+	const struct conf_user *u;
+
+	if (!sv_starts(name, CONF_LOCAL_PREFIX))
+		return NULL;
+	u = conf_user(c, name);
+	return u ? u : conf_user(c, SV("local:*"));
+}
+
 const struct conf_device *conf_devices(const struct conf *c, size_t *out_count)
 {
 	*out_count = c->device_count;

@@ -78,14 +78,31 @@ struct conf_listener {
 	struct conf_place place;
 };
 
+/* The user of a unix socket or of the maildrop: this and the name of the account. */
+#define CONF_LOCAL_PREFIX SV("local:")
+
+/* What From, Sender, Resent-From and Resent-Sender may say. */
+enum conf_from {
+	CONF_FROM_CHECK, /* what the envelope sender could be, too */
+	CONF_FROM_FORCE, /* From becomes the envelope sender */
+	CONF_FROM_ANY,
+};
+
+/*
+ * Who may sign in; and "local:NAME", an account of this machine, or "local:*", every other one of them.
+ * Those have no password here.
+ */
 struct conf_user {
 	struct sv name;
+	bool local;
 	struct conf_secret password; /* the SCRAM verifier of `postern user add` */
-	const struct sv *senders; /* patterns; none: may use no sender at all, which is an error */
+	/* Patterns. None: may use no sender at all, which is an error; of a local one, any that a route takes. */
+	const struct sv *senders;
 	size_t sender_count;
 	/* Who the mail of this user comes from: CONF_SENDER_REWRITE and _FORCE put `as` there. */
 	enum conf_sender sender;
 	struct sv as;
+	enum conf_from from;
 	struct conf_place place;
 };
 
@@ -285,6 +302,8 @@ const struct conf_general *conf_general(const struct conf *c);
 const struct conf_listener *conf_listeners(const struct conf *c, size_t *out_count);
 const struct conf_user *conf_users(const struct conf *c, size_t *out_count);
 const struct conf_user *conf_user(const struct conf *c, struct sv name); /* NULL: unknown */
+/* What is said of "local:www-data", by its name or by "local:*"; NULL: nothing, or it is no local user. */
+const struct conf_user *conf_local_user(const struct conf *c, struct sv name);
 const struct conf_device *conf_devices(const struct conf *c, size_t *out_count);
 /* The device at this address, the most exact network first; NULL: none. */
 const struct conf_device *conf_device_at(const struct conf *c, const struct sockaddr *peer);

@@ -135,7 +135,9 @@ static const char full[] =
 	"  - address: 127.0.0.1:25\n  - { address: unix:/run/x, mode: \"0660\" }\n  - address: "
 	"systemd:smtp\n"
 	"users:\n  - { name: erp, password: credential:erp, senders: [erp@contoso.com, "
-	"\"*@x.example\"] }\n"
+	"\"*@x.example\"], from: any }\n  - { name: local:www-data, senders: [w@b.c] }\n  - { "
+	"name: "
+	"\"local:*\", from: force }\n"
 	"tenants:\n  - { name: contoso, id: 00000000-0000-0000-0000-00000000000f, domains: "
 	"[contoso.com, b.example], licences: 25 }\n"
 	"mailboxes:\n  - { address: ERP@contoso.com, tenant: contoso, provider: submission, auth: "
@@ -259,7 +261,7 @@ static void a_full_file_is_read(void **state)
 	assert_non_null(c);
 	assert_int_equal(f.count, 1);
 	assert_non_null(strstr(f.items[0].text, "2 mailboxes sign in with a password"));
-	assert_true(f.items[0].warning && f.items[0].line == 37);
+	assert_true(f.items[0].warning && f.items[0].line == 39);
 	conf_findings_free(&f);
 	general_of_a_full_file(c);
 	listeners_of_a_full_file(c);
@@ -269,8 +271,12 @@ static void a_full_file_is_read(void **state)
 	assert_int_equal(u->sender_count, 2);
 	assert_int_equal(u->password.kind, CONF_SECRET_CREDENTIAL);
 	assert_null(conf_user(c, SV("ERP")));
+	assert_int_equal(u->from, CONF_FROM_ANY);
+	assert_null(conf_local_user(c, SV("erp")));
+	assert_int_equal(conf_local_user(c, SV("local:www-data"))->from, CONF_FROM_CHECK);
+	assert_int_equal(conf_local_user(c, SV("local:root"))->from, CONF_FROM_FORCE);
 	(void)conf_users(c, &n);
-	assert_int_equal(n, 1);
+	assert_int_equal(n, 3);
 	(void)conf_routes(c, &n);
 	assert_int_equal(n, 4);
 	conf_unref(conf_ref(c));

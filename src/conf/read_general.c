@@ -500,6 +500,10 @@ void conf_read_aliases(struct conf_load *ld)
 
 /* users */
 
+static const char *const from_words[] = { "check", "force", "any", NULL };
+static_assert(
+	CONF_FROM_CHECK == 0 && CONF_FROM_FORCE == 1 && CONF_FROM_ANY == 2, "order of from_words");
+
 static const struct conf_field user_fields[] = {
 	{ .name = SV_INIT("name"),
 		.type = CONF_TYPE_TEXT,
@@ -507,11 +511,10 @@ static const struct conf_field user_fields[] = {
 		.offset = offsetof(struct conf_user, name) },
 	{ .name = SV_INIT("password"),
 		.type = CONF_TYPE_SECRET,
-		.flags = CONF_REQUIRED | CONF_EXISTS,
+		.flags = CONF_EXISTS,
 		.offset = offsetof(struct conf_user, password) },
 	{ .name = SV_INIT("senders"),
 		.type = CONF_TYPE_PATTERNS,
-		.flags = CONF_REQUIRED,
 		.offset = offsetof(struct conf_user, senders) },
 	{ .name = SV_INIT("sender"),
 		.type = CONF_TYPE_READ,
@@ -520,6 +523,10 @@ static const struct conf_field user_fields[] = {
 	{ .name = SV_INIT("as"),
 		.type = CONF_TYPE_ADDRESS,
 		.offset = offsetof(struct conf_user, as) },
+	{ .name = SV_INIT("from"),
+		.type = CONF_TYPE_CHOICE,
+		.offset = offsetof(struct conf_user, from),
+		.words = from_words },
 	CONF_FIELDS_END,
 };
 
@@ -542,6 +549,41 @@ static void check_sender(
 			as,
 			"as: needs sender: rewrite (Reply-To keeps the original) or sender: force "
 			"beside it");
+	if (u->sender != CONF_SENDER_KEEP && conf_given(user_fields, seen, "from"))
+		conf_error(ld,
+			conf_given(user_fields, seen, "from"),
+			"from: has no effect beside sender: rewrite or force, which replace From: "
+			"remove one of them");
+}
+
+/* "local:www-data", "local:*" */
+static bool local_name_ok(struct sv name)
+{
+	struct sv account = sv_skip(name, CONF_LOCAL_PREFIX.len);
+
+	return sv_eq(account, SV("*")) || conf_name_ok(account, "@+$\\");
+}
+
+static void check_password(struct conf_load *ld, const struct conf_node *map,
+	const struct conf_user *u, const struct conf_seen *seen)
+{
+	const struct conf_node *password = conf_given(user_fields, seen, "password");
+
+	if (u->local && password)
+		conf_error(ld,
+			password,
+			"password: an account of this machine (local:) signs in at no listener: "
+			"remove it");
+	else if (!u->local && !password)
+		conf_error(ld,
+			map,
+			"password: is missing: add password: file:/PATH, written by `postern user "
+			"add`");
+	if (!u->local && !conf_given(user_fields, seen, "senders"))
+		conf_error(ld,
+			map,
+			"senders: is missing: add senders: with the addresses that this user may "
+			"send as");
 }
 
 static void check_user(struct conf_load *ld, const struct conf_node *map, const struct conf_user *u,
@@ -557,10 +599,13 @@ static void check_user(struct conf_load *ld, const struct conf_node *map, const 
 			"\"*\" for any");
 	if (!u->name.len)
 		return;
-	if (u->name.len > CONF_NAME_MAX || !conf_name_ok(u->name, "@+"))
+	if (u->name.len > CONF_NAME_MAX ||
+		!(u->local ? local_name_ok(u->name) : conf_name_ok(u->name, "@+")))
 		conf_error(ld,
 			name,
-			"name: must be made of letters, digits and . _ - + @, at most %d of them",
+			"name: must be made of letters, digits and . _ - + @, at most %d of them, "
+			"or be "
+			"local:NAME for an account of this machine",
 			CONF_NAME_MAX);
 	else if (htable_get(&ld->conf->user_by_name, u->name)) {
 		const size_t *first = htable_get(&ld->conf->user_by_name, u->name);
@@ -580,8 +625,11 @@ static void read_user(struct conf_load *ld, const struct conf_node *map)
 	struct conf_seen seen = { 0 };
 	size_t *index;
 
-	if (conf_read_map(ld, map, user_fields, &u, &seen))
+	if (conf_read_map(ld, map, user_fields, &u, &seen)) {
+		u.local = sv_starts(u.name, CONF_LOCAL_PREFIX);
+		check_password(ld, map, &u, &seen);
 		check_sender(ld, &u, &seen);
+	}
 	check_user(ld, map, &u, &seen);
 	if (!u.name.len || htable_get(&c->user_by_name, u.name))
 		return;

@@ -224,6 +224,14 @@ static void check_tls(const struct listening *x)
 		conf_error(x->ld, key, "key: must be a file: write file:/PATH");
 }
 
+static bool somebody_signs_in(const struct conf *c)
+{
+	for (size_t i = 0; i < c->user_count; i++)
+		if (!c->users[i].local)
+			return true;
+	return false;
+}
+
 static void check_auth(const struct listening *x)
 {
 	struct conf_listener *l = x->l;
@@ -238,7 +246,7 @@ static void check_auth(const struct listening *x)
 				"or remove it");
 		return;
 	}
-	if (!x->ld->conf->user_count && !x->ld->incomplete)
+	if (!somebody_signs_in(x->ld->conf) && !x->ld->incomplete)
 		conf_error(x->ld,
 			auth,
 			"auth: there are no users who could sign in: add some with `postern user "

@@ -113,7 +113,7 @@ struct identity_users *identity_users_new(
 	/* Peers choose the names that are looked up. */
 	io_random(&u->by_name.seed, sizeof(u->by_name.seed));
 	for (size_t i = 0; i < count; i++)
-		if (load_user(u, &users[i], err) != 0)
+		if (!users[i].local && load_user(u, &users[i], err) != 0)
 			return NULL;
 	return TAKE(u);
 }

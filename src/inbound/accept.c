@@ -155,7 +155,8 @@ void accept_mail(struct accept *a, const struct smtp_server_event *e, struct ans
 			out, 553, "5.1.7", "The sender has no domain, and `qualify:` is not set");
 		return;
 	}
-	if (a->origin.account && !identity_sender_allowed(a->origin.account, a->sender)) {
+	if (a->origin.account && a->origin.account->sender_count &&
+		!identity_sender_allowed(a->origin.account, a->sender)) {
 		answer_set(out,
 			553,
 			"5.7.1",

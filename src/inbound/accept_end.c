@@ -103,6 +103,9 @@ void accept_render_header(struct accept *a)
 	a->header_done = true;
 	if (is_loop(a, &facts))
 		return;
+	accept_check_authors(a);
+	if (a->refusal.code)
+		return;
 	make_received(a, &received);
 	make_from(a, &from);
 	must(message_id_render(&message_id, a->id, prng_next(io_prng(a->in->loop)), g->hostname) ==
@@ -119,6 +122,7 @@ void accept_render_header(struct accept *a)
 		.drop_bcc = true,
 		.drop_return_path = true,
 		.from = a->from,
+		.one_from = a->one_from,
 		.from_missing = buf_sv(&from),
 		.reply_to_missing = reply_to(a, &facts),
 		.qualify = g->qualify };

@@ -18,6 +18,7 @@ struct accept {
 	struct sv from;
 	struct sv original; /* sender as given, before that */
 	enum conf_sender from_mode;
+	bool one_from;             /* further From fields go */
 	struct device_use *device; /* NULL: no device gave it */
 	uint32_t reserved;         /* of the device's quota */
 	uint8_t dsn_ret;
@@ -56,6 +57,8 @@ void accept_append(struct accept *a, struct sv bytes);
 /* The end of the body: what its last line owes. */
 void accept_body_end(struct accept *a);
 void accept_render_header(struct accept *a); /* may set a->refusal */
+/* May From, Sender and their Resent- forms say what they say? Sets a->refusal, or a->from. */
+void accept_check_authors(struct accept *a);
 /* Recipients whose route hung on size or header get their lane; may set a->refusal. */
 void accept_choose(struct accept *a);
 void accept_put(struct accept *a); /* when no piece is under way any more */

@@ -238,6 +238,7 @@ static void open_message(struct drop_file *f, struct answer *out)
 {
 	struct inbound *in = f->d->in;
 	struct accept_origin origin = { .user = sv_from(f->user),
+		.account = conf_local_user(in->conf, sv_from(f->user)),
 		.client = SV("maildrop"),
 		.listener = SV("maildrop"),
 		.bytes_max = LIMIT_MESSAGE,

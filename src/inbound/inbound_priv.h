@@ -17,6 +17,7 @@
  * listener.c   sockets, who may connect
  * session.c    one SMTP session; session_auth.c: signing in
  * accept.c     one message on its way into the queue, from wherever it comes
+ * accept_from.c whom its header names as author
  * accept_end.c its header edits and the PUT
  * device.c     devices: their quotas and counters
  * drop.c       the maildrop; drop_file.c: one file of it
@@ -74,7 +75,7 @@ struct inbound {
 struct answer {
 	uint16_t code;
 	char enhanced[8];
-	char text[200];
+	char text[400]; /* a line of SMTP has 512 (RFC 5321 4.5.3.1.5) */
 };
 void answer_set(struct answer *a, uint16_t code, const char *enhanced, const char *fmt, ...)
 	PRINTF_LIKE(4, 5);

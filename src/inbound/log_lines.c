@@ -14,7 +14,7 @@ enum {
 	CLIENT_MAX = 96,
 	ADDRESS_MAX = 320,
 	USER_MAX = 200,
-	LINE_MAX_BYTES = 1024,
+	LINE_MAX_BYTES = 1536,
 };
 
 /* "10.0.5.30:4711" becomes "unknown[10.0.5.30]:4711": names are not looked up. */
@@ -86,7 +86,7 @@ void log_accepted(const struct accept_origin *origin, struct sv id, const struct
 void log_refused(const struct session *s, const struct answer *a, const char *stage,
 	struct sv address, struct sv sender)
 {
-	char client[CLIENT_MAX], text[LINE_MAX_BYTES], reply[256];
+	char client[CLIENT_MAX], text[LINE_MAX_BYTES], reply[512];
 	struct sv helo = s->smtp ? sv_head(smtp_server_helo(s->smtp), USER_MAX) : SV("");
 	bool to = strcmp(stage, "RCPT") == 0;
 	/* The words by which logwatch sorts them. */

@@ -151,7 +151,7 @@ static void do_greet(struct session *s)
 static void do_mail(struct session *s, const struct smtp_server_event *e)
 {
 	struct accept_origin origin = { .user = sv_from(s->user),
-		.account = s->account,
+		.account = s->account ? s->account : conf_local_user(s->conf, sv_from(s->user)),
 		.device = s->device,
 		.client = io_stream_peer(s->stream),
 		.listener = s->listener->name,

@@ -55,6 +55,7 @@ struct header_edits {
 	bool drop_bcc;          /* removes Bcc and Resent-Bcc */
 	bool drop_return_path;  /* RFC 5321 4.4: only the final delivery adds it */
 	struct sv from;         /* not empty: the addr-spec of From is replaced, the name stays */
+	bool one_from;          /* second From fields are removed, without `from`, too */
 	struct sv from_missing; /* used as From when the message has none (sendmail) */
 	struct sv reply_to_missing; /* used as Reply-To when the message has none */
 	bool drop_recipients; /* removes To, Cc, Bcc and their Resent- forms: `added` brings others */
@@ -67,7 +68,8 @@ struct header_edits {
  * Once, and after the block is complete. RC_LIMIT when `out` is full.
  * The edits are one line each, checked by the caller: a CR, LF or NUL in them is a bug. `received`
  * may be folded; `added` is taken as it is. Empty From, Message-ID, Date and Reply-To fields count as missing. With
- * `from`, second From fields (there must be one only) and Sender are removed.
+ * `from`, second From fields (there must be one only), Sender and Resent-Sender are removed, and Resent-From
+ * becomes it, too.
  */
 NODISCARD int header_block_render(
 	struct header_block *h, const struct header_edits *edits, struct buf *out);

@@ -63,6 +63,13 @@ static int count_mailboxes(struct sv value, struct address_list_item *out_first)
 	return rc < 0 ? rc : count;
 }
 
+static int append_author(const struct render *r, const struct header_field *f)
+{
+	int rc = buf_append(r->out, header_field_name(r->h, f));
+
+	return rc == 0 ? append_field(r->out, SV(": "), r->edits->from) : rc;
+}
+
 static int replace_from(const struct render *r, const struct header_field *f)
 {
 	struct sv raw = header_field_raw(r->h, f);
@@ -73,7 +80,7 @@ static int replace_from(const struct render *r, const struct header_field *f)
 
 	/* What is not exactly one readable mailbox could show a reader another one: replaced whole. */
 	if (count_mailboxes(sv_skip(raw, value_at), &item) != 1)
-		return append_field(r->out, SV("From: "), r->edits->from);
+		return append_author(r, f);
 	at = value_at + item.at;
 	rc = buf_append(r->out, sv_head(raw, at));
 	if (rc == 0)
@@ -180,7 +187,8 @@ static bool is_dropped(struct render *r, struct header_field *f)
 	if (e->drop_bcc && (sv_eq_nocase(name, SV("Bcc")) || sv_eq_nocase(name, SV("Resent-Bcc"))))
 		return true;
 	/* Who spoke for the one that From does not name any more speaks for nobody. */
-	if (e->from.len && sv_eq_nocase(name, SV("Sender")))
+	if (e->from.len &&
+		(sv_eq_nocase(name, SV("Sender")) || sv_eq_nocase(name, SV("Resent-Sender"))))
 		return true;
 	if (e->drop_return_path && sv_eq_nocase(name, SV("Return-Path")))
 		return true;
@@ -190,7 +198,7 @@ static bool is_dropped(struct render *r, struct header_field *f)
 		return gives_way(r, f, e->date.us != 0, &r->date_seen);
 	if (sv_eq_nocase(name, SV("Reply-To")))
 		return gives_way(r, f, e->reply_to_missing.len > 0, &r->reply_to_seen);
-	if (sv_eq_nocase(name, SV("From")) && e->from.len)
+	if (sv_eq_nocase(name, SV("From")) && (e->from.len || (e->one_from && r->from_seen)))
 		return r->from_seen;
 	if (sv_eq_nocase(name, SV("From")))
 		return gives_way(r, f, e->from_missing.len > 0, &r->from_seen);
@@ -207,6 +215,8 @@ static int render_field(struct render *r, struct header_field *f)
 		r->from_seen = true;
 		return replace_from(r, f);
 	}
+	if (sv_eq_nocase(name, SV("Resent-From")) && r->edits->from.len)
+		return replace_from(r, f);
 	if (r->edits->qualify.len && has_addresses(name))
 		return qualify_field(r, f);
 	return buf_append(r->out, header_field_raw(r->h, f));
