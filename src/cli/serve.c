@@ -21,6 +21,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -328,6 +329,7 @@ static int open_identity(struct daemon *d, struct err *err)
 static int start(struct daemon *d, struct err *err)
 {
 	struct inbound_options inbound;
+	char salt_key_file[PATH_MAX];
 	int rc = open_store(d, err);
 
 	if (rc != 0)
@@ -359,6 +361,10 @@ static int start(struct daemon *d, struct err *err)
 	rc = resolve_uncertain(d, err);
 	if (rc != 0)
 		return rc;
+	(void)snprintf(salt_key_file,
+		sizeof(salt_key_file),
+		"%.*s/scram.key",
+		SV_ARG(conf_general(d->conf)->data_dir));
 	inbound = (struct inbound_options){ .loop = d->loop,
 		.store = d->store,
 		.workers = d->workers,
@@ -367,7 +373,8 @@ static int start(struct daemon *d, struct err *err)
 			outbound_claim,
 			outbound_committed,
 			outbound_withdrawn,
-			outbound_queued } };
+			outbound_queued },
+		.salt_key_file = salt_key_file };
 	d->inbound = inbound_new(&inbound, err);
 	if (!d->inbound)
 		return RC_CONFIG;

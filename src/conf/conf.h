@@ -39,7 +39,8 @@ struct conf_secret {
 
 enum conf_listener_tls {
 	CONF_TLS_NONE,
-	CONF_TLS_STARTTLS,
+	CONF_TLS_STARTTLS, /* offered; whoever needs no password may do without */
+	CONF_TLS_REQUIRED, /* STARTTLS before anything else */
 	CONF_TLS_IMPLICIT
 };
 enum conf_listener_auth {
@@ -64,7 +65,7 @@ struct conf_listener {
 	struct sv certificate;  /* path; empty unless tls */
 	struct conf_secret key; /* kind FILE */
 	enum conf_listener_auth auth;
-	bool plaintext_auth; /* auth without TLS: only when written down, or on loopback */
+	bool plaintext_auth; /* auth of any kind without TLS: only when written down, or on loopback */
 	/* `legacy_tls: true`: TLS 1.0 and RSA key exchange, for devices with `tls: legacy` and nobody
 	 * else; only on addresses of private networks, never with AUTH. */
 	bool legacy_tls;

@@ -15,7 +15,10 @@ enum {
 	SYSTEMD_PREFIX_LEN = 8,
 };
 
-static const char *const tls_words[] = { "none", "starttls", "implicit", NULL };
+static const char *const tls_words[] = { "none", "starttls", "required", "implicit", NULL };
+static_assert(CONF_TLS_NONE == 0 && CONF_TLS_STARTTLS == 1 && CONF_TLS_REQUIRED == 2 &&
+		      CONF_TLS_IMPLICIT == 3,
+	"order of tls_words");
 static const char *const auth_words[] = { "off", "optional", "required", NULL };
 
 static void read_listen_address(struct conf_load *ld, const struct conf_node *value, void *out)
@@ -205,21 +208,27 @@ static void check_tls(const struct listening *x)
 {
 	const struct conf_node *certificate = given(x, "certificate");
 	const struct conf_node *key = given(x, "key");
+	const struct conf_node *tls = given(x, "tls");
 
+	/* Whoever has a certificate means TLS. On loopback nobody listens in between. */
+	if (!tls && (certificate || key) && !is_unix(x->l)) {
+		x->l->tls = is_loopback(x->l) ? CONF_TLS_STARTTLS : CONF_TLS_REQUIRED;
+		tls = certificate ? certificate : key;
+	}
 	if (x->l->tls == CONF_TLS_NONE) {
 		if (certificate || key)
 			conf_error(x->ld,
 				certificate ? certificate : key,
-				"certificate and key are of no use without TLS: add tls: starttls "
+				"certificate and key are of no use without TLS: add tls: required "
 				"(port 587) or tls: implicit (port 465), or remove them");
 		return;
 	}
 	if (!certificate)
 		conf_error(x->ld,
-			given(x, "tls"),
+			tls,
 			"tls: needs a certificate: add certificate: /PATH with the PEM chain");
 	if (!key)
-		conf_error(x->ld, given(x, "tls"), "tls: needs a private key: add key: file:/PATH");
+		conf_error(x->ld, tls, "tls: needs a private key: add key: file:/PATH");
 	else if (x->l->key.kind != CONF_SECRET_FILE)
 		conf_error(x->ld, key, "key: must be a file: write file:/PATH");
 }
@@ -238,6 +247,11 @@ static void check_auth(const struct listening *x)
 	const struct conf_node *plaintext = given(x, "plaintext_auth");
 	const struct conf_node *auth = given(x, "auth");
 
+	if (plaintext && l->plaintext_auth && l->tls == CONF_TLS_REQUIRED)
+		conf_error(x->ld,
+			plaintext,
+			"plaintext_auth: contradicts tls: required: remove it, or write tls: "
+			"starttls");
 	if (l->auth == CONF_AUTH_OFF) {
 		if (plaintext)
 			conf_error(x->ld,
@@ -257,14 +271,15 @@ static void check_auth(const struct listening *x)
 	if (l->tls == CONF_TLS_NONE && !l->plaintext_auth)
 		conf_error(x->ld,
 			auth,
-			"auth: passwords would cross the network in the clear: add tls: starttls "
+			"auth: passwords would cross the network in the clear: add tls: required "
 			"with a certificate, "
 			"or write plaintext_auth: true when the network is trusted");
-	else if (plaintext && l->plaintext_auth && l->tls != CONF_TLS_IMPLICIT && !is_loopback(l))
+	else if (plaintext && l->plaintext_auth && l->tls != CONF_TLS_IMPLICIT &&
+		 l->tls != CONF_TLS_REQUIRED && !is_loopback(l))
 		conf_warn(x->ld,
 			plaintext,
 			"plaintext_auth: passwords cross the network in the clear: prefer tls: "
-			"starttls without plaintext_auth");
+			"required without plaintext_auth");
 }
 
 static void default_networks(const struct listening *x)

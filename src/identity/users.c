@@ -5,6 +5,7 @@
 #include "base/list.h"
 #include "base/must.h"
 #include "identity/secrets.h"
+#include "io/file.h"
 #include "mail/address.h"
 
 #include <errno.h>
@@ -18,8 +19,8 @@
  * and a second one must stay free for whatever else is slow.
  *
  * Unknown names are checked against a made-up verifier whose keys nobody can derive, so that neither
- * the time nor the salt of SCRAM tells which names exist. It is made from the name with a key of this
- * process: the same name gets the same salt each time, as a real one would.
+ * the time nor the salt of SCRAM tells which names exist. It is made from the name with a key that stays
+ * over restarts: the same name gets the same salt each time, as a real one would.
  */
 enum {
 	CHECKS_WAITING_MAX = 64, /* at some 10 ms each: less than a second */
@@ -98,8 +99,24 @@ static int load_user(struct identity_users *u, const struct conf_user *user, str
 	return 0;
 }
 
+static void load_key(struct identity_users *u, const char *file)
+{
+	CLEANUP(buf_deinitp) struct buf bytes = BUF_INIT(KEY_LEN);
+
+	if (file && io_file_read(file, KEY_LEN, &bytes, NULL) == 0 && bytes.len == KEY_LEN) {
+		memcpy(u->key, buf_sv(&bytes).ptr, KEY_LEN);
+		secret_wipe(bytes.ptr, bytes.cap);
+		return;
+	}
+	io_random(u->key, sizeof(u->key));
+	/* On a full disk it is written at a later start: no reason to take no mail. */
+	if (file)
+		(void)!io_file_write_durably(
+			file, sv_make((const char *)u->key, KEY_LEN), 0600, NULL);
+}
+
 struct identity_users *identity_users_new(
-	const struct conf *c, struct io_workers *workers, struct err *err)
+	const struct conf *c, struct io_workers *workers, const char *key_file, struct err *err)
 {
 	CLEANUP(identity_users_unrefp) struct identity_users *u = xcalloc(1, sizeof(*u));
 	size_t count;
@@ -109,7 +126,7 @@ struct identity_users *identity_users_new(
 	u->workers = workers;
 	u->iterations = MADE_UP_ITERATIONS;
 	list_init(&u->waiting);
-	io_random(u->key, sizeof(u->key));
+	load_key(u, key_file);
 	/* Peers choose the names that are looked up. */
 	io_random(&u->by_name.seed, sizeof(u->by_name.seed));
 	for (size_t i = 0; i < count; i++)

@@ -13,9 +13,13 @@
  */
 struct identity_users;
 
-/* Loads all verifiers of the snapshot; a file that cannot be used is an error with its place. */
+/*
+ * Loads all verifiers of the snapshot; a file that cannot be used is an error with its place. `key_file` keeps
+ * what made-up verifiers are made with, and is written when it is missing: their salts stay over a restart, as
+ * real ones do. NULL: they last as long as this.
+ */
 NODISCARD struct identity_users *identity_users_new(
-	const struct conf *c, struct io_workers *workers, struct err *err);
+	const struct conf *c, struct io_workers *workers, const char *key_file, struct err *err);
 void identity_users_unref(struct identity_users *u); /* running checks keep it alive */
 
 /* For SCRAM: the verifier of `name`; for unknown names a stable made-up one (same salt each time), and

@@ -61,7 +61,7 @@ static struct identity_users *load_users(void)
 	struct identity_users *u;
 
 	assert_non_null(c);
-	u = identity_users_new(c, workers, &err);
+	u = identity_users_new(c, workers, NULL, &err);
 	if (!u)
 		fail_msg("%s", err.text);
 	conf_unref(c);
@@ -208,12 +208,12 @@ static void a_broken_verifier_is_named(void **state)
 	(void)state;
 	(void)snprintf(path, sizeof(path), "%s/crm", folder);
 	assert_int_equal(io_file_write_durably(path, SV("Hunter2\n"), 0600, NULL), 0);
-	assert_null(identity_users_new(c, workers, &err));
+	assert_null(identity_users_new(c, workers, NULL, &err));
 	assert_non_null(strstr(err.text, "text:3:"));
 	assert_non_null(strstr(err.text, "postern user add crm"));
 	assert_null(strstr(err.text, "Hunter2"));
 	assert_int_equal(unlink(path), 0);
-	assert_null(identity_users_new(c, workers, &err));
+	assert_null(identity_users_new(c, workers, NULL, &err));
 	assert_non_null(strstr(err.text, "cannot read"));
 	conf_unref(c);
 }

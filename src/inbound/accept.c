@@ -33,7 +33,7 @@ struct accept *accept_new(struct inbound *in, struct conf *conf, const struct ac
 	for (size_t i = 0; i < COUNT_OF(views); i++)
 		*views[i] = arena_sv(&a->arena, *views[i]);
 	a->device = device ? device_use_of(in, device->name) : NULL;
-	a->known.seed = prng_next(io_prng(in->loop));
+	a->known.seed = io_random_u64();
 	buf_init(&a->body, LIMIT_HEADER + 4 * LIMIT_CHUNK);
 	in->accepts++;
 	return a;

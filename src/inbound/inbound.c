@@ -28,6 +28,7 @@ struct inbound *inbound_new(const struct inbound_options *options, struct err *e
 	in->workers = options->workers;
 	in->conf = conf_ref(options->conf);
 	in->dispatch = options->dispatch;
+	in->salt_key_file = options->salt_key_file ? sv_dup(sv_from(options->salt_key_file)) : NULL;
 	list_init(&in->listeners);
 	list_init(&in->sessions);
 	in->drain_check = (struct io_task){ .run = drain_check, .arg = in };
@@ -35,7 +36,7 @@ struct inbound *inbound_new(const struct inbound_options *options, struct err *e
 	in->passed = xcalloc(1, sizeof(*in->passed));
 	io_passed_from_environment(in->passed);
 	listeners_drop_unwanted(in, in->conf);
-	in->users = identity_users_new(in->conf, in->workers, err);
+	in->users = identity_users_new(in->conf, in->workers, in->salt_key_file, err);
 	if (!in->users || listeners_open(in, in->conf, err) != 0) {
 		inbound_free(in);
 		return NULL;
@@ -59,12 +60,14 @@ void inbound_free(struct inbound *in)
 	devices_free(in);
 	conf_unref(in->conf);
 	free(in->passed);
+	free(in->salt_key_file);
 	free(in);
 }
 
 int inbound_reload(struct inbound *in, struct conf *conf, struct err *err)
 {
-	struct identity_users *before, *users = identity_users_new(conf, in->workers, err);
+	struct identity_users *before,
+		*users = identity_users_new(conf, in->workers, in->salt_key_file, err);
 	int rc = users ? listeners_open(in, conf, err) : RC_CONFIG;
 
 	if (rc != 0) {

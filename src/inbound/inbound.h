@@ -31,6 +31,7 @@ struct inbound_options {
 	struct io_workers *workers;
 	struct conf *conf; /* a reference is taken */
 	struct inbound_dispatch dispatch;
+	const char *salt_key_file; /* of identity_users_new(); copied; may be NULL */
 };
 
 /* Opens every listener, or none: err says which cannot be opened and why. */

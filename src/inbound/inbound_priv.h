@@ -52,6 +52,7 @@ struct inbound {
 	struct conf *conf;
 	struct inbound_dispatch dispatch;
 	struct identity_users *users;
+	char *salt_key_file;      /* of the made-up ones; NULL: none */
 	struct io_passed *passed; /* sockets of systemd */
 	struct list listeners;
 	struct list sessions;
@@ -169,6 +170,7 @@ struct session {
 	char *user;             /* NULL: nobody signed in */
 	char *peer_key;         /* in inbound.peers */
 	const char *mechanism;  /* of the sign-in under way */
+	bool for_another;       /* likewise: SCRAM with an authzid that is not its user */
 	bool password_not_utf8; /* likewise */
 	struct identity_check *check;
 	char *check_user;

@@ -379,9 +379,9 @@ static void begin_smtp(struct session *s, bool tls_on)
 		.eightbitmime = true,
 		.chunking = true,
 		.smtputf8 = true,
-		.dsn = true,
-		.prng_seed = prng_next(io_prng(s->in->loop)) };
+		.dsn = true };
 
+	io_random(o.nonce_key, sizeof(o.nonce_key));
 	if (c) {
 		o.message_bytes_max = c->message_bytes_max;
 		o.rcpt_max = c->rcpt_max;
@@ -393,9 +393,11 @@ static void begin_smtp(struct session *s, bool tls_on)
 		o.auth_required =
 			listener_needs_password(c, io_stream_peer_addr(s->stream), s->device);
 		o.lenient = s->device && !o.auth_required;
-		o.starttls = c->tls == CONF_TLS_STARTTLS;
+		o.starttls = c->tls == CONF_TLS_STARTTLS || c->tls == CONF_TLS_REQUIRED;
+		o.tls_required = c->tls == CONF_TLS_REQUIRED;
 	}
 	s->smtp = smtp_server_new(&o, session_now(s));
+	secret_wipe(o.nonce_key, sizeof(o.nonce_key));
 	session_pump(s);
 }
 

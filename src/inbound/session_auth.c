@@ -15,6 +15,8 @@ enum {
 	FAILURES_MAX = 3
 };
 #define FAILURE_DELAY_US US_PER_S
+/* RFC 4422 3.4.1: an authzid is honoured or refused; here nobody acts for another. */
+static const char for_another_text[] = "it wants to act for another user";
 
 static void say(struct session *s, const struct answer *a)
 {
@@ -131,7 +133,7 @@ static void check_password(struct session *s, const struct smtp_server_event *e)
 
 	/* Nobody may act for somebody else. */
 	if (e->authzid.len && !sv_eq(e->authzid, e->user)) {
-		fail(s, e->user, "it wants to act for another user");
+		fail(s, e->user, for_another_text);
 		return;
 	}
 	s->password_not_utf8 = !text_is_utf8(e->password);
@@ -152,9 +154,12 @@ void session_auth_event(struct session *s, const struct smtp_server_event *e)
 	if (e->kind == SMTP_SERVER_EV_AUTH_PASSWORD) {
 		check_password(s, e);
 	} else if (e->kind == SMTP_SERVER_EV_AUTH_SCRAM) {
+		s->for_another = e->authzid.len && !sv_eq(e->authzid, e->user);
 		(void)identity_users_verifier(s->in->users, e->user, &v);
 		smtp_server_answer_scram(s->smtp, session_now(s), &v);
 		secret_wipe(&v, sizeof(v));
+	} else if (e->kind == SMTP_SERVER_EV_AUTH_DONE && e->auth_ok && s->for_another) {
+		fail(s, e->user, for_another_text);
 	} else if (e->kind == SMTP_SERVER_EV_AUTH_DONE && e->auth_ok) {
 		succeed(s, e->user);
 	} else {

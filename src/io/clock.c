@@ -48,6 +48,14 @@ const char *io_local_time(struct wall_time t, char out[IO_LOCAL_TIME_MAX])
 	return out;
 }
 
+uint64_t io_random_u64(void)
+{
+	uint64_t n;
+
+	io_random(&n, sizeof(n));
+	return n;
+}
+
 void io_random(void *out, size_t len)
 {
 	char *at = out;

@@ -34,7 +34,10 @@ enum {
 const char *io_local_time(struct wall_time t, char out[IO_LOCAL_TIME_MAX]);
 /* Kernel randomness: for ids, seeds and nonces. Never fails (aborts). */
 void io_random(void *out, size_t len);
-struct prng *io_prng(struct io_loop *l); /* seeded from the kernel at io_loop_new() */
+uint64_t io_random_u64(void);
+/* Dice, seeded from the kernel: pauses, choices. Whoever sees some of them knows the rest, so what strangers see
+ * comes from io_random(). */
+struct prng *io_prng(struct io_loop *l);
 
 /*
  * A one-shot timer inside the owner's struct; all-zero is a valid stopped timer. Starting a running

@@ -151,10 +151,8 @@ void alert_mail_send(struct alert_way *w)
 	m->w = w;
 	buf_init(&m->body, MESSAGE_MAX);
 	m->message.id = store_new_id(a->store);
-	must(message_id_render(&id,
-		     m->message.id,
-		     prng_next(io_prng(a->loop)),
-		     conf_general(a->conf)->hostname) == 0);
+	must(message_id_render(
+		     &id, m->message.id, io_random_u64(), conf_general(a->conf)->hostname) == 0);
 	m->message.message_id = arena_sv(&m->arena, buf_sv(&id));
 	from = mail_from(m, lane);
 	fill(m, lane, from);

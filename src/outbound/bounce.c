@@ -147,7 +147,7 @@ static struct sv random_text(struct bounce_job *j, size_t len)
 	char *text = arena_alloc(&j->arena, len + 1);
 
 	for (size_t i = 0; i < len; i++)
-		text[i] = letters[prng_below(io_prng(j->d->lane->o->loop), sizeof(letters) - 1)];
+		text[i] = letters[io_random_u64() % (sizeof(letters) - 1)];
 	return sv_make(text, len);
 }
 
@@ -270,8 +270,7 @@ static void make_message_id(struct bounce_job *j, uint64_t id)
 	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(512);
 	struct outbound *o = j->d->lane->o;
 
-	must(message_id_render(
-		     &text, id, prng_next(io_prng(o->loop)), conf_general(o->conf)->hostname) == 0);
+	must(message_id_render(&text, id, io_random_u64(), conf_general(o->conf)->hostname) == 0);
 	j->message.message_id = arena_sv(&j->arena, buf_sv(&text));
 }
 

@@ -735,7 +735,6 @@ void sandbox_session_start(struct sandbox *sandbox, enum sandbox_door door, int 
 		.wordings = exchange_words,
 		.wording_count = COUNT_OF(exchange_words),
 		.strict = true,
-		.prng_seed = prng_next(io_prng(sandbox->loop)),
 	};
 
 	s->sandbox = sandbox;

@@ -157,7 +157,7 @@ static void put_listeners(struct writer *w)
 		"  # Other machines sign in as one of the users. Put a certificate there, then "
 		"take\n"
 		"  # the # off these two lines.\n"
-		"  # - { address: \"*:587\", tls: starttls, auth: required,\n"
+		"  # - { address: \"*:587\", tls: required, auth: required,\n"
 		"  #     certificate: %.*s/relay.pem, key: \"file:%.*s/relay.key\" }\n\n",
 		w->c->report ? "    auth: optional\n" : "",
 		SV_ARG(w->c->folder),

@@ -13,7 +13,6 @@ struct smtp_server *smtp_server_new(const struct smtp_server_options *options, s
 	struct smtp_server *s = xcalloc(1, sizeof(*s));
 
 	s->o = *options;
-	prng_seed(&s->prng, options->prng_seed);
 	buf_init(&s->line, LIMIT_AUTH_LINE);
 	buf_init(&s->out, SERVER_OUTPUT_MAX);
 	buf_init(&s->helo, LIMIT_DOMAIN);

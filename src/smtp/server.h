@@ -46,6 +46,10 @@ struct smtp_server_wording {
 	struct sv text;
 };
 
+enum {
+	SMTP_NONCE_KEY_LEN = 32
+};
+
 /* What one session offers. Copied by smtp_server_new(); views must outlive the session. */
 struct smtp_server_options {
 	struct sv hostname;       /* in the greeting and the EHLO answer */
@@ -63,7 +67,7 @@ struct smtp_server_options {
 	uint64_t slow_us_max;
 	uint64_t session_us_max;
 	unsigned auth;       /* mechanisms, bit set of enum smtp_server_auth; 0: none */
-	bool auth_needs_tls; /* PLAIN and LOGIN are not offered, and 538 5.7.11, in the clear */
+	bool auth_needs_tls; /* in the clear no mechanism is offered: 538 5.7.11 */
 	bool auth_required;  /* MAIL before AUTH: 530 5.7.0 */
 	bool starttls;       /* offered until TLS is on */
 	bool tls_required;   /* MAIL or AUTH before STARTTLS: 530 5.7.0 */
@@ -79,7 +83,8 @@ struct smtp_server_options {
 	bool binarymime_listed; /* listed for looks only; BODY=BINARYMIME gets 501 (sandbox) */
 	const struct smtp_server_wording *wordings; /* NULL: its own words */
 	size_t wording_count;
-	uint64_t prng_seed; /* for SCRAM nonces: from the kernel */
+	unsigned char nonce_key
+		[SMTP_NONCE_KEY_LEN]; /* random, for SCRAM: from the kernel, one a session */
 };
 
 enum smtp_server_event_kind {

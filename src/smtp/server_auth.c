@@ -14,12 +14,8 @@
 
 bool server_auth_offered(const struct smtp_server *s, unsigned mechanism)
 {
-	const unsigned clear =
-		SMTP_SERVER_AUTH_PLAIN | SMTP_SERVER_AUTH_LOGIN | SMTP_SERVER_AUTH_XOAUTH2;
-
-	if (!(s->o.auth & mechanism))
-		return false;
-	return !(mechanism & clear) || s->tls || !s->o.auth_needs_tls;
+	/* SCRAM keeps the password, but what is sent after it would cross the network in the clear. */
+	return (s->o.auth & mechanism) && (s->tls || !(s->o.auth_needs_tls || s->o.tls_required));
 }
 
 void server_auth_wipe(struct smtp_server *s)
@@ -174,13 +170,27 @@ static bool nonce_form_ok(struct sv nonce)
 	return nonce.len > 0 && nonce.len <= 256;
 }
 
+static void hmac(const unsigned char key[32], struct sv text, unsigned char out[32])
+{
+	unsigned len = 0;
+
+	must(HMAC(EVP_sha256(), key, 32, (const unsigned char *)text.ptr, text.len, out, &len) !=
+		NULL);
+	must(len == 32);
+}
+
+/* No client can tell the next one from those it saw. */
 static void make_nonce(struct smtp_server *s)
 {
 	static const char letters[] =
 		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	unsigned char bytes[32];
 
+	static_assert(SERVER_NONCE_LEN <= sizeof(bytes), "a letter a byte");
+	s->scram_count++;
+	hmac(s->o.nonce_key, sv_make((const char *)&s->scram_count, sizeof(s->scram_count)), bytes);
 	for (size_t i = 0; i < SERVER_NONCE_LEN; i++)
-		s->scram_nonce[i] = letters[prng_below(&s->prng, 64)];
+		s->scram_nonce[i] = letters[bytes[i] % 64];
 	s->scram_nonce[SERVER_NONCE_LEN] = '\0';
 }
 
@@ -252,15 +262,6 @@ void smtp_server_answer_scram(
 	else
 		malformed(s);
 	server_finish_shut(s);
-}
-
-static void hmac(const unsigned char key[32], struct sv text, unsigned char out[32])
-{
-	unsigned len = 0;
-
-	must(HMAC(EVP_sha256(), key, 32, (const unsigned char *)text.ptr, text.len, out, &len) !=
-		NULL);
-	must(len == 32);
 }
 
 /* RFC 5802 3: ClientKey = proof XOR HMAC(StoredKey, AuthMessage); right when H(ClientKey) = StoredKey. */

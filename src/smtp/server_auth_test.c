@@ -150,6 +150,7 @@ static void in_the_clear_no_password_is_taken(void **state)
 		{ "PLAIN", "AUTH PLAIN AHUAc2VjcmV0\r\nNOOP\r\n", ENCRYPT NOOP, "" },
 		{ "LOGIN", "AUTH LOGIN\r\nNOOP\r\n", ENCRYPT NOOP, "" },
 		{ "XOAUTH2", "AUTH XOAUTH2\r\nNOOP\r\n", ENCRYPT NOOP, "" },
+		{ "SCRAM", "AUTH SCRAM-SHA-256\r\nNOOP\r\n", ENCRYPT NOOP, "" },
 	};
 	struct smtp_server_options options = clear_options();
 
@@ -328,7 +329,7 @@ static void final_message(struct owner *o, const struct scram *t, struct buf *ou
 
 static void run_scram(const struct scram *t, bool at_once)
 {
-	struct smtp_server_options options = plain_options();
+	struct smtp_server_options options = clear_options();
 	CLEANUP(buf_deinitp) struct buf signature = BUF_INIT(64), last = BUF_INIT(128);
 	struct owner o;
 

@@ -325,7 +325,7 @@ static struct smtp_server_options options_of(uint8_t a, uint8_t b)
 		.chunking = !(b & 64),
 		.smtputf8 = b & 32,
 		.dsn = !(b & 128),
-		.prng_seed = 7 };
+		.nonce_key = { 7 } };
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -4,7 +4,6 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/limits.h"
-#include "base/rng.h"
 #include "smtp/server.h"
 
 /*
@@ -60,7 +59,6 @@ enum {
 
 struct smtp_server {
 	struct smtp_server_options o;
-	struct prng prng;
 	enum server_state state;
 	struct smtp_server_event events[SERVER_EVENTS_MAX];
 	unsigned event_first, event_count;
@@ -102,6 +100,7 @@ struct smtp_server {
 	struct smtp_scram_verifier scram_verifier;
 	unsigned char scram_signature[32];
 	char scram_nonce[SERVER_NONCE_LEN + 1];
+	uint64_t scram_count; /* of nonces that were made */
 
 	struct mono_time now; /* of the running call */
 	struct mono_time session_end, idle_end, slow_end;

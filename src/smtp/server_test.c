@@ -79,8 +79,7 @@ static const struct dialogue dialogues[] = {
 		{ { "", "220 mx.test ESMTP postern\r\n", "GREET\n" },
 			{ "EHLO c.test\r\n",
 				"250-mx.test\r\n250-SIZE 1000\r\n250-PIPELINING\r\n250-DSN\r\n"
-				"250-ENHANCEDSTATUSCODES\r\n250-STARTTLS\r\n250-AUTH "
-				"SCRAM-SHA-256\r\n"
+				"250-ENHANCEDSTATUSCODES\r\n250-STARTTLS\r\n"
 				"250-8BITMIME\r\n250-CHUNKING\r\n250 SMTPUTF8\r\n",
 				"" },
 			{ "MAIL FROM:<a@b.test>\r\n", OK_MAIL, "MAIL <a@b.test>\n" },

@@ -48,7 +48,7 @@ static inline struct smtp_server_options plain_options(void)
 		.chunking = true,
 		.smtputf8 = true,
 		.dsn = true,
-		.prng_seed = 7 };
+		.nonce_key = { 7 } };
 }
 
 static inline void owner_start(struct owner *o, const struct smtp_server_options *options)
