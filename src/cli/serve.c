@@ -119,6 +119,9 @@ static int take_configuration(void *arg, struct buf *out_text)
 		conf_unref(fresh);
 		return RC_CONFIG;
 	}
+	if (d->vault && identity_vault_settle(d->vault, &err) != 0 &&
+		buf_printf(out_text, "warning: %s\n", err.text) != 0)
+		out_text->len = 0;
 	if (!d->vault && conf_general(fresh)->vault_key.kind != CONF_SECRET_NONE &&
 		buf_append(out_text,
 			SV("warning: `vault:` is new: it is opened when the daemon "
@@ -302,6 +305,28 @@ static int resolve_uncertain(struct daemon *d, struct err *err)
 	return rc;
 }
 
+/*
+ * A vault that does not open stops nothing but the mail that needs it, which waits; each use tries again. A key that
+ * was exchanged is in place by now, so the one before it can go.
+ */
+static void open_vault(struct daemon *d)
+{
+	struct err err = { 0 };
+	int rc;
+
+	if (conf_general(d->conf)->vault_key.kind == CONF_SECRET_NONE)
+		return;
+	rc = identity_vault_open_later(d->conf, &d->vault, &err);
+	if (rc == 0)
+		rc = identity_vault_settle(d->vault, &err);
+	if (rc != 0)
+		log_line(LOG_ERROR,
+			"serve",
+			"%s; mail that needs the vault waits (vault-closed), all other mail goes "
+			"on",
+			err.text);
+}
+
 /* What signs lanes in: HTTPS, the vault with the logins, the tokens. */
 static int open_identity(struct daemon *d, struct err *err)
 {
@@ -318,9 +343,7 @@ static int open_identity(struct daemon *d, struct err *err)
 		if (!d->dnssec)
 			return RC_CONFIG;
 	}
-	if (g->vault_key.kind != CONF_SECRET_NONE &&
-		identity_vault_open(d->conf, true, &d->vault, err) != 0)
-		return RC_CONFIG;
+	open_vault(d);
 	d->tokens = identity_tokens_new(&(struct identity_tokens_options){
 		.loop = d->loop, .https = d->https, .workers = d->workers, .vault = d->vault });
 	return 0;

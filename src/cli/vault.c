@@ -27,7 +27,9 @@ static const char help[] =
 	"`list` shows names,\n"
 	"never values. `key` prints a new key. `rekey` seals everything with another key: then put "
 	"that key into\n"
-	"place and restart the daemon.\n\n"
+	"place and run `postern reload`; until then both keys open the vault. `postern doctor` "
+	"looks "
+	"after it.\n\n"
 	"  --file FILE       read the secret from a file\n"
 	"  --new-key FILE    the key to change to\n"
 	"  --config FILE     default /etc/postern/postern.yaml\n\n"
@@ -142,8 +144,11 @@ static int rekey(struct cli_context *ctx, const char *file)
 		return code;
 	if (identity_vault_rekey(v, key, &err) != 0)
 		return cli_fail(EX_CONFIG, "%s", err.text);
-	(void)printf("sealed with the new key: put it where `vault: { key }` points, then restart "
-		     "postern\n");
+	(void)printf(
+		"sealed with the new key; the old one opens the vault as well until the daemon has "
+		"read the new one:\nput it where `vault: { key }` points, then run `postern "
+		"reload` (a "
+		"credential of systemd: restart postern)\n");
 	return EX_OK;
 }
 

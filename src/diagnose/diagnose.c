@@ -168,11 +168,18 @@ static bool load_password(struct diagnose *d)
 	const struct conf_lane *l = d->lane;
 	const char *warning = NULL;
 	struct err err = { 0 };
+	int rc;
 
 	if (l->password.kind == CONF_SECRET_NONE)
 		return true;
-	if (identity_secret_load(&l->password, d->o.vault, &d->password, &warning, &err) != 0) {
-		diagnose_say(d, "password", DIAGNOSE_FAIL, CAUSE_PASSWORD_MISSING, "%s", err.text);
+	rc = identity_secret_load(&l->password, d->o.vault, &d->password, &warning, &err);
+	if (rc != 0) {
+		diagnose_say(d,
+			"password",
+			DIAGNOSE_FAIL,
+			identity_secret_cause(rc, CAUSE_PASSWORD_MISSING),
+			"%s",
+			err.text);
 		return false;
 	}
 	look_at_password(d);

@@ -4,6 +4,7 @@
 #include "base/must.h"
 #include "base/text.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,6 +88,12 @@ int identity_login_load(struct identity_vault *vault, struct sv name,
 	CLEANUP(secret_freep) struct secret *text = NULL;
 	int rc = identity_vault_get(vault, name, &text, err);
 
+	if (rc == -EBADMSG)
+		return err_set(err,
+			RC_CORRUPT,
+			"the sign-in that the vault kept as '%.*s' is damaged on the disk: sign in "
+			"again",
+			SV_ARG(sv_head(name, 100)));
 	if (rc == 0 && identity_login_parse(secret_reveal(text), out_login) != 0)
 		rc = err_set(err,
 			RC_CORRUPT,

@@ -32,7 +32,8 @@ struct sv identity_login_user(const struct conf_lane *lane, char out[IDENTITY_US
 NODISCARD int identity_login_name(
 	const struct conf_tenant *tenant, struct sv user, struct buf *out);
 
-/* RC_NOT_FOUND: nobody has signed in. RC_CORRUPT: what lies there is no login. */
+/* RC_NOT_FOUND: nobody has signed in. RC_CORRUPT: what lies there is no login, or damaged. -ENOKEY: the vault does not
+ * open. */
 NODISCARD int identity_login_load(struct identity_vault *vault, struct sv name,
 	struct identity_login **out_login, struct err *err);
 NODISCARD int identity_login_save(struct identity_vault *vault, struct sv name,

@@ -200,3 +200,10 @@ int identity_secret_load(const struct conf_secret *where, struct identity_vault 
 	}
 	return identity_secret_fail(where, err, RC_CONFIG, "no secret is configured here");
 }
+
+enum cause identity_secret_cause(int rc, enum cause otherwise)
+{
+	return rc == -ENOKEY    ? CAUSE_VAULT_CLOSED
+	       : rc == -EBADMSG ? CAUSE_VAULT_DAMAGED
+				: otherwise;
+}

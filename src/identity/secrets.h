@@ -5,6 +5,7 @@
 #include "base/secret.h"
 #include "conf/conf.h"
 #include "identity/vault.h"
+#include "provider/verdict.h"
 
 /*
  * Fetches a secret from where the configuration says it is. One trailing newline of a file is cut. A
@@ -17,5 +18,7 @@
 enum {
 	IDENTITY_COMMAND_S = 10
 };
+/* What it means that a secret could not be had: the vault's own troubles (identity_vault_get()), else `otherwise`. */
+NODISCARD enum cause identity_secret_cause(int rc, enum cause otherwise);
 NODISCARD int identity_secret_load(const struct conf_secret *where, struct identity_vault *vault,
 	struct secret **out_secret, const char **out_warning, struct err *err);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
+#include "identity/secrets.h"
 #include "identity/tokens_priv.h"
 #include "provider/reply.h"
 
@@ -53,6 +54,8 @@ static void fail_here(struct identity *id, const struct token_job *j)
 	const struct verdict app = cause_verdict(CAUSE_APP_CREDENTIALS);
 	const struct verdict person = cause_verdict(CAUSE_LOGIN_NEEDED);
 	const struct verdict vault = cause_verdict(CAUSE_VAULT_UNWRITABLE);
+	const enum cause in_vault = identity_secret_cause(j->rc, CAUSE_NONE);
+	struct verdict kept = { 0 };
 	const struct verdict *why = j->kind == TOKEN_JOB_SAVE ? &vault
 				    : j->is_person            ? &person
 							      : &app;
@@ -61,6 +64,10 @@ static void fail_here(struct identity *id, const struct token_job *j)
 	if (j->kind == TOKEN_JOB_PREPARE && j->is_person && !j->nobody_signed_in && j->vault &&
 		j->rc == RC_CONFIG)
 		why = &app;
+	if (j->kind == TOKEN_JOB_PREPARE && in_vault != CAUSE_NONE) {
+		kept = cause_verdict(in_vault);
+		why = &kept;
+	}
 	fail(id, why, sv_from(j->err.text), j->kind == TOKEN_JOB_SAVE);
 }
 

@@ -60,7 +60,8 @@ static void unspace(struct lane *l)
 
 static void finish(struct secrets_job *j)
 {
-	const struct verdict v = cause_verdict(CAUSE_PASSWORD_UNREADABLE);
+	const struct verdict v =
+		cause_verdict(identity_secret_cause(j->rc, CAUSE_PASSWORD_UNREADABLE));
 	struct lane *l = j->lane;
 
 	if (!l)
