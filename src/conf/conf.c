@@ -11,6 +11,12 @@ const struct conf_general *conf_general(const struct conf *c)
 	return &c->general;
 }
 
+const struct conf_outside *conf_outsides(const struct conf *c, size_t *out_count)
+{
+	*out_count = c->outside_count;
+	return c->outsides;
+}
+
 const struct conf_listener *conf_listeners(const struct conf *c, size_t *out_count)
 {
 	*out_count = c->listener_count;
@@ -154,6 +160,7 @@ void conf_unref(struct conf *c)
 	free(c->tenants);
 	free(c->lanes);
 	free(c->routes);
+	free(c->outsides);
 	arena_reset(&c->arena);
 	free(c);
 }

@@ -297,9 +297,24 @@ struct conf_general {
 	struct sv dnssec_anchor;      /* file of trust anchors, for DANE; empty: DANE is off */
 	struct conf_alerts alerts;
 	uint32_t hve_price_cents; /* for a million delivered recipients; 4200 */
+	bool confine;             /* the daemon gives up what it does not need (io/confine.h) */
+};
+
+/* What the configuration names outside of itself: the daemon reaches these, and nothing else of their kind. */
+enum conf_outside_kind {
+	CONF_OUTSIDE_FILE,     /* is read, and may be replaced while the daemon runs */
+	CONF_OUTSIDE_COMMAND,  /* PROGRAM ARGUMENT... */
+	CONF_OUTSIDE_VARIABLE, /* of the environment, with a secret in it */
+};
+struct conf_outside {
+	enum conf_outside_kind kind;
+	struct sv name;
+	struct conf_place place;
 };
 
 const struct conf_general *conf_general(const struct conf *c);
+/* Its own files (includes, CSV) are among them; the folders and sockets of conf_general() are not. */
+const struct conf_outside *conf_outsides(const struct conf *c, size_t *out_count);
 const struct conf_listener *conf_listeners(const struct conf *c, size_t *out_count);
 const struct conf_user *conf_users(const struct conf *c, size_t *out_count);
 const struct conf_user *conf_user(const struct conf *c, struct sv name); /* NULL: unknown */

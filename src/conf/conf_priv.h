@@ -56,6 +56,8 @@ struct conf {
 	size_t lane_count;
 	struct conf_route *routes;
 	size_t route_count;
+	struct conf_outside *outsides;
+	size_t outside_count;
 	struct htable user_by_name, device_by_name, lane_by_key, lane_by_name;
 	struct htable tenant_by_name, tenant_by_domain;
 	struct htable alias; /* lower-case local part -> struct sv * */
@@ -177,6 +179,7 @@ enum {
 	CONF_REPEAT = 16, /* may stand once in each file */
 	CONF_LATER = 32,  /* with EXISTS: its absence is only a warning */
 	CONF_PROXY = 64,  /* of a URL: http://HOST:PORT, and nothing behind it */
+	CONF_OWN = 128,   /* of a path: the daemon makes it and writes there */
 };
 
 struct conf_field {
@@ -215,6 +218,9 @@ bool conf_name_ok(struct sv text, const char *more);
 bool conf_host_ok(struct sv text);
 struct sv conf_keep(struct conf_load *ld, struct sv text); /* a copy in the snapshot */
 struct sv conf_keep_lower(struct conf_load *ld, struct sv text);
+/* `name` lives as long as the snapshot. */
+void conf_outside_keep(struct conf_load *ld, enum conf_outside_kind kind, struct sv name,
+	const struct conf_node *at);
 
 /* All items of a section's lists. */
 void conf_read_sections(struct conf_load *ld, enum conf_section s,

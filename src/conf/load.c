@@ -23,9 +23,12 @@ static void load_init(struct conf_load *ld, bool on_disk)
 /* `path` must live in the snapshot's arena. */
 static struct conf_load_file *add_file(struct conf_load *ld, const char *path)
 {
+	const struct conf_node at = { .file = path, .line = 1, .column = 1 };
+
 	must(ld->file_count < CONF_FILES_MAX);
-	ld->files[ld->file_count].path = path;
-	return &ld->files[ld->file_count++];
+	ld->files[ld->file_count++].path = path;
+	conf_outside_keep(ld, CONF_OUTSIDE_FILE, sv_from(path), &at);
+	return &ld->files[ld->file_count - 1];
 }
 
 /* The whole of a regular file; a finding at `at` otherwise. A FIFO or device could block for ever. */

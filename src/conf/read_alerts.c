@@ -100,9 +100,15 @@ void conf_read_alerts(struct conf_load *ld, const struct conf_node *value, void 
 		conf_error(ld,
 			value,
 			"alerts: must be a map: alerts: { command: /usr/local/bin/alert, ... }");
-	else if (conf_read_map(ld, value, alerts_fields, a, &seen) && a->command.len &&
-		 a->command.ptr[0] != '/')
+	else if (!conf_read_map(ld, value, alerts_fields, a, &seen) || !a->command.len)
+		return;
+	else if (a->command.ptr[0] != '/')
 		conf_error(ld,
 			conf_given(alerts_fields, &seen, "command"),
 			"command: must be a program by its path from the root, with its arguments");
+	else
+		conf_outside_keep(ld,
+			CONF_OUTSIDE_COMMAND,
+			a->command,
+			conf_given(alerts_fields, &seen, "command"));
 }

@@ -207,15 +207,17 @@ static void skip_include(struct conf_load *ld, const struct conf_node *value, vo
 	}
 
 const struct conf_field conf_top_fields[] = {
-	{ .name = SV_INIT("data_dir"), .type = CONF_TYPE_PATH, AT(data_dir) },
+	{ .name = SV_INIT("data_dir"), .type = CONF_TYPE_PATH, .flags = CONF_OWN, AT(data_dir) },
 	{ .name = SV_INIT("store"), .type = CONF_TYPE_READ, .read = read_store },
-	{ .name = SV_INIT("maildrop"), .type = CONF_TYPE_PATH, AT(maildrop) },
+	{ .name = SV_INIT("maildrop"), .type = CONF_TYPE_PATH, .flags = CONF_OWN, AT(maildrop) },
 	{ .name = SV_INIT("submit_socket"),
 		.type = CONF_TYPE_PATH,
+		.flags = CONF_OWN,
 		AT(submit_socket),
 		.max = SOCKET_PATH_MAX },
 	{ .name = SV_INIT("control_socket"),
 		.type = CONF_TYPE_PATH,
+		.flags = CONF_OWN,
 		AT(control_socket),
 		.max = SOCKET_PATH_MAX },
 	{ .name = SV_INIT("hostname"), .type = CONF_TYPE_HOST, AT(hostname) },
@@ -252,6 +254,7 @@ const struct conf_field conf_top_fields[] = {
 	{ .name = SV_INIT("vault"), .type = CONF_TYPE_MAP, .fields = vault_fields },
 	{ .name = SV_INIT("dnssec"), .type = CONF_TYPE_READ, .offset = 0, .read = read_dnssec },
 	{ .name = SV_INIT("alerts"), .type = CONF_TYPE_READ, AT(alerts), .read = conf_read_alerts },
+	{ .name = SV_INIT("confine"), .type = CONF_TYPE_BOOL, AT(confine) },
 	{ .name = SV_INIT("prices"), .type = CONF_TYPE_MAP, .fields = prices_fields },
 	SECTION("listeners", keep_listeners),
 	SECTION("users", keep_users),
@@ -291,6 +294,7 @@ static const struct conf_general defaults = {
 	.uncertain = CONF_UNCERTAIN_RETRY,
 	.keep_subject = true,
 	.alerts.log = true,
+	.confine = true,
 	/* https://mc.merill.net/message/MC1243552: $42 since 2026-06-01; read on 2026-11-23. */
 	.hve_price_cents = 4200,
 };
@@ -316,8 +320,12 @@ static void default_anchor(struct conf_load *ld)
 {
 	static const char path[] = "/usr/share/dns/root.key";
 
-	if (ld->on_disk && access(path, R_OK) == 0)
+	if (ld->on_disk && access(path, R_OK) == 0) {
+		const struct conf_node at = { .file = ld->files[0].path, .line = 1, .column = 1 };
+
 		ld->conf->general.dnssec_anchor = sv_from(path);
+		conf_outside_keep(ld, CONF_OUTSIDE_FILE, sv_from(path), &at);
+	}
 }
 
 static void check_services(struct conf_load *ld, const struct conf_seen *seen)

@@ -231,3 +231,13 @@ struct sv conf_keep_lower(struct conf_load *ld, struct sv text)
 		copy[i] = ascii_lower(text.ptr[i]);
 	return sv_make(copy, text.len);
 }
+
+void conf_outside_keep(struct conf_load *ld, enum conf_outside_kind kind, struct sv name,
+	const struct conf_node *at)
+{
+	struct conf *c = ld->conf;
+
+	c->outsides = conf_grow(c->outsides, c->outside_count, sizeof(*c->outsides));
+	c->outsides[c->outside_count++] =
+		(struct conf_outside){ kind, name, conf_place_of(ld, at) };
+}

@@ -69,6 +69,8 @@ static void read_path(struct conf_load *ld, const struct conf_node *value,
 	if (text.len)
 		check_exists(ld, value, f, text);
 	*out = conf_keep(ld, text);
+	if (text.len && !(f->flags & CONF_OWN))
+		conf_outside_keep(ld, CONF_OUTSIDE_FILE, *out, value);
 }
 
 static void read_host(struct conf_load *ld, const struct conf_node *value,
@@ -426,6 +428,19 @@ static const char *const secret_forms[] = {
 	[CONF_SECRET_VAULT] = "vault:NAME: letters, digits and . _ - @ + /",
 };
 
+static bool secret_outside(enum conf_secret_kind kind, enum conf_outside_kind *out)
+{
+	if (kind == CONF_SECRET_FILE)
+		*out = CONF_OUTSIDE_FILE;
+	else if (kind == CONF_SECRET_COMMAND)
+		*out = CONF_OUTSIDE_COMMAND;
+	else if (kind == CONF_SECRET_ENV)
+		*out = CONF_OUTSIDE_VARIABLE;
+	else
+		return false;
+	return true;
+}
+
 /*
  * A plain value would make the file itself the secret: it is copied into tickets, backups and version
  * control. Nothing of the value is repeated, since it most likely is the password.
@@ -435,6 +450,7 @@ static void read_secret(struct conf_load *ld, const struct conf_node *value,
 {
 	struct sv text = value->text, rest;
 	struct conf_secret s = { .place = conf_place_of(ld, value) };
+	enum conf_outside_kind outside;
 
 	if (!secret_where(text, &s.kind, &rest)) {
 		conf_error(ld,
@@ -468,6 +484,8 @@ static void read_secret(struct conf_load *ld, const struct conf_node *value,
 		check_exists(ld, value, f, program);
 	}
 	s.name = conf_keep(ld, rest);
+	if (secret_outside(s.kind, &outside))
+		conf_outside_keep(ld, outside, s.name, value);
 	*out = s;
 }
 
