@@ -2,6 +2,7 @@
 #include "io/file.h"
 
 #include "base/must.h"
+#include "io/confine.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -34,7 +35,7 @@ static int failed(struct err *err, const char *verb, const char *path)
 {
 	int code = errno ? -errno : -EIO;
 
-	return err_set(err, code, "cannot %s %s: %s", verb, path, rc_text(code));
+	return err_set(err, code, "cannot %s %s: %s", verb, path, io_confine_rc_text(code, path));
 }
 
 int io_file_read(const char *path, size_t max, struct buf *out, struct err *err)

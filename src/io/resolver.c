@@ -3,6 +3,8 @@
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/must.h"
+#include "io/confine.h"
+#include "io/log.h"
 #include "io/net.h"
 
 #include <ares.h>
@@ -27,6 +29,8 @@ enum {
 	TYPE_TXT = 16,
 	TXT_BYTES_MAX = 65536, /* a DNS message has no more */
 };
+
+#define CONFIG "/etc/resolv.conf"
 
 struct io_resolver {
 	struct io_loop *loop;
@@ -150,7 +154,7 @@ static int open_channel(struct io_resolver *r)
 	};
 	struct stat st;
 
-	if (stat("/etc/resolv.conf", &st) == 0)
+	if (stat(CONFIG, &st) == 0)
 		r->config_seen = st.st_mtim;
 	if (ares_init_options(&r->channel,
 		    &options,
@@ -175,10 +179,19 @@ static void follow_config(struct io_resolver *r)
 		(void)open_channel(r);
 		return;
 	}
-	if (r->running || stat("/etc/resolv.conf", &st) != 0 ||
+	if (r->running || stat(CONFIG, &st) != 0 ||
 		(st.st_mtim.tv_sec == r->config_seen.tv_sec &&
 			st.st_mtim.tv_nsec == r->config_seen.tv_nsec))
 		return;
+	/* Better those that we know than the library's own guess. */
+	if (!io_confine_may_read(CONFIG)) {
+		log_line(LOG_WARN,
+			"dns",
+			CONFIG " was replaced, and this daemon, which runs as root, may read only "
+			       "the old one: the name servers stay as they are; restart it");
+		r->config_seen = st.st_mtim;
+		return;
+	}
 	ares_destroy(r->channel);
 	r->open = false;
 	(void)open_channel(r);
@@ -193,7 +206,7 @@ struct io_resolver *io_resolver_new(struct io_loop *l, struct err *err)
 	list_init(&r->starting);
 	io_timer_init(&r->timer, l, on_timer, r);
 	if (open_channel(r) != 0) {
-		(void)err_set(err, RC_DNS, "the DNS resolver cannot start (/etc/resolv.conf)");
+		(void)err_set(err, RC_DNS, "the DNS resolver cannot start (" CONFIG ")");
 		free(r);
 		return NULL;
 	}

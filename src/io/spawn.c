@@ -167,6 +167,7 @@ struct run {
 	pid_t child;
 	int in, out; /* the program's */
 	int printed; /* ours */
+	int answer;  /* of the runner; -1: the child is ours */
 };
 
 /* A file in memory, not a pipe: a program that does not read cannot hold us up. */
@@ -195,13 +196,29 @@ static int open_output(struct run *r, const struct io_command *c)
 	return 0;
 }
 
-static int start(struct run *r)
+static int start(struct run *r, const struct io_command *c)
 {
 	const struct io_spawn what = {
 		.words = r->words.words, .in = r->in, .out = r->out, .err = IO_SPAWN_NULL
 	};
 
+	if (io_runner_is_on())
+		return io_runner_ask(c->line, r->in, r->out, c->timeout_us, &r->answer);
 	return io_spawn_start(&what, &r->child);
+}
+
+/* The program has closed its output: it has the rest of the time to end, too. */
+static int wait_end(struct run *r, int read_rc, int *out_status)
+{
+	int rc = read_rc;
+
+	if (r->answer < 0)
+		rc = io_spawn_wait(
+			r->child, false, read_rc == 0 ? r->deadline : io_clock_mono(), out_status);
+	else if (read_rc == 0)
+		rc = io_runner_wait(r->answer, r->deadline, out_status);
+	io_closep(&r->answer);
+	return read_rc ? read_rc : rc;
 }
 
 /* To the end, or until the deadline. */
@@ -233,9 +250,8 @@ static int read_output(struct run *r, const struct io_command *c, size_t *out_le
 
 int io_command_run(const struct io_command *c, struct io_command_end *out_end)
 {
-	struct run r = { .in = IO_SPAWN_NULL, .out = IO_SPAWN_NULL, .printed = -1 };
-	struct mono_time until;
-	int rc, ended;
+	struct run r = { .in = IO_SPAWN_NULL, .out = IO_SPAWN_NULL, .printed = -1, .answer = -1 };
+	int rc;
 
 	*out_end = (struct io_command_end){ 0 };
 	if (!io_command_split(c->line, &r.words))
@@ -246,17 +262,14 @@ int io_command_run(const struct io_command *c, struct io_command_end *out_end)
 	if (rc == 0)
 		rc = open_output(&r, c);
 	if (rc == 0)
-		rc = start(&r);
+		rc = start(&r, c);
 	io_closep(&r.in);
 	io_closep(&r.out);
 	if (rc == 0) {
 		if (c->output)
 			rc = read_output(&r, c, &out_end->output_len);
 		io_closep(&r.printed);
-		/* It has closed its output: it has the rest of the time to end, too. */
-		until = rc == 0 ? r.deadline : io_clock_mono();
-		ended = io_spawn_wait(r.child, false, until, &out_end->status);
-		rc = rc ? rc : ended;
+		rc = wait_end(&r, rc, &out_end->status);
 	}
 	io_closep(&r.printed);
 	return rc;

@@ -2,6 +2,7 @@
 #include "io/worker.h"
 
 #include "base/must.h"
+#include "io/confine.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -70,6 +71,7 @@ static void *work(void *arg)
 {
 	struct io_workers *w = arg;
 
+	io_confine_thread();
 	lock(w);
 	for (;;) {
 		struct job *j;

@@ -2,6 +2,7 @@
 #include "store/store.h"
 
 #include "base/must.h"
+#include "io/confine.h"
 #include "io/file.h"
 #include "store/store_priv.h"
 
@@ -190,6 +191,7 @@ static void *run(void *arg)
 	struct store *s = arg;
 	bool closing = false;
 
+	io_confine_thread();
 	for (;;) {
 		struct store_op *chain = take_all(s, &closing);
 
