@@ -4,10 +4,12 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "cli/ask.h"
+#include "cli/confine.h"
 #include "cli/start.h"
 #include "identity/tokens.h"
 #include "identity/vault.h"
 #include "inbound/inbound.h"
+#include "io/confine.h"
 #include "io/https.h"
 #include "io/log.h"
 #include "io/notify.h"
@@ -113,8 +115,18 @@ static int take_configuration(void *arg, struct buf *out_text)
 	conf_findings_free(&findings);
 	if (!fresh)
 		return RC_CONFIG;
+	if (!cli_confine_allows(fresh, out_text)) {
+		conf_unref(fresh);
+		return RC_CONFIG;
+	}
 	if (inbound_reload(d->inbound, fresh, &err) != 0) {
-		if (buf_printf(out_text, "error: %s\n", err.text) != 0)
+		if (buf_printf(out_text,
+			    "error: %s%s\n",
+			    err.text,
+			    err.code == -EACCES && io_confine_state()->entered
+				    ? "; ports below 1024 are opened at the start only; restart "
+				      "needed: systemctl restart postern"
+				    : "") != 0)
 			out_text->len = 0;
 		conf_unref(fresh);
 		return RC_CONFIG;
@@ -439,6 +451,7 @@ static void run(struct daemon *d)
 			"serve",
 			"secrets may be swapped out: raise the limit of locked memory "
 			"(LimitMEMLOCK=)");
+	cli_confine_settled(d->conf);
 	io_notify_ready();
 	io_loop_run(d->loop);
 }
@@ -511,8 +524,11 @@ int cli_serve(struct cli_context *ctx, int argc, char **argv)
 	if (!d.conf)
 		return no_conf(ctx);
 	set_log(d.conf);
-	d.loop = io_loop_new();
-	rc = start(&d, &err);
+	rc = cli_confine(d.conf, &err);
+	if (rc == 0) {
+		d.loop = io_loop_new();
+		rc = start(&d, &err);
+	}
 	if (rc != 0) {
 		/* The kernel takes the parts apart: nothing was promised to anybody yet. */
 		_exit(say_obstacles(&d, &err));

@@ -406,6 +406,19 @@ static void put_tokens(struct screen *s, struct buf *out)
 			s->tokens.all - FEW);
 }
 
+/* ---- what it has given up ---- */
+
+static void put_confined(const struct screen *s, struct buf *out)
+{
+	for (size_t i = 0; i < s->relays.count; i++) {
+		const char *what = cli_text(s->relays.items[i], "confined");
+		const char *lacks = cli_text(s->relays.items[i], "confined_lacks");
+
+		if (what[0])
+			put(out, "confined   %s%s%s", what, lacks[0] ? "; not: " : "", lacks);
+	}
+}
+
 /* ---- the screen ---- */
 
 static size_t lines_of(struct sv text)
@@ -479,6 +492,7 @@ static void print_screen(struct screen *s)
 	put_listeners(s, &rest);
 	put_devices(s, &rest);
 	put_tokens(s, &rest);
+	put_confined(s, &rest);
 	used = lines_of(buf_sv(&top)) + lines_of(buf_sv(&rest));
 	put_groups(s, used < SCREEN_LINES ? SCREEN_LINES - used : 0, &groups);
 	(void)printf("%.*s%.*s%.*s",

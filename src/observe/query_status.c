@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "identity/tokens.h"
 #include "inbound/inbound.h"
+#include "io/confine.h"
 #include "observe/alerts.h"
 #include "observe/cause.h"
 #include "observe/groups.h"
@@ -27,6 +28,21 @@ static struct wall_time oldest(const struct observe_query *q)
 		if (at.us == 0 || q->summary.out_rows[i].oldest_at.us < at.us)
 			at = q->summary.out_rows[i].oldest_at;
 	return at;
+}
+
+/* What the process that answers has given up; nothing when that is not the daemon. */
+static void put_confined(json_t *o)
+{
+	const struct io_confine_state *s = io_confine_state();
+	char text[IO_CONFINE_TEXT_MAX];
+
+	if (!s->entered)
+		return;
+	observe_json_sv(o, "confined", sv_from(io_confine_text(s, text)));
+	observe_json_sv(o, "confined_lacks", sv_from(s->lacks));
+	(void)json_object_set_new(o, "confined_system_calls", json_boolean(s->system_calls));
+	(void)json_object_set_new(o, "confined_files", json_boolean(s->files));
+	(void)json_object_set_new(o, "confined_tcp", json_boolean(s->tcp));
 }
 
 static void emit_relay(struct observe_query *q)
@@ -55,6 +71,7 @@ static void emit_relay(struct observe_query *q)
 	observe_json_int(o, "disk_free_bytes", stats.free_bytes);
 	observe_json_int(o, "commits", stats.commits);
 	observe_json_int(o, "failed_commits", stats.failed_commits);
+	put_confined(o);
 	observe_query_emit(q, o);
 }
 
@@ -164,6 +181,14 @@ static void emit_notices(struct observe_query *q)
 			SV_ARG(redirect));
 		emit_notice(q, text);
 	}
+	if (q->sources->outbound && !io_confine_state()->entered)
+		emit_notice(q,
+			"NOT CONFINED: it was started with `confine: false`, and has every right "
+			"of "
+			"its "
+			"user; remove the line and restart it when the support case is closed");
+	else if (q->sources->outbound && !conf_general(conf)->confine)
+		emit_notice(q, "`confine: false` is new: it is heeded at the next start");
 	if (q->sources->alerts)
 		observe_alerts_each_end(q->sources->alerts, emit_end, q);
 	for (unsigned p = 0; p < PROVIDER_COUNT; p++) {

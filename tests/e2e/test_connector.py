@@ -1,5 +1,6 @@
 """A connector is known by its certificate or by its address: Postfix judges both."""
 import contextlib
+import shutil
 import smtplib
 import subprocess
 
@@ -105,6 +106,8 @@ def test_certificate_opens_the_door(relay, folder):
 def test_wrong_certificate_keeps_the_mail_until_it_is_right(relay, folder):
     ca, cert, key = support.make_certificate(folder / "client")
     _, stranger, stranger_key = support.make_certificate(folder / "stranger")
+    # The daemon reads the folder of the one that it began with.
+    cert, key = (shutil.copy(name, stranger.parent / f"right-{name.name}") for name in (cert, key))
     with postfix(folder, CERTIFICATES.format(ca=ca)) as (port, server_ca):
         r = relay(connector(port, server_ca, certificate=f'"{stranger}"', key=f'"file:{stranger_key}"'), general=QUICK)
         send(r, "by a stranger")
