@@ -97,12 +97,8 @@ static int load_file(const struct conf_secret *where, const char *path, struct s
 
 	if (fd < 0 || fstat(fd, &st) != 0) {
 		rc = -errno;
-		return identity_secret_fail(where,
-			err,
-			rc,
-			"cannot read %s: %s",
-			path,
-			io_confine_rc_text(rc, path));
+		return identity_secret_fail(
+			where, err, rc, "cannot read %s: %s", path, io_confine_rc_text(rc, path));
 	}
 	if (!S_ISREG(st.st_mode))
 		return identity_secret_fail(where, err, -EINVAL, "%s is not a file", path);
