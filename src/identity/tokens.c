@@ -17,6 +17,8 @@
 #define WARM_US US_PER_HOUR
 /* A token that a server refuses so soon after it came is not at fault; the next would be refused, too. */
 #define REFUSED_US US_PER_MIN
+/* But for one: Microsoft now and then refuses the token that a refresh has just brought. */
+#define REPLACED_US (15 * US_PER_MIN)
 
 /* Pauses after failures: what clears by itself, and what a person must mend. */
 #define RETRY_US_FIRST (5 * US_PER_S)
@@ -314,6 +316,16 @@ static bool is_fit(const struct identity *id, struct mono_time now, uint64_t lef
 	return id->token && left > 0 && left >= wanted;
 }
 
+static bool is_young(const struct identity *id, struct mono_time now)
+{
+	return mono_span(id->fetched_at, now) < REFUSED_US;
+}
+
+static bool may_replace(const struct identity *id, struct mono_time now)
+{
+	return !id->replaced || mono_span(id->replaced_at, now) >= REPLACED_US;
+}
+
 static void wait_for(struct identity *id, identity_token_fn *done, void *arg,
 	struct identity_token_request **out_request)
 {
@@ -351,10 +363,13 @@ bool identity_token_get(struct identity_tokens *t, struct conf *conf, const stru
 		give_token(id, done, arg);
 		return false;
 	}
-	if (id->state == IDENTITY_IDLE && was_refused && !paused &&
-		mono_span(id->fetched_at, now) < REFUSED_US) {
-		give_refused(id, done, arg);
-		return false;
+	if (id->state == IDENTITY_IDLE && was_refused && !paused && is_young(id, now)) {
+		if (!may_replace(id, now)) {
+			give_refused(id, done, arg);
+			return false;
+		}
+		id->replaced = true;
+		id->replaced_at = now;
 	}
 	if (id->state == IDENTITY_IDLE && paused) {
 		give_failure(id, done, arg);
@@ -374,14 +389,18 @@ void identity_token_cancel(struct identity_token_request *r)
 	free(r);
 }
 
-void identity_token_refused(
-	struct identity_tokens *t, struct conf *conf, const struct conf_lane *lane, uint64_t serial)
+bool identity_token_refused(
+	struct identity_tokens *t, const struct conf_lane *lane, uint64_t serial)
 {
 	struct identity *id = find(t, lane, false);
+	struct mono_time now = io_now(t->o.loop);
 
-	(void)conf;
-	if (id && id->token && id->serial == serial)
-		htable_put(&id->refused, lane->key, id);
+	if (!id)
+		return false;
+	if (!id->token || id->serial != serial)
+		return true;
+	htable_put(&id->refused, lane->key, id);
+	return !is_young(id, now) || may_replace(id, now);
 }
 
 /* ---- life ---- */

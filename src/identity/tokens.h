@@ -54,11 +54,13 @@ bool identity_token_get(struct identity_tokens *t, struct conf *conf, const stru
 void identity_token_cancel(struct identity_token_request *r);
 /*
  * The lane's server refused the token: it is not handed to this lane again, and the lane's next get() asks
- * for a new one, but not more than once in a minute (RETRY meanwhile). Other lanes go on with it: one
- * mailbox without permission must not stop those that share the app's token.
+ * for a new one; when the token came less than a minute ago, at once only if that was not done in the last
+ * 15 minutes, else after that minute (RETRY meanwhile). True: the next get() brings another token without
+ * such a wait. Other lanes go on with it: one mailbox without permission must not stop those that share the
+ * app's token.
  */
-void identity_token_refused(struct identity_tokens *t, struct conf *conf,
-	const struct conf_lane *lane, uint64_t serial);
+NODISCARD bool identity_token_refused(
+	struct identity_tokens *t, const struct conf_lane *lane, uint64_t serial);
 /* Somebody has signed in for this lane: failures of before count no more, the next get() asks anew. */
 void identity_tokens_signed_in(
 	struct identity_tokens *t, struct conf *conf, const struct conf_lane *lane);

@@ -78,6 +78,8 @@ struct identity {
 	struct wall_time expires_wall, refreshed_wall;
 	uint64_t refreshes;
 	struct htable refused; /* keys of lanes whose server refused `serial` */
+	bool replaced;         /* at once, at `replaced_at` */
+	struct mono_time replaced_at;
 
 	/* One refresh. */
 	struct secret *used; /* refresh token */

@@ -320,11 +320,18 @@ static void a_refused_token_is_not_handed_out_again(void **state)
 	other.key = SV("submission/crm@contoso.com");
 	service_says(&b->service, 200, NULL, TOKEN("tok-1", "3600"));
 	service_says(&b->service, 200, NULL, TOKEN("tok-2", "3600"));
+	service_says(&b->service, 200, NULL, TOKEN("tok-3", "3600"));
 	w = get(b, &b->app_lane);
-	identity_token_refused(b->tokens, b->conf, &b->app_lane, w->serial + 7); /* an older one */
+	assert_true(
+		identity_token_refused(b->tokens, &b->app_lane, w->serial + 7)); /* an older one */
 	assert_string_equal(want(b, &b->app_lane)->token, "tok-1");
-	identity_token_refused(b->tokens, b->conf, &b->app_lane, w->serial);
-	/* Fresh as it is, another one would be refused, too. */
+	/* Just after a refresh one more is asked for at once, for all who share it ... */
+	assert_true(identity_token_refused(b->tokens, &b->app_lane, w->serial));
+	assert_string_equal(want(b, &other)->token, "tok-1");
+	w = get(b, &b->app_lane);
+	assert_string_equal(w->token, "tok-2");
+	/* ... and when that is refused, too, the next would be as well. */
+	assert_false(identity_token_refused(b->tokens, &b->app_lane, w->serial));
 	w = want(b, &b->app_lane);
 	assert_int_equal(w->answers, 1);
 	assert_string_equal(w->token, "");
@@ -332,12 +339,16 @@ static void a_refused_token_is_not_handed_out_again(void **state)
 	assert_string_equal(cause_name(w->verdict.cause), "token-refused");
 	assert_in_range(w->verdict.retry_after_us, 50 * US_PER_S, 61 * US_PER_S);
 	/* The neighbour has not been refused. */
-	assert_string_equal(want(b, &other)->token, "tok-1");
+	assert_string_equal(want(b, &other)->token, "tok-2");
 	only_identity(b)->fetched_at.us -= US_PER_MIN;
 	w = get(b, &b->app_lane);
-	assert_string_equal(w->token, "tok-2");
-	assert_string_equal(want(b, &other)->token, "tok-2");
-	assert_int_equal(service_requests(&b->service), 2);
+	assert_string_equal(w->token, "tok-3");
+	assert_string_equal(want(b, &other)->token, "tok-3");
+	assert_int_equal(service_requests(&b->service), 3);
+	/* At once again only after a while. */
+	assert_false(identity_token_refused(b->tokens, &b->app_lane, w->serial));
+	only_identity(b)->replaced_at.us -= 15 * US_PER_MIN;
+	assert_true(identity_token_refused(b->tokens, &b->app_lane, w->serial));
 	bench_close(b);
 }
 

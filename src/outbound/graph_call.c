@@ -147,17 +147,17 @@ static void refused(struct graph_session *g, const struct io_https_answer *a)
 }
 
 /* A new token may do: not where this one is for another service, or not allowed to send. */
-static bool is_stale(const struct io_https_answer *a)
+static bool may_do_with_another(const struct io_https_answer *a, bool another)
 {
 	json_t *root = json_loadb(a->body.len ? a->body.ptr : "", a->body.len, 0, NULL);
 	json_t *error = json_object_get(root, "error");
 	const struct provider_http_answer answer = { .status = a->status,
 		.error = string_of(error, "code"),
 		.description = string_of(error, "message") };
-	bool stale = provider_judge_graph(&answer).kind == VERDICT_RETRY;
+	const struct verdict v = provider_judge_graph(&answer);
 
 	json_decref(root);
-	return stale;
+	return v.kind == VERDICT_RETRY || (another && v.cause == CAUSE_TOKEN_REFUSED);
 }
 
 /*
@@ -193,8 +193,8 @@ static void on_answer(void *arg, const struct io_https_answer *a)
 		no_answer(g, a);
 	} else if (a->status == 401 && !g->signed_url && !g->token_refused) {
 		g->token_refused = true;
-		identity_token_refused(g->c->o->tokens, g->c->conf, g->c->c, g->token_serial);
-		if (is_stale(a))
+		if (may_do_with_another(
+			    a, identity_token_refused(g->c->o->tokens, g->c->c, g->token_serial)))
 			ask_token(g);
 		else
 			refused(g, a);

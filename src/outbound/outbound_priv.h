@@ -111,7 +111,7 @@ struct lane {
 	struct secrets_job *secrets_job;    /* runs: no connection is opened before it ends */
 	bool secrets_failed, secrets_stale; /* read again before the next connection */
 	bool token_trouble;       /* while it is held for one: asked again soon, the broker paces */
-	uint64_t stale_serial;    /* of a token that was refused for its age; 0 */
+	uint64_t stale_serial;    /* of a token that was refused, and is replaced; 0 */
 	struct hold_reason why;   /* while waiting or parked */
 	struct mono_time held_at; /* the last time it was */
 	struct sched_proof proof; /* what caused it, or was refused since the last success */
@@ -310,7 +310,7 @@ bool lane_needs_token(const struct conf_lane *c);
 void connection_ask_token(struct connection *c);
 /* Till when messages may be given to it; MONO_NEVER without a token. */
 struct mono_time connection_token_until(const struct connection *c);
-/* The server refused it. True: it was only too old, and a fresh one is tried at once. */
+/* The server refused it. True: another one may do, and is tried at once. */
 NODISCARD bool connection_token_refused(struct connection *c, const struct verdict *v);
 
 /* ---- park.c ---- */

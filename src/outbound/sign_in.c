@@ -232,9 +232,10 @@ bool connection_token_refused(struct connection *c, const struct verdict *v)
 {
 	struct lane *l = c->lane;
 	uint64_t serial = c->token_serial;
+	bool another = identity_token_refused(c->o->tokens, c->c, serial);
 
-	identity_token_refused(c->o->tokens, c->conf, c->c, serial);
-	if (v->cause != CAUSE_TOKEN_STALE)
+	/* A refusal that names no reason is worth one try with another token: it may have come too fresh. */
+	if (v->cause != CAUSE_TOKEN_STALE && !(v->cause == CAUSE_TOKEN_REFUSED && another))
 		return false;
 	/* Several connections may have had the same one; a second in a row is the lane's trouble. */
 	if (l->stale_serial && l->stale_serial != serial)
