@@ -243,6 +243,34 @@ static void keep_password(
 	}
 }
 
+/* Microsoft's and Google's own endpoints take none of these. */
+static void note_left_out(
+	struct setup_import *im, const struct import_server *s, const struct setup_account *a)
+{
+	const struct {
+		bool is;
+		const char *say;
+	} left[] = {
+		{ s->source.len && !a->source.len, "the address that connections came from" },
+		{ s->ca_file.len && !a->ca_file.len,
+			"the certificate authority of its own: the system's are used" },
+		{ s->certificate.len && !a->certificate.len, "the client certificate" },
+		{ !a->tls.len && sv_eq(s->tls, SV("none")),
+			"a connection without TLS: it is encrypted now" },
+		{ !a->tls.len && sv_eq(s->tls, SV("implicit")),
+			"TLS from the first byte: it is STARTTLS now" },
+	};
+
+	for (size_t i = 0; i < COUNT_OF(left); i++)
+		if (left[i].is)
+			import_note(im,
+				SETUP_NOTE_DIFFERENT,
+				s->at,
+				"%.*s: not carried over: %s",
+				SV_ARG(sv_head(s->host, 100)),
+				left[i].say);
+}
+
 static struct setup_account *add_account(
 	struct setup_import *im, const struct import_server *s, struct sv address)
 {
@@ -261,6 +289,7 @@ static struct setup_account *add_account(
 		.per_minute = s->per_minute,
 		.per_message = s->per_message };
 	place(a, s, address.len > 0);
+	note_left_out(im, s, a);
 	if (!a->host.len)
 		a->address = import_keep(im, address);
 	(void)snprintf(name, sizeof(name), "server%zu", im->account_count);

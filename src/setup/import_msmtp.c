@@ -178,6 +178,19 @@ static bool take_text(struct account *a, struct sv key, struct sv value)
 	return false;
 }
 
+static void note_mechanism(struct reader *r, struct sv value)
+{
+	static const char *const other[] = { "ntlm", "gssapi", "external", "digest-md5" };
+
+	for (size_t i = 0; i < COUNT_OF(other); i++)
+		if (sv_eq_nocase(value, sv_from(other[i])))
+			import_note(r->im,
+				SETUP_NOTE_LOST,
+				here(r),
+				"auth %s is not spoken: the password goes by PLAIN, LOGIN or SCRAM",
+				other[i]);
+}
+
 static void take(struct reader *r, struct sv key, struct sv value)
 {
 	struct account *a = r->at;
@@ -189,6 +202,7 @@ static void take(struct reader *r, struct sv key, struct sv value)
 			import_note(r->im, SETUP_NOTE_LOST, here(r), "a port that is no number");
 	} else if (sv_eq(key, SV("auth"))) {
 		a->mechanism = value;
+		note_mechanism(r, value);
 	} else if (sv_eq(key, SV("aliases"))) {
 		r->aliases = unquote(value);
 	} else if (sv_eq(key, SV("tls")) || sv_eq(key, SV("tls_nocertcheck"))) {

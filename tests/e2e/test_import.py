@@ -290,6 +290,34 @@ def test_smtp2graph_nothing_is_dropped(folder):
             assert key in text or re.sub(r"line \d+", "", text) != body, key
 
 
+MSMTP = {"host": "mail.example.com", "port": "2525", "source_ip": "192.0.2.7", "auth": "ntlm", "user": "joe", "password": "x",
+         "passwordeval": "/usr/bin/secret erp", "tls": "off", "tls_starttls": "off", "tls_certcheck": "off", "tls_trust_file": "/srv/ca.pem",
+         "tls_cert_file": "/srv/c.pem", "tls_key_file": "/srv/k.pem", "from": "crm@contoso.com", "aliases": "/srv/aliases"}
+
+
+def test_msmtp_nothing_is_dropped(folder):
+    """Every command of msmtp's manual, one at a time: the file changes beyond its number of lines, or names the command."""
+    manual = run(["man", "msmtp"], code=None, env={**os.environ, "MANWIDTH": "200"}).stdout.decode(errors="replace") if shutil.which("man") else ""
+    known = set(re.findall(r"^ {7}([a-z]+(?:_[a-z]+)*) (?:\(|\[|[a-z])[^ ]*$", re.sub(".\b", "", manual), re.M)) | set(MSMTP)
+    known -= {"account", "defaults", "eval"}
+    texts = {}
+    for name in ["", *sorted(known)]:
+        here = folder / (name or "base")
+        here.mkdir()
+        rows = {"host": "smtp.office365.com", "port": "587", "tls": "on", "auth": "on", "user": "erp@contoso.com", "password": "p",
+                "from": "erp@contoso.com"}
+        if name in ("tls_cert_file", "tls_key_file"):
+            rows |= {k: MSMTP[k] for k in ("tls_cert_file", "tls_key_file")}
+        elif name:
+            rows[name] = MSMTP.get(name, "on")
+        (here / "msmtprc").write_text("account default\n" + "".join(f"{k} {v}\n" for k, v in rows.items()))
+        imported(here, "msmtp", here / "msmtprc", code=None)
+        texts[name] = (here / "out" / "postern.yaml").read_text().replace(str(here), "")
+    body = re.sub(r"line \d+", "", texts[""])
+    silent = [name for name, text in texts.items() if name and name not in text and re.sub(r"line \d+", "", text) == body]
+    assert len(known) >= len(MSMTP) and silent == [], silent
+
+
 def test_the_untouched_sample_is_replaced(folder):
     """As `init` does: it names nobody's mailboxes."""
     output = folder / "out" / "postern.yaml"
