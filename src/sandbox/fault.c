@@ -11,7 +11,7 @@
 
 /* The faults come from a test's API calls: far more than any script needs. */
 enum {
-	FAULTS_MAX = 1000
+	FAULTS_MAX = 4000
 };
 
 static const char *const stage_names[] = {
