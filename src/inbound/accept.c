@@ -32,6 +32,8 @@ struct accept *accept_new(struct inbound *in, struct conf *conf, const struct ac
 	a->origin = *origin;
 	for (size_t i = 0; i < COUNT_OF(views); i++)
 		*views[i] = arena_sv(&a->arena, *views[i]);
+	limit_payer_copy(&a->payer, origin->payer);
+	a->origin.payer = &a->payer;
 	a->device = device ? device_use_of(in, device->name) : NULL;
 	a->known.seed = io_random_u64();
 	buf_init(&a->body, LIMIT_HEADER + 4 * LIMIT_CHUNK);
@@ -43,9 +45,8 @@ void accept_free(struct accept *a)
 {
 	struct inbound *in = a->in;
 
-	if (a->cost)
-		inbound_memory_give(in, a->cost);
-	in->promised -= a->promised;
+	accounts_note_memory(in);
+	limit_payer_end(&a->payer, io_now(in->loop));
 	if (a->reserved)
 		limit_window_withdraw(a->device->day, a->reserved);
 	header_block_free(a->header);
@@ -98,22 +99,21 @@ static uint64_t min_free(const struct accept *a)
 	return rule > MIN_FREE_DEFAULT ? rule : MIN_FREE_DEFAULT;
 }
 
+/* What a client announces reserves nothing: room and memory are charged as the bytes come. */
 static bool has_room(struct accept *a, uint64_t size, struct answer *out)
 {
 	struct inbound *in = a->in;
 
-	if (store_room(in->store, min_free(a), in->promised + size) != 0) {
+	/* The fourth part of what is left stays for others, see take_room(). */
+	if (store_room(in->store, min_free(a), size + size / 3) != 0) {
 		answer_set(
 			out, 452, "4.3.1", "The disk of the queue is nearly full, try again later");
 		return false;
 	}
-	if (!inbound_memory_take(in, MESSAGE_COST)) {
-		answer_set(out, 452, "4.3.1", "Too much mail at once, try again later");
+	if (limit_payer_take(&a->payer, LIMIT_RESOURCE_BYTES, MESSAGE_COST) != LIMIT_ANSWER_YES) {
+		answer_set(out, 452, "4.3.1", NO_MEMORY);
 		return false;
 	}
-	a->cost = MESSAGE_COST;
-	a->promised = size;
-	in->promised += size;
 	return true;
 }
 
@@ -185,6 +185,13 @@ void accept_mail(struct accept *a, const struct smtp_server_event *e, struct ans
 }
 
 /* ---- RCPT ---- */
+
+/* Its rows while they grow and when they are handed over, its strings, and its place in `known`. */
+static uint64_t recipient_cost(struct sv address, const struct smtp_server_event *e)
+{
+	return 3 * sizeof(struct store_recipient) + 2 * (address.len + sizeof(struct htable_slot)) +
+	       e->orcpt.len + 64;
+}
 
 static struct store_recipient *more_recipients(struct accept *a, bool undecided)
 {
@@ -345,6 +352,11 @@ void accept_rcpt(struct accept *a, const struct smtp_server_event *e, struct ans
 		answer_set(out, 452, "4.5.3", "Too many recipients");
 		return;
 	}
+	if (limit_payer_take(&a->payer, LIMIT_RESOURCE_BYTES, recipient_cost(address, e)) !=
+		LIMIT_ANSWER_YES) {
+		answer_set(out, 452, "4.3.1", NO_MEMORY);
+		return;
+	}
 	if (!device_has_quota(a, out))
 		return;
 	note_known(a, address);
@@ -429,6 +441,7 @@ static void chunk_written(struct store_op *op)
 		a->failed = op->rc;
 	free(c);
 	a->chunks_under_way--;
+	accept_charge(a);
 	if (a->aborted) {
 		if (a->chunks_under_way == 0)
 			accept_take_back(a);
@@ -438,6 +451,43 @@ static void chunk_written(struct store_op *op)
 		accept_put(a);
 	else if (a->room)
 		a->room(a->room_arg);
+}
+
+/* Nothing of it is kept any more; the client hears of it at the end of its message. */
+static void give_up_body(struct accept *a, const char *text)
+{
+	answer_set(&a->refusal, 452, "4.3.1", "%s", text);
+	header_block_free(TAKE(a->header));
+	buf_deinit(&a->body);
+}
+
+void accept_charge(struct accept *a)
+{
+	uint64_t is = header_block_memory(a->header) + a->body.cap +
+		      a->chunks_under_way * sizeof(struct chunk_op);
+
+	if (is > a->body_cost &&
+		limit_payer_take(&a->payer, LIMIT_RESOURCE_BYTES, is - a->body_cost) !=
+			LIMIT_ANSWER_YES) {
+		if (a->refusal.code == 0)
+			give_up_body(a, NO_MEMORY);
+		return;
+	}
+	if (is < a->body_cost)
+		limit_payer_give(&a->payer, LIMIT_RESOURCE_BYTES, a->body_cost - is);
+	a->body_cost = is;
+}
+
+/* Of the disk, too, each may have its part only, as long as its messages are not whole. */
+static bool take_room(struct accept *a)
+{
+	struct limit_accounts *all = a->in->accounts;
+
+	limit_accounts_set(all,
+		LIMIT_RESOURCE_ROOM,
+		limit_accounts_used(all, LIMIT_RESOURCE_ROOM) +
+			store_room_left(a->in->store, min_free(a)));
+	return limit_payer_take(&a->payer, LIMIT_RESOURCE_ROOM, LIMIT_CHUNK) == LIMIT_ANSWER_YES;
 }
 
 /* A full piece goes ahead of its message, so that memory does not grow with it. */
@@ -466,8 +516,13 @@ void accept_append(struct accept *a, struct sv bytes)
 		a->failed = RC_LIMIT;
 		return;
 	}
-	while (a->body.len > LIMIT_CHUNK)
+	while (a->body.len > LIMIT_CHUNK) {
+		if (!take_room(a)) {
+			give_up_body(a, "The disk of the queue is nearly full, try again later");
+			return;
+		}
 		write_chunk(a);
+	}
 }
 
 static bool has_high_bit(struct sv bytes)
@@ -510,6 +565,7 @@ void accept_body(struct accept *a, struct sv bytes)
 
 	while (mail_lines_next(&a->lines, &bytes, !a->header_done, &piece))
 		take_clean(a, piece);
+	accept_charge(a);
 }
 
 void accept_body_end(struct accept *a)

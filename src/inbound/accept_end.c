@@ -69,15 +69,6 @@ static struct sv reply_to(struct accept *a, const struct header_facts *f)
 	return address_eq(original, a->from) ? SV("") : original;
 }
 
-/* Routes may ask for fields when the size is known, too: that much memory longer. */
-static void keep_header(struct accept *a)
-{
-	if (inbound_memory_take(a->in, a->header_size))
-		a->cost += a->header_size;
-	else
-		answer_set(&a->refusal, 452, "4.3.1", "Too much mail at once, try again later");
-}
-
 /* What a message without From says: the sender; a notice has none, and comes from the server it came by. */
 static void make_from(struct accept *a, struct buf *out)
 {
@@ -133,9 +124,8 @@ void accept_render_header(struct accept *a)
 	/* UTF-8 in the header can only go on as SMTPUTF8 (RFC 6531 3.2); without that it is 8-bit text of
 	 * an older custom, and passes as it came. */
 	accept_append(a, buf_sv(&out));
-	if (a->undecided_count)
-		keep_header(a);
-	else
+	/* Routes may ask for fields when the size is known, too. */
+	if (a->undecided_count == 0)
 		header_block_free(TAKE(a->header));
 }
 

@@ -27,7 +27,8 @@ struct accept {
 	bool *undecided;                    /* of each: its route hangs on what comes after DATA */
 	size_t recipient_count, recipient_cap, undecided_count;
 	struct htable known; /* its recipients by address_key(): the same one twice is one */
-	uint64_t cost, promised;
+	struct limit_payer payer;
+	uint64_t body_cost; /* of what the payer holds: header and body */
 
 	struct mail_lines lines;
 	struct header_block *header;
@@ -51,6 +52,8 @@ struct accept {
 };
 
 void accept_free(struct accept *a);
+/* What header and body hold now is charged; without memory for it the message is refused at its end. */
+void accept_charge(struct accept *a);
 /* With a domain where it has none and `qualify:` gives one; else empty. */
 struct sv accept_complete(struct accept *a, struct sv address, bool by_alias);
 void accept_append(struct accept *a, struct sv bytes);

@@ -236,10 +236,13 @@ static int rename_with_id(struct drop_file *f)
 
 static void open_message(struct drop_file *f, struct answer *out)
 {
+	const struct sockaddr local = { .sa_family = AF_UNIX };
 	struct inbound *in = f->d->in;
+	struct limit_payer payer;
 	struct accept_origin origin = { .user = sv_from(f->user),
 		.account = conf_local_user(in->conf, sv_from(f->user)),
 		.client = SV("maildrop"),
+		.payer = &payer,
 		.listener = SV("maildrop"),
 		.bytes_max = LIMIT_MESSAGE,
 		.park_no_route = true };
@@ -250,7 +253,9 @@ static void open_message(struct drop_file *f, struct answer *out)
 		.dsn_ret = (uint8_t)f->envelope.ret,
 		.envid = f->envelope.envid };
 
+	principals_of(in, &local, f->uid, SV("maildrop"), NULL, &payer);
 	f->accept = accept_new(in, in->conf, &origin);
+	limit_payer_end(&payer, io_now(in->loop));
 	accept_mail(f->accept, &mail, out);
 	if (out->code < 400)
 		take_recipients(f);

@@ -32,7 +32,9 @@ struct inbound *inbound_new(const struct inbound_options *options, struct err *e
 	list_init(&in->listeners);
 	list_init(&in->sessions);
 	in->drain_check = (struct io_task){ .run = drain_check, .arg = in };
-	io_random(&in->peers.seed, sizeof(in->peers.seed));
+	in->accounts = limit_accounts_new(io_random_u64());
+	accounts_set(in, in->conf);
+	io_timer_init(&in->memory_look, in->loop, accounts_look_at_memory, in);
 	in->passed = xcalloc(1, sizeof(*in->passed));
 	io_passed_from_environment(in->passed);
 	listeners_drop_unwanted(in, in->conf);
@@ -51,12 +53,13 @@ void inbound_free(struct inbound *in)
 	if (!in)
 		return;
 	io_task_cancel(in->loop, &in->drain_check);
+	io_timer_stop(&in->memory_look);
 	drop_close(in->drop);
 	listeners_close_all(in);
 	must(in->session_count == 0);
 	if (in->users)
 		identity_users_unref(in->users);
-	htable_deinit(&in->peers);
+	limit_accounts_free(in->accounts);
 	devices_free(in);
 	conf_unref(in->conf);
 	free(in->passed);
@@ -108,20 +111,6 @@ void inbound_check_drained(struct inbound *in)
 {
 	if (in->draining)
 		io_task_post(in->loop, &in->drain_check);
-}
-
-bool inbound_memory_take(struct inbound *in, uint64_t bytes)
-{
-	if (in->memory + bytes > conf_general(in->conf)->inbound_memory_bytes)
-		return false;
-	in->memory += bytes;
-	return true;
-}
-
-void inbound_memory_give(struct inbound *in, uint64_t bytes)
-{
-	must(in->memory >= bytes);
-	in->memory -= bytes;
 }
 
 void inbound_each_listener(struct inbound *in,

@@ -8,6 +8,7 @@
 #include "inbound/inbound.h"
 #include "io/net.h"
 #include "io/stream.h"
+#include "limit/account.h"
 #include "limit/window.h"
 #include "mail/header.h"
 #include "smtp/server.h"
@@ -15,6 +16,7 @@
 /*
  * inbound.c    life, reload, drain
  * listener.c   sockets, who may connect
+ * admit.c      principals and what they may take; the answer at accept()
  * session.c    one SMTP session; session_auth.c: signing in
  * accept.c     one message on its way into the queue, from wherever it comes
  * accept_from.c whom its header names as author
@@ -23,12 +25,16 @@
  * drop.c       the maildrop; drop_file.c: one file of it
  */
 enum {
-	SESSION_COST = 16 * 1024,       /* of the memory budget, for an idle session */
-	MESSAGE_COST = 2 * LIMIT_CHUNK, /* while a message is being taken */
-	CHUNKS_UNDER_WAY = 2,           /* of one message; then its sender waits */
+	SESSION_COST = 16 * 1024, /* of the memory budget, for an idle session */
+	MESSAGE_COST = 8 * 1024,  /* a message that was just begun; what it brings comes on top */
+	CHUNKS_UNDER_WAY = 2,     /* of one message; then its sender waits */
 	HANDSHAKE_S = 30,
+	CHECKS_WAITING_MAX = 256, /* passwords; at some 10 ms each */
+	PRINCIPAL_MAX = 320,      /* the key of an account: a kind and a name */
 	CLOSE_S = 5,
 };
+
+#define NO_MEMORY "Too much mail at once, try again later"
 
 struct io_passed;
 
@@ -57,9 +63,9 @@ struct inbound {
 	struct list listeners;
 	struct list sessions;
 	uint32_t session_count;
-	struct htable peers;   /* address -> (void *)(sessions) */
-	uint64_t memory;       /* of general.inbound_memory_bytes */
-	uint64_t promised;     /* bytes that open messages announced */
+	struct limit_accounts *accounts;
+	uint64_t memory_peak; /* of LIMIT_RESOURCE_BYTES, since memory went back to the kernel */
+	struct io_timer memory_look;
 	size_t accepts;        /* messages alive */
 	struct htable devices; /* name -> struct device_use */
 	struct store_ledger_read ledger_op;
@@ -104,6 +110,7 @@ struct accept_origin {
 	const struct conf_user *account;  /* whose senders are checked; NULL: anybody's */
 	const struct conf_device *device; /* known by its address; NULL: none */
 	struct sv client;                 /* "[10.0.5.30]:4711", "unix", "maildrop" */
+	const struct limit_payer *payer;  /* whose accounts it is charged to; copied */
 	struct sv listener;
 	struct sv helo, protocol, tls; /* for the Received field; set before the body comes */
 	uint64_t bytes_max;
@@ -150,6 +157,22 @@ bool listener_needs_password(const struct conf_listener *rules, const struct soc
 NODISCARD bool listener_peer_allowed(const struct conf_listener *rules, const struct sockaddr *peer,
 	const struct conf_device *device, struct answer *out);
 
+/* ---- admit.c ---- */
+/* "ip/192.0.2.7", "uid/33" */
+struct sv principal_peer(const struct sockaddr *peer, unsigned uid, char out[PRINCIPAL_MAX]);
+void principals_of(struct inbound *in, const struct sockaddr *peer, unsigned uid,
+	struct sv listener, const struct conf_device *device, struct limit_payer *out_payer);
+void principal_add_user(struct limit_payer *p, struct sv user);
+void accounts_set(struct inbound *in, const struct conf *conf);
+/* Before memory is given back to the accounts. */
+void accounts_note_memory(struct inbound *in);
+void accounts_look_at_memory(void *arg); /* of in->memory_look */
+/* May it have a session? If not it is told, and logged; the descriptor stays the caller's. */
+NODISCARD bool admit(struct listener *n, int fd, const struct io_address *peer, unsigned uid,
+	const struct conf_device *device, struct limit_payer *out_payer);
+/* The session is over: its memory comes back now, its connection when the descriptor is closed. */
+void admit_end(struct inbound *in, struct limit_payer *p, struct io_stream *stream);
+
 /* ---- session.c ---- */
 struct session {
 	struct list node;
@@ -166,9 +189,10 @@ struct session {
 	struct accept *accept;
 	const struct conf_user *account;
 	const struct conf_device
-		*device;        /* known by its address, till somebody signs in; NULL: none */
-	char *user;             /* NULL: nobody signed in */
-	char *peer_key;         /* in inbound.peers */
+		*device; /* known by its address, till somebody signs in; NULL: none */
+	char *user;      /* NULL: nobody signed in */
+	char *peer_key;  /* its address without the port, for the log */
+	struct limit_payer payer;
 	const char *mechanism;  /* of the sign-in under way */
 	bool for_another;       /* likewise: SCRAM with an authzid that is not its user */
 	bool password_not_utf8; /* likewise */
@@ -197,6 +221,9 @@ void log_accepted(const struct accept_origin *origin, struct sv id, const struct
 /* `stage`: "CONNECT", "MAIL", "RCPT", "END-OF-MESSAGE". `sender`: of the message so far. */
 void log_refused(const struct session *s, const struct answer *a, const char *stage,
 	struct sv address, struct sv sender);
+/* A connection that got no session; `count`: with those that were not logged. */
+void log_turned_away(const struct sockaddr *peer, unsigned uid, struct sv listener,
+	const struct answer *a, uint64_t count);
 void log_auth_failed(const struct session *s, struct sv user, const char *why);
 
 /* ---- drop.c ---- */
@@ -207,5 +234,3 @@ void drop_reload(struct drop *d);
 
 /* ---- inbound.c ---- */
 void inbound_check_drained(struct inbound *in);
-bool inbound_memory_take(struct inbound *in, uint64_t bytes);
-void inbound_memory_give(struct inbound *in, uint64_t bytes);

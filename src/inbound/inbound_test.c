@@ -168,7 +168,7 @@ static void a_client_that_is_cut_in_the_middle_leaves_nothing(void **state)
 	client_close(c);
 	bench_until(&b, nothing_is_left);
 	assert_int_equal(b.claimed, 0);
-	assert_int_equal(b.in->memory, 0);
+	assert_int_equal(limit_accounts_used(b.in->accounts, LIMIT_RESOURCE_BYTES), 0);
 	assert_int_equal(bench_waiting(&b), 0);
 	/* Not even its pieces are found in the next life. */
 	store_close(b.store);
@@ -347,29 +347,89 @@ static void a_full_disk_takes_no_mail(void **state)
 	bench_close(&b);
 }
 
+static uint64_t held(struct bench *b, enum limit_resource resource)
+{
+	return limit_accounts_used(b->in->accounts, resource);
+}
+
+/* One uid gets three quarters of it and no more, whatever it asks for: the rest is for others. */
 static void the_memory_of_all_sessions_is_one_budget(void **state)
 {
-	/* 7 messages and 8 sessions are all that a megabyte holds. */
-	const unsigned open = (1 << 20) / (MESSAGE_COST + SESSION_COST);
 	struct client *c[64];
+	unsigned open = 0;
 	struct bench b;
 
 	(void)state;
 	bench_open(&b, "limits: { inbound_memory: 1MB }\n" LISTEN LAB);
-	for (unsigned i = 0; i < open; i++) {
-		c[i] = client_hello(&b, "smtp");
-		client_ask(&b, c[i], "MAIL FROM:<erp@contoso.com>", "250");
+	while (held(&b, LIMIT_RESOURCE_BYTES) + SESSION_COST < 3 << 18) {
+		c[open] = client_hello(&b, "smtp");
+		client_ask(&b, c[open++], "MAIL FROM:<erp@contoso.com>", "250");
 	}
-	c[open] = client_hello(&b, "smtp");
-	client_ask(&b, c[open], "MAIL FROM:<erp@contoso.com>", "452 4.3.1");
-	c[open + 1] = client_open(&b, "smtp");
-	client_expect(&b, c[open + 1], "421 4.3.2");
-	client_end(&b, c[open + 1]);
+	assert_true(held(&b, LIMIT_RESOURCE_BYTES) < (3 << 18) + SESSION_COST);
+	c[open] = client_open(&b, "smtp");
+	client_expect(&b, c[open], "421 4.7.0 Too many connections from your user id");
+	client_end(&b, c[open]);
 	/* What one gives back another takes. */
 	client_ask(&b, c[0], "RSET", "250");
+	c[open] = client_hello(&b, "smtp");
+	client_ask(&b, c[open], "MAIL FROM:<erp@contoso.com>", "452 4.3.1");
+	for (unsigned i = 1; i < 4; i++)
+		client_ask(&b, c[i], "RSET", "250");
 	client_ask(&b, c[open], "MAIL FROM:<erp@contoso.com>", "250");
 	bench_close(&b);
-	assert_int_equal(b.client_count, open + 2);
+}
+
+/* Recipients, header and body are charged as they come, and what ends gives all of it back. */
+static void what_a_message_brings_is_charged_as_it_grows(void **state)
+{
+	uint64_t idle, begun, named;
+	struct client *c;
+	struct bench b;
+
+	(void)state;
+	bench_open(&b, LISTEN LAB);
+	c = client_hello(&b, "smtp");
+	idle = held(&b, LIMIT_RESOURCE_BYTES);
+	assert_int_equal(idle, SESSION_COST);
+	client_ask(&b, c, "MAIL FROM:<erp@contoso.com> SIZE=150000000", "250");
+	begun = held(&b, LIMIT_RESOURCE_BYTES);
+	/* A promise is no memory, and no room on the disk. */
+	assert_int_equal(begun, idle + MESSAGE_COST);
+	assert_int_equal(held(&b, LIMIT_RESOURCE_ROOM), 0);
+	client_ask(&b, c, "RCPT TO:<anna@example.org>", "250");
+	named = held(&b, LIMIT_RESOURCE_BYTES);
+	assert_true(named > begun + sizeof(struct store_recipient));
+	client_ask(&b, c, "RCPT TO:<anna@example.org>", "250 2.1.5 Ok, it is among");
+	assert_true(held(&b, LIMIT_RESOURCE_BYTES) >= named);
+	client_ask(&b, c, "DATA", "354");
+	client_ask(&b, c, "Subject: x\r\n\r\ny\r\n.", "250 2.0.0");
+	assert_int_equal(held(&b, LIMIT_RESOURCE_BYTES), idle);
+	client_close(c);
+	bench_until(&b, nothing_is_left);
+	assert_int_equal(held(&b, LIMIT_RESOURCE_BYTES), 0);
+	assert_int_equal(held(&b, LIMIT_RESOURCE_SESSIONS), 0);
+	bench_close(&b);
+}
+
+/* One uid keeps a part of the sessions free for others, on every socket together. */
+static void a_uid_gets_its_share_of_the_sessions(void **state)
+{
+	struct client *c[64];
+	struct bench b;
+
+	(void)state;
+	bench_open(&b, "limits: { inbound_connections: 20 }\n" LISTEN LAB);
+	for (unsigned i = 0; i < 15; i++)
+		c[i] = client_hello(&b, i % 2 ? "smtp" : "submit");
+	for (unsigned i = 0; i < 3; i++) {
+		c[20] = client_open(&b, i % 2 ? "smtp" : "submit");
+		client_expect(&b, c[20], "421 4.7.0 Too many connections from your user id");
+		client_end(&b, c[20]);
+	}
+	client_ask(&b, c[0], "QUIT", "221");
+	client_end(&b, c[0]);
+	(void)client_hello(&b, "submit");
+	bench_close(&b);
 }
 
 static void a_listener_has_its_own_number_of_sessions(void **state)
@@ -465,6 +525,8 @@ int main(void)
 		cmocka_unit_test(a_wrong_password_is_refused_and_a_client_may_go_meanwhile),
 		cmocka_unit_test(a_full_disk_takes_no_mail),
 		cmocka_unit_test(the_memory_of_all_sessions_is_one_budget),
+		cmocka_unit_test(what_a_message_brings_is_charged_as_it_grows),
+		cmocka_unit_test(a_uid_gets_its_share_of_the_sessions),
 		cmocka_unit_test(a_listener_has_its_own_number_of_sessions),
 		cmocka_unit_test(sessions_go_on_under_their_old_rules),
 		cmocka_unit_test(draining_lets_what_is_committed_be_answered),

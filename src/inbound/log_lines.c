@@ -129,6 +129,41 @@ void log_refused(const struct session *s, const struct answer *a, const char *st
 		6);
 }
 
+void log_turned_away(const struct sockaddr *peer, unsigned uid, struct sv listener,
+	const struct answer *a, uint64_t count)
+{
+	char address[IO_ADDRESS_TEXT_MAX], client[CLIENT_MAX], text[LINE_MAX_BYTES], reply[256];
+	char number[24], user[16] = "", more[64] = "";
+
+	(void)io_address_text(peer, address);
+	(void)snprintf(number, sizeof(number), "%" PRIu64, count);
+	if (peer->sa_family == AF_UNIX)
+		(void)snprintf(user, sizeof(user), "%u", uid);
+	if (count > 1)
+		(void)snprintf(more, sizeof(more), ", %s times since the last line", number);
+	(void)snprintf(reply, sizeof(reply), "%u %s %s", (unsigned)a->code, a->enhanced, a->text);
+	(void)snprintf(text,
+		sizeof(text),
+		"NOQUEUE: reject: CONNECT from %s: %s; from=<> proto=SMTP helo=<>%s%s%s",
+		client_text(sv_from(address), client),
+		reply,
+		user[0] ? " uid=" : "",
+		user,
+		more);
+	log_record(LOG_INFO,
+		"smtpd",
+		SV(""),
+		"refused",
+		sv_from(text),
+		(const struct log_field[]){ LOG_F("client", sv_from(address)),
+			LOG_F("uid", sv_from(user)),
+			LOG_F("listener", listener),
+			LOG_F("at", SV("CONNECT")),
+			LOG_F("reply", sv_from(reply)),
+			LOG_N("count", sv_from(number)) },
+		6);
+}
+
 void log_auth_failed(const struct session *s, struct sv user, const char *why)
 {
 	char client[CLIENT_MAX], text[LINE_MAX_BYTES];

@@ -190,7 +190,8 @@ enum {
 
 static bool a_header_is_held(struct bench *b)
 {
-	return b->in->memory > HELD_MESSAGES * (SESSION_COST + MESSAGE_COST) + HELD_HEADER;
+	return limit_accounts_used(b->in->accounts, LIMIT_RESOURCE_BYTES) >
+	       HELD_MESSAGES * (SESSION_COST + MESSAGE_COST) + HELD_HEADER;
 }
 
 /* A header that is held for its routes is memory like all other. */

@@ -28,18 +28,6 @@ struct mono_time session_now(const struct session *s)
 
 /* ---- end ---- */
 
-static void forget_peer(struct session *s)
-{
-	struct sv key = sv_from(s->peer_key);
-	uintptr_t count = (uintptr_t)htable_get(&s->in->peers, key);
-
-	if (count > 1)
-		htable_put(&s->in->peers, key, (void *)(count - 1));
-	else
-		(void)htable_take(&s->in->peers, key);
-	free(s->peer_key);
-}
-
 static void session_free(struct session *s)
 {
 	struct inbound *in = s->in;
@@ -53,14 +41,14 @@ static void session_free(struct session *s)
 		accept_forget(s->accept);
 	else
 		accept_abort(s->accept);
+	admit_end(in, &s->payer, s->stream);
 	io_stream_close_gently(s->stream, CLOSE_S * US_PER_S);
 	smtp_server_free(s->smtp);
 	list_remove(&s->node);
-	forget_peer(s);
+	free(s->peer_key);
 	free(s->user);
 	free(s->check_user);
 	in->session_count--;
-	inbound_memory_give(in, SESSION_COST);
 	listener_release(s->listener);
 	io_tls_unref(s->tls);
 	conf_unref(s->conf);
@@ -129,19 +117,10 @@ static void on_room(void *arg)
 
 static void do_greet(struct session *s)
 {
-	const struct conf_general *g = conf_general(s->conf);
-	const struct conf_listener *c = s->rules;
 	struct answer a = { .code = 220 };
 
-	if (!listener_peer_allowed(c, io_stream_peer_addr(s->stream), s->device, &a))
-		;
-	else if (s->in->session_count > g->inbound_connections_max ||
-		 (c && s->listener->sessions > c->connections_max))
-		answer_set(&a, 421, "4.3.2", "Too many connections, try again later");
-	else if (c && (uintptr_t)htable_get(&s->in->peers, sv_from(s->peer_key)) >
-			      c->connections_per_peer_max)
-		answer_set(&a, 421, "4.7.0", "Too many connections from your address");
-	else if (s->in->draining)
+	if (listener_peer_allowed(s->rules, io_stream_peer_addr(s->stream), s->device, &a) &&
+		s->in->draining)
 		answer_set(&a, 421, "4.3.2", "postern is going down, try again");
 	if (a.code != 220)
 		refused(s, &a, "CONNECT", SV(""));
@@ -154,6 +133,7 @@ static void do_mail(struct session *s, const struct smtp_server_event *e)
 		.account = s->account ? s->account : conf_local_user(s->conf, sv_from(s->user)),
 		.device = s->device,
 		.client = io_stream_peer(s->stream),
+		.payer = &s->payer,
 		.listener = s->listener->name,
 		.bytes_max = s->rules ? s->rules->message_bytes_max : LIMIT_MESSAGE };
 	struct answer a;
@@ -293,6 +273,29 @@ static bool nothing_is_left(const struct session *s)
 	       !smtp_server_waits_for_answer(s->smtp);
 }
 
+/* What it holds beyond an idle session is charged as it grows, and comes back as it shrinks. */
+static bool charge(struct session *s)
+{
+	uint64_t held = s->payer.held[LIMIT_RESOURCE_BYTES];
+	uint64_t is = io_stream_memory(s->stream) + smtp_server_memory(s->smtp);
+
+	if (is < SESSION_COST)
+		is = SESSION_COST;
+	if (is <= held) {
+		limit_payer_give(&s->payer, LIMIT_RESOURCE_BYTES, held - is);
+		return true;
+	}
+	return limit_payer_take(&s->payer, LIMIT_RESOURCE_BYTES, is - held) == LIMIT_ANSWER_YES;
+}
+
+static void charge_or_shut(struct session *s, bool *out_tls)
+{
+	if (s->ended || charge(s))
+		return;
+	smtp_server_shut(s->smtp, "4.3.1", SV(NO_MEMORY));
+	run_events(s, out_tls);
+}
+
 void session_pump(struct session *s)
 {
 	bool tls = false, again = true;
@@ -317,6 +320,7 @@ void session_pump(struct session *s)
 		smtp_server_eof(s->smtp);
 		run_events(s, &tls);
 	}
+	charge_or_shut(s, &tls);
 	send_output(s);
 	s->pumping = false;
 	if (s->ended)
@@ -513,13 +517,19 @@ static char *peer_key(const struct io_stream *stream)
 void session_begin(struct listener *n, int fd)
 {
 	struct inbound *in = n->in;
+	const struct conf_device *device;
+	struct limit_payer payer;
+	struct io_address peer;
 	struct session *s;
+	unsigned uid;
 
-	if (!inbound_memory_take(in, SESSION_COST)) {
-		static const char full[] = "421 4.3.2 Too many connections, try again later\r\n";
-
-		n->refused++;
-		(void)send(fd, full, sizeof(full) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	/* It has gone already. */
+	if (io_peer_of(fd, &peer, &uid) != 0) {
+		(void)close(fd);
+		return;
+	}
+	device = conf_device_at(n->conf, &peer.any);
+	if (!admit(n, fd, &peer, uid, device, &payer)) {
 		(void)close(fd);
 		return;
 	}
@@ -530,19 +540,16 @@ void session_begin(struct listener *n, int fd)
 	s->rules = n->c;
 	s->tls = n->tls ? io_tls_ref(n->tls) : NULL;
 	s->asked = SMTP_SERVER_EV_COUNT;
+	s->device = device;
+	s->payer = payer;
 	n->sessions++;
 	in->session_count++;
 	list_append(&in->sessions, &s->node);
 	io_timer_init(&s->timer, in->loop, on_timer, s);
 	s->stream = io_stream_accepted(in->loop, fd, on_stream, s);
 	s->peer_key = peer_key(s->stream);
-	htable_put(&in->peers,
-		sv_from(s->peer_key),
-		(void *)((uintptr_t)htable_get(&in->peers, sv_from(s->peer_key)) + 1));
-	if (io_stream_peer_addr(s->stream)->sa_family == AF_UNIX)
+	if (peer.any.sa_family == AF_UNIX)
 		s->user = local_user(s->stream);
-	else
-		s->device = conf_device_at(s->conf, io_stream_peer_addr(s->stream));
 	session_auth_init(s);
 	if (s->rules && s->rules->tls == CONF_TLS_IMPLICIT) {
 		io_stream_tls_server(s->stream, s->tls);

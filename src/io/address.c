@@ -132,6 +132,42 @@ static const unsigned char *ip_bytes(const struct sockaddr *addr, int *out_famil
 	return (const unsigned char *)&v6->sin6_addr;
 }
 
+const char *io_address_site(const struct sockaddr *addr, char out[IO_ADDRESS_TEXT_MAX])
+{
+	unsigned char site[16] = { 0 };
+	char ip[INET6_ADDRSTRLEN] = "";
+	int family = AF_UNSPEC;
+	const unsigned char *bytes = ip_bytes(addr, &family);
+
+	if (!bytes) {
+		(void)snprintf(out,
+			IO_ADDRESS_TEXT_MAX,
+			"%s",
+			addr->sa_family == AF_UNIX ? "unix" : "unknown");
+		return out;
+	}
+	memcpy(site, bytes, family == AF_INET ? 4 : 8);
+	(void)inet_ntop(family, site, ip, sizeof(ip));
+	(void)snprintf(out, IO_ADDRESS_TEXT_MAX, "%s%s", ip, family == AF_INET ? "" : "/64");
+	return out;
+}
+
+int io_peer_of(int fd, struct io_address *out_address, unsigned *out_uid)
+{
+	struct io_address peer = { .len = sizeof(peer.un) };
+	struct ucred cred = { 0 };
+	socklen_t len = sizeof(cred);
+
+	if (getpeername(fd, &peer.any, &peer.len) != 0)
+		return RC_STATE;
+	if (peer.any.sa_family == AF_UNIX &&
+		getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0)
+		return RC_STATE;
+	*out_address = peer;
+	*out_uid = cred.uid;
+	return 0;
+}
+
 bool io_address_is_loopback(const struct sockaddr *addr)
 {
 	int family;

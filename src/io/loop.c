@@ -4,6 +4,7 @@
 #include "base/must.h"
 #include "io/loop_priv.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -170,6 +171,13 @@ struct wall_time io_wall(const struct io_loop *l)
 {
 	(void)io_now(l);
 	return l->clock->wall;
+}
+
+void io_memory_give_back(void)
+{
+#ifdef __GLIBC__
+	(void)malloc_trim(0);
+#endif
 }
 
 struct prng *io_prng(struct io_loop *l)

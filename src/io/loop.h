@@ -38,6 +38,8 @@ uint64_t io_random_u64(void);
 /* Dice, seeded from the kernel: pauses, choices. Whoever sees some of them knows the rest, so what strangers see
  * comes from io_random(). */
 struct prng *io_prng(struct io_loop *l);
+/* The allocator keeps what was freed: after a rush the kernel gets it back. A few ms for 50 MB. */
+void io_memory_give_back(void);
 
 /*
  * A one-shot timer inside the owner's struct; all-zero is a valid stopped timer. Starting a running

@@ -32,6 +32,12 @@ enum {
 };
 const char *io_address_text(const struct sockaddr *addr, char out[IO_ADDRESS_TEXT_MAX]);
 bool io_address_is_loopback(const struct sockaddr *addr); /* also unix sockets */
+/* What one customer of a network has: an IPv4 address, the /64 of an IPv6 address: "192.0.2.7",
+ * "2001:db8:0:1::/64"; "unix", "unknown". Returns `out`. */
+const char *io_address_site(const struct sockaddr *addr, char out[IO_ADDRESS_TEXT_MAX]);
+/* Who is at the other end of a connected socket: the address, and of a unix socket the uid. RC_STATE when
+ * the kernel does not know. */
+NODISCARD int io_peer_of(int fd, struct io_address *out_address, unsigned *out_uid);
 
 /* "10.0.0.0/8", "::1/128", "192.0.2.7". IPv4-mapped IPv6 peers match IPv4 networks. */
 struct io_network {

@@ -83,6 +83,32 @@ static void addresses_are_read_and_printed(void **state)
 	assert_int_equal(io_address_parse(sv_make("127.0.0.1\0:25", 13), &a), RC_PARSE);
 }
 
+/* A customer's IPv6 addresses are a /64 (RFC 6177): one principal. */
+static void a_site_is_an_address_or_a_64(void **state)
+{
+	static const struct {
+		const char *address, *site;
+	} rows[] = {
+		{ "192.0.2.7:25", "192.0.2.7" },
+		{ "[::ffff:192.0.2.7]:25", "192.0.2.7" },
+		{ "[2001:db8:1:2:3:4:5:6]:25", "2001:db8:1:2::/64" },
+		{ "[2001:db8:1:2::1]:587", "2001:db8:1:2::/64" },
+		{ "[::1]:25", "::/64" },
+		{ "unix:/run/x", "unix" },
+	};
+	const struct sockaddr nothing = { .sa_family = AF_UNSPEC };
+	char text[IO_ADDRESS_TEXT_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct io_address a;
+
+		assert_int_equal(io_address_parse(sv_from(rows[i].address), &a), 0);
+		assert_string_equal(io_address_site(&a.any, text), rows[i].site);
+	}
+	assert_string_equal(io_address_site(&nothing, text), "unknown");
+}
+
 static void the_longest_unix_path_is_printed_whole(void **state)
 {
 	char path[5 + sizeof(((struct sockaddr_un *)0)->sun_path) + 1] = "unix:/";
@@ -710,6 +736,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(addresses_are_read_and_printed),
+		cmocka_unit_test(a_site_is_an_address_or_a_64),
 		cmocka_unit_test(the_longest_unix_path_is_printed_whole),
 		cmocka_unit_test(networks_hold_what_they_should),
 		cmocka_unit_test(bad_networks_are_refused),

@@ -619,6 +619,8 @@ void io_stream_free(struct io_stream *s)
 	free(TAKE(s->tlsa));
 	buf_deinit(&s->in);
 	buf_deinit(&s->out);
+	if (s->ended)
+		s->ended(s->ended_arg);
 	if (s->fd < 0) {
 		/* No handle that libuv would give back: the loop frees it as it frees them. */
 		must(uv_timer_init(&s->loop->uv, &s->no_fd) == 0);
@@ -652,6 +654,12 @@ void io_stream_close_gently(struct io_stream *s, uint64_t timeout_us)
 	io_timer_start(&s->close_timer, mono_add(io_now(s->loop), timeout_us));
 	make_dirty(s);
 	arm(s);
+}
+
+void io_stream_on_end(struct io_stream *s, void (*ended)(void *arg), void *arg)
+{
+	s->ended = ended;
+	s->ended_arg = arg;
 }
 
 void io_stream_set_owner(struct io_stream *s, io_stream_fn *fn, void *arg)

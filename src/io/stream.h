@@ -51,6 +51,8 @@ DEFINE_CLEANUP(struct io_stream, io_stream_free);
  * output is out; the descriptor goes when it has closed, too, or after `timeout_us`.
  */
 void io_stream_close_gently(struct io_stream *s, uint64_t timeout_us);
+/* Told once, when the descriptor is closed, however that comes: for whoever counts connections. */
+void io_stream_on_end(struct io_stream *s, void (*ended)(void *arg), void *arg);
 
 void io_stream_set_owner(struct io_stream *s, io_stream_fn *fn, void *arg);
 
@@ -74,6 +76,7 @@ enum {
 };
 NODISCARD int io_stream_write(struct io_stream *s, struct sv bytes);
 size_t io_stream_output_len(const struct io_stream *s);
+size_t io_stream_memory(const struct io_stream *s); /* of its buffers, both ways */
 
 /*
  * Begins TLS. Input that arrived in the clear before this is thrown away (RFC 3207 4.2, command

@@ -41,6 +41,11 @@ struct sv io_stream_peer(const struct io_stream *s)
 	return sv_from(s->peer_text);
 }
 
+size_t io_stream_memory(const struct io_stream *s)
+{
+	return s->in.cap + s->out.cap;
+}
+
 const struct sockaddr *io_stream_peer_addr(const struct io_stream *s)
 {
 	return &s->peer.any;

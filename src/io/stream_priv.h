@@ -36,6 +36,8 @@ struct io_stream {
 	bool closing;    /* io_stream_close_gently(): no owner any more */
 	io_stream_fn *fn;
 	void *arg;
+	void (*ended)(void *arg); /* io_stream_on_end() */
+	void *ended_arg;
 	struct buf in, out;
 	struct list
 		dirty; /* in loop->dirty while there is something to do at the end of the round */

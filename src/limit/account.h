@@ -28,10 +28,11 @@
  * LIMIT_ACCOUNTS_KEPT; beyond that the one that was quiet for longest is forgotten.
  */
 enum limit_resource {
-	LIMIT_RESOURCE_CONNECTIONS,
-	LIMIT_RESOURCE_BYTES,  /* memory */
-	LIMIT_RESOURCE_ROOM,   /* bytes on the disk, of messages that are not whole yet */
-	LIMIT_RESOURCE_CHECKS, /* passwords waiting for their check */
+	LIMIT_RESOURCE_SESSIONS,
+	LIMIT_RESOURCE_CONNECTIONS, /* descriptors: with those that linger after their session */
+	LIMIT_RESOURCE_BYTES,       /* memory */
+	LIMIT_RESOURCE_ROOM,        /* bytes on the disk, of messages that are not whole yet */
+	LIMIT_RESOURCE_CHECKS,      /* passwords waiting for their check */
 	LIMIT_RESOURCE_COUNT,
 };
 

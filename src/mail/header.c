@@ -34,6 +34,13 @@ struct header_block *header_block_new(size_t bytes_max, size_t fields_max)
 	return h;
 }
 
+size_t header_block_memory(const struct header_block *h)
+{
+	if (!h)
+		return 0;
+	return sizeof(*h) + h->raw.cap + h->field_cap * sizeof(*h->fields) + h->arena.used_bytes;
+}
+
 void header_block_free(struct header_block *h)
 {
 	if (!h)

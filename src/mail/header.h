@@ -18,6 +18,7 @@ struct header_block;
 
 NODISCARD struct header_block *header_block_new(size_t bytes_max, size_t fields_max);
 void header_block_free(struct header_block *h);
+size_t header_block_memory(const struct header_block *h); /* on the heap; NULL: 0 */
 DEFINE_CLEANUP(struct header_block, header_block_free);
 
 /*

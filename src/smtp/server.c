@@ -513,6 +513,12 @@ void smtp_server_tick(struct smtp_server *s, struct mono_time now)
 	server_close(s, mono_before(now, s->slow_end) ? SV("timeout") : SV("slow"));
 }
 
+size_t smtp_server_memory(const struct smtp_server *s)
+{
+	return s->line.cap + s->out.cap + s->helo.cap + s->sasl_text.cap + s->sasl_user.cap +
+	       s->scram.cap + s->arena.used_bytes;
+}
+
 bool smtp_server_waits_for_answer(const struct smtp_server *s)
 {
 	return s->awaits != SMTP_SERVER_EV_COUNT;

@@ -48,7 +48,7 @@ void store_ballast_give(struct store *s)
 
 /* ---- what the loop asks ---- */
 
-int store_room(struct store *s, uint64_t min_free_bytes, uint64_t promised_bytes)
+static uint64_t free_bytes(struct store *s)
 {
 	struct mono_time now = io_now(s->loop);
 
@@ -57,12 +57,27 @@ int store_room(struct store *s, uint64_t min_free_bytes, uint64_t promised_bytes
 		if (io_disk_free(s->folder, &s->room_bytes, NULL) != 0)
 			s->room_bytes = 0;
 	}
+	if (atomic_load_explicit(&s->disk_full, memory_order_relaxed))
+		return 0;
 	/* Pages that the file holds free are room as well: they are used first. */
+	return s->room_bytes + atomic_load_explicit(&s->free_pages_bytes, memory_order_relaxed);
+}
+
+int store_room(struct store *s, uint64_t min_free_bytes, uint64_t promised_bytes)
+{
+	uint64_t is = free_bytes(s);
+
 	if (atomic_load_explicit(&s->disk_full, memory_order_relaxed) ||
-		s->room_bytes + atomic_load_explicit(&s->free_pages_bytes, memory_order_relaxed) <
-			min_free_bytes + promised_bytes)
+		is < min_free_bytes + promised_bytes)
 		return RC_DISK_FULL;
 	return 0;
+}
+
+uint64_t store_room_left(struct store *s, uint64_t min_free_bytes)
+{
+	uint64_t is = free_bytes(s);
+
+	return is > min_free_bytes ? is - min_free_bytes : 0;
 }
 
 struct store_health store_health(const struct store *s)

@@ -14,6 +14,8 @@ struct store_disk {
 
 /* Space: 0, or RC_DISK_FULL below the floor. `promised_bytes`: what open sessions may still bring. */
 NODISCARD int store_room(struct store *s, uint64_t min_free_bytes, uint64_t promised_bytes);
+/* How much there is above the floor; 0 when the disk is full. */
+uint64_t store_room_left(struct store *s, uint64_t min_free_bytes);
 
 /* Counters for status and metrics; loop thread. */
 struct store_health {

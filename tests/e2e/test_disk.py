@@ -1,4 +1,5 @@
 """Somebody else fills the disk of the queue: new mail waits at its clients, delivery goes on, and nobody has to help."""
+import contextlib
 import subprocess
 
 import pytest
@@ -138,19 +139,40 @@ def test_min_free_is_kept_for_others(small_disk, submission):
     wait_for(lambda: [m["subject"] for m in sandbox.messages()] == ["plenty", "small", "small again"])
 
 
-def test_what_open_sessions_were_promised_counts(small_disk, submission):
+def test_what_sessions_announce_takes_nothing_from_others(small_disk, submission):
+    """SIZE= is asked whether it would fit; only bytes that came take room."""
     sandbox, relay = submission(general="min_free: 4MB")
     small_disk.fill(leave=20 * MIB)
     # The relay measures once in a while, not at each message.
     wait_for(lambda: [x for x in relay.rows("status") if x["type"] == "relay" and x["disk_free_bytes"] <= 20 * MIB])
     wait_for(lambda: offer(relay, "first").startswith("250"))
-    with Wire(relay.port) as holder:
-        holder.hello()
-        holder.must(f"MAIL FROM:<erp@contoso.com> SIZE={10 * MIB}", "250")
-        assert offer(relay, "second", options=f" SIZE={10 * MIB}").startswith("452 4.3.1")
-        holder.must("RSET", "250")
-        wait_for(lambda: offer(relay, "third", options=f" SIZE={10 * MIB}", size=500).startswith("250"))
-    wait_for(lambda: [m["subject"] for m in sandbox.messages()] == ["first", "third"])
+    with contextlib.ExitStack() as stack:
+        for _ in range(10):
+            holder = stack.enter_context(Wire(relay.port))
+            holder.hello()
+            holder.must(f"MAIL FROM:<erp@contoso.com> SIZE={10 * MIB}", "250")
+        assert offer(relay, "second", options=f" SIZE={10 * MIB}", size=500).startswith("250")
+        assert offer(relay, "too large", options=f" SIZE={16 * MIB}").startswith("452 4.3.1")
+    wait_for(lambda: [m["subject"] for m in sandbox.messages()] == ["first", "second"])
+
+
+def test_unfinished_messages_of_one_leave_room_for_others(small_disk, submission):
+    """Bodies that never end: who sends them gets a part of the disk, and the next client its message."""
+    sandbox, relay = submission(general="min_free: 1MB")
+    small_disk.fill(leave=20 * MIB)
+    wait_for(lambda: [x for x in relay.rows("status") if x["type"] == "relay" and x["disk_free_bytes"] <= 20 * MIB])
+    piece = b"0123456789abcdef" * 4 + b"\r\n"
+    with contextlib.ExitStack() as stack:
+        bad = [stack.enter_context(Wire(relay.port, source="127.0.0.9")) for _ in range(4)]
+        for c in bad:
+            c.hello()
+            c.envelope()
+            c.must("DATA", "354")
+            c.send(piece * (8 * MIB // len(piece)))
+        assert offer(relay, "good", size=MIB).startswith("250")
+        bad[-1].send(b".\r\n")
+        assert bad[-1].reply().startswith("452 4.3.1")
+    wait_for(lambda: [m["subject"] for m in sandbox.messages()] == ["good"])
 
 
 def test_disk_fills_while_a_message_comes_in(small_disk, submission):
