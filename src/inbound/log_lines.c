@@ -132,7 +132,8 @@ void log_refused(const struct session *s, const struct answer *a, const char *st
 void log_turned_away(const struct sockaddr *peer, unsigned uid, struct sv listener,
 	const struct answer *a, uint64_t count)
 {
-	char address[IO_ADDRESS_TEXT_MAX], client[CLIENT_MAX], text[LINE_MAX_BYTES], reply[256];
+	char address[IO_ADDRESS_TEXT_MAX], client[CLIENT_MAX], text[LINE_MAX_BYTES],
+		reply[sizeof(*a) + 16];
 	char number[24], user[16] = "", more[64] = "";
 
 	(void)io_address_text(peer, address);

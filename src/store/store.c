@@ -267,6 +267,8 @@ void store_submit(struct store *s, struct store_op *op)
 
 	must(op->done != NULL);
 	note_begin(op);
+	if (op->kind == STORE_OP_CHUNK)
+		store_room_spend(s, CONTAINER_OF(op, struct store_chunk, op)->bytes.len);
 	op->next = NULL;
 	op->rc = 0;
 	must(pthread_mutex_lock(&s->lock) == 0);

@@ -63,6 +63,14 @@ static uint64_t free_bytes(struct store *s)
 	return s->room_bytes + atomic_load_explicit(&s->free_pages_bytes, memory_order_relaxed);
 }
 
+/* The log has each page, and later the file as well. */
+void store_room_spend(struct store *s, size_t bytes)
+{
+	uint64_t spent = 2 * (uint64_t)bytes;
+
+	s->room_bytes = s->room_bytes > spent ? s->room_bytes - spent : 0;
+}
+
 int store_room(struct store *s, uint64_t min_free_bytes, uint64_t promised_bytes)
 {
 	uint64_t is = free_bytes(s);

@@ -115,6 +115,8 @@ NODISCARD bool store_op_needs_room(const struct store_op *op);
 /* ---- store_health.c ---- */
 /* False: there is no room for it. Nothing is accepted till there is. */
 NODISCARD bool store_ballast_make(struct store *s);
+/* What was handed over since the room was measured: of the measurement until the next. */
+void store_room_spend(struct store *s, size_t bytes);
 void store_ballast_give(struct store *s);
 
 /* ---- story.c: the results of an attempt as one text column ---- */
