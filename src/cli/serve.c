@@ -314,6 +314,13 @@ static int resolve_uncertain(struct daemon *d, struct err *err)
 	if (rc == 0)
 		rc = store_resolve_uncertain(
 			d->store, policies[g->uncertain], now, wall_add(now, (int64_t)pause), err);
+	if (rc == 0 && store_health(d->store).bad_rows)
+		log_line(LOG_ERROR,
+			"serve",
+			"queue: %llu attempts name a message or recipients that are not there: the "
+			"disk "
+			"may have lost them; `postern doctor` says more",
+			(unsigned long long)store_health(d->store).bad_rows);
 	return rc;
 }
 

@@ -66,6 +66,10 @@ static const char contents_1[] =
 	"INSERT INTO ledger VALUES('submission/a/recipients-day',1<<60,3);"
 	"INSERT INTO park VALUES('tenant:x','cause','words','reply',1,2);";
 
+/* And the third. */
+static const char more_3[] = "ALTER TABLE park ADD COLUMN proof;"
+			     "PRAGMA user_version=3;";
+
 static void make_old(struct bench *b, unsigned format)
 {
 	char path[2 * BENCH_PATH_MAX];
@@ -87,6 +91,8 @@ static void make_old(struct bench *b, unsigned format)
 		fail_msg("%s", sqlite3_errmsg(db));
 	if (format > 1)
 		must(sqlite3_exec(db, more_2, NULL, NULL, NULL) == SQLITE_OK);
+	if (format > 2)
+		must(sqlite3_exec(db, more_3, NULL, NULL, NULL) == SQLITE_OK);
 	must(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK);
 	must(sqlite3_close(db) == SQLITE_OK);
 }
@@ -189,6 +195,11 @@ static void open_old(struct bench *b, unsigned format)
 static void old_queue_opens_and_loses_nothing(void **state)
 {
 	open_old(*state, 1);
+}
+
+static void queue_of_the_third_format_does_as_well(void **state)
+{
+	open_old(*state, 3);
 }
 
 static void queue_of_the_second_format_opens_too(void **state)
@@ -305,15 +316,23 @@ static void migration_of_the_second_format_does_too(void **state)
 	survive_every_fault(2);
 }
 
+static void migration_of_the_third_format_as_well(void **state)
+{
+	(void)state;
+	survive_every_fault(3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		BENCH_TEST(old_queue_opens_and_loses_nothing),
 		BENCH_TEST(queue_of_the_second_format_opens_too),
+		BENCH_TEST(queue_of_the_third_format_does_as_well),
 		BENCH_TEST(old_and_new_have_one_shape),
 		BENCH_TEST(the_second_format_becomes_it_too),
 		cmocka_unit_test(migration_survives_every_fault),
 		cmocka_unit_test(migration_of_the_second_format_does_too),
+		cmocka_unit_test(migration_of_the_third_format_as_well),
 	};
 
 	return cmocka_run_group_tests_name("migrate", tests, NULL, NULL);

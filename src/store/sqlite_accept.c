@@ -27,6 +27,7 @@ static int put_chunk(
 
 	(void)sqlite3_bind_int64(q, 1, row_id(id, index));
 	(void)sqlite3_bind_blob64(q, 2, bytes.ptr, bytes.len, SQLITE_STATIC);
+	(void)sqlite3_bind_int64(q, 3, store_sum_chunk(row_id(id, index), bytes));
 	rc = store_run(s, q, err);
 	/* The body's memory is the caller's: no binding may outlive the call. */
 	(void)sqlite3_clear_bindings(q);
@@ -67,7 +68,8 @@ static int put_message(
 	(void)sqlite3_bind_int64(q, at++, m->dsn_ret);
 	for (size_t i = 0; i < COUNT_OF(views); i++)
 		store_bind_sv(q, at++, views[i]);
-	store_bind_optional(q, at, m->device);
+	store_bind_optional(q, at++, m->device);
+	(void)sqlite3_bind_int64(q, at, store_sum_message(m));
 	return store_run(s, q, err);
 }
 
@@ -110,6 +112,7 @@ static int put_recipient(struct store_sqlite *s, const struct store_put *op,
 	store_bind_sv(q, 10, r->last_reply);
 	store_bind_optional(q, 11, r->alternatives);
 	store_bind_optional(q, 12, r->rewrite_from);
+	(void)sqlite3_bind_int64(q, 13, store_sum_recipient(op->message->id, r));
 	return store_run(s, q, err);
 }
 

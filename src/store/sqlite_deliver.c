@@ -236,12 +236,29 @@ static int read_due_recipient(struct store_sqlite *s, int64_t id, struct arena *
 
 	(void)sqlite3_bind_int64(q, 1, id);
 	rc = store_step(s, q, err);
-	if (rc == 1)
+	if (rc == 1) {
 		store_recipient_row(s, q, a, out);
+		/* An address that the disk has changed is somebody else's. */
+		if (!store_sum_fits(q, 13, store_sum_recipient(row_message(id), out)))
+			rc = err_set(err, RC_CORRUPT, "recipient %u is damaged", out->index);
+	}
 	(void)sqlite3_reset(q);
 	return rc == 1  ? 0
 	       : rc < 0 ? rc
 			: err_set(err, RC_CORRUPT, "a waiting recipient has no row");
+}
+
+static int message_fits(struct store_sqlite *s, const struct store_message *m, struct err *err)
+{
+	sqlite3_stmt *q = store_sql(s, SQL_MESSAGE_SUM);
+	int rc;
+
+	(void)sqlite3_bind_int64(q, 1, (int64_t)m->id);
+	rc = store_step(s, q, err);
+	if (rc == 1 && !store_sum_fits(q, 0, store_sum_message(m)))
+		rc = err_set(err, RC_CORRUPT, "the envelope of the message is damaged");
+	(void)sqlite3_reset(q);
+	return rc < 0 ? rc : 0;
 }
 
 /* The recipients of one message, rows[0..count). */
@@ -253,6 +270,8 @@ static int read_due_message(
 	int rc =
 		store_read_message(s, row_message(rows[0].id), op->out_arena, m, NULL, &op->op.err);
 
+	if (rc == 0)
+		rc = message_fits(s, m, &op->op.err);
 	for (size_t i = 0; i < count && rc == 0; i++)
 		rc = read_due_recipient(s, rows[i].id, op->out_arena, &list[i], &op->op.err);
 	m->recipients = list;
@@ -305,8 +324,14 @@ int store_do_body(struct store *front, struct store_body *op)
 			break;
 		(void)sqlite3_bind_int64(q, 1, row_id(op->message_id, (uint32_t)index));
 		rc = store_step(s, q, &op->op.err);
+		bytes = rc == 1 ? store_column_sv(q, 0) : sv_make(NULL, 0);
+		if (rc == 1 &&
+			!store_sum_fits(q,
+				1,
+				store_sum_chunk(row_id(op->message_id, (uint32_t)index), bytes)))
+			rc = err_set(&op->op.err, RC_CORRUPT, "the body of the message is damaged");
 		if (rc == 1) {
-			bytes = sv_skip(store_column_sv(q, 0), (size_t)(offset % LIMIT_CHUNK));
+			bytes = sv_skip(bytes, (size_t)(offset % LIMIT_CHUNK));
 			bytes = sv_head(bytes, buf_room(op->out));
 			must(buf_append(op->out, bytes) == 0);
 			offset += bytes.len;

@@ -65,6 +65,7 @@ enum store_sql {
 	SQL_CHUNK_READ,
 	SQL_MESSAGE_ADD,
 	SQL_MESSAGE_READ,
+	SQL_MESSAGE_SUM,
 	SQL_MESSAGE_PENDING,
 	SQL_MESSAGE_UPDATE,
 	SQL_RECIPIENT_ADD,
@@ -184,6 +185,26 @@ int store_do_lanes(struct store *front, struct store_lanes *op);
 int store_do_ledger_read(struct store *front, struct store_ledger_read *op);
 int store_do_parks_read(struct store *front, struct store_parks_read *op);
 int store_do_park(struct store *front, struct store_park *op);
+
+/*
+ * ---- sqlite_sum.c: of what never changes in a row, kept with it ----
+ * A page that the disk damaged can still look like one. A row of before format 4 has none (NULL).
+ */
+int64_t store_sum_chunk(int64_t row, struct sv bytes);
+int64_t store_sum_message(const struct store_message *m);
+int64_t store_sum_recipient(uint64_t message_id, const struct store_recipient *r);
+/* Whether the sum in this column is that one, or is absent. */
+NODISCARD bool store_sum_fits(sqlite3_stmt *q, int at, int64_t sum);
+
+/*
+ * ---- sqlite_sum.c: of what never changes in a row, kept with it ----
+ * A page that the disk damaged can still look like one. A row of before format 4 has none (NULL).
+ */
+NODISCARD int64_t store_sum_chunk(int64_t row, struct sv bytes);
+NODISCARD int64_t store_sum_message(const struct store_message *m);
+NODISCARD int64_t store_sum_recipient(uint64_t message_id, const struct store_recipient *r);
+/* Whether the sum in this column is that one, or is absent. */
+NODISCARD bool store_sum_fits(sqlite3_stmt *q, int at, int64_t sum);
 
 /* ---- sqlite_rows.c: what several operations read ---- */
 NODISCARD int store_read_message(struct store_sqlite *s, uint64_t id, struct arena *a,

@@ -134,9 +134,13 @@ int store_sqlite_each_uncertain(struct store *front,
 	return rc;
 }
 
+struct uncertain_rule {
+	enum store_uncertain_policy policy;
+	struct wall_time now, retry_at;
+};
+
 static int resolve_one(struct store_sqlite *s, const struct open_attempt *a,
-	enum store_uncertain_policy policy, struct wall_time now, struct wall_time retry_at,
-	struct arena *arena, struct err *err)
+	const struct uncertain_rule *rule, struct arena *arena, struct err *err)
 {
 	static const enum store_recipient_state states[] = {
 		STORE_RCPT_QUEUED, STORE_RCPT_HELD, STORE_RCPT_DELIVERED
@@ -145,7 +149,7 @@ static int resolve_one(struct store_sqlite *s, const struct open_attempt *a,
 	struct store_outcome op = { .op.kind = STORE_OP_OUTCOME,
 		.message_id = row_message(a->id),
 		.attempt = row_number(a->id),
-		.at = now,
+		.at = rule->now,
 		.stage = SV("postern ended before the answer came"),
 		.recipients = list,
 		.recipient_count = a->count };
@@ -153,11 +157,11 @@ static int resolve_one(struct store_sqlite *s, const struct open_attempt *a,
 
 	for (size_t i = 0; i < a->count; i++)
 		list[i] = (struct store_recipient_outcome){ .index = a->recipients[i],
-			.state = states[policy],
-			.next_at = retry_at,
+			.state = states[rule->policy],
+			.next_at = rule->retry_at,
 			.lane = a->lane,
 			.uncertain = true,
-			.verdict = { .kind = policy == STORE_UNCERTAIN_ASSUME_SENT
+			.verdict = { .kind = rule->policy == STORE_UNCERTAIN_ASSUME_SENT
 						     ? VERDICT_DELIVERED
 						     : VERDICT_RETRY,
 				.scope = VERDICT_SCOPE_MESSAGE,
@@ -171,8 +175,90 @@ static int resolve_one(struct store_sqlite *s, const struct open_attempt *a,
 	return rc;
 }
 
-static int resolve_all(struct store_sqlite *s, enum store_uncertain_policy policy,
-	struct wall_time now, struct wall_time retry_at, struct err *err)
+/* Those that the queue still has, in an attempt. */
+static void keep_known(struct store_sqlite *s, struct open_attempt *a)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < a->count; i++) {
+		sqlite3_stmt *q = store_sql(s, SQL_RECIPIENT_READ);
+
+		(void)sqlite3_bind_int64(q, 1, row_id(row_message(a->id), a->recipients[i]));
+		if (store_step(s, q, NULL) == 1 && sqlite3_column_int(q, 2) == STORE_RCPT_OPEN)
+			a->recipients[kept++] = a->recipients[i];
+		(void)sqlite3_reset(q);
+	}
+	a->count = kept;
+}
+
+/* Nothing of it is known any more: it must not be found again at each start. */
+static int end_alone(struct store_sqlite *s, const struct open_attempt *a, struct wall_time now)
+{
+	sqlite3_stmt *q = store_sql(s, SQL_ATTEMPT_END);
+	int rc;
+
+	(void)sqlite3_bind_int64(q, 1, a->id);
+	(void)sqlite3_bind_int64(q, 2, now.us);
+	(void)sqlite3_bind_int64(q, 3, 1);
+	store_bind_sv(q, 4, SV(""));
+	store_bind_sv(q, 5, SV("its message is missing or damaged"));
+	store_bind_sv(q, 6, SV(""));
+	rc = store_run(s, q, NULL);
+	(void)sqlite3_clear_bindings(q);
+	return rc;
+}
+
+/* What the store knows by itself goes back as well. */
+struct before {
+	struct store_state state;
+	size_t lanes, causes;
+	int64_t delivered, bounced;
+};
+
+static int back_to_savepoint(struct store_sqlite *s, const struct before *b)
+{
+	s->state = b->state;
+	s->delivered_now = b->delivered;
+	s->bounced_now = b->bounced;
+	store_names_cut(&s->lanes, b->lanes);
+	store_names_cut(&s->causes, b->causes);
+	return store_run(s, store_sql(s, SQL_ROLLBACK_TO), NULL);
+}
+
+/* A row that contradicts the others costs what it speaks of, and never the start. */
+static bool is_bad_row(const struct store_sqlite *s, int rc)
+{
+	return (rc == RC_NOT_FOUND || rc == RC_STATE || rc == RC_CORRUPT) &&
+	       !sqlite3_get_autocommit(s->db);
+}
+
+static int resolve_alone(struct store_sqlite *s, struct open_attempt *a,
+	const struct uncertain_rule *rule, struct arena *arena, struct err *err)
+{
+	const struct before before = {
+		s->state, s->lanes.count, s->causes.count, s->delivered_now, s->bounced_now
+	};
+	int rc = store_run(s, store_sql(s, SQL_SAVEPOINT), err);
+
+	if (rc != 0)
+		return rc;
+	rc = resolve_one(s, a, rule, arena, err);
+	if (is_bad_row(s, rc)) {
+		atomic_fetch_add_explicit(&s->front.stat_bad_rows, 1, memory_order_relaxed);
+		rc = back_to_savepoint(s, &before);
+		keep_known(s, a);
+		if (rc == 0)
+			rc = a->count ? resolve_one(s, a, rule, arena, err) : RC_NOT_FOUND;
+		if (is_bad_row(s, rc)) {
+			rc = back_to_savepoint(s, &before);
+			if (rc == 0 && end_alone(s, a, rule->now) != 0)
+				rc = back_to_savepoint(s, &before);
+		}
+	}
+	return rc ? rc : store_run(s, store_sql(s, SQL_RELEASE), err);
+}
+
+static int resolve_all(struct store_sqlite *s, const struct uncertain_rule *rule, struct err *err)
 {
 	struct arena a = { 0 };
 	struct open_attempt *list;
@@ -183,7 +269,7 @@ static int resolve_all(struct store_sqlite *s, enum store_uncertain_policy polic
 	if (rc == 0)
 		rc = store_run(s, store_sql(s, SQL_BEGIN), err);
 	for (size_t i = 0; i < count && rc == 0; i++)
-		rc = resolve_one(s, &list[i], policy, now, retry_at, &a, err);
+		rc = resolve_alone(s, &list[i], rule, &a, err);
 	if (rc == 0)
 		rc = store_write_state(s);
 	if (rc == 0)
@@ -202,11 +288,12 @@ int store_sqlite_resolve_uncertain(struct store *front, enum store_uncertain_pol
 	struct wall_time now, struct wall_time retry_at, struct err *err)
 {
 	struct store_sqlite *s = store_sqlite_of(front);
-	int rc = resolve_all(s, policy, now, retry_at, err);
+	const struct uncertain_rule rule = { policy, now, retry_at };
+	int rc = resolve_all(s, &rule, err);
 
 	if (rc == RC_DISK_FULL) {
 		store_ballast_give(front);
-		rc = resolve_all(s, policy, now, retry_at, err);
+		rc = resolve_all(s, &rule, err);
 	}
 	return rc;
 }

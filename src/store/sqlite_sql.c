@@ -7,8 +7,9 @@
 #include <stdio.h>
 
 enum {
-	SCHEMA_VERSION = 3,
+	SCHEMA_VERSION = 4,
 	CACHE_KIB = 8192,
+	NAMES_GAP_MAX = 100000,
 	WAL_KEPT_BYTES = 16 << 20, /* of the WAL file after a checkpoint */
 };
 
@@ -22,15 +23,15 @@ static const char schema[] =
 	"CREATE TABLE cause(id INTEGER PRIMARY KEY, key TEXT UNIQUE);"
 	"CREATE TABLE partial(message_id INTEGER PRIMARY KEY, chunks INTEGER);"
 	"CREATE TABLE dead(message_id INTEGER PRIMARY KEY, chunks INTEGER);"
-	"CREATE TABLE chunk(id INTEGER PRIMARY KEY, bytes BLOB);"
+	"CREATE TABLE chunk(id INTEGER PRIMARY KEY, bytes BLOB, sum);"
 	"CREATE TABLE message(id INTEGER PRIMARY KEY, accepted_at, expires_at, finished_at, "
 	"pending, flags,"
 	" chunks, size, header_size, story_bytes, bounce_of, dsn_ret, sender, envid, message_id, "
 	"subject,"
-	" user, client, listener, device);"
+	" user, client, listener, device, sum);"
 	"CREATE TABLE recipient(id INTEGER PRIMARY KEY, lane, state, due, cause, attempts, "
 	"uncertain,"
-	" dsn_notify, address, orcpt, last_reply, alternatives, rewrite_from);"
+	" dsn_notify, address, orcpt, last_reply, alternatives, rewrite_from, sum);"
 	"CREATE INDEX recipient_due ON recipient(lane, due, id, cause) WHERE due IS NOT NULL;"
 	"CREATE INDEX recipient_wait ON recipient(id) WHERE due IS NOT NULL;"
 	"CREATE TABLE attempt(id INTEGER PRIMARY KEY, lane, at, ended_at, uncertain, relay, stage, "
@@ -40,7 +41,7 @@ static const char schema[] =
 	"WITHOUT ROWID;"
 	"CREATE TABLE park(key TEXT PRIMARY KEY, cause, summary, reply, since, probe_at, nature, "
 	"proof) WITHOUT ROWID;"
-	"PRAGMA user_version=3;";
+	"PRAGMA user_version=4;";
 
 /* From format 1 to 2, from 2 to 3...; each leaves the tables as `schema` makes them. */
 static const char *const migrations[SCHEMA_VERSION - 1] = {
@@ -51,12 +52,16 @@ static const char *const migrations[SCHEMA_VERSION - 1] = {
 	"PRAGMA user_version=2;",
 	"ALTER TABLE park ADD COLUMN proof;"
 	"PRAGMA user_version=3;",
+	"ALTER TABLE chunk ADD COLUMN sum;"
+	"ALTER TABLE message ADD COLUMN sum;"
+	"ALTER TABLE recipient ADD COLUMN sum;"
+	"PRAGMA user_version=4;",
 };
 
 #define RECIPIENT_COLUMNS                                                                \
 	"id, lane, state, due, cause, attempts, uncertain, dsn_notify, address, orcpt, " \
 	"last_reply, "                                                                   \
-	"alternatives, rewrite_from"
+	"alternatives, rewrite_from, sum"
 
 #define RECIPIENT_OUTCOME                                                                      \
 	"UPDATE recipient SET lane=coalesce(?2, lane), state=?3, due=?4, cause=coalesce(?5, "  \
@@ -89,19 +94,20 @@ static const char *const texts[SQL_COUNT] = {
 		" WHERE message_id=?1 OR ?1=0",
 	[SQL_DEAD_FIRST] = "SELECT message_id, chunks FROM dead LIMIT 1",
 	[SQL_DEAD_DROP] = "DELETE FROM dead WHERE message_id=?",
-	[SQL_CHUNK_ADD] = "INSERT INTO chunk VALUES(?,?)",
+	[SQL_CHUNK_ADD] = "INSERT INTO chunk VALUES(?,?,?)",
 	[SQL_CHUNK_DROP] = "DELETE FROM chunk WHERE id=?",
-	[SQL_CHUNK_READ] = "SELECT bytes FROM chunk WHERE id=?",
-	[SQL_MESSAGE_ADD] = "INSERT INTO message VALUES(?,?,?,0,?,?,?,?,?,0,?,?,?,?,?,?,?,?,?,?)",
+	[SQL_CHUNK_READ] = "SELECT bytes, sum FROM chunk WHERE id=?",
+	[SQL_MESSAGE_ADD] = "INSERT INTO message VALUES(?,?,?,0,?,?,?,?,?,0,?,?,?,?,?,?,?,?,?,?,?)",
 	[SQL_MESSAGE_READ] =
 		"SELECT id, accepted_at, expires_at, finished_at, flags, size, header_size,"
 		" bounce_of, dsn_ret, sender, envid, message_id, subject, user, client, listener,"
 		" device FROM message WHERE id=?",
+	[SQL_MESSAGE_SUM] = "SELECT sum FROM message WHERE id=?",
 	[SQL_MESSAGE_PENDING] = "SELECT pending, flags, chunks, size, story_bytes, finished_at "
 				"FROM message WHERE id=?",
 	[SQL_MESSAGE_UPDATE] = "UPDATE message SET pending=?2, flags=?3, finished_at=?4, "
 			       "story_bytes=?5 WHERE id=?1",
-	[SQL_RECIPIENT_ADD] = "INSERT INTO recipient VALUES(?,?,?,?,?,?,0,?,?,?,?,?,?)",
+	[SQL_RECIPIENT_ADD] = "INSERT INTO recipient VALUES(?,?,?,?,?,?,0,?,?,?,?,?,?,?)",
 	[SQL_RECIPIENT_READ] = "SELECT " RECIPIENT_COLUMNS " FROM recipient WHERE id=?",
 	[SQL_RECIPIENTS_OF] =
 		"SELECT " RECIPIENT_COLUMNS " FROM recipient WHERE id BETWEEN ? AND ? ORDER BY id",
@@ -272,6 +278,20 @@ static int prepare_all(struct store_sqlite *s, struct err *err)
 	return 0;
 }
 
+/* A name that is missing costs its own mail a new route, not everybody the start. */
+static int fill_gap(struct store_names *names, int64_t next)
+{
+	char text[32];
+
+	if (next <= (int64_t)names->count || next > (int64_t)names->count + NAMES_GAP_MAX)
+		return SQLITE_CORRUPT;
+	while (next > (int64_t)names->count + 1) {
+		(void)snprintf(text, sizeof(text), "lost/%zu", names->count + 1);
+		store_names_load(names, (int64_t)names->count + 1, sv_from(text));
+	}
+	return SQLITE_OK;
+}
+
 static int load_names(
 	struct store_sqlite *s, const char *sql, struct store_names *names, struct err *err)
 {
@@ -282,10 +302,9 @@ static int load_names(
 		return store_fail(s, rc, err);
 	store_names_free(names);
 	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
-		if (sqlite3_column_int64(q, 0) != (int64_t)names->count + 1) {
-			rc = SQLITE_CORRUPT;
+		rc = fill_gap(names, sqlite3_column_int64(q, 0));
+		if (rc != SQLITE_OK)
 			break;
-		}
 		store_names_load(names, sqlite3_column_int64(q, 0), store_column_sv(q, 1));
 	}
 	(void)sqlite3_finalize(q);

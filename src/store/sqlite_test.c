@@ -37,6 +37,74 @@ static void no_database_is_refused(void **state)
 	assert_non_null(strstr(err.text, path));
 }
 
+/* Bytes, address and envelope: what does not fit its sum does not leave. */
+static void what_the_disk_changed_is_not_sent(void **state)
+{
+	static const char *const changes[] = {
+		"UPDATE chunk SET bytes=CAST('Subject: X' AS BLOB)",
+		"UPDATE recipient SET address='mallory'||substr(address,8)",
+		"UPDATE message SET sender='mallory@contoso.com'",
+	};
+
+	for (size_t i = 0; i < COUNT_OF(changes); i++) {
+		CLEANUP(buf_deinitp) struct buf body = BUF_INIT(1000);
+		struct bench b;
+		struct arena a = { 0 };
+		struct mail mail;
+		struct store_due due = { .op.kind = STORE_OP_DUE,
+			.lane = SV("submission/erp@contoso.com"),
+			.until = { INT64_MAX },
+			.limit = 10,
+			.out_arena = &a };
+
+		(void)state;
+		bench_make(&b);
+		bench_open(&b);
+		mail_make(&b, &mail, 1, "submission/a");
+		due.lane = mail.m.recipients[0].lane;
+		assert_int_equal(bench_put(&b, &mail, SV("Subject: x")), 0);
+		bench_shut(&b);
+		bench_exec(&b, changes[i]);
+		bench_open(&b);
+		assert_int_equal(bench_run(&b, &due.op), i == 0 ? 0 : RC_CORRUPT);
+		assert_int_equal(bench_body(&b, mail.m.id, 0, &body), i == 0 ? RC_CORRUPT : 0);
+		arena_reset(&a);
+		mail_free(&mail);
+		bench_remove(&b);
+	}
+}
+
+/* Rows without those that they belong to: they cost themselves, and no start. */
+static void bad_rows_stop_no_start(void **state)
+{
+	struct bench *b = *state;
+	struct mail mail, other;
+
+	bench_open(b);
+	mail_make(b, &mail, 2, "submission/a");
+	mail_make(b, &other, 1, "submission/a");
+	assert_int_equal(bench_put_claimed(b, &mail, SV("Subject: x")), 0);
+	assert_int_equal(bench_put(b, &other, SV("Subject: y")), 0);
+	bench_shut(b);
+	/* An attempt without its message, one with a recipient that is gone, one with words for numbers; and a gap in the
+	 * names. */
+	bench_exec(b, "INSERT INTO attempt VALUES((77<<12)|1,1,5,NULL,0,NULL,NULL,'0 1')");
+	bench_exec(b, "INSERT INTO attempt VALUES((78<<12)|1,9,5,NULL,0,NULL,NULL,'x y')");
+	bench_exec(b, "DELETE FROM recipient WHERE (id&4095)=1");
+	bench_exec(b, "INSERT INTO lane SELECT max(id)+3,'smtp/late' FROM lane");
+	bench_open(b);
+	bench_resolve(b, STORE_UNCERTAIN_RETRY);
+	assert_int_equal(store_health(b->s).bad_rows, 3);
+	expect_state(b, mail.m.id, 0, STORE_RCPT_QUEUED);
+	expect_state(b, other.m.id, 0, STORE_RCPT_QUEUED);
+	bench_shut(b);
+	assert_int_equal(bench_sql(b, "SELECT count(*) FROM attempt WHERE ended_at IS NULL"), 0);
+	bench_open(b);
+	assert_int_equal(b->found.uncertain_count, 0);
+	mail_free(&mail);
+	mail_free(&other);
+}
+
 static void steady_time_goes_on(void **state)
 {
 	struct bench *b = *state;
@@ -123,6 +191,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		BENCH_TEST(newer_format_is_refused),
 		BENCH_TEST(no_database_is_refused),
+		cmocka_unit_test(what_the_disk_changed_is_not_sent),
+		BENCH_TEST(bad_rows_stop_no_start),
 		BENCH_TEST(steady_time_goes_on),
 		BENCH_TEST(statements_use_their_indexes),
 	};

@@ -95,6 +95,7 @@ struct store_health store_health(const struct store *s)
 		.operations = atomic_load_explicit(&s->stat_operations, memory_order_relaxed),
 		.failed_commits = atomic_load_explicit(&s->stat_failed, memory_order_relaxed),
 		.reopened = atomic_load_explicit(&s->stat_reopened, memory_order_relaxed),
+		.bad_rows = atomic_load_explicit(&s->stat_bad_rows, memory_order_relaxed),
 		.free_bytes = s->room_bytes,
 		.disk_full = atomic_load_explicit(&s->disk_full, memory_order_relaxed),
 	};

@@ -20,6 +20,8 @@ uint64_t store_room_left(struct store *s, uint64_t min_free_bytes);
 /* Counters for status and metrics; loop thread. */
 struct store_health {
 	uint64_t commits, operations, failed_commits, reopened;
+	/* Attempts that the start found without their message or recipients: `postern doctor` names them. */
+	uint64_t bad_rows;
 	uint64_t free_bytes; /* on the disk, as last measured */
 	bool disk_full;
 };

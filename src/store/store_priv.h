@@ -51,6 +51,7 @@ struct store {
 	_Atomic bool closing;
 	bool sleeping;
 	_Atomic uint64_t stat_commits, stat_operations, stat_failed, stat_reopened;
+	_Atomic uint64_t stat_bad_rows;
 	_Atomic uint64_t free_pages_bytes;
 	_Atomic bool disk_full;
 
