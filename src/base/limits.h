@@ -41,8 +41,9 @@ enum {
 	LIMIT_SUBJECT_KEPT = 200, /* bytes of the Subject kept in the history */
 	LIMIT_BAD_COMMANDS = 20,  /* then 421 */
 	LIMIT_LOG_LINE = 8192,
-	LIMIT_CONTROL_LINE = 65536, /* one request on the control socket */
-	LIMIT_PAGE = 1000,          /* rows in one read of the store */
-	LIMIT_HOST_ADDRESSES = 16,  /* of one name; more are not tried */
-	LIMIT_TLS_SESSIONS = 256,   /* hosts whose TLS session is kept for resumption */
+	LIMIT_LOG_WAITING = 1 << 20, /* bytes of lines that wait for whoever reads the log */
+	LIMIT_CONTROL_LINE = 65536,  /* one request on the control socket */
+	LIMIT_PAGE = 1000,           /* rows in one read of the store */
+	LIMIT_HOST_ADDRESSES = 16,   /* of one name; more are not tried */
+	LIMIT_TLS_SESSIONS = 256,    /* hosts whose TLS session is kept for resumption */
 };

@@ -443,6 +443,7 @@ static int start(struct daemon *d, struct err *err)
 
 static void run(struct daemon *d)
 {
+	log_start();
 	io_signal_watch(d->loop, SIGTERM, on_stop, d);
 	io_signal_watch(d->loop, SIGINT, on_stop, d);
 	io_signal_watch(d->loop, SIGHUP, on_hup, d);
@@ -559,5 +560,6 @@ int cli_serve(struct cli_context *ctx, int argc, char **argv)
 		io_loop_free(d.loop);
 	}
 	log_line(LOG_INFO, "serve", "ended");
+	log_stop();
 	return EX_OK;
 }

@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "base/must.h"
 #include "base/text.h"
+#include "io/log_queue.h"
 #include "io/loop.h"
 
 #include <stdarg.h>
@@ -15,7 +16,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -28,7 +28,7 @@ enum {
 	JOURNAL_BUFFER_BYTES = 8 << 20,
 };
 
-static_assert(EVENT_MAX * 6 + 512 < LIMIT_LOG_LINE, "what stands before it fits, too");
+static_assert(EVENT_MAX * 6 + 1024 < LIMIT_LOG_LINE, "what stands before it fits, too");
 
 static const struct {
 	const char *name;
@@ -125,25 +125,16 @@ bool log_is_journal(void)
 }
 
 /* journald's own protocol: a field a line; none of ours holds a line end. */
-static bool write_journal(const struct log_words *w, struct sv message)
+static int put_journal_head(struct buf *out, const struct log_words *w)
 {
-	char head[256], id[64] = "\n";
-	struct iovec parts[3] = { { .iov_base = head },
-		{ .iov_base = (void *)(uintptr_t)message.ptr, .iov_len = message.len },
-		{ .iov_base = id } };
-	struct msghdr all = { .msg_iov = parts, .msg_iovlen = COUNT_OF(parts) };
-
-	(void)snprintf(head,
-		sizeof(head),
-		"PRIORITY=%d\nSYSLOG_FACILITY=%d\nSYSLOG_IDENTIFIER=postern/%s\nMESSAGE=",
+	return buf_printf(out,
+		"PRIORITY=%d\nSYSLOG_FACILITY=%d\nSYSLOG_IDENTIFIER=postern/%s\n%s%.*s%sMESSAGE=",
 		levels[w->level].priority,
 		FACILITY_MAIL,
-		w->part);
-	if (w->id.len)
-		(void)snprintf(id, sizeof(id), "\nPOSTERN_ID=%.*s\n", SV_ARG(w->id));
-	parts[0].iov_len = strlen(head);
-	parts[2].iov_len = strlen(id);
-	return sendmsg(place.journal, &all, MSG_NOSIGNAL) >= 0;
+		w->part,
+		w->id.len ? "POSTERN_ID=" : "",
+		SV_ARG(w->id),
+		w->id.len ? "\n" : "");
 }
 
 /* "2026-11-30T03:35:00.123456+01:00 host ", as rsyslog writes it. */
@@ -253,12 +244,16 @@ static int put_json(struct buf *line, const struct log_words *w)
 
 /* ---- a line ---- */
 
-static void put_line(const struct log_words *w)
+static struct log_entry *make_line(const struct log_words *w)
 {
 	CLEANUP(buf_deinitp) struct buf line = BUF_INIT(LIMIT_LOG_LINE);
 	bool json = atomic_load_explicit(&log_json, memory_order_relaxed);
-	ssize_t n;
+	struct log_entry *e;
+	size_t text_at;
 
+	if (place.journal >= 0)
+		(void)!put_journal_head(&line, w);
+	text_at = line.len;
 	/* Room is kept for the end. */
 	line.max -= 2;
 	if (place.journal < 0 && !json) {
@@ -270,13 +265,48 @@ static void put_line(const struct log_words *w)
 	line.max += 2;
 	if (json)
 		must(buf_append(&line, SV("}")) == 0);
-	if (place.journal >= 0 && write_journal(w, buf_sv(&line)))
-		return;
 	must(buf_append(&line, SV("\n")) == 0);
-	/* One write, so that lines of threads do not mix. A full pipe may lose it: the log must not
-	 * stop the mail. */
-	n = write(STDERR_FILENO, buf_sv(&line).ptr, line.len);
-	(void)n;
+	e = xmalloc(sizeof(*e) + line.len);
+	*e = (struct log_entry){ .journal = place.journal,
+		.urgent = w->level >= LOG_WARN,
+		.len = line.len,
+		.text_at = text_at,
+		.text_len = line.len - text_at };
+	memcpy(e->bytes, buf_sv(&line).ptr, line.len);
+	return e;
+}
+
+static void put_line(const struct log_words *w)
+{
+	log_queue_put(make_line(w));
+}
+
+static struct log_entry *lost_line(uint64_t lost)
+{
+	char event[128];
+
+	(void)snprintf(event,
+		sizeof(event),
+		"%llu %s lost: the reader of the log does not keep up",
+		(unsigned long long)lost,
+		lost == 1 ? "line" : "lines");
+	return make_line(
+		&(struct log_words){ .level = LOG_WARN, .part = "log", .event = sv_from(event) });
+}
+
+void log_start(void)
+{
+	log_queue_start(lost_line);
+}
+
+void log_stop(void)
+{
+	log_queue_stop();
+}
+
+uint64_t log_lost(void)
+{
+	return log_queue_lost();
 }
 
 static bool is_wanted(enum log_level level)

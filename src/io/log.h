@@ -4,6 +4,8 @@
 #include "base/attr.h"
 #include "base/sv.h"
 
+#include <stdint.h>
+
 /*
  * The log: one line an event. Its words are those of Postfix where Postfix has any, so that pflogsumm,
  * logwatch and fail2ban understand them: `postern/smtp[123]: ID: to=<a@b>, ..., status=sent (250 ...)`.
@@ -57,3 +59,12 @@ void log_setup(enum log_level least, bool json);
 #define LOG_JOURNAL_PATH "/run/systemd/journal/socket"
 void log_open(const char *journal_path);
 bool log_is_journal(void);
+
+/*
+ * From log_start() on a thread writes the lines, and nobody waits for whoever reads them: what does not
+ * fit into LIMIT_LOG_WAITING is lost, and the log says how many lines. log_stop() writes what waits, and
+ * does not wait long for a reader that stalls.
+ */
+void log_start(void);
+void log_stop(void);
+uint64_t log_lost(void); /* lines, since the start */

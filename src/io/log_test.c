@@ -376,7 +376,7 @@ static void the_journal_gets_fields(void **state)
 	assert_true(n > 0);
 	assert_string_equal(got,
 		"PRIORITY=3\nSYSLOG_FACILITY=2\nSYSLOG_IDENTIFIER=postern/smtp\n"
-		"MESSAGE=error: 0000000000A: to the\\x0ajournal\nPOSTERN_ID=0000000000A\n");
+		"POSTERN_ID=0000000000A\nMESSAGE=error: 0000000000A: to the\\x0ajournal\n");
 	assert_true(recv(fd, got, sizeof(got), MSG_DONTWAIT) < 0);
 	/* A journal that is gone: standard error has it. */
 	io_closep(&fd);
@@ -386,6 +386,87 @@ static void the_journal_gets_fields(void **state)
 	log_open("/nonexistent");
 	(void)end_log();
 	assert_string_equal(behind_pid(logged), "error: to the pipe\nafter it\n");
+}
+
+/* ---- a reader that stalls ---- */
+
+enum {
+	STALL_LINES = 40000, /* of 64 bytes and more: twice what may wait */
+	STALL_TEXT_MAX = 16 << 20,
+	STALL_POLL_US = 2000,
+	STALL_POLLS_MAX = 30000,
+};
+
+struct slow_reader {
+	char *text;
+	_Atomic size_t len;
+};
+
+static void *read_all(void *arg)
+{
+	struct slow_reader *r = arg;
+	ssize_t n;
+
+	while ((n = read(log_pipe[0], r->text + r->len, STALL_TEXT_MAX - 1 - r->len)) > 0)
+		r->len += (size_t)n;
+	return NULL;
+}
+
+/* The lines that arrived, and those that a line says are lost. */
+static void count_lines(
+	struct sv rest, unsigned *out_here, unsigned *out_lost, unsigned *out_notices)
+{
+	struct sv line;
+
+	*out_here = *out_lost = *out_notices = 0;
+	while (sv_cut_char(&rest, '\n', &line)) {
+		ssize_t at = sv_find(line, SV("]: warning: "));
+		uint32_t lost = 0;
+		struct sv number;
+
+		if (at < 0) {
+			++*out_here;
+			continue;
+		}
+		line = sv_skip(line, (size_t)at + strlen("]: warning: "));
+		assert_true(sv_cut_char(&line, ' ', &number));
+		assert_int_equal(sv_parse_u32(number, STALL_LINES, &lost), 0);
+		assert_true(sv_eq(line, SV("lines lost: the reader of the log does not keep up")));
+		*out_lost += lost;
+		++*out_notices;
+	}
+}
+
+static void a_reader_that_stalls_costs_lines_only(void **state)
+{
+	struct slow_reader r = { .text = calloc(1, STALL_TEXT_MAX) };
+	unsigned here, lost, notices, polls = 0;
+	pthread_t reader;
+
+	(void)state;
+	begin_log(LOG_INFO, false);
+	log_start();
+	/* Nobody reads: this would not come back. */
+	for (unsigned i = 0; i < STALL_LINES; i++)
+		log_line(LOG_INFO, "serve", "%064u", i);
+	assert_true(log_lost() > 0);
+	lost = (unsigned)log_lost();
+	assert_int_equal(pthread_create(&reader, NULL, read_all, &r), 0);
+	/* What waited comes out, and then the count, without a further line that would bring it. */
+	while (!strstr(r.text, "lines lost") && polls++ < STALL_POLLS_MAX)
+		(void)usleep(STALL_POLL_US);
+	assert_int_equal(log_lost(), lost);
+	log_stop();
+	(void)dup2(stderr_before, STDERR_FILENO);
+	io_closep(&stderr_before);
+	io_closep(&log_pipe[1]);
+	assert_int_equal(pthread_join(reader, NULL), 0);
+	io_closep(&log_pipe[0]);
+	count_lines(sv_make(r.text, r.len), &here, &lost, &notices);
+	assert_int_equal(notices, 1);
+	assert_int_equal(lost, log_lost());
+	assert_int_equal(here + lost, STALL_LINES);
+	free(r.text);
 }
 
 int main(void)
@@ -401,6 +482,7 @@ int main(void)
 		cmocka_unit_test(an_address_does_not_go_on_as_a_status),
 		cmocka_unit_test(lines_in_a_file_have_a_time_and_a_host),
 		cmocka_unit_test(the_journal_gets_fields),
+		cmocka_unit_test(a_reader_that_stalls_costs_lines_only),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
