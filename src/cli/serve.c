@@ -469,6 +469,8 @@ static void limit_resources(void)
 	const struct rlimit none = { 0, 0 };
 	struct rlimit files;
 
+	/* A small RLIMIT_FSIZE is a failed write with a message, not a death in the middle. */
+	(void)signal(SIGXFSZ, SIG_IGN);
 	/* Passwords are in this memory. */
 	(void)setrlimit(RLIMIT_CORE, &none);
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {

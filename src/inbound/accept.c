@@ -321,6 +321,27 @@ static void note_known(struct accept *a, struct sv address)
 	htable_put(&a->known, buf_sv(&key), a);
 }
 
+/*
+ * Whoever left it was told that all is well, and hears of a refusal by mail only: such a recipient gets
+ * into the queue without a lane, and outbound ends it (delivery_reroute()).
+ */
+static void keep_to_bounce(
+	struct accept *a, const struct smtp_server_event *e, const struct answer *why)
+{
+	const struct conf_route_answer none = { 0 };
+	char reply[LIMIT_REPLY_KEPT];
+	struct store_recipient *r = more_recipients(a, false);
+
+	(void)snprintf(reply, sizeof(reply), "%u %s %s", why->code, why->enhanced, why->text);
+	*r = (struct store_recipient){ .index = (uint32_t)a->recipient_count - 1,
+		.address = arena_sv(&a->arena, e->address),
+		.orcpt = arena_sv(&a->arena, e->orcpt),
+		.dsn_notify = e->dsn_notify,
+		.state = STORE_RCPT_QUEUED };
+	set_plan(a, r, &none);
+	r->last_reply = arena_sv(&a->arena, sv_from(reply));
+}
+
 void accept_rcpt(struct accept *a, const struct smtp_server_event *e, struct answer *out)
 {
 	struct sv address = accept_complete(a, e->address, true);
@@ -333,6 +354,8 @@ void accept_rcpt(struct accept *a, const struct smtp_server_event *e, struct ans
 			553,
 			"5.1.3",
 			"The recipient has no domain, and `qualify:` is not set");
+		if (a->origin.park_no_route && a->recipient_count < LIMIT_RCPT)
+			keep_to_bounce(a, e, out);
 		return;
 	}
 	if (!device_may_send(a, address, out))

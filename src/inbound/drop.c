@@ -16,11 +16,16 @@
 #include <unistd.h>
 
 /*
- * The maildrop: what `sendmail` left while the daemon was away. One file at a time. Before its message is
+ * The maildrop: what `sendmail` left while the daemon was away. Some files at a time. Before its message is
  * handed to the queue a file is renamed to NAME.msg.ID; when we die between the commit and the unlink, the
  * next start finds the id in the queue and does not take the file again.
  */
 #define SCAN_EVERY_US US_PER_MIN
+
+enum {
+	SCAN_PIECE = 512,    /* entries of the folder in one round of the loop */
+	TROUBLE_FIRST_S = 5, /* EMFILE and the like pass: the pause doubles, up to SCAN_EVERY_US */
+};
 
 static void scan_soon(struct drop *d, uint64_t us)
 {
@@ -56,64 +61,205 @@ static bool is_stale(const char *path)
 	       io_clock_wall().us / (int64_t)US_PER_S - st.st_mtim.tv_sec > STALE_TMP_S;
 }
 
-/* The next file by name, which is by time. Names that had a problem wait for the next scan. */
-static bool find_next(struct drop *d, char out_name[NAME_MAX + 1], uint64_t *out_id)
+/* ---- reading the folder ---- */
+
+/*
+ * Once for a batch, and some entries a round of the loop: a folder with 100,000 files must not keep the
+ * sessions waiting. What a batch does not hold comes with the next one, which begins behind it.
+ */
+static int compare(const void *a, const void *b)
 {
-	DIR *dir = opendir(d->path);
-	struct dirent *e;
-	bool found = false;
-
-	if (!dir)
-		return false;
-	while ((e = readdir(dir))) {
-		uint64_t id;
-
-		if (sv_starts(sv_from(e->d_name), DROP_TMP_PREFIX_SV)) {
-			char path[PATH_MAX];
-
-			/* Somebody was killed while writing; a live writer is done in less. */
-			(void)snprintf(path, sizeof(path), "%s/%s", d->path, e->d_name);
-			if (is_stale(path))
-				(void)unlink(path);
-			continue;
-		}
-		if (!is_message(e->d_name, &id) || strcmp(e->d_name, d->after) <= 0)
-			continue;
-		if (!found || strcmp(e->d_name, out_name) < 0) {
-			(void)snprintf(out_name, NAME_MAX + 1, "%s", e->d_name);
-			*out_id = id;
-			found = true;
-		}
-	}
-	(void)closedir(dir);
-	return found;
+	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-void drop_next(struct drop *d)
+static void batch_clear(struct drop *d)
 {
-	char name[NAME_MAX + 1] = "";
-	uint64_t id = 0;
+	for (size_t i = 0; i < d->batch_count; i++)
+		free(d->batch[i]);
+	d->batch_count = d->batch_at = 0;
+}
 
-	must(!d->file);
+/* A heap with its greatest name on top, which leaves when a smaller one comes. */
+static void batch_sink(struct drop *d)
+{
+	size_t at = 0;
+
+	for (;;) {
+		size_t child = 2 * at + 1;
+		char *name = d->batch[at];
+
+		if (child + 1 < d->batch_count && strcmp(d->batch[child], d->batch[child + 1]) < 0)
+			child++;
+		if (child >= d->batch_count || strcmp(name, d->batch[child]) >= 0)
+			return;
+		d->batch[at] = d->batch[child];
+		d->batch[child] = name;
+		at = child;
+	}
+}
+
+static void batch_rise(struct drop *d)
+{
+	for (size_t at = d->batch_count - 1; at > 0;) {
+		size_t parent = (at - 1) / 2;
+		char *name = d->batch[at];
+
+		if (strcmp(name, d->batch[parent]) <= 0)
+			return;
+		d->batch[at] = d->batch[parent];
+		d->batch[parent] = name;
+		at = parent;
+	}
+}
+
+static void batch_put(struct drop *d, const char *name)
+{
+	if (d->batch_count < d->batch_max) {
+		d->batch[d->batch_count++] = sv_dup(sv_from(name));
+		batch_rise(d);
+		return;
+	}
+	d->more_behind = true;
+	if (strcmp(name, d->batch[0]) >= 0)
+		return;
+	free(d->batch[0]);
+	d->batch[0] = sv_dup(sv_from(name));
+	batch_sink(d);
+}
+
+static void take_entry(struct drop *d, const char *name)
+{
+	uint64_t id;
+
+	if (sv_starts(sv_from(name), DROP_TMP_PREFIX_SV)) {
+		char path[PATH_MAX];
+
+		/* Somebody was killed while writing; a live writer is done in less. */
+		(void)snprintf(path, sizeof(path), "%s/%s", d->path, name);
+		if (is_stale(path))
+			(void)unlink(path);
+	} else if (is_message(name, &id) && strcmp(name, d->after) > 0) {
+		batch_put(d, name);
+	}
+}
+
+static void scan_end(struct drop *d, int error)
+{
+	(void)closedir(TAKE(d->dir));
+	if (error) {
+		drop_trouble(d, error, "read the maildrop");
+		batch_clear(d);
+		d->more_behind = false;
+	}
+	qsort(d->batch, d->batch_count, sizeof(d->batch[0]), compare);
+	io_task_post(d->in->loop, &d->next);
+}
+
+static void scan_piece(void *arg)
+{
+	struct drop *d = arg;
+
+	for (unsigned i = 0; i < SCAN_PIECE; i++) {
+		const struct dirent *e;
+
+		errno = 0;
+		e = readdir(d->dir);
+		if (!e) {
+			scan_end(d, errno);
+			return;
+		}
+		take_entry(d, e->d_name);
+	}
+	io_task_post(d->in->loop, &d->scan);
+}
+
+/* The next scan is from the first name on. */
+static void scan_later(struct drop *d)
+{
+	uint64_t pause = SCAN_EVERY_US;
+
+	d->troubles = d->trouble ? d->troubles + 1 : 0;
+	if (d->trouble && d->troubles < 4)
+		pause = (TROUBLE_FIRST_S * US_PER_S) << (d->troubles - 1);
+	d->trouble = false;
+	d->after[0] = '\0';
+	scan_soon(d, pause);
+}
+
+static void scan_begin(struct drop *d)
+{
+	batch_clear(d);
+	d->more_behind = d->arrived = false;
+	d->dir = opendir(d->path);
+	if (d->dir) {
+		io_task_post(d->in->loop, &d->scan);
+		return;
+	}
+	drop_trouble(d, errno, "open the maildrop");
+	scan_later(d);
+}
+
+void drop_trouble(struct drop *d, int error, const char *what)
+{
+	/* Once for a batch: a minute of EMFILE is one line, not a thousand. */
+	if (!d->trouble)
+		log_line(LOG_WARN,
+			"pickup",
+			"cannot %s; it stays there, and postern tries again: %s",
+			what,
+			rc_text(-error));
+	d->trouble = true;
+}
+
+static void take_next(void *arg)
+{
+	struct drop *d = arg;
+
 	if (d->closing) {
-		drop_free(d);
+		if (d->running == 0)
+			drop_free(d);
 		return;
 	}
-	if (!find_next(d, name, &id)) {
-		d->after[0] = '\0';
-		scan_soon(d, SCAN_EVERY_US);
-		return;
+	while (d->batch_at < d->batch_count && d->running < DROP_RUNNING) {
+		const char *name = d->batch[d->batch_at++];
+		uint64_t id = 0;
+
+		(void)is_message(name, &id);
+		if (strcmp(name, d->after) > 0)
+			(void)snprintf(d->after, sizeof(d->after), "%s", name);
+		d->running++;
+		drop_file_begin(d, name, id);
 	}
-	(void)snprintf(d->after, sizeof(d->after), "%s", name);
-	drop_file_begin(d, name, id);
+	if (d->running > 0)
+		return;
+	if (d->more_behind || d->arrived)
+		scan_begin(d);
+	else
+		scan_later(d);
+}
+
+void drop_done(struct drop *d, const char *name)
+{
+	must(d->running > 0);
+	d->running--;
+	/* It may have got its new name: the scan goes on behind that. */
+	if (strcmp(name, d->after) > 0)
+		(void)snprintf(d->after, sizeof(d->after), "%s", name);
+	io_task_post(d->in->loop, &d->next);
+}
+
+/* With files, or with the folder; take_next() looks again afterwards. */
+static bool is_busy(const struct drop *d)
+{
+	return d->running > 0 || d->dir || d->batch_at < d->batch_count;
 }
 
 static void on_timer(void *arg)
 {
 	struct drop *d = arg;
 
-	if (!d->file)
-		drop_next(d);
+	if (!is_busy(d) && d->path[0])
+		scan_begin(d);
 }
 
 static void on_notify(void *arg, unsigned events)
@@ -124,7 +270,8 @@ static void on_notify(void *arg, unsigned events)
 	(void)events;
 	while (read(d->notify_fd, ignored, sizeof(ignored)) > 0)
 		;
-	if (!d->file)
+	d->arrived = true;
+	if (!is_busy(d))
 		scan_soon(d, 0);
 }
 
@@ -151,7 +298,8 @@ static void watch(struct drop *d)
 			d->path);
 	else
 		d->watch = io_watch_new(d->in->loop, d->notify_fd, IO_READABLE, on_notify, d);
-	if (!d->file)
+	d->arrived = true;
+	if (!is_busy(d))
 		scan_soon(d, 0);
 }
 
@@ -161,6 +309,10 @@ struct drop *drop_open(struct inbound *in)
 
 	d->in = in;
 	d->notify_fd = -1;
+	d->batch_max = COUNT_OF(d->batch);
+	d->scan = (struct io_task){ .run = scan_piece, .arg = d };
+	d->sync = (struct io_task){ .run = drop_files_renamed, .arg = d };
+	d->next = (struct io_task){ .run = take_next, .arg = d };
 	io_timer_init(&d->timer, in->loop, on_timer, d);
 	watch(d);
 	return d;
@@ -177,6 +329,12 @@ void drop_free(struct drop *d)
 	io_timer_stop(&d->timer);
 	io_watch_free(d->watch);
 	io_closep(&d->notify_fd);
+	io_task_cancel(d->in->loop, &d->scan);
+	io_task_cancel(d->in->loop, &d->sync);
+	io_task_cancel(d->in->loop, &d->next);
+	if (d->dir)
+		(void)closedir(d->dir);
+	batch_clear(d);
 	free(d);
 }
 
@@ -185,7 +343,7 @@ void drop_close(struct drop *d)
 	if (!d)
 		return;
 	d->closing = true;
-	/* A file under way ends first, and calls drop_next(). */
-	if (!d->file)
+	/* Files under way end first. */
+	if (d->running == 0)
 		drop_free(d);
 }

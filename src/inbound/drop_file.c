@@ -22,6 +22,7 @@ enum {
 
 struct drop_file {
 	struct drop *d;
+	struct drop_file *next; /* in drop.renamed */
 	char name[NAME_MAX + 1];
 	uint64_t
 		id; /* 0: new; else the file was renamed in an earlier life, and the id is used again */
@@ -47,15 +48,12 @@ static void done(struct drop_file *f)
 {
 	struct drop *d = f->d;
 
-	/* It may have got its new name: the scan goes on behind that. */
-	(void)snprintf(d->after, sizeof(d->after), "%s", f->name);
 	io_task_cancel(d->in->loop, &f->task);
 	io_closep(&f->fd);
 	arena_reset(&f->arena);
 	arena_reset(&f->show_arena);
+	drop_done(d, f->name);
 	free(f);
-	d->file = NULL;
-	drop_next(d);
 }
 
 static void remove_file(struct drop_file *f)
@@ -85,6 +83,29 @@ static void set_aside(struct drop_file *f, const char *why)
 	done(f);
 }
 
+/*
+ * sendmail has said that all is well: only what is wrong with the file itself may set it aside. Whatever
+ * the machine lacks at the moment passes, and the file waits.
+ */
+static void wait_for_better(struct drop_file *f, int error)
+{
+	char what[NAME_MAX + 64];
+
+	/* Gone: somebody removed it. */
+	if (error != ENOENT) {
+		(void)snprintf(what, sizeof(what), "read %s in the maildrop", f->name);
+		drop_trouble(f->d, error, what);
+	}
+	done(f);
+}
+
+static void give_up(struct drop_file *f, int error)
+{
+	accept_abort(f->accept);
+	f->accept = NULL;
+	wait_for_better(f, error);
+}
+
 /* ---- checks ---- */
 
 static const char *check_file(const struct stat *st, const struct conf_general *g)
@@ -102,15 +123,20 @@ static const char *check_file(const struct stat *st, const struct conf_general *
 	return NULL;
 }
 
-static void name_owner(struct drop_file *f)
+/* Routes go by this name: it may be the number only when there is no name. 0 or an errno. */
+static int name_owner(struct drop_file *f)
 {
 	char names[1024];
 	struct passwd entry, *found = NULL;
+	int rc = getpwuid_r(f->uid, &entry, names, sizeof(names), &found);
 
-	if (getpwuid_r(f->uid, &entry, names, sizeof(names), &found) == 0 && found)
+	if (rc == EMFILE || rc == ENFILE || rc == ENOMEM || rc == EIO || rc == EINTR)
+		return rc;
+	if (rc == 0 && found)
 		(void)snprintf(f->user, sizeof(f->user), "local:%s", found->pw_name);
 	else
 		(void)snprintf(f->user, sizeof(f->user), "local:%u", f->uid);
+	return 0;
 }
 
 static int read_envelope(struct drop_file *f, const struct stat *st, struct err *err)
@@ -140,6 +166,13 @@ static int read_envelope(struct drop_file *f, const struct stat *st, struct err 
 
 /* ---- its message ---- */
 
+static void must_wait(struct drop_file *f, const struct answer *a)
+{
+	log_line(LOG_WARN, "pickup", "mail in the maildrop must wait: %s", a->text);
+	f->d->trouble = true;
+	done(f);
+}
+
 static void message_done(void *arg, const struct answer *a)
 {
 	struct drop_file *f = arg;
@@ -152,8 +185,7 @@ static void message_done(void *arg, const struct answer *a)
 	}
 	if (a->code < 500) {
 		/* The disk, or the like: the file stays and is tried at the next scan. */
-		log_line(LOG_WARN, "pickup", "mail in the maildrop must wait: %s", a->text);
-		done(f);
+		must_wait(f, a);
 		return;
 	}
 	set_aside(f, a->text);
@@ -177,9 +209,13 @@ static void feed(void *arg)
 		left < sizeof(piece) ? (size_t)left : sizeof(piece),
 		(off_t)(f->body_at + f->given));
 	if (n <= 0) {
+		if (n < 0) {
+			give_up(f, errno);
+			return;
+		}
 		accept_abort(f->accept);
 		f->accept = NULL;
-		set_aside(f, "it cannot be read to its end");
+		set_aside(f, "it became shorter while it was read");
 		return;
 	}
 	f->given += (uint64_t)n;
@@ -195,7 +231,9 @@ static void on_room(void *arg)
 	io_task_post(f->d->in->loop, &f->task);
 }
 
-static void take_recipients(struct drop_file *f)
+/* 0, or the answer that asks to come again later. Who is refused for good gets into the queue, too, and
+ * bounces from there. */
+static int take_recipients(struct drop_file *f)
 {
 	for (size_t i = 0; i < f->envelope.recipient_count; i++) {
 		struct smtp_server_event e = { .kind = SMTP_SERVER_EV_RCPT,
@@ -204,7 +242,9 @@ static void take_recipients(struct drop_file *f)
 		struct answer a;
 
 		accept_rcpt(f->accept, &e, &a);
-		if (a.code >= 400)
+		if (a.code >= 400 && a.code < 500)
+			return a.code;
+		if (a.code >= 500)
 			log_event(LOG_WARN,
 				"pickup",
 				SV(""),
@@ -214,6 +254,7 @@ static void take_recipients(struct drop_file *f)
 					LOG_F("reply", sv_from(a.text)) },
 				3);
 	}
+	return 0;
 }
 
 static int rename_with_id(struct drop_file *f)
@@ -231,7 +272,7 @@ static int rename_with_id(struct drop_file *f)
 	if (rename(from, to) != 0)
 		return -errno;
 	(void)snprintf(f->name, sizeof(f->name), "%s", name);
-	return io_folder_sync(f->d->path, NULL);
+	return 0;
 }
 
 static void open_message(struct drop_file *f, struct answer *out)
@@ -257,13 +298,18 @@ static void open_message(struct drop_file *f, struct answer *out)
 	f->accept = accept_new(in, in->conf, &origin);
 	limit_payer_end(&payer, io_now(in->loop));
 	accept_mail(f->accept, &mail, out);
-	if (out->code < 400)
-		take_recipients(f);
+	if (out->code < 400) {
+		int rc = take_recipients(f);
+
+		if (rc)
+			out->code = (uint16_t)rc;
+	}
 }
 
 static void take_message(struct drop_file *f)
 {
 	struct answer a;
+	int rc;
 
 	open_message(f, &a);
 	if (a.code >= 400 || accept_recipient_count(f->accept) == 0) {
@@ -273,19 +319,38 @@ static void take_message(struct drop_file *f)
 			set_aside(
 				f, a.code >= 500 ? a.text : "none of its recipients can be taken");
 		else
-			done(f);
+			must_wait(f, &a);
 		return;
 	}
 	accept_begin_body(f->accept, f->id, SV(""), SV("local"), SV(""));
 	f->id = accept_id(f->accept);
-	if (rename_with_id(f) != 0) {
-		accept_abort(f->accept);
-		f->accept = NULL;
-		done(f);
+	rc = rename_with_id(f);
+	if (rc != 0) {
+		give_up(f, -rc);
 		return;
 	}
 	accept_on_room(f->accept, on_room, f);
-	io_task_post(f->d->in->loop, &f->task);
+	f->next = f->d->renamed;
+	f->d->renamed = f;
+	io_task_post(f->d->in->loop, &f->d->sync);
+}
+
+/* The new names are safe before anything is handed to the queue: else a crash could take a file twice. */
+void drop_files_renamed(void *arg)
+{
+	struct drop *d = arg;
+	struct drop_file *f = TAKE(d->renamed);
+	int rc = io_folder_sync(d->path, NULL);
+
+	while (f) {
+		struct drop_file *next = f->next;
+
+		if (rc != 0)
+			give_up(f, -rc);
+		else
+			io_task_post(d->in->loop, &f->task);
+		f = next;
+	}
 }
 
 /* ---- beginning ---- */
@@ -304,6 +369,14 @@ static void looked_up(struct store_op *op)
 	done(f);
 }
 
+static void refuse_or_wait(struct drop_file *f, int rc, const struct err *err)
+{
+	if (rc == RC_PARSE || rc == RC_LIMIT)
+		set_aside(f, err->text);
+	else
+		wait_for_better(f, rc < 0 ? -rc : rc);
+}
+
 void drop_file_begin(struct drop *d, const char *name, uint64_t id)
 {
 	const struct conf_general *g = conf_general(d->in->conf);
@@ -312,8 +385,8 @@ void drop_file_begin(struct drop *d, const char *name, uint64_t id)
 	const char *fault;
 	char path[PATH_MAX];
 	struct stat st;
+	int rc;
 
-	d->file = f;
 	f->d = d;
 	f->id = id;
 	f->task = (struct io_task){ .run = feed, .arg = f };
@@ -321,8 +394,12 @@ void drop_file_begin(struct drop *d, const char *name, uint64_t id)
 	path_of(f, path);
 	/* A fifo must not stop us, nor a link lead us elsewhere. */
 	f->fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (f->fd < 0 && (errno == ELOOP || errno == ENXIO)) {
+		set_aside(f, errno == ELOOP ? "it is a symbolic link" : "it is no plain file");
+		return;
+	}
 	if (f->fd < 0 || fstat(f->fd, &st) != 0) {
-		set_aside(f, rc_text(-errno));
+		wait_for_better(f, errno);
 		return;
 	}
 	fault = check_file(&st, g);
@@ -331,9 +408,11 @@ void drop_file_begin(struct drop *d, const char *name, uint64_t id)
 		return;
 	}
 	f->uid = st.st_uid;
-	name_owner(f);
-	if (read_envelope(f, &st, &err) != 0) {
-		set_aside(f, err.text);
+	rc = name_owner(f);
+	if (rc == 0)
+		rc = read_envelope(f, &st, &err);
+	if (rc != 0) {
+		refuse_or_wait(f, rc, &err);
 		return;
 	}
 	if (id == 0) {

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "inbound/drop_priv.h"
 #include "inbound/test_bench.h"
 #include "mail/drop_format.h"
+
+#include <sys/resource.h>
 
 /* The maildrop: files that `sendmail` left, on their way into the queue. */
 
@@ -374,6 +377,126 @@ static void recipients_with_another_sender_stay_in_their_message(void **state)
 	bench_close(&b);
 }
 
+/* ---- what passes, and what is refused ---- */
+
+/* No descriptor can be had, not even those that are closed now. */
+static void take_descriptors(rlim_t *out_before)
+{
+	struct rlimit limit;
+
+	must(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+	*out_before = limit.rlim_cur;
+	limit.rlim_cur = 0;
+	must(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+}
+
+static void give_descriptors(rlim_t before)
+{
+	struct rlimit limit;
+
+	must(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+	limit.rlim_cur = before;
+	must(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+}
+
+static bool has_begun(struct bench *b)
+{
+	return b->in->drop->running > 0;
+}
+
+static bool has_rest(struct bench *b)
+{
+	return b->in->drop->running == 0 && !b->in->drop->dir &&
+	       b->in->drop->batch_at == b->in->drop->batch_count;
+}
+
+/* Whatever step it is that has no descriptor: the file stays what it is, and is taken later. */
+static void a_lack_of_descriptors_sets_nothing_aside(void **state)
+{
+	struct bench b;
+	rlim_t before;
+	char name[64];
+
+	(void)state;
+	bench_make(&b);
+	for (unsigned i = 10; i < 90; i++) {
+		(void)snprintf(name, sizeof(name), "%u.1.1.msg", i);
+		leave(&b, name, &plain);
+	}
+	bench_begin(&b, LAB);
+	/* The folder is read, and a first file is under way: those behind it meet the lack. */
+	bench_until(&b, has_begun);
+	take_descriptors(&before);
+	bench_until(&b, has_rest);
+	give_descriptors(before);
+	assert_true(is_there(&b, "89.1.1.msg"));
+	assert_true(b.in->drop->troubles > 0);
+	bench_reload(&b, LAB);
+	bench_until(&b, is_empty);
+	bench_wait_for_messages(&b, 80);
+	bench_close(&b);
+}
+
+static void a_recipient_without_a_domain_is_kept_to_bounce(void **state)
+{
+	static const struct paper two = {
+		"root@contoso.com", "anna@example.org bob", SV_INIT(TEXT), 0
+	};
+	struct arena arena = { 0 };
+	struct store_list list;
+	struct bench b;
+
+	(void)state;
+	bench_open(&b, LAB);
+	leave(&b, "11.1.1.msg", &two);
+	leave(&b, "12.1.1.msg", &(struct paper){ "root@contoso.com", "bob", SV_INIT(TEXT), 0 });
+	bench_until(&b, is_empty);
+	list = bench_list(&b, &arena);
+	assert_int_equal(list.out_count, 3);
+	for (size_t i = 1; i < 3; i++) {
+		assert_true(sv_eq(list.out_rows[i].recipient.address, SV("bob")));
+		assert_true(sv_eq(list.out_rows[i].recipient.lane, SV("")));
+		assert_true(sv_starts(list.out_rows[i].recipient.last_reply, SV("553 5.1.3 ")));
+	}
+	arena_reset(&arena);
+	bench_close(&b);
+}
+
+/* More than one reading of the folder holds, and in their order. */
+static void many_files_are_taken_in_the_order_of_their_names(void **state)
+{
+	enum {
+		FILES = 60,
+		BATCH = 16,
+	};
+	struct arena arena = { 0 };
+	struct store_list list;
+	char name[64], to[64];
+	struct bench b;
+
+	(void)state;
+	bench_make(&b);
+	for (unsigned i = 0; i < FILES; i++) {
+		/* Left in another order than their names have. */
+		unsigned n = (i * 7) % FILES;
+
+		(void)snprintf(name, sizeof(name), "%05u.1.1.msg", n);
+		(void)snprintf(to, sizeof(to), "u%u@example.org", n);
+		leave(&b, name, &(struct paper){ "root@contoso.com", to, SV_INIT(TEXT), 0 });
+	}
+	bench_begin(&b, LAB);
+	b.in->drop->batch_max = BATCH;
+	bench_until(&b, is_empty);
+	list = bench_list(&b, &arena);
+	assert_int_equal(list.out_count, FILES);
+	for (size_t i = 0; i < list.out_count; i++) {
+		(void)snprintf(to, sizeof(to), "u%zu@example.org", i);
+		assert_true(sv_eq(list.out_rows[i].recipient.address, sv_from(to)));
+	}
+	arena_reset(&arena);
+	bench_close(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -387,6 +510,9 @@ int main(void)
 		cmocka_unit_test(a_file_whose_message_is_committed_is_only_removed),
 		cmocka_unit_test(a_file_whose_message_is_not_committed_keeps_its_id),
 		cmocka_unit_test(recipients_with_another_sender_stay_in_their_message),
+		cmocka_unit_test(a_lack_of_descriptors_sets_nothing_aside),
+		cmocka_unit_test(a_recipient_without_a_domain_is_kept_to_bounce),
+		cmocka_unit_test(many_files_are_taken_in_the_order_of_their_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

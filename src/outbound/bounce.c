@@ -98,15 +98,40 @@ static void done(struct bounce_job *j)
 
 /* ---- where a notice goes out ---- */
 
-/* The mailbox or connector named in `bounces:`, else the lane that failed. */
+static bool no_header(void *arg, struct sv name, struct sv *out_value)
+{
+	(void)arg;
+	(void)name;
+	(void)out_value;
+	return false;
+}
+
+/* Where mail of the sender to himself would go. */
+static const struct conf_lane *lane_of_sender(const struct delivery *d)
+{
+	const struct conf_route_query q = { .sender = d->m.sender,
+		.recipient = d->m.sender,
+		.user = d->m.user,
+		.listener = d->m.listener,
+		.device = d->m.device,
+		.has_body = true,
+		.header = no_header };
+
+	return d->m.sender.len ? conf_route_find(d->lane->o->conf, &q).lane : NULL;
+}
+
+/* The mailbox or connector named in `bounces:`, else the lane that failed; mail that never had one goes
+ * as its sender's. */
 static const struct conf_lane *notice_lane(const struct delivery *d)
 {
 	const struct conf_general *g = conf_general(d->lane->o->conf);
-	const struct conf_lane *named = NULL;
+	const struct conf_lane *lane = NULL;
 
 	if (g->bounces_through.len)
-		named = conf_lane_named(d->lane->o->conf, g->bounces_through);
-	return named ? named : conf_lane(d->lane->o->conf, d->lane->key);
+		lane = conf_lane_named(d->lane->o->conf, g->bounces_through);
+	if (!lane)
+		lane = conf_lane(d->lane->o->conf, d->lane->key);
+	return lane ? lane : lane_of_sender(d);
 }
 
 /* Who it is from: the mailbox itself, since mailbox doors let nobody else send. */

@@ -652,11 +652,29 @@ static struct sv further_lanes(struct delivery *d, const struct conf_route_answe
 	return arena_sv(&d->arena, buf_sv(&keys));
 }
 
+/* Local mail whose recipient got no domain when the maildrop was read: no route can ever lead there. */
+static bool end_without_domain(struct delivery *d, size_t i)
+{
+	const struct store_recipient *r = &d->recipients[i].r;
+	struct store_recipient_outcome *o = &d->outcomes[i];
+
+	if (sv_rfind_char(r->address, '@') >= 0)
+		return false;
+	o->state = STORE_RCPT_BOUNCED;
+	o->verdict = cause_verdict(CAUSE_BAD_RECIPIENT_ADDRESS);
+	o->verdict.kind = VERDICT_BOUNCE;
+	(void)snprintf(o->verdict.enhanced, sizeof(o->verdict.enhanced), "5.1.3");
+	o->reply = r->last_reply.len ? r->last_reply : SV("553 5.1.3 The recipient has no domain");
+	log_recipient(d, o, r->address, SV(""));
+	return true;
+}
+
 void delivery_reroute(struct lane *l, const struct store_message *m)
 {
 	const struct verdict none = cause_verdict(CAUSE_NO_ROUTE);
 	struct delivery *d = delivery_new(l);
 	struct wall_time now = outbound_due_now(l->o);
+	bool bounces = false;
 
 	delivery_copy_message(d, m, m->recipients, m->recipient_count);
 	delivery_set_outcomes(d,
@@ -674,8 +692,13 @@ void delivery_reroute(struct lane *l, const struct store_message *m)
 			.has_body = true,
 			.size = d->m.size,
 			.header = no_header };
-		struct conf_route_answer a = conf_route_find(l->o->conf, &q);
+		struct conf_route_answer a = { 0 };
 
+		if (end_without_domain(d, i)) {
+			bounces = true;
+			continue;
+		}
+		a = conf_route_find(l->o->conf, &q);
 		if (!a.lane)
 			continue;
 		d->outcomes[i].new_plan = true;
@@ -687,5 +710,8 @@ void delivery_reroute(struct lane *l, const struct store_message *m)
 		d->outcomes[i].reply = SV("");
 	}
 	prepare_outcome(d, 0);
-	write_outcome(d);
+	if (bounces)
+		bounce_send(d, write_outcome);
+	else
+		write_outcome(d);
 }

@@ -1,5 +1,6 @@
 """Nothing around the relay stops it: its log's reader, its folders, its disk, its clock, its start."""
 import fcntl
+import json
 import os
 import smtplib
 import subprocess
@@ -40,3 +41,23 @@ def test_a_log_reader_that_stalls_does_not_stop_the_mail(submission):
     assert "lost" not in text
     assert all(f"to=<u{n}@example.org>" in text for n in range(60))
     assert text.rstrip().endswith("ended")
+
+
+# ---- the maildrop ----
+
+def test_a_recipient_refused_in_the_maildrop_bounces_to_its_sender(submission, folder):
+    sandbox, relay = submission(start=False)
+    env = {**os.environ, "POSTERN_SUBMIT_SOCKET": str(relay.submit), "POSTERN_MAILDROP": str(relay.maildrop)}
+    done = support.run([support.DROP, "-f", "erp@contoso.com", "anna@example.org", "bob"], input=b"Subject: local\n\nx\n", env=env)
+    assert done.returncode == 0
+    relay.start()
+    wait_for(lambda: not relay.waiting())
+    rows = {r["recipient"]: r for r in relay.rows("trace")}
+    assert rows["anna@example.org"]["state"] == "delivered"
+    assert rows["bob"]["state"] == "bounced" and "no domain" in rows["bob"]["reply"]
+    # The notice went to the sender, and the maildrop is empty.
+    notice = [m for m in sandbox.messages() if "erp@contoso.com" in json.dumps(m.get("recipients", m))]
+    assert len(notice) == 1
+    text = sandbox.raw(notice[0]["number"]).decode()
+    assert "Final-Recipient: rfc822; bob" in text and "553 5.1.3" in text
+    assert not list(relay.maildrop.iterdir())
