@@ -439,7 +439,7 @@ static void count_lines(
 
 static void a_reader_that_stalls_costs_lines_only(void **state)
 {
-	struct slow_reader r = { .text = calloc(1, STALL_TEXT_MAX) };
+	struct slow_reader r = { .text = xcalloc(1, STALL_TEXT_MAX) };
 	unsigned here, lost, notices, polls = 0;
 	pthread_t reader;
 
