@@ -34,9 +34,19 @@ static void sleep_over(uv_timer_t *timer)
 	l->sleep_key = 0;
 }
 
+static void read_clock(const struct io_loop *l, struct io_clock *out)
+{
+	if (l->options.clock)
+		l->options.clock(l->options.clock_arg, &out->mono, &out->wall);
+	else
+		*out = (struct io_clock){ io_clock_mono(), io_clock_wall(), false };
+	out->fresh = true;
+}
+
 static void measure_sleep(struct io_loop *l)
 {
 	const struct heap_node *first = heap_first(&l->timers);
+	struct io_clock now;
 	uint64_t ms;
 
 	if (!first) {
@@ -48,7 +58,8 @@ static void measure_sleep(struct io_loop *l)
 	/* Key 0 cannot be told from "not set": it is measured again, and is due anyway. */
 	if (first->key == l->sleep_key && l->sleep_key)
 		return;
-	ms = mono_span(io_clock_mono(), (struct mono_time){ first->key });
+	read_clock(l, &now);
+	ms = mono_span(now.mono, (struct mono_time){ first->key });
 	ms = ms / US_PER_MS + (ms % US_PER_MS != 0);
 	if (ms > SLEEP_MS_MAX)
 		ms = SLEEP_MS_MAX;
@@ -124,10 +135,16 @@ static void on_prepare(uv_prepare_t *prepare)
 
 struct io_loop *io_loop_new(void)
 {
+	return io_loop_new_with(&(struct io_loop_options){ 0 });
+}
+
+struct io_loop *io_loop_new_with(const struct io_loop_options *options)
+{
 	struct io_loop *l = xcalloc(1, sizeof(*l));
 	struct sigaction ignore = { .sa_handler = SIG_IGN };
-	uint64_t seed;
+	uint64_t seed = options->seed;
 
+	l->options = *options;
 	/* OpenSSL writes with write(2), which has no MSG_NOSIGNAL. */
 	must(sigaction(SIGPIPE, &ignore, NULL) == 0);
 	must(uv_loop_init(&l->uv) == 0);
@@ -145,7 +162,8 @@ struct io_loop *io_loop_new(void)
 	list_init(&l->closing);
 	list_init(&l->signals);
 	l->clock = xcalloc(1, sizeof(*l->clock));
-	io_random(&seed, sizeof(seed));
+	if (seed == 0)
+		io_random(&seed, sizeof(seed));
 	prng_seed(&l->prng, seed);
 	return l;
 }
@@ -163,7 +181,7 @@ void io_loop_stop(struct io_loop *l)
 struct mono_time io_now(const struct io_loop *l)
 {
 	if (!l->clock->fresh)
-		*l->clock = (struct io_clock){ io_clock_mono(), io_clock_wall(), true };
+		read_clock(l, l->clock);
 	return l->clock->mono;
 }
 

@@ -17,6 +17,14 @@
 struct io_loop;
 
 NODISCARD struct io_loop *io_loop_new(void);
+/* For tests that are run again: the same dice, and a clock that they set. All zero is io_loop_new(). */
+struct io_loop_options {
+	uint64_t seed; /* of io_prng(); 0: from the kernel */
+	/* What io_now() and io_wall() say, and timers go by; NULL: the machine's. Asked once a round. */
+	void (*clock)(void *arg, struct mono_time *out_mono, struct wall_time *out_wall);
+	void *clock_arg;
+};
+NODISCARD struct io_loop *io_loop_new_with(const struct io_loop_options *options);
 void io_loop_free(struct io_loop *l);
 /* Runs until io_loop_stop(). */
 void io_loop_run(struct io_loop *l);

@@ -19,6 +19,7 @@ struct io_clock {
 
 struct io_loop {
 	uv_loop_t uv;
+	struct io_loop_options options;
 	uv_timer_t sleep; /* bounds the sleep; our own timers fire after the poll */
 	uv_prepare_t prepare;
 	uv_check_t check;
