@@ -9,6 +9,10 @@
 #include <openssl/ssl.h>
 #include <uv.h>
 
+/* RFC 9525: a name stands in subjectAltName, never in the subject alone, and a star is a whole label. */
+#define IO_TLS_HOST_FLAGS \
+	(X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT)
+
 /*
  * States: CONNECTING -> CLEAR -> HANDSHAKE -> TLS -> DEAD. A stream is DEAD after its FAILED event, or
  * while it is being freed; LEAVING comes before that when it closes gently. The memory goes at the end

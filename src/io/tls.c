@@ -129,11 +129,16 @@ static void read_not_after(struct io_tls *t)
  */
 static const char legacy_ciphers[] = "DEFAULT:@SECLEVEL=0";
 
+/*
+ * For TLS 1.2, all others: forward secrecy and authenticated encryption. DHE is for Windows Server 2012 R2, whose
+ * only AEAD suites with an RSA certificate are these.
+ */
+static const char modern_ciphers[] = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:!aNULL:!DSS";
+
 static void allow_old(SSL_CTX *ctx)
 {
 	must(SSL_CTX_set_min_proto_version(ctx, TLS1_VERSION) == 1);
 	must(SSL_CTX_set_cipher_list(ctx, legacy_ciphers) == 1);
-	(void)SSL_CTX_set_dh_auto(ctx, 1);
 }
 
 struct io_tls *io_tls_server_new_profile(const char *certificate_file, const char *key_file,
@@ -146,6 +151,9 @@ struct io_tls *io_tls_server_new_profile(const char *certificate_file, const cha
 		return NULL;
 	if (profile == IO_TLS_LEGACY)
 		allow_old(t->ctx);
+	else
+		must(SSL_CTX_set_cipher_list(t->ctx, modern_ciphers) == 1);
+	(void)SSL_CTX_set_dh_auto(t->ctx, 1);
 	ERR_clear_error();
 	if (SSL_CTX_use_certificate_chain_file(t->ctx, certificate_file) != 1)
 		(void)openssl_fail(err, "certificate", certificate_file);
@@ -335,7 +343,7 @@ static bool set_peer_name(SSL *ssl, char *host)
 
 	if (inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1)
 		return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1;
-	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	SSL_set_hostflags(ssl, IO_TLS_HOST_FLAGS);
 	return SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
 }
 
