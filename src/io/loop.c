@@ -13,7 +13,7 @@
  * signals), check, closing. Ours is laid over it:
  *
  *   poll      descriptors: streams read and tell their owners
- *   check     timers that are due, tasks, then every dirty stream writes once
+ *   check     timers that are due, TLS handshakes, tasks, then every dirty stream writes once
  *   closing   libuv gives closed handles back; until here a freed stream can still be looked at
  *   prepare   once more tasks and dirty streams (left-overs), then the sleep is measured
  *
@@ -110,7 +110,7 @@ static void end_round(struct io_loop *l)
 {
 	run_tasks(l);
 	io_streams_serve(l);
-	if (l->task_first || !list_empty(&l->dirty))
+	if (l->task_first || !list_empty(&l->dirty) || !list_empty(&l->steps))
 		must(uv_idle_start(&l->idle, on_idle) == 0);
 	else
 		must(uv_idle_stop(&l->idle) == 0);
@@ -121,6 +121,7 @@ static void on_check(uv_check_t *check)
 	struct io_loop *l = check->data;
 
 	fire_timers(l);
+	io_streams_step(l);
 	end_round(l);
 }
 
@@ -159,6 +160,7 @@ struct io_loop *io_loop_new_with(const struct io_loop_options *options)
 	must(uv_prepare_start(&l->prepare, on_prepare) == 0);
 	must(uv_check_start(&l->check, on_check) == 0);
 	list_init(&l->dirty);
+	list_init(&l->steps);
 	list_init(&l->closing);
 	list_init(&l->signals);
 	l->clock = xcalloc(1, sizeof(*l->clock));

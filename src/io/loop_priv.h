@@ -30,6 +30,7 @@ struct io_loop {
 	struct io_task *task_first, *task_last;
 	size_t task_count;
 	struct list dirty;   /* streams with something to do at the end of the round */
+	struct list steps;   /* streams with a step of their TLS handshake to do, longest waiting first */
 	struct list closing; /* streams that close gently, and so have no owner */
 	struct list signals;
 	struct prng prng;
@@ -39,6 +40,8 @@ struct io_loop {
 
 /* Serves the streams that are dirty now; what they make dirty waits for the next call. */
 void io_streams_serve(struct io_loop *l);
+/* A round's worth of TLS handshakes. Those that wait longer have their turn in the next. */
+void io_streams_step(struct io_loop *l);
 /* Frees the streams that were closing gently. */
 void io_streams_drop(struct io_loop *l);
 

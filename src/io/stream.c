@@ -19,7 +19,12 @@
 
 /* Reads from one stream before the others get their turn. */
 enum {
-	READS_PER_TURN = 4
+	READS_PER_TURN = 4,
+	/*
+	 * A step of a TLS handshake signs or verifies: a millisecond and more. Hundreds at once, after an
+	 * outage or from clients, must not keep the loop from everything else.
+	 */
+	TLS_STEPS_PER_ROUND = 4
 };
 
 static void on_poll(uv_poll_t *handle, int status, int events);
@@ -41,6 +46,7 @@ static void fail(struct io_stream *s)
 		(void)uv_poll_stop(&s->uv);
 	s->armed = 0;
 	list_remove(&s->dirty);
+	list_remove(&s->steps);
 	if (s->closing)
 		io_stream_free(s);
 	else
@@ -422,7 +428,8 @@ static void on_poll(uv_poll_t *handle, int status, int events)
 		connected(s);
 		return;
 	case STREAM_HANDSHAKE:
-		handshake(s);
+		if (list_empty(&s->steps))
+			list_append(&s->loop->steps, &s->steps);
 		return;
 	case STREAM_LEAVING:
 		discard_input(s);
@@ -484,6 +491,16 @@ void io_streams_serve(struct io_loop *l)
 	}
 }
 
+void io_streams_step(struct io_loop *l)
+{
+	for (int i = 0; i < TLS_STEPS_PER_ROUND && !list_empty(&l->steps); i++) {
+		struct io_stream *s = list_entry(l->steps.next, struct io_stream, steps);
+
+		list_remove(&s->steps);
+		handshake(s);
+	}
+}
+
 void io_streams_drop(struct io_loop *l)
 {
 	while (!list_empty(&l->closing))
@@ -501,6 +518,7 @@ static struct io_stream *stream_new(struct io_loop *l, int fd, io_stream_fn *fn,
 	buf_init(&s->in, IO_STREAM_INPUT_MAX);
 	buf_init(&s->out, IO_STREAM_OUTPUT_MAX);
 	list_init(&s->dirty);
+	list_init(&s->steps);
 	list_init(&s->closers);
 	s->uv.data = s;
 	if (fd >= 0)
@@ -612,6 +630,7 @@ void io_stream_free(struct io_stream *s)
 	s->state = STREAM_DEAD;
 	io_timer_stop(&s->close_timer);
 	list_remove(&s->dirty);
+	list_remove(&s->steps);
 	list_remove(&s->closers);
 	io_tls_unref(s->tls);
 	io_tls_unref(s->tls_next);

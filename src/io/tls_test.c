@@ -273,6 +273,73 @@ static void bad_files_are_named(void **state)
 
 /* ---- handshakes that fail ---- */
 
+enum {
+	CROWD = 12, /* pairs that shake hands at once */
+};
+
+struct crowd {
+	struct io_loop *loop;
+	struct io_task round;
+	struct io_tls *client, *server;
+	struct crowd_end {
+		struct crowd *crowd;
+		struct io_stream *s;
+	} ends[2 * CROWD];
+	unsigned secured, this_round, most; /* most: in one round */
+};
+
+static void crowd_event(void *arg, enum io_stream_event event)
+{
+	struct crowd_end *e = arg;
+	struct crowd *c = e->crowd;
+
+	assert_int_equal(event, IO_STREAM_SECURED);
+	if (++c->this_round > c->most)
+		c->most = c->this_round;
+	if (++c->secured == 2 * CROWD)
+		io_loop_stop(c->loop);
+}
+
+static void crowd_round(void *arg)
+{
+	struct crowd *c = arg;
+
+	c->this_round = 0;
+	io_task_post(c->loop, &c->round);
+}
+
+/* A handshake costs a millisecond and more: what else the loop does has its turn in between. */
+static void many_handshakes_share_the_loop(void **state)
+{
+	struct crowd c = { .loop = io_loop_new(), .client = client_tls(), .server = server_tls() };
+
+	(void)state;
+	c.round = (struct io_task){ .run = crowd_round, .arg = &c };
+	for (unsigned i = 0; i < 2 * CROWD; i += 2) {
+		int fds[2];
+
+		assert_int_equal(
+			socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+		for (unsigned k = 0; k < 2; k++) {
+			c.ends[i + k].crowd = &c;
+			c.ends[i + k].s =
+				io_stream_accepted(c.loop, fds[k], crowd_event, &c.ends[i + k]);
+		}
+		io_stream_tls_server(c.ends[i].s, c.server);
+		io_stream_tls_client(c.ends[i + 1].s, c.client, SV("relay.test"));
+	}
+	io_task_post(c.loop, &c.round);
+	io_loop_run(c.loop);
+	assert_int_equal(c.secured, 2 * CROWD);
+	assert_in_range(c.most, 1, 4);
+	for (unsigned i = 0; i < 2 * CROWD; i++)
+		io_stream_free(c.ends[i].s);
+	io_task_cancel(c.loop, &c.round);
+	io_tls_unref(c.client);
+	io_tls_unref(c.server);
+	io_loop_free(c.loop);
+}
+
 static void what_is_no_tls_fails_with_words(void **state)
 {
 	struct net n;
@@ -607,6 +674,7 @@ int main(void)
 		cmocka_unit_test(output_written_during_the_handshake_follows_it),
 		cmocka_unit_test(only_the_right_name_and_authority_will_do),
 		cmocka_unit_test(bad_files_are_named),
+		cmocka_unit_test(many_handshakes_share_the_loop),
 		cmocka_unit_test(what_is_no_tls_fails_with_words),
 		cmocka_unit_test(an_end_within_the_handshake_fails_with_words),
 		cmocka_unit_test(old_versions_are_refused),
