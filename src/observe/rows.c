@@ -3,6 +3,7 @@
 
 #include "base/htable.h"
 #include "base/must.h"
+#include "sched/burst.h"
 
 static void add_waiting(struct arena *a, struct observe_row *r, const struct store_summary_row *s)
 {
@@ -68,13 +69,6 @@ const char *observe_row_state(const struct observe_row *r, bool running)
 		       : sched_lane_state_name(r->status.state);
 }
 
-static uint32_t share_of(uint32_t limit, uint32_t percent)
-{
-	uint64_t share = (uint64_t)limit * percent / 100;
-
-	return limit && share == 0 ? 1 : (uint32_t)share;
-}
-
 struct sched_lane_use observe_row_use(const struct observe_row *r)
 {
 	const struct conf_limits *limits = r->c ? &r->c->limits : NULL;
@@ -84,8 +78,8 @@ struct sched_lane_use observe_row_use(const struct observe_row *r)
 	if (!limits)
 		return (struct sched_lane_use){ 0 };
 	return (struct sched_lane_use){
-		.minute_capacity = share_of(limits->messages_per_minute, limits->share_percent),
-		.day_capacity = share_of(limits->recipients_per_day, limits->share_percent),
+		.minute_capacity = sched_share(limits->messages_per_minute, limits->share_percent),
+		.day_capacity = sched_share(limits->recipients_per_day, limits->share_percent),
 	};
 }
 

@@ -18,33 +18,13 @@ enum {
 
 /* ---- end ---- */
 
-static void stop_connecting(struct connection *c)
-{
-	if (c->counted_connecting)
-		c->o->connecting--;
-	c->counted_connecting = false;
-	if (!list_empty(&c->o->waiting))
-		io_task_post(c->o->loop, &c->o->slots);
-}
-
-static void serve_starved(struct outbound *o)
-{
-	struct lane *l;
-
-	if (list_empty(&o->starved))
-		return;
-	l = list_entry(o->starved.next, struct lane, starved);
-	list_remove(&l->starved);
-	lane_poke(l);
-}
-
 static void connection_free(struct connection *c)
 {
 	struct outbound *o = c->o;
 	struct lane *l = c->lane;
 
 	must(c->delivery == NULL);
-	stop_connecting(c);
+	endpoint_end(c, SCHED_HANDSHAKE_LEFT);
 	io_timer_stop(&c->timer);
 	if (c->token_request)
 		identity_token_cancel(c->token_request);
@@ -57,7 +37,8 @@ static void connection_free(struct connection *c)
 	o->connections--;
 	conf_unref(c->conf);
 	free(c);
-	serve_starved(o);
+	if (!list_empty(&o->starved))
+		io_task_post(o->loop, &o->slots);
 	lane_poke(l);
 	outbound_check_drained(o);
 }
@@ -67,6 +48,7 @@ void connection_unreachable(struct connection *c, int rc, const char *text)
 	struct verdict v = provider_judge_network(c->c->provider, rc);
 
 	c->ended = true;
+	endpoint_end(c, SCHED_HANDSHAKE_FAILED);
 	lane_hold(c->lane, &v, sv_from(text));
 }
 
@@ -110,13 +92,6 @@ static void no_graph(struct lane *l)
 	lane_hold(l, &v, SV("no tenant, or no app in it"));
 }
 
-static void open_now(struct connection *c)
-{
-	c->o->connecting++;
-	c->counted_connecting = true;
-	c->kind->open(c);
-}
-
 struct connection *connection_open(struct lane *l)
 {
 	struct outbound *o = l->o;
@@ -140,6 +115,7 @@ struct connection *connection_open(struct lane *l)
 	c->lane = l;
 	c->conf = conf_ref(l->conf);
 	c->c = l->c;
+	c->endpoint = l->endpoint;
 	c->tls = tls ? io_tls_ref(tls) : NULL;
 	if (l->password)
 		c->password = secret_new(secret_reveal(l->password));
@@ -150,10 +126,12 @@ struct connection *connection_open(struct lane *l)
 	io_timer_init(&c->timer, o->loop, on_timer, c);
 	c->pumping = true;
 	/* Graph asks for a token with each request. */
-	if (!is_http && lane_needs_token(c->c))
+	if (!is_http && lane_needs_token(c->c)) {
 		connection_ask_token(c);
-	else
-		open_now(c);
+	} else {
+		endpoint_begin(c);
+		c->kind->open(c);
+	}
 	c->pumping = false;
 	if (c->ended) {
 		connection_free(c);
@@ -164,33 +142,35 @@ struct connection *connection_open(struct lane *l)
 
 void connection_take_slot(struct connection *c)
 {
-	if (c->o->connecting < CONNECTING_MAX)
-		open_now(c);
-	else
-		list_append(&c->o->waiting, &c->idle);
+	if (endpoint_has_room(c->endpoint)) {
+		endpoint_begin(c);
+		c->kind->open(c);
+	} else {
+		list_append(&c->endpoint->waiting, &c->idle);
+	}
 }
 
-void connection_serve_slots(void *outbound)
+void connection_open_now(struct connection *c)
 {
-	struct outbound *o = outbound;
-
-	while (o->connecting < CONNECTING_MAX && !list_empty(&o->waiting)) {
-		struct connection *c = list_entry(o->waiting.next, struct connection, idle);
-
-		list_remove(&c->idle);
-		open_now(c);
-		connection_pump(c);
+	/* Its token may have ended while it waited. */
+	if (!mono_before(io_now(c->o->loop), connection_token_until(c))) {
+		secret_free(TAKE(c->token));
+		c->pumping = true;
+		connection_ask_token(c);
+		c->pumping = false;
+	} else {
+		endpoint_begin(c);
+		c->kind->open(c);
 	}
+	connection_pump(c);
 }
 
 void connection_ready(struct connection *c)
 {
 	const struct provider_defaults *p = provider_defaults(c->c->provider);
 
-	stop_connecting(c);
+	endpoint_end(c, SCHED_HANDSHAKE_DONE);
 	c->lane->stale_serial = 0;
-	if (c->state < CONNECTION_IDLE)
-		serve_starved(c->o);
 	c->state = CONNECTION_IDLE;
 	c->idle_since = io_now(c->o->loop);
 	list_append(&c->o->idle, &c->idle);
@@ -198,6 +178,7 @@ void connection_ready(struct connection *c)
 	if ((p->connection_us_max &&
 		    mono_span(c->connected_at, c->idle_since) > p->connection_us_max) ||
 		c->c != c->lane->c || c->o->draining || c->worn ||
+		(c->carried >= SCHED_BURST_MESSAGES && !list_empty(&c->o->starved)) ||
 		!mono_before(c->idle_since, connection_token_until(c))) {
 		connection_quit(c);
 		return;
@@ -251,6 +232,7 @@ void connection_give(struct connection *c, struct delivery *d)
 	list_remove(&c->idle);
 	c->state = CONNECTION_BUSY;
 	c->delivery = d;
+	c->carried++;
 	d->connection = c;
 	connection_begin(c);
 }
@@ -293,10 +275,4 @@ void connection_quit(struct connection *c)
 	c->state = CONNECTION_QUITTING;
 	c->kind->quit(c);
 	connection_pump(c);
-}
-
-void connection_close_oldest_idle(struct outbound *o)
-{
-	if (!list_empty(&o->idle))
-		connection_quit(list_entry(o->idle.next, struct connection, idle));
 }

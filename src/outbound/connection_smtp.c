@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
+#include "io/dial.h"
 #include "outbound/outbound_priv.h"
 #include "provider/defaults.h"
 
@@ -34,18 +35,6 @@ static void set_relay(struct connection *c, const struct sockaddr *addr)
 		(unsigned)c->c->port);
 }
 
-static void try_address(struct connection *c)
-{
-	const struct io_address *a = &c->addresses[c->address_at++];
-	const struct io_address *source = &c->c->source;
-
-	io_stream_free(c->stream);
-	set_relay(c, &a->any);
-	c->stream = io_stream_connect_from(
-		c->o->loop, source->len ? &source->any : NULL, &a->any, a->len, on_stream, c);
-	io_timer_start(&c->timer, mono_add(io_now(c->o->loop), RESOLVE_CONNECT_S * US_PER_S));
-}
-
 static void resolve_host(struct connection *c);
 
 /* This host cannot be reached: the next mail exchanger, if there is one. */
@@ -62,10 +51,37 @@ static void next_host(struct connection *c, int rc, const char *why)
 	connection_unreachable(c, rc, text);
 }
 
+static void on_dialled(void *arg, struct io_stream *stream, const struct err *err)
+{
+	struct connection *c = arg;
+
+	c->dial = NULL;
+	if (stream) {
+		io_stream_free(c->stream);
+		c->stream = stream;
+		io_stream_set_owner(stream, on_stream, c);
+		c->endpoint->family = io_stream_peer_addr(stream)->sa_family;
+		set_relay(c, io_stream_peer_addr(stream));
+		endpoint_accepted(c);
+		on_stream(c, IO_STREAM_CONNECTED);
+	} else {
+		next_host(c, err->code, err->text);
+		connection_pump(c);
+	}
+}
+
 static void connect_now(struct connection *c)
 {
+	const struct io_dial_options options = { .source = &c->c->source,
+		.first = c->endpoint->family,
+		.timeout_us = RESOLVE_CONNECT_S * US_PER_S };
+
 	c->state = CONNECTION_CONNECTING;
-	try_address(c);
+	/* If none is reached, the last one tried stands in the history. */
+	set_relay(c, &c->addresses[c->address_count - 1].any);
+	io_timer_stop(&c->timer);
+	c->dial =
+		io_dial_start(c->o->loop, c->addresses, c->address_count, &options, on_dialled, c);
 }
 
 static void on_tlsa(void *arg, int rc, const struct io_tlsa *records, size_t count)
@@ -103,7 +119,6 @@ static void on_resolved(void *arg, int rc, const struct io_address *addresses, s
 	if (rc != 0) {
 		next_host(c, rc, rc_text(rc));
 	} else {
-		c->address_at = 0;
 		c->address_count = count < LIMIT_HOST_ADDRESSES ? count : LIMIT_HOST_ADDRESSES;
 		memcpy(c->addresses, addresses, c->address_count * sizeof(*addresses));
 		if (wants_dane(c))
@@ -200,9 +215,8 @@ static void stream_failed(struct connection *c)
 	const struct err *err = io_stream_error(c->stream);
 
 	if (c->state == CONNECTION_CONNECTING && !c->client) {
-		if (err->code != RC_TLS && c->address_at < c->address_count)
-			try_address(c);
-		else if (err->code != RC_TLS)
+		/* Implicit TLS: another exchanger may do better where it is not the certificate. */
+		if (err->code != RC_TLS)
 			next_host(c, err->code, err->text);
 		else
 			connection_unreachable(c, err->code, err->text);
@@ -228,18 +242,22 @@ static void on_stream(void *arg, enum io_stream_event event)
 
 	switch (event) {
 	case IO_STREAM_CONNECTED:
-		if (c->c->tls == SMTP_CLIENT_TLS_IMPLICIT)
+		if (c->c->tls == SMTP_CLIENT_TLS_IMPLICIT) {
+			io_timer_start(&c->timer, mono_add(now, RESOLVE_CONNECT_S * US_PER_S));
 			secure(c);
-		else
+		} else {
 			begin_session(c);
+		}
 		break;
 	case IO_STREAM_SECURED:
+		endpoint_heard(c);
 		if (c->client)
 			smtp_client_tls_started(c->client, now);
 		else
 			begin_session(c);
 		break;
 	case IO_STREAM_INPUT:
+		endpoint_heard(c);
 		if (c->client) {
 			struct sv input = io_stream_input(c->stream);
 
@@ -262,6 +280,17 @@ static void on_stream(void *arg, enum io_stream_event event)
 
 /* ---- the session ---- */
 
+/* A refused sign-in is a matter of the mailbox, and a good sign of the endpoint: it works. */
+static enum sched_handshake_end handshake_end(
+	const struct smtp_client_event *e, const struct verdict *v)
+{
+	if (e->failure == SMTP_CLIENT_FAIL_NO_STARTTLS || e->failure == SMTP_CLIENT_FAIL_NO_AUTH)
+		return SCHED_HANDSHAKE_LEFT;
+	return e->failure == SMTP_CLIENT_FAIL_REPLY && v->scope != VERDICT_SCOPE_ROUTE
+		       ? SCHED_HANDSHAKE_LEFT
+		       : SCHED_HANDSHAKE_FAILED;
+}
+
 /* The session broke before it could carry anything: the lane learns why. */
 static void session_refused(struct connection *c, const struct smtp_client_event *e)
 {
@@ -278,6 +307,7 @@ static void session_refused(struct connection *c, const struct smtp_client_event
 	const struct err *err = c->stream ? io_stream_error(c->stream) : NULL;
 
 	c->ended = true;
+	endpoint_end(c, handshake_end(e, &v));
 	if (c->state == CONNECTION_QUITTING)
 		return;
 	/* An idle connection that the provider closes is nobody's fault. */
@@ -421,10 +451,7 @@ static void smtp_tick(struct connection *c)
 		c->tlsa_query = NULL;
 		next_host(c, RC_DNS, "the name could not be resolved in time");
 	} else if (c->state == CONNECTION_CONNECTING) {
-		if (c->address_at < c->address_count)
-			try_address(c);
-		else
-			next_host(c, RC_TIMEOUT, "connecting took too long");
+		next_host(c, RC_TIMEOUT, "the TLS handshake took too long");
 	} else if (c->client) {
 		smtp_client_tick(c->client, io_now(c->o->loop));
 	}
@@ -445,6 +472,7 @@ static void smtp_close(struct connection *c)
 {
 	io_resolve_cancel(c->resolve);
 	io_dnssec_cancel(c->tlsa_query);
+	io_dial_cancel(c->dial);
 	free(c->mx);
 	free(c->tlsa);
 	if (c->stream)

@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "io/log.h"
 #include "outbound/outbound_priv.h"
+#include "provider/defaults.h"
 
 #include <stdlib.h>
 
@@ -16,7 +17,6 @@
 
 static void on_timer(void *arg);
 static void pump(void *arg);
-static struct connection *idle_connection(struct lane *l);
 
 /* ---- life ---- */
 
@@ -56,13 +56,6 @@ void lane_free(struct lane *l)
 	free(l);
 }
 
-static uint32_t share_of(uint32_t limit, uint32_t percent)
-{
-	uint64_t share = (uint64_t)limit * percent / 100;
-
-	return limit == 0 ? 0 : share == 0 ? 1 : (uint32_t)share;
-}
-
 void lane_configure(struct lane *l)
 {
 	const struct conf_lane *c = conf_lane(l->o->conf, l->key);
@@ -74,14 +67,17 @@ void lane_configure(struct lane *l)
 	if (c)
 		limits = (struct sched_lane_limits){
 			.messages_per_minute =
-				share_of(c->limits.messages_per_minute, c->limits.share_percent),
+				sched_share(c->limits.messages_per_minute, c->limits.share_percent),
 			.recipients_per_day =
-				share_of(c->limits.recipients_per_day, c->limits.share_percent),
+				sched_share(c->limits.recipients_per_day, c->limits.share_percent),
 			.recipients_per_message = c->limits.recipients_per_message,
 		};
 	sched_lane_set_limits(l->sched, &limits);
+	list_remove(&l->starved);
+	l->endpoint = c && !provider_defaults(c->provider)->is_http ? endpoint_get(l->o, c) : NULL;
 	/* They were opened by the old settings. */
-	for (struct connection *open = idle_connection(l); open; open = idle_connection(l))
+	for (struct connection *open = lane_idle_connection(l); open;
+		open = lane_idle_connection(l))
 		connection_quit(open);
 	l->stale_serial = 0;
 	lane_load_secrets(l);
@@ -89,7 +85,9 @@ void lane_configure(struct lane *l)
 
 uint32_t lane_connections_max(const struct lane *l)
 {
-	return l->c ? share_of(l->c->limits.connections, l->c->limits.share_percent) : 0;
+	return l->c ? sched_share_of_connections(
+			      l->c->limits.connections, l->c->limits.share_percent)
+		    : 0;
 }
 
 /* ---- being held ---- */
@@ -295,7 +293,7 @@ static void page_read(struct store_op *op)
 		/* More than a page is due, or later mail is: look there after this page. */
 		l->next_due = l->due.out_next_at;
 	}
-	pump(l);
+	lane_pump(l);
 }
 
 static void read_page(struct lane *l)
@@ -523,7 +521,7 @@ static bool has_due(struct lane *l)
 	return page_has_more(l) || l->next_due.us <= outbound_due_now(l->o).us;
 }
 
-static struct connection *idle_connection(struct lane *l)
+struct connection *lane_idle_connection(const struct lane *l)
 {
 	list_each (at, &l->connections) {
 		struct connection *c = list_entry(at, struct connection, node);
@@ -534,53 +532,63 @@ static struct connection *idle_connection(struct lane *l)
 	return NULL;
 }
 
-static uint32_t connections_under_way(const struct lane *l)
+/* How it stands with its connections. */
+static struct sched_burst burst_of(struct lane *l, bool probing)
 {
-	uint32_t n = 0;
+	bool has_session = false;
+	struct sched_burst b = {
+		.waiting = l->fresh_count +
+			   (uint32_t)(l->due_running ? 0 : l->due.out_count - l->page_at),
+		.more = l->due_running || l->next_due.us <= outbound_due_now(l->o).us,
+		.room = sched_lane_messages_room(l->sched, io_now(l->o->loop)),
+		.open = l->connection_count,
+		.max = lane_connections_max(l),
+	};
 
 	list_each (at, &l->connections) {
 		const struct connection *c = list_entry(at, struct connection, node);
 
-		n += c->state < CONNECTION_IDLE;
+		b.handshakes += c->state < CONNECTION_IDLE;
+		b.idle += c->state == CONNECTION_IDLE;
+		has_session |= c->state == CONNECTION_IDLE || c->state == CONNECTION_BUSY;
 	}
-	return n;
+	/* One sign-in at a time until one is known to work: a refused one must be the only one. */
+	b.one_at_a_time = probing || (l->c && l->c->sign_in != CONF_SIGN_IN_NONE && !has_session);
+	b.scarce = connections_are_scarce(l);
+	/* These have their slots already. */
+	if (l->fresh_count && b.room < UINT32_MAX)
+		b.room += l->fresh_count;
+	return b;
 }
 
-static bool has_session(const struct lane *l)
+bool lane_rests(struct lane *l)
 {
-	list_each (at, &l->connections) {
-		const struct connection *c = list_entry(at, struct connection, node);
+	const struct sched_burst b = burst_of(l, false);
 
-		if (c->state == CONNECTION_IDLE || c->state == CONNECTION_BUSY)
-			return true;
-	}
-	return false;
+	return !l->c || lane_now(l).held || (sched_burst_rests(&b) && l->claims_running == 0);
 }
 
 /* Opens as many connections as the waiting work is worth. */
 static void open_connections(struct lane *l, bool probing)
 {
 	struct outbound *o = l->o;
-	uint32_t wanted =
-		l->fresh_count + (has_due(l) ? (uint32_t)(l->due.out_count - l->page_at) + 1 : 0);
-	uint32_t max = probing ? 1 : lane_connections_max(l);
+	struct sched_burst b;
+	uint32_t wanted;
 
 	/* They may be readable, or right, by now. */
 	if (l->secrets_failed || l->secrets_stale)
 		lane_load_secrets(l);
-	if (l->secrets_failed || l->secrets_job)
+	if (l->secrets_failed || l->secrets_job || o->draining)
 		return;
-	/* One sign-in at a time until one is known to work: a refused one must be the only one. */
-	if (l->c->sign_in != CONF_SIGN_IN_NONE && wanted > 1 && !has_session(l))
-		wanted = 1;
-	while (l->connection_count < max && connections_under_way(l) < wanted && !o->draining) {
-		/* Who needs a token asks at once, and waits for his turn with it. */
-		if ((o->connecting >= CONNECTING_MAX && !lane_needs_token(l->c)) ||
-			o->connections >= conf_general(o->conf)->upstream_connections_max) {
-			if (o->connections >= conf_general(o->conf)->upstream_connections_max)
-				connection_close_oldest_idle(o);
-			if (list_empty(&l->starved))
-				list_append(&o->starved, &l->starved);
+	b = burst_of(l, probing);
+	for (wanted = sched_burst_wanted(&b); wanted > 0; wanted--) {
+		if (!connections_have_room(o)) {
+			connections_wait(o, l);
+			return;
+		}
+		/* Whoever needs a token asks at once, and waits for its turn with it. */
+		if (l->endpoint && !lane_needs_token(l->c) && !endpoint_has_room(l->endpoint)) {
+			endpoint_wait(l->endpoint, l);
 			return;
 		}
 		if (!connection_open(l))
@@ -676,7 +684,7 @@ static void send_pump(struct lane *l, bool probing)
 			return;
 		if (probing)
 			park_take_probe(l);
-		c = idle_connection(l);
+		c = lane_idle_connection(l);
 		if (!c) {
 			open_connections(l, probing);
 			return;
@@ -698,7 +706,11 @@ static void send_pump(struct lane *l, bool probing)
 
 static void pump(void *arg)
 {
-	struct lane *l = arg;
+	lane_pump(arg);
+}
+
+void lane_pump(struct lane *l)
+{
 	struct outbound *o = l->o;
 	struct lane_now state = lane_now(l);
 
@@ -722,11 +734,12 @@ static void pump(void *arg)
 			send_pump(l, state.probing);
 	}
 	set_timer(l, &state);
+	connections_give_way(l);
 }
 
 static void on_timer(void *arg)
 {
-	pump(arg);
+	lane_pump(arg);
 }
 
 void lane_poke(struct lane *l)

@@ -40,8 +40,8 @@ struct outbound *outbound_new(const struct outbound_options *options)
 	o->has_alternatives = has_alternatives(o->conf);
 	list_init(&o->starved);
 	list_init(&o->idle);
-	list_init(&o->waiting);
-	o->slots = (struct io_task){ .run = connection_serve_slots, .arg = o };
+	list_init(&o->quiet);
+	o->slots = (struct io_task){ .run = connections_serve, .arg = o };
 	o->drain_check = (struct io_task){ .run = drain_check, .arg = o };
 	o->last_wall = io_wall(o->loop);
 	o->last_mono = io_now(o->loop);
@@ -57,6 +57,7 @@ void outbound_free(struct outbound *o)
 	htable_each (&o->lanes, slot)
 		lane_free(slot->value);
 	htable_deinit(&o->lanes);
+	endpoints_free(o);
 	parks_free(o);
 	htable_each (&o->tls, slot)
 		io_tls_unref(slot->value);

@@ -10,6 +10,8 @@
 #include "outbound/rewrite.h"
 #include "provider/reply.h"
 #include "sched/act.h"
+#include "sched/burst.h"
+#include "sched/endpoint.h"
 #include "sched/hold.h"
 #include "sched/split.h"
 #include "smtp/client.h"
@@ -22,6 +24,7 @@
  * witness.c    what a refused message says of itself, for the verdict and for sched/hold
  * door.c       which mail a door takes, and the next door when one is held
  * delivery.c   one attempt: its message, claim and body; delivery_end.c: its verdicts and outcome
+ * endpoint.c   budgets of handshakes and connections: who connects next, who gives way
  * connection.c one session with a provider: what all have; connection_smtp.c: by SMTP; graph.c: by HTTPS
  * rewrite.c    what leaves differs from what is stored
  * look.c       what others see of lanes and holds
@@ -30,7 +33,6 @@
 enum {
 	DUE_PAGE = 50,                /* messages a lane reads at once */
 	FRESH_PER_CONNECTION = 2,     /* claimed messages that wait for each connection of a lane */
-	CONNECTING_MAX = 16,          /* handshakes at once, over all lanes */
 	BODY_PIECE = 4 * LIMIT_CHUNK, /* of a body that is read from the queue */
 	OUTCOME_RETRY_US = 1000000,
 	HOURS_KEPT = 25,
@@ -57,6 +59,16 @@ struct park {
 	struct sched_proof proof;  /* what caused it */
 };
 
+/* Where connections go: host and port, or a domain whose mail exchangers are asked. */
+struct endpoint {
+	struct outbound *o;
+	struct sched_endpoint budget;
+	struct list starved; /* lanes that want a handshake */
+	struct list waiting; /* connections that have their token, and wait for one */
+	struct io_task serve;
+	int family; /* of the address that answered last; AF_UNSPEC: none has */
+};
+
 struct outbound {
 	struct io_loop *loop;
 	struct store *store;
@@ -74,10 +86,12 @@ struct outbound {
 		suspects;    /* keys of parks -> struct sched_proof: refused, but nothing is held */
 	struct htable parks; /* "sender:LANE:ADDRESS", "tenant:ID", ... -> struct park */
 	struct htable tls;   /* CA file, "" for the system's -> struct io_tls */
-	uint32_t connections, connecting;
+	struct htable endpoints; /* "HOST:PORT" -> struct endpoint */
+	uint32_t connections;
 	struct list starved; /* lanes that want a connection when the budget has one */
 	struct list idle;    /* connections, longest idle first */
-	struct list waiting; /* connections that have their token, and wait for a handshake */
+	struct list
+		quiet; /* connections whose host has accepted and said nothing yet, oldest first */
 	struct io_task slots;
 	size_t deliveries; /* alive, outcomes under way included */
 
@@ -121,8 +135,9 @@ struct lane {
 	uint32_t fresh_count;
 	struct list connections;
 	uint32_t connection_count;
-	uint32_t claims_running; /* handed to the queue, not committed yet */
-	struct list starved;
+	uint32_t claims_running;   /* handed to the queue, not committed yet */
+	struct endpoint *endpoint; /* NULL: by HTTPS, or not configured */
+	struct list starved;       /* in that of its endpoint, or of all */
 	struct io_timer timer;
 	struct io_task task;
 	/* A page of due messages. */
@@ -203,7 +218,10 @@ struct connection {
 	struct conf *conf;
 	const struct conf_lane *c;
 	enum connection_state state;
-	struct list node, idle;
+	struct list node;
+	struct list idle;          /* in o->idle, o->quiet, or endpoint->waiting: as its state is */
+	struct endpoint *endpoint; /* NULL: has no handshake of its own (Graph) */
+	struct sched_handshake handshake;
 	struct sv host; /* what it connects to: as configured, or a mail exchanger */
 	struct io_mx *mx;
 	size_t mx_count, mx_at;
@@ -212,7 +230,8 @@ struct connection {
 	size_t tlsa_count;
 	struct io_resolve *resolve;
 	struct io_address addresses[LIMIT_HOST_ADDRESSES];
-	size_t address_count, address_at;
+	size_t address_count;
+	struct io_dial *dial;
 	struct io_stream *stream;
 	struct smtp_client *client;
 	struct io_tls *tls;
@@ -225,9 +244,11 @@ struct connection {
 	struct io_timer timer;
 	struct mono_time connected_at, idle_since;
 	struct delivery *delivery;
-	bool ended, pumping, counted_connecting;
-	bool worn;       /* something went wrong in this session: the next message gets another */
-	char relay[256]; /* "smtp.office365.com[52.97.1.2]:587" */
+	bool ended, pumping;
+	bool heard;       /* its host has said something */
+	uint32_t carried; /* messages */
+	bool worn;        /* something went wrong in this session: the next message gets another */
+	char relay[256];  /* "smtp.office365.com[52.97.1.2]:587" */
 };
 
 /* A recipient's part of an attempt. */
@@ -289,6 +310,9 @@ void lane_free(struct lane *l);
 void lane_configure(struct lane *l); /* after a new snapshot */
 void lane_poke(struct lane *l);      /* looks for work soon */
 void lane_queued(struct lane *l);    /* mail is due now */
+void lane_pump(struct lane *l);      /* looks for work now; never from inside a connection */
+bool lane_rests(struct lane *l);     /* nothing may leave by its idle connections now */
+struct connection *lane_idle_connection(const struct lane *l); /* NULL: none */
 /* Waits or parks by the verdict; the mail that has not left goes back to the queue. */
 void lane_hold(struct lane *l, const struct verdict *v, struct sv reply);
 void lane_hold_for_token(struct lane *l, const struct verdict *v, struct sv reply);
@@ -435,12 +459,30 @@ void connection_pump(struct connection *c);
 void connection_abandon(struct connection *c);   /* gives the running transaction up */
 void connection_quit(struct connection *c);      /* an idle one */
 void connection_take_slot(struct connection *c); /* it may connect, now or when its turn comes */
-void connection_close_oldest_idle(struct outbound *o);
-void connection_serve_slots(void *outbound); /* handshakes for those that wait */
+void connection_open_now(struct connection *c);  /* its turn has come */
 /* For the kinds. A message may be given now; once it is idle, c may be closed in here. */
 void connection_ready(struct connection *c);
 /* The endpoint could not be reached: the lane waits or parks, and c has ended. */
 void connection_unreachable(struct connection *c, int rc, const char *text);
+
+/* ---- endpoint.c ---- */
+struct endpoint *endpoint_get(struct outbound *o, const struct conf_lane *c); /* makes it */
+void endpoints_free(struct outbound *o);
+bool endpoint_has_room(struct endpoint *e);
+void endpoint_wait(struct endpoint *e, struct lane *l); /* it is pumped when there is room */
+/* The life of a handshake; a connection without an endpoint is left alone. */
+void endpoint_begin(struct connection *c);
+void endpoint_accepted(struct connection *c);
+void endpoint_heard(struct connection *c);
+void endpoint_end(
+	struct connection *c, enum sched_handshake_end end); /* once; then it does nothing */
+/* Connections of all endpoints together. */
+bool connections_have_room(const struct outbound *o);
+void connections_wait(struct outbound *o, struct lane *l); /* and one that rests is closed for it */
+void connections_serve(void *outbound);
+bool connections_are_scarce(
+	const struct lane *l);             /* others wait for one, of its endpoint or of all */
+void connections_give_way(struct lane *l); /* what rests is closed, if another lane waits */
 
 /* ---- graph.c ---- */
 /* Whether each recipient of this message gets a copy of his own. */

@@ -85,6 +85,14 @@ uint32_t sched_lane_room(struct sched_lane *l, struct mono_time now, uint32_t wa
 	return room;
 }
 
+uint32_t sched_lane_messages_room(struct sched_lane *l, struct mono_time now)
+{
+	uint32_t minute = l->minute ? limit_window_room(l->minute, now) : UINT32_MAX;
+	uint32_t day = l->day ? limit_window_room(l->day, now) : UINT32_MAX;
+
+	return minute < day ? minute : day;
+}
+
 struct mono_time sched_lane_room_at(struct sched_lane *l, struct mono_time now)
 {
 	struct mono_time at = now, day;

@@ -36,6 +36,8 @@ void sched_lane_set_limits(struct sched_lane *l, const struct sched_lane_limits 
  * the windows only; the state is the owner's next question.
  */
 uint32_t sched_lane_room(struct sched_lane *l, struct mono_time now, uint32_t wanted);
+/* How many messages, of a recipient each, could leave now; UINT32_MAX: no limit. */
+uint32_t sched_lane_messages_room(struct sched_lane *l, struct mono_time now);
 /* When the windows have room for one more message; `now` if they have. */
 struct mono_time sched_lane_room_at(struct sched_lane *l, struct mono_time now);
 

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sched/burst.h"
+
+static uint32_t least(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint32_t may_leave(const struct sched_burst *b)
+{
+	return least(b->waiting + (b->more ? 1 : 0), b->room);
+}
+
+uint32_t sched_burst_wanted(const struct sched_burst *b)
+{
+	uint32_t max = b->one_at_a_time || b->scarce ? least(b->max, 1) : b->max;
+	uint32_t takers = b->idle + b->handshakes, work = may_leave(b);
+
+	if (work <= takers || max <= b->open)
+		return 0;
+	return least(work - takers, max - b->open);
+}
+
+bool sched_burst_rests(const struct sched_burst *b)
+{
+	return may_leave(b) == 0;
+}
+
+uint32_t sched_share(uint32_t limit, uint32_t percent)
+{
+	uint64_t share = (uint64_t)limit * percent / 100;
+
+	return limit == 0 ? 0 : share == 0 ? 1 : (uint32_t)share;
+}
+
+uint32_t sched_share_of_connections(uint32_t limit, uint32_t percent)
+{
+	return (uint32_t)(((uint64_t)limit * percent + 99) / 100);
+}
