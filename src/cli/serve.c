@@ -312,8 +312,13 @@ static int resolve_uncertain(struct daemon *d, struct err *err)
 		pause = g->retry_ceiling_us;
 	rc = store_each_uncertain(d->store, outbound_restore_uncertain, d->outbound, err);
 	if (rc == 0)
-		rc = store_resolve_uncertain(
-			d->store, policies[g->uncertain], now, wall_add(now, (int64_t)pause), err);
+		rc = store_resolve_uncertain(d->store,
+			&(struct store_uncertain){ .policy = policies[g->uncertain],
+				.now = now,
+				.retry_at = wall_add(now, (int64_t)pause),
+				.ledger = outbound_uncertain_ledger,
+				.arg = d->outbound },
+			err);
 	if (rc == 0 && store_health(d->store).bad_rows)
 		log_line(LOG_ERROR,
 			"serve",

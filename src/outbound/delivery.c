@@ -94,19 +94,6 @@ void delivery_copy_message(struct delivery *d, const struct store_message *m,
 
 /* ---- ledger ---- */
 
-struct sv delivery_ledger_key(struct delivery *d, const char *limit)
-{
-	char key[LIMIT_ADDRESS + 128];
-	int n = snprintf(key, sizeof(key), "%.*s/%s", SV_ARG(d->lane->key), limit);
-
-	return arena_sv(&d->arena, sv_make(key, (size_t)n));
-}
-
-static int64_t bucket_edge(int64_t steady_us, int64_t bucket_us)
-{
-	return (steady_us / bucket_us + 1) * bucket_us;
-}
-
 /* Adds `sign` times what this attempt uses, at the buckets given. Returns how many rows. */
 size_t delivery_ledger_rows(
 	struct delivery *d, struct store_ledger *out, int sign, int64_t minute, int64_t day)
@@ -116,30 +103,28 @@ size_t delivery_ledger_rows(
 
 	if (c && c->limits.messages_per_minute)
 		out[n++] = (struct store_ledger){
-			delivery_ledger_key(d, "messages-minute"), minute, sign
+			outbound_ledger_key(&d->arena, d->lane->key, LEDGER_MINUTE), minute, sign
 		};
 	if (c && c->limits.recipients_per_day)
-		out[n++] = (struct store_ledger){
-			delivery_ledger_key(d, "recipients-day"), day, sign * (int32_t)d->count
-		};
+		out[n++] = (struct store_ledger){ outbound_ledger_key(
+							  &d->arena, d->lane->key, LEDGER_DAY),
+			day,
+			sign * (int32_t)d->count };
 	return n;
 }
 
 static size_t ledger_take(struct delivery *d)
 {
-	int64_t steady = store_steady_now(d->lane->o->store, io_now(d->lane->o->loop));
-
-	d->minute_bucket = bucket_edge(steady, MINUTE_BUCKET_US);
-	d->day_bucket = bucket_edge(steady, DAY_BUCKET_US);
+	d->minute_bucket = outbound_bucket(d->lane->o, 0, MINUTE_BUCKET_US);
+	d->day_bucket = outbound_bucket(d->lane->o, 0, DAY_BUCKET_US);
 	return delivery_ledger_rows(d, d->ledger, 1, d->minute_bucket, d->day_bucket);
 }
 
-/* The final reply came: the receiver may have counted as late as now. */
-size_t delivery_ledger_move(struct delivery *d)
+/* The receiver may have counted as late as that. */
+size_t delivery_ledger_move(struct delivery *d, int64_t ahead_us)
 {
-	int64_t steady = store_steady_now(d->lane->o->store, io_now(d->lane->o->loop));
-	int64_t minute = bucket_edge(steady, MINUTE_BUCKET_US),
-		day = bucket_edge(steady, DAY_BUCKET_US);
+	int64_t minute = outbound_bucket(d->lane->o, ahead_us, MINUTE_BUCKET_US),
+		day = outbound_bucket(d->lane->o, ahead_us, DAY_BUCKET_US);
 	size_t n;
 
 	if (minute == d->minute_bucket && day == d->day_bucket)

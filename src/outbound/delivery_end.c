@@ -394,14 +394,14 @@ static size_t settle(struct delivery *d)
 		sched_lane_withdraw(l->sched, (uint32_t)d->count);
 		sched_lane_restore_messages(l->sched, until, 1);
 		sched_lane_restore_recipients(l->sched, until, (uint32_t)d->count);
-		return delivery_ledger_move(d);
+		return delivery_ledger_move(d, UNCERTAIN_SETTLE_US);
 	}
 	if (!d->released) {
 		sched_lane_withdraw(l->sched, (uint32_t)d->count);
 		return delivery_ledger_rows(d, d->ledger, -1, d->minute_bucket, d->day_bucket);
 	}
 	sched_lane_settle(l->sched, now, (uint32_t)d->count);
-	return delivery_ledger_move(d);
+	return delivery_ledger_move(d, 0);
 }
 
 static void write_outcome(struct delivery *d)
@@ -427,7 +427,7 @@ static size_t count_month(struct delivery *d, struct store_ledger *out)
 	lane_count_delivered(l, month, delivered);
 	(void)snprintf(limit, sizeof(limit), "delivered-%u", month);
 	/* Old rows go some time behind their edge: these must outlive the month. */
-	*out = (struct store_ledger){ delivery_ledger_key(d, limit),
+	*out = (struct store_ledger){ outbound_ledger_key(&d->arena, l->key, limit),
 		((steady + LEDGER_MONTH_DAYS * day) / day + 1) * day,
 		(int32_t)delivered };
 	return 1;

@@ -410,16 +410,49 @@ static void what_was_refused_before_the_dot_uses_nothing(void **state)
 	bench_close(&b);
 }
 
-static void attempts_without_an_outcome_count_as_used(void **state)
+/* The receiver may count it as long as its own time for the dot runs: longer than the minute. */
+static void what_ended_uncertain_is_counted_over_restarts(void **state)
 {
+	struct outbound_lane_status now;
+	struct bench b;
+	uint64_t id;
+
+	(void)state;
+	bench_open(&b, "uncertain: hold\n" SLOW("1"));
+	b.a.rules[0] = (struct up_rule){ .at = SMTP_SERVER_EV_END, .times = 1, .cut = true };
+	bench_start(&b);
+	id = bench_queue(&b, &erp);
+	bench_wait_for(&b, id, 0, STORE_RCPT_HELD, "uncertain");
+	for (unsigned i = 0; i < 3; i++) {
+		now = bench_lane(&b, "smtp/lab").status;
+		assert_int_equal(now.use.minute_used, 1);
+		/* Ten minutes for the dot, and the minute behind them; buckets round up. */
+		assert_in_range(now.slot_at.us,
+			(uint64_t)io_clock_wall().us + 10 * US_PER_MIN,
+			(uint64_t)io_clock_wall().us + 12 * US_PER_MIN);
+		bench_restart(&b);
+	}
+	bench_close(&b);
+}
+
+/* It died under the attempt: its start writes what the next ones need. */
+static void attempts_without_an_outcome_are_counted_over_restarts(void **state)
+{
+	struct arena arena = { 0 };
+	struct store_ledger rows[STORE_UNCERTAIN_LEDGER_MAX];
 	struct bench b;
 
 	(void)state;
 	bench_open(&b, SLOW("3"));
-	outbound_restore_uncertain(b.o, SV("smtp/lab"), 2, 7);
-	bench_start(&b);
-	assert_int_equal(bench_lane(&b, "smtp/lab").status.use.minute_used, 2);
-	assert_int_equal(bench_lane(&b, "smtp/lab").status.use.day_used, 7);
+	assert_int_equal(outbound_uncertain_ledger(b.o, &arena, SV("smtp/lab"), 7, rows), 2);
+	assert_true(sv_eq(rows[0].key, SV("smtp/lab/messages-minute")));
+	assert_int_equal(rows[0].amount, 1);
+	assert_true(sv_eq(rows[1].key, SV("smtp/lab/recipients-day")));
+	assert_int_equal(rows[1].amount, 7);
+	for (unsigned i = 0; i < 2; i++)
+		assert_true(rows[i].bucket_us >=
+			    store_steady_now(b.store, io_now(b.loop)) + 10 * (int64_t)US_PER_MIN);
+	arena_reset(&arena);
 	bench_close(&b);
 }
 
@@ -554,7 +587,8 @@ int main(void)
 		cmocka_unit_test(a_lane_that_moved_does_not_use_its_old_connection),
 		cmocka_unit_test(the_minute_is_kept_over_a_restart),
 		cmocka_unit_test(what_was_refused_before_the_dot_uses_nothing),
-		cmocka_unit_test(attempts_without_an_outcome_count_as_used),
+		cmocka_unit_test(what_ended_uncertain_is_counted_over_restarts),
+		cmocka_unit_test(attempts_without_an_outcome_are_counted_over_restarts),
 		cmocka_unit_test(limits_may_change_under_a_delivery),
 		cmocka_unit_test(draining_ends_what_runs_and_takes_nothing_new),
 		cmocka_unit_test(draining_gives_up_a_connection_that_is_not_there_yet),

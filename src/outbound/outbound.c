@@ -6,6 +6,7 @@
 #include "outbound/outbound_priv.h"
 #include "provider/remedy.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static void drain_check(void *arg);
@@ -136,13 +137,42 @@ struct io_tls *outbound_tls(struct lane *l, struct err *err)
 
 void outbound_restore_uncertain(void *arg, struct sv lane, uint32_t messages, uint32_t recipients)
 {
-	struct outbound *o = arg;
-	struct lane *l = lane_get(o, lane);
-	struct mono_time until = mono_add(io_now(o->loop), UNCERTAIN_SETTLE_US);
+	(void)lane;
+	(void)messages;
+	outbound_count_uncertain(arg, recipients);
+}
 
-	sched_lane_restore_messages(l->sched, until, messages);
-	sched_lane_restore_recipients(l->sched, until, recipients);
-	outbound_count_uncertain(o, recipients);
+struct sv outbound_ledger_key(struct arena *arena, struct sv lane, const char *limit)
+{
+	char key[LIMIT_ADDRESS + 128];
+	int n = snprintf(key, sizeof(key), "%.*s/%s", SV_ARG(lane), limit);
+
+	return arena_sv(arena, sv_make(key, (size_t)n));
+}
+
+int64_t outbound_bucket(struct outbound *o, int64_t ahead_us, int64_t width_us)
+{
+	int64_t steady = store_steady_now(o->store, io_now(o->loop)) + ahead_us;
+
+	return (steady / width_us + 1) * width_us;
+}
+
+/*
+ * It stands at the latest instant at which it may have been counted, so that another start counts it, too.
+ * What its claim has written stays: at which time of the ledger that was is not known any more.
+ */
+size_t outbound_uncertain_ledger(void *arg, struct arena *arena, struct sv lane,
+	uint32_t recipients, struct store_ledger out[STORE_UNCERTAIN_LEDGER_MAX])
+{
+	struct outbound *o = arg;
+
+	out[0] = (struct store_ledger){ outbound_ledger_key(arena, lane, LEDGER_MINUTE),
+		outbound_bucket(o, UNCERTAIN_SETTLE_US, MINUTE_BUCKET_US),
+		1 };
+	out[1] = (struct store_ledger){ outbound_ledger_key(arena, lane, LEDGER_DAY),
+		outbound_bucket(o, UNCERTAIN_SETTLE_US, DAY_BUCKET_US),
+		(int32_t)recipients };
+	return 2;
 }
 
 /* ---- what ended uncertain ---- */
@@ -256,7 +286,7 @@ static void restore_row(struct outbound *o, const struct store_ledger *row, int6
 	else
 		used = mono_add(now, (uint64_t)-ago);
 	l = lane_get(o, sv_head(row->key, (size_t)slash));
-	if (sv_ends_nocase(row->key, SV("/messages-minute")))
+	if (sv_ends_nocase(row->key, SV("/" LEDGER_MINUTE)))
 		sched_lane_restore_messages(l->sched, used, (uint32_t)row->amount);
 	else
 		sched_lane_restore_recipients(l->sched, used, (uint32_t)row->amount);

@@ -49,8 +49,11 @@ struct outbound_options {
 NODISCARD struct outbound *outbound_new(const struct outbound_options *options);
 void outbound_free(struct outbound *o);
 
-/* Before start(): an attempt without an outcome may have used so much of its lane's limits. */
+/* Before start(), of each attempt without an outcome: it is counted in what ended uncertain. */
 void outbound_restore_uncertain(void *arg, struct sv lane, uint32_t messages, uint32_t recipients);
+/* And what it may have used of its lane's limits: see store_resolve_uncertain(). `arg`: the outbound. */
+size_t outbound_uncertain_ledger(void *arg, struct arena *arena, struct sv lane,
+	uint32_t recipients, struct store_ledger out[STORE_UNCERTAIN_LEDGER_MAX]);
 /* Reads the ledger, the parks and the lanes with mail, then delivers. */
 void outbound_start(struct outbound *o);
 /* Running deliveries end on their old snapshot. */

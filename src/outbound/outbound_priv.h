@@ -41,6 +41,9 @@ enum {
 #define UNCERTAIN_SETTLE_US (10 * US_PER_MIN)
 #define MINUTE_BUCKET_US (5 * (int64_t)US_PER_S)
 #define DAY_BUCKET_US (5 * (int64_t)US_PER_MIN)
+/* The limits of a lane in the ledger: LANE/... */
+#define LEDGER_MINUTE "messages-minute"
+#define LEDGER_DAY "recipients-day"
 
 /* Why a lane, a sender or a tenant is held. Texts are on the heap; what is all zero holds nothing. */
 struct hold_reason {
@@ -303,6 +306,9 @@ struct io_tls *outbound_tls(struct lane *l, struct err *err); /* borrowed */
 struct sched_policy outbound_policy(const struct outbound *o);
 void outbound_count_uncertain(struct outbound *o, uint64_t recipients);
 void outbound_check_drained(struct outbound *o);
+struct sv outbound_ledger_key(struct arena *arena, struct sv lane, const char *limit);
+/* The newest edge of the ledger's bucket of now, or of so far ahead. */
+int64_t outbound_bucket(struct outbound *o, int64_t ahead_us, int64_t width_us);
 
 /* ---- lane.c ---- */
 struct lane *lane_get(struct outbound *o, struct sv key); /* makes it */
@@ -418,12 +424,12 @@ NODISCARD bool delivery_ready(struct delivery *d);
 /* What leaves, for any door: sender, recipients (one, when all are redirected), size. In its memory. */
 const struct smtp_client_message *delivery_message(struct delivery *d);
 void delivery_feed(struct delivery *d); /* the connection has room for more body */
-struct sv delivery_ledger_key(struct delivery *d, const char *limit);
 /* What this attempt takes of the limits, `sign` times, at these buckets. Returns how many rows. */
 size_t delivery_ledger_rows(
 	struct delivery *d, struct store_ledger *out, int sign, int64_t minute, int64_t day);
-/* The rows that move it to the buckets of now: the final reply came. Into d->ledger. */
-size_t delivery_ledger_move(struct delivery *d);
+/* The rows that move it to the buckets of now (the final reply came), or so far ahead of them (none came, and
+ * the receiver may count it until then). Into d->ledger. */
+size_t delivery_ledger_move(struct delivery *d, int64_t ahead_us);
 void delivery_unreserve(struct delivery *d);
 void delivery_copy_message(struct delivery *d, const struct store_message *m,
 	const struct store_recipient *recipients, size_t count);

@@ -246,9 +246,8 @@ NODISCARD int store_recover(struct store_sqlite *s, struct store_recovery *out, 
 NODISCARD int store_sqlite_each_uncertain(struct store *front,
 	void (*each)(void *arg, struct sv lane, uint32_t messages, uint32_t recipients), void *arg,
 	struct err *err);
-NODISCARD int store_sqlite_resolve_uncertain(struct store *front,
-	enum store_uncertain_policy policy, struct wall_time now, struct wall_time retry_at,
-	struct err *err);
+NODISCARD int store_sqlite_resolve_uncertain(
+	struct store *front, const struct store_uncertain *how, struct err *err);
 
 /* ---- sqlite_reap.c: bounded work when nobody waits ---- */
 /* One step. True when there is more to do now. */

@@ -412,13 +412,12 @@ int store_each_uncertain(struct store *s,
 	return s->backend->each_uncertain(s, each, arg, err);
 }
 
-int store_resolve_uncertain(struct store *s, enum store_uncertain_policy policy,
-	struct wall_time now, struct wall_time retry_at, struct err *err)
+int store_resolve_uncertain(struct store *s, const struct store_uncertain *how, struct err *err)
 {
 	int rc;
 
 	must(!s->open_for_work);
-	rc = s->backend->resolve_uncertain(s, policy, now, retry_at, err);
+	rc = s->backend->resolve_uncertain(s, how, err);
 	if (rc == 0)
 		start_thread(s);
 	return rc;

@@ -431,8 +431,20 @@ enum store_uncertain_policy {
 	STORE_UNCERTAIN_ASSUME_SENT
 };
 /* Blocking; before the loop runs. Recipients wait until `retry_at` under RETRY. */
-NODISCARD int store_resolve_uncertain(struct store *s, enum store_uncertain_policy policy,
-	struct wall_time now, struct wall_time retry_at, struct err *err);
+enum {
+	STORE_UNCERTAIN_LEDGER_MAX = 2
+};
+struct store_uncertain {
+	enum store_uncertain_policy policy;
+	struct wall_time now, retry_at;
+	/* Rows that count such an attempt until nobody can have counted it later; NULL: none. How many. Keys
+	 * in the arena. Asked again if the commit is repeated. */
+	size_t (*ledger)(void *arg, struct arena *arena, struct sv lane, uint32_t recipients,
+		struct store_ledger out[STORE_UNCERTAIN_LEDGER_MAX]);
+	void *arg;
+};
+NODISCARD int store_resolve_uncertain(
+	struct store *s, const struct store_uncertain *how, struct err *err);
 /*
  * Before that: how much of each lane's limits the open attempts may have used. The owner counts it as
  * occupied from now on (docs: limits as the receiver sees them). Blocking; one call per lane.

@@ -84,8 +84,8 @@ struct store_backend {
 	int (*each_uncertain)(struct store *s,
 		void (*each)(void *arg, struct sv lane, uint32_t messages, uint32_t recipients),
 		void *arg, struct err *err);
-	int (*resolve_uncertain)(struct store *s, enum store_uncertain_policy policy,
-		struct wall_time now, struct wall_time retry_at, struct err *err);
+	int (*resolve_uncertain)(
+		struct store *s, const struct store_uncertain *how, struct err *err);
 
 	/* The operations: each in a savepoint of its group. 0, STORE_AGAIN, or what went wrong. */
 	int (*do_chunk)(struct store *s, struct store_chunk *op);

@@ -425,8 +425,11 @@ static inline void bench_resolve(struct bench *b, enum store_uncertain_policy po
 	struct wall_time now = io_clock_wall();
 	struct err err = { 0 };
 
-	must(store_resolve_uncertain(
-		     b->s, policy, now, wall_add(now, 600 * (int64_t)US_PER_S), &err) == 0);
+	must(store_resolve_uncertain(b->s,
+		     &(struct store_uncertain){ .policy = policy,
+			     .now = now,
+			     .retry_at = wall_add(now, 600 * (int64_t)US_PER_S) },
+		     &err) == 0);
 }
 
 /* ---- children ---- */
