@@ -29,8 +29,9 @@ struct io_loop {
 	bool firing;
 	struct io_task *task_first, *task_last;
 	size_t task_count;
-	struct list dirty;   /* streams with something to do at the end of the round */
-	struct list steps;   /* streams with a step of their TLS handshake to do, longest waiting first */
+	struct list dirty; /* streams with something to do at the end of the round */
+	struct list
+		steps; /* streams with a step of their TLS handshake to do, longest waiting first */
 	struct list closing; /* streams that close gently, and so have no owner */
 	struct list signals;
 	struct prng prng;
