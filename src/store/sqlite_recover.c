@@ -134,17 +134,8 @@ int store_sqlite_each_uncertain(struct store *front,
 	return rc;
 }
 
-struct uncertain_rule {
-	enum store_uncertain_policy policy;
-	struct wall_time now, retry_at;
-};
-
 static int resolve_one(struct store_sqlite *s, const struct open_attempt *a,
-<<<<<<< HEAD
-	const struct uncertain_rule *rule, struct arena *arena, struct err *err)
-=======
 	const struct store_uncertain *how, struct arena *arena, struct err *err)
->>>>>>> 0d7860c (outbound, store: an uncertain attempt's slot survives a restart)
 {
 	static const enum store_recipient_state states[] = {
 		STORE_RCPT_QUEUED, STORE_RCPT_HELD, STORE_RCPT_DELIVERED
@@ -154,11 +145,7 @@ static int resolve_one(struct store_sqlite *s, const struct open_attempt *a,
 	struct store_outcome op = { .op.kind = STORE_OP_OUTCOME,
 		.message_id = row_message(a->id),
 		.attempt = row_number(a->id),
-<<<<<<< HEAD
-		.at = rule->now,
-=======
 		.at = how->now,
->>>>>>> 0d7860c (outbound, store: an uncertain attempt's slot survives a restart)
 		.stage = SV("postern ended before the answer came"),
 		.recipients = list,
 		.recipient_count = a->count,
@@ -169,19 +156,11 @@ static int resolve_one(struct store_sqlite *s, const struct open_attempt *a,
 		op.ledger_count = how->ledger(how->arg, arena, a->lane, (uint32_t)a->count, ledger);
 	for (size_t i = 0; i < a->count; i++)
 		list[i] = (struct store_recipient_outcome){ .index = a->recipients[i],
-<<<<<<< HEAD
-			.state = states[rule->policy],
-			.next_at = rule->retry_at,
-			.lane = a->lane,
-			.uncertain = true,
-			.verdict = { .kind = rule->policy == STORE_UNCERTAIN_ASSUME_SENT
-=======
 			.state = states[how->policy],
 			.next_at = how->retry_at,
 			.lane = a->lane,
 			.uncertain = true,
 			.verdict = { .kind = how->policy == STORE_UNCERTAIN_ASSUME_SENT
->>>>>>> 0d7860c (outbound, store: an uncertain attempt's slot survives a restart)
 						     ? VERDICT_DELIVERED
 						     : VERDICT_RETRY,
 				.scope = VERDICT_SCOPE_MESSAGE,
@@ -195,7 +174,6 @@ static int resolve_one(struct store_sqlite *s, const struct open_attempt *a,
 	return rc;
 }
 
-<<<<<<< HEAD
 /* Those that the queue still has, in an attempt. */
 static void keep_known(struct store_sqlite *s, struct open_attempt *a)
 {
@@ -254,7 +232,7 @@ static bool is_bad_row(const struct store_sqlite *s, int rc)
 }
 
 static int resolve_alone(struct store_sqlite *s, struct open_attempt *a,
-	const struct uncertain_rule *rule, struct arena *arena, struct err *err)
+	const struct store_uncertain *how, struct arena *arena, struct err *err)
 {
 	const struct before before = {
 		s->state, s->lanes.count, s->causes.count, s->delivered_now, s->bounced_now
@@ -263,26 +241,23 @@ static int resolve_alone(struct store_sqlite *s, struct open_attempt *a,
 
 	if (rc != 0)
 		return rc;
-	rc = resolve_one(s, a, rule, arena, err);
+	rc = resolve_one(s, a, how, arena, err);
 	if (is_bad_row(s, rc)) {
 		atomic_fetch_add_explicit(&s->front.stat_bad_rows, 1, memory_order_relaxed);
 		rc = back_to_savepoint(s, &before);
 		keep_known(s, a);
 		if (rc == 0)
-			rc = a->count ? resolve_one(s, a, rule, arena, err) : RC_NOT_FOUND;
+			rc = a->count ? resolve_one(s, a, how, arena, err) : RC_NOT_FOUND;
 		if (is_bad_row(s, rc)) {
 			rc = back_to_savepoint(s, &before);
-			if (rc == 0 && end_alone(s, a, rule->now) != 0)
+			if (rc == 0 && end_alone(s, a, how->now) != 0)
 				rc = back_to_savepoint(s, &before);
 		}
 	}
 	return rc ? rc : store_run(s, store_sql(s, SQL_RELEASE), err);
 }
 
-static int resolve_all(struct store_sqlite *s, const struct uncertain_rule *rule, struct err *err)
-=======
 static int resolve_all(struct store_sqlite *s, const struct store_uncertain *how, struct err *err)
->>>>>>> 0d7860c (outbound, store: an uncertain attempt's slot survives a restart)
 {
 	struct arena a = { 0 };
 	struct open_attempt *list;
@@ -293,11 +268,7 @@ static int resolve_all(struct store_sqlite *s, const struct store_uncertain *how
 	if (rc == 0)
 		rc = store_run(s, store_sql(s, SQL_BEGIN), err);
 	for (size_t i = 0; i < count && rc == 0; i++)
-<<<<<<< HEAD
-		rc = resolve_alone(s, &list[i], rule, &a, err);
-=======
-		rc = resolve_one(s, &list[i], how, &a, err);
->>>>>>> 0d7860c (outbound, store: an uncertain attempt's slot survives a restart)
+		rc = resolve_alone(s, &list[i], how, &a, err);
 	if (rc == 0)
 		rc = store_write_state(s);
 	if (rc == 0)
@@ -316,20 +287,11 @@ int store_sqlite_resolve_uncertain(
 	struct store *front, const struct store_uncertain *how, struct err *err)
 {
 	struct store_sqlite *s = store_sqlite_of(front);
-<<<<<<< HEAD
-	const struct uncertain_rule rule = { policy, now, retry_at };
-	int rc = resolve_all(s, &rule, err);
-
-	if (rc == RC_DISK_FULL) {
-		store_ballast_give(front);
-		rc = resolve_all(s, &rule, err);
-=======
 	int rc = resolve_all(s, how, err);
 
 	if (rc == RC_DISK_FULL) {
 		store_ballast_give(front);
 		rc = resolve_all(s, how, err);
->>>>>>> 0d7860c (outbound, store: an uncertain attempt's slot survives a restart)
 	}
 	return rc;
 }
