@@ -504,11 +504,28 @@ static void say_obstacle(void *arg, const struct conf_place *place, const char *
 		(void)cli_fail(0, "%s", text);
 }
 
+static void keep_obstacle(void *arg, const struct conf_place *place, const char *text)
+{
+	(void)!buf_printf(arg, "%s:%u: %s\n", place->file, place->line, text);
+}
+
+static void say_kept(struct sv text)
+{
+	struct sv line;
+
+	while (text.len) {
+		(void)sv_cut_char(&text, '\n', &line);
+		(void)cli_fail(0, "%.*s", SV_ARG(line));
+	}
+}
+
 /* What failed, and whoever is in the way. An exit code. */
-static int say_obstacles(const struct daemon *d, const struct err *err)
+static int say_obstacles(const struct daemon *d, const struct err *err, struct sv busy)
 {
 	(void)cli_fail(0, "%s", err->text);
-	if (err->code == -EADDRINUSE || err->code == -EADDRNOTAVAIL)
+	if (err->code == -EADDRINUSE && busy.len)
+		say_kept(busy);
+	else if (err->code == -EADDRINUSE || err->code == -EADDRNOTAVAIL)
 		cli_start_ports(d->conf, say_obstacle, NULL);
 	else if (err->code == -EACCES && !d->store)
 		cli_start_folders(d->conf, say_obstacle, NULL);
@@ -521,6 +538,7 @@ static int say_obstacles(const struct daemon *d, const struct err *err)
 
 int cli_serve(struct cli_context *ctx, int argc, char **argv)
 {
+	CLEANUP(buf_deinitp) struct buf busy = BUF_INIT(1 << 16);
 	struct daemon d = { .ctx = ctx };
 	struct err err = { 0 };
 	const char *value = NULL;
@@ -539,6 +557,9 @@ int cli_serve(struct cli_context *ctx, int argc, char **argv)
 	if (!d.conf)
 		return no_conf(ctx);
 	set_log(d.conf);
+	/* Confined, we do not see whose a port is. */
+	if (geteuid() == 0)
+		cli_start_ports(d.conf, keep_obstacle, &busy);
 	rc = cli_confine(d.conf, &err);
 	if (rc == 0) {
 		d.loop = io_loop_new();
@@ -546,7 +567,7 @@ int cli_serve(struct cli_context *ctx, int argc, char **argv)
 	}
 	if (rc != 0) {
 		/* The kernel takes the parts apart: nothing was promised to anybody yet. */
-		_exit(say_obstacles(&d, &err));
+		_exit(say_obstacles(&d, &err, buf_sv(&busy)));
 	}
 	run(&d);
 	observe_control_close(d.control);
