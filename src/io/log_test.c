@@ -2,6 +2,7 @@
 #include "io/log.h"
 
 #include "base/limits.h"
+#include "base/must.h"
 #include "base/text.h"
 #include "io/file.h"
 #include "io/loop.h"
