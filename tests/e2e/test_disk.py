@@ -158,9 +158,9 @@ def test_what_sessions_announce_takes_nothing_from_others(small_disk, submission
 
 def test_unfinished_messages_of_one_leave_room_for_others(small_disk, submission):
     """Bodies that never end: who sends them gets a part of the disk, and the next client its message."""
-    sandbox, relay = submission(general="min_free: 1MB")
-    small_disk.fill(leave=20 * MIB)
-    wait_for(lambda: [x for x in relay.rows("status") if x["type"] == "relay" and x["disk_free_bytes"] <= 20 * MIB])
+    sandbox, relay = submission(general="min_free: 20MB")
+    small_disk.fill(leave=70 * MIB)
+    wait_for(lambda: [x for x in relay.rows("status") if x["type"] == "relay" and x["disk_free_bytes"] <= 70 * MIB])
     piece = b"0123456789abcdef" * 4 + b"\r\n"
     with contextlib.ExitStack() as stack:
         bad = [stack.enter_context(Wire(relay.port, source="127.0.0.9")) for _ in range(4)]
@@ -168,7 +168,7 @@ def test_unfinished_messages_of_one_leave_room_for_others(small_disk, submission
             c.hello()
             c.envelope()
             c.must("DATA", "354")
-            c.send(piece * (8 * MIB // len(piece)))
+            c.send(piece * (16 * MIB // len(piece)))
         assert offer(relay, "good", size=MIB).startswith("250")
         bad[-1].send(b".\r\n")
         assert bad[-1].reply().startswith("452 4.3.1")
