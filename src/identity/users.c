@@ -23,7 +23,8 @@
  * over restarts: the same name gets the same salt each time, as a real one would.
  */
 enum {
-	CHECKS_WAITING_MAX = 64, /* at some 10 ms each: less than a second */
+	/* At some 10 ms each. inbound/ gives no peer more than its part of them. */
+	CHECKS_WAITING_MAX = 256,
 	MADE_UP_ITERATIONS = 4096,
 	KEY_LEN = 32,
 };
@@ -36,6 +37,7 @@ struct identity_users {
 	uint32_t iterations; /* of the made-up ones: what the real ones have */
 	struct list waiting; /* struct identity_check */
 	unsigned waiting_count;
+	uint64_t turn; /* of the check that was started last */
 	struct identity_check *running;
 };
 
@@ -45,6 +47,8 @@ struct identity_check {
 	struct identity_users *users;
 	struct smtp_scram_verifier verifier;
 	struct secret *password;
+	char *peer;
+	uint64_t turn; /* the lowest is next; of equal ones the first that came */
 	bool known, ok, cancelled;
 	identity_check_fn *done;
 	void *arg;
@@ -186,6 +190,7 @@ bool identity_users_same(
 static void check_free(struct identity_check *c)
 {
 	secret_free(c->password);
+	free(c->peer);
 	secret_wipe(&c->verifier, sizeof(c->verifier));
 	free(c);
 }
@@ -206,6 +211,7 @@ static bool start(struct identity_check *c)
 	if (io_workers_run(c->users->workers, check_run, check_done, c) != 0)
 		return false;
 	c->users->running = c;
+	c->users->turn = c->turn;
 	return true;
 }
 
@@ -222,11 +228,38 @@ static void finish(struct identity_check *c, bool ok)
 	identity_users_unref(u);
 }
 
+/* The turn behind the last of the same peer, or the next one. */
+static uint64_t turn_of(const struct identity_users *u, const struct identity_ask *ask)
+{
+	uint64_t last = u->turn;
+
+	list_each (at, &u->waiting) {
+		const struct identity_check *c = list_entry(at, struct identity_check, node);
+
+		if (c->turn > last && sv_eq(sv_from(c->peer), ask->peer))
+			last = c->turn;
+	}
+	return last + 1 + ask->late;
+}
+
+static struct identity_check *next_of(struct identity_users *u)
+{
+	struct identity_check *first = NULL;
+
+	list_each (at, &u->waiting) {
+		struct identity_check *c = list_entry(at, struct identity_check, node);
+
+		if (!first || c->turn < first->turn)
+			first = c;
+	}
+	return first;
+}
+
 /* One at a time. A pool that others have filled is not asked again: those checks are refused. */
 static void start_next(struct identity_users *u)
 {
 	while (!u->running && !list_empty(&u->waiting)) {
-		struct identity_check *c = list_entry(u->waiting.next, struct identity_check, node);
+		struct identity_check *c = next_of(u);
 
 		list_remove(&c->node);
 		u->waiting_count--;
@@ -247,7 +280,7 @@ static void check_done(void *arg)
 	identity_users_unref(u);
 }
 
-int identity_users_check(struct identity_users *u, struct sv name, struct sv password,
+int identity_users_check(struct identity_users *u, const struct identity_ask *ask,
 	identity_check_fn *done, void *arg, struct identity_check **out_check)
 {
 	struct identity_check *c;
@@ -257,8 +290,10 @@ int identity_users_check(struct identity_users *u, struct sv name, struct sv pas
 	c = xcalloc(1, sizeof(*c));
 	*c = (struct identity_check){ .users = u, .done = done, .arg = arg };
 	list_init(&c->node);
-	c->known = identity_users_verifier(u, name, &c->verifier);
-	c->password = secret_new(password);
+	c->known = identity_users_verifier(u, ask->name, &c->verifier);
+	c->password = secret_new(ask->password);
+	c->peer = sv_dup(ask->peer);
+	c->turn = turn_of(u, ask);
 	if (!u->running && !start(c)) {
 		check_free(c);
 		return -EAGAIN;

@@ -31,11 +31,21 @@ bool identity_users_verifier(
 NODISCARD bool identity_users_same(
 	const struct identity_users *a, const struct identity_users *b, struct sv name);
 
-/* `done` comes on the loop with ok or not. -EAGAIN: too many checks wait; answer 454 4.7.0. An unknown
- * name costs the same time. `password` is copied and wiped. */
+/*
+ * `done` comes on the loop with ok or not. -EAGAIN: too many checks wait; answer 454 4.7.0. An unknown
+ * name costs the same time. `password` is copied and wiped.
+ *
+ * Peers take turns: whoever has many passwords waiting has them checked between those of the others, not
+ * before. `late`: so many turns behind the others, for a peer that has failed often.
+ */
+struct identity_ask {
+	struct sv name, password;
+	struct sv peer; /* who asks: any text that tells peers apart */
+	uint32_t late;
+};
 typedef void identity_check_fn(void *arg, bool ok);
 struct identity_check;
-NODISCARD int identity_users_check(struct identity_users *u, struct sv name, struct sv password,
+NODISCARD int identity_users_check(struct identity_users *u, const struct identity_ask *ask,
 	identity_check_fn *done, void *arg, struct identity_check **out_check);
 void identity_check_cancel(struct identity_check *c); /* `done` will not come */
 

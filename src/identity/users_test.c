@@ -109,13 +109,11 @@ static void passwords_are_checked(void **state)
 	(void)state;
 	for (int i = 0; i < CHECKS; i++) {
 		ones[i] = (struct one){ &all, i };
-		assert_int_equal(identity_users_check(u,
-					 sv_from(rows[i].name),
-					 sv_from(rows[i].password),
-					 take,
-					 &ones[i],
-					 &check),
-			0);
+		const struct identity_ask ask = { .name = sv_from(rows[i].name),
+			.password = sv_from(rows[i].password),
+			.peer = SV("ip/192.0.2.1") };
+
+		assert_int_equal(identity_users_check(u, &ask, take, &ones[i], &check), 0);
 	}
 	/* The running checks keep it: a reload frees the old users while they are in use. */
 	identity_users_unref(u);
@@ -123,6 +121,13 @@ static void passwords_are_checked(void **state)
 	for (int i = 0; i < CHECKS; i++)
 		assert_int_equal(all.ok[i], rows[i].ok);
 }
+
+static const struct identity_ask right = { .name = SV_INIT("erp"),
+	.password = SV_INIT("correct horse"),
+	.peer = SV_INIT("ip/192.0.2.1") };
+static const struct identity_ask wrong = {
+	.name = SV_INIT("erp"), .password = SV_INIT("wrong"), .peer = SV_INIT("ip/192.0.2.2")
+};
 
 static void a_cancelled_check_says_nothing(void **state)
 {
@@ -133,10 +138,7 @@ static void a_cancelled_check_says_nothing(void **state)
 
 	(void)state;
 	for (int i = 0; i < 3; i++)
-		assert_int_equal(
-			identity_users_check(
-				u, SV("erp"), SV("correct horse"), take, &ones[i], &checks[i]),
-			0);
+		assert_int_equal(identity_users_check(u, &right, take, &ones[i], &checks[i]), 0);
 	identity_check_cancel(checks[0]); /* runs */
 	identity_check_cancel(checks[1]); /* waits */
 	io_loop_run(loop);
@@ -148,7 +150,7 @@ static void a_cancelled_check_says_nothing(void **state)
 static void too_many_checks_are_refused(void **state)
 {
 	enum {
-		MANY = 100
+		MANY = 300
 	};
 	struct identity_users *u = load_users();
 	struct answers all = { 0 };
@@ -158,7 +160,7 @@ static void too_many_checks_are_refused(void **state)
 
 	(void)state;
 	while (taken < MANY) {
-		rc = identity_users_check(u, SV("erp"), SV("wrong"), take, &one, &checks[taken]);
+		rc = identity_users_check(u, &wrong, take, &one, &checks[taken]);
 		if (rc != 0)
 			break;
 		taken++;
@@ -171,6 +173,61 @@ static void too_many_checks_are_refused(void **state)
 	all.left = 1;
 	io_loop_run(loop);
 	assert_int_equal(all.came, 1);
+	identity_users_unref(u);
+}
+
+struct order {
+	char came[64];
+	unsigned count, left;
+};
+
+static struct order order;
+
+static void guess_came(void *arg, bool ok)
+{
+	order.came[order.count++] = *(const char *)arg;
+	(void)ok;
+	if (--order.left == 0)
+		io_loop_stop(loop);
+}
+
+/* However many passwords one peer guesses: the others have theirs checked in between, those that failed
+ * often behind the others. */
+static void peers_take_turns(void **state)
+{
+	static const struct {
+		char letter;
+		struct identity_ask ask;
+		unsigned times;
+	} rows[] = {
+		{ 'b', { .peer = SV_INIT("ip/192.0.2.2"), .late = 0 }, 10 },
+		{ 'l', { .peer = SV_INIT("ip/192.0.2.3"), .late = 20 }, 1 },
+		{ 'c', { .peer = SV_INIT("ip/192.0.2.4"), .late = 0 }, 3 },
+		{ 'g', { .peer = SV_INIT("ip/192.0.2.1"), .late = 0 }, 1 },
+	};
+	struct identity_users *u = load_users();
+	struct identity_check *check;
+
+	(void)state;
+	order = (struct order){ 0 };
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct identity_ask ask = rows[i].ask;
+
+		ask.name = SV("erp");
+		ask.password = SV("wrong");
+		for (unsigned n = 0; n < rows[i].times; n++) {
+			assert_int_equal(identity_users_check(u,
+						 &ask,
+						 guess_came,
+						 (void *)(uintptr_t)&rows[i].letter,
+						 &check),
+				0);
+			order.left++;
+		}
+	}
+	io_loop_run(loop);
+	/* The first runs at once; of the others each has its turn. */
+	assert_string_equal(order.came, "bbcgbcbcbbbbbbl");
 	identity_users_unref(u);
 }
 
@@ -266,6 +323,7 @@ int main(void)
 		cmocka_unit_test(passwords_are_checked),
 		cmocka_unit_test(a_cancelled_check_says_nothing),
 		cmocka_unit_test(too_many_checks_are_refused),
+		cmocka_unit_test(peers_take_turns),
 		cmocka_unit_test(unknown_names_look_like_known_ones),
 		cmocka_unit_test(senders_are_the_users),
 		cmocka_unit_test(a_broken_verifier_is_named),

@@ -185,8 +185,9 @@ void admit_end(struct inbound *in, struct limit_payer *p, struct io_stream *stre
 	struct leaving *l = xcalloc(1, sizeof(*l));
 
 	accounts_note_memory(in);
-	limit_payer_give(p, LIMIT_RESOURCE_BYTES, p->held[LIMIT_RESOURCE_BYTES]);
-	limit_payer_give(p, LIMIT_RESOURCE_SESSIONS, p->held[LIMIT_RESOURCE_SESSIONS]);
+	for (unsigned i = 0; i < LIMIT_RESOURCE_COUNT; i++)
+		if (i != LIMIT_RESOURCE_CONNECTIONS)
+			limit_payer_give(p, i, p->held[i]);
 	*l = (struct leaving){ .loop = in->loop, .payer = *p };
 	*p = (struct limit_payer){ 0 };
 	io_stream_on_end(stream, has_left, l);

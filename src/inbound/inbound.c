@@ -33,6 +33,7 @@ struct inbound *inbound_new(const struct inbound_options *options, struct err *e
 	list_init(&in->sessions);
 	in->drain_check = (struct io_task){ .run = drain_check, .arg = in };
 	in->accounts = limit_accounts_new(io_random_u64());
+	in->names_seed = io_random_u64();
 	accounts_set(in, in->conf);
 	io_timer_init(&in->memory_look, in->loop, accounts_look_at_memory, in);
 	in->passed = xcalloc(1, sizeof(*in->passed));

@@ -18,6 +18,7 @@
  * listener.c   sockets, who may connect
  * admit.c      principals and what they may take; the answer at accept()
  * session.c    one SMTP session; session_auth.c: signing in
+ * failures.c   failed sign-ins, remembered by peer and user
  * accept.c     one message on its way into the queue, from wherever it comes
  * accept_from.c whom its header names as author
  * accept_end.c its header edits and the PUT
@@ -64,6 +65,8 @@ struct inbound {
 	struct list sessions;
 	uint32_t session_count;
 	struct limit_accounts *accounts;
+	uint64_t sign_ins_failed, sign_ins_blocked;
+	uint64_t names_seed; /* of hashes over names that strangers choose */
 	uint64_t memory_peak; /* of LIMIT_RESOURCE_BYTES, since memory went back to the kernel */
 	struct io_timer memory_look;
 	size_t accepts;        /* messages alive */
@@ -199,6 +202,7 @@ struct session {
 	struct identity_check *check;
 	char *check_user;
 	unsigned auth_failures;
+	bool signed_in; /* its user pays as well */
 	bool pumping, ended, waits_for_room, in_handshake;
 	bool legacy_tls;  /* what was agreed on is older than TLS 1.2 */
 	bool input_ended; /* the client has shut its side; what it sent is still answered */
@@ -211,6 +215,12 @@ void session_shut(struct session *s, const char *enhanced, struct sv text);
 /* After a reload: ends those of users and devices that are gone, and of users with another password. */
 void sessions_review(struct inbound *in, const struct identity_users *before);
 struct mono_time session_now(const struct session *s);
+
+/* ---- failures.c ---- */
+/* Too many failed: no password of this user is checked for the peer of `s` in the next minutes. */
+NODISCARD bool failures_block(const struct session *s, struct sv user, unsigned *out_minutes);
+uint32_t failures_late(const struct session *s, struct sv user); /* identity_ask.late */
+void failures_note(const struct session *s, struct sv user, bool ok);
 
 /* ---- session_auth.c ---- */
 void session_auth_init(struct session *s);

@@ -74,25 +74,52 @@ static void reason_of(const struct session *s, struct sv user, char out[256])
 		(void)snprintf(out, 256, "there is no such user");
 }
 
+/* A wrong one is answered late, later each time. */
+static void answer_late(struct session *s)
+{
+	s->auth_failures++;
+	if (s->auth_failures >= FAILURES_MAX)
+		answer_set(&s->held, 421, "4.7.0", "Too many failed sign-ins, goodbye");
+	io_timer_start(
+		&s->auth_delay, mono_add(session_now(s), s->auth_failures * FAILURE_DELAY_US));
+}
+
+/* Nothing is checked, so right and wrong passwords hear the same. */
+static bool is_blocked(struct session *s, struct sv user)
+{
+	unsigned minutes;
+
+	if (!failures_block(s, user, &minutes))
+		return false;
+	s->in->sign_ins_blocked++;
+	log_auth_failed(s, user, "not checked, too many sign-ins from this address have failed");
+	answer_set(&s->held,
+		454,
+		"4.7.0",
+		"Too many failed sign-ins from your address, try again in %u minute%s",
+		minutes,
+		minutes == 1 ? "" : "s");
+	answer_late(s);
+	return true;
+}
+
 static void fail(struct session *s, struct sv user, const char *why)
 {
 	char reason[256];
 
-	s->auth_failures++;
+	failures_note(s, user, false);
+	s->in->sign_ins_failed++;
 	if (!why)
 		reason_of(s, user, reason);
 	log_auth_failed(s, user, why ? why : reason);
-	if (s->auth_failures >= FAILURES_MAX)
-		answer_set(&s->held, 421, "4.7.0", "Too many failed sign-ins, goodbye");
-	else if (s->password_not_utf8 || !text_is_utf8(user))
+	if (s->password_not_utf8 || !text_is_utf8(user))
 		answer_set(&s->held,
 			535,
 			"5.7.8",
 			"Authentication failed: the name or the password is not UTF-8");
 	else
 		answer_set(&s->held, 535, "5.7.8", "Authentication failed");
-	io_timer_start(
-		&s->auth_delay, mono_add(session_now(s), s->auth_failures * FAILURE_DELAY_US));
+	answer_late(s);
 }
 
 static void succeed(struct session *s, struct sv user)
@@ -106,6 +133,10 @@ static void succeed(struct session *s, struct sv user)
 		fail(s, user, "the users have changed since this session began");
 		return;
 	}
+	failures_note(s, user, true);
+	if (!s->signed_in)
+		principal_add_user(&s->payer, user);
+	s->signed_in = true;
 	free(s->user);
 	s->user = sv_dup(user);
 	/* Who has a password is that user, wherever it comes from. */
@@ -120,6 +151,7 @@ static void checked(void *arg, bool ok)
 	char *user = TAKE(s->check_user);
 
 	s->check = NULL;
+	limit_payer_give(&s->payer, LIMIT_RESOURCE_CHECKS, 1);
 	if (ok)
 		succeed(s, sv_from(user));
 	else
@@ -129,6 +161,7 @@ static void checked(void *arg, bool ok)
 
 static void check_password(struct session *s, const struct smtp_server_event *e)
 {
+	struct identity_ask ask;
 	struct answer busy;
 
 	/* Nobody may act for somebody else. */
@@ -139,8 +172,15 @@ static void check_password(struct session *s, const struct smtp_server_event *e)
 	s->password_not_utf8 = !text_is_utf8(e->password);
 	free(s->check_user);
 	s->check_user = sv_dup(e->user);
-	if (identity_users_check(s->in->users, e->user, e->password, checked, s, &s->check) == 0)
-		return;
+	ask = (struct identity_ask){ .name = e->user,
+		.password = e->password,
+		.peer = limit_account_key(s->payer.accounts[0]),
+		.late = failures_late(s, e->user) };
+	if (limit_payer_take(&s->payer, LIMIT_RESOURCE_CHECKS, 1) == LIMIT_ANSWER_YES) {
+		if (identity_users_check(s->in->users, &ask, checked, s, &s->check) == 0)
+			return;
+		limit_payer_give(&s->payer, LIMIT_RESOURCE_CHECKS, 1);
+	}
 	answer_set(&busy, 454, "4.7.0", "Too many sign-ins at once, try again");
 	say(s, &busy);
 }
@@ -151,6 +191,9 @@ void session_auth_event(struct session *s, const struct smtp_server_event *e)
 
 	s->mechanism = e->mechanism.ptr;
 	s->password_not_utf8 = false;
+	if ((e->kind == SMTP_SERVER_EV_AUTH_PASSWORD || e->kind == SMTP_SERVER_EV_AUTH_SCRAM) &&
+		is_blocked(s, e->user))
+		return;
 	if (e->kind == SMTP_SERVER_EV_AUTH_PASSWORD) {
 		check_password(s, e);
 	} else if (e->kind == SMTP_SERVER_EV_AUTH_SCRAM) {
