@@ -35,6 +35,10 @@ enum {
 	/* Replies: Exchange sends several KB in one (EHLO25 in the facts); 64 KiB is past any honest one. */
 	LIMIT_REPLY = 65536,
 	LIMIT_REPLY_LINE = 16384,
+	/* Bytes of one reply that are read at all: a server that never ends it would hold its mailbox. */
+	LIMIT_REPLY_READ = 1 << 20,
+	/* A client that sends more than it may is read on to its end, so that it hears why: but no further. */
+	LIMIT_OVERRUN = 16 << 20,
 	LIMIT_REPLY_KEPT = 4096,  /* of a reply, in the store and in a bounce */
 	LIMIT_CHUNK = 65536,      /* one body row in the store */
 	LIMIT_ENVID = 100,        /* RFC 3461 4.4 */

@@ -112,10 +112,18 @@ int smtp_reply_parse(struct smtp_reply_parser *p, struct sv *input, struct smtp_
 		p->enhanced[0] = '\0';
 	}
 	while (input->len) {
+		size_t before = input->len;
 		struct sv line;
+		bool whole;
 		int rc;
 
-		if (!next_line(p, input, &line))
+		if (!p->started && p->line.len == 0)
+			p->read = 0;
+		whole = next_line(p, input, &line);
+		p->read += before - input->len;
+		if (p->read > LIMIT_REPLY_READ)
+			return RC_LIMIT;
+		if (!whole)
 			return 0;
 		rc = take_line(p, line);
 		buf_reset(&p->line);

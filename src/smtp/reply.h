@@ -21,6 +21,7 @@ struct smtp_reply_parser {
 	uint16_t code;
 	char enhanced[12];
 	bool started;
+	size_t read; /* bytes of the reply under way */
 };
 
 void smtp_reply_parser_init(struct smtp_reply_parser *p);

@@ -210,6 +210,37 @@ static void endless_replies_are_cut_and_the_parse_goes_on(void **state)
 	smtp_reply_parser_deinit(&p);
 }
 
+/* Lines without a last one, or one line without an end: at a megabyte nobody reads on. */
+static void a_reply_that_never_ends_is_a_failure(void **state)
+{
+	static const char *const pieces[] = {
+		"220-more\r\n", "220-no line end", "250 a\r\n220-x\r\n"
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(pieces); i++) {
+		struct smtp_reply_parser p;
+		struct smtp_reply r;
+		size_t given = 0;
+		int rc = 0;
+
+		smtp_reply_parser_init(&p);
+		while (rc >= 0 && given < 2 * LIMIT_REPLY_READ) {
+			struct sv input = sv_from(pieces[i]);
+
+			given += input.len;
+			while (input.len && rc >= 0)
+				rc = smtp_reply_parse(&p, &input, &r);
+		}
+		if (i == 2)
+			assert_int_equal(rc, RC_PARSE);
+		else
+			assert_int_equal(rc, RC_LIMIT);
+		assert_true(given < LIMIT_REPLY_READ + 100);
+		smtp_reply_parser_deinit(&p);
+	}
+}
+
 /* One line of 40,000 bytes, whole or byte by byte. */
 static void endless_lines_are_cut_at_the_same_place(void **state)
 {
@@ -308,6 +339,7 @@ int main(void)
 		cmocka_unit_test(a_nul_is_no_text),
 		cmocka_unit_test(replies_in_one_piece_come_one_by_one),
 		cmocka_unit_test(endless_replies_are_cut_and_the_parse_goes_on),
+		cmocka_unit_test(a_reply_that_never_ends_is_a_failure),
 		cmocka_unit_test(endless_lines_are_cut_at_the_same_place),
 		cmocka_unit_test(replies_are_written),
 		cmocka_unit_test(a_full_buffer_is_left_as_it_was),

@@ -252,13 +252,24 @@ static void begin_line(struct smtp_server *s)
 {
 	buf_reset(&s->line);
 	s->line_done = s->line_too_long = s->line_refused = s->line_cr = false;
+	s->line_bytes = 0;
 	s->slow_end = mono_add(s->now, s->o.slow_us_max);
 }
 
 static void collect(struct smtp_server *s, struct sv part)
 {
+	s->line_bytes += part.len;
 	if (!s->line_too_long && !s->line_refused && buf_append(&s->line, part) != 0)
 		s->line_too_long = true;
+}
+
+/* A line that has no end: it is not read for ever. */
+static void end_endless(struct smtp_server *s)
+{
+	if (s->line_bytes <= LIMIT_OVERRUN)
+		return;
+	server_reply(s, 500, "5.5.2", SV("Line too long, goodbye"));
+	server_close(s, SV("endless-line"));
 }
 
 /* Collects up to an LF. Returns how much was taken. */
@@ -274,8 +285,10 @@ static size_t take_strict_line(struct smtp_server *s, struct sv bytes)
 	cr = part.len ? part.ptr[part.len - 1] == '\r' : s->line_cr;
 	s->line_cr = cr && !lf;
 	collect(s, part);
-	if (!lf)
+	if (!lf) {
+		end_endless(s);
 		return bytes.len;
+	}
 	line = buf_sv(&s->line);
 	line.len -= line.len > 0 && !s->line_too_long;
 	if (cr)
@@ -338,8 +351,10 @@ static size_t take_line(struct smtp_server *s, struct sv bytes)
 	if (s->line_done)
 		begin_line(s);
 	collect(s, part);
-	if (!end)
+	if (!end) {
+		end_endless(s);
 		return skipped + bytes.len;
+	}
 	used = part.len + 1;
 	line = buf_sv(&s->line);
 	s->ends = ENDS_LF;

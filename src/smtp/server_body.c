@@ -52,6 +52,20 @@ static void hand_out(struct smtp_server *s, struct sv bytes)
 		server_push(s, SMTP_SERVER_EV_BODY)->bytes = bytes;
 }
 
+static uint64_t most(const struct smtp_server *s)
+{
+	uint64_t max = s->o.message_bytes_max ? s->o.message_bytes_max : LIMIT_MESSAGE;
+
+	return max + LIMIT_OVERRUN;
+}
+
+/* Who goes on and on behind the limit hears no end: it would be read for ever. */
+static void end_endless(struct smtp_server *s)
+{
+	server_reply(s, 552, "5.3.4", SV("Message is larger than this listener takes, goodbye"));
+	server_close(s, SV("too-large"));
+}
+
 static void progress(struct smtp_server *s, size_t n)
 {
 	s->idle_end = mono_add(s->now, s->o.data_us_max);
@@ -384,7 +398,11 @@ static size_t strict_data(struct smtp_server *s, struct sv bytes)
 
 size_t server_data(struct smtp_server *s, struct sv bytes)
 {
-	return s->o.strict ? strict_data(s, bytes) : loose_data(s, bytes);
+	size_t used = s->o.strict ? strict_data(s, bytes) : loose_data(s, bytes);
+
+	if (s->state == SERVER_DATA && s->body_bytes > most(s))
+		end_endless(s);
+	return used;
 }
 
 /* ---- BDAT (RFC 3030) ---- */
@@ -449,11 +467,17 @@ void server_bdat_command(struct smtp_server *s, struct sv rest)
 	}
 	s->chunk_left = s->chunk_size = n;
 	s->chunk_last = rest.len > 0;
+	if (!s->bdat)
+		s->body_bytes = 0;
+	/* Of a chunk that nobody will ever take the end is not waited for. */
+	if (n > most(s) - s->body_bytes) {
+		end_endless(s);
+		return;
+	}
 	if (s->bdat) {
 		chunk_begin(s);
 		return;
 	}
-	s->body_bytes = 0;
 	s->last_cr = false;
 	if (!s->mail || s->rcpts == 0) {
 		bool had_mail = s->mail;

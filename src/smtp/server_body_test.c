@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "smtp/server.h"
 
+#include "base/limits.h"
 #include "smtp/server_testing.h"
 
 /* DATA and BDAT: what ends a message, what is refused, and that nothing inside of one is a command. */
@@ -545,6 +546,53 @@ static void the_owner_refuses_the_body(void **state)
 	owner_end(&o);
 }
 
+/* Whatever it is that never ends: the session does, a little behind the limit. */
+static void what_never_ends_ends_the_session(void **state)
+{
+	static const struct {
+		const char *begin, *more, *said;
+	} rows[] = {
+		{ "DATA\r\n", "0123456789\r\n", "552 5.3.4" },
+		{ "DATA\r\n", "no line end", "552 5.3.4" },
+		{ "DATA\r\na\nb\r\n", "0123456789\r\n", "552 5.3.4" },
+		{ "BDAT 9223372036854775807\r\n", "0123456789\r\n", "552 5.3.4" },
+		{ "BDAT 9000000000000000000 LAST\r\n", "x", "552 5.3.4" },
+		{ "BDAT 16000000\r\n", "0123456789\r\n", "BDAT again" },
+		{ "RSET\r\nBDAT 20000000\r\n", "0123456789\r\n", "552 5.3.4" },
+		{ "VRFY ", "no line end", "500 5.5.2" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < 2 * COUNT_OF(rows); i++) {
+		struct smtp_server_options options = plain_options();
+		struct buf piece = BUF_INIT(1 << 17);
+		bool again = strcmp(rows[i / 2].said, "BDAT again") == 0;
+		size_t given = 0;
+		struct owner o;
+
+		options.strict = i % 2;
+		while (piece.len < 60000)
+			must(buf_append(&piece, sv_from(rows[i / 2].more)) == 0);
+		owner_envelope(&o, &options);
+		owner_say(&o, rows[i / 2].begin);
+		while (o.closes == 0 && given < 2 * LIMIT_OVERRUN && !again) {
+			buf_reset(&o.said);
+			given += owner_give(&o, buf_sv(&piece));
+		}
+		/* Chunk behind chunk, each of them small enough. */
+		while (o.closes == 0 && given < 2 * LIMIT_OVERRUN && again) {
+			buf_reset(&o.said);
+			given += owner_give(&o, buf_sv(&piece));
+			if (given > 16000000 - piece.len)
+				owner_say(&o, "BDAT 9000000\r\n");
+		}
+		if (o.closes != 1 || given > LIMIT_OVERRUN + 2 * piece.len)
+			fail_msg("'%s': %u closes, %zu bytes", rows[i / 2].begin, o.closes, given);
+		owner_end(&o);
+		buf_deinit(&piece);
+	}
+}
+
 static void the_owner_refuses_the_message(void **state)
 {
 	struct smtp_server_options options = plain_options();
@@ -567,6 +615,7 @@ int main(void)
 		cmocka_unit_test(data_is_taken_as_it_is_meant),
 		cmocka_unit_test(the_first_fault_is_the_reply),
 		cmocka_unit_test(too_large_a_message_is_read_and_refused),
+		cmocka_unit_test(what_never_ends_ends_the_session),
 		cmocka_unit_test(the_reset_comes_while_the_body_streams),
 		cmocka_unit_test(chunks_in_order),
 		cmocka_unit_test(chunks_out_of_order),

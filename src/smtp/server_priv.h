@@ -66,6 +66,7 @@ struct smtp_server {
 	struct buf line;                    /* command in the making, then under way */
 	bool line_done;                     /* `line` is whole: the next byte begins a new one */
 	bool line_too_long;
+	size_t line_bytes;     /* of the line under way, with those that are not kept */
 	bool line_refused;     /* answered already, at a bare LF: the rest up to CR LF is dropped */
 	bool line_cr;          /* the last byte was a CR */
 	bool after_cr;         /* a bare CR ended the line: a CR and an LF behind it belong to it */
