@@ -29,6 +29,7 @@ static const struct {
 		"postfix postfix-queue smtp2graph msmtp" },
 	{ "serve", cli_serve, "run the relay", false },
 	{ "check", cli_check, "check the configuration: all errors at once", true },
+	{ "doctor", cli_doctor, "look after the files: queue, vault, maildrop; repair them", true },
 	{ "status", cli_status, "one screen: what waits, what is parked and why", true },
 	{ "health", cli_health, "one line and an exit code for Nagios, Icinga and Zabbix", false },
 	{ "mailboxes",

@@ -11,7 +11,9 @@ static int open_queue(struct store *front, struct store_recovery *out, struct er
 	int rc;
 
 	(void)snprintf(s->path, sizeof(s->path), "%s/queue.db", front->folder);
-	rc = store_db_open(s, err);
+	rc = store_finish_repair(sv_from(front->folder), err);
+	if (rc == 0)
+		rc = store_db_open(s, err);
 	if (rc == 0)
 		rc = store_recover(s, out, err);
 	if (rc != RC_DISK_FULL)

@@ -139,6 +139,10 @@ static inline struct store_sqlite *store_sqlite_of(struct store *s)
 }
 
 /* ---- sqlite_sql.c ---- */
+/* What makes an empty queue. */
+const char *store_schema(void);
+/* salvage_replace.c: a repair that was cut short is finished. Before the file is opened. */
+NODISCARD int store_finish_repair(struct sv data_dir, struct err *err);
 NODISCARD int store_db_open(struct store_sqlite *s, struct err *err);
 void store_db_close(struct store_sqlite *s);
 /* SQLite's code to ours, with the words in err. */

@@ -58,6 +58,11 @@ static const char *const migrations[SCHEMA_VERSION - 1] = {
 	"PRAGMA user_version=4;",
 };
 
+const char *store_schema(void)
+{
+	return schema;
+}
+
 #define RECIPIENT_COLUMNS                                                                \
 	"id, lane, state, due, cause, attempts, uncertain, dsn_notify, address, orcpt, " \
 	"last_reply, "                                                                   \
