@@ -486,7 +486,27 @@ static void find_words(struct sv text, const struct provider_http_row *rows, siz
 
 /* ---- no reply at all ---- */
 
-/* What no server said: the first in the text counts, of those at one place the longest. */
+/* Where the phrase begins; "one*two": each piece is there, the second behind the first. */
+static ptrdiff_t phrase_at(struct sv text, const char *phrase)
+{
+	struct sv pieces = sv_from(phrase), piece;
+	ptrdiff_t at = -1, found;
+	size_t from = 0;
+	bool more = true;
+
+	while (more) {
+		more = sv_cut_char(&pieces, '*', &piece);
+		found = sv_find_nocase(sv_skip(text, from), piece);
+		if (found < 0)
+			return -1;
+		if (at < 0)
+			at = found;
+		from += (size_t)found + piece.len;
+	}
+	return at;
+}
+
+/* What no server said: the first row that is there; they stand in order, the more special first. */
 static void find_phrases(struct sv text, struct provider_explained *out)
 {
 	const struct provider_phrase *best = NULL;
@@ -494,21 +514,19 @@ static void find_phrases(struct sv text, struct provider_explained *out)
 
 	for (size_t i = 0; i < provider_phrases_count; i++) {
 		const struct provider_phrase *p = &provider_phrases[i];
-		ptrdiff_t at = sv_find_nocase(text, sv_from(p->text));
+		ptrdiff_t at = phrase_at(text, p->text);
 
-		if (at < 0)
-			continue;
-		/* The rows stand in order: the more special first. */
-		if (!best) {
+		if (at >= 0) {
 			best = p;
 			best_at = at;
+			break;
 		}
 	}
 	if (!best)
 		return;
 	add(out,
 		(struct provider_explanation){
-			.reply = sv_make(text.ptr + best_at, strlen(best->text)),
+			.reply = sv_make(text.ptr + best_at, strcspn(best->text, "*")),
 			.verdict = { .kind = best->kind,
 				.scope = best->scope == PROVIDER_SCOPE_BY_STAGE
 						 ? VERDICT_SCOPE_RECIPIENT
