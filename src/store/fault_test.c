@@ -4,6 +4,8 @@
 #include "store/sqlite_priv.h"
 #include "store/test_bench.h"
 
+#include <pthread.h>
+
 /*
  * A fixed piece of work while the disk fails at every call there is. Whatever completed with 0 must be
  * there when the queue is opened again; whatever completed with anything else must not (I1, I4). The

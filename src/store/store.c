@@ -2,22 +2,19 @@
 #include "store/store.h"
 
 #include "base/must.h"
-#include "io/confine.h"
 #include "io/file.h"
 #include "store/store_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
-	IDLE_WAKE_S = 5, /* housekeeping looks at the clock so often */
-	FULL_WAKE_S = 1,
+	IDLE_WAKE_US = 5000000, /* housekeeping looks at the clock so often */
+	FULL_WAKE_US = 1000000,
 };
 
 const char *store_recipient_state_name(enum store_recipient_state state)
@@ -128,106 +125,58 @@ bool store_op_needs_room(const struct store_op *op)
 	return op->kind == STORE_OP_CHUNK || op->kind == STORE_OP_PUT;
 }
 
-/* ---- the thread ---- */
+/* ---- on the store's thread (io/serial.h) ---- */
 
-static struct store_op *take_all(struct store *s, bool *out_closing)
+static struct store_op *op_of(struct io_serial_job *job)
 {
-	struct store_op *chain;
-
-	must(pthread_mutex_lock(&s->lock) == 0);
-	chain = s->in_first;
-	s->in_first = s->in_last = NULL;
-	*out_closing = atomic_load(&s->closing);
-	must(pthread_mutex_unlock(&s->lock) == 0);
-	return chain;
+	return job ? CONTAINER_OF(job, struct store_op, job) : NULL;
 }
 
-static void wait_for_work(struct store *s)
+static void run(void *arg, struct io_serial_job *first)
 {
-	struct timespec until;
+	struct store *s = arg;
 
-	must(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
+	for (struct io_serial_job *job = first; job; job = job->next)
+		op_of(job)->next = op_of(job->next);
+	s->backend->run(s, op_of(first));
+	for (struct io_serial_job *job = first; job; job = job->next)
+		job->again = op_of(job)->rc == STORE_AGAIN;
+}
+
+static bool step(void *arg)
+{
+	struct store *s = arg;
+
+	return s->backend->step(s, io_clock_mono());
+}
+
+static uint64_t rest(void *arg)
+{
+	struct store *s = arg;
+
+	s->backend->rest(s);
 	/* While the disk is full somebody waits for the moment it is not. */
-	until.tv_sec += s->ballast_given ? FULL_WAKE_S : IDLE_WAKE_S;
-	must(pthread_mutex_lock(&s->lock) == 0);
-	s->sleeping = true;
-	if (!s->in_first && !atomic_load(&s->closing)) {
-		int rc = pthread_cond_timedwait(&s->work, &s->lock, &until);
-
-		must(rc == 0 || rc == ETIMEDOUT);
-	}
-	s->sleeping = false;
-	must(pthread_mutex_unlock(&s->lock) == 0);
+	return s->ballast_given ? FULL_WAKE_US : IDLE_WAKE_US;
 }
 
-/* Hands the finished ones to the loop, and the unfinished ones back to the queue. */
-static void give_back(struct store *s, struct store_op *chain)
+static void done(void *arg, struct io_serial_job *job)
 {
-	bool any_done = false;
+	struct store_op *op = op_of(job);
 
-	must(pthread_mutex_lock(&s->lock) == 0);
-	while (chain) {
-		struct store_op *op = chain;
-		bool again = op->rc == STORE_AGAIN;
-		struct store_op **first = again ? &s->in_first : &s->done_first;
-		struct store_op **last = again ? &s->in_last : &s->done_last;
-
-		chain = op->next;
-		op->next = NULL;
-		if (*last)
-			(*last)->next = op;
-		else
-			*first = op;
-		*last = op;
-		any_done |= !again;
-	}
-	must(pthread_mutex_unlock(&s->lock) == 0);
-	if (any_done)
-		io_wakeup_send(s->wakeup);
+	must(arg != NULL);
+	op->next = NULL;
+	op->done(op);
 }
 
-static void *run(void *arg)
+static void start_serial(struct store *s)
 {
-	struct store *s = arg;
-	bool closing = false;
+	const struct io_serial_work work = { run, step, rest, done, s };
 
-	io_confine_thread();
-	for (;;) {
-		struct store_op *chain = take_all(s, &closing);
-
-		if (chain) {
-			s->backend->run(s, chain);
-			give_back(s, chain);
-			(void)s->backend->step(s, io_clock_mono());
-			continue;
-		}
-		if (closing)
-			return NULL;
-		if (s->backend->step(s, io_clock_mono()))
-			continue;
-		s->backend->rest(s);
-		wait_for_work(s);
-	}
+	must(!s->serial);
+	s->serial = io_serial_new(s->loop, &work);
 }
 
-static void on_done(void *arg)
-{
-	struct store *s = arg;
-	struct store_op *chain;
-
-	must(pthread_mutex_lock(&s->lock) == 0);
-	chain = s->done_first;
-	s->done_first = s->done_last = NULL;
-	must(pthread_mutex_unlock(&s->lock) == 0);
-	while (chain) {
-		struct store_op *op = chain;
-
-		/* `done` may free the op. */
-		chain = op->next;
-		op->next = NULL;
-		op->done(op);
-	}
-}
+/* ---- on the loop ---- */
 
 /* A group that was rolled back runs again, and what moves while it runs must begin where it began. */
 static void note_begin(struct store_op *op)
@@ -248,42 +197,17 @@ static void note_begin(struct store_op *op)
 	}
 }
 
-static void start_thread(struct store *s)
-{
-	sigset_t all, before;
-
-	must(!s->open_for_work);
-	s->open_for_work = true;
-	/* Signals are the loop's. */
-	(void)sigfillset(&all);
-	must(pthread_sigmask(SIG_SETMASK, &all, &before) == 0);
-	must(pthread_create(&s->thread, NULL, run, s) == 0);
-	must(pthread_sigmask(SIG_SETMASK, &before, NULL) == 0);
-}
-
 void store_submit(struct store *s, struct store_op *op)
 {
-	bool wake;
-
 	must(op->done != NULL);
 	note_begin(op);
 	if (op->kind == STORE_OP_CHUNK)
 		store_room_spend(s, CONTAINER_OF(op, struct store_chunk, op)->bytes.len);
-	op->next = NULL;
 	op->rc = 0;
-	must(pthread_mutex_lock(&s->lock) == 0);
-	if (s->in_last)
-		s->in_last->next = op;
-	else
-		s->in_first = op;
-	s->in_last = op;
-	wake = s->sleeping;
-	must(pthread_mutex_unlock(&s->lock) == 0);
 	atomic_fetch_add_explicit(&s->stat_operations, 1, memory_order_relaxed);
-	if (!s->open_for_work)
-		start_thread(s);
-	else if (wake)
-		must(pthread_cond_signal(&s->work) == 0);
+	if (!s->serial)
+		start_serial(s);
+	io_serial_hand(s->serial, &op->job);
 }
 
 /* ---- life ---- */
@@ -346,9 +270,6 @@ static void free_store(struct store *s)
 	s->backend->close(s);
 	io_closep(&s->lock_fd);
 	free(s->vfs);
-	io_wakeup_free(s->wakeup);
-	(void)pthread_cond_destroy(&s->work);
-	(void)pthread_mutex_destroy(&s->lock);
 	free(s);
 }
 
@@ -359,13 +280,7 @@ struct store *store_open(struct io_loop *l, const struct store_options *options,
 	const struct store_disk *disk = options->disk ? options->disk : &plain;
 	const struct store_backend *backend = &store_backend_sqlite;
 	struct store *s = xcalloc(1, backend->size);
-	pthread_condattr_t attr;
 
-	must(pthread_condattr_init(&attr) == 0);
-	must(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
-	must(pthread_mutex_init(&s->lock, NULL) == 0);
-	must(pthread_cond_init(&s->work, &attr) == 0);
-	(void)pthread_condattr_destroy(&attr);
 	s->backend = backend;
 	s->loop = l;
 	s->lock_fd = -1;
@@ -373,7 +288,6 @@ struct store *store_open(struct io_loop *l, const struct store_options *options,
 	s->ballast_bytes = disk->ballast_bytes;
 	s->history_keep_us = options->history_keep_us;
 	s->history_bytes_max = options->history_bytes_max;
-	s->wakeup = io_wakeup_new(l, on_done, s);
 	if (open_all(s, options, out_recovery, err) != 0) {
 		free_store(s);
 		return NULL;
@@ -389,16 +303,8 @@ void store_close(struct store *s)
 {
 	if (!s)
 		return;
-	if (s->open_for_work) {
-		atomic_store(&s->closing, true);
-		must(pthread_mutex_lock(&s->lock) == 0);
-		must(pthread_cond_signal(&s->work) == 0);
-		must(pthread_mutex_unlock(&s->lock) == 0);
-		must(pthread_join(s->thread, NULL) == 0);
-		/* A completion may hand over the next operation. */
-		for (on_done(s); s->in_first; on_done(s))
-			(void)run(s);
-	}
+	atomic_store(&s->closing, true);
+	io_serial_free(s->serial);
 	free_store(s);
 }
 
@@ -408,7 +314,7 @@ int store_each_uncertain(struct store *s,
 	void (*each)(void *arg, struct sv lane, uint32_t messages, uint32_t recipients), void *arg,
 	struct err *err)
 {
-	must(!s->open_for_work);
+	must(!s->serial);
 	return s->backend->each_uncertain(s, each, arg, err);
 }
 
@@ -416,9 +322,9 @@ int store_resolve_uncertain(struct store *s, const struct store_uncertain *how, 
 {
 	int rc;
 
-	must(!s->open_for_work);
+	must(!s->serial);
 	rc = s->backend->resolve_uncertain(s, how, err);
 	if (rc == 0)
-		start_thread(s);
+		start_serial(s);
 	return rc;
 }

@@ -6,6 +6,7 @@
 #include "base/sv.h"
 #include "base/time.h"
 #include "io/loop.h"
+#include "io/serial.h"
 #include "provider/verdict.h"
 
 /*
@@ -141,7 +142,8 @@ enum store_op_kind {
 
 struct store_op {
 	enum store_op_kind kind;
-	struct store_op *next;             /* private to store/ */
+	struct io_serial_job job; /* these two: private to store/ */
+	struct store_op *next;
 	void (*done)(struct store_op *op); /* on the loop; the op is the caller's again */
 	int rc;
 	struct err err;

@@ -6,7 +6,6 @@
 #include "store/store.h"
 #include "store/store_health.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 
 /*
@@ -36,20 +35,13 @@ struct store {
 
 	/* Loop thread. */
 	struct io_loop *loop;
-	struct io_wakeup *wakeup;
-	uint64_t last_id; /* set by the backend's open: the newest id it holds */
+	struct io_serial *serial; /* NULL until the queue is open for work */
+	uint64_t last_id;         /* set by the backend's open: the newest id it holds */
 	struct mono_time room_read;
 	uint64_t room_bytes;
-	bool open_for_work; /* the thread runs */
-	pthread_t thread;
 
 	/* Between the threads. */
-	pthread_mutex_t lock;
-	pthread_cond_t work;
-	struct store_op *in_first, *in_last;
-	struct store_op *done_first, *done_last;
 	_Atomic bool closing;
-	bool sleeping;
 	_Atomic uint64_t stat_commits, stat_operations, stat_failed, stat_reopened;
 	_Atomic uint64_t stat_bad_rows;
 	_Atomic uint64_t free_pages_bytes;

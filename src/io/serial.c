@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "io/serial.h"
+
+#include "base/must.h"
+#include "io/confine.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+
+/* A job is in one of the two chains, or in the hands of one thread. */
+struct chain {
+	struct io_serial_job *first, *last;
+};
+
+struct io_serial {
+	struct io_serial_work work;
+	struct io_wakeup *wakeup;
+	pthread_t thread;
+	pthread_mutex_t lock; /* guards what follows */
+	pthread_cond_t wake;
+	struct chain waiting, finished;
+	bool sleeping, stopping;
+};
+
+static void chain_put(struct chain *c, struct io_serial_job *job)
+{
+	job->next = NULL;
+	if (c->last)
+		c->last->next = job;
+	else
+		c->first = job;
+	c->last = job;
+}
+
+static struct io_serial_job *take_all(struct io_serial *s, struct chain *c, bool *out_stopping)
+{
+	struct io_serial_job *first;
+
+	must(pthread_mutex_lock(&s->lock) == 0);
+	first = c->first;
+	*c = (struct chain){ 0 };
+	if (out_stopping)
+		*out_stopping = s->stopping;
+	must(pthread_mutex_unlock(&s->lock) == 0);
+	return first;
+}
+
+static void give_back(struct io_serial *s, struct io_serial_job *job)
+{
+	bool any_done = false;
+
+	must(pthread_mutex_lock(&s->lock) == 0);
+	while (job) {
+		struct io_serial_job *next = job->next;
+
+		chain_put(job->again ? &s->waiting : &s->finished, job);
+		any_done |= !job->again;
+		job = next;
+	}
+	must(pthread_mutex_unlock(&s->lock) == 0);
+	if (any_done)
+		io_wakeup_send(s->wakeup);
+}
+
+static void run_turn(struct io_serial *s, struct io_serial_job *first)
+{
+	for (struct io_serial_job *job = first; job; job = job->next)
+		job->again = false;
+	s->work.run(s->work.arg, first);
+	give_back(s, first);
+}
+
+static void sleep_at_most(struct io_serial *s, uint64_t us)
+{
+	struct timespec until;
+
+	must(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
+	until.tv_sec += (time_t)(us / US_PER_S);
+	until.tv_nsec += (long)(us % US_PER_S * 1000);
+	if (until.tv_nsec >= 1000000000L) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000L;
+	}
+	must(pthread_mutex_lock(&s->lock) == 0);
+	s->sleeping = true;
+	if (!s->waiting.first && !s->stopping) {
+		int rc = pthread_cond_timedwait(&s->wake, &s->lock, &until);
+
+		must(rc == 0 || rc == ETIMEDOUT);
+	}
+	s->sleeping = false;
+	must(pthread_mutex_unlock(&s->lock) == 0);
+}
+
+static void *work(void *arg)
+{
+	struct io_serial *s = arg;
+
+	io_confine_thread();
+	for (;;) {
+		bool stopping = false;
+		struct io_serial_job *first = take_all(s, &s->waiting, &stopping);
+
+		if (first) {
+			run_turn(s, first);
+			(void)s->work.step(s->work.arg);
+			continue;
+		}
+		if (stopping)
+			return NULL;
+		if (!s->work.step(s->work.arg))
+			sleep_at_most(s, s->work.rest(s->work.arg));
+	}
+}
+
+static void on_finished(void *arg)
+{
+	struct io_serial *s = arg;
+	struct io_serial_job *job = take_all(s, &s->finished, NULL);
+
+	while (job) {
+		struct io_serial_job *next = job->next;
+
+		job->next = NULL;
+		s->work.done(s->work.arg, job);
+		job = next;
+	}
+}
+
+struct io_serial *io_serial_new(struct io_loop *l, const struct io_serial_work *w)
+{
+	struct io_serial *s = xcalloc(1, sizeof(*s));
+	pthread_condattr_t attr;
+	sigset_t all, before;
+
+	s->work = *w;
+	must(pthread_condattr_init(&attr) == 0);
+	must(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
+	must(pthread_mutex_init(&s->lock, NULL) == 0);
+	must(pthread_cond_init(&s->wake, &attr) == 0);
+	(void)pthread_condattr_destroy(&attr);
+	s->wakeup = io_wakeup_new(l, on_finished, s);
+	/* Signals are the loop's. */
+	(void)sigfillset(&all);
+	must(pthread_sigmask(SIG_SETMASK, &all, &before) == 0);
+	must(pthread_create(&s->thread, NULL, work, s) == 0);
+	must(pthread_sigmask(SIG_SETMASK, &before, NULL) == 0);
+	return s;
+}
+
+void io_serial_hand(struct io_serial *s, struct io_serial_job *job)
+{
+	bool wake;
+
+	must(pthread_mutex_lock(&s->lock) == 0);
+	chain_put(&s->waiting, job);
+	wake = s->sleeping;
+	must(pthread_mutex_unlock(&s->lock) == 0);
+	if (wake)
+		must(pthread_cond_signal(&s->wake) == 0);
+}
+
+void io_serial_free(struct io_serial *s)
+{
+	if (!s)
+		return;
+	must(pthread_mutex_lock(&s->lock) == 0);
+	s->stopping = true;
+	must(pthread_cond_signal(&s->wake) == 0);
+	must(pthread_mutex_unlock(&s->lock) == 0);
+	must(pthread_join(s->thread, NULL) == 0);
+	/* Alone now; a completion may hand over the next job. */
+	for (on_finished(s); s->waiting.first; on_finished(s))
+		run_turn(s, take_all(s, &s->waiting, NULL));
+	io_wakeup_free(s->wakeup);
+	(void)pthread_cond_destroy(&s->wake);
+	(void)pthread_mutex_destroy(&s->lock);
+	free(s);
+}

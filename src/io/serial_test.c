@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "io/serial.h"
+
+#include "base/must.h"
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdlib.h>
+
+#include "cmocka_all.h"
+
+enum {
+	NOTES_MAX = 256,
+	MANY = 20000,
+};
+
+/* Letters of what ran, a '|' behind each turn; and of what was told to the loop. */
+struct desk {
+	struct io_loop *loop;
+	struct io_serial *serial;
+	pthread_t loop_thread;
+	sem_t started, gate;
+	bool gated; /* the first turn waits at the gate */
+	char ran[NOTES_MAX];
+	size_t ran_len;
+	char told[NOTES_MAX];
+	size_t told_len, told_count, stop_after;
+	unsigned steps_left, steps, rests;
+	uint64_t rest_us;
+	struct errand *hands_next; /* handed over by the next completion */
+	bool elsewhere;            /* everything ran off the loop's thread */
+};
+
+struct errand {
+	struct io_serial_job job;
+	struct desk *desk;
+	char letter;
+	unsigned again; /* so many turns more than one */
+	bool own;       /* on the heap */
+};
+
+static struct errand *errand_of(struct io_serial_job *job)
+{
+	return CONTAINER_OF(job, struct errand, job);
+}
+
+static void pass(sem_t *s)
+{
+	while (sem_wait(s) != 0)
+		continue;
+}
+
+static void note(char *to, size_t *len, char c)
+{
+	if (*len + 1 < NOTES_MAX)
+		to[(*len)++] = c;
+}
+
+static void run(void *arg, struct io_serial_job *first)
+{
+	struct desk *d = arg;
+
+	if (d->gated) {
+		d->gated = false;
+		(void)sem_post(&d->started);
+		pass(&d->gate);
+	}
+	d->elsewhere &= !pthread_equal(pthread_self(), d->loop_thread);
+	for (struct io_serial_job *job = first; job; job = job->next) {
+		struct errand *e = errand_of(job);
+
+		note(d->ran, &d->ran_len, e->letter);
+		job->again = e->again > 0;
+		e->again -= job->again;
+	}
+	note(d->ran, &d->ran_len, '|');
+}
+
+static bool step(void *arg)
+{
+	struct desk *d = arg;
+
+	d->steps++;
+	if (d->steps_left == 0)
+		return false;
+	d->steps_left--;
+	return true;
+}
+
+static uint64_t rest(void *arg)
+{
+	struct desk *d = arg;
+
+	if (++d->rests == 3)
+		(void)sem_post(&d->started);
+	return d->rest_us;
+}
+
+static void done(void *arg, struct io_serial_job *job)
+{
+	struct desk *d = arg;
+	struct errand *e = errand_of(job), *next = TAKE(d->hands_next);
+
+	must(pthread_equal(pthread_self(), d->loop_thread));
+	note(d->told, &d->told_len, e->letter);
+	if (++d->told_count == d->stop_after)
+		io_loop_stop(d->loop);
+	if (e->own)
+		free(e);
+	if (next)
+		io_serial_hand(d->serial, &next->job);
+}
+
+static void open_desk(struct desk *d, bool gated, uint64_t rest_us)
+{
+	const struct io_serial_work work = { run, step, rest, done, d };
+
+	*d = (struct desk){ .loop_thread = pthread_self(),
+		.gated = gated,
+		.rest_us = rest_us,
+		.steps_left = 2,
+		.elsewhere = true };
+	assert_int_equal(sem_init(&d->started, 0, 0), 0);
+	assert_int_equal(sem_init(&d->gate, 0, 0), 0);
+	d->loop = io_loop_new();
+	d->serial = io_serial_new(d->loop, &work);
+}
+
+static void close_desk(struct desk *d)
+{
+	io_serial_free(d->serial);
+	io_loop_free(d->loop);
+	(void)sem_destroy(&d->started);
+	(void)sem_destroy(&d->gate);
+}
+
+static void hand(struct desk *d, struct errand *e, char letter)
+{
+	e->desk = d;
+	e->letter = letter;
+	io_serial_hand(d->serial, &e->job);
+}
+
+static void what_waits_is_one_turn(void **state)
+{
+	struct errand e[5] = { { .again = 0 } };
+	struct desk d;
+
+	(void)state;
+	open_desk(&d, true, US_PER_S);
+	d.stop_after = 5;
+	hand(&d, &e[0], 'a');
+	pass(&d.started);
+	for (unsigned i = 1; i < 5; i++)
+		hand(&d, &e[i], (char)('a' + i));
+	(void)sem_post(&d.gate);
+	io_loop_run(d.loop);
+	io_serial_free(TAKE(d.serial));
+	assert_string_equal(d.ran, "a|bcde|");
+	assert_string_equal(d.told, "abcde");
+	assert_true(d.elsewhere);
+	close_desk(&d);
+}
+
+static void the_unfinished_go_behind(void **state)
+{
+	struct errand e[3] = { { .again = 2 }, { .again = 0 }, { .again = 1 } };
+	struct desk d;
+
+	(void)state;
+	open_desk(&d, true, US_PER_S);
+	d.stop_after = 3;
+	hand(&d, &e[0], 'a');
+	pass(&d.started);
+	hand(&d, &e[1], 'b');
+	hand(&d, &e[2], 'c');
+	(void)sem_post(&d.gate);
+	io_loop_run(d.loop);
+	io_serial_free(TAKE(d.serial));
+	assert_string_equal(d.ran, "a|bca|ca|");
+	assert_string_equal(d.told, "bca");
+	close_desk(&d);
+}
+
+/* Nothing is handed over: it works off its steps, and comes again after each rest. */
+static void steps_come_without_jobs(void **state)
+{
+	struct desk d;
+
+	(void)state;
+	open_desk(&d, false, 1);
+	pass(&d.started);
+	io_serial_free(TAKE(d.serial));
+	assert_int_equal(d.steps_left, 0);
+	assert_true(d.rests >= 3);
+	assert_int_equal(d.steps, d.rests + 2);
+	close_desk(&d);
+}
+
+/* A sleep of a day does not keep a job waiting. */
+static void a_job_ends_the_rest(void **state)
+{
+	struct errand e[2] = { { .again = 0 } };
+	struct desk d;
+
+	(void)state;
+	open_desk(&d, false, US_PER_DAY);
+	d.stop_after = 1;
+	hand(&d, &e[0], 'a');
+	io_loop_run(d.loop);
+	d.stop_after = 2;
+	hand(&d, &e[1], 'b');
+	io_loop_run(d.loop);
+	assert_string_equal(d.told, "ab");
+	close_desk(&d);
+}
+
+/* The loop does not run any more: free() finishes and tells, also what a completion hands over then. */
+static void free_finishes_all(void **state)
+{
+	struct errand e[3] = { { .again = 0 }, { .again = 0 }, { .again = 1 } };
+	struct desk d;
+
+	(void)state;
+	open_desk(&d, true, US_PER_S);
+	hand(&d, &e[0], 'a');
+	pass(&d.started);
+	hand(&d, &e[1], 'b');
+	e[2].desk = &d;
+	e[2].letter = 'c';
+	d.hands_next = &e[2];
+	(void)sem_post(&d.gate);
+	io_serial_free(d.serial);
+	d.serial = NULL;
+	assert_string_equal(d.ran, "a|b|c|c|");
+	assert_string_equal(d.told, "abc");
+	close_desk(&d);
+	io_serial_free(NULL);
+}
+
+/* For TSan: both threads at full speed, and jobs that are freed by their completions. */
+static void many_jobs_each_once(void **state)
+{
+	struct desk d;
+
+	(void)state;
+	open_desk(&d, false, 1);
+	d.stop_after = MANY;
+	for (unsigned i = 0; i < MANY; i++) {
+		struct errand *e = xcalloc(1, sizeof(*e));
+
+		e->own = true;
+		e->again = i % 7 == 0;
+		hand(&d, e, 'x');
+	}
+	io_loop_run(d.loop);
+	assert_int_equal(d.told_count, MANY);
+	close_desk(&d);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_waits_is_one_turn),
+		cmocka_unit_test(the_unfinished_go_behind),
+		cmocka_unit_test(steps_come_without_jobs),
+		cmocka_unit_test(a_job_ends_the_rest),
+		cmocka_unit_test(free_finishes_all),
+		cmocka_unit_test(many_jobs_each_once),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
