@@ -119,10 +119,16 @@ static void load_includes(struct conf_load *ld, const struct chain *here)
 
 static bool is_again(struct conf_load *ld, const struct conf_node *at, const struct stat *st)
 {
+	struct stat now;
+
 	for (size_t i = 0; i < ld->file_count; i++) {
 		const struct conf_load_file *f = &ld->files[i];
 
 		if (f->device != st->st_dev || f->inode != st->st_ino)
+			continue;
+		/* An inode's number is given again: an editor may have replaced the other file since it was read. */
+		if (stat(f->path, &now) != 0 || now.st_dev != st->st_dev ||
+			now.st_ino != st->st_ino)
 			continue;
 		conf_error(ld,
 			at,

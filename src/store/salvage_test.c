@@ -302,6 +302,36 @@ static void many_pages_at_once(void **state)
 	free_queue();
 }
 
+/* An older format: fewer columns, no sums. */
+static void an_old_queue_comes_out_too(void **state)
+{
+	CLEANUP(buf_deinitp) struct buf file = BUF_INIT(1 << 28);
+	struct bench *b = *state;
+	struct store_salvage_report r;
+
+	fill_queue(b);
+	bench_exec(b, "ALTER TABLE message DROP COLUMN sum");
+	bench_exec(b, "ALTER TABLE message DROP COLUMN device");
+	bench_exec(b, "ALTER TABLE recipient DROP COLUMN sum");
+	bench_exec(b, "ALTER TABLE chunk DROP COLUMN sum");
+	bench_exec(b, "PRAGMA user_version=3");
+	read_queue(b, &file);
+	damage(file.ptr + file.head, NOISE, 1);
+	put_back(b, buf_sv(&file));
+	assert_int_equal(salvage(b, true, &r), 0);
+	assert_true(r.needed && r.lost == 0 && r.partly == 0);
+	for (size_t i = 0; i < MESSAGES; i++)
+		assert_int_equal(all[i].told_whole, !all[i].finished);
+	bench_audit(b);
+	bench_open(b);
+	bench_resolve(b, STORE_UNCERTAIN_HOLD);
+	for (size_t i = 0; i < MESSAGES; i++)
+		expect_as_it_was(b, &all[i]);
+	bench_shut(b);
+	put_back(b, buf_sv(&file));
+	free_queue();
+}
+
 /* A repair that was cut short between its steps is finished by whoever opens the queue next. */
 static void a_cut_repair_is_finished(void **state)
 {
@@ -356,6 +386,7 @@ int main(void)
 		BENCH_TEST(what_is_in_the_wal_counts),
 		BENCH_TEST(every_page_in_turn),
 		BENCH_TEST(many_pages_at_once),
+		BENCH_TEST(an_old_queue_comes_out_too),
 		BENCH_TEST(a_cut_repair_is_finished),
 		BENCH_TEST(salvage_knows_every_table),
 	};

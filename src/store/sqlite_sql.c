@@ -201,9 +201,10 @@ int store_fail(struct store_sqlite *s, int sqlite_rc, struct err *err)
 		rc = RC_DISK_FULL;
 	return err_set(err,
 		rc,
-		"queue %s: %s",
+		"queue %s: %s%s",
 		s->path,
-		s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(sqlite_rc));
+		s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(sqlite_rc),
+		rc == RC_CORRUPT ? ": `postern doctor` says what is damaged" : "");
 }
 
 static int exec(struct store_sqlite *s, const char *sql, struct err *err)

@@ -154,6 +154,49 @@ def test_whatever_is_whole_comes_out(stuck, process, folder, seed):
     assert sink.alive()
 
 
+def test_pages_that_everything_hangs_on(stuck, process, folder):
+    """The schema, the roots of trees, names, counters, the pointer map: no message stands on them."""
+    r = stuck
+    r.start()
+    fill(r, 40)
+    stop(r)
+    queue = r.folder / "data" / "queue.db"
+    good = queue.read_bytes()
+    db = sqlite3.connect(queue)
+    pages = {2}
+    for name, page in db.execute("SELECT name, pageno FROM dbstat WHERE name IN ('sqlite_schema', 'lane', "
+                                 "'sqlite_autoindex_lane_1', 'cause', 'state', 'recipient_due', 'recipient_wait', "
+                                 "'attempt_open') OR pagetype='internal'"):
+        pages.add(page)
+    db.close()
+    assert len(pages) >= 9
+    for page in sorted(pages):
+        queue.write_bytes(good)
+        with queue.open("r+b") as f:
+            f.seek((page - 1) * PAGE)
+            f.write(b"\xff" * PAGE)
+        found = [row for row in rows(r, "--repair") if "fate" in row]
+        assert len(found) == 40 and {row["fate"] for row in found} == {"whole"}, page
+    # All of them at once; the names of the lanes are lost, so that the mail is routed anew.
+    queue.write_bytes(good)
+    for page in pages:
+        with queue.open("r+b") as f:
+            f.seek((page - 1) * PAGE)
+            f.write(bytes(PAGE))
+    found = [row for row in rows(r, "--repair") if "fate" in row]
+    assert len(found) == 40 and "lost" not in {row["fate"] for row in found}
+    process(["/usr/bin/python3", str(pathlib.Path(__file__).with_name("sink_to_json.py")), str(r.upstream),
+             str(folder / "got")], "sink")
+    wait_for(lambda: support.listens(r.upstream))
+    r.start()
+    run([POSTERN, "queue", "release", "--older", "0s", "--config", str(r.config)], code=None)
+    wait_for(lambda: not r.waiting())
+    got = [json.loads(line) for line in (folder / "got").read_text().splitlines()]
+    assert {int(m["subject"].split()[1]) for m in got} == set(range(40))
+    for m in got:
+        assert m["body"] == body_of(int(m["subject"].split()[1])).replace("\n", "\r\n")
+
+
 def test_a_good_queue_stays_as_it_is(stuck):
     r = stuck
     assert "there is none yet" in doctor(r)
@@ -310,6 +353,27 @@ def test_bad_rows_stop_no_start(stuck):
     r.start()
     assert len({row["id"] for row in r.waiting()}) == MESSAGES
     assert "postern doctor" in r.log()
+
+
+def test_a_large_queue_shows_progress(stuck):
+    r = stuck
+    r.start()
+    run(["swaks", "--server", f"127.0.0.1:{r.port}", "--from", "a@contoso.com", "--to", "b@example.org", "--body", "-"],
+        input=(b"x" * 70 + b"\n") * 150000)
+    r.stop()
+    done = run([POSTERN, "doctor", "--config", str(r.config)])
+    lines = done.stderr.decode().splitlines()
+    assert len(lines) >= 3 and lines[-1].startswith("looking at the queue: "), lines
+    assert "1 messages wait, all whole" in done.stdout.decode()
+    # A queue that does not open names the way out.
+    with (r.folder / "data" / "queue.db").open("r+b") as f:
+        f.write(b"no database at all")
+    process = support.Process([POSTERN, "serve", "--config", str(r.config)], r.folder / "serve-9.log")
+    wait_for(lambda: not process.alive())
+    assert "postern doctor" in process.text()
+    doctor(r, "--repair")
+    r.start()
+    assert len(r.waiting()) == 1
 
 
 def test_usage(stuck):
