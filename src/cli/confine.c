@@ -93,12 +93,12 @@ struct paths {
 	size_t count;
 };
 
-static void add_path(struct paths *p, struct sv path, bool write)
+static void add_path(struct paths *p, struct sv path, bool write, bool make)
 {
 	if (path.len == 0)
 		return;
 	p->items = xrealloc(p->items, (p->count + 1) * sizeof(*p->items));
-	p->items[p->count++] = (struct io_confine_path){ sv_dup(path), write };
+	p->items[p->count++] = (struct io_confine_path){ sv_dup(path), write, make };
 }
 
 static struct sv folder_of(struct sv path)
@@ -115,15 +115,18 @@ static void find_own(const struct conf *c, struct paths *out)
 	size_t count;
 	const struct conf_listener *listeners = conf_listeners(c, &count);
 
-	add_path(out, g->data_dir, true);
-	add_path(out, g->maildrop, true);
+	add_path(out, g->data_dir, true, true);
+	add_path(out, g->maildrop, true, true);
 	if (g->submit_socket.len)
-		add_path(out, folder_of(g->submit_socket), true);
+		add_path(out, folder_of(g->submit_socket), true, false);
 	if (g->control_socket.len)
-		add_path(out, folder_of(g->control_socket), true);
+		add_path(out, folder_of(g->control_socket), true, false);
 	for (size_t i = 0; i < count; i++)
 		if (!listeners[i].systemd && listeners[i].address.any.sa_family == AF_UNIX)
-			add_path(out, folder_of(sv_from(listeners[i].address.un.sun_path)), true);
+			add_path(out,
+				folder_of(sv_from(listeners[i].address.un.sun_path)),
+				true,
+				false);
 }
 
 static void find_paths(const struct conf *c, struct paths *out)
@@ -134,7 +137,7 @@ static void find_paths(const struct conf *c, struct paths *out)
 	find_own(c, out);
 	for (size_t i = 0; i < count; i++)
 		if (outsides[i].kind == CONF_OUTSIDE_FILE)
-			add_path(out, outsides[i].name, false);
+			add_path(out, outsides[i].name, false, false);
 }
 
 static void forget_paths(struct paths *p)

@@ -36,14 +36,18 @@ static bool keep_capabilities(uint64_t keep)
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct has[_LINUX_CAPABILITY_U32S_3] = { { 0 } };
 
+	uint32_t any = 0;
+
 	if (syscall(SYS_capget, &head, has) != 0)
 		return false;
 	for (unsigned i = 0; i < COUNT_OF(has); i++) {
+		any |= has[i].permitted & ~(uint32_t)(keep >> (32 * i));
+		any |= has[i].inheritable;
 		has[i].permitted &= (uint32_t)(keep >> (32 * i));
 		has[i].effective = has[i].permitted;
 		has[i].inheritable = 0;
 	}
-	return syscall(SYS_capset, &head, has) == 0;
+	return !any || syscall(SYS_capset, &head, has) == 0;
 }
 
 static uint64_t kept(void)
@@ -95,7 +99,8 @@ void io_confine_enter(const struct io_confine_plan *plan)
 	state.bind_low = true;
 	state.overrides = geteuid() == 0;
 	bound_capabilities();
-	if (!keep_capabilities(kept()))
+	state.no_capabilities = keep_capabilities(kept());
+	if (!state.no_capabilities)
 		note_lack("capabilities (they cannot be given up here)");
 	state.no_new_privileges = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
 	state.memory = prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) == 0;
@@ -121,8 +126,9 @@ const char *io_confine_text(const struct io_confine_state *s, char out[IO_CONFIN
 		s->files ? landlock : NULL,
 		s->memory ? "no memory both written and run" : NULL,
 		s->no_new_privileges ? "no new privileges" : NULL,
-		s->overrides ? "no capability but dac_override, since it runs as root"
-			     : "no capabilities",
+		!s->no_capabilities ? NULL
+		: s->overrides      ? "no capability but dac_override, since it runs as root"
+				    : "no capabilities",
 	};
 
 	(void)snprintf(landlock,

@@ -15,6 +15,7 @@
 struct io_confine_path {
 	const char *path; /* a folder with all below it, or a file: the folder that it is in */
 	bool write;       /* a folder: files are made, changed and removed there */
+	bool make;        /* and it is made when it is missing */
 };
 
 struct io_confine_plan {
@@ -26,7 +27,7 @@ struct io_confine_plan {
 
 struct io_confine_state {
 	bool entered;
-	bool no_new_privileges, system_calls, files, tcp, memory;
+	bool no_new_privileges, no_capabilities, system_calls, files, tcp, memory;
 	unsigned landlock; /* its version; 0: the kernel has none */
 	bool bind_low;     /* may still listen below 1024: until io_confine_settle() */
 	bool overrides;    /* root keeps CAP_DAC_OVERRIDE: the files of the maildrop are others' */
@@ -34,8 +35,7 @@ struct io_confine_state {
 };
 
 /*
- * Before any thread is begun: threads inherit it. Folders of the plan that are to be written are made when they
- * are missing.
+ * Before any thread is begun: threads inherit it. A folder that is missing is not reached later, either.
  */
 void io_confine_enter(const struct io_confine_plan *plan);
 /* The listeners are open: the last capability goes. */

@@ -238,13 +238,13 @@ static void allow_to_read(const char *path)
 	free(real);
 }
 
-static void allow_to_write(const char *folder)
+static void allow_to_write(const struct io_confine_path *p)
 {
 	struct stat st;
 
-	if (stat(folder, &st) != 0)
-		(void)!io_folder_make(folder, 0700, NULL);
-	allow_once(folder, FS_WRITE);
+	if (p->make && stat(p->path, &st) != 0)
+		(void)!io_folder_make(p->path, 0700, NULL);
+	allow_once(p->path, FS_WRITE);
 }
 
 static void allow_system(void)
@@ -328,7 +328,7 @@ const char *io_confine_files(const struct io_confine_plan *plan, struct io_confi
 	allow_system();
 	for (size_t i = 0; i < plan->path_count; i++) {
 		if (plan->paths[i].write)
-			allow_to_write(plan->paths[i].path);
+			allow_to_write(&plan->paths[i]);
 		else
 			allow_to_read(plan->paths[i].path);
 	}

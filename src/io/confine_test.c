@@ -17,6 +17,7 @@
 #include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,9 +142,10 @@ static void enter(const struct place *p)
 {
 	char key[300];
 	const struct io_confine_path paths[] = {
-		{ p->own, true },
-		{ key, false },
-		{ "/nonexistent/folder/file", false },
+		{ p->own, true, true },
+		{ key, false, false },
+		{ "/nonexistent/folder/file", false, false },
+		{ "/nonexistent/folder", true, false },
 	};
 
 	(void)snprintf(key, sizeof(key), "%s/key.pem", p->read);
@@ -307,7 +309,7 @@ static int start_editor(const char *one, const char *other)
 static void files_that_are_replaced(const struct place *p)
 {
 	char own[300], loose[300], c;
-	const struct io_confine_path paths[] = { { own, false }, { loose, false } };
+	const struct io_confine_path paths[] = { { own, false, false }, { loose, false, false } };
 	int editor;
 
 	(void)snprintf(own, sizeof(own), "%s/key.pem", p->read);
@@ -329,7 +331,7 @@ static void files_that_are_replaced(const struct place *p)
 static void a_link_and_what_comes_after_it(const struct place *p)
 {
 	char link[300], target[300];
-	const struct io_confine_path paths[] = { { link, false } };
+	const struct io_confine_path paths[] = { { link, false, false } };
 
 	(void)snprintf(link, sizeof(link), "%s/live.pem", p->read);
 	(void)snprintf(target, sizeof(target), "%s/archive1.pem", p->other);
@@ -542,6 +544,38 @@ static void what_is_in_force_is_said(const struct place *p)
 	EXPECT(s->files == (landlock >= 1) && s->tcp == (landlock >= 4));
 }
 
+/* As in a container, or below a unit, that forbids all of it: the daemon works, and says what it lacks. */
+static void nothing_can_be_given_up(const struct place *p)
+{
+	static const int calls[] = { 444, 445, 446, SYS_seccomp, SYS_capset };
+	struct sock_filter f[COUNT_OF(calls) + 3];
+	const struct sock_fprog program = { COUNT_OF(f), f };
+	const struct io_confine_state *s = io_confine_state();
+	char text[IO_CONFINE_TEXT_MAX];
+
+	if (!kernel_filters_calls())
+		need(false, "a filter around us");
+	f[0] = (struct sock_filter)BPF_STMT(
+		BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+	for (unsigned i = 0; i < COUNT_OF(calls); i++)
+		f[1 + i] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
+			(unsigned)calls[i],
+			(unsigned char)(COUNT_OF(calls) - i),
+			0);
+	f[COUNT_OF(calls) + 1] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	f[COUNT_OF(calls) + 2] =
+		(struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
+	EXPECT(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+		syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0);
+	enter(p);
+	EXPECT(!s->system_calls && !s->files && !s->tcp && s->no_new_privileges);
+	EXPECT(strstr(s->lacks, "capabilities") && strstr(s->lacks, "files") &&
+		strstr(s->lacks, "system calls"));
+	EXPECT(!strstr(io_confine_text(s, text), "capab"));
+	EXPECT(io_confine_may_read("/etc/shadow") && io_confine_may_connect(1));
+	EXPECT(try_read(p->other, "vault") == 0 && try_connect(p->ports[1]) == 0);
+}
+
 #define CONFINED(fn)                        \
 	static void test_##fn(void **state) \
 	{                                   \
@@ -560,6 +594,7 @@ CONFINED(libraries)
 CONFINED(unix_sockets)
 CONFINED(capabilities)
 CONFINED(what_is_in_force_is_said)
+CONFINED(nothing_can_be_given_up)
 
 int main(void)
 {
@@ -578,6 +613,7 @@ int main(void)
 		cmocka_unit_test(abort_still_aborts),
 		cmocka_unit_test(test_capabilities),
 		cmocka_unit_test(test_what_is_in_force_is_said),
+		cmocka_unit_test(test_nothing_can_be_given_up),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
