@@ -572,6 +572,7 @@ int cli_serve(struct cli_context *ctx, int argc, char **argv)
 	run(&d);
 	observe_control_close(d.control);
 	observe_health_free(d.health);
+	observe_alerts_stop(d.alerts);
 	/* What was handed to the queue is finished; its completions find everybody alive. */
 	store_close(d.store);
 	if (d.drained) {

@@ -201,6 +201,9 @@ void alert_tell_end(struct observe_alerts *a, const struct alert_end *end)
 	char what[64];
 	const char *told;
 
+	/* The next start looks again. */
+	if (a->stopped)
+		return;
 	must(buf_printf(&key, "alert:expiry:%s", end->scope) == 0);
 	(void)snprintf(what, sizeof(what), "%d %lld", end->stage, (long long)end->ends.us);
 	told = htable_get(&a->told, buf_sv(&key));
@@ -257,6 +260,11 @@ struct observe_alerts *observe_alerts_new(const struct observe_alerts_options *o
 	io_timer_init(&a->disk_timer, a->loop, on_disk_timer, a);
 	io_timer_init(&a->look_timer, a->loop, alert_look_for_ends, a);
 	return a;
+}
+
+void observe_alerts_stop(struct observe_alerts *a)
+{
+	a->stopped = true;
 }
 
 void observe_alerts_free(struct observe_alerts *a)

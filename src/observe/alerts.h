@@ -27,6 +27,8 @@ struct observe_alerts_options {
 };
 
 NODISCARD struct observe_alerts *observe_alerts_new(const struct observe_alerts_options *options);
+/* Before the store is closed: a worker that still looks is not heard. */
+void observe_alerts_stop(struct observe_alerts *a);
 /* After the workers and HTTPS are gone, or the process ends. */
 void observe_alerts_free(struct observe_alerts *a);
 /* Reads what was told, then watches. `outbound` carries alert mail. */

@@ -68,6 +68,7 @@ struct observe_alerts {
 	struct alert_end *ends;
 	size_t end_count;
 	bool looking; /* a worker does */
+	bool stopped;
 };
 
 /* alert_ways.c */
