@@ -126,46 +126,87 @@ bool text_is_ascii(struct sv v)
 	return true;
 }
 
-int text_log_quote(struct buf *out, struct sv v)
+static uint32_t code_point(struct sv c)
+{
+	const unsigned char *p = (const unsigned char *)c.ptr;
+	static const unsigned char lead[] = { 0, 0x7f, 0x1f, 0x0f, 0x07 };
+	uint32_t point = p[0] & lead[c.len];
+
+	for (size_t i = 1; i < c.len; i++)
+		point = point << 6 | (p[i] & 0x3fU);
+	return point;
+}
+
+static bool steers(uint32_t point)
+{
+	return point < 0x20 || (point >= 0x7f && point < 0xa0) || point == 0x061c ||
+	       point == 0x200e || point == 0x200f || (point >= 0x2028 && point <= 0x202e) ||
+	       (point >= 0x2066 && point <= 0x2069);
+}
+
+size_t text_next(struct sv v, bool *out_safe)
+{
+	size_t len = utf8_len(v);
+
+	*out_safe = len > 0 && !steers(code_point(sv_head(v, len)));
+	return len ? len : 1;
+}
+
+bool text_is_cut(struct sv v)
+{
+	unsigned char c = v.len ? (unsigned char)v.ptr[0] : 0;
+	size_t len = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc0 ? 2 : 1;
+
+	for (size_t i = 1; i < v.len; i++)
+		if (((unsigned char)v.ptr[i] & 0xc0) != 0x80)
+			return false;
+	return v.len < len;
+}
+
+static int put_bytes(struct buf *out, struct sv bytes)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < bytes.len && rc == 0; i++)
+		rc = buf_printf(out, "\\x%02x", (unsigned char)bytes.ptr[i]);
+	return rc;
+}
+
+static int show(struct buf *out, struct sv v, const char *also)
 {
 	while (v.len) {
-		size_t len = utf8_len(v);
-		unsigned char c = (unsigned char)v.ptr[0];
-		/* U+0080 to U+009F are control characters too: some terminals obey them. */
-		bool c1 = len == 2 && c == 0xc2 && (unsigned char)v.ptr[1] < 0xa0;
-		int rc;
+		bool safe;
+		struct sv c = sv_head(v, text_next(v, &safe));
+		int rc = safe && !strchr(also, c.ptr[0]) ? buf_append(out, c) : put_bytes(out, c);
 
-		if (len == 0 || c < 0x20 || c == 0x7f || c == '"' || c == '\\' || c1) {
-			rc = buf_printf(out, "\\x%02x", c);
-			len = 1;
-		} else {
-			rc = buf_append(out, sv_head(v, len));
-		}
 		if (rc != 0)
 			return rc;
-		v = sv_skip(v, len);
+		v = sv_skip(v, c.len);
 	}
 	return 0;
 }
 
+int text_show(struct buf *out, struct sv v)
+{
+	return show(out, v, "");
+}
+
+int text_log_quote(struct buf *out, struct sv v)
+{
+	return show(out, v, "\"\\");
+}
+
 static int json_char(struct buf *out, struct sv *v)
 {
-	size_t len = utf8_len(*v);
-	unsigned char c = (unsigned char)v->ptr[0];
-	int rc;
+	bool safe, valid = utf8_len(*v) > 0;
+	struct sv c = sv_head(*v, text_next(*v, &safe));
 
-	if (len == 0) {
-		*v = sv_skip(*v, 1);
+	*v = sv_skip(*v, c.len);
+	if (!valid)
 		return buf_append(out, SV("\xef\xbf\xbd"));
-	}
-	if (c == '"' || c == '\\')
-		rc = buf_printf(out, "\\%c", c);
-	else if (c < 0x20 || c == 0x7f)
-		rc = buf_printf(out, "\\u%04x", c);
-	else
-		rc = buf_append(out, sv_head(*v, len));
-	*v = sv_skip(*v, len);
-	return rc;
+	if (c.ptr[0] == '"' || c.ptr[0] == '\\')
+		return buf_printf(out, "\\%c", c.ptr[0]);
+	return safe ? buf_append(out, c) : buf_printf(out, "\\u%04x", code_point(c));
 }
 
 int text_json_string(struct buf *out, struct sv v)

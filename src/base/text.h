@@ -14,12 +14,23 @@ NODISCARD int text_base64_encode(struct buf *out, struct sv bytes);
 NODISCARD int text_base64_decode(struct buf *out, struct sv text);
 
 /*
- * Appends `v` for a log line or a terminal: bytes below space, DEL, '"' and '\' become \xNN; invalid
- * UTF-8 becomes \xNN. Nothing a peer sent can forge a line or steer a terminal.
+ * The one judge of what may reach a terminal. The length of the character at the front of `v`, which is not
+ * empty: 1 for a byte that is none in UTF-8. Not safe are C0 (tab and line end, too), DEL, C1, the
+ * marks that turn the direction of writing or end a line (U+061C, U+200E, U+200F, U+2028 to U+202E, U+2066 to
+ * U+2069), and what is no UTF-8.
+ */
+NODISCARD size_t text_next(struct sv v, bool *out_safe);
+NODISCARD bool text_is_cut(struct sv v); /* could it be the beginning of one character? */
+/* Appends `v` with each byte of what is not safe as \xNN. RC_LIMIT. */
+NODISCARD int text_show(struct buf *out, struct sv v);
+
+/*
+ * Appends `v` for a log line: as text_show(), and '"' and '\' become \xNN, too. Nothing a peer sent can forge a
+ * line or steer a terminal.
  */
 NODISCARD int text_log_quote(struct buf *out, struct sv v);
 
-/* Appends `v` as a JSON string with its quotes; invalid UTF-8 becomes U+FFFD. */
+/* Appends `v` as a JSON string with its quotes, what is not safe escaped; invalid UTF-8 becomes U+FFFD. */
 NODISCARD int text_json_string(struct buf *out, struct sv v);
 
 NODISCARD bool text_is_utf8(struct sv v);  /* RFC 3629: no surrogates, no overlong forms */

@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/limits.h"
 #include "base/must.h"
+#include "base/text.h"
 #include "io/loop.h"
 #include "observe/query.h"
 #include "store/store.h"
@@ -114,6 +115,25 @@ struct asker {
 	struct io_loop *loop; /* only when the daemon is down */
 };
 
+/* What strangers wrote begins no line and no column of ours. */
+static void show_strings(json_t *value)
+{
+	CLEANUP(buf_deinitp) struct buf shown = BUF_INIT(4 * LIMIT_CONTROL_LINE);
+	const char *key;
+	json_t *member;
+	size_t i;
+
+	if (json_is_string(value)) {
+		if (text_show(&shown,
+			    sv_make(json_string_value(value), json_string_length(value))) == 0)
+			(void)json_string_setn(value, buf_sv(&shown).ptr, shown.len);
+	} else if (json_is_array(value)) {
+		json_array_foreach(value, i, member) show_strings(member);
+	} else if (json_is_object(value)) {
+		json_object_foreach(value, key, member) show_strings(member);
+	}
+}
+
 static void take_line(void *arg, struct sv text)
 {
 	struct asker *a = arg;
@@ -122,6 +142,8 @@ static void take_line(void *arg, struct sv text)
 
 	if (!line)
 		return;
+	if (!a->ctx->json)
+		show_strings(line);
 	error = json_string_value(json_object_get(line, "error"));
 	if (error) {
 		a->exit_code = (int)json_integer_value(json_object_get(line, "code"));

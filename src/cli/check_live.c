@@ -7,6 +7,7 @@
 #include "base/must.h"
 #include "io/log.h"
 #include "mail/address.h"
+#include "observe/json.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -71,7 +72,7 @@ static void find_lanes(struct check_run *l)
 static void clear_progress(struct check_run *l)
 {
 	if (l->has_progress)
-		(void)printf("\r\x1b[K");
+		(void)printf("%s", cli_mark(CLI_MARK_AGAIN));
 	l->has_progress = false;
 }
 
@@ -86,10 +87,7 @@ void check_put_json(json_t *object)
 
 json_t *check_json_sv(struct sv v)
 {
-	/* What is no UTF-8 (a server's reply) must not break the line. */
-	json_t *text = json_stringn(v.ptr ? v.ptr : "", v.len);
-
-	return text ? text : json_string("(not readable)");
+	return observe_json_text(v);
 }
 
 static const char *style_of(enum diagnose_status status)
@@ -379,7 +377,7 @@ int check_live_open_report(struct check_live_options *o)
 	if (!o->report)
 		return 0;
 	fd = open(o->report, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	o->report_file = fd >= 0 ? fdopen(fd, "w") : NULL;
+	o->report_file = fd >= 0 ? cli_screen_file(fd) : NULL;
 	if (!o->report_file) {
 		int saved = errno;
 

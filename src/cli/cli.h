@@ -4,6 +4,7 @@
 #include "base/attr.h"
 #include "base/buf.h"
 #include "base/sv.h"
+#include "cli/screen.h"
 
 #include <stdbool.h>
 #include <sysexits.h>

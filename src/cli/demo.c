@@ -284,7 +284,7 @@ static void show(struct demo *d, const struct progress *p, const char *what)
 	bool live = d->ctx->color;
 
 	(void)printf("%s  accepted %3u   delivered %3u   on their way %3u   %s%s",
-		live ? "\r\x1b[K" : "",
+		live ? cli_mark(CLI_MARK_AGAIN) : "",
 		d->accepted_count,
 		p->unique,
 		d->accepted_count - p->unique,

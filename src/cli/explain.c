@@ -53,42 +53,12 @@ static const char *class_words(const struct verdict *v)
 	return "";
 }
 
-/* Controls, and the marks that turn the direction of writing, could show what is not there. */
-static bool is_unsafe(struct sv c)
+static void put_shown(struct sv text)
 {
-	unsigned char a = (unsigned char)c.ptr[0];
-	unsigned char b = c.len > 1 ? (unsigned char)c.ptr[1] : 0;
-	unsigned char d = c.len > 2 ? (unsigned char)c.ptr[2] : 0;
+	CLEANUP(buf_deinitp) struct buf shown = BUF_INIT(4 * text.len + 1);
 
-	if (c.len == 1)
-		return a < 0x20 || a >= 0x7f;
-	if (c.len == 2)
-		return a == 0xc2 && b < 0xa0; /* U+0080 to U+009F */
-	return c.len == 3 && a == 0xe2 &&
-	       ((b == 0x80 && ((d >= 0x8b && d <= 0x8f) || (d >= 0xa8 && d <= 0xae))) ||
-		       (b == 0x81 && d >= 0xa0));
-}
-
-/* The length of the character at the front; 1 for a byte that is none in UTF-8. */
-static size_t char_length(struct sv text)
-{
-	for (size_t n = 1; n <= 4 && n <= text.len; n++)
-		if (text_is_utf8(sv_head(text, n)))
-			return n;
-	return 1;
-}
-
-static void put_clean(struct sv text)
-{
-	while (text.len) {
-		struct sv c = sv_head(text, char_length(text));
-
-		if (is_unsafe(c))
-			(void)putchar(' ');
-		else
-			(void)printf("%.*s", SV_ARG(c));
-		text = sv_skip(text, c.len);
-	}
+	if (text_show(&shown, text) == 0)
+		(void)printf("%.*s", SV_ARG(buf_sv(&shown)));
 }
 
 static struct sv next_line_of(struct sv *text, size_t width)
@@ -120,7 +90,7 @@ static void put_wrapped(
 			INDENT,
 			n ? "" : label,
 			cli_style(ctx, "off"));
-		put_clean(line);
+		put_shown(line);
 		(void)printf("%s\n", last && text.len ? " ..." : "");
 		if (last)
 			return;

@@ -43,9 +43,7 @@ static char *key_of(const char *reply)
 			key[n++] = *end;
 			p = end;
 		} else {
-			unsigned char c = (unsigned char)*p;
-
-			key[n++] = (char)(c < 0x20 || c == 0x7f ? ' ' : c);
+			key[n++] = *p;
 		}
 	}
 	return key;

@@ -575,12 +575,16 @@ int import_queue(struct cli_context *ctx, const char *folder)
 	for (size_t i = 0; i < q.count; i++) {
 		hand_over(&q, &q.items[i]);
 		if (ctx->color || (i + 1) % 100 == 0) {
-			(void)printf(ctx->color ? "\r%zu of %zu " : "%zu of %zu\n", i + 1, q.count);
+			(void)printf("%s%zu of %zu%s",
+				ctx->color ? cli_mark(CLI_MARK_AGAIN) : "",
+				i + 1,
+				q.count,
+				ctx->color ? " " : "\n");
 			(void)fflush(stdout);
 		}
 	}
 	if (q.count && ctx->color)
-		(void)printf("\r");
+		(void)printf("%s", cli_mark(CLI_MARK_AGAIN));
 	if (code == EX_OK)
 		say_end(&q);
 	forget(&q);

@@ -92,7 +92,7 @@ void login_print_json(json_t *o)
 static void clear_line(struct login *l)
 {
 	if (!l->ctx->json && isatty(STDERR_FILENO))
-		(void)fprintf(stderr, "\r\x1b[K");
+		(void)fprintf(stderr, "%s", cli_mark(CLI_MARK_AGAIN));
 }
 
 static void on_tick(void *arg)
@@ -107,7 +107,8 @@ static void on_tick(void *arg)
 	}
 	if (!l->ctx->json && isatty(STDERR_FILENO))
 		(void)fprintf(stderr,
-			"\rwaiting for you to sign in: %llu:%02llu left ",
+			"%swaiting for you to sign in: %llu:%02llu left ",
+			cli_mark(CLI_MARK_AGAIN),
 			(unsigned long long)(left_s / 60),
 			(unsigned long long)(left_s % 60));
 	io_timer_start(&l->tick, mono_min(mono_add(now, US_PER_S), l->deadline));

@@ -168,24 +168,25 @@ static void choose_fail_way(int argc, char **argv)
 		fail_way.log_part = "cli";
 	for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
 		fail_way.json = fail_way.json || strcmp(argv[i], "--json") == 0;
+	cli_screen_open(fail_way.json);
 }
 
 /* ---- options ---- */
 
 const char *cli_style(const struct cli_context *ctx, const char *name)
 {
-	static const char *const styles[][2] = {
-		{ "bold", "\x1b[1m" },
-		{ "dim", "\x1b[2m" },
-		{ "red", "\x1b[31m" },
-		{ "green", "\x1b[32m" },
-		{ "yellow", "\x1b[33m" },
-		{ "off", "\x1b[0m" },
+	static const char *const styles[] = {
+		[CLI_MARK_OFF] = "off",
+		[CLI_MARK_BOLD] = "bold",
+		[CLI_MARK_DIM] = "dim",
+		[CLI_MARK_RED] = "red",
+		[CLI_MARK_GREEN] = "green",
+		[CLI_MARK_YELLOW] = "yellow",
 	};
 
 	for (size_t i = 0; ctx->color && i < COUNT_OF(styles); i++) {
-		if (strcmp(styles[i][0], name) == 0)
-			return styles[i][1];
+		if (strcmp(styles[i], name) == 0)
+			return cli_mark((enum cli_mark)i);
 	}
 	return "";
 }

@@ -191,10 +191,10 @@ static int read_pages(struct setup_survey *s, struct setup_admin *a)
 		if (rc != 0)
 			return cli_fail(EX_DATAERR, "the sign-in log: %s", err.text);
 		if (terminal)
-			(void)fprintf(stderr, "\r%zu pages read", page);
+			(void)fprintf(stderr, "%s%zu pages read", cli_mark(CLI_MARK_AGAIN), page);
 		if (!more) {
 			if (terminal)
-				(void)fprintf(stderr, "\r                    \r");
+				(void)fprintf(stderr, "%s", cli_mark(CLI_MARK_AGAIN));
 			return EX_OK;
 		}
 	}

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
+#include "base/text.h"
 #include "diagnose/diagnose_priv.h"
 #include "provider/remedy.h"
 
 #include <stdio.h>
 #include <sysexits.h>
+
+enum {
+	QUOTED_MAX = 600
+};
 
 /* What to do first, by the catalogue of causes, with what is known of this lane filled in. */
 
@@ -125,21 +130,24 @@ void diagnose_words(struct diagnose *d, enum cause cause, const struct verdict *
 
 struct sv diagnose_quote(struct diagnose *d, struct sv reply)
 {
-	CLEANUP(buf_deinitp) struct buf out = BUF_INIT(1024);
+	CLEANUP(buf_deinitp) struct buf out = BUF_INIT(4 * QUOTED_MAX);
 	const struct secret *const secrets[] = { d->password, d->token };
 
-	reply = sv_head(reply, 600);
-	for (size_t i = 0; i < reply.len; i++) {
-		unsigned char c = (unsigned char)reply.ptr[i];
-
-		must(buf_append_char(&out, c < ' ' || c == 0x7f ? ' ' : (char)c) == 0);
-	}
+	reply = sv_head(reply, QUOTED_MAX);
 	for (size_t i = 0; i < COUNT_OF(secrets); i++) {
 		struct sv secret = secrets[i] ? secret_reveal(secrets[i]) : sv_make(NULL, 0);
 
 		/* A server that sends it back. */
-		if (secret.len > 3 && sv_find(buf_sv(&out), secret) >= 0)
+		if (secret.len > 3 && sv_find(reply, secret) >= 0)
 			return SV("(not shown: it holds what was sent in confidence)");
+	}
+	while (reply.len) {
+		struct sv line;
+		bool more = sv_cut_char(&reply, '\n', &line);
+
+		must(text_show(&out, line) == 0);
+		if (more)
+			must(buf_append_char(&out, ' ') == 0);
 	}
 	return arena_sv(&d->arena, buf_sv(&out));
 }

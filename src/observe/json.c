@@ -10,18 +10,22 @@ enum {
 	QUOTED_MAX = 1 << 20
 };
 
+json_t *observe_json_text(struct sv value)
+{
+	CLEANUP(buf_deinitp) struct buf shown = BUF_INIT(QUOTED_MAX);
+
+	if (!text_is_utf8(value)) {
+		if (text_show(&shown, value) != 0)
+			buf_reset(&shown);
+		value = buf_sv(&shown);
+	}
+	return json_stringn(value.ptr ? value.ptr : "", value.len);
+}
+
 void observe_json_sv(json_t *object, const char *key, struct sv value)
 {
-	CLEANUP(buf_deinitp) struct buf quoted = BUF_INIT(QUOTED_MAX);
-
-	if (value.len == 0)
-		return;
-	if (!text_is_utf8(value)) {
-		if (text_log_quote(&quoted, value) != 0)
-			return;
-		value = buf_sv(&quoted);
-	}
-	must(json_object_set_new(object, key, json_stringn(value.ptr, value.len)) == 0);
+	if (value.len)
+		must(json_object_set_new(object, key, observe_json_text(value)) == 0);
 }
 
 void observe_json_int(json_t *object, const char *key, uint64_t value)

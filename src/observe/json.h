@@ -8,6 +8,8 @@
 
 /* Helpers over jansson for what we print: every string that came from outside may be invalid UTF-8. */
 
+/* A string of it; \xNN shows what is no UTF-8. */
+json_t *observe_json_text(struct sv value);
 void observe_json_sv(json_t *object, const char *key, struct sv value); /* empty: left out */
 void observe_json_int(json_t *object, const char *key, uint64_t value);
 void observe_json_wall(
