@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/ask.h"
+#include "cli/start.h"
 
 #include "base/buf.h"
 #include "base/limits.h"
@@ -193,6 +194,19 @@ bool cli_daemon_runs(const struct conf *c)
 	return fd >= 0 || fd == -EACCES;
 }
 
+/* Whoever may not use the control socket may still watch. */
+static int connect_monitor(struct sv control)
+{
+	CLEANUP(buf_deinitp) struct buf path = BUF_INIT(4096);
+	ptrdiff_t slash = sv_rfind_char(control, '/');
+	int fd = -EACCES;
+
+	if (buf_append(&path, sv_head(control, (size_t)(slash + 1))) == 0 &&
+		buf_append(&path, SV(CLI_MONITOR_SOCKET)) == 0)
+		fd = connect_control(buf_sv(&path));
+	return fd < 0 ? -EACCES : fd;
+}
+
 static int read_answer(struct asker *a, int fd)
 {
 	CLEANUP(buf_deinitp) struct buf in = BUF_INIT(8 << 20);
@@ -335,8 +349,15 @@ int cli_ask(struct cli_context *ctx, json_t *request, cli_line_fn *each, void *a
 	int code, fd;
 
 	json_decref(request);
+	code = cli_become_daemon(ctx, c);
+	if (code != EX_OK) {
+		conf_findings_free(&findings);
+		return code;
+	}
 	fd = c ? connect_control(findings.control_socket)
 	       : connect_in_spite(ctx, findings.control_socket);
+	if (fd == -EACCES)
+		fd = connect_monitor(findings.control_socket);
 	/* A reload says them itself. */
 	if (fd < 0 || !is_reload)
 		print_findings(ctx, &findings, c != NULL);
@@ -344,7 +365,7 @@ int cli_ask(struct cli_context *ctx, json_t *request, cli_line_fn *each, void *a
 		code = cli_fail(EX_USAGE, "the request is too long");
 	else if (fd == -EACCES && c)
 		code = cli_fail(EX_NOPERM,
-			"%.*s: permission denied; be root or in its group",
+			"%.*s: permission denied; be root or in group " CLI_ADMIN_GROUP,
 			SV_ARG(findings.control_socket));
 	else if (fd < 0)
 		code = c ? ask_store(&a, c, sv_head(buf_sv(&text), text.len - 1))

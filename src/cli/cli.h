@@ -26,6 +26,10 @@ struct cli_context {
 
 /* The packages make this user and group, and the unit names them. */
 #define CLI_SERVICE_USER "postern"
+/* Who is in it uses the control socket, and reads no secret (those are of the group CLI_SERVICE_USER). */
+#define CLI_ADMIN_GROUP "postern-admin"
+#define CLI_MONITOR_SOCKET \
+	"monitor.sock" /* beside the control socket: observe_control_options.monitors */
 
 int cli_check(struct cli_context *ctx, int argc, char **argv);
 int cli_demo(struct cli_context *ctx, int argc, char **argv);

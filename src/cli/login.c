@@ -3,6 +3,7 @@
 
 #include "base/must.h"
 #include "cli/ask.h"
+#include "cli/start.h"
 #include "identity/jwt.h"
 #include "provider/reply.h"
 
@@ -499,6 +500,9 @@ int cli_login(struct cli_context *ctx, int argc, char **argv)
 		if (!lane)
 			return EX_NOUSER;
 	}
+	code = cli_become_daemon(ctx, c);
+	if (code != EX_OK)
+		return code;
 	if (identity_vault_open(c, true, &vault, &err) != 0)
 		return cli_fail(EX_CONFIG, "%s", err.text);
 	if (chosen[1])

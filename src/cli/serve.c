@@ -67,7 +67,8 @@ struct daemon {
 	struct observe_alerts *alerts;
 	struct outbound *outbound;
 	struct inbound *inbound;
-	struct observe_control *control;
+	gid_t admins; /* whose the control socket is; -1: ours */
+	struct observe_control *control, *monitor;
 	struct observe_health *health;
 	struct observe_sources sources;
 	struct io_timer watchdog, drain_limit;
@@ -373,6 +374,39 @@ static int open_identity(struct daemon *d, struct err *err)
 	return 0;
 }
 
+/* Without the socket for monitoring mail goes on all the same. */
+static int open_controls(struct daemon *d, struct err *err)
+{
+	struct observe_control_options o = { .sources = &d->sources,
+		.path = conf_general(d->conf)->control_socket,
+		.group = d->admins };
+	ptrdiff_t slash = sv_rfind_char(o.path, '/');
+	char path[PATH_MAX];
+	struct err ignored;
+
+	d->control = observe_control_open(&o, err);
+	if (!d->control)
+		return RC_CONFIG;
+	if (!observe_control_has_group(d->control))
+		log_line(LOG_WARN,
+			"serve",
+			"%.*s: only root and the group of the daemon may use it, since the daemon "
+			"is not "
+			"in group " CLI_ADMIN_GROUP ": adduser " CLI_SERVICE_USER
+			" " CLI_ADMIN_GROUP ", then restart",
+			SV_ARG(o.path));
+	(void)snprintf(path,
+		sizeof(path),
+		"%.*s" CLI_MONITOR_SOCKET,
+		SV_ARG(sv_head(o.path, (size_t)(slash + 1))));
+	o.path = sv_from(path);
+	o.monitors = true;
+	d->monitor = observe_control_open(&o, &ignored);
+	if (!d->monitor)
+		log_line(LOG_WARN, "serve", "no socket for monitoring: %s", ignored.text);
+	return 0;
+}
+
 static int start(struct daemon *d, struct err *err)
 {
 	struct inbound_options inbound;
@@ -437,8 +471,7 @@ static int start(struct daemon *d, struct err *err)
 		.reload_arg = d,
 		.signed_in = signed_in,
 		.signed_in_arg = d };
-	d->control = observe_control_open(&d->sources, conf_general(d->conf)->control_socket, err);
-	if (!d->control)
+	if (open_controls(d, err) != 0)
 		return RC_CONFIG;
 	d->health = observe_health_new(&d->sources, conf_general(d->conf)->control_socket);
 	observe_alerts_start(d->alerts, d->outbound);
@@ -560,6 +593,7 @@ int cli_serve(struct cli_context *ctx, int argc, char **argv)
 	/* Confined, we do not see whose a port is. */
 	if (geteuid() == 0)
 		cli_start_ports(d.conf, keep_obstacle, &busy);
+	d.admins = cli_admin_group();
 	rc = cli_confine(d.conf, &err);
 	if (rc == 0) {
 		d.loop = io_loop_new();
@@ -571,6 +605,7 @@ int cli_serve(struct cli_context *ctx, int argc, char **argv)
 	}
 	run(&d);
 	observe_control_close(d.control);
+	observe_control_close(d.monitor);
 	observe_health_free(d.health);
 	observe_alerts_stop(d.alerts);
 	/* What was handed to the queue is finished; its completions find everybody alive. */

@@ -22,6 +22,7 @@
 enum {
 	TEXT_MAX = 600,
 	PRIVILEGED_PORT_MAX = 1023,
+	GROUPS_MAX = 256,
 };
 
 #define SYSTEM_FOLDER "/etc/postern/"
@@ -74,7 +75,7 @@ bool cli_daemon_account(
 	if (c && stat(path, &st) == 0)
 		return take_account(
 			getpwuid(st.st_uid), out_account); /* NOLINT(concurrency-mt-unsafe) */
-	return strncmp(config_path, SYSTEM_FOLDER, strlen(SYSTEM_FOLDER)) == 0 &&
+	return config_path && strncmp(config_path, SYSTEM_FOLDER, strlen(SYSTEM_FOLDER)) == 0 &&
 	       take_account(
 		       getpwnam(CLI_SERVICE_USER), out_account); /* NOLINT(concurrency-mt-unsafe) */
 }
@@ -85,6 +86,29 @@ gid_t cli_service_group(void)
 	const struct group *g = geteuid() == 0 ? getgrnam(CLI_SERVICE_USER) : NULL;
 
 	return g ? g->gr_gid : (gid_t)-1;
+}
+
+gid_t cli_admin_group(void)
+{
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): one thread */
+	const struct group *g = getgrnam(CLI_ADMIN_GROUP);
+	gid_t groups[GROUPS_MAX + 1];
+	int count = geteuid() == 0 ? getgroups(GROUPS_MAX, groups) : -1;
+
+	if (!g)
+		return (gid_t)-1;
+	if (count >= 0) {
+		groups[count] = g->gr_gid;
+		(void)!setgroups((size_t)count + 1, groups);
+	}
+	return g->gr_gid;
+}
+
+int cli_become_daemon(const struct cli_context *ctx, const struct conf *c)
+{
+	struct cli_account account;
+
+	return cli_daemon_account(ctx->config_path, c, &account) ? cli_become(&account) : EX_OK;
 }
 
 int cli_become(const struct cli_account *account)

@@ -26,6 +26,13 @@ NODISCARD bool cli_daemon_account(
 	const char *config_path, const struct conf *c, struct cli_account *out_account);
 /* The group of files that the daemon reads and others do not; -1: there is none, or we may not give files away. */
 gid_t cli_service_group(void);
+/* Of the control socket; -1: there is none. As root this process joins it, to keep the right when others are given up. */
+gid_t cli_admin_group(void);
+/*
+ * For a command that opens the queue or the vault, or reads what strangers wrote: root becomes the daemon's user
+ * first, so that no file of root's is left behind and no parser runs with root's rights. An exit code.
+ */
+NODISCARD int cli_become_daemon(const struct cli_context *ctx, const struct conf *c);
 /* For the rest of this process, groups included. An exit code. */
 NODISCARD int cli_become(const struct cli_account *account);
 

@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "cli/ask.h"
 #include "cli/prompt.h"
+#include "cli/start.h"
 #include "identity/vault.h"
 #include "io/loop.h"
 
@@ -44,8 +45,13 @@ static int open_vault(struct cli_context *ctx, bool make, struct identity_vault 
 	CLEANUP(conf_unrefp) struct conf *c = cli_load_conf(ctx);
 	struct err err = { 0 };
 
+	int code;
+
 	if (!c)
 		return cli_conf_failed(ctx);
+	code = cli_become_daemon(ctx, c);
+	if (code != EX_OK)
+		return code;
 	if (identity_vault_open(c, make, out_vault, &err) != 0)
 		return cli_fail(EX_CONFIG, "%s", err.text);
 	return EX_OK;
@@ -56,10 +62,13 @@ static int put(struct cli_context *ctx, const char *name, const char *file)
 	CLEANUP(secret_freep) struct secret *value = NULL;
 	CLEANUP(identity_vault_freep) struct identity_vault *v = NULL;
 	struct err err = { 0 };
-	int code = open_vault(ctx, true, &v);
+	/* A file of root's, before root becomes the daemon's user. */
+	int code = file ? cli_read_secret("secret", file, true, &value) : EX_OK;
 
 	if (code == EX_OK)
-		code = cli_read_secret("secret", file, true, &value);
+		code = open_vault(ctx, true, &v);
+	if (code == EX_OK && !file)
+		code = cli_read_secret("secret", NULL, true, &value);
 	if (code != EX_OK)
 		return code;
 	if (identity_vault_put(v, sv_from(name), secret_reveal(value), &err) != 0)
@@ -136,10 +145,10 @@ static int rekey(struct cli_context *ctx, const char *file)
 	CLEANUP(secret_freep) struct secret *key = NULL;
 	CLEANUP(identity_vault_freep) struct identity_vault *v = NULL;
 	struct err err = { 0 };
-	int code = open_vault(ctx, true, &v);
+	int code = cli_read_secret("key", file, false, &key);
 
 	if (code == EX_OK)
-		code = cli_read_secret("key", file, false, &key);
+		code = open_vault(ctx, true, &v);
 	if (code != EX_OK)
 		return code;
 	if (identity_vault_rekey(v, key, &err) != 0)

@@ -7,9 +7,12 @@
 #include "io/net.h"
 #include "io/stream.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum {
 	/* Operators are few; more than this is a script gone wild. */
@@ -33,6 +36,7 @@ struct observe_control {
 	struct io_listener *listener;
 	struct list peers;
 	size_t peer_count;
+	bool monitors, has_group;
 };
 
 static void peer_free(struct control_peer *peer)
@@ -96,6 +100,7 @@ static void peer_read(struct control_peer *peer)
 		.line = peer_line,
 		.done = peer_query_done,
 		.has_room = peer_has_room,
+		.monitors = peer->control->monitors,
 		.arg = peer,
 	};
 	struct sv input = io_stream_input(peer->stream);
@@ -165,13 +170,15 @@ static void control_accept(void *arg, int fd)
 }
 
 struct observe_control *observe_control_open(
-	const struct observe_sources *sources, struct sv path, struct err *err)
+	const struct observe_control_options *options, struct err *err)
 {
 	struct observe_control *c = xcalloc(1, sizeof(*c));
+	struct sv path = options->path;
 	struct io_address address;
 	char text[IO_ADDRESS_TEXT_MAX];
 
-	c->sources = sources;
+	c->sources = options->sources;
+	c->monitors = options->monitors;
 	list_init(&c->peers);
 	(void)snprintf(text, sizeof(text), "unix:%.*s", SV_ARG(path));
 	if (io_address_parse(sv_from(text), &address) != 0) {
@@ -180,12 +187,25 @@ struct observe_control *observe_control_open(
 		free(c);
 		return NULL;
 	}
-	c->listener = io_listener_open(sources->loop, &address, 0660, control_accept, c, err);
+	/* Nobody but us, until it has its group. */
+	c->listener = io_listener_open(c->sources->loop, &address, 0600, control_accept, c, err);
 	if (!c->listener) {
 		free(c);
 		return NULL;
 	}
+	c->has_group = options->group == (gid_t)-1 ||
+		       chown(address.un.sun_path, (uid_t)-1, options->group) == 0;
+	if (chmod(address.un.sun_path, 0660) != 0) {
+		(void)err_set(err, -errno, "chmod %.*s: %s", SV_ARG(path), rc_text(-errno));
+		observe_control_close(c);
+		return NULL;
+	}
 	return c;
+}
+
+bool observe_control_has_group(const struct observe_control *c)
+{
+	return c->has_group;
 }
 
 void observe_control_close(struct observe_control *c)

@@ -177,17 +177,18 @@ static void signed_in(struct observe_query *q)
 static const struct {
 	const char *name;
 	void (*start)(struct observe_query *q);
+	bool monitors; /* may be asked by whoever only watches */
 } verbs[] = {
-	{ "status", observe_query_status },
-	{ "mailboxes", observe_query_mailboxes },
-	{ "probe", observe_query_probe },
-	{ "list", observe_query_list },
-	{ "show", observe_query_show },
-	{ "edit", observe_query_edit },
-	{ "summary", observe_query_summary },
-	{ "report", observe_query_report },
-	{ "reload", reload },
-	{ "login", signed_in },
+	{ "status", observe_query_status, true },
+	{ "mailboxes", observe_query_mailboxes, true },
+	{ "probe", observe_query_probe, false },
+	{ "list", observe_query_list, false },
+	{ "show", observe_query_show, false },
+	{ "edit", observe_query_edit, false },
+	{ "summary", observe_query_summary, true },
+	{ "report", observe_query_report, false },
+	{ "reload", reload, false },
+	{ "login", signed_in, false },
 };
 
 struct observe_query *observe_query_new(const struct observe_sources *sources, struct sv request,
@@ -207,10 +208,17 @@ struct observe_query *observe_query_new(const struct observe_sources *sources, s
 	}
 	verb = observe_json_get_sv(q->request, "do");
 	for (size_t i = 0; i < COUNT_OF(verbs); i++) {
-		if (sv_eq(verb, sv_from(verbs[i].name))) {
+		if (!sv_eq(verb, sv_from(verbs[i].name)))
+			continue;
+		if (sink->monitors && !verbs[i].monitors)
+			observe_query_fail(q,
+				EX_NOPERM,
+				"this socket is for monitoring: it answers status, mailboxes and "
+				"summary; all else needs the control socket, as root or in its "
+				"group");
+		else
 			verbs[i].start(q);
-			return q;
-		}
+		return q;
 	}
 	observe_query_fail(q,
 		EX_USAGE,

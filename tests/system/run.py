@@ -84,7 +84,7 @@ class Story:
         expect(m.sh("systemctl is-failed postern", code=None)[1].strip() == "inactive", "the service failed")
         expect(m.out("systemctl is-enabled postern").strip() == "enabled", "not enabled")
         m.sh("systemctl start postern && ! systemctl is-failed -q postern")
-        expect(m.out("stat -c '%U:%G %a' /usr/sbin/postern-drop").strip() == "root:postern 2755", "no setgid bit")
+        expect(m.out("stat -c '%U:%G %a' /usr/sbin/postern-drop").strip() == "root:postern-drop 2755", "no setgid bit")
         expect(m.out("readlink -f /usr/lib/sendmail /usr/sbin/sendmail /usr/bin/mailq").split() == ["/usr/sbin/postern-drop"] * 3,
                "sendmail, mailq")
         for path in ("/usr/share/doc/postern/README.md", "/usr/share/doc/postern/docs/errors/README.md",
@@ -177,7 +177,7 @@ class Story:
         self.end_load(load)
         expect(self.is_running() and m.out("systemctl show -p MainPID --value postern") != before, "it was not started anew")
         expect("later" in m.out("dpkg-query -W postern"), "not upgraded")
-        expect(m.out("stat -c '%U:%G %a' /usr/sbin/postern-drop").strip() == "root:postern 2755", "the setgid bit is gone")
+        expect(m.out("stat -c '%U:%G %a' /usr/sbin/postern-drop").strip() == "root:postern-drop 2755", "the setgid bit is gone")
 
     def crash(self):
         """kill -9: systemd starts it again, and who connects meanwhile waits"""
@@ -261,7 +261,7 @@ class Story:
             else:
                 m.sh(f"test ! -e {CONF}")
                 expect("postern init" in text, text)
-            expect(m.out("stat -c '%U:%G %a' /usr/sbin/postern-drop").strip() == "root:postern 2755", "no setgid bit")
+            expect(m.out("stat -c '%U:%G %a' /usr/sbin/postern-drop").strip() == "root:postern-drop 2755", "no setgid bit")
             m.sh("apt-get purge -y -qq postern postern-mta")
             m.sh("rm -rf /etc/postern /var/lib/postern")
 
@@ -316,7 +316,7 @@ def build(suite, args, scratch):
             print("   " + "\n   ".join(out.strip().splitlines()[-6:]))
             print(f"   ok, {time.monotonic() - begun:.0f} s", flush=True)
         mode = machine.chroot(m.root, "stat", "-c", "%U:%G %a", "/usr/sbin/postern-drop").strip()
-        expect(mode == "root:postern 2755", "make install:", mode)
+        expect(mode == "root:postern-drop 2755", "make install:", mode)
         expect("enable --now postern" in out, "make install does not say what is next:", out)
         expect(not (m.root / "etc/postern/postern.yaml").exists(), "make install wrote a configuration")
         return 4, 0
