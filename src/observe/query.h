@@ -58,11 +58,11 @@ typedef void observe_done_fn(void *arg);
 struct observe_query_sink {
 	observe_line_fn *line;
 	observe_done_fn *done;
-	/* Only how things are: no envelope, and nothing is changed (the socket for monitoring). */
-	bool monitors;
 	/* Asked before each page: false pauses the query until observe_query_resume(). */
 	bool (*has_room)(void *arg);
 	void *arg;
+	/* Only how things are: no envelope, and nothing is changed (the socket for monitoring). */
+	bool monitors;
 };
 
 NODISCARD struct observe_query *observe_query_new(const struct observe_sources *sources,
