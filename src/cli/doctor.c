@@ -95,11 +95,13 @@ static void say_sum(const struct doctor *d)
 			     "  systemctl stop postern && postern doctor --repair; systemctl start "
 			     "postern\n");
 	else if (!d->repair)
-		(void)printf("\n%u faults. `postern doctor --repair` repairs what it can and keeps "
-			     "a copy.\n",
-			faults);
+		(void)printf(
+			"\n%u fault%s. `postern doctor --repair` repairs what it can and keeps "
+			"a copy.\n",
+			faults,
+			faults == 1 ? "" : "s");
 	else
-		(void)printf("\n%u repaired, %u faults are left.\n", repaired, faults);
+		(void)printf("\n%u repaired, %u left.\n", repaired, faults);
 }
 
 /* ---- the command ---- */

@@ -13,6 +13,7 @@
 enum {
 	LOOKS = 3, /* at a file that a daemon writes to at the same time */
 	PROGRESS_MIN = 2000,
+	LINES_MAX = 1 << 20,
 	PROGRESS_STEP = 10, /* percent, where nobody watches */
 };
 
@@ -22,6 +23,8 @@ static const char *const fates[] = { "whole", "partly", "lost" };
 struct looking {
 	struct doctor *d;
 	bool on_terminal, shown;
+	struct buf lines; /* of messages; they follow the sentence about the whole */
+	unsigned left_out;
 	unsigned told; /* percent */
 };
 
@@ -96,11 +99,23 @@ static void on_message(void *arg, const struct store_salvaged *m)
 		buf_append(&text, SV(" subject=")) != 0 ||
 		text_log_quote(&text, sv_head(m->subject, 200)) != 0)
 		return;
-	cli_print(24,
-		"%20s%.*s: %s\n",
-		"",
-		SV_ARG(buf_sv(&text)),
-		m->why ? m->why : "it may have been sent before: held");
+	if (buf_printf(&text, ": %s\n", m->why ? m->why : "it may have been sent before: held") !=
+			0 ||
+		buf_append(&l->lines, buf_sv(&text)) != 0)
+		l->left_out++;
+}
+
+static void print_messages(struct looking *l)
+{
+	struct sv rest = buf_sv(&l->lines), line;
+
+	while (rest.len) {
+		(void)sv_cut_char(&rest, '\n', &line);
+		cli_print(24, "%20s%.*s\n", "", SV_ARG(line));
+	}
+	if (l->left_out)
+		cli_print(24, "%20s%u more: --json has them all\n", "", l->left_out);
+	buf_deinit(&l->lines);
 }
 
 /* ---- what is said of the whole ---- */
@@ -132,13 +147,15 @@ static void say_found(struct doctor *d, const struct store_salvage_report *r)
 
 static void say_repaired(struct doctor *d, const struct store_salvage_report *r)
 {
+	uint64_t waiting = r->whole + r->partly;
+
 	doctor_say(d,
 		DOCTOR_REPAIRED,
 		part,
 		NULL,
 		"%llu messages wait in a new queue%s, %llu are lost; %llu finished ones are known; "
 		"what was there is kept in %s",
-		(unsigned long long)(r->whole + r->partly),
+		(unsigned long long)waiting,
 		r->held ? " (some are held: `postern queue list --state held`)" : "",
 		(unsigned long long)r->lost,
 		(unsigned long long)r->history,
@@ -173,7 +190,9 @@ static void say_report(struct doctor *d, const struct store_salvage_report *r)
 
 void doctor_queue(struct doctor *d)
 {
-	struct looking l = { .d = d, .on_terminal = isatty(STDERR_FILENO) };
+	struct looking l = {
+		.d = d, .on_terminal = isatty(STDERR_FILENO), .lines = BUF_INIT(LINES_MAX)
+	};
 	const struct store_salvage_options options = { .data_dir = conf_general(d->conf)->data_dir,
 		.repair = d->repair && !d->running,
 		.running = d->running,
@@ -198,5 +217,6 @@ void doctor_queue(struct doctor *d)
 		doctor_say(d, DOCTOR_FAULT, part, NULL, "%s", err.text);
 	else
 		say_report(d, &r);
+	print_messages(&l);
 	d->stop_first |= rc == -EBUSY;
 }

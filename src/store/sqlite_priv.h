@@ -200,16 +200,6 @@ int64_t store_sum_recipient(uint64_t message_id, const struct store_recipient *r
 /* Whether the sum in this column is that one, or is absent. */
 NODISCARD bool store_sum_fits(sqlite3_stmt *q, int at, int64_t sum);
 
-/*
- * ---- sqlite_sum.c: of what never changes in a row, kept with it ----
- * A page that the disk damaged can still look like one. A row of before format 4 has none (NULL).
- */
-NODISCARD int64_t store_sum_chunk(int64_t row, struct sv bytes);
-NODISCARD int64_t store_sum_message(const struct store_message *m);
-NODISCARD int64_t store_sum_recipient(uint64_t message_id, const struct store_recipient *r);
-/* Whether the sum in this column is that one, or is absent. */
-NODISCARD bool store_sum_fits(sqlite3_stmt *q, int at, int64_t sum);
-
 /* ---- sqlite_rows.c: what several operations read ---- */
 NODISCARD int store_read_message(struct store_sqlite *s, uint64_t id, struct arena *a,
 	struct store_message *out, struct wall_time *out_finished_at, struct err *err);
