@@ -53,12 +53,36 @@ static bool is_message(const char *name, uint64_t *out_id)
 	return sv_ends_nocase(sv_head(v, (size_t)dot), SV(DROP_SUFFIX));
 }
 
+bool drop_is_older(const struct stat *st, int64_t seconds)
+{
+	return io_clock_wall().us / (int64_t)US_PER_S - st->st_ctim.tv_sec > seconds;
+}
+
 static bool is_stale(const char *path)
 {
 	struct stat st;
 
-	return lstat(path, &st) == 0 &&
-	       io_clock_wall().us / (int64_t)US_PER_S - st.st_mtim.tv_sec > STALE_TMP_S;
+	return lstat(path, &st) == 0 && drop_is_older(&st, STALE_TMP_S);
+}
+
+/* What was set aside a month ago, and nobody came for. Also folders, links and fifos: strays of whoever. */
+static void forget_bad(struct drop *d, const char *name)
+{
+	char path[PATH_MAX];
+	struct stat st;
+	int rc;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", d->path, name);
+	if (lstat(path, &st) != 0 || !drop_is_older(&st, STALE_BAD_S))
+		return;
+	rc = S_ISDIR(st.st_mode) ? rmdir(path) : unlink(path);
+	log_event(rc == 0 ? LOG_INFO : LOG_WARN,
+		"pickup",
+		SV(""),
+		rc == 0 ? "a file that was set aside is removed: nobody came for it"
+			: "a file that was set aside cannot be removed",
+		(const struct log_field[]){ LOG_F("file", sv_from(path)) },
+		1);
 }
 
 /* ---- reading the folder ---- */
@@ -138,6 +162,8 @@ static void take_entry(struct drop *d, const char *name)
 		(void)snprintf(path, sizeof(path), "%s/%s", d->path, name);
 		if (is_stale(path))
 			(void)unlink(path);
+	} else if (sv_starts(sv_from(name), SV(DROP_BAD_PREFIX))) {
+		forget_bad(d, name);
 	} else if (is_message(name, &id) && strcmp(name, d->after) > 0) {
 		batch_put(d, name);
 	}
@@ -230,7 +256,8 @@ static void take_next(void *arg)
 		d->running++;
 		drop_file_begin(d, name, id);
 	}
-	if (d->running > 0)
+	/* The last of them may have been done with at once: then this runs again, and ends the scan once. */
+	if (d->running > 0 || d->next.queued)
 		return;
 	if (d->more_behind || d->arrived)
 		scan_begin(d);

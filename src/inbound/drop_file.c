@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -35,8 +34,10 @@ struct drop_file {
 	struct io_task task;
 	struct store_show show;
 	struct arena show_arena;
-	char user[128];
+	char user[IO_NAME_MAX + 16];
 	unsigned uid;
+	struct stat st;
+	struct io_name_query *query;
 };
 
 static void path_of(const struct drop_file *f, char out[PATH_MAX])
@@ -121,22 +122,6 @@ static const char *check_file(const struct stat *st, const struct conf_general *
 	if (g->local_bytes_per_uid_max && (uint64_t)st->st_size > g->local_bytes_per_uid_max)
 		return "it is larger than local_bytes_per_uid";
 	return NULL;
-}
-
-/* Routes go by this name: it may be the number only when there is no name. 0 or an errno. */
-static int name_owner(struct drop_file *f)
-{
-	char names[1024];
-	struct passwd entry, *found = NULL;
-	int rc = getpwuid_r(f->uid, &entry, names, sizeof(names), &found);
-
-	if (rc == EMFILE || rc == ENFILE || rc == ENOMEM || rc == EIO || rc == EINTR)
-		return rc;
-	if (rc == 0 && found)
-		(void)snprintf(f->user, sizeof(f->user), "local:%s", found->pw_name);
-	else
-		(void)snprintf(f->user, sizeof(f->user), "local:%u", f->uid);
-	return 0;
 }
 
 static int read_envelope(struct drop_file *f, const struct stat *st, struct err *err)
@@ -377,15 +362,54 @@ static void refuse_or_wait(struct drop_file *f, int rc, const struct err *err)
 		wait_for_better(f, rc < 0 ? -rc : rc);
 }
 
+static void owner_known(struct drop_file *f)
+{
+	struct err err = { 0 };
+	int rc = read_envelope(f, &f->st, &err);
+
+	if (rc != 0) {
+		refuse_or_wait(f, rc, &err);
+		return;
+	}
+	if (f->id == 0) {
+		take_message(f);
+		return;
+	}
+	f->show = (struct store_show){ .op.kind = STORE_OP_SHOW,
+		.op.done = looked_up,
+		.message_id = f->id,
+		.out_arena = &f->show_arena };
+	store_submit(f->d->in->store, &f->show.op);
+}
+
+/* Routes go by this name: it may be the number only when there is no name. */
+static void name_found(void *arg, int rc, struct sv name)
+{
+	struct drop_file *f = arg;
+
+	f->query = NULL;
+	if (rc == -ECANCELED) {
+		done(f);
+		return;
+	}
+	if (rc != 0 && rc != RC_NO_NAME) {
+		wait_for_better(f, -rc);
+		return;
+	}
+	if (rc == 0)
+		(void)snprintf(f->user, sizeof(f->user), "local:%.*s", SV_ARG(name));
+	else
+		(void)snprintf(f->user, sizeof(f->user), "local:%u", f->uid);
+	owner_known(f);
+}
+
 void drop_file_begin(struct drop *d, const char *name, uint64_t id)
 {
 	const struct conf_general *g = conf_general(d->in->conf);
 	struct drop_file *f = xcalloc(1, sizeof(*f));
-	struct err err = { 0 };
 	const char *fault;
 	char path[PATH_MAX];
 	struct stat st;
-	int rc;
 
 	f->d = d;
 	f->id = id;
@@ -408,20 +432,6 @@ void drop_file_begin(struct drop *d, const char *name, uint64_t id)
 		return;
 	}
 	f->uid = st.st_uid;
-	rc = name_owner(f);
-	if (rc == 0)
-		rc = read_envelope(f, &st, &err);
-	if (rc != 0) {
-		refuse_or_wait(f, rc, &err);
-		return;
-	}
-	if (id == 0) {
-		take_message(f);
-		return;
-	}
-	f->show = (struct store_show){ .op.kind = STORE_OP_SHOW,
-		.op.done = looked_up,
-		.message_id = id,
-		.out_arena = &f->show_arena };
-	store_submit(d->in->store, &f->show.op);
+	f->st = st;
+	f->query = io_names_ask(d->in->names, f->uid, name_found, f);
 }

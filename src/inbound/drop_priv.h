@@ -6,10 +6,12 @@
 
 #include <dirent.h>
 #include <limits.h>
+#include <sys/stat.h>
 
 enum {
 	STALE_TMP_S = 86400,
-	DROP_BATCH = 4096, /* names of one reading of the folder */
+	STALE_BAD_S = 30 * 86400, /* time enough for a person */
+	DROP_BATCH = 4096,        /* names of one reading of the folder */
 	DROP_RUNNING = 16, /* files under way: they share a sync of the folder, and a commit */
 };
 #define DROP_TMP_PREFIX_SV SV(DROP_TMP_PREFIX)
@@ -37,6 +39,7 @@ struct drop {
 	bool closing;
 };
 
+bool drop_is_older(const struct stat *st, int64_t seconds); /* since it got its name */
 void drop_free(struct drop *d);
 /* Takes one file; calls drop_done() when it is done with it. `name` is what it is called by then. */
 void drop_done(struct drop *d, const char *name);

@@ -406,7 +406,7 @@ static bool has_begun(struct bench *b)
 
 static bool has_rest(struct bench *b)
 {
-	return b->in->drop->running == 0 && !b->in->drop->dir &&
+	return b->in->drop->running == 0 && !b->in->drop->dir && !b->in->drop->next.queued &&
 	       b->in->drop->batch_at == b->in->drop->batch_count;
 }
 
@@ -434,6 +434,37 @@ static void a_lack_of_descriptors_sets_nothing_aside(void **state)
 	bench_reload(&b, LAB);
 	bench_until(&b, is_empty);
 	bench_wait_for_messages(&b, 80);
+	bench_close(&b);
+}
+
+/* What was set aside a month ago goes; what is younger, or no message of ours, stays. */
+static void what_was_set_aside_long_ago_goes(void **state)
+{
+	static const struct {
+		const char *name;
+		bool stays;
+	} rows[] = {
+		{ "bad.1.1.1.msg", true },
+		/* An id has its length: a longer one is none. */
+		{ "12.1.1.msg.066DB0WFYVMM", true },
+		{ "12.1.1.msg.0", true },
+	};
+	struct stat st = { .st_ctim = { .tv_sec = 0 } };
+	struct bench b;
+
+	(void)state;
+	bench_make(&b);
+	for (size_t i = 0; i < COUNT_OF(rows); i++)
+		leave(&b, rows[i].name, &plain);
+	leave(&b, "11.1.1.msg", &plain);
+	bench_begin(&b, LAB);
+	bench_wait_for_messages(&b, 1);
+	for (size_t i = 0; i < COUNT_OF(rows); i++)
+		assert_int_equal(is_there(&b, rows[i].name), rows[i].stays);
+	/* The clock of the file system cannot be turned here: the rule alone. */
+	assert_true(drop_is_older(&st, STALE_BAD_S));
+	st.st_ctim.tv_sec = io_clock_wall().us / (int64_t)US_PER_S - STALE_BAD_S + 60;
+	assert_false(drop_is_older(&st, STALE_BAD_S));
 	bench_close(&b);
 }
 
@@ -511,6 +542,7 @@ int main(void)
 		cmocka_unit_test(a_file_whose_message_is_not_committed_keeps_its_id),
 		cmocka_unit_test(recipients_with_another_sender_stay_in_their_message),
 		cmocka_unit_test(a_lack_of_descriptors_sets_nothing_aside),
+		cmocka_unit_test(what_was_set_aside_long_ago_goes),
 		cmocka_unit_test(a_recipient_without_a_domain_is_kept_to_bounce),
 		cmocka_unit_test(many_files_are_taken_in_the_order_of_their_names),
 	};

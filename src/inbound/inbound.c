@@ -34,6 +34,7 @@ struct inbound *inbound_new(const struct inbound_options *options, struct err *e
 	in->drain_check = (struct io_task){ .run = drain_check, .arg = in };
 	in->accounts = limit_accounts_new(io_random_u64());
 	in->names_seed = io_random_u64();
+	in->names = io_names_new(in->loop);
 	accounts_set(in, in->conf);
 	io_timer_init(&in->memory_look, in->loop, accounts_look_at_memory, in);
 	in->passed = xcalloc(1, sizeof(*in->passed));
@@ -58,6 +59,7 @@ void inbound_free(struct inbound *in)
 	drop_close(in->drop);
 	listeners_close_all(in);
 	must(in->session_count == 0);
+	io_names_free(in->names);
 	if (in->users)
 		identity_users_unref(in->users);
 	limit_accounts_free(in->accounts);

@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "identity/users.h"
 #include "inbound/inbound.h"
+#include "io/names.h"
 #include "io/net.h"
 #include "io/stream.h"
 #include "limit/account.h"
@@ -64,6 +65,7 @@ struct inbound {
 	struct list listeners;
 	struct list sessions;
 	uint32_t session_count;
+	struct io_names *names; /* of local users */
 	struct limit_accounts *accounts;
 	uint64_t sign_ins_failed, sign_ins_blocked;
 	uint64_t names_seed;  /* of hashes over names that strangers choose */
@@ -196,6 +198,9 @@ struct session {
 	char *user;      /* NULL: nobody signed in */
 	char *peer_key;  /* its address without the port, for the log */
 	struct limit_payer payer;
+	unsigned uid; /* of a unix socket */
+	struct io_name_query *name_query;
+	bool nameless;          /* its name is not to be had now */
 	const char *mechanism;  /* of the sign-in under way */
 	bool for_another;       /* likewise: SCRAM with an authzid that is not its user */
 	bool password_not_utf8; /* likewise */

@@ -3,7 +3,7 @@
 #include "inbound/inbound_priv.h"
 #include "io/log.h"
 
-#include <pwd.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -36,6 +36,8 @@ static void session_free(struct session *s)
 	io_timer_stop(&s->auth_delay);
 	if (s->check)
 		identity_check_cancel(s->check);
+	if (s->name_query)
+		io_names_cancel(s->name_query);
 	/* A message whose end was taken goes on by itself. */
 	if (s->accept && s->asked == SMTP_SERVER_EV_END)
 		accept_forget(s->accept);
@@ -119,8 +121,15 @@ static void do_greet(struct session *s)
 {
 	struct answer a = { .code = 220 };
 
-	if (listener_peer_allowed(s->rules, io_stream_peer_addr(s->stream), s->device, &a) &&
-		s->in->draining)
+	if (s->name_query)
+		return; /* see name_found() */
+	if (s->nameless)
+		answer_set(&a,
+			421,
+			"4.3.0",
+			"Your user name cannot be looked up now, try again later");
+	else if (listener_peer_allowed(s->rules, io_stream_peer_addr(s->stream), s->device, &a) &&
+		 s->in->draining)
 		answer_set(&a, 421, "4.3.2", "postern is going down, try again");
 	if (a.code != 220)
 		refused(s, &a, "CONNECT", SV(""));
@@ -488,21 +497,31 @@ static void on_stream(void *arg, enum io_stream_event event)
 	}
 }
 
-/* Who is on the other end of a unix socket: "local:www-data". */
-static char *local_user(const struct io_stream *stream)
+/* Who is on the other end of a unix socket: "local:www-data". It is greeted when that is known. */
+static void name_found(void *arg, int rc, struct sv name)
 {
-	char text[128], names[1024];
-	struct passwd entry, *found = NULL;
-	unsigned uid;
-	int pid;
+	struct session *s = arg;
+	char text[IO_NAME_MAX + 16];
 
-	if (io_stream_peer_uid(stream, &uid, &pid) != 0)
-		return NULL;
-	if (getpwuid_r(uid, &entry, names, sizeof(names), &found) == 0 && found)
-		(void)snprintf(text, sizeof(text), "local:%s", found->pw_name);
-	else
-		(void)snprintf(text, sizeof(text), "local:%u", uid);
-	return sv_dup(sv_from(text));
+	s->name_query = NULL;
+	if (rc != 0 && rc != RC_NO_NAME) {
+		log_line(LOG_WARN,
+			"smtpd",
+			"the name of local user %u cannot be looked up: %s",
+			s->uid,
+			rc_text(rc));
+		s->nameless = true;
+	} else if (rc == 0) {
+		(void)snprintf(text, sizeof(text), "local:%.*s", SV_ARG(name));
+		s->user = sv_dup(sv_from(text));
+	} else {
+		(void)snprintf(text, sizeof(text), "local:%u", s->uid);
+		s->user = sv_dup(sv_from(text));
+	}
+	if (s->smtp && s->asked == SMTP_SERVER_EV_GREET) {
+		do_greet(s);
+		session_pump(s);
+	}
 }
 
 /* The address without the port; local peers are one by one. */
@@ -542,6 +561,7 @@ void session_begin(struct listener *n, int fd)
 	s->asked = SMTP_SERVER_EV_COUNT;
 	s->device = device;
 	s->payer = payer;
+	s->uid = uid;
 	n->sessions++;
 	in->session_count++;
 	list_append(&in->sessions, &s->node);
@@ -549,7 +569,7 @@ void session_begin(struct listener *n, int fd)
 	s->stream = io_stream_accepted(in->loop, fd, on_stream, s);
 	s->peer_key = peer_key(s->stream);
 	if (peer.any.sa_family == AF_UNIX)
-		s->user = local_user(s->stream);
+		s->name_query = io_names_ask(in->names, uid, name_found, s);
 	session_auth_init(s);
 	if (s->rules && s->rules->tls == CONF_TLS_IMPLICIT) {
 		io_stream_tls_server(s->stream, s->tls);
