@@ -36,9 +36,9 @@ class Sink:
                 lines = []
                 for line in self.rfile:
                     if line == b".\r\n":
-                        break
+                        return b"".join(lines)
                     lines.append(line[1:] if line.startswith(b".") else line)
-                return b"".join(lines)
+                raise ConnectionError("the client went in the middle of its message")
 
             def handle(self):
                 with contextlib.suppress(OSError):
