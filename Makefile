@@ -59,6 +59,7 @@ bench: all
 fuzz:
 	@tools/deps fuzz
 	@tools/fuzz $(or $(SECONDS_EACH),300)
+	@GENERATE_ROUNDS=1000 GENERATE_SEED=$$(date +%s) /usr/bin/python3 -m pytest -q tests/e2e/test_generators.py
 
 install: all
 	@tools/install $(BUILD) "$(DESTDIR)"
