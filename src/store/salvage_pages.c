@@ -236,7 +236,9 @@ static bool read_payload(struct salvage_pages *p, const unsigned char *at, const
 {
 	size_t local = local_bytes(payload, max);
 
-	if (payload > SALVAGE_ROW_MAX || local + (local < payload ? 4 : 0) > (size_t)(end - at))
+	/* Every record has a header of at least one byte. */
+	if (payload == 0 || payload > SALVAGE_ROW_MAX ||
+		local + (local < payload ? 4 : 0) > (size_t)(end - at))
 		return false;
 	if (p->row_cap < payload) {
 		p->row_cap = (size_t)payload + SALVAGE_PAGE;
