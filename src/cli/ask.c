@@ -16,7 +16,13 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
+
+enum {
+	BUSY_PAUSE_MS = 100,
+	BUSY_WAIT_MS = 15000,
+};
 
 const struct cli_option cli_filter_options[] = {
 	{ "id", true },
@@ -96,14 +102,21 @@ static void print_findings(
 	}
 }
 
-struct conf *cli_load_conf(const struct cli_context *ctx)
+struct conf *cli_load_conf_at_start(const struct cli_context *ctx, bool *out_passing)
 {
 	struct conf_findings findings;
 	struct conf *c = conf_load(ctx->config_path, &findings);
 
 	print_findings(ctx, &findings, c != NULL);
+	if (out_passing)
+		*out_passing = findings.passing;
 	conf_findings_free(&findings);
 	return c;
+}
+
+struct conf *cli_load_conf(const struct cli_context *ctx)
+{
+	return cli_load_conf_at_start(ctx, NULL);
 }
 
 struct asker {
@@ -294,6 +307,10 @@ static int ask_store(struct asker *a, struct conf *c, struct sv request)
 	a->ctx->offline = true;
 	a->loop = io_loop_new();
 	s = store_open(a->loop, &options, &recovery, &err);
+	if (!s && err.code == -EBUSY) {
+		io_loop_free(a->loop);
+		return -EBUSY;
+	}
 	if (!s) {
 		io_loop_free(a->loop);
 		return cli_fail(EX_UNAVAILABLE,
@@ -338,6 +355,33 @@ static int render_request(json_t *request, struct buf *out)
 	return rc;
 }
 
+/*
+ * The daemon, or the queue itself while none runs. The queue is in use for a moment while a daemon starts or
+ * another command looks into it: then the daemon answers, or the command is done.
+ */
+static int ask_either(struct asker *a, struct conf *c, int *fd, struct sv line)
+{
+	const struct timespec pause = { .tv_nsec = BUSY_PAUSE_MS * 1000000L };
+	int code = ask_store(a, c, sv_head(line, line.len - 1));
+
+	for (unsigned waited = 0; code == -EBUSY && waited < BUSY_WAIT_MS;
+		waited += BUSY_PAUSE_MS) {
+		(void)nanosleep(&pause, NULL);
+		*fd = connect_control(conf_general(c)->control_socket);
+		if (*fd >= 0) {
+			a->ctx->offline = false;
+			return ask_daemon(a, *fd, line);
+		}
+		code = ask_store(a, c, sv_head(line, line.len - 1));
+	}
+	if (code != -EBUSY)
+		return code;
+	return cli_fail(EX_TEMPFAIL,
+		"no daemon answers on %.*s, and another postern has the queue in %.*s open",
+		SV_ARG(conf_general(c)->control_socket),
+		SV_ARG(conf_general(c)->data_dir));
+}
+
 int cli_ask(struct cli_context *ctx, json_t *request, cli_line_fn *each, void *arg)
 {
 	struct asker a = { .ctx = ctx, .each = each, .arg = arg };
@@ -368,8 +412,7 @@ int cli_ask(struct cli_context *ctx, json_t *request, cli_line_fn *each, void *a
 			"%.*s: permission denied; be root or in group " CLI_ADMIN_GROUP,
 			SV_ARG(findings.control_socket));
 	else if (fd < 0)
-		code = c ? ask_store(&a, c, sv_head(buf_sv(&text), text.len - 1))
-			 : cli_conf_failed(ctx);
+		code = c ? ask_either(&a, c, &fd, buf_sv(&text)) : cli_conf_failed(ctx);
 	else
 		code = ask_daemon(&a, fd, buf_sv(&text));
 	if (fd >= 0)

@@ -30,6 +30,8 @@ NODISCARD bool cli_conf_is_absent(const struct cli_context *ctx);
 
 /* Loads the configuration and prints all findings to standard error; NULL when there are errors. */
 NODISCARD struct conf *cli_load_conf(const struct cli_context *ctx);
+/* *out_passing (NULL: not asked): a file could not be read for a reason that may pass. */
+NODISCARD struct conf *cli_load_conf_at_start(const struct cli_context *ctx, bool *out_passing);
 /* After that NULL: says why nothing can be done. An exit code. */
 NODISCARD int cli_conf_failed(const struct cli_context *ctx);
 

@@ -29,6 +29,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /*
@@ -47,6 +48,8 @@ enum {
 	WORKERS = 2,
 	WORKER_QUEUE = 64,
 	BALLAST_BYTES = 32 << 20,
+	BUSY_PAUSE_MS = 20, /* a start waits so for whoever has the queue open, and so long */
+	BUSY_WAIT_MS = 20000,
 };
 /* Clients wait that long at an upgrade; and how long the queue then has to note what was given up. */
 #define DRAIN_US_MAX (5 * US_PER_S)
@@ -282,9 +285,17 @@ static int open_store(struct daemon *d, struct err *err)
 		.history_keep_us = g->history_keep_us,
 		.history_bytes_max = g->history_bytes_max,
 		.disk = &disk };
+	const struct timespec pause = { .tv_nsec = BUSY_PAUSE_MS * 1000000L };
 	struct store_recovery recovery = { 0 };
 
 	d->store = store_open(d->loop, &options, &recovery, err);
+	/* A command that looks into the queue, or a daemon that ends: both are soon done. */
+	for (unsigned waited = 0; !d->store && err->code == -EBUSY && waited < BUSY_WAIT_MS &&
+				  !cli_daemon_runs(d->conf);
+		waited += BUSY_PAUSE_MS) {
+		(void)nanosleep(&pause, NULL);
+		d->store = store_open(d->loop, &options, &recovery, err);
+	}
 	if (!d->store)
 		return RC_CONFIG;
 	if (recovery.queued_count || recovery.uncertain_count || recovery.orphan_chunks)
@@ -519,8 +530,12 @@ static void limit_resources(void)
 }
 
 /* Rights can be given while systemd tries again; a file with errors stays as it is. */
-static int no_conf(const struct cli_context *ctx)
+static int no_conf(const struct cli_context *ctx, bool passing)
 {
+	if (passing && access(ctx->config_path, R_OK) == 0)
+		return cli_fail(EX_UNAVAILABLE,
+			"%s could not be read to its end: see above",
+			ctx->config_path);
 	if (!cli_conf_is_absent(ctx) && access(ctx->config_path, R_OK) != 0)
 		return cli_fail(EX_UNAVAILABLE,
 			"%s may not be read: chown root:" CLI_SERVICE_USER " and chmod 0640 it",
@@ -575,6 +590,7 @@ int cli_serve(struct cli_context *ctx, int argc, char **argv)
 	struct daemon d = { .ctx = ctx };
 	struct err err = { 0 };
 	const char *value = NULL;
+	bool passing = false;
 	int seen = cli_option(ctx, argc, argv, NULL, help, &value);
 	int rc;
 
@@ -586,9 +602,9 @@ int cli_serve(struct cli_context *ctx, int argc, char **argv)
 	if (!isatty(STDERR_FILENO))
 		cli_fail_to_log("serve");
 	limit_resources();
-	d.conf = cli_load_conf(ctx);
+	d.conf = cli_load_conf_at_start(ctx, &passing);
 	if (!d.conf)
-		return no_conf(ctx);
+		return no_conf(ctx, passing);
 	set_log(d.conf);
 	/* Confined, we do not see whose a port is. */
 	if (geteuid() == 0)

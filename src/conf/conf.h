@@ -359,6 +359,8 @@ struct conf_findings {
 	size_t error_count;
 	/* As far as it could be read: the daemon that runs can be asked, whatever else is wrong. */
 	struct sv control_socket;
+	/* A file could not be read for a reason that may pass (EMFILE, EIO, rights that are given later). */
+	bool passing;
 };
 void conf_findings_free(struct conf_findings *f);
 

@@ -122,6 +122,7 @@ struct conf_load {
 	size_t found_count, found_cap;
 	size_t error_count;
 	bool incomplete;     /* a file could not be read: that a name is unknown says nothing */
+	bool passing;        /* one could not for a reason that may pass */
 	size_t hidden_count; /* past CONF_FINDINGS_MAX */
 };
 

@@ -31,6 +31,13 @@ static struct conf_load_file *add_file(struct conf_load *ld, const char *path)
 	return &ld->files[ld->file_count - 1];
 }
 
+/* The file is not to blame, nor is whoever wrote its name. */
+static bool may_pass(int error)
+{
+	return error != ENOENT && error != ENOTDIR && error != EISDIR && error != ELOOP &&
+	       error != ENAMETOOLONG;
+}
+
 /* The whole of a regular file; a finding at `at` otherwise. A FIFO or device could block for ever. */
 static bool read_whole(struct conf_load *ld, const struct conf_node *at, const char *path,
 	struct buf *out, struct stat *st)
@@ -38,6 +45,7 @@ static bool read_whole(struct conf_load *ld, const struct conf_node *at, const c
 	struct err err = { 0 };
 
 	if (stat(path, st) != 0) {
+		ld->passing |= may_pass(errno);
 		conf_error(ld,
 			at,
 			"cannot open %s: %s: correct the path, or its permissions",
@@ -55,6 +63,7 @@ static bool read_whole(struct conf_load *ld, const struct conf_node *at, const c
 		conf_error(ld, at, "%s is larger than %zu MB: split it", path, out->max >> 20);
 	else
 		conf_error(ld, at, "%s: correct the path, or its permissions", err.text);
+	ld->passing |= err.code > -1000 && may_pass(-err.code);
 	return false;
 }
 
@@ -229,6 +238,7 @@ static struct conf *load_finish(struct conf_load *ld, struct conf_findings *out_
 	if (ld->file_count)
 		read_all(ld);
 	conf_findings_take(ld, out_findings);
+	out_findings->passing = ld->passing;
 	out_findings->control_socket =
 		arena_sv(out_findings->arena, conf_general(c)->control_socket);
 	arena_reset(&ld->nodes);

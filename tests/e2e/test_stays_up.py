@@ -1,11 +1,16 @@
 """Nothing around the relay stops it: its log's reader, its folders, its disk, its clock, its start."""
+import errno
 import fcntl
 import json
 import os
 import smtplib
 import subprocess
+import threading
+
+import pytest
 
 import support
+from faulty import PASSING, faulty  # noqa: F401 (a fixture)
 from support import POSTERN, wait_for
 
 
@@ -61,3 +66,64 @@ def test_a_recipient_refused_in_the_maildrop_bounces_to_its_sender(submission, f
     text = sandbox.raw(notice[0]["number"]).decode()
     assert "Final-Recipient: rfc822; bob" in text and "553 5.1.3" in text
     assert not list(relay.maildrop.iterdir())
+
+
+# ---- the start ----
+
+def serve_code(relay, env=None):
+    """The code of a start that fails."""
+    done = subprocess.run([POSTERN, "serve", "--config", str(relay.config)], stdin=subprocess.DEVNULL,
+                          capture_output=True, timeout=120, env={**os.environ, **(env or {})})
+    return done.returncode, (done.stdout + done.stderr).decode()
+
+
+@pytest.mark.parametrize("error", PASSING, ids=lambda e: errno.errorcode[e])
+@pytest.mark.parametrize("calls", ["o", "r", "w", "s"], ids=["open", "read", "write", "sync"])
+def test_a_passing_trouble_at_start_is_tried_again(submission, faulty, calls, error):
+    """78 and 64 are what the unit never restarts after: for the configuration and the command line alone."""
+    _, relay = submission(start=False)
+    failed = 0
+    for where in (relay.folder, "postern.yaml", "/data", "queue.db", "/lock", "mailbox.secret", "boot_id", "/dev/null"):
+        for after in (0, 1, 3):
+            faulty.fail(calls, error, path=where, after=after, count=1)
+            process = support.Process([POSTERN, "serve", "--config", str(relay.config)],
+                                      relay.folder / "start.log", faulty.env)
+            wait_for(lambda: relay.control.exists() and support.listens(relay.port) or not process.alive())
+            if process.alive():
+                process.kill()
+                continue
+            failed += 1
+            assert process.process.returncode not in (0, 64, 78), (where, after, process.text())
+            process.kill()
+    faulty.heal()
+    relay.start()
+    send(relay)
+    assert failed or calls in "ws"
+
+
+def test_a_start_waits_for_a_command_that_looks(submission):
+    """A monitor asks while the daemon is down: it takes the queue for a moment."""
+    _, relay = submission()
+    relay.stop()
+    stop = threading.Event()
+    codes = []
+
+    def ask():
+        while not stop.is_set():
+            codes.append(subprocess.run([POSTERN, "status", "--config", str(relay.config)],
+                                        capture_output=True, timeout=120).returncode)
+
+    monitors = [threading.Thread(target=ask) for _ in range(3)]
+    for m in monitors:
+        m.start()
+    try:
+        for _ in range(8):
+            relay.start()
+            relay.stop()
+    finally:
+        stop.set()
+        for m in monitors:
+            m.join()
+    # It answers, with what it finds: 75 is for a daemon that went away in the middle of an answer.
+    assert codes and set(codes) <= {0, 1, 2, 69, 75}, set(codes)
+    assert codes.count(0) > 0
