@@ -107,6 +107,14 @@ static void put_relay(struct screen *s, const json_t *line, struct buf *out)
 		cli_count(number(line, "uncertain_day"), n[2]),
 		cli_count(number(line, "bounced_day"), n[3]),
 		text_size((uint64_t)number(line, "disk_free_bytes"), size));
+	if (cli_text(line, "disk_trouble")[0])
+		put(out,
+			"%s%-10s %s. New mail is refused (451) until that is over; `postern check` "
+			"and the log say more.%s",
+			style(s, "red"),
+			"disk fails",
+			cli_text(line, "disk_words"),
+			style(s, "off"));
 	if (json_is_true(json_object_get(line, "disk_full")))
 		put(out,
 			"%sdisk full  new mail is refused (452) until there is room; delivery goes "

@@ -6,6 +6,7 @@
 #include "mail/address.h"
 #include "store/store_health.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,7 @@ struct accept *accept_new(struct inbound *in, struct conf *conf, const struct ac
 	a->in = in;
 	a->conf = conf_ref(conf);
 	a->origin = *origin;
+	io_timer_init(&a->late, in->loop, accept_late, a);
 	for (size_t i = 0; i < COUNT_OF(views); i++)
 		*views[i] = arena_sv(&a->arena, *views[i]);
 	limit_payer_copy(&a->payer, origin->payer);
@@ -45,6 +47,7 @@ void accept_free(struct accept *a)
 {
 	struct inbound *in = a->in;
 
+	io_timer_stop(&a->late);
 	accounts_note_memory(in);
 	limit_payer_end(&a->payer, io_now(in->loop));
 	if (a->reserved)
@@ -103,9 +106,14 @@ static uint64_t min_free(const struct accept *a)
 static bool has_room(struct accept *a, uint64_t size, struct answer *out)
 {
 	struct inbound *in = a->in;
-
 	/* The fourth part of what is left stays for others, see take_room(). */
-	if (store_room(in->store, min_free(a), size + size / 3) != 0) {
+	int rc = store_room(in->store, min_free(a), size + size / 3);
+
+	if (rc == -EIO) {
+		answer_set(out, 451, "4.3.0", "The disk of the queue fails, try again later");
+		return false;
+	}
+	if (rc != 0) {
 		answer_set(
 			out, 452, "4.3.1", "The disk of the queue is nearly full, try again later");
 		return false;

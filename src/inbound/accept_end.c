@@ -5,10 +5,14 @@
 #include "io/log.h"
 #include "mail/address.h"
 #include "mail/trace.h"
+#include "store/store_health.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#define LATE_US (3 * US_PER_S)
 
 /* ---- header ---- */
 
@@ -265,6 +269,27 @@ void accept_put(struct accept *a)
 	store_submit(a->in->store, &a->put.op);
 }
 
+/* The disk does not answer: the client must not wait for it. Should the message be in the queue after all, it
+ * leaves, and comes once more: that is better than silence. */
+void accept_late(void *arg)
+{
+	struct accept *a = arg;
+	accept_done_fn *done = a->done;
+	struct answer answer;
+
+	if (!done)
+		return;
+	if (store_health(a->in->store).trouble == STORE_TROUBLE_NONE) {
+		io_timer_start(&a->late, mono_add(io_now(a->in->loop), LATE_US));
+		return;
+	}
+	a->done = NULL;
+	if (a->chunks_under_way)
+		a->failed = -EIO;
+	failure_answer(-EIO, &answer);
+	done(a->done_arg, &answer);
+}
+
 void accept_end(struct accept *a, accept_done_fn *done, void *arg)
 {
 	a->ended = true;
@@ -290,6 +315,7 @@ void accept_end(struct accept *a, accept_done_fn *done, void *arg)
 		done(arg, &refusal);
 		return;
 	}
+	io_timer_start(&a->late, mono_add(io_now(a->in->loop), LATE_US));
 	accept_put(a);
 }
 

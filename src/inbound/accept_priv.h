@@ -9,6 +9,7 @@
 
 struct accept {
 	struct inbound *in;
+	struct io_timer late; /* the queue does not answer */
 	struct conf *conf;
 	struct accept_origin origin;
 	struct arena arena;
@@ -66,3 +67,4 @@ void accept_check_authors(struct accept *a);
 void accept_choose(struct accept *a);
 void accept_put(struct accept *a); /* when no piece is under way any more */
 void accept_take_back(struct accept *a);
+void accept_late(void *arg); /* the client has waited long enough for the queue */

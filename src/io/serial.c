@@ -163,15 +163,44 @@ void io_serial_hand(struct io_serial *s, struct io_serial_job *job)
 		must(pthread_cond_signal(&s->wake) == 0);
 }
 
+void io_serial_give_up(
+	struct io_serial *s, void (*each)(void *arg, struct io_serial_job *job), void *arg)
+{
+	struct io_serial_job *job = take_all(s, &s->waiting, NULL);
+
+	for (struct io_serial_job *at = job; at; at = at->next) {
+		at->again = false;
+		each(arg, at);
+	}
+	give_back(s, job);
+}
+
 void io_serial_free(struct io_serial *s)
 {
+	must(io_serial_free_within(s, UINT64_MAX));
+}
+
+static bool join_within(struct io_serial *s, uint64_t us)
+{
+	struct timespec until;
+
+	if (us == UINT64_MAX)
+		return pthread_join(s->thread, NULL) == 0;
+	must(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
+	until.tv_sec += (time_t)(us / US_PER_S);
+	return pthread_clockjoin_np(s->thread, NULL, CLOCK_MONOTONIC, &until) == 0;
+}
+
+bool io_serial_free_within(struct io_serial *s, uint64_t us)
+{
 	if (!s)
-		return;
+		return true;
 	must(pthread_mutex_lock(&s->lock) == 0);
 	s->stopping = true;
 	must(pthread_cond_signal(&s->wake) == 0);
 	must(pthread_mutex_unlock(&s->lock) == 0);
-	must(pthread_join(s->thread, NULL) == 0);
+	if (!join_within(s, us))
+		return false;
 	/* Alone now; a completion may hand over the next job. */
 	for (on_finished(s); s->waiting.first; on_finished(s))
 		run_turn(s, take_all(s, &s->waiting, NULL));
@@ -179,4 +208,5 @@ void io_serial_free(struct io_serial *s)
 	(void)pthread_cond_destroy(&s->wake);
 	(void)pthread_mutex_destroy(&s->lock);
 	free(s);
+	return true;
 }

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 /* Events to alerts, each once; the watch over the disk. */
-#define DISK_EVERY_US (30 * US_PER_S)
+#define DISK_EVERY_US (2 * US_PER_S)
 
 /* What is to be said; its views are borrowed. */
 struct news {
@@ -221,11 +221,52 @@ void alert_tell_end(struct observe_alerts *a, const struct alert_end *end)
 
 /* ---- the disk ---- */
 
+static const char *const trouble_steps[STORE_TROUBLE_COUNT] = {
+	[STORE_TROUBLE_NONE] = "The disk of data_dir works again: new mail is accepted.",
+	[STORE_TROUBLE_FAILS] =
+		"New mail is deferred (451). Look at the disk (dmesg, smartctl); postern "
+		"goes on by itself when it works again.",
+	[STORE_TROUBLE_READ_ONLY] =
+		"New mail is deferred (451). Find out why the kernel made the file system "
+		"read-only "
+		"(dmesg), repair it, and mount it read-write; postern goes on by itself.",
+	[STORE_TROUBLE_GONE] =
+		"New mail is deferred (451); what waits still leaves. Put data_dir back in its "
+		"place, "
+		"or let the queue run empty before you restart postern: a restart begins with what "
+		"is in that place.",
+	[STORE_TROUBLE_HANGS] =
+		"New mail is deferred (451). Look at the disk, or at the host below it.",
+};
+
+/* Said once, and once when it is over. In the memory only: the queue cannot be written now. */
+static void look_at_trouble(struct observe_alerts *a)
+{
+	struct store_health h = store_health(a->store);
+	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(1024);
+
+	if (h.trouble == a->trouble_told)
+		return;
+	a->trouble_told = h.trouble;
+	if (buf_printf(&text,
+		    "%s%s%s",
+		    h.trouble ? h.trouble_words : "",
+		    h.trouble ? ". " : "",
+		    trouble_steps[h.trouble]) != 0)
+		return;
+	tell(a,
+		&(struct news){ .event = h.trouble ? "disk-trouble" : "disk-well",
+			.scope = SV("disk"),
+			.cause = sv_from(h.trouble ? store_trouble_name(h.trouble) : "disk-well"),
+			.text = buf_sv(&text),
+			.freed_by = "" });
+}
+
 static void on_disk_timer(void *arg)
 {
 	static const struct sv key = SV_INIT("alert:disk");
 	struct observe_alerts *a = arg;
-	bool full = store_room(a->store, conf_general(a->conf)->min_free_bytes, 0) != 0;
+	bool full = store_room(a->store, conf_general(a->conf)->min_free_bytes, 0) == RC_DISK_FULL;
 	bool told = htable_get(&a->told, key) != NULL;
 
 	if (full != told) {
@@ -241,6 +282,7 @@ static void on_disk_timer(void *arg)
 						  "accepted."),
 				.freed_by = "" });
 	}
+	look_at_trouble(a);
 	io_timer_start(&a->disk_timer, mono_add(io_now(a->loop), DISK_EVERY_US));
 }
 

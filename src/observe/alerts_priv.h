@@ -4,6 +4,7 @@
 #include "base/htable.h"
 #include "base/list.h"
 #include "observe/alerts.h"
+#include "store/store_health.h"
 
 /*
  * alerts.c       events to alerts, and what was told
@@ -65,6 +66,7 @@ struct observe_alerts {
 	struct store_parks_read parks;
 	struct arena parks_arena;
 	struct io_timer disk_timer, look_timer;
+	enum store_trouble trouble_told;
 	struct alert_end *ends;
 	size_t end_count;
 	bool looking; /* a worker does */

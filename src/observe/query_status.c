@@ -66,8 +66,13 @@ static void emit_relay(struct observe_query *q)
 		observe_json_int(o, "uncertain_day", outbound_uncertain_day(s->outbound));
 	observe_json_wall(o, "oldest_at", oldest(q));
 	/* Asking measures the disk when nobody did lately. */
-	(void)json_object_set_new(o, "disk_full", json_boolean(store_room(s->store, 0, 0) != 0));
+	(void)json_object_set_new(
+		o, "disk_full", json_boolean(store_room(s->store, 0, 0) == RC_DISK_FULL));
 	stats = store_health(s->store);
+	if (stats.trouble != STORE_TROUBLE_NONE) {
+		observe_json_sv(o, "disk_trouble", sv_from(store_trouble_name(stats.trouble)));
+		observe_json_sv(o, "disk_words", sv_from(stats.trouble_words));
+	}
 	observe_json_int(o, "disk_free_bytes", stats.free_bytes);
 	observe_json_int(o, "commits", stats.commits);
 	observe_json_int(o, "failed_commits", stats.failed_commits);
@@ -542,6 +547,11 @@ static void with_holds(struct observe_query *q)
 
 void observe_query_status(struct observe_query *q)
 {
+	/* The queue would not answer now: what is known without it must be seen at once. */
+	if (q->sources->outbound && store_health(q->sources->store).trouble != STORE_TROUBLE_NONE) {
+		summed(q);
+		return;
+	}
 	observe_query_with_holds(q, with_holds);
 }
 

@@ -11,17 +11,24 @@ static int open_queue(struct store *front, struct store_recovery *out, struct er
 	int rc;
 
 	(void)snprintf(s->path, sizeof(s->path), "%s/queue.db", front->folder);
+	(void)snprintf(front->db_path, sizeof(front->db_path), "%s", s->path);
 	rc = store_finish_repair(sv_from(front->folder), err);
 	if (rc == 0)
 		rc = store_db_open(s, err);
 	if (rc == 0)
 		rc = store_recover(s, out, err);
+	if (rc == 0)
+		store_folder_note(front);
 	if (rc != RC_DISK_FULL)
 		return rc;
 	store_ballast_give(front);
 	/* Opening writes, too: then there is no database yet. */
 	rc = s->db ? 0 : store_db_open(s, err);
-	return rc ? rc : store_recover(s, out, err);
+	if (rc == 0)
+		rc = store_recover(s, out, err);
+	if (rc == 0)
+		store_folder_note(front);
+	return rc;
 }
 
 static void close_queue(struct store *front)
@@ -40,6 +47,7 @@ static void run(struct store *front, struct store_op *first)
 
 static bool step(struct store *front, struct mono_time now)
 {
+	(void)store_folder_is_there(front);
 	return store_reap(store_sqlite_of(front), now);
 }
 

@@ -19,7 +19,8 @@
  *                           commit counter inside it tells
  */
 enum {
-	REOPEN_PAUSE_MS = 20
+	REOPEN_PAUSE_MS = 50,
+	REOPEN_QUIET_TRIES = 20,
 };
 
 /* How far back a failed operation takes the store's own memory. */
@@ -133,7 +134,8 @@ static bool open_and_look(struct store_sqlite *s, int64_t commits_before)
 {
 	int rc;
 
-	if (store_db_open(s, NULL) != 0)
+	/* Where the queue was there may be another file by now, or none: that one knows nothing. */
+	if (!store_folder_is_there(&s->front) || store_db_open(s, NULL) != 0)
 		return false;
 	if (s->state.commits == commits_before)
 		return true;
@@ -146,17 +148,24 @@ static bool open_and_look(struct store_sqlite *s, int64_t commits_before)
 	return false;
 }
 
-/* However long it takes: only the queue knows what happened. False when the store is closed meanwhile. */
+/*
+ * However long it takes: only the queue knows what happened. Those behind it do not wait for that. False when
+ * the store is closed meanwhile.
+ */
 static bool reopen(struct store_sqlite *s, int64_t commits_before)
 {
 	const struct timespec pause = { .tv_nsec = REOPEN_PAUSE_MS * 1000000L };
+	unsigned tries = 0;
 
 	store_db_close(s);
 	while (!open_and_look(s, commits_before)) {
 		if (atomic_load(&s->front.closing))
 			return false;
 		(void)nanosleep(&pause, NULL);
+		if (++tries > REOPEN_QUIET_TRIES)
+			store_fail_waiting(&s->front);
 	}
+	store_trouble_clear(&s->front);
 	s->wal_pages = 0;
 	atomic_fetch_add_explicit(&s->front.stat_reopened, 1, memory_order_relaxed);
 	return true;
@@ -185,6 +194,8 @@ static enum outcome finish(struct store_sqlite *s)
 	rc = store_run(s, store_sql(s, SQL_COMMIT), NULL);
 	if (rc == 0) {
 		s->committed = s->state;
+		if (s->writing && store_folder_is_there(&s->front))
+			store_trouble_clear(&s->front);
 		atomic_fetch_add_explicit(&s->front.stat_commits, s->writing, memory_order_relaxed);
 		return COMMITTED;
 	}
@@ -207,7 +218,7 @@ static enum outcome finish(struct store_sqlite *s)
 static enum outcome run_once(struct store_sqlite *s, struct store_op *first, bool no_room)
 {
 	struct mark mark;
-	bool broken = false, full = false;
+	bool broken = false, full = false, gone;
 
 	if (!s->db)
 		return NOT_COMMITTED;
@@ -218,8 +229,14 @@ static enum outcome run_once(struct store_sqlite *s, struct store_op *first, boo
 	if (store_run(s, store_sql(s, SQL_BEGIN), NULL) != 0)
 		return NOT_COMMITTED;
 	s->writing = false;
+	gone = !store_folder_is_there(&s->front);
 	for (struct store_op *op = first; op && !broken; op = op->next) {
 		op->err.text[0] = '\0';
+		/* What waits may still leave; what comes would be gone with the next restart. */
+		if (gone && store_op_needs_room(op)) {
+			op->rc = store_trouble_fail(&s->front, &op->err);
+			continue;
+		}
 		if (no_room && store_op_needs_room(op)) {
 			op->rc = err_set(&op->err, RC_DISK_FULL, "the disk is full");
 			continue;

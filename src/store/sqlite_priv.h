@@ -128,7 +128,7 @@ struct store_sqlite {
 	bool writing;                        /* the open transaction has changed something */
 	int64_t delivered_now, bounced_now;  /* of the open transaction */
 	int64_t reap_from;                   /* cursor in the history */
-	struct mono_time history_at, ledger_at;
+	struct mono_time history_at, ledger_at, probe_at;
 	bool dead_left, history_left, checkpoint_soon, shrink_left;
 	int wal_pages;
 };

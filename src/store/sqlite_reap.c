@@ -14,6 +14,7 @@ enum {
 	ROOM_LOOK_EVERY_US = 1000000,
 	LEDGER_EVERY_US = 600 * 1000000,
 	LEDGER_KEPT_US_HOURS = 48,
+	PROBE_EVERY_US = 1000000,
 };
 
 static int64_t free_pages(struct store_sqlite *s)
@@ -180,6 +181,13 @@ static void look_for_room(struct store_sqlite *s)
 		atomic_store_explicit(&s->front.disk_full, false, memory_order_relaxed);
 }
 
+/* Any commit will do. */
+static int touch(struct store_sqlite *s)
+{
+	s->writing = true;
+	return 0;
+}
+
 bool store_reap(struct store_sqlite *s, struct mono_time now)
 {
 	if (!s->db)
@@ -192,6 +200,14 @@ bool store_reap(struct store_sqlite *s, struct mono_time now)
 	}
 	if (s->shrink_left)
 		return store_group_step(s, give_back_pages);
+	/* Nothing is accepted meanwhile: only we find out that the disk is well again. */
+	if (atomic_load(&s->front.trouble) != STORE_TROUBLE_NONE) {
+		if (!mono_before(now, s->probe_at)) {
+			s->probe_at = mono_add(now, PROBE_EVERY_US);
+			return store_group_step(s, touch);
+		}
+		return false;
+	}
 	/* A step that fails is not tried again at once: the disk needs a moment too. */
 	if (s->dead_left)
 		return store_group_step(s, drop_some_chunks);

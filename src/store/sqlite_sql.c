@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/statvfs.h>
 
 enum {
 	SCHEMA_VERSION = 4,
@@ -184,6 +185,33 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_HISTORY_DROP_ATTEMPTS] = "DELETE FROM attempt WHERE id BETWEEN ? AND ?",
 };
 
+/* What the disk does not write concerns everybody; what it does not read, only what stands there. */
+static void note_trouble(struct store_sqlite *s, int sqlite_rc)
+{
+	int extended = s->db ? sqlite3_extended_errcode(s->db) : sqlite_rc;
+	int error = s->db ? sqlite3_system_errno(s->db) : 0;
+	char words[STORE_PATH_MAX + 200];
+
+	struct statvfs fs;
+
+	if ((sqlite_rc & 0xff) == SQLITE_READONLY ||
+		(statvfs(s->front.folder, &fs) == 0 && fs.f_flag & ST_RDONLY))
+		error = EROFS;
+	else if (((sqlite_rc & 0xff) != SQLITE_IOERR && (sqlite_rc & 0xff) != SQLITE_CANTOPEN) ||
+		 extended == SQLITE_IOERR_READ || extended == SQLITE_IOERR_SHORT_READ)
+		return;
+	/* The first word counts: what fails behind it often has another number. */
+	if (atomic_load(&s->front.trouble) != STORE_TROUBLE_NONE)
+		return;
+	(void)snprintf(words,
+		sizeof(words),
+		"%s cannot be written: %s",
+		s->path,
+		error ? rc_text(-error) : sqlite3_errstr(sqlite_rc));
+	store_trouble_set(
+		&s->front, error == EROFS ? STORE_TROUBLE_READ_ONLY : STORE_TROUBLE_FAILS, words);
+}
+
 int store_fail(struct store_sqlite *s, int sqlite_rc, struct err *err)
 {
 	int code = sqlite_rc & 0xff;
@@ -199,6 +227,8 @@ int store_fail(struct store_sqlite *s, int sqlite_rc, struct err *err)
 	else if (code == SQLITE_IOERR && s->db &&
 		 (sqlite3_system_errno(s->db) == ENOSPC || sqlite3_system_errno(s->db) == EDQUOT))
 		rc = RC_DISK_FULL;
+	if (rc == -EIO)
+		note_trouble(s, sqlite_rc);
 	return err_set(err,
 		rc,
 		"queue %s: %s%s",

@@ -15,6 +15,8 @@
 enum {
 	IDLE_WAKE_US = 5000000, /* housekeeping looks at the clock so often */
 	FULL_WAKE_US = 1000000,
+	LOOK_US = 1000000,
+	HANGS_JOIN_US = 2000000,
 };
 
 const char *store_recipient_state_name(enum store_recipient_state state)
@@ -138,7 +140,9 @@ static void run(void *arg, struct io_serial_job *first)
 
 	for (struct io_serial_job *job = first; job; job = job->next)
 		op_of(job)->next = op_of(job->next);
+	atomic_store(&s->group_since_us, io_clock_mono().us);
 	s->backend->run(s, op_of(first));
+	atomic_store(&s->group_since_us, 0);
 	for (struct io_serial_job *job = first; job; job = job->next)
 		job->again = op_of(job)->rc == STORE_AGAIN;
 }
@@ -156,7 +160,8 @@ static uint64_t rest(void *arg)
 
 	s->backend->rest(s);
 	/* While the disk is full somebody waits for the moment it is not. */
-	return s->ballast_given ? FULL_WAKE_US : IDLE_WAKE_US;
+	return s->ballast_given || atomic_load(&s->trouble) != STORE_TROUBLE_NONE ? FULL_WAKE_US
+										  : IDLE_WAKE_US;
 }
 
 static void done(void *arg, struct io_serial_job *job)
@@ -166,6 +171,31 @@ static void done(void *arg, struct io_serial_job *job)
 	must(arg != NULL);
 	op->next = NULL;
 	op->done(op);
+}
+
+static void fail_job(void *arg, struct io_serial_job *job)
+{
+	struct store_op *op = CONTAINER_OF(job, struct store_op, job);
+
+	op->rc = store_trouble_fail(arg, &op->err);
+}
+
+void store_fail_waiting(struct store *s)
+{
+	if (s->serial)
+		io_serial_give_up(s->serial, fail_job, s);
+}
+
+/* A disk that hangs keeps the thread: those behind it are answered from here. */
+static void on_look(void *arg)
+{
+	struct store *s = arg;
+
+	if (store_trouble_now(s) == STORE_TROUBLE_HANGS)
+		store_fail_waiting(s);
+	s->looking = atomic_load(&s->group_since_us) != 0;
+	if (s->looking)
+		io_timer_start(&s->look, mono_add(io_now(s->loop), LOOK_US));
 }
 
 static void start_serial(struct store *s)
@@ -205,6 +235,9 @@ void store_submit(struct store *s, struct store_op *op)
 		store_room_spend(s, CONTAINER_OF(op, struct store_chunk, op)->bytes.len);
 	op->rc = 0;
 	atomic_fetch_add_explicit(&s->stat_operations, 1, memory_order_relaxed);
+	if (!s->looking)
+		io_timer_start(&s->look, mono_add(io_now(s->loop), LOOK_US));
+	s->looking = true;
 	if (!s->serial)
 		start_serial(s);
 	io_serial_hand(s->serial, &op->job);
@@ -267,6 +300,7 @@ static int open_all(
 
 static void free_store(struct store *s)
 {
+	io_timer_stop(&s->look);
 	s->backend->close(s);
 	io_closep(&s->lock_fd);
 	free(s->vfs);
@@ -288,6 +322,8 @@ struct store *store_open(struct io_loop *l, const struct store_options *options,
 	s->ballast_bytes = disk->ballast_bytes;
 	s->history_keep_us = options->history_keep_us;
 	s->history_bytes_max = options->history_bytes_max;
+	must(pthread_mutex_init(&s->words_lock, NULL) == 0);
+	io_timer_init(&s->look, l, on_look, s);
 	if (open_all(s, options, out_recovery, err) != 0) {
 		free_store(s);
 		return NULL;
@@ -304,7 +340,11 @@ void store_close(struct store *s)
 	if (!s)
 		return;
 	atomic_store(&s->closing, true);
-	io_serial_free(s->serial);
+	/* A disk that hangs would hold us for ever. The process ends, and what was not answered has not been
+	 * promised. */
+	if (!io_serial_free_within(s->serial,
+		    store_trouble_now(s) == STORE_TROUBLE_HANGS ? HANGS_JOIN_US : UINT64_MAX))
+		return;
 	free_store(s);
 }
 

@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/store_health.h"
 
+#include "base/must.h"
 #include "io/file.h"
 #include "store/store_priv.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum {
 	ROOM_FRESH_US = 200 * 1000, /* how old a measurement of the disk may be */
 	ROOM_LOOK_AFTER_US = 1000000,
+	HANGS_AFTER_US =
+		10 * 1000000, /* one group: commits of milliseconds, on a tired disk of a second */
 };
 
 /* ---- ballast ---- */
@@ -46,6 +51,80 @@ void store_ballast_give(struct store *s)
 	(void)unlink(s->ballast_path);
 }
 
+/* ---- trouble ---- */
+
+const char *store_trouble_name(enum store_trouble trouble)
+{
+	static const char *const names[STORE_TROUBLE_COUNT] = {
+		"none", "disk-fails", "disk-read-only", "data-dir-gone", "disk-hangs"
+	};
+
+	return names[trouble];
+}
+
+void store_trouble_set(struct store *s, enum store_trouble trouble, const char *words)
+{
+	must(pthread_mutex_lock(&s->words_lock) == 0);
+	(void)snprintf(s->trouble_words, sizeof(s->trouble_words), "%s", words);
+	atomic_store(&s->trouble, (int)trouble);
+	must(pthread_mutex_unlock(&s->words_lock) == 0);
+}
+
+int store_trouble_fail(struct store *s, struct err *err)
+{
+	must(pthread_mutex_lock(&s->words_lock) == 0);
+	(void)err_set(err,
+		-EIO,
+		"%.230s",
+		s->trouble_words[0] ? s->trouble_words : "the disk under data_dir does not answer");
+	must(pthread_mutex_unlock(&s->words_lock) == 0);
+	return -EIO;
+}
+
+void store_trouble_clear(struct store *s)
+{
+	if (atomic_load_explicit(&s->trouble, memory_order_relaxed) != STORE_TROUBLE_NONE)
+		store_trouble_set(s, STORE_TROUBLE_NONE, "");
+}
+
+enum store_trouble store_trouble_now(struct store *s)
+{
+	uint64_t since = atomic_load_explicit(&s->group_since_us, memory_order_relaxed);
+	int trouble = atomic_load_explicit(&s->trouble, memory_order_relaxed);
+
+	if (trouble == STORE_TROUBLE_NONE && since && io_clock_mono().us > since + HANGS_AFTER_US)
+		return STORE_TROUBLE_HANGS;
+	return (enum store_trouble)trouble;
+}
+
+void store_folder_note(struct store *s)
+{
+	struct stat st;
+
+	s->folder_known = stat(s->db_path, &st) == 0;
+	s->folder_device = st.st_dev;
+	s->folder_file = st.st_ino;
+}
+
+bool store_folder_is_there(struct store *s)
+{
+	struct stat st;
+	char words[STORE_PATH_MAX + 200];
+
+	if (!s->folder_known || (stat(s->db_path, &st) == 0 && st.st_dev == s->folder_device &&
+					st.st_ino == s->folder_file)) {
+		if (atomic_load_explicit(&s->trouble, memory_order_relaxed) == STORE_TROUBLE_GONE)
+			store_trouble_clear(s);
+		return true;
+	}
+	(void)snprintf(words,
+		sizeof(words),
+		"%s is not the queue that is open: data_dir was deleted, moved, or mounted over",
+		s->db_path);
+	store_trouble_set(s, STORE_TROUBLE_GONE, words);
+	return false;
+}
+
 /* ---- what the loop asks ---- */
 
 static uint64_t free_bytes(struct store *s)
@@ -54,8 +133,10 @@ static uint64_t free_bytes(struct store *s)
 
 	if (s->room_read.us == 0 || mono_span(s->room_read, now) > ROOM_FRESH_US) {
 		s->room_read = now;
-		if (io_disk_free(s->folder, &s->room_bytes, NULL) != 0)
+		if (io_disk_free(s->folder, &s->room_bytes, NULL) != 0) {
 			s->room_bytes = 0;
+			(void)store_folder_is_there(s);
+		}
 	}
 	if (atomic_load_explicit(&s->disk_full, memory_order_relaxed))
 		return 0;
@@ -75,6 +156,8 @@ int store_room(struct store *s, uint64_t min_free_bytes, uint64_t promised_bytes
 {
 	uint64_t is = free_bytes(s);
 
+	if (store_trouble_now(s) != STORE_TROUBLE_NONE)
+		return -EIO;
 	if (atomic_load_explicit(&s->disk_full, memory_order_relaxed) ||
 		is < min_free_bytes + promised_bytes)
 		return RC_DISK_FULL;
@@ -88,9 +171,9 @@ uint64_t store_room_left(struct store *s, uint64_t min_free_bytes)
 	return is > min_free_bytes ? is - min_free_bytes : 0;
 }
 
-struct store_health store_health(const struct store *s)
+struct store_health store_health(struct store *s)
 {
-	return (struct store_health){
+	struct store_health h = {
 		.commits = atomic_load_explicit(&s->stat_commits, memory_order_relaxed),
 		.operations = atomic_load_explicit(&s->stat_operations, memory_order_relaxed),
 		.failed_commits = atomic_load_explicit(&s->stat_failed, memory_order_relaxed),
@@ -98,5 +181,15 @@ struct store_health store_health(const struct store *s)
 		.bad_rows = atomic_load_explicit(&s->stat_bad_rows, memory_order_relaxed),
 		.free_bytes = s->room_bytes,
 		.disk_full = atomic_load_explicit(&s->disk_full, memory_order_relaxed),
+		.trouble = store_trouble_now(s),
 	};
+
+	must(pthread_mutex_lock(&s->words_lock) == 0);
+	(void)snprintf(h.trouble_words,
+		sizeof(h.trouble_words),
+		"%s",
+		h.trouble == STORE_TROUBLE_HANGS ? "the disk under data_dir does not answer"
+						 : s->trouble_words);
+	must(pthread_mutex_unlock(&s->words_lock) == 0);
+	return h;
 }

@@ -12,10 +12,21 @@ struct store_disk {
 	const char *vfs;        /* SQLite VFS name; NULL: the default (tests inject faults) */
 };
 
-/* Space: 0, or RC_DISK_FULL below the floor. `promised_bytes`: what open sessions may still bring. */
+/* Space: 0, -EIO while the disk has a trouble, or RC_DISK_FULL below the floor. `promised_bytes`: what open sessions may still bring. */
 NODISCARD int store_room(struct store *s, uint64_t min_free_bytes, uint64_t promised_bytes);
 /* How much there is above the floor; 0 when the disk is full. */
 uint64_t store_room_left(struct store *s, uint64_t min_free_bytes);
+
+/* What keeps the disk from taking mail, besides being full. */
+enum store_trouble {
+	STORE_TROUBLE_NONE,
+	STORE_TROUBLE_FAILS,     /* writes or syncs fail */
+	STORE_TROUBLE_READ_ONLY, /* the file system was mounted so, or turned so after an error */
+	STORE_TROUBLE_GONE,  /* data_dir was deleted, moved, or another disk is mounted over it */
+	STORE_TROUBLE_HANGS, /* no answer since a while */
+	STORE_TROUBLE_COUNT
+};
+const char *store_trouble_name(enum store_trouble trouble);
 
 /* Counters for status and metrics; loop thread. */
 struct store_health {
@@ -24,5 +35,8 @@ struct store_health {
 	uint64_t bad_rows;
 	uint64_t free_bytes; /* on the disk, as last measured */
 	bool disk_full;
+	/* While there is one nothing is accepted, and operations fail soon instead of waiting for the disk. */
+	enum store_trouble trouble;
+	char trouble_words[240]; /* what the system said, with the path */
 };
-struct store_health store_health(const struct store *s);
+struct store_health store_health(struct store *s);

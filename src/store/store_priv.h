@@ -6,7 +6,9 @@
 #include "store/store.h"
 #include "store/store_health.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
+#include <sys/types.h>
 
 /*
  * Between the operations (store.c: hand-over, the thread, ids, time) and what keeps them. A backend is a
@@ -46,10 +48,21 @@ struct store {
 	_Atomic uint64_t stat_bad_rows;
 	_Atomic uint64_t free_pages_bytes;
 	_Atomic bool disk_full;
+	_Atomic int trouble; /* enum store_trouble; its words are under words_lock */
+	pthread_mutex_t words_lock;
+	char trouble_words[240];
+	_Atomic uint64_t group_since_us; /* the group under way began; 0: none is */
+	struct io_timer look;            /* loop thread: does the disk answer? */
+	bool looking;
 
 	/* Store thread (and the caller of store_open() before it runs). */
 	char folder[STORE_PATH_MAX], ballast_path[STORE_PATH_MAX];
 	char *vfs;
+	char db_path[STORE_PATH_MAX +
+		     16]; /* what must stay in its place: see store_folder_is_there() */
+	bool folder_known;
+	dev_t folder_device;
+	ino_t folder_file;
 	int lock_fd;
 	uint64_t ballast_bytes;
 	bool ballast_given;
@@ -105,7 +118,18 @@ NODISCARD int store_op_run(struct store *s, struct store_op *op);
 NODISCARD bool store_op_only_reads(const struct store_op *op);
 NODISCARD bool store_op_needs_room(const struct store_op *op);
 
+/* The disk does not take anything now: what waits for the thread fails instead of waiting on. */
+void store_fail_waiting(struct store *s);
+
 /* ---- store_health.c ---- */
+/* Any thread. */
+void store_trouble_set(struct store *s, enum store_trouble trouble, const char *words);
+void store_trouble_clear(struct store *s);
+int store_trouble_fail(struct store *s, struct err *err); /* -EIO, with its words */
+enum store_trouble store_trouble_now(struct store *s);
+/* Remembers the file that is open, and looks whether it is still where data_dir says. */
+void store_folder_note(struct store *s);
+bool store_folder_is_there(struct store *s);
 /* False: there is no room for it. Nothing is accepted till there is. */
 NODISCARD bool store_ballast_make(struct store *s);
 /* What was handed over since the room was measured: of the measurement until the next. */

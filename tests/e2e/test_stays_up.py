@@ -3,6 +3,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import smtplib
 import subprocess
 import threading
@@ -127,3 +128,80 @@ def test_a_start_waits_for_a_command_that_looks(submission):
     # It answers, with what it finds: 75 is for a daemon that went away in the middle of an answer.
     assert codes and set(codes) <= {0, 1, 2, 69, 75}, set(codes)
     assert codes.count(0) > 0
+
+
+# ---- the disk ----
+
+def refusal(relay):
+    """What a client hears; None when the message was accepted."""
+    try:
+        send(relay)
+    except smtplib.SMTPResponseException as error:
+        return error.smtp_code
+    except smtplib.SMTPRecipientsRefused as error:
+        return list(error.recipients.values())[0][0]
+    return None
+
+
+def relay_row(relay):
+    return next(r for r in relay.rows("status") if r["type"] == "relay")
+
+
+@pytest.mark.parametrize("calls, error, name", [
+    ("w", errno.EIO, "disk-fails"), ("s", errno.EIO, "disk-fails"), ("ws", errno.EIO, "disk-fails"),
+    ("ws", errno.EROFS, "disk-read-only"), ("wso", errno.EROFS, "disk-read-only"), ("wr", errno.EIO, "disk-fails")],
+    ids=["write", "sync", "write-and-sync", "read-only", "read-only-open", "write-and-read"])
+def test_a_disk_that_fails_is_loud_and_comes_back(submission, faulty, calls, error, name):
+    sandbox, relay = submission(start=False)
+    relay.env = faulty.env
+    relay.start()
+    send(relay)
+    faulty.fail(calls, error, path="/data/queue.db")
+    assert refusal(relay) in (451, 452)
+    wait_for(lambda: relay_row(relay).get("disk_trouble") in (name, "disk-fails"))
+    assert refusal(relay) == 451
+    wait_for(lambda: "disk-trouble" in relay.log())
+    assert "451" in relay.cli("status")
+    # An end in the middle of it is no kill.
+    faulty.heal()
+    wait_for(lambda: refusal(relay) is None)
+    wait_for(lambda: "disk_trouble" not in relay_row(relay))
+    wait_for(lambda: "disk-well" in relay.log())
+    wait_for(lambda: len([r for r in relay.rows("trace") if r["state"] == "delivered"]) >= 2)
+    assert relay.stop() == 0
+
+
+def test_a_relay_whose_disk_fails_ends_when_it_is_told_to(submission, faulty):
+    _, relay = submission(start=False)
+    relay.env = faulty.env
+    relay.start()
+    faulty.fail("ws", errno.EIO, path="/data/queue.db")
+    assert refusal(relay) in (451, 452)
+    assert relay.stop() == 0
+
+
+@pytest.mark.parametrize("how", ["deleted", "moved", "replaced"])
+def test_a_data_dir_that_is_gone_is_noticed_at_the_next_commit(submission, how):
+    sandbox, relay = submission()
+    data = relay.folder / "data"
+    send(relay)
+    if how == "deleted":
+        shutil.rmtree(data)
+    else:
+        data.rename(relay.folder / "elsewhere")
+    if how == "replaced":
+        data.mkdir(mode=0o700)
+    assert refusal(relay) == 451
+    wait_for(lambda: relay_row(relay).get("disk_trouble") == "data-dir-gone")
+    wait_for(lambda: "data-dir-gone" in relay.log())
+    # What was accepted before leaves all the same.
+    wait_for(lambda: len(sandbox.messages()) == 1)
+    if how == "deleted":
+        return
+    if how == "replaced":
+        shutil.rmtree(data)
+    (relay.folder / "elsewhere").rename(data)
+    wait_for(lambda: refusal(relay) is None)
+    relay.stop()
+    relay.start()
+    wait_for(lambda: len([r for r in relay.rows("trace") if r["state"] == "delivered"]) == 2)
