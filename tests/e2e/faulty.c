@@ -28,8 +28,9 @@ __attribute__((constructor)) static void set_up(void)
 {
 	const char *name = getenv("FAULTY");
 	int fd = name ? open(name, O_RDWR | O_CLOEXEC) : -1;
-	void *at = fd < 0 ? MAP_FAILED
-			  : mmap(NULL, sizeof(struct page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	void *at =
+		fd < 0 ? MAP_FAILED
+		       : mmap(NULL, sizeof(struct page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
 	if (at != MAP_FAILED)
 		page = at;
@@ -72,14 +73,14 @@ static mode_t mode_of(int flags, va_list args)
 	return flags & (O_CREAT | O_TMPFILE) ? va_arg(args, mode_t) : 0;
 }
 
-#define OPEN(name)                                                    \
-	int name(const char *path, int flags, ...)                    \
-	{                                                             \
-		va_list args;                                         \
-		mode_t mode;                                          \
-		va_start(args, flags);                                \
-		mode = mode_of(flags, args);                          \
-		va_end(args);                                         \
+#define OPEN(name)                                                            \
+	int name(const char *path, int flags, ...)                            \
+	{                                                                     \
+		va_list args;                                                 \
+		mode_t mode;                                                  \
+		va_start(args, flags);                                        \
+		mode = mode_of(flags, args);                                  \
+		va_end(args);                                                 \
 		return fails('o', path) ? -1 : REAL(name)(path, flags, mode); \
 	}
 OPEN(open)
@@ -89,17 +90,17 @@ ssize_t read(int fd, void *to, size_t n)
 {
 	return fails_fd('r', fd) ? -1 : REAL(read)(fd, to, n);
 }
-#define PREAD(name, off)                                                      \
-	ssize_t name(int fd, void *to, size_t n, off at)                      \
-	{                                                                     \
-		return fails_fd('r', fd) ? -1 : REAL(name)(fd, to, n, at);    \
+#define PREAD(name, off)                                                   \
+	ssize_t name(int fd, void *to, size_t n, off at)                   \
+	{                                                                  \
+		return fails_fd('r', fd) ? -1 : REAL(name)(fd, to, n, at); \
 	}
 PREAD(pread, off_t)
 PREAD(pread64, off64_t)
-#define PWRITE(name, off)                                                      \
-	ssize_t name(int fd, const void *from, size_t n, off at)               \
-	{                                                                      \
-		return fails_fd('w', fd) ? -1 : REAL(name)(fd, from, n, at);   \
+#define PWRITE(name, off)                                                    \
+	ssize_t name(int fd, const void *from, size_t n, off at)             \
+	{                                                                    \
+		return fails_fd('w', fd) ? -1 : REAL(name)(fd, from, n, at); \
 	}
 PWRITE(pwrite, off_t)
 PWRITE(pwrite64, off64_t)
