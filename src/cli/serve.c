@@ -495,7 +495,6 @@ static void run(struct daemon *d)
 	log_start();
 	io_signal_watch(d->loop, SIGTERM, on_stop, d);
 	io_signal_watch(d->loop, SIGINT, on_stop, d);
-	io_signal_watch(d->loop, SIGHUP, on_hup, d);
 	if (io_notify_watchdog_interval_us()) {
 		io_timer_init(&d->watchdog, d->loop, on_watchdog, d);
 		on_watchdog(d);
@@ -613,6 +612,8 @@ int cli_serve(struct cli_context *ctx, int argc, char **argv)
 	rc = cli_confine(d.conf, &err);
 	if (rc == 0) {
 		d.loop = io_loop_new();
+		/* Heard when the loop runs: whoever sees the sockets may ask for a reload at once. */
+		io_signal_watch(d.loop, SIGHUP, on_hup, &d);
 		rc = start(&d, &err);
 	}
 	if (rc != 0) {
