@@ -3,6 +3,7 @@
 
 #include "base/limits.h"
 #include "base/must.h"
+#include "io/confine.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -113,6 +114,7 @@ static void *run(void *arg)
 	uint64_t unsaid = 0; /* lines that are gone and not yet spoken of */
 
 	(void)arg;
+	io_confine_thread();
 	for (;;) {
 		uint64_t lost = 0;
 		struct log_entry *e = take(&lost);

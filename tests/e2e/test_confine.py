@@ -55,15 +55,17 @@ def need(parts, *names):
 def test_the_kernel_knows_that_every_thread_is_confined(relay):
     r = relay(sections())
     log = wait_for(lambda: re.search(r"confined: (.*)", r.log())).group(1)
-    threads = list(pathlib.Path(f"/proc/{r.process.pid}/task").glob("*/status"))
-    assert len(threads) >= 4
     kept = "0000000000000002" if os.geteuid() == 0 else "0000000000000000"
-    for text in (t.read_text() for t in threads):
-        assert "NoNewPrivs:\t1\n" in text
-        for name in ("CapPrm", "CapEff"):
-            assert f"{name}:\t{kept}\n" in text
-        assert f"CapAmb:\t{'0' * 16}\n" in text
-        assert ("Seccomp:\t2\n" in text) == ("system calls (seccomp)" in log)
+
+    def confined(text):
+        return "NoNewPrivs:\t1\n" in text and f"CapAmb:\t{'0' * 16}\n" in text and \
+            all(f"{name}:\t{kept}\n" in text for name in ("CapPrm", "CapEff")) and \
+            ("Seccomp:\t2\n" in text) == ("system calls (seccomp)" in log)
+
+    # A thread that was only just begun has not come to it.
+    threads = wait_for(lambda: [t.read_text() for t in pathlib.Path(f"/proc/{r.process.pid}/task").glob("*/status")])
+    assert len(threads) >= 4
+    wait_for(lambda: all(confined(t.read_text()) for t in pathlib.Path(f"/proc/{r.process.pid}/task").glob("*/status")))
     row = next(x for x in r.rows("status") if x["type"] == "relay")
     assert row["confined"] == log.strip()
     assert f"confined   {log.strip()[:40]}" in r.cli("status")
