@@ -5,6 +5,7 @@
 #include "base/htable.h"
 #include "base/list.h"
 #include "base/must.h"
+#include "io/confine.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -106,6 +107,7 @@ static void *run(void *arg)
 {
 	struct shared *s = arg;
 
+	io_confine_thread();
 	lock(s);
 	while (!s->left) {
 		struct job *j;
