@@ -30,13 +30,17 @@ def examples():
 
 
 def words_of(line):
-    """The arguments of `postern` in a line of shell, without comments and pipes."""
-    words = shlex.split(line, comments=True)
-    words = words[words.index("postern"):]
-    for stop in ("|", ">", "<", "&&", ";"):
-        if stop in words:
-            words = words[:words.index(stop)]
-    return words[1:]
+    """The arguments of the first `postern` in a line of shell, without comments and what comes after a pipe."""
+    part = []
+    for word in [*shlex.split(line.replace(";", " ; "), comments=True), ";"]:
+        if word not in ("|", ">", "<", "&&", ";"):
+            part.append(word)
+            continue
+        # `systemctl stop postern` only names it.
+        if "postern" in part[:-1]:
+            return part[part.index("postern") + 1:]
+        part = []
+    return []
 
 
 def causes():
@@ -50,9 +54,9 @@ def test_every_example_names_what_exists(submission):
     for where, line in examples():
         # Columns of help: the words after two spaces say what the line does.
         words = words_of(re.split(r"(?<=\S) {3,}", line)[0])
-        command = words[0]
-        if command.startswith("--"):
+        if not words or words[0].startswith("--"):
             continue
+        command = words[0]
         if command not in COMMANDS:
             faults.append(f"{where}: {line}: no such command")
             continue
