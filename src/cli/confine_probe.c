@@ -100,5 +100,6 @@ int main(int argc, char **argv)
 		(void)printf("%s %s\n", argv[i], rc > 0 ? "failed" : rc ? rc_text(rc) : "worked");
 		(void)fflush(stdout);
 	}
+	conf_unref(c);
 	return EXIT_SUCCESS;
 }

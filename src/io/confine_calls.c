@@ -110,7 +110,9 @@ static const uint64_t prctls[] = { PR_SET_NAME,
 	PR_GET_DUMPABLE,
 	PR_CAPBSET_READ,
 	PR_GET_NO_NEW_PRIVS,
-	PR_GET_SECCOMP };
+	PR_GET_SECCOMP,
+	/* How the second filter comes where seccomp(2) is refused to us. */
+	PR_SET_SECCOMP };
 /* What sockets, files and isatty(3) ask; no TIOCSTI, which types on a terminal. */
 static const uint64_t ioctls[] = {
 	FIONBIO, FIONREAD, FIOCLEX, FIONCLEX, TCGETS, TIOCGWINSZ, TIOCOUTQ

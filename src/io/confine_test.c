@@ -548,10 +548,11 @@ static void what_is_in_force_is_said(const struct place *p)
 static void nothing_can_be_given_up(const struct place *p)
 {
 	static const int calls[] = { 444, 445, 446, SYS_seccomp, SYS_capset };
-	struct sock_filter f[COUNT_OF(calls) + 3];
+	struct sock_filter f[COUNT_OF(calls) + 6];
 	const struct sock_fprog program = { COUNT_OF(f), f };
 	const struct io_confine_state *s = io_confine_state();
 	char text[IO_CONFINE_TEXT_MAX];
+	unsigned n = 1 + COUNT_OF(calls);
 
 	if (!kernel_filters_calls())
 		need(false, "a filter around us");
@@ -560,11 +561,15 @@ static void nothing_can_be_given_up(const struct place *p)
 	for (unsigned i = 0; i < COUNT_OF(calls); i++)
 		f[1 + i] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
 			(unsigned)calls[i],
-			(unsigned char)(COUNT_OF(calls) - i),
+			(unsigned char)(COUNT_OF(calls) - i + 3),
 			0);
-	f[COUNT_OF(calls) + 1] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-	f[COUNT_OF(calls) + 2] =
-		(struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
+	/* The older way to load a filter. */
+	f[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_prctl, 0, 2);
+	f[n++] = (struct sock_filter)BPF_STMT(
+		BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args));
+	f[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PR_SET_SECCOMP, 1, 0);
+	f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
 	EXPECT(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
 		syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0);
 	enter(p);
