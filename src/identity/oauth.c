@@ -31,6 +31,7 @@
 enum {
 	/* Longer words of a description are taken for a secret that the service sends back. A GUID has 36. */
 	WORD_MAX = 36,
+	REPEATED_MIN = 4, /* shorter secrets stand in any text */
 	VERIFIER_BYTES = 32,
 };
 
@@ -299,6 +300,55 @@ static void read_refusal(const json_t *root, unsigned status, struct identity_oa
 			sizeof(out->description),
 			"the token service gave an answer that is none (HTTP %u)",
 			status);
+}
+
+static bool is_public(struct sv name)
+{
+	static const struct sv names[] = {
+		SV_INIT("grant_type"),
+		SV_INIT("client_id"),
+		SV_INIT("client_assertion_type"),
+		SV_INIT("scope"),
+		SV_INIT("redirect_uri"),
+		SV_INIT("requested_token_use"),
+	};
+
+	for (size_t i = 0; i < COUNT_OF(names); i++)
+		if (sv_eq(name, names[i]))
+			return true;
+	return false;
+}
+
+static bool holds(struct sv body, struct sv text, struct sv value)
+{
+	struct buf plain = BUF_INIT(IDENTITY_OAUTH_ANSWER_MAX);
+	bool found;
+
+	if (value.len < REPEATED_MIN)
+		return false;
+	must(buf_reserve(&plain, value.len) == 0);
+	found = sv_find(body, value) >= 0 || sv_find(text, value) >= 0 ||
+		(identity_form_decode(&plain, value) == 0 && sv_find(text, buf_sv(&plain)) >= 0);
+	if (plain.ptr)
+		secret_wipe(plain.ptr, plain.cap);
+	buf_deinit(&plain);
+	return found;
+}
+
+bool identity_oauth_repeats(struct sv body, const struct secret *sent)
+{
+	struct sv form = sent ? secret_reveal(sent) : SV(""), pair, name;
+	json_t *root = parse(body);
+	struct sv text = text_of(root, "error_description");
+	bool found = false;
+
+	while (form.len && !found) {
+		(void)sv_cut_char(&form, '&', &pair);
+		if (sv_cut_char(&pair, '=', &name) && !is_public(name))
+			found = holds(body, text, pair);
+	}
+	json_decref(root);
+	return found;
 }
 
 void identity_oauth_tokens_deinit(struct identity_oauth_tokens *t)

@@ -74,6 +74,11 @@ struct identity_oauth_tokens {
 };
 void identity_oauth_tokens_deinit(struct identity_oauth_tokens *t);
 /* Reads any bytes: what is not understood is a refusal. *out is filled in every case. */
+/*
+ * Does the answer repeat what was sent in confidence: a value of the form `sent` but those that everybody may
+ * know (client_id, scope and the like), as it is or as the form has it?
+ */
+NODISCARD bool identity_oauth_repeats(struct sv body, const struct secret *sent);
 void identity_oauth_read_tokens(unsigned status, struct sv body, struct identity_oauth_tokens *out);
 
 struct identity_oauth_device {

@@ -34,6 +34,7 @@ static void release(struct identity *id, bool unsaved)
 		(void)htable_take(&id->broker->busy, id->login_name);
 	if (!unsaved)
 		secret_free(TAKE(id->used));
+	secret_free(TAKE(id->sent));
 	id->use_previous = id->has_previous = false;
 	id->state = IDENTITY_IDLE;
 }
@@ -86,7 +87,7 @@ static void queue(struct identity *id, enum token_job_kind kind)
 }
 
 static void refused(struct identity *id, unsigned status, uint64_t retry_after_us,
-	const struct identity_oauth_refusal *why)
+	struct identity_oauth_refusal *why, bool repeats)
 {
 	const struct provider_http_answer answer = { .status = status,
 		.error = sv_from(why->error),
@@ -95,6 +96,13 @@ static void refused(struct identity *id, unsigned status, uint64_t retry_after_u
 	struct verdict v = provider_judge_token(&answer);
 	char reply[REPLY_MAX];
 
+	/* Judged by its words; then nobody sees them. */
+	if (repeats)
+		(void)snprintf(why->description,
+			sizeof(why->description),
+			"the token service refuses (HTTP %u), and repeats what was sent in "
+			"confidence: its words are not shown",
+			status);
 	/* A crash between the service's answer and our write left the one before in force. */
 	if (id->login_name.len && id->has_previous && !id->use_previous &&
 		strcmp(why->error, "invalid_grant") == 0) {
@@ -146,7 +154,11 @@ static void on_answer(void *arg, const struct io_https_answer *answer)
 	identity_oauth_tokens_deinit(&id->fresh);
 	identity_oauth_read_tokens(answer->status, answer->body, &id->fresh);
 	if (!id->fresh.access_token)
-		refused(id, answer->status, answer->retry_after_us, &id->fresh.refusal);
+		refused(id,
+			answer->status,
+			answer->retry_after_us,
+			&id->fresh.refusal,
+			identity_oauth_repeats(answer->body, id->sent));
 	else if (id->login_name.len && id->fresh.refresh_token)
 		queue(id, TOKEN_JOB_SAVE);
 	else
@@ -165,6 +177,8 @@ static void ask(struct identity *id, struct token_job *j)
 
 	secret_free(id->used);
 	id->used = TAKE(j->used);
+	secret_free(id->sent);
+	id->sent = secret_new(secret_reveal(j->body));
 	id->has_previous = j->has_previous;
 	id->state = IDENTITY_ASKING;
 	id->request = io_https_start(id->broker->o.https, &call, on_answer, id);

@@ -83,6 +83,7 @@ struct identity {
 
 	/* One refresh. */
 	struct secret *used; /* refresh token */
+	struct secret *sent; /* the form that was sent: what an answer may not repeat */
 	bool use_previous, has_previous;
 	struct identity_oauth_tokens fresh; /* not yet saved */
 

@@ -598,10 +598,15 @@ void graph_large_answered(struct graph_session *g, unsigned status, struct sv bo
 		return;
 	case GRAPH_UPLOAD:
 		/* 201 by its page; older ones said 200. */
-		if (take_text(body, "uploadUrl", &g->upload_url) && status <= 201)
-			read_part(g);
-		else
+		if (!take_text(body, "uploadUrl", &g->upload_url) || status > 201)
 			not_created(g, status, "an upload session");
+		else if (!provider_cloud_upload_ok(g->c->c->tenant->cloud,
+				 g->c->c->tenant->graph_url,
+				 buf_sv(&g->upload_url)))
+			not_understood(g,
+				"an attachment should be uploaded to a host outside of the cloud");
+		else
+			read_part(g);
 		return;
 	case GRAPH_PUT:
 		range_taken(g, status, body);

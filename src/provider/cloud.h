@@ -23,10 +23,17 @@ struct provider_cloud_row {
 	struct sv graph;      /* "https://graph.microsoft.com" */
 	struct sv smtp;       /* host of client submission */
 	struct sv scope_host; /* "https://outlook.office365.com" */
+	struct sv
+		upload; /* domains, a blank between: where Graph lets attachments be uploaded to */
 	/* Paths behind `login`; "{tenant}" is replaced. */
 	const char *token_path, *device_path, *authorize_path;
 	const char *source, *checked;
 };
 
 const struct provider_cloud_row *provider_cloud(enum provider_cloud cloud);
+/*
+ * May an attachment go to this uploadUrl of a Graph at `graph`? To that same place, or by HTTPS on its usual port to a host
+ * of the cloud: an answer must not lead mail of ours elsewhere.
+ */
+NODISCARD bool provider_cloud_upload_ok(enum provider_cloud cloud, struct sv graph, struct sv url);
 NODISCARD int provider_cloud_parse(struct sv name, enum provider_cloud *out_cloud);
