@@ -502,6 +502,7 @@ static void outcome_written(struct store_op *op)
 		if (!sv_eq(out->lane, l->key))
 			to = lane_get(l->o, out->lane);
 		/* Only now: a page that was asked for before this commit has come back by now. */
+		lane_expect_look_at(to, &d->m);
 		if (out->next_at.us < to->next_due.us) {
 			to->next_due = out->next_at;
 			lane_poke(to);
@@ -585,17 +586,25 @@ static struct delivery *new_waiting(
 {
 	struct delivery *d = delivery_new(l);
 	const struct hold_reason *why = lane_now(l).why;
-	struct verdict v = {
-		.kind = VERDICT_RETRY, .scope = VERDICT_SCOPE_MESSAGE, .enhanced = "4.4.7"
-	};
+	const struct park *p = park_find(l, m->sender, m->recipients[0].address);
+	bool full = sched_lane_room(l->sched, io_now(l->o->loop), 1) == 0;
+	struct verdict v = cause_verdict(full ? CAUSE_LIMIT : CAUSE_EXPIRED);
 	struct sv reply;
 
 	delivery_copy_message(d, m, m->recipients, m->recipient_count);
-	v.cause = why ? why->cause : CAUSE_EXPIRED;
-	v.summary = arena_str(&d->arena, sv_from(why ? why->summary : ""));
-	reply = arena_sv(&d->arena, sv_from(why ? why->reply : ""));
+	why = why ? why : p ? &p->why : NULL;
+	v.kind = VERDICT_RETRY;
+	v.scope = VERDICT_SCOPE_MESSAGE;
+	(void)snprintf(v.enhanced, sizeof(v.enhanced), "4.4.7");
+	v.cause = why ? why->cause : v.cause;
+	v.summary = why ? arena_str(&d->arena, sv_from(why->summary)) : v.summary;
+	/* What the last attempt was told, where nothing holds the lane and it waits for its turn. */
+	reply = why    ? arena_sv(&d->arena, sv_from(why->reply))
+		: full ? SV("the limit of the mailbox or connector is used up")
+		       : d->recipients[0].r.last_reply;
 	delivery_set_outcomes(d, state, m->recipients[0].next_at, &v, reply);
 	for (size_t i = 0; i < d->count; i++) {
+		d->outcomes[i].next_at = d->recipients[i].r.next_at;
 		d->recipients[i].verdict = v;
 		d->recipients[i].reply = reply;
 	}

@@ -410,6 +410,56 @@ static void what_was_refused_before_the_dot_uses_nothing(void **state)
 	bench_close(&b);
 }
 
+static void waiting_for_a_limit_ends_too(void **state)
+{
+	struct bench b;
+	uint64_t over, late;
+
+	(void)state;
+	bench_open(&b, "delay_notice: 4h\n" SLOW("1"));
+	bench_start(&b);
+	/* It has run for longer than anything has to wait for. */
+	b.o->tried_until.us = 0;
+	(void)bench_queue(&b, &erp);
+	wait_for_mails(&b, 1, 0);
+	over = bench_queue(&b,
+		&(struct letter){ .sender = "erp@contoso.com",
+			.recipients = "anna@example.org",
+			.age_us = 25 * US_PER_HOUR });
+	late = bench_queue(&b,
+		&(struct letter){ .sender = "erp@contoso.com",
+			.recipients = "anna@example.org",
+			.age_us = 5 * US_PER_HOUR });
+	outbound_kick(b.o, false, SV(""));
+	bench_wait_for(&b, over, 0, STORE_RCPT_EXPIRED, "limit");
+	bench_wait_for(&b, late, 0, STORE_RCPT_QUEUED, "limit");
+	/* It waits, and so do the bounce of the other and the notice of its delay; there is no second one. */
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(bench_summary(&b).out_messages_waiting, 3);
+		bench_restart(&b);
+		b.o->tried_until.us = 0;
+		outbound_kick(b.o, false, SV(""));
+	}
+	assert_int_equal(b.a.mail_count, 1);
+	bench_close(&b);
+}
+
+static void what_was_over_before_the_start_has_its_try(void **state)
+{
+	struct bench b;
+	uint64_t id;
+
+	(void)state;
+	bench_open(&b, LAB);
+	id = bench_queue(&b,
+		&(struct letter){ .sender = "erp@contoso.com",
+			.recipients = "anna@example.org",
+			.age_us = 25 * US_PER_HOUR });
+	bench_start(&b);
+	bench_wait_for(&b, id, 0, STORE_RCPT_DELIVERED, NULL);
+	bench_close(&b);
+}
+
 /* The receiver may count it as long as its own time for the dot runs: longer than the minute. */
 static void what_ended_uncertain_is_counted_over_restarts(void **state)
 {
@@ -587,6 +637,8 @@ int main(void)
 		cmocka_unit_test(a_lane_that_moved_does_not_use_its_old_connection),
 		cmocka_unit_test(the_minute_is_kept_over_a_restart),
 		cmocka_unit_test(what_was_refused_before_the_dot_uses_nothing),
+		cmocka_unit_test(waiting_for_a_limit_ends_too),
+		cmocka_unit_test(what_was_over_before_the_start_has_its_try),
 		cmocka_unit_test(what_ended_uncertain_is_counted_over_restarts),
 		cmocka_unit_test(attempts_without_an_outcome_are_counted_over_restarts),
 		cmocka_unit_test(limits_may_change_under_a_delivery),

@@ -11,7 +11,6 @@
  * A lane decides what leaves next, and when it looks again. lane_pump() is the whole of it: as long as
  * there is work, room in the windows and a connection, it gives the work to the connection.
  */
-#define SWEEP_EVERY_US (15 * US_PER_MIN)
 #define TOKEN_ASK_FIRST_US (5 * US_PER_S)
 #define TOKEN_ASK_CEILING_US US_PER_MIN
 
@@ -33,6 +32,7 @@ struct lane *lane_get(struct outbound *o, struct sv key)
 	list_init(&l->connections);
 	list_init(&l->starved);
 	l->next_due.us = INT64_MAX;
+	l->look_at.us = INT64_MAX;
 	io_timer_init(&l->timer, o->loop, on_timer, l);
 	l->task = (struct io_task){ .run = pump, .arg = l };
 	l->sched = sched_lane_new(&(struct sched_lane_limits){ 0 });
@@ -80,6 +80,8 @@ void lane_configure(struct lane *l)
 		open = lane_idle_connection(l))
 		connection_quit(open);
 	l->stale_serial = 0;
+	if (l->look_at.us != INT64_MAX)
+		l->look_at.us = 0; /* the times may be others now */
 	lane_load_secrets(l);
 }
 
@@ -296,7 +298,7 @@ static void page_read(struct store_op *op)
 	lane_pump(l);
 }
 
-static void read_page(struct lane *l)
+void lane_read_page(struct lane *l)
 {
 	l->due_running = true;
 	arena_reset(&l->page);
@@ -304,7 +306,7 @@ static void read_page(struct lane *l)
 	l->due = (struct store_due){ .op.kind = STORE_OP_DUE,
 		.op.done = page_read,
 		.lane = l->key,
-		.until = outbound_due_now(l->o),
+		.until = l->sweeping ? l->sweep_until : outbound_due_now(l->o),
 		.after_at = l->sweeping ? l->sweep_after_at : (struct wall_time){ 0 },
 		.after_id = l->sweeping ? l->sweep_after_id : 0,
 		.limit = DUE_PAGE,
@@ -312,12 +314,12 @@ static void read_page(struct lane *l)
 	store_submit(l->o->store, &l->due.op);
 }
 
-static bool page_has_more(const struct lane *l)
+bool lane_page_has_more(const struct lane *l)
 {
 	return !l->due_running && l->page_at < l->due.out_count;
 }
 
-static void page_skip(struct lane *l)
+void lane_page_skip(struct lane *l)
 {
 	l->page_at++;
 	l->recipient_at = 0;
@@ -326,60 +328,10 @@ static void page_skip(struct lane *l)
 /* Mail of a lane that is not configured any more finds its new lane, or waits with the reason. */
 static void reroute_page(struct lane *l)
 {
-	while (page_has_more(l)) {
+	while (lane_page_has_more(l)) {
 		delivery_reroute(l, &l->due.out_messages[l->page_at]);
-		page_skip(l);
+		lane_page_skip(l);
 	}
-}
-
-/* Those that have another door go there. How many. */
-static size_t move_recipients(struct lane *l, const struct store_message *m)
-{
-	size_t moved = 0, count;
-
-	for (size_t i = 0; i < m->recipient_count; i += count) {
-		struct lane *to = door_other(l, m, &m->recipients[i]);
-
-		count = 1;
-		while (i + count < m->recipient_count &&
-			door_other(l, m, &m->recipients[i + count]) == to)
-			count++;
-		if (!to)
-			continue;
-		door_move(l, m, &m->recipients[i], count, to);
-		moved += count;
-	}
-	return moved;
-}
-
-/*
- * While a lane is held: mail that has another door, mail past its time, and mail whose sender should
- * hear of it, page by page.
- */
-static void sweep_page(struct lane *l, const struct lane_now *state)
-{
-	const struct conf_general *g = conf_general(l->o->conf);
-	bool parked = state->parked, leaves = door_may_leave(state->why);
-	int64_t now = io_wall(l->o->loop).us, notice_us = (int64_t)g->delay_notice_us;
-
-	for (; page_has_more(l); page_skip(l)) {
-		const struct store_message *m = &l->due.out_messages[l->page_at];
-		int64_t ends = m->expires_at.us;
-
-		if (parked && ends < m->accepted_at.us + (int64_t)g->parked_expire_us)
-			ends = m->accepted_at.us + (int64_t)g->parked_expire_us;
-		l->sweep_after_at = m->recipients[m->recipient_count - 1].next_at;
-		l->sweep_after_id = m->id;
-		if (now >= ends)
-			delivery_expire(l, m);
-		else if (leaves && move_recipients(l, m) > 0)
-			continue; /* whoever is left hears of it at the next look */
-		else if (notice_us && !(m->flags & STORE_MSG_DELAY_NOTICED) &&
-			 now >= m->accepted_at.us + notice_us)
-			delivery_delayed(l, m);
-	}
-	if (l->due.out_count == 0 || l->due.out_next_at.us > l->due.until.us)
-		l->sweeping = false;
 }
 
 /* ---- what leaves next ---- */
@@ -465,7 +417,7 @@ static bool leaves_probe(struct lane *l, const struct store_message *m, bool pro
 {
 	if (l->recipient_at > 0 || !is_culprit(l, m, probing) || !others_may_probe(l, m, probing))
 		return false;
-	page_skip(l);
+	lane_page_skip(l);
 	l->next_due.us = 0;
 	return true;
 }
@@ -473,12 +425,16 @@ static bool leaves_probe(struct lane *l, const struct store_message *m, bool pro
 /* The next recipients of the page that may leave now; NULL: none in this page. */
 static struct delivery *next_queued(struct lane *l, bool probing)
 {
-	while (page_has_more(l)) {
+	while (lane_page_has_more(l)) {
 		const struct store_message *m = &l->due.out_messages[l->page_at];
 		const struct store_recipient *first = &m->recipients[l->recipient_at];
 
 		if (leaves_probe(l, m, probing))
 			continue;
+		if (l->recipient_at == 0 && lane_expire_if_over(l, m)) {
+			lane_page_skip(l);
+			continue;
+		}
 		struct way way = find_way(l, m, first);
 		size_t count = same_way(l, m, first, m->recipient_count - l->recipient_at, &way);
 		bool leaves = !way.park && way.obstacle == DOOR_OPEN;
@@ -491,7 +447,7 @@ static struct delivery *next_queued(struct lane *l, bool probing)
 			count = 1;
 		l->recipient_at += (uint32_t)count;
 		if (l->recipient_at >= m->recipient_count)
-			page_skip(l);
+			lane_page_skip(l);
 		if (leaves)
 			return delivery_from_queue(l, m, first, count);
 		if (way.other)
@@ -518,7 +474,7 @@ static struct delivery *next_work(struct lane *l, bool probing)
 
 static bool has_due(struct lane *l)
 {
-	return page_has_more(l) || l->next_due.us <= outbound_due_now(l->o).us;
+	return lane_page_has_more(l) || l->next_due.us <= outbound_due_now(l->o).us;
 }
 
 struct connection *lane_idle_connection(const struct lane *l)
@@ -604,13 +560,10 @@ static void set_timer(struct lane *l, const struct lane_now *state)
 	struct mono_time now = io_now(o->loop), at = MONO_NEVER;
 	int64_t wait =
 		l->next_due.us == INT64_MAX ? INT64_MAX : l->next_due.us - outbound_due_now(o).us;
-	bool due = page_has_more(l) || wait <= 0;
+	bool due = lane_page_has_more(l) || wait <= 0;
 
 	if (state->held && l->c) {
-		/* In between, mail may come past its time. */
-		at = mono_add(l->swept_at.us ? l->swept_at : now, SWEEP_EVERY_US + US_PER_S);
-		if (mono_before(state->until, at))
-			at = state->until;
+		at = state->until;
 	} else if (due && sched_lane_room(l->sched, now, 1) == 0)
 		at = sched_lane_room_at(l->sched, now);
 	else if (!due && wait != INT64_MAX)
@@ -618,13 +571,17 @@ static void set_timer(struct lane *l, const struct lane_now *state)
 	/* An open reservation ends the wait when it settles, and says so; till then a slow look. */
 	if (at.us == MONO_NEVER.us && has_due(l) && !(state->held && l->c))
 		at = mono_add(now, US_PER_S);
+	/* In between, mail may come past its time. */
+	if (l->c)
+		at = mono_min(at, lane_sweep_at(l, state));
 	io_timer_start(&l->timer, at);
 }
 
 /* True when the page must be read (again) first. */
 static bool needs_page(struct lane *l)
 {
-	return !l->due_running && !page_has_more(l) && l->next_due.us <= outbound_due_now(l->o).us;
+	return !l->due_running && !lane_page_has_more(l) &&
+	       l->next_due.us <= outbound_due_now(l->o).us;
 }
 
 static void withdraw_all(struct lane *l, const struct lane_now *state)
@@ -635,32 +592,6 @@ static void withdraw_all(struct lane *l, const struct lane_now *state)
 		.summary = state->why->summary };
 
 	withdraw_fresh(l, &v, sv_from(state->why->reply));
-}
-
-static void held_pump(struct lane *l, const struct lane_now *state)
-{
-	struct mono_time now = io_now(l->o->loop);
-
-	withdraw_all(l, state);
-	if (l->due_running)
-		return;
-	if (l->sweeping)
-		sweep_page(l, state);
-	if (l->swept_at.us == 0 || mono_span(l->swept_at, now) > SWEEP_EVERY_US) {
-		l->sweeping = true;
-		l->sweep_after_at.us = 0;
-		l->sweep_after_id = 0;
-		l->swept_at = now;
-	} else if (l->new_mail && door_may_leave(state->why)) {
-		/* Only what came since: it is due later than what was looked at. */
-		l->sweeping = true;
-	}
-	if (l->sweeping) {
-		l->new_mail = false;
-		read_page(l);
-	} else {
-		l->next_due.us = 0; /* whatever is due is read anew when the lane goes on */
-	}
 }
 
 static void send_pump(struct lane *l, bool probing)
@@ -676,11 +607,11 @@ static void send_pump(struct lane *l, bool probing)
 			return;
 		if (list_empty(&l->fresh) && (needs_page(l) || l->due_running)) {
 			if (!l->due_running)
-				read_page(l);
+				lane_read_page(l);
 			return;
 		}
 		if (list_empty(&l->fresh) &&
-			(!page_has_more(l) || sched_lane_room(l->sched, now, 1) == 0))
+			(!lane_page_has_more(l) || sched_lane_room(l->sched, now, 1) == 0))
 			return;
 		if (probing)
 			park_take_probe(l);
@@ -719,17 +650,12 @@ void lane_pump(struct lane *l)
 	if (!l->c) {
 		withdraw_fresh(l, NULL, SV(""));
 		if (needs_page(l) && !o->draining)
-			read_page(l);
+			lane_read_page(l);
 		reroute_page(l);
-	} else if (state.held) {
-		held_pump(l, &state);
 	} else {
-		if (l->sweeping && !l->due_running) {
-			l->sweeping = false;
-			l->page_at = l->due.out_count;
-			l->next_due.us = 0;
-		}
-		if (!l->sweeping)
+		if (state.held)
+			withdraw_all(l, &state);
+		if (!lane_sweep(l, &state) && !state.held)
 			/* After a hold, one message at a time until one gets through. */
 			send_pump(l, state.probing);
 	}
@@ -751,5 +677,6 @@ void lane_queued(struct lane *l)
 {
 	l->next_due.us = 0;
 	l->new_mail = true;
+	lane_expect_look(l);
 	lane_poke(l);
 }

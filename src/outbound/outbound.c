@@ -9,6 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define CLOCK_STEP_US US_PER_MIN   /* smaller steps of the clock are followed */
+#define TRIED_AFTER_US US_PER_HOUR /* mail that was over before the start */
+
 static void drain_check(void *arg);
 static void say_loudly(const struct conf *conf);
 
@@ -46,6 +49,12 @@ struct outbound *outbound_new(const struct outbound_options *options)
 	o->drain_check = (struct io_task){ .run = drain_check, .arg = o };
 	o->last_wall = io_wall(o->loop);
 	o->last_mono = io_now(o->loop);
+	o->first_wall = o->last_wall;
+	o->first_mono = o->last_mono;
+	o->tried_until = wall_add(o->first_wall,
+		(int64_t)(conf_general(o->conf)->retry_expire_us < TRIED_AFTER_US
+				  ? conf_general(o->conf)->retry_expire_us
+				  : TRIED_AFTER_US));
 	return o;
 }
 
@@ -84,6 +93,17 @@ struct wall_time outbound_due_now(struct outbound *o)
 	o->last_wall = wall;
 	o->last_mono = mono;
 	return wall_add(wall, o->due_ahead_us);
+}
+
+struct wall_time outbound_age_now(const struct outbound *o)
+{
+	struct wall_time wall = io_wall(o->loop), most;
+	struct mono_time now = io_now(o->loop);
+	uint64_t ran = mono_span(o->first_mono, now);
+
+	/* A clock is slewed by half a thousandth at most. */
+	most = wall_add(o->first_wall, (int64_t)(ran + ran / 1000 + CLOCK_STEP_US));
+	return wall.us < most.us ? wall : most;
 }
 
 struct sched_policy outbound_policy(const struct outbound *o)
@@ -236,6 +256,7 @@ static void lanes_read(struct store_op *op)
 
 		if (o->lanes_op.out_lanes[i].next_at.us < l->next_due.us)
 			l->next_due = o->lanes_op.out_lanes[i].next_at;
+		lane_look_after_start(l);
 	}
 	read_done(o);
 }
@@ -487,6 +508,8 @@ void outbound_kick(struct outbound *o, bool probe, struct sv lane)
 			forget_sign_in(l);
 		if (probe && (l->why.nature != VERDICT_NATURE_REPUTATION || sv_eq(lane, l->key)))
 			sched_lane_probe_now(l->sched, io_now(o->loop));
+		/* What a person released may be old. */
+		l->look_at.us = 0;
 		lane_queued(l);
 	}
 }

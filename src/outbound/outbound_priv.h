@@ -27,6 +27,7 @@
  * endpoint.c   budgets of handshakes and connections: who connects next, who gives way
  * connection.c one session with a provider: what all have; connection_smtp.c: by SMTP; graph.c: by HTTPS
  * rewrite.c    what leaves differs from what is stored
+ * sweep.c      mail that waits too long: expiry, notices of delay, other doors
  * look.c       what others see of lanes and holds
  * bounce.c     notices to the sender
  */
@@ -104,9 +105,10 @@ struct outbound {
 	void (*drained)(void *arg);
 	void *drained_arg;
 	struct io_task drain_check;
-	int64_t due_ahead_us; /* of the wall clock, after it was turned back */
-	struct wall_time last_wall;
-	struct mono_time last_mono;
+	int64_t due_ahead_us;         /* of the wall clock, after it was turned back */
+	struct wall_time tried_until; /* till then nothing expires that has not been tried */
+	struct wall_time last_wall, first_wall;
+	struct mono_time last_mono, first_mono;
 	struct store_lanes lanes_op;
 	struct store_parks_read parks_op;
 	struct store_ledger_read ledger_op;
@@ -153,7 +155,11 @@ struct lane {
 	bool sweeping;             /* the page is read to find mail past its time, not to send */
 	struct wall_time sweep_after_at;
 	uint64_t sweep_after_id;
-	struct mono_time swept_at;
+	struct wall_time sweep_until; /* due times that it reads */
+	struct mono_time
+		swept_at; /* the last that looked at all began then; 0: none has, or a door has opened */
+	struct mono_time sweep_from; /* no sweep before that */
+	struct wall_time look_at;    /* before that no mail of it is past its time; see sweep.c */
 	struct htable apart; /* ids of messages whose recipients go one by one; see graph.c */
 	unsigned probes;     /* deliveries that run as probe */
 	uint32_t month;      /* 202611; what was delivered in it, where deliveries cost */
@@ -306,6 +312,11 @@ struct io_tls *outbound_tls(struct lane *l, struct err *err); /* borrowed */
 struct sched_policy outbound_policy(const struct outbound *o);
 void outbound_count_uncertain(struct outbound *o, uint64_t recipients);
 void outbound_check_drained(struct outbound *o);
+/*
+ * By which the age of mail is measured, where no attempt has just failed: the wall clock, but a jump ahead
+ * while we run does not make mail old.
+ */
+struct wall_time outbound_age_now(const struct outbound *o);
 struct sv outbound_ledger_key(struct arena *arena, struct sv lane, const char *limit);
 /* The newest edge of the ledger's bucket of now, or of so far ahead. */
 int64_t outbound_bucket(struct outbound *o, int64_t ahead_us, int64_t width_us);
@@ -331,6 +342,21 @@ void lane_look_elsewhere(struct outbound *o);
 uint32_t lane_connections_max(const struct lane *l);
 /* How many of these may leave in one message now. */
 uint32_t lane_room(struct lane *l, const struct store_recipient *recipients, size_t count);
+
+void lane_read_page(struct lane *l);
+bool lane_page_has_more(const struct lane *l);
+void lane_page_skip(struct lane *l);
+
+/* ---- sweep.c ---- */
+/* New mail, accepted now at the earliest, will need a look some day. */
+void lane_expect_look(struct lane *l);
+void lane_expect_look_at(struct lane *l, const struct store_message *m); /* this mail waits again */
+void lane_look_after_start(struct lane *l);
+/* True: it has the page, and nothing else may. */
+bool lane_sweep(struct lane *l, const struct lane_now *state);
+struct mono_time lane_sweep_at(const struct lane *l, const struct lane_now *state); /* the next */
+/* Mail that is over when its turn comes is not sent. True: it is gone. */
+bool lane_expire_if_over(struct lane *l, const struct store_message *m);
 
 /* ---- sign_in.c ---- */
 void lane_load_secrets(struct lane *l); /* may hold the lane; may take a while (secrets_job) */

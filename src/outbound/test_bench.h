@@ -324,6 +324,7 @@ struct letter {
 	struct sv body;         /* empty: a short text */
 	uint8_t notify;
 	const char *rewrite_from, *alternatives, *device;
+	uint64_t age_us; /* it came so long ago; its time is a day */
 };
 
 struct post {
@@ -361,8 +362,8 @@ static inline void post_make(struct post *p, struct bench *b, const struct lette
 	buf_init(&p->body, UP_BODY_MAX);
 	must(buf_append(&p->body, l->body.len ? l->body : SV(BENCH_TEXT)) == 0);
 	p->m.id = store_new_id(b->store);
-	p->m.accepted_at = now;
-	p->m.expires_at = wall_add(now, (int64_t)US_PER_DAY);
+	p->m.accepted_at = wall_add(now, -(int64_t)l->age_us);
+	p->m.expires_at = wall_add(p->m.accepted_at, (int64_t)US_PER_DAY);
 	p->m.sender = arena_sv(&p->arena, sv_from(l->sender));
 	p->m.size = p->body.len;
 	p->m.header_size = (uint32_t)sv_find(buf_sv(&p->body), SV("\r\n\r\n")) + 4;

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/attr.h"
+#include "base/time.h"
+
+#include <stdbool.h>
+
+/* When waiting mail has waited too long: it expires, or its sender should hear of the delay. Pure. */
+struct sched_waiting {
+	struct wall_time accepted_at, expires_at;
+	/* Mail whose time ended while nothing ran, or whose clock was wrong, has its try: until then. */
+	struct wall_time not_before;
+	bool parked; /* what holds it is for an administrator: it has `parked_expire_us`, if that is longer */
+	bool noticed; /* the sender has been told */
+	uint64_t parked_expire_us;
+	uint64_t notice_us; /* 0: no notices */
+};
+
+enum sched_look {
+	SCHED_LOOK_LATER,
+	SCHED_LOOK_NOTICE,
+	SCHED_LOOK_EXPIRE,
+};
+
+/* `out_next`: when to look at it again if it still waits then; unchanged after EXPIRE. */
+enum sched_look sched_look(
+	const struct sched_waiting *w, struct wall_time now, struct wall_time *out_next);
+
+/*
+ * A look at all mail of a lane costs time that grows with the mail. The next one waits for so long behind one
+ * that took `took_us`, so that looking is a small part of what a lane does.
+ */
+uint64_t sched_look_pause(uint64_t took_us);

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sched/look.h"
+
+#include "cmocka_all.h"
+
+#define H ((int64_t)US_PER_HOUR)
+
+static void mail_expires_and_its_sender_hears_of_the_delay(void **state)
+{
+	static const struct {
+		const char *name;
+		struct sched_waiting w;
+		int64_t now;
+		enum sched_look look;
+		int64_t next; /* hours; 0: none */
+	} rows[] = {
+		{ "young",
+			{ .expires_at = { 5 * H }, .notice_us = 4 * H },
+			H,
+			SCHED_LOOK_LATER,
+			4 },
+		{ "delayed",
+			{ .expires_at = { 5 * H }, .notice_us = 4 * H },
+			4 * H,
+			SCHED_LOOK_NOTICE,
+			5 },
+		{ "told",
+			{ .expires_at = { 5 * H }, .notice_us = 4 * H, .noticed = true },
+			4 * H,
+			SCHED_LOOK_LATER,
+			5 },
+		{ "no notices", { .expires_at = { 5 * H } }, 4 * H, SCHED_LOOK_LATER, 5 },
+		{ "over",
+			{ .expires_at = { 5 * H }, .notice_us = 4 * H },
+			5 * H,
+			SCHED_LOOK_EXPIRE,
+			0 },
+		{ "a notice that would come too late",
+			{ .expires_at = { 5 * H }, .notice_us = 9 * H },
+			H,
+			SCHED_LOOK_LATER,
+			5 },
+		{ "parked mail has its own time",
+			{ .expires_at = { 5 * H }, .parked = true, .parked_expire_us = 9 * H },
+			6 * H,
+			SCHED_LOOK_LATER,
+			9 },
+		{ "which is never shorter",
+			{ .expires_at = { 5 * H }, .parked = true, .parked_expire_us = H },
+			2 * H,
+			SCHED_LOOK_LATER,
+			5 },
+		{ "over before there was a try",
+			{ .expires_at = { 5 * H }, .not_before = { 7 * H } },
+			6 * H,
+			SCHED_LOOK_LATER,
+			7 },
+		{ "and ends, too",
+			{ .expires_at = { 5 * H }, .parked = true, .parked_expire_us = 9 * H },
+			9 * H,
+			SCHED_LOOK_EXPIRE,
+			0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct wall_time next = { 0 };
+		enum sched_look look =
+			sched_look(&rows[i].w, (struct wall_time){ rows[i].now }, &next);
+
+		if (look != rows[i].look || next.us != rows[i].next * H)
+			fail_msg("%s: %d, %lld", rows[i].name, look, (long long)next.us);
+	}
+}
+
+static void looking_is_a_small_part_of_the_time(void **state)
+{
+	(void)state;
+	assert_int_equal(sched_look_pause(0), US_PER_S);
+	assert_int_equal(sched_look_pause(3 * US_PER_S), US_PER_MIN);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(mail_expires_and_its_sender_hears_of_the_delay),
+		cmocka_unit_test(looking_is_a_small_part_of_the_time),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
