@@ -234,8 +234,8 @@ static bool may_claim(struct lane *l, struct store_put *put, const struct store_
 	return l->c && !l->o->draining && l->o->started && put->chunk_count == 0 && !state.held &&
 	       !state.probing && l->next_due.us > outbound_due_now(l->o).us &&
 	       l->page_at >= l->due.out_count && !l->due_running &&
-	       l->fresh_count + l->claims_running <
-		       FRESH_PER_CONNECTION * lane_connections_max(l) &&
+	       /* Nobody must call it uncertain that never had a connection (decision 0103). */
+	       l->fresh_count + l->claims_running < lane_ready_connections(l) &&
 	       lane_room(l, m->recipients, m->recipient_count) == m->recipient_count &&
 	       is_way_free(l, m);
 }

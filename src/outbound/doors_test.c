@@ -63,6 +63,7 @@ static void the_route_rewrites_fresh_and_queued_mail(void **state)
 	(void)state;
 	bench_open(&b, LAB);
 	bench_start(&b);
+	bench_connect(&b, "smtp/lab");
 	id = bench_fresh(&b, &rewritten, &claimed);
 	assert_true(claimed);
 	wait_for_mails(&b, 1, 0);
@@ -146,6 +147,7 @@ static void the_mailbox_rewrites(void **state)
 		l.lane = "submission/erp@contoso.com";
 		open_with_secret(&b, "right", text);
 		bench_start(&b);
+		bench_connect(&b, l.lane);
 		id = bench_fresh(&b, &l, &claimed);
 		assert_true(claimed);
 		wait_for_mails(&b, 1, 0);
@@ -200,6 +202,7 @@ static void redirected_mail_goes_to_one_address_only(void **state)
 	(void)state;
 	bench_open(&b, "redirect_all: test@contoso.com\n" LAB);
 	bench_start(&b);
+	bench_connect(&b, "smtp/lab");
 	id = bench_fresh(&b,
 		&(struct letter){ .sender = "erp@contoso.com",
 			.recipients = "a@x.example b@y.example c@z.example" },
@@ -404,9 +407,9 @@ static void mail_of_a_door_that_is_shut_goes_by_the_next(void **state)
 	(void)state;
 	open_two(&b, 535, "5.7.8", "Authentication unsuccessful");
 	first = bench_fresh(&b, &two_ways, &claimed);
-	assert_true(claimed);
+	assert_false(claimed);
 	second = bench_queue(&b, &two_ways);
-	/* What had left for the first door comes back, and goes by the second. */
+	/* What waited for the first door, and goes by the second. */
 	bench_wait_for(&b, first, 0, STORE_RCPT_DELIVERED, NULL);
 	bench_wait_for(&b, second, 0, STORE_RCPT_DELIVERED, NULL);
 	bench_look(&b, second, 0, &look);

@@ -472,6 +472,19 @@ static struct delivery *next_work(struct lane *l, bool probing)
 	return d;
 }
 
+uint32_t lane_ready_connections(const struct lane *l)
+{
+	uint32_t n = 0;
+
+	list_each (at, &l->connections) {
+		const struct connection *c = list_entry(at, struct connection, node);
+
+		n += c->state == CONNECTION_IDLE &&
+		     mono_before(io_now(l->o->loop), connection_token_until(c));
+	}
+	return n;
+}
+
 static bool has_due(struct lane *l)
 {
 	return lane_page_has_more(l) || l->next_due.us <= outbound_due_now(l->o).us;

@@ -33,7 +33,6 @@
  */
 enum {
 	DUE_PAGE = 50,                /* messages a lane reads at once */
-	FRESH_PER_CONNECTION = 2,     /* claimed messages that wait for each connection of a lane */
 	BODY_PIECE = 4 * LIMIT_CHUNK, /* of a body that is read from the queue */
 	OUTCOME_RETRY_US = 1000000,
 	HOURS_KEPT = 25,
@@ -329,6 +328,7 @@ void lane_poke(struct lane *l);      /* looks for work soon */
 void lane_queued(struct lane *l);    /* mail is due now */
 void lane_pump(struct lane *l);      /* looks for work now; never from inside a connection */
 bool lane_rests(struct lane *l);     /* nothing may leave by its idle connections now */
+uint32_t lane_ready_connections(const struct lane *l);         /* idle ones, whose token is good */
 struct connection *lane_idle_connection(const struct lane *l); /* NULL: none */
 /* Waits or parks by the verdict; the mail that has not left goes back to the queue. */
 void lane_hold(struct lane *l, const struct verdict *v, struct sv reply);

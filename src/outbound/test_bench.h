@@ -401,6 +401,21 @@ static inline uint64_t bench_queue(struct bench *b, const struct letter *l)
 	return p.m.id;
 }
 
+static const char *bench_lane_wanted;
+
+static inline bool bench_has_connection(struct bench *b)
+{
+	return lane_ready_connections(lane_get(b->o, sv_from(bench_lane_wanted))) > 0;
+}
+
+/* The quick way is open only where a connection waits for mail. */
+static inline void bench_connect(struct bench *b, const char *lane)
+{
+	bench_lane_wanted = lane;
+	must(connection_open(lane_get(b->o, sv_from(lane))) != NULL);
+	bench_until(b, bench_has_connection);
+}
+
 /* The quick way of inbound, where there is one: *out_claimed says. */
 static inline uint64_t bench_fresh(struct bench *b, const struct letter *l, bool *out_claimed)
 {
