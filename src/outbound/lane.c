@@ -105,6 +105,25 @@ static void withdraw_fresh(struct lane *l, const struct verdict *v, struct sv re
 	}
 }
 
+/* The mail that a connection was opened for: it shows why it waits. */
+static void tell_waiting(struct lane *l, const struct verdict *v, struct sv reply)
+{
+	size_t first = l->page_at + (l->recipient_at > 0);
+
+	for (size_t i = first; !l->sweeping && !l->due_running && i < l->due.out_count; i++) {
+		const struct store_message *m = &l->due.out_messages[i];
+		struct delivery *d = delivery_new(l);
+
+		delivery_copy_message(d, m, m->recipients, m->recipient_count);
+		delivery_set_outcomes(d,
+			STORE_RCPT_QUEUED,
+			m->recipients[0].next_at,
+			v,
+			arena_sv(&d->arena, reply));
+		delivery_change(d);
+	}
+}
+
 /* One refused sign-in is enough: who is on the way to the door turns round. */
 static void stop_opening(struct lane *l)
 {
@@ -183,6 +202,8 @@ void lane_hold(struct lane *l, const struct verdict *v, struct sv reply)
 				LOG_F("why", sv_from(v->summary)),
 				LOG_F("reply", reply) },
 			5);
+	if (news)
+		tell_waiting(l, v, reply);
 	withdraw_fresh(l, v, reply);
 	lane_poke(l);
 }
