@@ -98,14 +98,13 @@ void delivery_copy_message(struct delivery *d, const struct store_message *m,
 size_t delivery_ledger_rows(
 	struct delivery *d, struct store_ledger *out, int sign, int64_t minute, int64_t day)
 {
-	const struct conf_lane *c = d->lane->c;
 	size_t n = 0;
 
-	if (c && c->limits.messages_per_minute)
+	if (d->counts_messages)
 		out[n++] = (struct store_ledger){
 			outbound_ledger_key(&d->arena, d->lane->key, LEDGER_MINUTE), minute, sign
 		};
-	if (c && c->limits.recipients_per_day)
+	if (d->counts_recipients)
 		out[n++] = (struct store_ledger){ outbound_ledger_key(
 							  &d->arena, d->lane->key, LEDGER_DAY),
 			day,
@@ -115,6 +114,8 @@ size_t delivery_ledger_rows(
 
 static size_t ledger_take(struct delivery *d)
 {
+	d->counts_messages = sched_lane_counts_messages(d->lane->sched);
+	d->counts_recipients = sched_lane_counts_recipients(d->lane->sched);
 	d->minute_bucket = outbound_bucket(d->lane->o, 0, MINUTE_BUCKET_US);
 	d->day_bucket = outbound_bucket(d->lane->o, 0, DAY_BUCKET_US);
 	return delivery_ledger_rows(d, d->ledger, 1, d->minute_bucket, d->day_bucket);

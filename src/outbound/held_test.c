@@ -410,6 +410,32 @@ static void what_was_refused_before_the_dot_uses_nothing(void **state)
 	bench_close(&b);
 }
 
+static void a_mailbox_that_comes_back_has_its_windows(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	bench_open(&b, SLOW("1"));
+	bench_start(&b);
+	(void)bench_queue(&b, &erp);
+	wait_for_mails(&b, 1, 0);
+	bench_reload(&b, OTHER);
+	bench_reload(&b, SLOW("1"));
+	assert_int_equal(bench_lane(&b, "smtp/lab").status.use.minute_used, 1);
+	assert_int_equal(bench_lane(&b, "smtp/lab").status.use.day_used, 1);
+	bench_reload(&b, SLOW("0"));
+	(void)bench_queue(&b, &erp);
+	wait_for_mails(&b, 2, 0);
+	bench_reload(&b, SLOW("5"));
+	assert_int_equal(bench_lane(&b, "smtp/lab").status.use.minute_used, 2);
+	/* And over a restart, with no limit in between. */
+	bench_reload(&b, SLOW("0"));
+	bench_restart(&b);
+	bench_reload(&b, SLOW("5"));
+	assert_int_equal(bench_lane(&b, "smtp/lab").status.use.minute_used, 2);
+	bench_close(&b);
+}
+
 static void waiting_for_a_limit_ends_too(void **state)
 {
 	struct bench b;
@@ -637,6 +663,7 @@ int main(void)
 		cmocka_unit_test(a_lane_that_moved_does_not_use_its_old_connection),
 		cmocka_unit_test(the_minute_is_kept_over_a_restart),
 		cmocka_unit_test(what_was_refused_before_the_dot_uses_nothing),
+		cmocka_unit_test(a_mailbox_that_comes_back_has_its_windows),
 		cmocka_unit_test(waiting_for_a_limit_ends_too),
 		cmocka_unit_test(what_was_over_before_the_start_has_its_try),
 		cmocka_unit_test(what_ended_uncertain_is_counted_over_restarts),

@@ -64,7 +64,7 @@ void lane_configure(struct lane *l)
 	conf_unref(l->conf);
 	l->conf = conf_ref(l->o->conf);
 	l->c = c;
-	if (c)
+	if (c) {
 		limits = (struct sched_lane_limits){
 			.messages_per_minute =
 				sched_share(c->limits.messages_per_minute, c->limits.share_percent),
@@ -72,7 +72,9 @@ void lane_configure(struct lane *l)
 				sched_share(c->limits.recipients_per_day, c->limits.share_percent),
 			.recipients_per_message = c->limits.recipients_per_message,
 		};
-	sched_lane_set_limits(l->sched, &limits);
+		/* Of one that is gone they stay: it may come back within its windows. */
+		sched_lane_set_limits(l->sched, &limits);
+	}
 	list_remove(&l->starved);
 	l->endpoint = c && !provider_defaults(c->provider)->is_http ? endpoint_get(l->o, c) : NULL;
 	/* They were opened by the old settings. */

@@ -288,8 +288,9 @@ struct delivery {
 	size_t head_given;          /* of it */
 	bool claimed, claim_failed; /* the attempt is committed; or cannot be */
 	bool claim_running, body_running, wants_body, released, over, probe, reserved;
-	bool begun;      /* the connection works on it */
-	bool taken_back; /* over without having left */
+	bool begun;                              /* the connection works on it */
+	bool taken_back;                         /* over without having left */
+	bool counts_messages, counts_recipients; /* in the ledger, since its claim */
 	struct mono_time begun_at;
 	int64_t minute_bucket, day_bucket; /* where the ledger counts it */
 	struct store_attempt attempt;

@@ -29,7 +29,11 @@ const char *sched_lane_state_name(enum sched_lane_state state); /* "ready", "wai
 
 NODISCARD struct sched_lane *sched_lane_new(const struct sched_lane_limits *limits);
 void sched_lane_free(struct sched_lane *l);
+/* A limit that is taken away is counted on: it may come back within its window. */
 void sched_lane_set_limits(struct sched_lane *l, const struct sched_lane_limits *limits);
+/* Whether it counts messages by the minute, recipients by the day: it has, or had, a limit. */
+bool sched_lane_counts_messages(const struct sched_lane *l);
+bool sched_lane_counts_recipients(const struct sched_lane *l);
 
 /*
  * How many of `wanted` recipients the next message may carry at `now`: 0 when nothing may leave. Looks at
@@ -44,7 +48,7 @@ struct mono_time sched_lane_room_at(struct sched_lane *l, struct mono_time now);
 void sched_lane_reserve(struct sched_lane *l, struct mono_time now, uint32_t recipients);
 void sched_lane_settle(struct sched_lane *l, struct mono_time now, uint32_t recipients);
 void sched_lane_withdraw(struct sched_lane *l, uint32_t recipients);
-/* From the ledger: slots that were used before the start. */
+/* From the ledger: slots that were used before the start. Kept also where there is no limit, yet. */
 void sched_lane_restore_messages(struct sched_lane *l, struct mono_time used_at, uint32_t n);
 void sched_lane_restore_recipients(struct sched_lane *l, struct mono_time used_at, uint32_t n);
 

@@ -385,12 +385,50 @@ static void a_limit_that_comes_later_counts_what_is_under_way(void **state)
 	assert_int_equal(sched_lane_use(l, at_s(3)).minute_used, 2);
 	assert_int_equal(sched_lane_use(l, at_s(3)).day_used, 10);
 	assert_int_equal(sched_lane_room(l, at_s(3), 1), 0);
-	/* Removed, and set again: the same with what began in between. */
+	/* Removed, and set again: what was used is, and what began in between. */
 	sched_lane_set_limits(l, &(struct sched_lane_limits){ 0 });
 	sched_lane_reserve(l, at_s(4), 1);
 	sched_lane_set_limits(l, &limits);
 	sched_lane_settle(l, at_s(5), 1);
-	assert_int_equal(sched_lane_use(l, at_s(5)).day_used, 1);
+	assert_int_equal(sched_lane_use(l, at_s(5)).day_used, 11);
+	sched_lane_free(l);
+}
+
+/* Sixty in a minute stay sixty, whatever an administrator tries meanwhile. */
+static void a_limit_that_comes_back_has_counted_on(void **state)
+{
+	const struct sched_lane_limits limits = { .messages_per_minute = 2,
+		.recipients_per_day = 3 };
+	struct sched_lane *l = lane(0, 0, 0);
+
+	(void)state;
+	assert_false(sched_lane_counts_messages(l));
+	sched_lane_set_limits(l, &limits);
+	sched_lane_reserve(l, at_s(0), 1);
+	sched_lane_settle(l, at_s(0), 1);
+	sched_lane_set_limits(l, &(struct sched_lane_limits){ 0 });
+	assert_true(sched_lane_counts_messages(l) && sched_lane_counts_recipients(l));
+	assert_int_equal(sched_lane_use(l, at_s(1)).minute_capacity, 0);
+	/* Without a limit nothing stops, also not what is beyond the old one. */
+	for (unsigned i = 0; i < 5; i++) {
+		assert_int_equal(sched_lane_room(l, at_s(1), 1), 1);
+		sched_lane_reserve(l, at_s(1), 1);
+		sched_lane_settle(l, at_s(1), 1);
+	}
+	sched_lane_set_limits(l, &limits);
+	assert_int_equal(sched_lane_use(l, at_s(2)).minute_used, 6);
+	assert_int_equal(sched_lane_use(l, at_s(2)).day_used, 6);
+	assert_int_equal(sched_lane_room(l, at_s(2), 1), 0);
+	assert_int_equal(sched_lane_room(l, at_s(62), 1), 0);
+	sched_lane_free(l);
+	/* The ledger is read before the limit is known, or while there is none. */
+	l = lane(0, 0, 0);
+	sched_lane_restore_messages(l, at_s(0), 2);
+	sched_lane_restore_recipients(l, at_s(0), 1);
+	assert_int_equal(sched_lane_room(l, at_s(1), 1), 1);
+	sched_lane_set_limits(l, &limits);
+	assert_int_equal(sched_lane_room(l, at_s(1), 1), 0);
+	assert_int_equal(sched_lane_use(l, at_s(1)).day_used, 1);
 	sched_lane_free(l);
 }
 
@@ -616,6 +654,7 @@ int main(void)
 		cmocka_unit_test(slots_of_an_earlier_life_count),
 		cmocka_unit_test(limits_change_under_way),
 		cmocka_unit_test(a_limit_that_comes_later_counts_what_is_under_way),
+		cmocka_unit_test(a_limit_that_comes_back_has_counted_on),
 		cmocka_unit_test(a_waiting_lane_goes_on_by_itself),
 		cmocka_unit_test(each_hold_in_a_row_lasts_longer),
 		cmocka_unit_test(a_hold_that_is_in_force_does_not_grow),
