@@ -25,7 +25,7 @@ enum {
 struct tracked {
 	char path[PATH_LEN_MAX];
 	char *base;
-	size_t base_len;
+	size_t base_len, base_cap;
 	bool *dirty; /* pages written since the last sync */
 	size_t dirty_len;
 	bool size_dirty;
@@ -107,7 +107,7 @@ static struct tracked *watch(const char *path)
 	must(t != NULL);
 	must(strlen(path) < sizeof(t->path));
 	(void)snprintf(t->path, sizeof(t->path), "%s", path);
-	t->base_len = size_now(path);
+	t->base_len = t->base_cap = size_now(path);
 	t->base = read_all(path, t->base_len);
 	return t;
 }
@@ -133,6 +133,14 @@ static void clean(struct tracked *t)
 	t->size_dirty = false;
 }
 
+static void reserve(struct tracked *t, size_t len)
+{
+	if (len <= t->base_cap)
+		return;
+	t->base_cap = len + len / 2;
+	t->base = xrealloc(t->base, t->base_cap);
+}
+
 /* base[at..at+len) becomes what stands in `now`. */
 static void take(struct tracked *t, const char *now, size_t now_len, size_t at, size_t len)
 {
@@ -141,7 +149,7 @@ static void take(struct tracked *t, const char *now, size_t now_len, size_t at, 
 	if (len > now_len - at)
 		len = now_len - at;
 	if (at + len > t->base_len) {
-		t->base = xrealloc(t->base, at + len);
+		reserve(t, at + len);
 		memset(t->base + t->base_len, 0, at + len - t->base_len);
 		t->base_len = at + len;
 	}
@@ -151,7 +159,7 @@ static void take(struct tracked *t, const char *now, size_t now_len, size_t at, 
 static void resize(struct tracked *t, size_t len)
 {
 	/* Whole pages, for those who read one. */
-	t->base = xrealloc(t->base, len + PAGE);
+	reserve(t, len + PAGE);
 	if (len > t->base_len)
 		memset(t->base + t->base_len, 0, len - t->base_len);
 	t->base_len = len;
@@ -228,6 +236,15 @@ static bool strikes(enum fault_calls kind)
 	if (vfs.calls < p->nth || (vfs.calls > p->nth && p->mode == FAULT_ONCE))
 		return false;
 	vfs.struck = true;
+	if (p->struck) {
+		struct fault_plan plan = *p;
+
+		vfs.plan = (struct fault_plan){ 0 };
+		unlock();
+		plan.struck(plan.arg);
+		lock();
+		return false;
+	}
 	return true;
 }
 

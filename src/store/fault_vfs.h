@@ -32,6 +32,10 @@ struct fault_plan {
 	enum fault_calls calls;
 	bool half;       /* a write that fails has written its first half */
 	bool sync_loses; /* as Linux: what a failed sync had to write is clean afterwards, and lost */
+	/* Called instead of failing, before the call does anything. It need not return (longjmp): whoever does
+	 * that leaves everything of before alone for ever. */
+	void (*struck)(void *arg);
+	void *arg;
 };
 
 /* Registers the VFS (once), forgets all files and counts. */
