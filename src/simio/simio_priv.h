@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/heap.h"
+#include "base/list.h"
+#include "simio/simio.h"
+
+struct io_loop {
+	struct list node; /* of the world */
+	struct heap timers;
+	struct io_task *task_first, *task_last;
+	bool tasks_due; /* an event for them is on its way */
+	struct prng prng;
+	uint64_t boot_us; /* true time at which its clock began */
+	struct list streams;
+	bool dead, stopped;
+};
+
+/* Something that happens later. On the heap; the world frees it before it runs. */
+struct simio_event {
+	struct heap_node node;
+	struct io_loop *loop;
+	void (*run)(void *arg);
+	void *arg;
+};
+struct simio_event *simio_later(
+	struct io_loop *l, uint64_t delay_us, void (*run)(void *arg), void *arg);
+void simio_never(struct simio_event *e); /* NULL is allowed */

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/buf.h"
+#include "base/must.h"
+#include "base/rng.h"
+#include "simio/simio_priv.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Time, loops, timers, tasks, dice. */
+enum {
+	TASK_US_MAX = 20,
+	LOG_BYTES_MAX = 64 << 20,
+};
+/* 2026-11-30 08:00:00 UTC; an hour after the machine has started. */
+#define WALL_AT_BEGIN INT64_C(1796025600000000)
+#define UP_AT_BEGIN (US_PER_HOUR)
+
+static struct {
+	uint64_t now_us, boot_us;
+	struct heap events;
+	struct list loops;
+	struct prng dice;
+	struct buf log;
+} world;
+
+void simio_begin(uint64_t seed)
+{
+	must(world.loops.next == NULL);
+	prng_seed(&world.dice, seed);
+	list_init(&world.loops);
+	buf_init(&world.log, LOG_BYTES_MAX);
+	world.now_us = UP_AT_BEGIN;
+}
+
+uint64_t simio_now(void)
+{
+	return world.now_us - UP_AT_BEGIN;
+}
+
+uint64_t simio_below(uint64_t bound)
+{
+	return prng_below(&world.dice, bound);
+}
+
+bool simio_chance(unsigned percent)
+{
+	return simio_below(100) < percent;
+}
+
+void simio_reboot(void)
+{
+	world.boot_us = world.now_us - US_PER_S * (5 + simio_below(60));
+}
+
+/* ---- events ---- */
+
+struct simio_event *simio_later(
+	struct io_loop *l, uint64_t delay_us, void (*run)(void *arg), void *arg)
+{
+	struct simio_event *e = xcalloc(1, sizeof(*e));
+
+	e->loop = l;
+	e->run = run;
+	e->arg = arg;
+	heap_insert(&world.events, &e->node, world.now_us + delay_us);
+	return e;
+}
+
+void simio_never(struct simio_event *e)
+{
+	if (!e)
+		return;
+	heap_remove(&world.events, &e->node);
+	free(e);
+}
+
+static void run_event(struct heap_node *node)
+{
+	struct simio_event e, *held = CONTAINER_OF(node, struct simio_event, node);
+
+	heap_remove(&world.events, node);
+	e = *held;
+	free(held);
+	if (!e.loop->dead)
+		e.run(e.arg);
+}
+
+static void run_timer(struct io_loop *l, struct heap_node *node)
+{
+	struct io_timer *t = CONTAINER_OF(node, struct io_timer, node);
+
+	heap_remove(&l->timers, node);
+	t->fire(t->arg);
+}
+
+bool simio_step(uint64_t until_us)
+{
+	struct heap_node *first = heap_first(&world.events);
+	uint64_t at = first ? first->key : UINT64_MAX;
+	struct io_loop *of_timer = NULL;
+
+	list_each (pos, &world.loops) {
+		struct io_loop *l = list_entry(pos, struct io_loop, node);
+		struct heap_node *timer = l->dead ? NULL : heap_first(&l->timers);
+		uint64_t due = timer ? timer->key + l->boot_us : UINT64_MAX;
+
+		/* Of two that are due together the dice choose. */
+		if (due < at || (due == at && timer && (prng_next(&world.dice) & 1))) {
+			at = due;
+			of_timer = l;
+		}
+	}
+	if (at == UINT64_MAX || (at > UP_AT_BEGIN && at - UP_AT_BEGIN > until_us)) {
+		if (world.now_us < until_us + UP_AT_BEGIN)
+			world.now_us = until_us + UP_AT_BEGIN;
+		return false;
+	}
+	if (at > world.now_us)
+		world.now_us = at;
+	if (of_timer)
+		run_timer(of_timer, heap_first(&of_timer->timers));
+	else
+		run_event(first);
+	return true;
+}
+
+/* ---- loops ---- */
+
+struct io_loop *io_loop_new_with(const struct io_loop_options *options)
+{
+	struct io_loop *l = xcalloc(1, sizeof(*l));
+
+	prng_seed(&l->prng, options->seed ? options->seed : prng_next(&world.dice));
+	l->boot_us = world.boot_us;
+	list_init(&l->streams);
+	list_append(&world.loops, &l->node);
+	return l;
+}
+
+struct io_loop *io_loop_new(void)
+{
+	return io_loop_new_with(&(struct io_loop_options){ .seed = 0 });
+}
+
+struct mono_time io_now(const struct io_loop *l)
+{
+	return (struct mono_time){ world.now_us - l->boot_us };
+}
+
+struct mono_time io_clock_mono(void)
+{
+	return (struct mono_time){ world.now_us - world.boot_us };
+}
+
+struct wall_time io_clock_wall(void)
+{
+	return (struct wall_time){ WALL_AT_BEGIN + (int64_t)world.now_us };
+}
+
+struct wall_time io_wall(const struct io_loop *l)
+{
+	must(!l->dead);
+	return io_clock_wall();
+}
+
+struct prng *io_prng(struct io_loop *l)
+{
+	return &l->prng;
+}
+
+void io_random(void *out, size_t len)
+{
+	unsigned char *at = out;
+
+	while (len--)
+		*at++ = (unsigned char)prng_next(&world.dice);
+}
+
+uint64_t io_random_u64(void)
+{
+	return prng_next(&world.dice);
+}
+
+/* ---- timers and tasks ---- */
+
+void io_timer_init(struct io_timer *t, struct io_loop *l, void (*fire)(void *arg), void *arg)
+{
+	*t = (struct io_timer){ .loop = l, .fire = fire, .arg = arg };
+}
+
+void io_timer_start(struct io_timer *t, struct mono_time at)
+{
+	uint64_t now = io_now(t->loop).us;
+
+	if (at.us == MONO_NEVER.us) {
+		io_timer_stop(t);
+		return;
+	}
+	t->at = at;
+	/* The real one is a round of the loop away at least, or one that asks for the past stops time. */
+	heap_update(&t->loop->timers, &t->node, at.us > now ? at.us : now + 1);
+}
+
+void io_timer_stop(struct io_timer *t)
+{
+	if (heap_holds(&t->node))
+		heap_remove(&t->loop->timers, &t->node);
+}
+
+static void run_tasks(void *arg)
+{
+	struct io_loop *l = arg;
+	struct io_task *last = l->task_last;
+	bool more = last != NULL;
+
+	l->tasks_due = false;
+	/* What they post waits for the next turn. */
+	while (more && l->task_first) {
+		struct io_task *t = l->task_first;
+
+		more = t != last;
+		io_task_cancel(l, t);
+		t->run(t->arg);
+	}
+}
+
+void io_task_post(struct io_loop *l, struct io_task *t)
+{
+	if (t->queued)
+		return;
+	t->queued = true;
+	t->next = NULL;
+	if (l->task_last)
+		l->task_last->next = t;
+	else
+		l->task_first = t;
+	l->task_last = t;
+	if (!l->tasks_due)
+		(void)simio_later(l, 1 + simio_below(TASK_US_MAX), run_tasks, l);
+	l->tasks_due = true;
+}
+
+void io_task_cancel(struct io_loop *l, struct io_task *t)
+{
+	struct io_task **at = &l->task_first, *before = NULL;
+
+	if (!t->queued)
+		return;
+	while (*at != t) {
+		before = *at;
+		must(before != NULL);
+		at = &before->next;
+	}
+	*at = t->next;
+	if (l->task_last == t)
+		l->task_last = before;
+	t->queued = false;
+	t->next = NULL;
+}
+
+/* ---- the log ---- */
+
+void simio_note(const char *fmt, ...)
+{
+	char line[1024];
+	uint64_t now = simio_now();
+	va_list args;
+
+	va_start(args, fmt);
+	(void)vsnprintf(line, sizeof(line), fmt, args);
+	va_end(args);
+	must(buf_printf(&world.log,
+		     "%02u:%02u:%02u.%06u %s\n",
+		     (unsigned)(now / US_PER_HOUR),
+		     (unsigned)(now / US_PER_MIN % 60),
+		     (unsigned)(now / US_PER_S % 60),
+		     (unsigned)(now % US_PER_S),
+		     line) == 0);
+}
+
+struct sv simio_log(void)
+{
+	return buf_sv(&world.log);
+}
