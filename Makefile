@@ -6,7 +6,7 @@ DESTDIR ?=
 # Tests wait more than they work.
 E2E_WORKERS ?= 3
 
-.PHONY: all demo test test-unit test-e2e test-system lint bench fuzz install deb clean format pages
+.PHONY: all demo test test-unit test-e2e test-system lint bench fuzz install deb clean format pages sim
 
 # Quiet when nothing is to be done; else it counts on a terminal, and a log gets one line at both ends.
 all: $(BUILD)/build.ninja
@@ -34,7 +34,7 @@ build-tsan/build.ninja:
 demo: all
 	@$(BUILD)/src/cli/postern demo
 
-test: test-unit test-e2e
+test: test-unit test-e2e sim
 
 # Unit tests and the fuzz corpora under ASan and UBSan, the threads under TSan.
 test-unit: build-asan/build.ninja build-tsan/build.ninja
@@ -47,6 +47,13 @@ test-unit: build-asan/build.ninja build-tsan/build.ninja
 test-e2e: all
 	@tools/deps test
 	@POSTERN_BUILD=$(abspath $(BUILD)) $(PYTHON) -m pytest -q -n $(E2E_WORKERS) tests/e2e
+
+# The relay in a world of its own: no waiting, no network, and the same seed is the same run (tests/sim). SEED=n shows
+# the log of one; FAULT=ttl puts a fault of the past back.
+SEEDS ?= 200
+sim: $(BUILD)/build.ninja
+	@ninja -C $(BUILD) --quiet tests/sim/sim
+	@$(if $(SEED)$(FAULT),$(BUILD)/tests/sim/sim $(if $(FAULT),--fault $(FAULT)) $(if $(SEED),--log $(SEED),$(SEEDS)),tests/sim/run $(BUILD)/tests/sim/sim $(SEEDS))
 
 lint: all
 	@tools/deps lint

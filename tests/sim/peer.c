@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/must.h"
+#include "smtp/server.h"
+#include "tests/sim/sim.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The hosts: an SMTP server each, whose every answer is thrown. */
+enum {
+	TEXT_MAX = 256
+};
+#define LATE_US_MAX (9 * US_PER_MIN) /* of counting a message whose sender has got no answer */
+
+struct session {
+	struct io_loop *loop;
+	unsigned host;
+	struct io_stream *stream;
+	struct smtp_server *smtp;
+	struct io_timer answer; /* what is said in a while */
+	enum smtp_server_event_kind asked;
+	uint16_t code;
+	char recipients[TEXT_MAX];
+	bool taken; /* a whole message that no answer was given for yet */
+	bool pumping, ended;
+};
+
+static const char *const addresses[HOST_COUNT] = {
+	"127.0.0.1:2501",
+	"127.0.0.1:2502",
+	"127.0.0.1:2503",
+	"127.0.0.1:2504",
+	"127.0.0.1:2505",
+};
+
+const char *peer_address(unsigned host)
+{
+	return addresses[host];
+}
+
+static void count(struct session *s, uint64_t after_us);
+
+static void session_free(struct session *s)
+{
+	/* It goes on with what it has, and nobody can be told. */
+	if (s->taken)
+		count(s, simio_below(LATE_US_MAX));
+	io_timer_stop(&s->answer);
+	smtp_server_free(s->smtp);
+	io_stream_free(s->stream);
+	free(s);
+}
+
+static void pump(struct session *s);
+
+static void say(void *arg)
+{
+	struct session *s = arg;
+	struct mono_time now = io_now(s->loop);
+	const char *enhanced = s->code < 300 ? "2.0.0" : s->code < 500 ? "4.3.0" : "5.1.1";
+
+	if (s->asked == SMTP_SERVER_EV_GREET && s->code == 220)
+		enhanced = NULL;
+	if (s->code == 354)
+		enhanced = NULL;
+	if (s->taken)
+		count(s, 0);
+	smtp_server_answer(s->smtp, now, s->code, enhanced, SV("as the dice say"));
+	pump(s);
+}
+
+static uint16_t yes(enum smtp_server_event_kind kind)
+{
+	return kind == SMTP_SERVER_EV_GREET ? 220 : kind == SMTP_SERVER_EV_DATA ? 354 : 250;
+}
+
+static uint16_t refusal(enum smtp_server_event_kind kind)
+{
+	if (kind == SMTP_SERVER_EV_RCPT && simio_chance(40))
+		return 550;
+	return kind == SMTP_SERVER_EV_GREET ? 421 : 451;
+}
+
+/* A message that is whole is ours; when it counts for the limit is ours to say, too. */
+static void count(struct session *s, uint64_t after_us)
+{
+	uint64_t at = simio_now() + after_us;
+
+	s->taken = false;
+	simio_note("host %u takes %s, counts it at %llu s",
+		s->host,
+		s->recipients,
+		(unsigned long long)(at / US_PER_S));
+	check_received(s->host, s->recipients, at);
+}
+
+static uint64_t pause_of(unsigned host, enum smtp_server_event_kind asked)
+{
+	if (host == HOST_LIMIT && asked == SMTP_SERVER_EV_END)
+		return simio_below(40 * US_PER_S);
+	if (host == HOST_SLOW)
+		return US_PER_S + simio_below(20 * US_PER_S);
+	if (host == HOST_MOODY && simio_chance(20))
+		return simio_below(90 * US_PER_S);
+	return simio_below(30 * US_PER_MS);
+}
+
+static void answer(struct session *s, const struct smtp_server_event *e)
+{
+	bool refuses = s->host == HOST_MOODY && simio_chance(15);
+	bool closes = (s->host == HOST_MOODY && simio_chance(6)) ||
+		      (s->host == HOST_LIMIT && e->kind == SMTP_SERVER_EV_END && simio_chance(8));
+
+	s->taken = e->kind == SMTP_SERVER_EV_END && !refuses;
+	if (closes) {
+		simio_note("host %u closes", s->host);
+		s->ended = true;
+		return;
+	}
+	if (e->kind == SMTP_SERVER_EV_RCPT && !refuses) {
+		size_t len = strlen(s->recipients);
+
+		(void)snprintf(s->recipients + len, TEXT_MAX - len, "%.*s ", SV_ARG(e->address));
+	}
+	s->asked = e->kind;
+	s->code = refuses ? refusal(e->kind) : yes(e->kind);
+	io_timer_start(&s->answer, mono_add(io_now(s->loop), pause_of(s->host, e->kind)));
+}
+
+static void handle(struct session *s, const struct smtp_server_event *e)
+{
+	switch (e->kind) {
+	case SMTP_SERVER_EV_MAIL:
+		s->recipients[0] = '\0';
+		answer(s, e);
+		break;
+	case SMTP_SERVER_EV_GREET:
+	case SMTP_SERVER_EV_RCPT:
+	case SMTP_SERVER_EV_DATA:
+	case SMTP_SERVER_EV_END:
+		answer(s, e);
+		break;
+	case SMTP_SERVER_EV_CLOSE:
+		s->ended = true;
+		break;
+	case SMTP_SERVER_EV_BODY:
+	case SMTP_SERVER_EV_RESET:
+	case SMTP_SERVER_EV_STARTTLS:
+	case SMTP_SERVER_EV_AUTH_PASSWORD:
+	case SMTP_SERVER_EV_AUTH_TOKEN:
+	case SMTP_SERVER_EV_AUTH_SCRAM:
+	case SMTP_SERVER_EV_AUTH_DONE:
+	case SMTP_SERVER_EV_COUNT:
+		break;
+	}
+}
+
+static void events(struct session *s)
+{
+	struct smtp_server_event e;
+
+	while (!s->ended && smtp_server_next(s->smtp, &e))
+		handle(s, &e);
+}
+
+static void pump(struct session *s)
+{
+	bool again = true;
+	struct sv out;
+
+	if (s->pumping)
+		return;
+	s->pumping = true;
+	events(s);
+	while (again && !s->ended) {
+		struct sv input = io_stream_input(s->stream);
+		size_t used = input.len ? smtp_server_feed(s->smtp, io_now(s->loop), input) : 0;
+
+		events(s);
+		io_stream_consume(s->stream, used);
+		again = used > 0;
+	}
+	out = smtp_server_output(s->smtp);
+	must(io_stream_write(s->stream, out) == 0);
+	smtp_server_sent(s->smtp, out.len);
+	s->pumping = false;
+	if (s->ended)
+		session_free(s);
+}
+
+static void on_stream(void *arg, enum io_stream_event event)
+{
+	struct session *s = arg;
+
+	if (event == IO_STREAM_FAILED || event == IO_STREAM_EOF) {
+		/* Whoever has gone gets no answer; what is whole was taken. */
+		session_free(s);
+		return;
+	}
+	if (s->host != HOST_SILENT)
+		pump(s);
+}
+
+static unsigned host_numbers[HOST_COUNT];
+static struct io_loop *loop;
+
+static void on_accept(void *arg, struct io_stream *stream)
+{
+	const struct smtp_server_options options = { .hostname = SV("host.example"),
+		.message_bytes_max = 1 << 20,
+		.rcpt_max = 100,
+		.bad_command_max = 10,
+		.idle_us_max = US_PER_HOUR,
+		.data_us_max = US_PER_HOUR,
+		.slow_us_max = US_PER_HOUR,
+		.session_us_max = 24 * US_PER_HOUR,
+		.pipelining = simio_chance(70),
+		.eightbitmime = true };
+	struct session *s = xcalloc(1, sizeof(*s));
+
+	s->loop = loop;
+	s->host = *(unsigned *)arg;
+	s->stream = stream;
+	s->smtp = smtp_server_new(&options, io_now(loop));
+	io_timer_init(&s->answer, loop, say, s);
+	io_stream_set_owner(stream, on_stream, s);
+	if (s->host != HOST_SILENT)
+		pump(s);
+}
+
+void peers_open(struct io_loop *l)
+{
+	loop = l;
+	for (unsigned i = 0; i < HOST_COUNT; i++) {
+		host_numbers[i] = i;
+		simio_listen(l, addresses[i], on_accept, &host_numbers[i]);
+	}
+}
