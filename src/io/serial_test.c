@@ -113,7 +113,7 @@ static void done(void *arg, struct io_serial_job *job)
 
 static void open_desk(struct desk *d, bool gated, uint64_t rest_us)
 {
-	const struct io_serial_work work = { run, step, rest, done, d };
+	struct io_serial_work work = { run, step, rest, done, NULL };
 
 	*d = (struct desk){ .loop_thread = pthread_self(),
 		.gated = gated,
@@ -123,6 +123,7 @@ static void open_desk(struct desk *d, bool gated, uint64_t rest_us)
 	assert_int_equal(sem_init(&d->started, 0, 0), 0);
 	assert_int_equal(sem_init(&d->gate, 0, 0), 0);
 	d->loop = io_loop_new();
+	work.arg = d;
 	d->serial = io_serial_new(d->loop, &work);
 }
 
