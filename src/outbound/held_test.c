@@ -445,7 +445,7 @@ static void waiting_for_a_limit_ends_too(void **state)
 	bench_open(&b, "delay_notice: 4h\n" SLOW("1"));
 	bench_start(&b);
 	/* It has run for longer than anything has to wait for. */
-	b.o->tried_until.us = 0;
+	b.o->started_at.us = 0;
 	(void)bench_queue(&b, &erp);
 	wait_for_mails(&b, 1, 0);
 	over = bench_queue(&b,
@@ -463,7 +463,7 @@ static void waiting_for_a_limit_ends_too(void **state)
 	for (unsigned i = 0; i < 2; i++) {
 		assert_int_equal(bench_summary(&b).out_messages_waiting, 3);
 		bench_restart(&b);
-		b.o->tried_until.us = 0;
+		b.o->started_at.us = 0;
 		outbound_kick(b.o, false, SV(""));
 	}
 	assert_int_equal(b.a.mail_count, 1);

@@ -9,8 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define CLOCK_STEP_US US_PER_MIN   /* smaller steps of the clock are followed */
-#define TRIED_AFTER_US US_PER_HOUR /* mail that was over before the start */
+#define CLOCK_STEP_US US_PER_MIN /* smaller steps of the clock are followed */
 
 static void drain_check(void *arg);
 static void say_loudly(const struct conf *conf);
@@ -51,10 +50,7 @@ struct outbound *outbound_new(const struct outbound_options *options)
 	o->last_mono = io_now(o->loop);
 	o->first_wall = o->last_wall;
 	o->first_mono = o->last_mono;
-	o->tried_until = wall_add(o->first_wall,
-		(int64_t)(conf_general(o->conf)->retry_expire_us < TRIED_AFTER_US
-				  ? conf_general(o->conf)->retry_expire_us
-				  : TRIED_AFTER_US));
+	o->started_at = o->first_wall;
 	return o;
 }
 

@@ -104,8 +104,8 @@ struct outbound {
 	void (*drained)(void *arg);
 	void *drained_arg;
 	struct io_task drain_check;
-	int64_t due_ahead_us;         /* of the wall clock, after it was turned back */
-	struct wall_time tried_until; /* till then nothing expires that has not been tried */
+	int64_t due_ahead_us;        /* of the wall clock, after it was turned back */
+	struct wall_time started_at; /* what came to its time before is tried first */
 	struct wall_time last_wall, first_wall;
 	struct mono_time last_mono, first_mono;
 	struct store_lanes lanes_op;

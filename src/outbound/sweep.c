@@ -11,6 +11,7 @@
  */
 #define SWEEP_EVERY_US (15 * US_PER_MIN)                 /* of a held lane, for other doors */
 #define SWEEP_AFTER_START_US (10 * US_PER_S)             /* what can leave leaves first */
+#define TRY_US_MAX US_PER_HOUR                           /* of what was over before the start */
 #define EVERYTHING ((struct wall_time){ INT64_MAX - 1 }) /* but what a person holds */
 
 static enum sched_look look_of(
@@ -21,7 +22,8 @@ static enum sched_look look_of(
 		.expires_at = m->expires_at,
 		.parked = parked,
 		.noticed = m->flags & STORE_MSG_DELAY_NOTICED,
-		.not_before = l->o->tried_until,
+		.started_at = l->o->started_at,
+		.try_us = g->retry_expire_us < TRY_US_MAX ? g->retry_expire_us : TRY_US_MAX,
 		.parked_expire_us = g->parked_expire_us,
 		.notice_us = g->delay_notice_us };
 

@@ -6,6 +6,11 @@ enum {
 	PAUSE_FACTOR = 20 /* a twentieth of the time at most */
 };
 
+static struct wall_time with_try(const struct sched_waiting *w, struct wall_time at)
+{
+	return at.us > w->started_at.us ? at : wall_add(w->started_at, (int64_t)w->try_us);
+}
+
 enum sched_look sched_look(
 	const struct sched_waiting *w, struct wall_time now, struct wall_time *out_next)
 {
@@ -15,8 +20,8 @@ enum sched_look sched_look(
 	notice = wall_add(notice, (int64_t)w->notice_us);
 	if (w->parked && ends.us < parked.us)
 		ends = parked;
-	if (ends.us < w->not_before.us)
-		ends = w->not_before;
+	ends = with_try(w, ends);
+	notice = with_try(w, notice);
 	if (now.us >= ends.us)
 		return SCHED_LOOK_EXPIRE;
 	*out_next = ends;

@@ -9,8 +9,10 @@
 /* When waiting mail has waited too long: it expires, or its sender should hear of the delay. Pure. */
 struct sched_waiting {
 	struct wall_time accepted_at, expires_at;
-	/* Mail whose time ended while nothing ran, or whose clock was wrong, has its try: until then. */
-	struct wall_time not_before;
+	/* What came to its time before the relay was started (it was down, or a clock is wrong) is tried first,
+	 * for so long: neither end nor notice comes before. */
+	struct wall_time started_at;
+	uint64_t try_us;
 	bool parked; /* what holds it is for an administrator: it has `parked_expire_us`, if that is longer */
 	bool noticed; /* the sender has been told */
 	uint64_t parked_expire_us;
