@@ -40,17 +40,18 @@ static void progress(void *arg, uint64_t done, uint64_t of)
 	l->shown = l->on_terminal;
 	l->told = percent - percent % PROGRESS_STEP;
 	(void)fprintf(stderr,
-		l->on_terminal ? "\rlooking at the queue: %llu of %llu pages"
-			       : "looking at the queue: %llu of %llu pages\n",
+		"%slooking at the queue: %llu of %llu pages%s",
+		l->on_terminal ? cli_mark(CLI_MARK_AGAIN) : "",
 		(unsigned long long)done,
-		(unsigned long long)of);
+		(unsigned long long)of,
+		l->on_terminal ? "" : "\n");
 	(void)fflush(stderr);
 }
 
 static void end_progress(struct looking *l)
 {
 	if (l->shown)
-		(void)fprintf(stderr, "\r%60s\r", "");
+		(void)fprintf(stderr, "%s", cli_mark(CLI_MARK_AGAIN));
 	l->shown = false;
 	l->told = 0;
 }

@@ -6,6 +6,8 @@ import itertools
 import json
 import os
 import pathlib
+import pty
+import select
 import signal
 import socket
 import subprocess
@@ -49,6 +51,28 @@ def wait_for(what, seconds=PATIENCE, every=0.05):
         if time.monotonic() > end:
             raise AssertionError(f"waited {seconds} s in vain for {what}")
         time.sleep(every)
+
+
+def at_a_terminal(words, env):
+    """The output of a command whose standard output and error are one terminal."""
+    near, far = pty.openpty()
+    child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=far, stderr=far, close_fds=True,
+                             env={**{k: v for k, v in os.environ.items() if k != "NO_COLOR"}, **env})
+    os.close(far)
+    out = b""
+    while True:
+        if not select.select([near], [], [], PATIENCE)[0]:
+            break
+        try:
+            piece = os.read(near, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        out += piece
+    child.wait(PATIENCE)
+    os.close(near)
+    return out
 
 
 def listens(port, host="127.0.0.1"):

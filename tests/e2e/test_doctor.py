@@ -4,6 +4,7 @@ import os
 import pathlib
 import pwd
 import random
+import re
 import sqlite3
 import subprocess
 
@@ -365,6 +366,10 @@ def test_a_large_queue_shows_progress(stuck):
     lines = done.stderr.decode().splitlines()
     assert len(lines) >= 3 and lines[-1].startswith("looking at the queue: "), lines
     assert "1 messages wait, all whole" in done.stdout.decode()
+    # A terminal has one line, written again and again, and gone in the end.
+    out = support.at_a_terminal([POSTERN, "doctor", "--config", str(r.config)], {"TERM": "dumb"})
+    assert out.count(b"\r\x1b[Klooking at the queue: ") >= 3 and b"\\x" not in out, out
+    assert re.search(rb" pages\r\x1b\[K[^\r]*ok ", out), out
     # A queue that does not open names the way out.
     with (r.folder / "data" / "queue.db").open("r+b") as f:
         f.write(b"no database at all")

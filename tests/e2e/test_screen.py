@@ -1,11 +1,7 @@
 """The border of every terminal: what strangers write is shown and steers nothing, whatever command prints it, as text, report or JSON."""
 import json
-import os
-import pty
 import re
-import select
 import socketserver
-import subprocess
 import threading
 
 import pytest
@@ -171,28 +167,6 @@ def test_names_in_files_and_arguments(folder):
             assert not steers(done.stdout + done.stderr), (words, extra, steers(done.stdout + done.stderr)[:3])
 
 
-def at_a_terminal(words, env):
-    """The output of a command whose standard output and error are one terminal."""
-    near, far = pty.openpty()
-    child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=far, stderr=far, close_fds=True,
-                             env={**{k: v for k, v in os.environ.items() if k != "NO_COLOR"}, **env})
-    os.close(far)
-    out = b""
-    while True:
-        if not select.select([near], [], [], support.PATIENCE)[0]:
-            break
-        try:
-            piece = os.read(near, 65536)
-        except OSError:
-            break
-        if not piece:
-            break
-        out += piece
-    child.wait(support.PATIENCE)
-    os.close(near)
-    return out
-
-
 def test_a_terminal_has_colours_and_nothing_of_strangers(relay, servers):
     r = relay("connectors:\n" + connector("c", servers("RCPT", 554)) + "routes:\n  - { through: c }\n")
     with Wire(r.port) as c:
@@ -202,7 +176,7 @@ def test_a_terminal_has_colours_and_nothing_of_strangers(relay, servers):
     support.wait_for(lambda: [row for row in r.rows("trace", "--since", "1d") if row.get("reply")])
     out = b""
     for words in (["status"], ["trace", "--since", "1d"], ["mailboxes"], ["explain", "550 5.1.1 \x1b[31mno"]):
-        out += at_a_terminal([POSTERN, *words, "--config", str(r.config)], {"TERM": "xterm", "PAGER": "cat"})
+        out += support.at_a_terminal([POSTERN, *words, "--config", str(r.config)], {"TERM": "xterm", "PAGER": "cat"})
     # Lines end in CR LF there.
     left = re.sub(rb"\x1b\[(?:0|1|2|31|32|33)m|\r\x1b\[K|\r(?=\n)", b"", out)
     assert left != out.replace(b"\r\n", b"\n"), "there are colours"
