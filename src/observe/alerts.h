@@ -10,10 +10,10 @@
 #include "store/store.h"
 
 /*
- * One alert an event: what is parked or goes on, a stop for reputation, a full disk, what expires. To the
- * log, a webhook, a command, and by mail. What waits is bounded and in memory; what was told of disks and
- * expiry is kept in the queue's parks under "alert:", and that of parks is their own record, so that a
- * restart repeats nothing.
+ * One alert an event: what is parked or goes on, a stop for reputation, a disk that is full or fails, what
+ * expires. To the log, a webhook, a command, and by mail. What waits is bounded and in memory; what was told
+ * of a full disk and of expiry is kept in the queue's parks under "alert:", and that of parks is their own
+ * record, so that a restart repeats nothing.
  */
 struct observe_alerts;
 

@@ -29,6 +29,7 @@ struct observe_health {
 	struct io_timer timer;
 	struct store_summary summary;
 	struct arena arena;
+	struct observe_health_figures figures; /* as they were taken last */
 	struct mono_time asked_at;
 	bool running, freed, complained;
 	char *path, *temporary;
@@ -73,19 +74,14 @@ static bool needs_person(const struct store_summary_row *row)
 				 remedy->owner == PROVIDER_OWNER_ADMINISTRATOR);
 }
 
-static void take_figures(struct observe_health *h, struct observe_health_figures *f)
+static void take_queue(struct observe_health *h)
 {
-	struct io_loop *loop = h->sources->loop;
-	struct store_health stats = store_health(h->sources->store);
-	int64_t now = io_wall(loop).us;
+	struct observe_health_figures *f = &h->figures;
+	int64_t now = io_wall(h->sources->loop).us;
 
-	*f = (struct observe_health_figures){ .unix_time = (uint64_t)now / US_PER_S,
-		.boot_time = io_now(loop).us / US_PER_S,
-		.messages_waiting = h->summary.out_messages_waiting,
+	*f = (struct observe_health_figures){ .messages_waiting = h->summary.out_messages_waiting,
 		.delivered_day = h->summary.out_delivered_day,
-		.bounced_day = h->summary.out_bounced_day,
-		.disk_full = stats.disk_full,
-		.disk_free_bytes = stats.free_bytes };
+		.bounced_day = h->summary.out_bounced_day };
 	for (size_t i = 0; i < h->summary.out_count; i++) {
 		const struct store_summary_row *row = &h->summary.out_rows[i];
 		int64_t age = (now - row->oldest_at.us) / (int64_t)US_PER_S;
@@ -98,6 +94,18 @@ static void take_figures(struct observe_health *h, struct observe_health_figures
 			f->recipients_uncertain += row->count;
 	}
 	outbound_each_lane(h->sources->outbound, count_lane, f);
+}
+
+/* What is known without the queue. */
+static void take_disk(struct observe_health *h, const struct store_health *disk)
+{
+	struct io_loop *loop = h->sources->loop;
+
+	h->figures.unix_time = (uint64_t)io_wall(loop).us / US_PER_S;
+	h->figures.boot_time = io_now(loop).us / US_PER_S;
+	h->figures.disk_full = disk->disk_full;
+	h->figures.disk_trouble = disk->trouble != STORE_TROUBLE_NONE;
+	h->figures.disk_free_bytes = disk->free_bytes;
 }
 
 /* ---- the file ---- */
@@ -114,12 +122,12 @@ static int replace(const struct observe_health *h, struct sv text)
 	return 0;
 }
 
-static void write_file(struct observe_health *h, const struct observe_health_figures *f)
+static void write_file(struct observe_health *h)
 {
 	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(OBSERVE_HEALTH_FILE_MAX);
 	int rc;
 
-	must(observe_health_render(f, &text) == 0);
+	must(observe_health_render(&h->figures, &text) == 0);
 	rc = replace(h, buf_sv(&text));
 	if (rc != 0 && !h->complained)
 		log_line(LOG_WARN,
@@ -135,7 +143,7 @@ static void ask(void *arg);
 static void summed(struct store_op *op)
 {
 	struct observe_health *h = CONTAINER_OF(op, struct observe_health, summary.op);
-	struct observe_health_figures f;
+	struct store_health disk;
 	struct mono_time now;
 	uint64_t every;
 
@@ -147,10 +155,14 @@ static void summed(struct store_op *op)
 	now = io_now(h->sources->loop);
 	every = mono_span(h->asked_at, now) * SHARE / US_PER_S;
 	every = every < EVERY_S ? EVERY_S : every > EVERY_S_MAX ? EVERY_S_MAX : every;
-	if (op->rc == 0) {
-		take_figures(h, &f);
-		f.every = every;
-		write_file(h, &f);
+	disk = store_health(h->sources->store);
+	if (op->rc == 0)
+		take_queue(h);
+	/* Of a disk that fails this is said; of the queue what was known before. */
+	if (op->rc == 0 || disk.trouble != STORE_TROUBLE_NONE) {
+		take_disk(h, &disk);
+		h->figures.every = every;
+		write_file(h);
 	}
 	arena_reset(&h->arena);
 	io_timer_start(&h->timer, mono_add(now, every * US_PER_S));

@@ -33,7 +33,8 @@ struct observe_health_figures {
 	uint64_t mailboxes_parked;
 	uint64_t recipients_uncertain; /* may have arrived: held or to be sent again */
 	uint64_t delivered_day, bounced_day;
-	uint64_t disk_full; /* 1: new mail is refused */
+	uint64_t disk_full;    /* 1: new mail is refused */
+	uint64_t disk_trouble; /* 1: the same, for a disk that fails */
 	uint64_t disk_free_bytes;
 };
 NODISCARD int observe_health_render(const struct observe_health_figures *f, struct buf *out);

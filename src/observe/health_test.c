@@ -82,6 +82,7 @@ static void the_line_says_what_is_wrong(void **state)
 			OBSERVE_HEALTH_WARNING,
 			"0 recipients, 1 mailbox " },
 		{ { .disk_full = 1 }, 1010, OBSERVE_HEALTH_CRITICAL, "the disk is full" },
+		{ { .disk_trouble = 1 }, 1010, OBSERVE_HEALTH_CRITICAL, "the disk fails" },
 		{ { 0 }, 1075, OBSERVE_HEALTH_OK, "OK" },
 		{ { 0 }, 1076, OBSERVE_HEALTH_CRITICAL, "no sign of life" },
 		/* Another start of the machine. */

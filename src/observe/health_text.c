@@ -30,6 +30,7 @@ static const struct {
 	FIGURE(delivered_day),
 	FIGURE(bounced_day),
 	FIGURE(disk_full),
+	FIGURE(disk_trouble),
 	FIGURE(disk_free_bytes),
 };
 static_assert(COUNT_OF(figures) == sizeof(struct observe_health_figures) / sizeof(uint64_t),
@@ -95,7 +96,8 @@ static enum observe_health_state judge(
 		is_beyond(f->oldest_seconds, limits->oldest_warning_s) ||
 		is_beyond(f->messages_waiting, limits->waiting_warning))
 		raise_to(&state, OBSERVE_HEALTH_WARNING);
-	if (f->disk_full || is_beyond(f->oldest_seconds, limits->oldest_critical_s) ||
+	if (f->disk_full || f->disk_trouble ||
+		is_beyond(f->oldest_seconds, limits->oldest_critical_s) ||
 		is_beyond(f->messages_waiting, limits->waiting_critical))
 		raise_to(&state, OBSERVE_HEALTH_CRITICAL);
 	return state;
@@ -115,6 +117,8 @@ static int put_words(
 		rc = buf_printf(out, ", oldest %s", text_span(f->oldest_seconds * US_PER_S, span));
 	if (rc == 0 && f->disk_full)
 		rc = buf_append(out, SV("; the disk is full: new mail is refused"));
+	if (rc == 0 && f->disk_trouble)
+		rc = buf_append(out, SV("; the disk fails: new mail is refused (postern status)"));
 	if (rc == 0 && (f->recipients_parked || f->mailboxes_parked))
 		rc = buf_printf(out,
 			"; parked until somebody acts: %llu recipient%s, %llu mailbox%s (postern "

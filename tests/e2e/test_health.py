@@ -1,10 +1,12 @@
 """`postern health`: one line and an exit code, for a user without any rights."""
+import errno
 import os
 import re
 import smtplib
 import subprocess
 
 import support
+from faulty import faulty  # noqa: F401 (a fixture)
 from support import wait_for
 
 PERFDATA = re.compile(r"[a-z_]+=\d+(s|B)?;\d*;\d*;0")
@@ -36,6 +38,22 @@ def test_what_waits_for_a_person_is_a_warning_and_names_nobody(submission):
     text = (relay.control.parent / "health").read_text()
     assert "contoso" not in text and "anna" not in text
     assert health(relay, "--waiting", "0,0", "--oldest", "0,0")[0] == 1
+
+
+def test_a_disk_that_fails_is_critical(submission, faulty):
+    _, relay = submission(start=False)
+    relay.env = faulty.env
+    relay.start()
+    wait_for(lambda: health(relay)[0] == 0)
+    faulty.fail("ws", errno.EIO, path="/data/queue.db")
+    with smtplib.SMTP("127.0.0.1", relay.port, timeout=60) as s:
+        assert s.mail("erp@contoso.com")[0] == 250
+        assert s.rcpt("anna@example.org")[0] == 250
+        assert s.data("Subject: x\r\n\r\nx\r\n")[0] in (451, 452)
+    code, out, _ = wait_for(lambda: (h := health(relay))[0] and h)
+    assert code == 2 and "the disk fails: new mail is refused" in out, out
+    faulty.heal()
+    wait_for(lambda: health(relay)[0] == 0)
 
 
 def test_no_daemon_is_critical(submission, folder):
