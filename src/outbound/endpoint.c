@@ -9,9 +9,8 @@
  * that of connections. What has to wait stands in a list, and is served by a task when room comes back.
  */
 
-/* A connection that its endpoint has kept waiting that long may be given up for one that can do something. */
 enum {
-	QUIET_LOOKED_AT = 16
+	QUIET_LOOKED_AT = 16 /* of the longest waiting, for one to give up */
 };
 
 static void serve(void *arg);
@@ -106,9 +105,9 @@ void endpoint_accepted(struct connection *c)
 
 void endpoint_heard(struct connection *c)
 {
-	if (!c->endpoint || !c->handshake.running || c->heard)
+	/* Only of its first words. */
+	if (!c->endpoint || !c->handshake.running || list_empty(&c->handshake.quiet))
 		return;
-	c->heard = true;
 	sched_endpoint_heard(&c->endpoint->budget, &c->handshake, io_now(c->o->loop));
 	list_remove(&c->idle);
 	endpoint_changed(c->endpoint);

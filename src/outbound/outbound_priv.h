@@ -253,7 +253,6 @@ struct connection {
 	struct mono_time connected_at, idle_since;
 	struct delivery *delivery;
 	bool ended, pumping;
-	bool heard;       /* its host has said something */
 	uint32_t carried; /* messages */
 	bool worn;        /* something went wrong in this session: the next message gets another */
 	char relay[256];  /* "smtp.office365.com[52.97.1.2]:587" */
