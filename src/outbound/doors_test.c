@@ -9,22 +9,6 @@
 	"connectors: [ { name: lab, host: 127.0.0.1, port: @A, tls: none, connections: 1 } ]\n" \
 	"routes: [ { through: lab } ]\n"
 
-static size_t wanted_a, wanted_b;
-
-static bool mails_are_there(struct bench *b)
-{
-	return b->a.mail_count >= wanted_a && b->b.mail_count >= wanted_b && b->o->deliveries == 0;
-}
-
-static void wait_for_mails(struct bench *b, size_t at_a, size_t at_b)
-{
-	wanted_a = at_a;
-	wanted_b = at_b;
-	bench_until(b, mails_are_there);
-	assert_int_equal(b->a.mail_count, at_a);
-	assert_int_equal(b->b.mail_count, at_b);
-}
-
 static void assert_body(const struct up_mail *m, struct sv body)
 {
 	assert_int_equal(m->body.len, body.len);
@@ -66,10 +50,10 @@ static void the_route_rewrites_fresh_and_queued_mail(void **state)
 	bench_connect(&b, "smtp/lab");
 	id = bench_fresh(&b, &rewritten, &claimed);
 	assert_true(claimed);
-	wait_for_mails(&b, 1, 0);
+	bench_wait_for_mails(&b, 1, 0);
 	bench_wait_for(&b, id, 0, STORE_RCPT_DELIVERED, NULL);
 	id = bench_queue(&b, &rewritten);
-	wait_for_mails(&b, 2, 0);
+	bench_wait_for_mails(&b, 2, 0);
 	bench_wait_for(&b, id, 0, STORE_RCPT_DELIVERED, NULL);
 	for (size_t i = 0; i < 2; i++) {
 		assert_string_equal(b.a.mails[i].sender, "erp@contoso.com");
@@ -113,7 +97,7 @@ static void a_large_message_streams_behind_its_new_header(void **state)
 	bench_open(&b, LAB);
 	bench_start(&b);
 	id = bench_queue(&b, &large);
-	wait_for_mails(&b, 1, 0);
+	bench_wait_for_mails(&b, 1, 0);
 	bench_wait_for(&b, id, 0, STORE_RCPT_DELIVERED, NULL);
 	assert_int_equal(b.a.mails[0].announced, want.len);
 	assert_body(&b.a.mails[0], buf_sv(&want));
@@ -150,7 +134,7 @@ static void the_mailbox_rewrites(void **state)
 		bench_connect(&b, l.lane);
 		id = bench_fresh(&b, &l, &claimed);
 		assert_true(claimed);
-		wait_for_mails(&b, 1, 0);
+		bench_wait_for_mails(&b, 1, 0);
 		bench_wait_for(&b, id, 0, STORE_RCPT_DELIVERED, NULL);
 		assert_string_equal(b.a.mails[0].sender, "erp@contoso.com");
 		if (i == 0)
@@ -181,7 +165,7 @@ static void recipients_of_two_plans_take_two_transactions(void **state)
 	must(bench_run(&b, &p.put.op) == 0);
 	outbound_queued(b.o, p.recipients[0].lane);
 	post_free(&p);
-	wait_for_mails(&b, 2, 0);
+	bench_wait_for_mails(&b, 2, 0);
 	for (uint32_t i = 0; i < 3; i++)
 		bench_wait_for(&b, id, i, STORE_RCPT_DELIVERED, NULL);
 	assert_string_equal(b.a.mails[0].sender, "anna@old.example");
@@ -208,7 +192,7 @@ static void redirected_mail_goes_to_one_address_only(void **state)
 			.recipients = "a@x.example b@y.example c@z.example" },
 		&claimed);
 	assert_true(claimed);
-	wait_for_mails(&b, 1, 0);
+	bench_wait_for_mails(&b, 1, 0);
 	for (uint32_t i = 0; i < 3; i++)
 		bench_wait_for(&b, id, i, STORE_RCPT_DELIVERED, NULL);
 	assert_string_equal(b.a.mails[0].recipients, "test@contoso.com ");
@@ -231,7 +215,7 @@ static void redirected_mail_goes_to_one_address_only(void **state)
 			.sender = "erp@contoso.com", .recipients = "a@x.example b@y.example" });
 	for (uint32_t i = 0; i < 2; i++)
 		bench_wait_for(&b, id, i, STORE_RCPT_BOUNCED, NULL);
-	wait_for_mails(&b, 2, 0);
+	bench_wait_for_mails(&b, 2, 0);
 	assert_string_equal(b.a.mails[1].sender, "");
 	assert_string_equal(b.a.mails[1].recipients, "test@contoso.com ");
 	bench_close(&b);
@@ -273,7 +257,7 @@ static void an_external_recipient_never_goes_by_an_internal_door(void **state)
 	id = bench_fresh(&b, &l, &claimed);
 	bench_wait_for(&b, id, 0, STORE_RCPT_DELIVERED, NULL);
 	bench_wait_for(&b, id, 1, STORE_RCPT_DELIVERED, NULL);
-	wait_for_mails(&b, 2, 1);
+	bench_wait_for_mails(&b, 2, 1);
 	assert_string_equal(b.b.mails[0].recipients, "bea@example.org ");
 	for (size_t i = 0; i < b.a.mail_count; i++)
 		assert_null(strstr(b.a.mails[i].recipients, "example.org"));
@@ -330,7 +314,7 @@ static void recipients_of_one_domain_are_split(void **state)
 		&(struct letter){ .sender = "erp@contoso.com", .recipients = buf_sv(&to).ptr },
 		&claimed);
 	assert_false(claimed);
-	wait_for_mails(&b, 3, 0);
+	bench_wait_for_mails(&b, 3, 0);
 	for (uint32_t i = 0; i < 450; i++)
 		bench_wait_for(&b, id, i, STORE_RCPT_DELIVERED, NULL);
 	assert_int_equal(b.a.mails[0].recipient_count, 201);
@@ -362,7 +346,7 @@ static void recipients_too_many_go_in_the_next_transaction(void **state)
 		&(struct letter){ .sender = "erp@contoso.com",
 			.recipients = "a@x.example b@late.example c@late.example" },
 		&claimed);
-	wait_for_mails(&b, 2, 0);
+	bench_wait_for_mails(&b, 2, 0);
 	for (uint32_t i = 0; i < 3; i++)
 		bench_wait_for(&b, id, i, STORE_RCPT_DELIVERED, NULL);
 	assert_string_equal(b.a.mails[0].recipients, "a@x.example ");
@@ -421,7 +405,7 @@ static void mail_of_a_door_that_is_shut_goes_by_the_next(void **state)
 	bench_wait_for(&b, third, 0, STORE_RCPT_DELIVERED, NULL);
 	late = bench_queue(&b, &two_ways);
 	bench_wait_for(&b, late, 0, STORE_RCPT_DELIVERED, NULL);
-	wait_for_mails(&b, 0, 4);
+	bench_wait_for_mails(&b, 0, 4);
 	assert_int_equal(b.a.asked[SMTP_SERVER_EV_AUTH_PASSWORD], 1);
 	assert_int_equal(bench_lane(&b, "smtp/lab").status.moved, 4);
 	/* The first door opens: a probe must find out, and new mail goes there again. */
@@ -431,7 +415,7 @@ static void mail_of_a_door_that_is_shut_goes_by_the_next(void **state)
 	bench_wait_for(&b, first, 0, STORE_RCPT_DELIVERED, NULL);
 	second = bench_fresh(&b, &two_ways, &claimed);
 	bench_wait_for(&b, second, 0, STORE_RCPT_DELIVERED, NULL);
-	wait_for_mails(&b, 2, 4);
+	bench_wait_for_mails(&b, 2, 4);
 	assert_int_equal(bench_lane(&b, "smtp/lab").status.moved, 0);
 	bench_close(&b);
 }
@@ -462,7 +446,7 @@ static void both_doors_shut_keep_the_mail(void **state)
 	b.b.rules[0].times = 0;
 	bench_retry(&b);
 	bench_wait_for(&b, id, 0, STORE_RCPT_DELIVERED, NULL);
-	wait_for_mails(&b, 0, 1);
+	bench_wait_for_mails(&b, 0, 1);
 	bench_close(&b);
 }
 
@@ -523,7 +507,7 @@ static void a_stop_for_reputation_is_a_persons_to_end(void **state)
 	bench_wait_for(&b, id, 0, STORE_RCPT_DELIVERED, NULL);
 	bench_wait_for(&b, second, 0, STORE_RCPT_DELIVERED, NULL);
 	bench_wait_for(&b, later, 0, STORE_RCPT_DELIVERED, NULL);
-	wait_for_mails(&b, 3, 0);
+	bench_wait_for_mails(&b, 3, 0);
 	bench_close(&b);
 }
 
@@ -564,7 +548,7 @@ static void a_tenants_stop_for_reputation_is_a_persons_to_end(void **state)
 	bench_wait_for(&b, id, 0, STORE_RCPT_DELIVERED, NULL);
 	bench_wait_for(&b, second, 0, STORE_RCPT_DELIVERED, NULL);
 	bench_wait_for(&b, later, 0, STORE_RCPT_DELIVERED, NULL);
-	wait_for_mails(&b, 3, 0);
+	bench_wait_for_mails(&b, 3, 0);
 	bench_close(&b);
 }
 
@@ -597,7 +581,7 @@ static void what_a_tenant_may_not_send_out_goes_by_the_next_door(void **state)
 	bench_look(&b, second, 0, &look);
 	assert_string_equal(look.lane, "smtp/other");
 	assert_int_equal(look.attempts, 1);
-	wait_for_mails(&b, 1, 2);
+	bench_wait_for_mails(&b, 1, 2);
 	bench_close(&b);
 }
 

@@ -3,22 +3,7 @@
 
 /* Which connections are opened and closed, and whom a host that says nothing delays: nobody. */
 
-static size_t wanted_a, wanted_b;
 static unsigned wanted_sessions;
-
-static bool mails_are_there(struct bench *b)
-{
-	return b->a.mail_count >= wanted_a && b->b.mail_count >= wanted_b;
-}
-
-static void wait_for_mails(struct bench *b, size_t at_a, size_t at_b)
-{
-	wanted_a = at_a;
-	wanted_b = at_b;
-	bench_until(b, mails_are_there);
-	assert_int_equal(b->a.mail_count, at_a);
-	assert_int_equal(b->b.mail_count, at_b);
-}
 
 static bool sessions_are_there(struct bench *b)
 {
@@ -67,13 +52,13 @@ static void a_silent_host_delays_nobody(void **state)
 	bench_start(&b);
 	wait_for_sessions(&b, SCHED_ENDPOINT_FIRST);
 	queue(&b, "smtp/good", 3);
-	wait_for_mails(&b, 0, 3);
+	bench_wait_for_mails(&b, 0, 3);
 	/* However many mailboxes use it. */
 	assert_int_equal(b.a.most_sessions, SCHED_ENDPOINT_FIRST);
 	/* It speaks, and all of its mail leaves. */
 	b.a.rules[0].times = 0;
 	up_release(&b.a, SMTP_SERVER_EV_GREET);
-	wait_for_mails(&b, 80, 3);
+	bench_wait_for_mails(&b, 80, 3);
 	bench_close(&b);
 }
 
@@ -92,7 +77,7 @@ static void silent_hosts_leave_connections_to_the_others(void **state)
 		list_entry(at, struct connection, idle)->handshake.accepted_at.us -=
 			SCHED_ENDPOINT_SILENT_US;
 	queue(&b, "smtp/good", 1);
-	wait_for_mails(&b, 0, 1);
+	bench_wait_for_mails(&b, 0, 1);
 	bench_close(&b);
 }
 
@@ -108,9 +93,9 @@ static void a_message_opens_one_connection(void **state)
 		"} ]\nroutes: [ { through: lab } ]\n");
 	bench_start(&b);
 	queue(&b, "smtp/lab", 1);
-	wait_for_mails(&b, 1, 0);
+	bench_wait_for_mails(&b, 1, 0);
 	queue(&b, "smtp/lab", 1);
-	wait_for_mails(&b, 2, 0);
+	bench_wait_for_mails(&b, 2, 0);
 	assert_int_equal(b.a.asked[SMTP_SERVER_EV_GREET], 1);
 	bench_close(&b);
 }
@@ -126,7 +111,7 @@ static void no_more_than_the_limit_lets_go(void **state)
 		"routes: [ { through: lab } ]\n");
 	queue(&b, "smtp/lab", 9);
 	bench_start(&b);
-	wait_for_mails(&b, 2, 0);
+	bench_wait_for_mails(&b, 2, 0);
 	assert_in_range(b.a.asked[SMTP_SERVER_EV_GREET], 1, 2);
 	bench_close(&b);
 }
@@ -146,7 +131,7 @@ static void two_connections_of_four_fifths_are_two(void **state)
 	while (b.a.rules[0].times)
 		bench_turn(&b);
 	up_release(&b.a, SMTP_SERVER_EV_DATA);
-	wait_for_mails(&b, 4, 0);
+	bench_wait_for_mails(&b, 4, 0);
 	assert_int_equal(b.a.most_sessions, 2);
 	bench_close(&b);
 }
@@ -187,7 +172,7 @@ static void a_connection_with_mail_is_not_closed_for_others(void **state)
 			queue(&b, lane, PER_LANE);
 		}
 		bench_start(&b);
-		wait_for_mails(&b, LANES * PER_LANE, 0);
+		bench_wait_for_mails(&b, LANES * PER_LANE, 0);
 		/* Each lane had one, and only when nobody waited a second. */
 		assert_in_range(
 			b.a.asked[SMTP_SERVER_EV_GREET], LANES, LANES + 3 * (connections - 1));
@@ -207,7 +192,7 @@ static void a_lane_without_end_gives_way_now_and_then(void **state)
 	bench_start(&b);
 	wait_for_sessions(&b, 1);
 	queue(&b, "smtp/good", 1);
-	wait_for_mails(&b, 2 * (size_t)SCHED_BURST_MESSAGES, 1);
+	bench_wait_for_mails(&b, 2 * (size_t)SCHED_BURST_MESSAGES, 1);
 	/* Its mail went in between: the first lane had to connect twice. */
 	assert_int_equal(b.a.asked[SMTP_SERVER_EV_GREET], 2);
 	bench_close(&b);

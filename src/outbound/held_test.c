@@ -12,22 +12,6 @@
 static const struct letter erp = { .sender = "erp@contoso.com", .recipients = "anna@example.org" };
 static const struct letter crm = { .sender = "crm@contoso.com", .recipients = "bea@example.org" };
 
-static size_t wanted_a, wanted_b;
-
-static bool mails_are_there(struct bench *b)
-{
-	return b->a.mail_count >= wanted_a && b->b.mail_count >= wanted_b && b->o->deliveries == 0;
-}
-
-static void wait_for_mails(struct bench *b, size_t at_a, size_t at_b)
-{
-	wanted_a = at_a;
-	wanted_b = at_b;
-	bench_until(b, mails_are_there);
-	assert_int_equal(b->a.mail_count, at_a);
-	assert_int_equal(b->b.mail_count, at_b);
-}
-
 static void assert_state(struct bench *b, uint64_t id, enum store_recipient_state state,
 	const char *lane, const char *cause)
 {
@@ -70,7 +54,7 @@ static void a_parked_sender_does_not_stop_the_others(void **state)
 	assert_int_equal(b.o->parks.count, 1);
 	third = bench_queue(&b, &crm);
 	(void)bench_queue(&b, &erp);
-	wait_for_mails(&b, 1, 0);
+	bench_wait_for_mails(&b, 1, 0);
 	bench_wait_for(&b, third, 0, STORE_RCPT_QUEUED, "send-as-denied");
 	assert_string_equal(b.a.mails[0].sender, "erp@contoso.com");
 	assert_state(&b, first, STORE_RCPT_QUEUED, "smtp/lab", "send-as-denied");
@@ -79,7 +63,7 @@ static void a_parked_sender_does_not_stop_the_others(void **state)
 	assert_int_equal(bench_lane(&b, "smtp/lab").status.state, SCHED_LANE_READY);
 	rule_off(&b);
 	bench_retry(&b);
-	wait_for_mails(&b, 4, 0);
+	bench_wait_for_mails(&b, 4, 0);
 	bench_wait_for(&b, first, 0, STORE_RCPT_DELIVERED, NULL);
 	assert_int_equal(b.o->parks.count, 0);
 	bench_close(&b);
@@ -166,7 +150,7 @@ static void a_refused_sign_in_parks_the_lane_until_one_succeeds(void **state)
 	write_password(&b, "right");
 	rule_off(&b);
 	bench_reload(&b, SIGNED);
-	wait_for_mails(&b, 2, 0);
+	bench_wait_for_mails(&b, 2, 0);
 	assert_string_equal(b.a.user, "relay");
 	assert_string_equal(b.a.password, "right");
 	assert_int_equal(bench_lane(&b, "smtp/lab").status.state, SCHED_LANE_READY);
@@ -190,7 +174,7 @@ static void a_parked_lane_is_parked_after_a_restart_and_soon_probed(void **state
 	rule_off(&b);
 	bench_restart(&b);
 	assert_string_equal(bench_lane(&b, "smtp/lab").cause, "wrong-credentials");
-	wait_for_mails(&b, 1, 0);
+	bench_wait_for_mails(&b, 1, 0);
 	assert_int_equal(bench_lane(&b, "smtp/lab").status.state, SCHED_LANE_READY);
 	bench_close(&b);
 }
@@ -212,7 +196,7 @@ static void a_password_that_cannot_be_read_parks_too(void **state)
 	assert_int_equal(b.a.asked[SMTP_SERVER_EV_GREET], 0);
 	write_password(&b, "right");
 	bench_reload(&b, SIGNED);
-	wait_for_mails(&b, 1, 0);
+	bench_wait_for_mails(&b, 1, 0);
 	bench_close(&b);
 }
 
@@ -241,7 +225,7 @@ static void a_door_that_is_shut_for_now_makes_the_lane_wait(void **state)
 	assert_int_equal(bench_summary(&b).out_messages_waiting, 4);
 	rule_off(&b);
 	bench_retry(&b);
-	wait_for_mails(&b, 4, 0);
+	bench_wait_for_mails(&b, 4, 0);
 	bench_close(&b);
 }
 
@@ -274,13 +258,13 @@ static void mail_of_a_lane_that_is_gone_finds_another_or_says_so(void **state)
 	while (b.a.asked[SMTP_SERVER_EV_END] < 2 || b.o->deliveries)
 		bench_turn(&b);
 	bench_reload(&b, OTHER);
-	wait_for_mails(&b, 0, 1);
+	bench_wait_for_mails(&b, 0, 1);
 	assert_state(&b, moves, STORE_RCPT_DELIVERED, "smtp/other", "accepted");
 	bench_wait_for(&b, stays, 0, STORE_RCPT_QUEUED, "no-route");
 	/* A route comes: it leaves without waiting for its next look. */
 	rule_off(&b);
 	bench_reload(&b, BOTH);
-	wait_for_mails(&b, 1, 1);
+	bench_wait_for_mails(&b, 1, 1);
 	bench_wait_for(&b, stays, 0, STORE_RCPT_DELIVERED, NULL);
 	bench_close(&b);
 }
@@ -299,7 +283,7 @@ static void mail_without_a_route_leaves_when_one_comes(void **state)
 	bench_start(&b);
 	bench_wait_for(&b, id, 0, STORE_RCPT_QUEUED, "no-route");
 	bench_reload(&b, BOTH);
-	wait_for_mails(&b, 1, 0);
+	bench_wait_for_mails(&b, 1, 0);
 	assert_state(&b, id, STORE_RCPT_DELIVERED, "smtp/lab", "accepted");
 	bench_close(&b);
 }
@@ -319,7 +303,7 @@ static void mail_that_was_about_to_leave_by_a_lane_that_goes_moves_too(void **st
 	while (!up_is_holding(&b.a))
 		bench_turn(&b);
 	bench_reload(&b, OTHER);
-	wait_for_mails(&b, 0, 1);
+	bench_wait_for_mails(&b, 0, 1);
 	bench_wait_for(&b, id, 0, STORE_RCPT_DELIVERED, NULL);
 	up_release(&b.a, SMTP_SERVER_EV_GREET);
 	bench_close(&b);
@@ -335,12 +319,12 @@ static void a_lane_that_moved_does_not_use_its_old_connection(void **state)
 	bench_open(&b, LAB);
 	bench_start(&b);
 	(void)bench_fresh(&b, &erp, &claimed);
-	wait_for_mails(&b, 1, 0);
+	bench_wait_for_mails(&b, 1, 0);
 	bench_reload(&b,
 		"connectors: [ { name: lab, host: 127.0.0.1, port: @B, tls: none } ]\n"
 		"routes: [ { through: lab } ]\n");
 	(void)bench_fresh(&b, &erp, &claimed);
-	wait_for_mails(&b, 1, 1);
+	bench_wait_for_mails(&b, 1, 1);
 	bench_close(&b);
 }
 
@@ -381,7 +365,7 @@ static void the_minute_is_kept_over_a_restart(void **state)
 	assert_int_equal(lane.status.use.day_used, 3);
 	assert_int_equal(b.a.mail_count, 3);
 	bench_reload(&b, SLOW("10"));
-	wait_for_mails(&b, 5, 0);
+	bench_wait_for_mails(&b, 5, 0);
 	assert_int_equal(bench_lane(&b, "smtp/lab").status.use.minute_used, 5);
 	bench_close(&b);
 }
@@ -418,14 +402,14 @@ static void a_mailbox_that_comes_back_has_its_windows(void **state)
 	bench_open(&b, SLOW("1"));
 	bench_start(&b);
 	(void)bench_queue(&b, &erp);
-	wait_for_mails(&b, 1, 0);
+	bench_wait_for_mails(&b, 1, 0);
 	bench_reload(&b, OTHER);
 	bench_reload(&b, SLOW("1"));
 	assert_int_equal(bench_lane(&b, "smtp/lab").status.use.minute_used, 1);
 	assert_int_equal(bench_lane(&b, "smtp/lab").status.use.day_used, 1);
 	bench_reload(&b, SLOW("0"));
 	(void)bench_queue(&b, &erp);
-	wait_for_mails(&b, 2, 0);
+	bench_wait_for_mails(&b, 2, 0);
 	bench_reload(&b, SLOW("5"));
 	assert_int_equal(bench_lane(&b, "smtp/lab").status.use.minute_used, 2);
 	/* And over a restart, with no limit in between. */
@@ -447,7 +431,7 @@ static void waiting_for_a_limit_ends_too(void **state)
 	/* It has run for longer than anything has to wait for. */
 	b.o->started_at.us = 0;
 	(void)bench_queue(&b, &erp);
-	wait_for_mails(&b, 1, 0);
+	bench_wait_for_mails(&b, 1, 0);
 	over = bench_queue(&b,
 		&(struct letter){ .sender = "erp@contoso.com",
 			.recipients = "anna@example.org",
@@ -549,7 +533,7 @@ static void limits_may_change_under_a_delivery(void **state)
 			bench_turn(&b);
 		bench_reload(&b, i == 0 ? SLOW("5") : LAB);
 		up_release(&b.a, SMTP_SERVER_EV_END);
-		wait_for_mails(&b, i + 1, 0);
+		bench_wait_for_mails(&b, i + 1, 0);
 		assert_int_equal(bench_lane(&b, "smtp/lab").status.use.minute_used, i == 0);
 	}
 	bench_close(&b);
@@ -585,7 +569,7 @@ static void draining_ends_what_runs_and_takes_nothing_new(void **state)
 	(void)bench_fresh(&b, &erp, &claimed);
 	assert_false(claimed);
 	bench_restart(&b);
-	wait_for_mails(&b, 3, 0);
+	bench_wait_for_mails(&b, 3, 0);
 	assert_string_equal(b.a.mails[0].sender, "erp@contoso.com");
 	bench_close(&b);
 }

@@ -10,20 +10,6 @@
 	"connectors: [ { name: lab, host: 127.0.0.1, port: @A, tls: none, connections: 1 } ]\n" \
 	"routes: [ { through: lab } ]\n"
 
-static size_t wanted_mails;
-
-static bool mails_are_there(struct bench *b)
-{
-	return b->a.mail_count >= wanted_mails && b->o->deliveries == 0;
-}
-
-static void wait_for_mails(struct bench *b, size_t count)
-{
-	wanted_mails = count;
-	bench_until(b, mails_are_there);
-	assert_int_equal(b->a.mail_count, count);
-}
-
 static void assert_body(const struct up_mail *m, struct sv body)
 {
 	assert_int_equal(m->body.len, body.len);
@@ -50,7 +36,7 @@ static void a_fresh_message_takes_two_commits(void **state)
 		id = bench_fresh(&b, &plain, &claimed);
 		/* Only where a connection waits: nothing may be uncertain that never had one. */
 		assert_int_equal(claimed, i > 1);
-		wait_for_mails(&b, i);
+		bench_wait_for_mails(&b, i, 0);
 		/* The queue tidies up when it likes, which may come on top of one of them. */
 		taken = store_health(b.store).commits - before;
 		least = taken < least ? taken : least;
@@ -76,14 +62,14 @@ static void mail_of_an_earlier_life_leaves_at_the_start(void **state)
 	first = bench_queue(&b, &plain);
 	second = bench_queue(&b, &plain);
 	bench_start(&b);
-	wait_for_mails(&b, 2);
+	bench_wait_for_mails(&b, 2, 0);
 	bench_wait_for(&b, first, 0, STORE_RCPT_DELIVERED, NULL);
 	bench_look(&b, second, 0, &look);
 	assert_int_equal(look.state, STORE_RCPT_DELIVERED);
 	assert_int_equal(look.attempts, 1);
 	assert_int_equal(look.stories, 1);
 	(void)bench_queue(&b, &plain);
-	wait_for_mails(&b, 3);
+	bench_wait_for_mails(&b, 3, 0);
 	assert_int_equal(bench_summary(&b).out_messages_waiting, 0);
 	bench_close(&b);
 }
@@ -105,7 +91,7 @@ static void recipients_are_split_as_the_limit_says(void **state)
 				"a@x.example b@x.example c@x.example d@x.example e@x.example" },
 		&claimed);
 	assert_false(claimed);
-	wait_for_mails(&b, 3);
+	bench_wait_for_mails(&b, 3, 0);
 	assert_string_equal(b.a.mails[0].recipients, "a@x.example b@x.example ");
 	assert_string_equal(b.a.mails[1].recipients, "c@x.example d@x.example ");
 	assert_string_equal(b.a.mails[2].recipients, "e@x.example ");
@@ -129,7 +115,7 @@ static void a_large_body_streams(void **state)
 		&(struct letter){ .sender = "erp@contoso.com",
 			.recipients = "anna@example.org",
 			.body = buf_sv(&body) });
-	wait_for_mails(&b, 1);
+	bench_wait_for_mails(&b, 1, 0);
 	assert_body(&b.a.mails[0], buf_sv(&body));
 	buf_deinit(&body);
 	bench_close(&b);
@@ -180,7 +166,7 @@ static void a_refused_recipient_is_told_of(void **state)
 	id = bench_queue(&b,
 		&(struct letter){ .sender = "erp@contoso.com",
 			.recipients = "good@example.org bad@example.org" });
-	wait_for_mails(&b, 2);
+	bench_wait_for_mails(&b, 2, 0);
 	assert_string_equal(b.a.mails[0].recipients, "good@example.org ");
 	assert_string_equal(b.a.mails[1].sender, "");
 	assert_string_equal(b.a.mails[1].recipients, "erp@contoso.com ");
@@ -223,7 +209,7 @@ static void nobody_is_told_who_did_not_ask_or_is_nobody(void **state)
 	/* Somebody can be named who wants to know of mail without sender. */
 	bench_reload(&b, "bounces: { to: it@contoso.com }\n" LAB);
 	(void)bench_queue(&b, &quiet[0]);
-	wait_for_mails(&b, 1);
+	bench_wait_for_mails(&b, 1, 0);
 	assert_string_equal(b.a.mails[0].recipients, "it@contoso.com ");
 	bench_close(&b);
 }
@@ -267,7 +253,7 @@ static void a_refused_message_is_one_notice_for_all(void **state)
 	(void)bench_queue(&b,
 		&(struct letter){ .sender = "erp@contoso.com",
 			.recipients = "anna@example.org bea@example.org" });
-	wait_for_mails(&b, 1);
+	bench_wait_for_mails(&b, 1, 0);
 	notice = buf_sv(&b.a.mails[0].body);
 	assert_true(sv_find(notice, SV("anna@example.org")) > 0);
 	assert_true(sv_find(notice, SV("bea@example.org")) > 0);
@@ -297,7 +283,7 @@ static void a_refusal_for_now_waits_and_comes_again(void **state)
 	assert_int_equal(look.attempts, 1);
 	assert_int_equal(b.a.mail_count, 0);
 	bench_retry(&b);
-	wait_for_mails(&b, 1);
+	bench_wait_for_mails(&b, 1, 0);
 	bench_look(&b, id, 0, &look);
 	assert_int_equal(look.state, STORE_RCPT_DELIVERED);
 	assert_int_equal(look.stories, 2);
@@ -328,7 +314,7 @@ static void a_line_that_breaks_before_the_dot_leaves_no_doubt(void **state)
 		assert_int_equal(look.state, STORE_RCPT_QUEUED);
 		assert_int_equal(look.uncertain, 0);
 		bench_retry(&b);
-		wait_for_mails(&b, 1);
+		bench_wait_for_mails(&b, 1, 0);
 		bench_close(&b);
 	}
 }
@@ -365,7 +351,7 @@ static void a_line_that_breaks_behind_the_dot_is_a_matter_of_policy(void **state
 		assert_int_equal(b.a.mail_count, 1);
 		bench_retry(&b);
 		if (rows[i].then == STORE_RCPT_QUEUED)
-			wait_for_mails(&b, 2);
+			bench_wait_for_mails(&b, 2, 0);
 		else
 			bench_wait_for(&b, id, 0, rows[i].then, "uncertain");
 		bench_close(&b);
@@ -396,7 +382,7 @@ static void a_doubt_is_only_of_those_who_were_taken(void **state)
 	bench_look(&b, id, 1, &look);
 	assert_int_equal(look.state, STORE_RCPT_BOUNCED);
 	assert_int_equal(look.uncertain, 0);
-	wait_for_mails(&b, 2); /* the notice */
+	bench_wait_for_mails(&b, 2, 0); /* the notice */
 	bench_close(&b);
 }
 
@@ -420,7 +406,7 @@ static void a_message_past_its_time_expires_with_its_next_failure(void **state)
 	must(bench_run(&b, &p.put.op) == 0);
 	outbound_queued(b.o, SV("smtp/lab"));
 	bench_wait_for(&b, p.m.id, 0, STORE_RCPT_EXPIRED, NULL);
-	wait_for_mails(&b, 1);
+	bench_wait_for_mails(&b, 1, 0);
 	assert_string_equal(b.a.mails[0].recipients, "erp@contoso.com ");
 	post_free(&p);
 	bench_close(&b);

@@ -58,6 +58,24 @@ static inline void bench_until(struct bench *b, bool (*done)(struct bench *b))
 	io_timer_stop(&b->guard);
 }
 
+static size_t bench_mails_a, bench_mails_b;
+
+static inline bool bench_mails_are_there(struct bench *b)
+{
+	return b->a.mail_count >= bench_mails_a && b->b.mail_count >= bench_mails_b &&
+	       b->o->deliveries == 0;
+}
+
+/* So many at each upstream, no more, and nothing is under way. */
+static inline void bench_wait_for_mails(struct bench *b, size_t at_a, size_t at_b)
+{
+	bench_mails_a = at_a;
+	bench_mails_b = at_b;
+	bench_until(b, bench_mails_are_there);
+	assert_int_equal(b->a.mail_count, at_a);
+	assert_int_equal(b->b.mail_count, at_b);
+}
+
 /* ---- configuration: @A and @B are the ports, @F the folder ---- */
 
 /* Mailboxes are never served in the clear; the upstreams of these tests speak nothing else. */
