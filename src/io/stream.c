@@ -2,6 +2,7 @@
 #include "io/stream.h"
 
 #include "base/buf.h"
+#include "base/limits.h"
 #include "base/list.h"
 #include "base/must.h"
 #include "io/dnssec.h"
@@ -241,16 +242,22 @@ static void leave(struct io_stream *s)
 	arm(s);
 }
 
+/* What was under way when the last reply left is less than the limit: whoever sends more does not stop. */
 static void discard_input(struct io_stream *s)
 {
 	for (int turn = 0; turn < READS_PER_TURN; turn++) {
 		ssize_t n = recv(s->fd, s->loop->scratch, sizeof(s->loop->scratch), 0);
 
-		if (n > 0 || (n < 0 && errno == EINTR))
+		if (n < 0 && errno == EINTR)
 			continue;
-		if (n == 0 || errno != EAGAIN)
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n > 0)
+			s->discarded += (size_t)n;
+		if (n <= 0 || s->discarded > LIMIT_OVERRUN) {
 			io_stream_free(s);
-		return;
+			return;
+		}
 	}
 }
 

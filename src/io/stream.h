@@ -48,7 +48,8 @@ DEFINE_CLEANUP(struct io_stream, io_stream_free);
 /*
  * Lets the kernel and TLS finish what is in the output, then closes: for the owner that is done
  * after a last reply. Takes the stream; no more callbacks. The other side sees the end as soon as the
- * output is out; the descriptor goes when it has closed, too, or after `timeout_us`.
+ * output is out; the descriptor goes when it has closed, too, or after `timeout_us`, or when it sends more than
+ * LIMIT_OVERRUN.
  */
 void io_stream_close_gently(struct io_stream *s, uint64_t timeout_us);
 /* Told once, when the descriptor is closed, however that comes: for whoever counts connections. */

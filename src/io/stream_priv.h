@@ -48,6 +48,7 @@ struct io_stream {
 	struct list steps;   /* in loop->steps while its handshake can go on */
 	struct list closers; /* in loop->closing */
 	struct io_timer close_timer;
+	size_t discarded; /* bytes that came after the last output had left */
 	SSL *ssl;
 	struct io_tls *tls;
 	struct io_tls *tls_next; /* handshake that begins once the output left in the clear */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "io/stream.h"
 
+#include "base/limits.h"
 #include "io/net.h"
 #include "io/test_net.h"
 
@@ -416,6 +417,26 @@ static void closing_gently_is_bounded(void **state)
 	close_net(&n);
 }
 
+/* The other side hears the last words, and goes on all the same: no minute of reading for nobody. */
+static void closing_gently_ends_for_one_that_sends_on_and_on(void **state)
+{
+	struct net n;
+
+	(void)state;
+	open_pair(&n, true);
+	send_text(&n.a, "too much\n");
+	io_stream_close_gently(TAKE(n.a.s), US_PER_MIN);
+	n.b.to_send = 8 * (uint64_t)LIMIT_OVERRUN;
+	pump(&n.b);
+	run_until(&n, b_gone);
+	assert_string_equal(n.b.got, "too much\n");
+	assert_int_equal(n.b.counts[IO_STREAM_FAILED], 1);
+	/* All that was under way in good faith was read. */
+	assert_true(n.b.sent > LIMIT_OVERRUN);
+	assert_true(n.b.sent < n.b.to_send);
+	close_net(&n);
+}
+
 static void a_loop_goes_with_streams_that_close_gently(void **state)
 {
 	struct net n;
@@ -463,6 +484,7 @@ int main(void)
 		cmocka_unit_test(closing_gently_lets_everything_out),
 		cmocka_unit_test(closing_gently_without_output_tells_the_other_side),
 		cmocka_unit_test(closing_gently_is_bounded),
+		cmocka_unit_test(closing_gently_ends_for_one_that_sends_on_and_on),
 		cmocka_unit_test(a_loop_goes_with_streams_that_close_gently),
 		cmocka_unit_test(another_owner_takes_over),
 	};
