@@ -82,11 +82,10 @@ static bool is_still(int fd, const char *path)
 int vault_file_lock(struct identity_vault *v, int how, int *out_fd, struct err *err)
 {
 	for (;;) {
-		CLEANUP(io_closep) int fd = open(v->lock_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+		int fd = open(v->lock_path, O_RDWR | O_CLOEXEC | O_NOFOLLOW), rc = 0;
 
 		if (fd < 0 && errno == ENOENT) {
-			int rc = make_lock(v);
-
+			rc = make_lock(v);
 			/* ENOENT: somebody has swept our temporary file away, or there is no folder. */
 			if (rc == 0 || (rc == -ENOENT && access(v->folder, F_OK) == 0))
 				continue;
@@ -94,14 +93,16 @@ int vault_file_lock(struct identity_vault *v, int how, int *out_fd, struct err *
 		}
 		if (fd < 0)
 			return vault_file_failed("lock", v->path, err);
-		while (flock(fd, how) != 0)
+		while (rc == 0 && flock(fd, how) != 0)
 			if (errno != EINTR)
-				return vault_file_failed("lock", v->path, err);
-		if (!is_still(fd, v->lock_path))
-			continue;
-		*out_fd = fd;
-		fd = -1;
-		return 0;
+				rc = vault_file_failed("lock", v->path, err);
+		if (rc == 0 && is_still(fd, v->lock_path)) {
+			*out_fd = fd;
+			return 0;
+		}
+		io_closep(&fd);
+		if (rc != 0)
+			return rc;
 	}
 }
 

@@ -355,7 +355,7 @@ static uint64_t held(struct bench *b, enum limit_resource resource)
 /* One uid gets three quarters of it and no more, whatever it asks for: the rest is for others. */
 static void the_memory_of_all_sessions_is_one_budget(void **state)
 {
-	struct client *c[64];
+	struct client *c[64] = { NULL };
 	unsigned open = 0;
 	struct bench b;
 

@@ -34,6 +34,7 @@ static const struct sv lines[] = {
 };
 static const struct sv hidden[] = { SV_INIT("RUNNER_TEST_SECRET"), SV_INIT("RUNNER_TEST_UNSET") };
 
+/* It is written to. NOLINTNEXTLINE(readability-non-const-parameter) */
 static int run(struct sv line, const char *input, char *output, size_t max, uint64_t us,
 	struct io_command_end *end)
 {

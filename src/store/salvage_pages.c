@@ -171,7 +171,7 @@ static unsigned map_of(const struct salvage_pages *p, uint32_t page)
 {
 	unsigned char bytes[SALVAGE_PAGE];
 	uint32_t map = page < 2 ? 0 : page - (page - 2) % MAP_SPAN;
-	const unsigned char *entry = bytes;
+	const unsigned char *entry;
 
 	if (map == 0 || map == page || !read_page(p, map, bytes))
 		return 0;
