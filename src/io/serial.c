@@ -20,9 +20,9 @@ struct io_serial {
 	struct io_wakeup *wakeup;
 	pthread_t thread;
 	pthread_mutex_t lock; /* guards what follows */
-	pthread_cond_t wake;
+	pthread_cond_t wake, end;
 	struct chain waiting, finished;
-	bool sleeping, stopping;
+	bool sleeping, stopping, ended;
 };
 
 static void chain_put(struct chain *c, struct io_serial_job *job)
@@ -73,17 +73,24 @@ static void run_turn(struct io_serial *s, struct io_serial_job *first)
 	give_back(s, first);
 }
 
+static struct timespec now_and(uint64_t us)
+{
+	struct timespec t;
+
+	must(clock_gettime(CLOCK_MONOTONIC, &t) == 0);
+	t.tv_sec += (time_t)(us / US_PER_S);
+	t.tv_nsec += (long)(us % US_PER_S * 1000);
+	if (t.tv_nsec >= 1000000000L) {
+		t.tv_sec++;
+		t.tv_nsec -= 1000000000L;
+	}
+	return t;
+}
+
 static void sleep_at_most(struct io_serial *s, uint64_t us)
 {
-	struct timespec until;
+	struct timespec until = now_and(us);
 
-	must(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
-	until.tv_sec += (time_t)(us / US_PER_S);
-	until.tv_nsec += (long)(us % US_PER_S * 1000);
-	if (until.tv_nsec >= 1000000000L) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000L;
-	}
 	must(pthread_mutex_lock(&s->lock) == 0);
 	s->sleeping = true;
 	if (!s->waiting.first && !s->stopping) {
@@ -110,10 +117,15 @@ static void *work(void *arg)
 			continue;
 		}
 		if (stopping)
-			return NULL;
+			break;
 		if (!s->work.step(s->work.arg))
 			sleep_at_most(s, s->work.rest(s->work.arg));
 	}
+	must(pthread_mutex_lock(&s->lock) == 0);
+	s->ended = true;
+	must(pthread_cond_signal(&s->end) == 0);
+	must(pthread_mutex_unlock(&s->lock) == 0);
+	return NULL;
 }
 
 static void on_finished(void *arg)
@@ -141,6 +153,7 @@ struct io_serial *io_serial_new(struct io_loop *l, const struct io_serial_work *
 	must(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
 	must(pthread_mutex_init(&s->lock, NULL) == 0);
 	must(pthread_cond_init(&s->wake, &attr) == 0);
+	must(pthread_cond_init(&s->end, &attr) == 0);
 	(void)pthread_condattr_destroy(&attr);
 	s->wakeup = io_wakeup_new(l, on_finished, s);
 	/* Signals are the loop's. */
@@ -180,15 +193,21 @@ void io_serial_free(struct io_serial *s)
 	must(io_serial_free_within(s, UINT64_MAX));
 }
 
-static bool join_within(struct io_serial *s, uint64_t us)
+static bool ends_within(struct io_serial *s, uint64_t us)
 {
 	struct timespec until;
+	int rc = 0;
+	bool ended;
 
 	if (us == UINT64_MAX)
-		return pthread_join(s->thread, NULL) == 0;
-	must(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
-	until.tv_sec += (time_t)(us / US_PER_S);
-	return pthread_clockjoin_np(s->thread, NULL, CLOCK_MONOTONIC, &until) == 0;
+		return true;
+	until = now_and(us);
+	must(pthread_mutex_lock(&s->lock) == 0);
+	while (!s->ended && rc == 0)
+		rc = pthread_cond_timedwait(&s->end, &s->lock, &until);
+	ended = s->ended;
+	must(pthread_mutex_unlock(&s->lock) == 0);
+	return ended;
 }
 
 bool io_serial_free_within(struct io_serial *s, uint64_t us)
@@ -199,12 +218,14 @@ bool io_serial_free_within(struct io_serial *s, uint64_t us)
 	s->stopping = true;
 	must(pthread_cond_signal(&s->wake) == 0);
 	must(pthread_mutex_unlock(&s->lock) == 0);
-	if (!join_within(s, us))
+	if (!ends_within(s, us))
 		return false;
+	must(pthread_join(s->thread, NULL) == 0);
 	/* Alone now; a completion may hand over the next job. */
 	for (on_finished(s); s->waiting.first; on_finished(s))
 		run_turn(s, take_all(s, &s->waiting, NULL));
 	io_wakeup_free(s->wakeup);
+	(void)pthread_cond_destroy(&s->end);
 	(void)pthread_cond_destroy(&s->wake);
 	(void)pthread_mutex_destroy(&s->lock);
 	free(s);

@@ -31,9 +31,10 @@ struct io_serial_work {
 NODISCARD struct io_serial *io_serial_new(struct io_loop *l, const struct io_serial_work *work);
 /* Finishes what was handed over, also what a `done` hands over meanwhile, and tells it. NULL is allowed. */
 void io_serial_free(struct io_serial *s);
-/* The same; false when the thread did not end in that time. Then nothing of it may be touched any more. */
+/* The same; false when the thread did not end in that time. It ends when it can; until then it, its jobs and its loop
+ * stay as they are, and it may be freed again. */
 NODISCARD bool io_serial_free_within(struct io_serial *s, uint64_t us);
-/* What waits is finished without having run: each job is shown to `each` first. From any thread. */
+/* What waits is finished without having run, before what runs: each job is shown to `each` first. From any thread. */
 void io_serial_give_up(
 	struct io_serial *s, void (*each)(void *arg, struct io_serial_job *job), void *arg);
 void io_serial_hand(struct io_serial *s, struct io_serial_job *job);

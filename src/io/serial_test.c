@@ -25,6 +25,8 @@ struct desk {
 	size_t ran_len;
 	char told[NOTES_MAX];
 	size_t told_len, told_count, stop_after;
+	char given_up[NOTES_MAX];
+	size_t given_up_len;
 	unsigned steps_left, steps, rests;
 	uint64_t rest_us;
 	struct errand *hands_next; /* handed over by the next completion */
@@ -239,6 +241,60 @@ static void free_finishes_all(void **state)
 	io_serial_free(NULL);
 }
 
+static void give_one_up(void *arg, struct io_serial_job *job)
+{
+	struct desk *d = arg;
+
+	note(d->given_up, &d->given_up_len, errand_of(job)->letter);
+}
+
+/* Those behind a turn that hangs are answered without it. */
+static void who_is_given_up_is_told_and_does_not_run(void **state)
+{
+	struct errand e[4] = { { .again = 0 } };
+	struct desk d;
+
+	(void)state;
+	open_desk(&d, true, US_PER_S);
+	d.stop_after = 2;
+	hand(&d, &e[0], 'a');
+	pass(&d.started);
+	hand(&d, &e[1], 'b');
+	hand(&d, &e[2], 'c');
+	io_serial_give_up(d.serial, give_one_up, &d);
+	io_loop_run(d.loop);
+	assert_string_equal(d.given_up, "bc");
+	assert_string_equal(d.told, "bc");
+	assert_string_equal(d.ran, "");
+	hand(&d, &e[3], 'd');
+	(void)sem_post(&d.gate);
+	io_serial_free(TAKE(d.serial));
+	assert_string_equal(d.ran, "a|d|");
+	assert_string_equal(d.told, "bcad");
+	close_desk(&d);
+}
+
+/* A turn that hangs does not hold the end of the process. */
+static void an_end_does_not_wait_for_ever(void **state)
+{
+	struct errand e[2] = { { .again = 0 } };
+	struct desk d;
+
+	(void)state;
+	open_desk(&d, true, US_PER_S);
+	hand(&d, &e[0], 'a');
+	pass(&d.started);
+	hand(&d, &e[1], 'b');
+	assert_false(io_serial_free_within(d.serial, 0));
+	assert_false(io_serial_free_within(d.serial, 1));
+	assert_string_equal(d.told, "");
+	(void)sem_post(&d.gate);
+	assert_true(io_serial_free_within(TAKE(d.serial), UINT64_MAX));
+	assert_string_equal(d.ran, "a|b|");
+	assert_string_equal(d.told, "ab");
+	close_desk(&d);
+}
+
 /* For TSan: both threads at full speed, and jobs that are freed by their completions. */
 static void many_jobs_each_once(void **state)
 {
@@ -267,6 +323,8 @@ int main(void)
 		cmocka_unit_test(steps_come_without_jobs),
 		cmocka_unit_test(a_job_ends_the_rest),
 		cmocka_unit_test(free_finishes_all),
+		cmocka_unit_test(who_is_given_up_is_told_and_does_not_run),
+		cmocka_unit_test(an_end_does_not_wait_for_ever),
 		cmocka_unit_test(many_jobs_each_once),
 	};
 
