@@ -326,8 +326,8 @@ static int ask_store(struct asker *a, struct conf *c, struct sv request)
 	if (!a->ended)
 		io_loop_run(a->loop);
 	observe_query_free(q);
-	store_close(s);
-	io_loop_free(a->loop);
+	if (store_close(s))
+		io_loop_free(a->loop);
 	return a->exit_code;
 }
 

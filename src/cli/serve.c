@@ -589,7 +589,7 @@ int cli_serve(struct cli_context *ctx, int argc, char **argv)
 	struct daemon d = { .ctx = ctx };
 	struct err err = { 0 };
 	const char *value = NULL;
-	bool passing = false;
+	bool passing = false, closed;
 	int seen = cli_option(ctx, argc, argv, NULL, help, &value);
 	int rc;
 
@@ -626,8 +626,14 @@ int cli_serve(struct cli_context *ctx, int argc, char **argv)
 	observe_health_free(d.health);
 	observe_alerts_stop(d.alerts);
 	/* What was handed to the queue is finished; its completions find everybody alive. */
-	store_close(d.store);
-	if (d.drained) {
+	closed = store_close(d.store);
+	if (!closed)
+		log_line(LOG_WARN,
+			"serve",
+			"the disk under data_dir does not answer: ending without it; what was "
+			"accepted is "
+			"in the queue");
+	if (closed && d.drained) {
 		inbound_free(d.inbound);
 		outbound_free(d.outbound);
 		identity_tokens_free(d.tokens);

@@ -16,7 +16,10 @@ enum {
 	IDLE_WAKE_US = 5000000, /* housekeeping looks at the clock so often */
 	FULL_WAKE_US = 1000000,
 	LOOK_US = 1000000,
-	HANGS_JOIN_US = 2000000,
+	/* At the end, for a disk of which it is known that it hangs, and for others. A service manager waits 30 s for
+	 * all of us. */
+	HANGS_CLOSE_US = 2000000,
+	CLOSE_US = 15000000,
 };
 
 const char *store_recipient_state_name(enum store_recipient_state state)
@@ -140,9 +143,9 @@ static void run(void *arg, struct io_serial_job *first)
 
 	for (struct io_serial_job *job = first; job; job = job->next)
 		op_of(job)->next = op_of(job->next);
-	atomic_store(&s->group_since_us, io_clock_mono().us);
+	atomic_store(&s->busy_since_us, io_clock_mono().us);
 	s->backend->run(s, op_of(first));
-	atomic_store(&s->group_since_us, 0);
+	atomic_store(&s->busy_since_us, 0);
 	for (struct io_serial_job *job = first; job; job = job->next)
 		job->again = op_of(job)->rc == STORE_AGAIN;
 }
@@ -150,8 +153,13 @@ static void run(void *arg, struct io_serial_job *first)
 static bool step(void *arg)
 {
 	struct store *s = arg;
+	struct mono_time now = io_clock_mono();
+	bool more;
 
-	return s->backend->step(s, io_clock_mono());
+	atomic_store(&s->busy_since_us, now.us);
+	more = s->backend->step(s, now);
+	atomic_store(&s->busy_since_us, 0);
+	return more;
 }
 
 static uint64_t rest(void *arg)
@@ -193,7 +201,7 @@ static void on_look(void *arg)
 
 	if (store_trouble_now(s) == STORE_TROUBLE_HANGS)
 		store_fail_waiting(s);
-	s->looking = atomic_load(&s->group_since_us) != 0;
+	s->looking = atomic_load(&s->busy_since_us) != 0;
 	if (s->looking)
 		io_timer_start(&s->look, mono_add(io_now(s->loop), LOOK_US));
 }
@@ -335,17 +343,20 @@ struct store *store_open(struct io_loop *l, const struct store_options *options,
 	return s;
 }
 
-void store_close(struct store *s)
+bool store_close(struct store *s)
 {
+	uint64_t wait_us;
+
 	if (!s)
-		return;
+		return true;
 	atomic_store(&s->closing, true);
 	/* A disk that hangs would hold us for ever. The process ends, and what was not answered has not been
 	 * promised. */
-	if (!io_serial_free_within(s->serial,
-		    store_trouble_now(s) == STORE_TROUBLE_HANGS ? HANGS_JOIN_US : UINT64_MAX))
-		return;
+	wait_us = store_trouble_now(s) == STORE_TROUBLE_HANGS ? HANGS_CLOSE_US : CLOSE_US;
+	if (!io_serial_free_within(s->serial, wait_us))
+		return false;
 	free_store(s);
+	return true;
 }
 
 /* ---- before the loop runs ---- */

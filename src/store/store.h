@@ -116,8 +116,11 @@ struct store_recovery {
  */
 NODISCARD struct store *store_open(struct io_loop *l, const struct store_options *options,
 	struct store_recovery *out_recovery, struct err *err);
-/* Finishes what was handed over, commits, closes. */
-void store_close(struct store *s);
+/*
+ * Finishes what was handed over, commits, closes. False: the disk does not answer. Then the store, those who wait for
+ * it and its loop must stay as they are until the process ends.
+ */
+bool store_close(struct store *s);
 
 /* ---- operations: every one has the same head ---- */
 

@@ -15,7 +15,8 @@ enum {
 	ROOM_FRESH_US = 200 * 1000, /* how old a measurement of the disk may be */
 	ROOM_LOOK_AFTER_US = 1000000,
 	HANGS_AFTER_US =
-		10 * 1000000, /* one group: commits of milliseconds, on a tired disk of a second */
+		10 *
+		1000000, /* one group or step: commits of milliseconds, on a tired disk of a second */
 };
 
 /* ---- ballast ---- */
@@ -89,7 +90,7 @@ void store_trouble_clear(struct store *s)
 
 enum store_trouble store_trouble_now(struct store *s)
 {
-	uint64_t since = atomic_load_explicit(&s->group_since_us, memory_order_relaxed);
+	uint64_t since = atomic_load_explicit(&s->busy_since_us, memory_order_relaxed);
 	int trouble = atomic_load_explicit(&s->trouble, memory_order_relaxed);
 
 	if (trouble == STORE_TROUBLE_NONE && since && io_clock_mono().us > since + HANGS_AFTER_US)

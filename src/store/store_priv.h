@@ -51,8 +51,8 @@ struct store {
 	_Atomic int trouble; /* enum store_trouble; its words are under words_lock */
 	pthread_mutex_t words_lock;
 	char trouble_words[240];
-	_Atomic uint64_t group_since_us; /* the group under way began; 0: none is */
-	struct io_timer look;            /* loop thread: does the disk answer? */
+	_Atomic uint64_t busy_since_us; /* the group or step under way began; 0: none is */
+	struct io_timer look;           /* loop thread: does the disk answer? */
 	bool looking;
 
 	/* Store thread (and the caller of store_open() before it runs). */

@@ -123,7 +123,7 @@ static inline void bench_open(struct bench *b)
 
 static inline void bench_shut(struct bench *b)
 {
-	store_close(b->s);
+	must(store_close(b->s));
 	io_timer_stop(&b->guard);
 	io_timer_stop(&b->poll);
 	io_loop_free(b->loop);
@@ -171,7 +171,7 @@ static inline void bench_wait(struct bench *b)
 	io_timer_stop(&b->poll);
 	io_timer_stop(&b->guard);
 	if (b->gave_up) {
-		store_close(b->s);
+		must(store_close(b->s));
 		b->s = NULL;
 		must(b->pending == 0);
 	}

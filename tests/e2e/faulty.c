@@ -14,12 +14,13 @@
 /*
  * Preloaded into a relay under test (faulty.py): calls fail as a bad machine lets them fail. The page that
  * FAULTY names is mapped, so that a test can change its mind while the relay runs, and so that no jail of
- * the relay is in the way. `after` calls that match still work; then `count` of them fail.
+ * the relay is in the way. `after` calls that match still work; then `count` of them fail, or, where `error` is 0, do
+ * not return until the page is off.
  */
 struct page {
 	volatile int on, error, after, count, hits;
 	char calls[64]; /* of "open read write sync", by their letters: o r w s */
-	char path[256]; /* part of the path */
+	char path[256]; /* part of the path; with a '$' behind it, its end */
 };
 
 static struct page *page;
@@ -38,17 +39,29 @@ __attribute__((constructor)) static void set_up(void)
 		close(fd);
 }
 
+static int matches(const char *path)
+{
+	size_t len = strlen(path), n = strlen(page->path);
+
+	if (n == 0 || page->path[n - 1] != '$')
+		return strstr(path, page->path) != NULL;
+	n--;
+	return len >= n && memcmp(path + len - n, page->path, n) == 0;
+}
+
 static int fails(char call, const char *path)
 {
 	int n;
 
-	if (!page || !page->on || !strchr(page->calls, call) || !strstr(path, page->path))
+	if (!page || !page->on || !strchr(page->calls, call) || !matches(path))
 		return 0;
 	n = __sync_add_and_fetch(&page->hits, 1);
 	if (n <= page->after || n > page->after + page->count)
 		return 0;
+	while (page->on && page->error == 0)
+		usleep(10000);
 	errno = page->error;
-	return 1;
+	return errno != 0;
 }
 
 static int fails_fd(char call, int fd)

@@ -30,6 +30,10 @@ class Faulty:
         self._page[:len(packed)] = packed
         self._page[:4] = struct.pack("i", 1)
 
+    def hang(self, calls, path=""):
+        """They do not return before it is healed."""
+        self.fail(calls, 0, path)
+
     def heal(self):
         self._page[:4] = struct.pack("i", 0)
 

@@ -180,6 +180,61 @@ def test_a_relay_whose_disk_fails_ends_when_it_is_told_to(submission, faulty):
     assert relay.stop() == 0
 
 
+def test_a_disk_that_hangs_is_said_and_nobody_waits_for_it(submission, faulty):
+    sandbox, relay = submission(start=False)
+    relay.env = faulty.env
+    relay.start()
+    faulty.hang("s", path="/data/queue.db")
+    # A client whose message is in the commit hears no 250, and the next is refused before its message.
+    assert refusal(relay) == 451
+    wait_for(lambda: relay_row(relay).get("disk_trouble") == "disk-hangs")
+    with smtplib.SMTP("127.0.0.1", relay.port, timeout=60) as s:
+        s.ehlo()
+        assert s.mail("erp@contoso.com")[0] == 451
+    # What waits behind the commit is answered: the commands go on.
+    asked = support.run([POSTERN, "queue", "list", "--config", str(relay.config)], code=None)
+    assert asked.returncode != 0 and b"disk" in asked.stderr
+    faulty.heal()
+    wait_for(lambda: refusal(relay) is None)
+    wait_for(lambda: "disk_trouble" not in relay_row(relay))
+    wait_for(lambda: len(sandbox.messages()) >= 1)
+    assert relay.stop() == 0
+
+
+def test_a_checkpoint_that_hangs_is_a_disk_that_hangs(submission, faulty):
+    """The store's own work between the commits."""
+    _, relay = submission(start=False)
+    relay.env = faulty.env
+    relay.start()
+    faulty.hang("s", path="/data/queue.db$")
+    with smtplib.SMTP("127.0.0.1", relay.port, timeout=60) as s:
+        s.ehlo()
+        s.mail("erp@contoso.com")
+        s.rcpt("anna@example.org")
+        # Stored, or refused: the checkpoint begins behind its last piece or before.
+        assert s.data("Subject: t\r\n\r\n" + ("x" * 70 + "\r\n") * 170000)[0] in (250, 451)
+    wait_for(lambda: relay_row(relay).get("disk_trouble") == "disk-hangs")
+    assert refusal(relay) == 451
+    faulty.heal()
+    wait_for(lambda: refusal(relay) is None)
+    assert relay.stop() == 0
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known", "at-the-end"])
+def test_a_relay_whose_disk_hangs_ends_when_it_is_told_to(submission, faulty, known):
+    _, relay = submission(start=False)
+    relay.env = faulty.env
+    relay.start()
+    faulty.hang("s", path="/data/queue.db")
+    assert refusal(relay) == 451
+    if known:
+        wait_for(lambda: relay_row(relay).get("disk_trouble") == "disk-hangs")
+    assert relay.stop() == 0
+    faulty.heal()
+    relay.start()
+    wait_for(lambda: refusal(relay) is None)
+
+
 @pytest.mark.parametrize("how", ["deleted", "moved", "replaced"])
 def test_a_data_dir_that_is_gone_is_noticed_at_the_next_commit(submission, how):
     sandbox, relay = submission()
