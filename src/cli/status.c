@@ -40,7 +40,7 @@ struct kept {
 
 struct screen {
 	struct cli_context *ctx;
-	struct kept relays, notices, groups, wells, listeners, devices, tokens;
+	struct kept relays, notices, groups, wells, listeners, devices, users, tokens;
 	/* Of all, kept or not. */
 	long long mailboxes, connectors, tenants, used, capacity;
 	long long sessions, accepted, refused;
@@ -353,41 +353,66 @@ static void put_listeners(struct screen *s, struct buf *out)
 	}
 }
 
-static bool is_used_up(const json_t *d)
+static bool is_full(const json_t *line, const char *used, const char *capacity)
 {
-	return number(d, "day_capacity") && number(d, "day_used") >= number(d, "day_capacity");
+	return number(line, capacity) && number(line, used) >= number(line, capacity);
 }
 
-static void put_device(struct screen *s, const json_t *d, struct buf *out)
+static bool is_used_up(const json_t *line)
+{
+	return is_full(line, "day_used", "day_capacity") ||
+	       is_full(line, "day_messages_used", "day_messages_capacity") ||
+	       is_full(line, "day_bytes_used", "day_bytes_capacity");
+}
+
+static void put_quota(struct screen *s, const char *kind, const json_t *line, struct buf *out)
 {
 	CLEANUP(buf_deinitp) struct buf use = BUF_INIT(512);
+	char n[2][CLI_COUNT_MAX], size[2][TEXT_DURATION_MAX];
 
-	put_use(number(d, "day_used"), number(d, "day_capacity"), &use);
+	if (json_object_get(line, "day_used"))
+		put_use(number(line, "day_used"), number(line, "day_capacity"), &use);
+	if (json_object_get(line, "day_messages_used"))
+		(void)!buf_printf(&use,
+			"%s%s of %s messages in 24 h",
+			use.len ? ", " : "",
+			cli_count(number(line, "day_messages_used"), n[0]),
+			cli_count(number(line, "day_messages_capacity"), n[1]));
+	if (json_object_get(line, "day_bytes_used"))
+		(void)!buf_printf(&use,
+			"%s%s of %s in 24 h",
+			use.len ? ", " : "",
+			text_size((uint64_t)number(line, "day_bytes_used"), size[0]),
+			text_size((uint64_t)number(line, "day_bytes_capacity"), size[1]));
 	put(out,
-		"device     %-24s %s%.*s%s; %lld accepted, %lld refused, %lld over the quota%s",
-		cli_text(d, "name"),
-		style(s, is_used_up(d) ? "red" : "off"),
+		"%-10s %-24s %s%.*s%s; %lld accepted, %lld refused, %lld over the quota%s",
+		kind,
+		cli_text(line, "name"),
+		style(s, is_used_up(line) ? "red" : "off"),
 		SV_ARG(buf_sv(&use)),
 		style(s, "off"),
-		number(d, "accepted"),
-		number(d, "refused"),
-		number(d, "quota_refused"),
-		number(d, "legacy_sessions") ? "; uses legacy TLS" : "");
+		number(line, "accepted"),
+		number(line, "refused"),
+		number(line, "quota_refused"),
+		number(line, "legacy_sessions") ? "; uses legacy TLS" : "");
 }
 
-static void put_devices(struct screen *s, struct buf *out)
+static void put_quotas(
+	struct screen *s, const char *kind, const struct kept *lines, struct buf *out)
 {
 	size_t used_up = 0;
 
-	for (size_t i = 0; i < s->devices.count; i++) {
-		used_up += is_used_up(s->devices.items[i]);
-		if (s->devices.all <= FEW || (is_used_up(s->devices.items[i]) && used_up <= FEW))
-			put_device(s, s->devices.items[i], out);
+	for (size_t i = 0; i < lines->count; i++) {
+		used_up += is_used_up(lines->items[i]);
+		if (lines->all <= FEW || (is_used_up(lines->items[i]) && used_up <= FEW))
+			put_quota(s, kind, lines->items[i], out);
 	}
-	if (s->devices.all > FEW)
+	if (lines->all > FEW)
 		put(out,
-			"device     %zu devices; %zu have used up their quota",
-			s->devices.all,
+			"%-10s %zu %ss; %zu have used up their quota",
+			kind,
+			lines->all,
+			kind,
 			used_up);
 }
 
@@ -498,7 +523,8 @@ static void print_screen(struct screen *s)
 			s->notices.all - FEW);
 	put_wells(s, &rest);
 	put_listeners(s, &rest);
-	put_devices(s, &rest);
+	put_quotas(s, "device", &s->devices, &rest);
+	put_quotas(s, "user", &s->users, &rest);
 	put_tokens(s, &rest);
 	put_confined(s, &rest);
 	used = lines_of(buf_sv(&top)) + lines_of(buf_sv(&rest));
@@ -556,6 +582,8 @@ static void take_line(void *arg, const json_t *line)
 		keep_listener(s, line);
 	else if (strcmp(type, "device") == 0)
 		keep(&s->devices, line);
+	else if (strcmp(type, "user") == 0)
+		keep(&s->users, line);
 	else if (strcmp(type, "token") == 0 && cli_text(line, "reason")[0] &&
 		 cli_text(line, "expires_at")[0])
 		keep(&s->tokens, line);
@@ -569,6 +597,7 @@ static void forget(struct screen *s)
 		&s->wells,
 		&s->listeners,
 		&s->devices,
+		&s->users,
 		&s->tokens };
 
 	for (size_t k = 0; k < COUNT_OF(all); k++)

@@ -89,6 +89,12 @@ enum conf_from {
 	CONF_FROM_ANY,
 };
 
+/* In 24 hours; 0: no limit. */
+struct conf_quota {
+	uint32_t recipients, messages;
+	uint64_t bytes;
+};
+
 /*
  * Who may sign in; and "local:NAME", an account of this machine, or "local:*", every other one of them.
  * Those have no password here.
@@ -104,6 +110,7 @@ struct conf_user {
 	enum conf_sender sender;
 	struct sv as;
 	enum conf_from from;
+	struct conf_quota quota; /* of "local:*": of each account that it stands for */
 	struct conf_place place;
 };
 
@@ -124,7 +131,7 @@ struct conf_device {
 	enum conf_device_recipients recipients;
 	const struct sv *recipient_patterns;
 	size_t recipient_pattern_count;
-	uint32_t per_day;    /* recipients in 24 hours; 0: no quota */
+	struct conf_quota quota;
 	bool legacy_tls;     /* `tls: legacy`: may use a listener with legacy_tls */
 	struct sv errors_to; /* empty: `bounces: { to }` */
 	struct conf_place place;

@@ -273,11 +273,11 @@ static void devices_of_a_full_file(const struct conf *c)
 	const struct conf_device *d = conf_devices(c, &n);
 
 	assert_int_equal(n, 3);
-	assert_true(d[0].legacy_tls && d[0].from_count == 2 && d[0].per_day == 300);
+	assert_true(d[0].legacy_tls && d[0].from_count == 2 && d[0].quota.recipients == 300);
 	assert_true(sv_eq(d[0].sender, SV("old@b.c")) && sv_eq(d[0].errors_to, SV("it@b.c")));
 	assert_int_equal(d[0].recipients, CONF_DEVICE_INTERNAL);
 	assert_int_equal(d[0].place.line, 15);
-	assert_true(!d[1].legacy_tls && !d[1].per_day && !d[1].errors_to.len);
+	assert_true(!d[1].legacy_tls && !d[1].quota.recipients && !d[1].errors_to.len);
 	assert_int_equal(d[1].recipients, CONF_DEVICE_LISTED);
 	assert_int_equal(d[1].recipient_pattern_count, 2);
 	assert_true(sv_eq(d[1].recipient_patterns[1], SV("*@b.c")));

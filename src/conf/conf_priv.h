@@ -199,6 +199,21 @@ struct conf_field {
 		.name = { 0 } \
 	}
 
+/* Of users and devices: what they may send in 24 hours. */
+#define CONF_QUOTA_FIELDS(in, member)                                          \
+	{ .name = SV_INIT("per_day"),                                          \
+		.type = CONF_TYPE_U32,                                         \
+		.offset = offsetof(in, member.recipients),                     \
+		.max = 10000000 },                                             \
+		{ .name = SV_INIT("messages_per_day"),                         \
+			.type = CONF_TYPE_U32,                                 \
+			.offset = offsetof(in, member.messages),               \
+			.max = 10000000 },                                     \
+	{                                                                      \
+		.name = SV_INIT("bytes_per_day"), .type = CONF_TYPE_SIZE,      \
+		.offset = offsetof(in, member.bytes), .max = UINT64_C(1) << 40 \
+	}
+
 /* Which fields of a map were given: their values, by the index of the field. */
 struct conf_seen {
 	const struct conf_node *at[CONF_FIELDS_MAX];

@@ -135,7 +135,8 @@ static const char full[] =
 	"  - address: 127.0.0.1:25\n  - { address: unix:/run/x, mode: \"0660\" }\n  - address: "
 	"systemd:smtp\n"
 	"users:\n  - { name: erp, password: credential:erp, senders: [erp@contoso.com, "
-	"\"*@x.example\"], from: any }\n  - { name: local:www-data, senders: [w@b.c] }\n  - { "
+	"\"*@x.example\"], from: any, per_day: 7, messages_per_day: 5, bytes_per_day: 3MB }\n  - { "
+	"name: local:www-data, senders: [w@b.c] }\n  - { "
 	"name: "
 	"\"local:*\", from: force }\n"
 	"tenants:\n  - { name: contoso, id: 00000000-0000-0000-0000-00000000000f, domains: "
@@ -270,6 +271,9 @@ static void a_full_file_is_read(void **state)
 	assert_non_null(u);
 	assert_int_equal(u->sender_count, 2);
 	assert_int_equal(u->password.kind, CONF_SECRET_CREDENTIAL);
+	assert_int_equal(u->quota.recipients, 7);
+	assert_int_equal(u->quota.messages, 5);
+	assert_int_equal(u->quota.bytes, 3 << 20);
 	assert_null(conf_user(c, SV("ERP")));
 	assert_int_equal(u->from, CONF_FROM_ANY);
 	assert_null(conf_local_user(c, SV("erp")));

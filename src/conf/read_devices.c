@@ -72,7 +72,7 @@ static const struct conf_field device_fields[] = {
 		.type = CONF_TYPE_READ,
 		.offset = offsetof(struct device_draft, device),
 		.read = read_recipients },
-	{ .name = SV_INIT("per_day"), .type = CONF_TYPE_U32, AT(per_day), .max = 10000000 },
+	CONF_QUOTA_FIELDS(struct device_draft, device.quota),
 	{ .name = SV_INIT("tls"),
 		.type = CONF_TYPE_CHOICE,
 		.offset = offsetof(struct device_draft, tls),

@@ -535,6 +535,7 @@ static const struct conf_field user_fields[] = {
 		.type = CONF_TYPE_CHOICE,
 		.offset = offsetof(struct conf_user, from),
 		.words = from_words },
+	CONF_QUOTA_FIELDS(struct conf_user, quota),
 	CONF_FIELDS_END,
 };
 

@@ -26,7 +26,6 @@ struct accept *accept_new(struct inbound *in, struct conf *conf, const struct ac
 {
 	struct accept *a = xcalloc(1, sizeof(*a));
 	struct sv *const views[] = { &a->origin.user, &a->origin.client, &a->origin.listener };
-	const struct conf_device *device = origin->device;
 
 	a->in = in;
 	a->conf = conf_ref(conf);
@@ -36,7 +35,10 @@ struct accept *accept_new(struct inbound *in, struct conf *conf, const struct ac
 		*views[i] = arena_sv(&a->arena, *views[i]);
 	limit_payer_copy(&a->payer, origin->payer);
 	a->origin.payer = &a->payer;
-	a->device = device ? device_use_of(in, device->name) : NULL;
+	if (origin->device)
+		a->quota.use = quota_of_device(in, origin->device->name);
+	else if (origin->account)
+		a->quota.use = quota_of_user(in, origin->user);
 	a->known.seed = io_random_u64();
 	buf_init(&a->body, LIMIT_HEADER + 4 * LIMIT_CHUNK);
 	in->accepts++;
@@ -50,8 +52,7 @@ void accept_free(struct accept *a)
 	io_timer_stop(&a->late);
 	accounts_note_memory(in);
 	limit_payer_end(&a->payer, io_now(in->loop));
-	if (a->reserved)
-		limit_window_withdraw(a->device->day, a->reserved);
+	quota_give_back(&a->quota);
 	header_block_free(a->header);
 	buf_deinit(&a->body);
 	htable_deinit(&a->known);
@@ -150,6 +151,23 @@ static void prescribe_sender(struct accept *a)
 	}
 }
 
+bool accept_pays(struct accept *a, enum quota_kind kind, uint64_t n, struct answer *out)
+{
+	if (a->origin.is_whole || quota_take(a->in, &a->quota, kind, n, out))
+		return true;
+	a->quota.use->quota_refused++;
+	return false;
+}
+
+/* For as many bytes as the client says that will come. */
+static bool has_quota(const struct accept *a, uint64_t size, struct answer *out)
+{
+	if (a->origin.is_whole || quota_has_room(a->in, a->quota.use, size, out))
+		return true;
+	a->quota.use->quota_refused++;
+	return false;
+}
+
 struct sv accept_sender(const struct accept *a)
 {
 	return a->sender;
@@ -185,6 +203,8 @@ void accept_mail(struct accept *a, const struct smtp_server_event *e, struct ans
 		return;
 	}
 	if (!has_room(a, e->size, out))
+		return;
+	if (!has_quota(a, e->size, out) || !accept_pays(a, QUOTA_MESSAGES, 1, out))
 		return;
 	a->smtputf8 = e->smtputf8;
 	a->dsn_ret = e->dsn_ret;
@@ -292,26 +312,6 @@ static bool device_may_send(const struct accept *a, struct sv address, struct an
 	return false;
 }
 
-static bool device_has_quota(struct accept *a, struct answer *out)
-{
-	const struct conf_device *d = a->origin.device;
-
-	if (!d)
-		return true;
-	if (device_reserve(a->device, d, io_now(a->in->loop))) {
-		a->reserved++;
-		return true;
-	}
-	a->device->quota_refused++;
-	answer_set(out,
-		452,
-		"4.7.1",
-		"Quota of device %.*s is used up: %u recipients a day; see its `per_day:`",
-		SV_ARG(sv_head(d->name, 40)),
-		d->per_day);
-	return false;
-}
-
 /* Whether it is among the recipients already. */
 static bool is_known(const struct accept *a, struct sv address)
 {
@@ -388,7 +388,7 @@ void accept_rcpt(struct accept *a, const struct smtp_server_event *e, struct ans
 		answer_set(out, 452, "4.3.1", NO_MEMORY);
 		return;
 	}
-	if (!device_has_quota(a, out))
+	if (!accept_pays(a, QUOTA_RECIPIENTS, 1, out))
 		return;
 	note_known(a, address);
 	r = more_recipients(a, found.undecided);
@@ -399,6 +399,13 @@ void accept_rcpt(struct accept *a, const struct smtp_server_event *e, struct ans
 		.state = STORE_RCPT_QUEUED };
 	set_plan(a, r, &found);
 	answer_set(out, 250, "2.1.5", "Ok");
+}
+
+bool accept_pay_whole(struct accept *a, uint64_t size, struct answer *out)
+{
+	return quota_take(a->in, &a->quota, QUOTA_MESSAGES, 1, out) &&
+	       quota_take(a->in, &a->quota, QUOTA_RECIPIENTS, a->recipient_count, out) &&
+	       quota_take(a->in, &a->quota, QUOTA_BYTES, size, out);
 }
 
 /* ---- after DATA ---- */
@@ -594,6 +601,7 @@ void accept_body(struct accept *a, struct sv bytes)
 {
 	struct sv piece;
 
+	a->came += bytes.len;
 	while (mail_lines_next(&a->lines, &bytes, !a->header_done, &piece))
 		take_clean(a, piece);
 	accept_charge(a);
@@ -646,6 +654,8 @@ void accept_abort(struct accept *a)
 	if (!a)
 		return;
 	a->room = NULL;
+	/* Its client may come again before the last piece is written. */
+	quota_give_back(&a->quota);
 	if (a->chunks_under_way) {
 		a->aborted = true;
 		return;

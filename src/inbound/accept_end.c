@@ -188,9 +188,7 @@ static void put_done(struct store_op *op)
 		refuse(a, &answer);
 		return;
 	}
-	if (a->reserved)
-		limit_window_settle(a->device->day, io_now(a->in->loop), a->reserved);
-	a->reserved = 0;
+	quota_settle(a->in, &a->quota);
 	log_accepted(&a->origin, sv_from(text_id(a->id, id)), &a->message);
 	answer_set(&answer, 250, "2.0.0", "Ok: queued as %s", text_id(a->id, id));
 	if (a->claim)
@@ -223,22 +221,9 @@ static void fill_message(struct accept *a, struct store_recipient *recipients)
 		.user = a->origin.user,
 		.client = a->origin.client,
 		.listener = a->origin.listener,
-		.device = a->device ? arena_sv(&a->arena, sv_from(a->device->name)) : SV(""),
+		.device = a->origin.device ? arena_sv(&a->arena, a->origin.device->name) : SV(""),
 		.recipients = recipients,
 		.recipient_count = a->recipient_count };
-}
-
-/* Beside the rows of an attempt that the other side opened. */
-static void add_device_row(struct accept *a)
-{
-	struct store_put *put = &a->put;
-	struct store_ledger *rows = arena_alloc(&a->arena, (put->ledger_count + 1) * sizeof(*rows));
-
-	if (put->ledger_count)
-		memcpy(rows, put->ledger, put->ledger_count * sizeof(*rows));
-	rows[put->ledger_count++] =
-		device_ledger_row(a->in, &a->arena, a->device, a->recipient_count);
-	put->ledger = rows;
 }
 
 void accept_put(struct accept *a)
@@ -264,8 +249,7 @@ void accept_put(struct accept *a)
 		.body = buf_sv(&a->body),
 		.chunk_count = a->chunk_count };
 	a->claim = d->claim(d->arg, &a->arena, &a->put, &a->message, recipients);
-	if (a->device)
-		add_device_row(a);
+	quota_write(a->in, &a->arena, &a->quota, &a->put);
 	store_submit(a->in->store, &a->put.op);
 }
 
@@ -308,6 +292,8 @@ void accept_end(struct accept *a, accept_done_fn *done, void *arg)
 	}
 	if (a->refusal.code == 0)
 		accept_choose(a);
+	if (a->refusal.code == 0)
+		(void)!accept_pays(a, QUOTA_BYTES, a->came, &a->refusal);
 	if (a->refusal.code) {
 		struct answer refusal = a->refusal;
 

@@ -19,9 +19,8 @@ struct accept {
 	struct sv from;
 	struct sv original; /* sender as given, before that */
 	enum conf_sender from_mode;
-	bool one_from;             /* further From fields go */
-	struct device_use *device; /* NULL: no device gave it */
-	uint32_t reserved;         /* of the device's quota */
+	bool one_from;            /* further From fields go */
+	struct quota_taken quota; /* of its device or user */
 	uint8_t dsn_ret;
 	bool smtputf8;
 	struct store_recipient *recipients; /* heap, while it grows */
@@ -30,6 +29,7 @@ struct accept {
 	struct htable known; /* its recipients by address_key(): the same one twice is one */
 	struct limit_payer payer;
 	uint64_t body_cost; /* of what the payer holds: header and body */
+	uint64_t came;      /* bytes, as the client counts them */
 
 	struct mail_lines lines;
 	struct header_block *header;
@@ -53,6 +53,8 @@ struct accept {
 };
 
 void accept_free(struct accept *a);
+/* As the client goes on; what lies in a file pays at once (accept_pay_whole()). */
+NODISCARD bool accept_pays(struct accept *a, enum quota_kind kind, uint64_t n, struct answer *out);
 /* What header and body hold now is charged; without memory for it the message is refused at its end. */
 void accept_charge(struct accept *a);
 /* With a domain where it has none and `qualify:` gives one; else empty. */

@@ -75,19 +75,19 @@ static struct client *device_hello(struct bench *b, unsigned port)
 	return c;
 }
 
-static struct inbound_device_status found;
+static struct inbound_quota_status found;
 
-static void note_device(void *arg, const struct inbound_device_status *status)
+static void note_device(void *arg, const struct inbound_quota_status *status)
 {
 	(void)arg;
 	if (sv_eq(status->name, SV("scanner-3")))
 		found = *status;
 }
 
-static struct inbound_device_status status_of(struct bench *b)
+static struct inbound_quota_status status_of(struct bench *b)
 {
-	found = (struct inbound_device_status){ .used = UINT32_MAX };
-	inbound_each_device(b->in, note_device, NULL);
+	found = (struct inbound_quota_status){ .of[0].used = UINT32_MAX };
+	inbound_each_quota(b->in, note_device, NULL);
 	return found;
 }
 
@@ -127,8 +127,8 @@ static void a_device_sends_as_itself(void **state)
 	assert_true(sv_find(buf_sv(&body), SV("\r\nDate: ")) > 0);
 	assert_true(sv_find(buf_sv(&body), SV("\r\nMessage-ID: ")) > 0);
 	assert_int_equal(status_of(&b).accepted, 1);
-	assert_int_equal(status_of(&b).used, 1);
-	assert_int_equal(status_of(&b).per_day, 10);
+	assert_int_equal(status_of(&b).of[QUOTA_RECIPIENTS].used, 1);
+	assert_int_equal(status_of(&b).of[QUOTA_RECIPIENTS].limit, 10);
 	/* Not even a null sender stays one: who would hear of trouble? */
 	send_message(&b, c, "", "anna@contoso.com", "x", "250 2.0.0");
 	arena_reset(&arena);
@@ -291,10 +291,10 @@ static void the_quota_of_a_day_outlives_a_restart(void **state)
 	client_ask(&b, c, "RCPT TO:<bea@contoso.com>", "250");
 	client_ask(&b, c, "DATA", "354");
 	client_ask(&b, c, "x\r\n.", "250 2.0.0");
-	assert_int_equal(status_of(&b).used, 2);
+	assert_int_equal(status_of(&b).of[QUOTA_RECIPIENTS].used, 2);
 	restart(&b, conf, &port);
 	c = device_hello(&b, port);
-	assert_int_equal(status_of(&b).used, 2);
+	assert_int_equal(status_of(&b).of[QUOTA_RECIPIENTS].used, 2);
 	send_message(&b, c, "a@b", "anna@contoso.com", "x", "250 2.0.0");
 	client_ask(&b, c, "MAIL FROM:<a@b>", "250");
 	client_ask(&b, c, "RCPT TO:<dora@contoso.com>", over);
@@ -305,7 +305,7 @@ static void the_quota_of_a_day_outlives_a_restart(void **state)
 	restart(&b, CONF(PLAIN_LISTENER, ""), &port);
 	c = device_hello(&b, port);
 	send_message(&b, c, "a@b", "anna@contoso.com", "x", "250 2.0.0");
-	assert_int_equal(status_of(&b).used, 5);
+	assert_int_equal(status_of(&b).of[QUOTA_RECIPIENTS].used, 5);
 	bench_close(&b);
 }
 

@@ -216,6 +216,9 @@ static void scan_begin(struct drop *d)
 {
 	batch_clear(d);
 	d->more_behind = d->arrived = false;
+	if (d->from_first)
+		d->after[0] = '\0';
+	d->from_first = false;
 	d->dir = opendir(d->path);
 	if (d->dir) {
 		io_task_post(d->in->loop, &d->scan);
@@ -285,7 +288,7 @@ static void on_timer(void *arg)
 {
 	struct drop *d = arg;
 
-	if (!is_busy(d) && d->path[0])
+	if (!is_busy(d) && d->path[0] && d->in->ledger_is_read)
 		scan_begin(d);
 }
 
@@ -325,7 +328,8 @@ static void watch(struct drop *d)
 			d->path);
 	else
 		d->watch = io_watch_new(d->in->loop, d->notify_fd, IO_READABLE, on_notify, d);
-	d->arrived = true;
+	/* Also of names that the scan under way has behind it: a reload may be what they wait for. */
+	d->arrived = d->from_first = true;
 	if (!is_busy(d))
 		scan_soon(d, 0);
 }

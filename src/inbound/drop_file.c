@@ -153,7 +153,9 @@ static int read_envelope(struct drop_file *f, const struct stat *st, struct err 
 
 static void must_wait(struct drop_file *f, const struct answer *a)
 {
-	log_line(LOG_WARN, "pickup", "mail in the maildrop must wait: %s", a->text);
+	/* Once for a batch: all that a user has there may wait for one reason. */
+	if (!f->d->trouble)
+		log_line(LOG_WARN, "pickup", "mail in the maildrop must wait: %s", a->text);
 	f->d->trouble = true;
 	done(f);
 }
@@ -216,30 +218,29 @@ static void on_room(void *arg)
 	io_task_post(f->d->in->loop, &f->task);
 }
 
-/* 0, or the answer that asks to come again later. Who is refused for good gets into the queue, too, and
- * bounces from there. */
-static int take_recipients(struct drop_file *f)
+/* False: `out` asks to come again later. Who is refused for good gets into the queue, too, and bounces from
+ * there. */
+static bool take_recipients(struct drop_file *f, struct answer *out)
 {
 	for (size_t i = 0; i < f->envelope.recipient_count; i++) {
 		struct smtp_server_event e = { .kind = SMTP_SERVER_EV_RCPT,
 			.address = f->envelope.recipients[i],
 			.dsn_notify = f->envelope.notify };
-		struct answer a;
 
-		accept_rcpt(f->accept, &e, &a);
-		if (a.code >= 400 && a.code < 500)
-			return a.code;
-		if (a.code >= 500)
+		accept_rcpt(f->accept, &e, out);
+		if (out->code >= 400 && out->code < 500)
+			return false;
+		if (out->code >= 500)
 			log_event(LOG_WARN,
 				"pickup",
 				SV(""),
 				"a recipient of local mail is refused",
 				(const struct log_field[]){ LOG_F("user", sv_from(f->user)),
 					LOG_F("to", f->envelope.recipients[i]),
-					LOG_F("reply", sv_from(a.text)) },
+					LOG_F("reply", sv_from(out->text)) },
 				3);
 	}
-	return 0;
+	return true;
 }
 
 static int rename_with_id(struct drop_file *f)
@@ -271,7 +272,8 @@ static void open_message(struct drop_file *f, struct answer *out)
 		.payer = &payer,
 		.listener = SV("maildrop"),
 		.bytes_max = LIMIT_MESSAGE,
-		.park_no_route = true };
+		.park_no_route = true,
+		.is_whole = true };
 	struct smtp_server_event mail = { .kind = SMTP_SERVER_EV_MAIL,
 		.address = f->envelope.sender,
 		.size = f->envelope.size,
@@ -283,12 +285,13 @@ static void open_message(struct drop_file *f, struct answer *out)
 	f->accept = accept_new(in, in->conf, &origin);
 	limit_payer_end(&payer, io_now(in->loop));
 	accept_mail(f->accept, &mail, out);
-	if (out->code < 400) {
-		int rc = take_recipients(f);
-
-		if (rc)
-			out->code = (uint16_t)rc;
-	}
+	if (out->code >= 400 || !take_recipients(f, out))
+		return;
+	answer_set(out, 250, "2.0.0", "Ok");
+	if (accept_recipient_count(f->accept) == 0)
+		answer_set(out, 554, "5.5.1", "none of its recipients can be taken");
+	else
+		(void)!accept_pay_whole(f->accept, f->envelope.size, out);
 }
 
 static void take_message(struct drop_file *f)
@@ -297,12 +300,11 @@ static void take_message(struct drop_file *f)
 	int rc;
 
 	open_message(f, &a);
-	if (a.code >= 400 || accept_recipient_count(f->accept) == 0) {
+	if (a.code >= 400) {
 		accept_abort(f->accept);
 		f->accept = NULL;
-		if (a.code >= 500 || a.code < 400)
-			set_aside(
-				f, a.code >= 500 ? a.text : "none of its recipients can be taken");
+		if (a.code >= 500)
+			set_aside(f, a.text);
 		else
 			must_wait(f, &a);
 		return;

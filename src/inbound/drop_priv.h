@@ -34,6 +34,7 @@ struct drop {
 	bool more_behind;         /* names that the batch does not hold */
 	bool arrived;             /* a file came since the folder was read */
 	unsigned troubles;        /* scans in a row that met one */
+	bool from_first;          /* the next scan is of all names again */
 	bool trouble;             /* something passing was in the way: the next scan comes soon */
 	char after[NAME_MAX + 1]; /* the scan goes on behind this name */
 	bool closing;

@@ -46,8 +46,15 @@ struct inbound *inbound_new(const struct inbound_options *options, struct err *e
 		return NULL;
 	}
 	in->drop = drop_open(in);
-	devices_start(in);
+	quotas_start(in);
 	return in;
+}
+
+void inbound_begin(struct inbound *in)
+{
+	listeners_pause(in, false);
+	/* It has waited for that, too. */
+	drop_reload(in->drop);
 }
 
 void inbound_free(struct inbound *in)
@@ -63,7 +70,7 @@ void inbound_free(struct inbound *in)
 	if (in->users)
 		identity_users_unref(in->users);
 	limit_accounts_free(in->accounts);
-	devices_free(in);
+	quotas_free(in);
 	conf_unref(in->conf);
 	free(in->passed);
 	free(in->salt_key_file);

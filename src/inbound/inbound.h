@@ -53,13 +53,24 @@ struct inbound_listener_status {
 void inbound_each_listener(struct inbound *in,
 	void (*each)(void *arg, const struct inbound_listener_status *status), void *arg);
 
-/* Those that have been heard of since the start, or have sent something in the last 24 hours. */
-struct inbound_device_status {
-	struct sv name;
-	uint32_t used, per_day;     /* recipients in the last 24 hours; per_day 0: no quota */
-	uint64_t accepted, refused; /* messages; commands and connections that were turned away */
-	uint64_t quota_refused;     /* of them, because the quota was used up */
-	uint64_t legacy_sessions;   /* older than TLS 1.2 */
+enum quota_kind {
+	QUOTA_RECIPIENTS,
+	QUOTA_MESSAGES,
+	QUOTA_BYTES,
+	QUOTA_COUNT,
 };
-void inbound_each_device(struct inbound *in,
-	void (*each)(void *arg, const struct inbound_device_status *status), void *arg);
+
+/* Devices that have been heard of since the start, or have sent something in the last 24 hours; likewise users
+ * and local accounts with a quota. */
+struct inbound_quota_status {
+	struct sv name;
+	bool is_device; /* else a user */
+	struct {
+		uint64_t used, limit; /* in the last 24 hours; limit 0: none */
+	} of[QUOTA_COUNT];
+	uint64_t accepted, refused; /* messages; commands and connections that were turned away */
+	uint64_t quota_refused;     /* of them, because a quota was used up */
+	uint64_t legacy_sessions;   /* of a device, older than TLS 1.2 */
+};
+void inbound_each_quota(struct inbound *in,
+	void (*each)(void *arg, const struct inbound_quota_status *status), void *arg);

@@ -23,7 +23,7 @@
  * accept.c     one message on its way into the queue, from wherever it comes
  * accept_from.c whom its header names as author
  * accept_end.c its header edits and the PUT
- * device.c     devices: their quotas and counters
+ * quota.c      what devices and users may send in a day, and what they have
  * drop.c       the maildrop; drop_file.c: one file of it
  */
 enum {
@@ -71,11 +71,12 @@ struct inbound {
 	uint64_t names_seed;  /* of hashes over names that strangers choose */
 	uint64_t memory_peak; /* of LIMIT_RESOURCE_BYTES, since memory went back to the kernel */
 	struct io_timer memory_look;
-	size_t accepts;        /* messages alive */
-	struct htable devices; /* name -> struct device_use */
+	size_t accepts;       /* messages alive */
+	struct htable quotas; /* "device/scanner-3", "user/erp" -> struct quota_use */
 	struct store_ledger_read ledger_op;
 	struct arena ledger_arena;
-	bool ledger_is_read; /* before that no connection is taken */
+	size_t ledger_reads;
+	bool ledger_is_read; /* before that no mail is taken */
 	struct drop *drop;
 	bool draining;
 	void (*drained)(void *arg);
@@ -92,22 +93,35 @@ struct answer {
 void answer_set(struct answer *a, uint16_t code, const char *enhanced, const char *fmt, ...)
 	PRINTF_LIKE(4, 5);
 
-/* ---- device.c ---- */
-struct device_use {
-	char *name;
-	struct limit_window *day; /* recipients */
+/* ---- quota.c ---- */
+struct quota_use {
+	char *key;
+	struct limit_window *day[QUOTA_COUNT]; /* NULL: not counted */
 	uint64_t accepted, refused, quota_refused, legacy_sessions;
 };
-struct device_use *device_use_of(struct inbound *in, struct sv name); /* lives as long as inbound */
-/* One recipient more; false: the quota is used up. Settle or withdraw it in use->day. */
-NODISCARD bool device_reserve(
-	struct device_use *use, const struct conf_device *d, struct mono_time now);
-/* To be written in the commit of the message. The key lives in `a`. */
-struct store_ledger device_ledger_row(
-	struct inbound *in, struct arena *a, const struct device_use *use, size_t recipients);
-/* Reads what was used; listeners are paused until it is known. */
-void devices_start(struct inbound *in);
-void devices_free(struct inbound *in);
+/* Live as long as inbound. NULL: a user of whom nothing is counted. */
+struct quota_use *quota_of_device(struct inbound *in, struct sv name);
+struct quota_use *quota_of_user(struct inbound *in, struct sv name);
+
+/* What one message holds of it. All zero: nobody counts. */
+struct quota_taken {
+	struct quota_use *use;
+	uint32_t held[QUOTA_COUNT];
+};
+/* `n` more; false: `out` says why not, with 5xx where the message alone exceeds the limit. */
+NODISCARD bool quota_take(struct inbound *in, struct quota_taken *taken, enum quota_kind kind,
+	uint64_t n, struct answer *out);
+/* Takes nothing: could a message of this size come? 0: of any. */
+NODISCARD bool quota_has_room(
+	struct inbound *in, struct quota_use *use, uint64_t bytes, struct answer *out);
+/* Rows for the commit of the message, beside those of `put`. They live in `a`. */
+void quota_write(struct inbound *in, struct arena *a, const struct quota_taken *taken,
+	struct store_put *put);
+void quota_settle(struct inbound *in, struct quota_taken *taken); /* it is committed */
+void quota_give_back(struct quota_taken *taken);                  /* it came to nothing */
+/* Reads what was used, then calls inbound_begin(). */
+void quotas_start(struct inbound *in);
+void quotas_free(struct inbound *in);
 
 /* ---- accept.c: one message ---- */
 struct accept_origin {
@@ -120,6 +134,7 @@ struct accept_origin {
 	struct sv helo, protocol, tls; /* for the Received field; set before the body comes */
 	uint64_t bytes_max;
 	bool park_no_route; /* local mail is kept, visible, even when no route leads anywhere */
+	bool is_whole;      /* it lies in a file; see accept_pay_whole() */
 };
 
 struct accept;
@@ -134,6 +149,8 @@ void accept_abort(struct accept *a);
 
 void accept_mail(struct accept *a, const struct smtp_server_event *e, struct answer *out);
 void accept_rcpt(struct accept *a, const struct smtp_server_event *e, struct answer *out);
+/* Of mail that is there as a whole: what it takes of the quota of its user. A client pays as it goes on. */
+NODISCARD bool accept_pay_whole(struct accept *a, uint64_t size, struct answer *out);
 /* The body begins: `helo`, `protocol`, `tls` are final now. `id` 0: a new one. */
 void accept_begin_body(
 	struct accept *a, uint64_t id, struct sv helo, struct sv protocol, struct sv tls);
@@ -248,4 +265,5 @@ void drop_close(struct drop *d);
 void drop_reload(struct drop *d);
 
 /* ---- inbound.c ---- */
+void inbound_begin(struct inbound *in); /* what it counts is known: mail may come */
 void inbound_check_drained(struct inbound *in);

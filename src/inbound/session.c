@@ -66,13 +66,22 @@ static void say(struct session *s, const struct answer *a)
 	smtp_server_answer(s->smtp, session_now(s), a->code, a->enhanced, sv_from(a->text));
 }
 
+/* Whose figures this session changes; NULL: nobody's. */
+static struct quota_use *use_of(const struct session *s)
+{
+	if (s->device)
+		return quota_of_device(s->in, s->device->name);
+	return s->user ? quota_of_user(s->in, sv_from(s->user)) : NULL;
+}
+
 static void refused(struct session *s, const struct answer *a, const char *stage, struct sv address)
 {
 	bool at_mail = strcmp(stage, "MAIL") == 0;
+	struct quota_use *use = use_of(s);
 
 	s->listener->refused++;
-	if (s->device)
-		device_use_of(s->in, s->device->name)->refused++;
+	if (use)
+		use->refused++;
 	log_refused(s,
 		a,
 		stage,
@@ -84,10 +93,12 @@ static void refused(struct session *s, const struct answer *a, const char *stage
 
 static void count_accepted(struct session *s)
 {
+	struct quota_use *use = use_of(s);
+
 	s->listener->accepted++;
 	s->listener->legacy_messages += s->legacy_tls;
-	if (s->device)
-		device_use_of(s->in, s->device->name)->accepted++;
+	if (use)
+		use->accepted++;
 }
 
 static void message_done(void *arg, const struct answer *a)
@@ -439,7 +450,7 @@ static void note_tls(struct session *s)
 	s->legacy_tls = true;
 	s->listener->legacy_sessions++;
 	if (s->device)
-		device_use_of(s->in, s->device->name)->legacy_sessions++;
+		quota_of_device(s->in, s->device->name)->legacy_sessions++;
 	log_event(LOG_INFO,
 		"smtpd",
 		SV(""),

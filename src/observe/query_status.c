@@ -97,18 +97,28 @@ static void emit_listener(void *arg, const struct inbound_listener_status *statu
 	observe_query_emit(arg, o);
 }
 
-static void emit_device(void *arg, const struct inbound_device_status *status)
+static void emit_quota(void *arg, const struct inbound_quota_status *status)
 {
+	static const char *const names[QUOTA_COUNT][2] = {
+		[QUOTA_RECIPIENTS] = { "day_used", "day_capacity" },
+		[QUOTA_MESSAGES] = { "day_messages_used", "day_messages_capacity" },
+		[QUOTA_BYTES] = { "day_bytes_used", "day_bytes_capacity" },
+	};
 	json_t *o = json_object();
 
-	observe_json_sv(o, "type", SV("device"));
+	observe_json_sv(o, "type", status->is_device ? SV("device") : SV("user"));
 	observe_json_sv(o, "name", status->name);
-	observe_json_int(o, "day_used", status->used);
-	observe_json_int(o, "day_capacity", status->per_day);
+	for (size_t i = 0; i < QUOTA_COUNT; i++) {
+		if (!status->of[i].limit && !(i == QUOTA_RECIPIENTS && status->is_device))
+			continue;
+		observe_json_int(o, names[i][0], status->of[i].used);
+		observe_json_int(o, names[i][1], status->of[i].limit);
+	}
 	observe_json_int(o, "accepted", status->accepted);
 	observe_json_int(o, "refused", status->refused);
 	observe_json_int(o, "quota_refused", status->quota_refused);
-	observe_json_int(o, "legacy_sessions", status->legacy_sessions);
+	if (status->is_device)
+		observe_json_int(o, "legacy_sessions", status->legacy_sessions);
 	observe_query_emit(arg, o);
 }
 
@@ -528,7 +538,7 @@ static void summed(struct observe_query *q)
 	if (q->sources->inbound)
 		inbound_each_listener(q->sources->inbound, emit_listener, q);
 	if (q->sources->inbound)
-		inbound_each_device(q->sources->inbound, emit_device, q);
+		inbound_each_quota(q->sources->inbound, emit_quota, q);
 	if (q->sources->tokens)
 		identity_tokens_each(q->sources->tokens, emit_token, q);
 	if (!json_is_true(json_object_get(q->request, "lanes"))) {

@@ -292,8 +292,9 @@ static void restore_row(struct outbound *o, const struct store_ledger *row, int6
 	int64_t ago = steady_now - row->bucket_us;
 	struct lane *l;
 
-	/* What devices have used is inbound's. */
-	if (slash < 0 || row->amount <= 0 || sv_starts(row->key, SV("device/")))
+	/* What devices and users have used is inbound's. */
+	if (slash < 0 || row->amount <= 0 || sv_starts(row->key, SV("device/")) ||
+		sv_starts(row->key, SV("user/")))
 		return;
 	if (restore_month(o, row, slash))
 		return;
