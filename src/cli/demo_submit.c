@@ -153,19 +153,6 @@ static int start_sendmail(const struct demo *d, const struct demo_mail *mail, in
 	return io_spawn_start(&what, out);
 }
 
-static bool write_all(int fd, struct sv text)
-{
-	while (text.len) {
-		ssize_t n = write(fd, text.ptr, text.len);
-
-		if (n < 0 && errno != EINTR)
-			return false;
-		if (n > 0)
-			text = sv_skip(text, (size_t)n);
-	}
-	return true;
-}
-
 bool demo_submit_sendmail(struct demo *d, const struct demo_mail *mail, struct sv text)
 {
 	int ends[2], status = 0;
@@ -176,7 +163,7 @@ bool demo_submit_sendmail(struct demo *d, const struct demo_mail *mail, struct s
 		return false;
 	started = start_sendmail(d, mail, ends[0], &child) == 0;
 	io_closep(&ends[0]);
-	written = started && write_all(ends[1], text);
+	written = started && io_write_all(ends[1], text) == 0;
 	io_closep(&ends[1]);
 	if (started)
 		written &= io_spawn_wait(child,

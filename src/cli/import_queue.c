@@ -248,21 +248,6 @@ static int read_envelope(
 
 /* ---- one message into the maildrop ---- */
 
-static int put(int fd, const char *bytes, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, bytes, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return errno ? -errno : -EIO;
-		bytes += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 struct body {
 	int fd;
 	uint64_t size;
@@ -282,7 +267,7 @@ static int put_body(struct body *b, const char *bytes, size_t len)
 		b->last = bytes[i];
 	}
 	b->size += n;
-	return b->size > LIMIT_MESSAGE ? RC_LIMIT : put(b->fd, out, n);
+	return b->size > LIMIT_MESSAGE ? RC_LIMIT : io_write_all(b->fd, sv_make(out, n));
 }
 
 static int copy_body(int fd, const char *path, uint64_t *out_size, struct err *err)
@@ -335,13 +320,13 @@ static int write_file(struct queue_import *q, const char *name, const struct wai
 	if (fd < 0 || fchmod(fd, 0640) != 0 ||
 		(geteuid() == 0 && fchown(fd, (uid_t)-1, q->maildrop_gid) != 0))
 		return err_set(err, -errno, "%s: %s", q->maildrop, rc_text(-errno));
-	rc = put(fd, buf_sv(&head).ptr, head.len);
+	rc = io_write_all(fd, buf_sv(&head));
 	if (rc == 0)
 		rc = copy_body(fd, w->path, &size, err);
 	if (rc != 0)
 		return rc;
 	drop_size_render(size, digits);
-	rc = put(fd, DROP_END.ptr, DROP_END.len);
+	rc = io_write_all(fd, DROP_END);
 	if (rc == 0 && (pwrite(fd, digits, DROP_SIZE_DIGITS, (off_t)size_at) != DROP_SIZE_DIGITS ||
 			       fsync(fd) != 0))
 		rc = errno ? -errno : -EIO;

@@ -5,9 +5,9 @@
 #include "base/buf.h"
 #include "base/must.h"
 #include "base/text.h"
+#include "io/file.h"
 #include "io/loop.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -111,19 +111,6 @@ static int pass(struct buf *out, struct sv *v, bool json)
 	return rc;
 }
 
-static int write_all(int fd, struct sv bytes)
-{
-	while (bytes.len) {
-		ssize_t n = write(fd, bytes.ptr, bytes.len);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n > 0)
-			bytes = sv_skip(bytes, (size_t)n);
-	}
-	return 0;
-}
-
 static ssize_t on_write(void *arg, const char *bytes, size_t len)
 {
 	struct screen *s = arg;
@@ -142,7 +129,7 @@ static ssize_t on_write(void *arg, const char *bytes, size_t len)
 		s->held_len = v.len;
 		if (v.len)
 			memcpy(s->held, v.ptr, v.len);
-		if (write_all(s->fd, buf_sv(&out)) != 0)
+		if (io_write_all(s->fd, buf_sv(&out)) != 0)
 			return 0;
 		rest = sv_skip(rest, n);
 	}

@@ -65,15 +65,18 @@ int io_file_read(const char *path, size_t max, struct buf *out, struct err *err)
 	return 0;
 }
 
-static int write_all(int fd, struct sv bytes)
+int io_write_all(int fd, struct sv bytes)
 {
 	while (bytes.len) {
 		ssize_t n = write(fd, bytes.ptr, bytes.len);
 
-		if (n < 0 && errno != EINTR)
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			errno = n == 0 ? EIO : errno;
 			return -errno;
-		if (n > 0)
-			bytes = sv_skip(bytes, (size_t)n);
+		}
+		bytes = sv_skip(bytes, (size_t)n);
 	}
 	return 0;
 }
@@ -116,7 +119,7 @@ static int fill_durably(
 		return failed(err, "create", temporary);
 	/* The owner first: it takes bits of the mode away. Who is not root gives what he may. */
 	if ((fchown(fd, rights->uid, rights->gid) != 0 && geteuid() == 0) ||
-		fchmod(fd, rights->mode) != 0 || write_all(fd, bytes) != 0 || fsync(fd) != 0) {
+		fchmod(fd, rights->mode) != 0 || io_write_all(fd, bytes) != 0 || fsync(fd) != 0) {
 		int rc = failed(err, "write", temporary);
 
 		(void)unlink(temporary);

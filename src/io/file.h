@@ -12,6 +12,8 @@
 
 void io_closep(int *fd); /* for CLEANUP() */
 
+/* To a blocking descriptor, until all is written; a negative error and errno. */
+NODISCARD int io_write_all(int fd, struct sv bytes);
 /* The whole file, at most `max` bytes. */
 NODISCARD int io_file_read(const char *path, size_t max, struct buf *out, struct err *err);
 /* Write to a temporary name, fsync, rename, fsync of the folder. */
