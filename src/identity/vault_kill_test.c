@@ -50,6 +50,19 @@ static bool run_and_kill(void (*work)(void), unsigned steps)
 	return false;
 }
 
+/* `round` prepares, kills at that step and looks what is left; true once the step is behind the last one. */
+static void at_every_step(bool (*round)(unsigned step))
+{
+	bool done = false;
+
+	if (!may_trace)
+		skip();
+	for (unsigned step = 0; !done; step++) {
+		assert_true(step < STEPS_MAX);
+		done = round(step);
+	}
+}
+
 /* Either of two values; NULL: there may be none. */
 static void holds_one_of(struct identity_vault *v, const char *name, const char *a, const char *b)
 {
@@ -120,24 +133,23 @@ static void child_puts(void)
 		_exit(97);
 }
 
+static bool put_is_killed(unsigned step)
+{
+	struct identity_vault *v = begin();
+	bool done = run_and_kill(child_puts, step);
+
+	holds_one_of(v, "moving", "old", "new");
+	if (done)
+		holds(v, "moving", "new");
+	everything_is_there(v);
+	identity_vault_free(v);
+	return done;
+}
+
 static void killed_at_every_step_of_a_put(void **state)
 {
-	bool done = false;
-
 	(void)state;
-	if (!may_trace)
-		skip();
-	for (unsigned step = 0; !done; step++) {
-		struct identity_vault *v = begin();
-
-		assert_true(step < STEPS_MAX);
-		done = run_and_kill(child_puts, step);
-		holds_one_of(v, "moving", "old", "new");
-		if (done)
-			holds(v, "moving", "new");
-		everything_is_there(v);
-		identity_vault_free(v);
-	}
+	at_every_step(put_is_killed);
 }
 
 static void fill(struct identity_vault *v)
@@ -151,28 +163,28 @@ static void fill(struct identity_vault *v)
 	put(v, "big", "small");
 }
 
+static bool rewrite_is_killed(unsigned step)
+{
+	struct identity_vault *v = begin();
+	struct identity_vault_health before, after;
+	bool done;
+
+	fill(v);
+	assert_int_equal(identity_vault_look(v, &before, NULL), 0);
+	done = run_and_kill(child_puts, step);
+	assert_int_equal(identity_vault_look(v, &after, NULL), 0);
+	if (done)
+		assert_int_equal(after.generation, before.generation + 1);
+	holds_one_of(v, "moving", "old", "new");
+	everything_is_there(v);
+	identity_vault_free(v);
+	return done;
+}
+
 static void killed_at_every_step_of_a_rewrite(void **state)
 {
-	bool done = false;
-
 	(void)state;
-	if (!may_trace)
-		skip();
-	for (unsigned step = 0; !done; step++) {
-		struct identity_vault *v = begin();
-		struct identity_vault_health before, after;
-
-		assert_true(step < STEPS_MAX);
-		fill(v);
-		assert_int_equal(identity_vault_look(v, &before, NULL), 0);
-		done = run_and_kill(child_puts, step);
-		assert_int_equal(identity_vault_look(v, &after, NULL), 0);
-		if (done)
-			assert_int_equal(after.generation, before.generation + 1);
-		holds_one_of(v, "moving", "old", "new");
-		everything_is_there(v);
-		identity_vault_free(v);
-	}
+	at_every_step(rewrite_is_killed);
 }
 
 static void child_rekeys(void)
@@ -191,57 +203,56 @@ static void child_settles(void)
 }
 
 /* Until the last step of rekey() the old key opens it; from there on both do. */
+static bool rekey_is_killed(unsigned step)
+{
+	struct identity_vault *v = begin(), *other = NULL;
+	bool done = run_and_kill(child_rekeys, step);
+	int rc;
+
+	everything_is_there(v);
+	rc = bench_try(KEY_B, false, &other, NULL);
+	assert_true(rc == 0 || (rc == RC_CORRUPT && !done));
+	if (rc == 0)
+		holds(other, "bert", "bert-1");
+	identity_vault_free(other);
+	bench_write("key", SV(KEY_A));
+	identity_vault_free(v);
+	return done;
+}
+
 static void killed_at_every_step_of_another_key(void **state)
 {
-	bool done = false;
-
 	(void)state;
-	if (!may_trace)
-		skip();
-	for (unsigned step = 0; !done; step++) {
-		struct identity_vault *v = begin(), *other = NULL;
-		int rc;
-
-		assert_true(step < STEPS_MAX);
-		done = run_and_kill(child_rekeys, step);
-		everything_is_there(v);
-		rc = bench_try(KEY_B, false, &other, NULL);
-		assert_true(rc == 0 || (rc == RC_CORRUPT && !done));
-		if (rc == 0)
-			holds(other, "bert", "bert-1");
-		identity_vault_free(other);
-		bench_write("key", SV(KEY_A));
-		identity_vault_free(v);
-	}
+	at_every_step(rekey_is_killed);
 }
 
 /* The daemon that starts with the new key: the old one opens it or does not, the new one always. */
+static bool settling_is_killed(unsigned step)
+{
+	struct identity_vault *v = begin(), *other;
+	bool done;
+
+	rekey(v, KEY_B);
+	bench_write("key-b", SV(KEY_B));
+	done = run_and_kill(child_settles, step);
+	other = bench_open(KEY_B);
+	nothing_is_left();
+	holds(other, "anna", "anna-1");
+	put(other, "moving", "new");
+	/* Its key was exchanged by now: where it is configured. */
+	holds(v, "moving", "new");
+	holds(v, "bert", "bert-1");
+	put(v, "anna", "anna-2");
+	holds(other, "anna", "anna-2");
+	identity_vault_free(other);
+	identity_vault_free(v);
+	return done;
+}
+
 static void killed_at_every_step_of_settling(void **state)
 {
-	bool done = false;
-
 	(void)state;
-	if (!may_trace)
-		skip();
-	for (unsigned step = 0; !done; step++) {
-		struct identity_vault *v = begin(), *other;
-
-		assert_true(step < STEPS_MAX);
-		rekey(v, KEY_B);
-		bench_write("key-b", SV(KEY_B));
-		done = run_and_kill(child_settles, step);
-		other = bench_open(KEY_B);
-		nothing_is_left();
-		holds(other, "anna", "anna-1");
-		put(other, "moving", "new");
-		/* Its key was exchanged by now: where it is configured. */
-		holds(v, "moving", "new");
-		holds(v, "bert", "bert-1");
-		put(v, "anna", "anna-2");
-		holds(other, "anna", "anna-2");
-		identity_vault_free(other);
-		identity_vault_free(v);
-	}
+	at_every_step(settling_is_killed);
 }
 
 static void child_opens_only(void)
@@ -249,54 +260,54 @@ static void child_opens_only(void)
 	identity_vault_free(child_opens(bench_path("key")));
 }
 
-static void killed_at_every_step_of_a_migration(void **state)
+static bool migration_is_killed(unsigned step)
 {
 	CLEANUP(buf_deinitp) struct buf old = BUF_INIT(1 << 20);
+	struct identity_vault *v = NULL;
 	unsigned char id[VAULT_ID_LEN];
-	bool done = false;
+	bool done;
 
-	(void)state;
-	if (!may_trace)
-		skip();
+	bench_empty();
 	old_begin(&old, id);
 	old_append(&old, id, 1, VAULT_RECORD_PUT, "anna", "anna-1");
 	old_append(&old, id, 2, VAULT_RECORD_PUT, "bert", "bert-1");
-	for (unsigned step = 0; !done; step++) {
-		struct identity_vault *v = NULL;
+	bench_write("vault", buf_sv(&old));
+	assert_int_equal(bench_try(KEY_A, false, &v, NULL), 0);
+	holds(v, "bert", "bert-1");
+	done = run_and_kill(child_opens_only, step);
+	everything_is_there(v);
+	identity_vault_free(v);
+	return done;
+}
 
-		assert_true(step < STEPS_MAX);
-		bench_empty();
-		bench_write("vault", buf_sv(&old));
-		assert_int_equal(bench_try(KEY_A, false, &v, NULL), 0);
-		holds(v, "bert", "bert-1");
-		done = run_and_kill(child_opens_only, step);
-		everything_is_there(v);
-		identity_vault_free(v);
-	}
+static void killed_at_every_step_of_a_migration(void **state)
+{
+	(void)state;
+	at_every_step(migration_is_killed);
+}
+
+static bool beginning_is_killed(unsigned step)
+{
+	struct identity_vault *v;
+	bool done;
+
+	bench_empty();
+	bench_write("key", SV(KEY_A));
+	done = run_and_kill(child_puts, step);
+	v = bench_open(KEY_A);
+	nothing_is_left();
+	holds_one_of(v, "moving", NULL, "new");
+	put(v, "anna", "anna-1");
+	put(v, "bert", "bert-1");
+	everything_is_there(v);
+	identity_vault_free(v);
+	return done;
 }
 
 static void killed_at_every_step_of_the_beginning(void **state)
 {
-	bool done = false;
-
 	(void)state;
-	if (!may_trace)
-		skip();
-	for (unsigned step = 0; !done; step++) {
-		struct identity_vault *v;
-
-		assert_true(step < STEPS_MAX);
-		bench_empty();
-		bench_write("key", SV(KEY_A));
-		done = run_and_kill(child_puts, step);
-		v = bench_open(KEY_A);
-		nothing_is_left();
-		holds_one_of(v, "moving", NULL, "new");
-		put(v, "anna", "anna-1");
-		put(v, "bert", "bert-1");
-		everything_is_there(v);
-		identity_vault_free(v);
-	}
+	at_every_step(beginning_is_killed);
 }
 
 /* ---- at any moment ---- */
