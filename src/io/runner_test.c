@@ -2,7 +2,7 @@
 #include "io/runner.h"
 
 #include "io/loop.h"
-#include "io/spawn.h"
+#include "io/test_command.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -13,10 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "cmocka_all.h"
-
 enum {
-	LONG_S = 60,
 	THREADS = 2,
 };
 
@@ -34,25 +31,9 @@ static const struct sv lines[] = {
 };
 static const struct sv hidden[] = { SV_INIT("RUNNER_TEST_SECRET"), SV_INIT("RUNNER_TEST_UNSET") };
 
-/* It is written to. NOLINTNEXTLINE(readability-non-const-parameter) */
-static int run(struct sv line, const char *input, char *output, size_t max, uint64_t us,
-	struct io_command_end *end)
-{
-	const struct io_command c = { .line = line,
-		.input = sv_from(input),
-		.output = output,
-		.output_max = max,
-		.timeout_us = us };
-
-	return io_command_run(&c, end);
-}
-
 static void a_command_runs_as_without_it(void **state)
 {
-	static const struct {
-		const char *line, *input, *output;
-		int rc, code;
-	} table[] = {
+	static const struct command_case table[] = {
 		{ "/bin/echo one two", "", "one two\n", 0, 0 },
 		{ "/bin/cat", "what it reads", "what it reads", 0, 0 },
 		{ "/bin/cat", "", "", 0, 0 },
@@ -66,24 +47,7 @@ static void a_command_runs_as_without_it(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < COUNT_OF(table); i++) {
-		struct io_command_end end;
-		char out[100];
-		int rc = run(sv_from(table[i].line),
-			table[i].input,
-			out,
-			sizeof(out),
-			LONG_S * US_PER_S,
-			&end);
-
-		assert_int_equal(rc, table[i].rc);
-		if (rc != 0)
-			continue;
-		assert_true(WIFEXITED(end.status));
-		assert_int_equal(WEXITSTATUS(end.status), table[i].code);
-		assert_int_equal(end.output_len, strlen(table[i].output));
-		assert_memory_equal(out, table[i].output, end.output_len);
-	}
+	run_cases(table, COUNT_OF(table));
 	assert_true(io_runner_takes(SV("/bin/false")));
 	assert_false(io_runner_takes(SV("/bin/true")));
 }
@@ -95,9 +59,9 @@ static void its_end_is_kept(void **state)
 
 	(void)state;
 	assert_int_equal(
-		run(SV("/usr/bin/yes"), "", out, sizeof(out), LONG_S * US_PER_S, &end), RC_LIMIT);
-	assert_int_equal(run(SV("/bin/sleep 600"), "", out, sizeof(out), 50000, &end), RC_TIMEOUT);
-	assert_int_equal(run(SV("/bin/sleep 600"), "", NULL, 0, 50000, &end), RC_TIMEOUT);
+		run("/usr/bin/yes", "", out, sizeof(out), LONG_S * US_PER_S, &end), RC_LIMIT);
+	assert_int_equal(run("/bin/sleep 600", "", out, sizeof(out), 50000, &end), RC_TIMEOUT);
+	assert_int_equal(run("/bin/sleep 600", "", NULL, 0, 50000, &end), RC_TIMEOUT);
 }
 
 static void variables_with_secrets_are_not_passed_on(void **state)
@@ -106,7 +70,7 @@ static void variables_with_secrets_are_not_passed_on(void **state)
 	char out[65536];
 
 	(void)state;
-	assert_int_equal(run(SV("/usr/bin/env"), "", out, sizeof(out), LONG_S * US_PER_S, &end), 0);
+	assert_int_equal(run("/usr/bin/env", "", out, sizeof(out), LONG_S * US_PER_S, &end), 0);
 	assert_true(sv_find(sv_make(out, end.output_len), SV("RUNNER_TEST_PLAIN=visible\n")) >= 0);
 	assert_true(sv_find(sv_make(out, end.output_len), SV("RUNNER_TEST_SECRET")) < 0);
 	/* In this process it is as it was. */
@@ -120,7 +84,7 @@ static void descriptors_are_the_three(void **state)
 
 	(void)state;
 	assert_int_equal(
-		run(SV("/bin/ls /proc/self/fd"), "", out, sizeof(out), LONG_S * US_PER_S, &end), 0);
+		run("/bin/ls /proc/self/fd", "", out, sizeof(out), LONG_S * US_PER_S, &end), 0);
 	assert_int_equal(end.output_len, strlen("0\n1\n2\n3\n"));
 	assert_memory_equal(out, "0\n1\n2\n3\n", end.output_len);
 }
@@ -133,7 +97,7 @@ static void *ask_often(void *arg)
 		struct io_command_end end;
 		char out[100];
 
-		if (run(SV("/bin/cat"), mine.ptr, out, sizeof(out), LONG_S * US_PER_S, &end) != 0 ||
+		if (run("/bin/cat", mine.ptr, out, sizeof(out), LONG_S * US_PER_S, &end) != 0 ||
 			!sv_eq(sv_make(out, end.output_len), mine))
 			return arg;
 	}
@@ -178,7 +142,7 @@ static void it_ends_with_the_daemon_and_not_before(void **state)
 		/* What a manager sends to all of the service does not end it: the daemon still drains. */
 		(void)signal(SIGTERM, SIG_IGN);
 		(void)kill(0, SIGTERM);
-		_exit(run(SV("/bin/false"), "", NULL, 0, LONG_S * US_PER_S, &end) == 0 &&
+		_exit(run("/bin/false", "", NULL, 0, LONG_S * US_PER_S, &end) == 0 &&
 					WEXITSTATUS(end.status) == 1
 				? 0
 				: 2);

@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "io/file.h"
 #include "io/loop.h"
+#include "io/test_command.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,31 +14,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "cmocka_all.h"
-
-enum {
-	LONG_S = 60, /* what ends in a test ends long before */
-};
-
-/* It is written to. NOLINTNEXTLINE(readability-non-const-parameter) */
-static int run(const char *line, const char *input, char *output, size_t max, uint64_t us,
-	struct io_command_end *end)
-{
-	const struct io_command c = { .line = sv_from(line),
-		.input = sv_from(input),
-		.output = output,
-		.output_max = max,
-		.timeout_us = us };
-
-	return io_command_run(&c, end);
-}
-
 static void a_command_reads_prints_and_ends(void **state)
 {
-	static const struct {
-		const char *line, *input, *output;
-		int rc, code;
-	} table[] = {
+	static const struct command_case table[] = {
 		{ "/bin/echo one two", "", "one two\n", 0, 0 },
 		{ "  /bin/echo \t one ", "", "one\n", 0, 0 },
 		{ "/bin/cat", "what it reads", "what it reads", 0, 0 },
@@ -58,20 +37,7 @@ static void a_command_reads_prints_and_ends(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < COUNT_OF(table); i++) {
-		struct io_command_end end;
-		char out[100];
-		int rc = run(
-			table[i].line, table[i].input, out, sizeof(out), LONG_S * US_PER_S, &end);
-
-		assert_int_equal(rc, table[i].rc);
-		if (rc != 0)
-			continue;
-		assert_true(WIFEXITED(end.status));
-		assert_int_equal(WEXITSTATUS(end.status), table[i].code);
-		assert_int_equal(end.output_len, strlen(table[i].output));
-		assert_memory_equal(out, table[i].output, end.output_len);
-	}
+	run_cases(table, COUNT_OF(table));
 }
 
 static void the_program_is_named(void **state)
