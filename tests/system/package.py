@@ -2,9 +2,11 @@
 import pathlib
 import re
 import shutil
+import subprocess
 
 from machine import run
 
+ROOT = pathlib.Path(__file__).parents[2]
 OLD_POSTINST = """#!/bin/sh
 set -e
 if [ "$1" = configure ]; then
@@ -75,3 +77,20 @@ def old(debs, scratch, sample):
         (relay / "DEBIAN" / name).write_text(text)
         (relay / "DEBIAN" / name).chmod(0o755)
     return [pack(folder, scratch) for folder in (relay, mta)]
+
+
+def of_commit(commit, cache):
+    """The packages of an older commit, built once; None where the checkout has no such commit."""
+    folder = cache / f"older-{commit[:12]}"
+    names = ("postern", "postern-mta")
+    if not all(list(folder.glob(f"{name}_*.deb")) for name in names):
+        if subprocess.run(["git", "-C", str(ROOT), "cat-file", "-e", f"{commit}^{{commit}}"], stderr=subprocess.DEVNULL).returncode:
+            return None
+        source = folder / "postern"
+        shutil.rmtree(folder, ignore_errors=True)
+        source.mkdir(parents=True)
+        print(f"   building the packages of {commit[:12]} ...", flush=True)
+        run("sh", "-c", f"git -C {ROOT} archive {commit} | tar -x -C {source}")
+        run("dpkg-buildpackage", "--no-sign", "--build=binary", cwd=source)
+        shutil.rmtree(source)
+    return [next(iter(folder.glob(f"{name}_*.deb"))) for name in names]

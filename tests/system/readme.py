@@ -32,3 +32,9 @@ def lines(block):
         if line.strip() and not line.strip().startswith("#"):
             out.append(line)
     return out
+
+
+def unit_for_monitoring():
+    """What docs/monitoring.md adds to the unit."""
+    text = (README.parent / "docs/monitoring.md").read_text()
+    return re.search(r"^```\n(\[Service\]\n.*?)^```$", text, re.M | re.S)[1]

@@ -20,8 +20,10 @@ from machine import Failed, Machine, Unable, run
 
 ROOT = pathlib.Path(__file__).parents[2]
 # For the machine and README; the packages bring their own.
-TOOLS = ["swaks", "ca-certificates", "adduser", "openssl", "procps", "iproute2", "fail2ban"]
+TOOLS = ["swaks", "ca-certificates", "adduser", "openssl", "procps", "iproute2", "fail2ban", "acl"]
 CONF = "/etc/postern/postern.yaml"
+# The last commit with one group for all, queue format 3 and vault format 1.
+ONE_GROUP = "1ae8953c6900884078bdd7bee1582f94911dc1d9"
 NAMES = "127.0.0.2 smtp.office365.com login.microsoftonline.com graph.microsoft.com\n"
 
 
@@ -33,8 +35,9 @@ def expect(condition, *what):
 class Story:
     """Steps that build on each other, on one machine."""
 
-    def __init__(self, m, debs, scratch):
+    def __init__(self, m, debs, scratch, args):
         self.m = m
+        self.args = args
         self.debs = debs
         self.scratch = scratch
         self.sandbox = None
@@ -140,6 +143,44 @@ class Story:
         expect(out.startswith("POSTERN OK"), out)
         print("   " + out.strip())
 
+    def confined(self):
+        """the unit's rules and the daemon's own, both in force, and nothing that it asked for was refused"""
+        m = self.m
+        said = m.out("systemd-analyze --man=no verify /lib/systemd/system/postern.service", code=None)
+        expect("postern.service" not in said, said)
+        daemon, runner = m.out("pgrep -u postern -x postern").split()
+        for pid in (daemon, runner):
+            status = m.out(f"cat /proc/{pid}/status")
+            for line in (r"^NoNewPrivs:\s1$", r"^Seccomp:\s2$", r"^CapEff:\s0+$", r"^CapPrm:\s0+$"):
+                expect(re.search(line, status, re.M), pid, line, status)
+        # The first filters are systemd's; two more are the daemon's own.
+        expect(int(re.search(r"^Seccomp_filters:\s(\d+)$", m.out(f"cat /proc/{daemon}/status"), re.M)[1]) >= 3, "its own filters")
+        expect("confined:" in m.out("journalctl -u postern --no-pager -o cat"), "the log does not say how it is confined")
+        print("   " + m.out("journalctl -u postern --no-pager -o cat -g confined: -n 1").strip())
+
+    def rights(self):
+        """root, a member of postern-admin, and a stranger: each sees what is theirs, a refusal says who may"""
+        m = self.m
+        m.sh("useradd anna && adduser -q anna postern-admin && useradd bert && useradd nagios")
+        for who in (None, "anna"):
+            for command in ("status", "queue list", "mailboxes", "trace --since 1d"):
+                m.sh(f"postern {command}", user=who)
+        m.sh("! cat /etc/postern/contoso.secret && ! cat /var/lib/postern/queue.db && ! ls /var/spool/postern/maildrop", user="anna")
+        for command in ("status", "queue list", "queue drop --older 0s --yes", "reload"):
+            code, text = m.sh(f"postern {command}", code=None, user="bert")
+            expect(code == 77 and "postern-admin" in text, command, code, text)
+        m.sh("! ls /var/lib/postern && ! ls /var/spool/postern/maildrop && ! cat /etc/postern/postern.yaml", user="bert")
+        m.sh("printf 'Subject: from a stranger\n\nx\n' | sendmail -f erp@contoso.com you@example.org", user="bert")
+        m.wait("curl -sS http://127.0.0.1:2580/messages | grep -q 'from a stranger'", "the mail of an ordinary user")
+        # As docs/monitoring.md has it.
+        m.put("/etc/systemd/system/postern.service.d/monitor.conf", readme.unit_for_monitoring())
+        m.sh("systemctl daemon-reload && systemctl restart postern")
+        text = m.out("postern status", user="nagios")
+        expect("postern" in text, text)
+        code, text = m.sh("postern queue list", code=None, user="nagios")
+        expect(code == 77, code, text)
+        m.sh("rm -r /etc/systemd/system/postern.service.d && systemctl daemon-reload && systemctl restart postern")
+
     def reload(self):
         """systemctl reload fails on a bad file, and the old one stays in force"""
         m = self.m
@@ -178,6 +219,14 @@ class Story:
         expect(self.is_running() and m.out("systemctl show -p MainPID --value postern") != before, "it was not started anew")
         expect("later" in m.out("dpkg-query -W postern"), "not upgraded")
         expect(m.out("stat -c '%U:%G %a' /usr/sbin/postern-drop").strip() == "root:postern-drop 2755", "the setgid bit is gone")
+
+    def reinstalled(self):
+        """the same version over itself, under load"""
+        load = self.begin_load()
+        self.install(package.later(self.debs, self.scratch), "--reinstall")
+        time.sleep(2)
+        self.end_load(load)
+        expect(self.is_running(), "it does not run")
 
     def crash(self):
         """kill -9: systemd starts it again, and who connects meanwhile waits"""
@@ -266,8 +315,66 @@ class Story:
             m.sh("rm -rf /etc/postern /var/lib/postern")
 
 
-STEPS = ["fresh_installation", "microsoft", "readme", "health", "demo", "reload", "upgrade", "crash", "stop", "remove", "installed_again",
-         "purge_with_mail", "purge_when_empty", "upgrade_from_0_1_0"]
+    def upgrade_from_one_group(self):
+        """as of the last commit with one group, queue format 3 and vault format 1: mail, secrets and sockets stay"""
+        m = self.m
+        older = package.of_commit(ONE_GROUP, self.args.cache)
+        if not older:
+            print(f"   !!! SKIPPED: this checkout does not have {ONE_GROUP}", flush=True)
+            return
+        for running in (False, True):
+            self._begin_with(older)
+            self._park()
+            if running:
+                load = self.begin_load()
+            else:
+                m.sh("systemctl stop postern")
+                m.sh("printf 'Subject: in the maildrop\n\nx\n' | sendmail -f erp@contoso.com you@example.org", user="nobody")
+                expect(m.out("ls /var/spool/postern/maildrop").strip(), "the maildrop is empty")
+            text = self.install(self.debs)
+            expect("Now in group postern-admin" in text and "carl" in text, text)
+            if running:
+                time.sleep(2)
+                self.end_load(load)
+            m.sh("systemctl start postern")
+            self._all_is_there(set() if running else {"in the maildrop"})
+
+    def _begin_with(self, older):
+        m = self.m
+        m.sh("apt-get purge -y -qq postern postern-mta; rm -rf /etc/postern /var/lib/postern /var/spool/postern; "
+             "for group in postern-admin postern-drop; do getent group $group && delgroup -q $group; done; id carl || useradd carl")
+        self.install(older, "--allow-downgrades")
+        m.sh("adduser -q carl postern")
+        yaml = next(text for language, text in readme.blocks("The first five minutes") if language == "yaml")
+        m.put(CONF, yaml.replace("file:/etc/postern/contoso.secret", "vault:contoso") + "vault: { key: file:/etc/postern/vault.key }\n", 0o640)
+        m.sh(f"chgrp postern {CONF} && postern vault key | install -m 0640 -o root -g postern /dev/stdin /etc/postern/vault.key && "
+             "printf sandbox | postern vault put contoso && systemctl start postern")
+        m.wait("postern health")
+        m.sh("swaks --server 127.0.0.1 --from erp@contoso.com --to you@example.org --header 'Subject: before the upgrade' >/dev/null")
+        m.wait("curl -sS http://127.0.0.1:2580/messages | grep -q 'before the upgrade'")
+
+    def _all_is_there(self, more):
+        m = self.m
+        expect(self.is_running(), "it does not run")
+        m.wait("postern status")
+        missing = {"before the upgrade", "parked", *more} - self.known()
+        expect(not missing, "lost:", missing)
+        m.sh("postern queue list", user="carl")
+        m.sh("test -s /var/lib/postern/vault.1 && postern vault list | grep -q contoso")
+        expect(m.out("stat -c '%U:%G %a' /usr/sbin/postern-drop /var/spool/postern/maildrop").split("\n")[:2] ==
+               ["root:postern-drop 2755", "postern:postern-drop 730"], m.out("ls -ld /usr/sbin/postern-drop /var/spool/postern/maildrop"))
+        self.api("/reset", "POST")
+        m.sh("postern queue retry --older 0s")
+        m.wait("test -z \"$(postern queue list --json)\"", "an empty queue")
+        arrived = {message["subject"] for message in json.loads(self.api("/messages"))}
+        missing = {"parked", *more} - arrived
+        expect(not missing, "not delivered:", missing)
+        code, text = m.sh("postern doctor", code=None)
+        expect(code == 0, text)
+
+
+STEPS = ["fresh_installation", "microsoft", "readme", "health", "confined", "rights", "demo", "reload", "upgrade", "reinstalled", "crash", "stop",
+         "remove", "installed_again", "purge_with_mail", "purge_when_empty", "upgrade_from_0_1_0", "upgrade_from_one_group"]
 # Without these no later step says anything; after another one's failure the story goes on, for one run to show all.
 NEEDED = {"fresh_installation", "microsoft"}
 
@@ -281,8 +388,8 @@ def story(args, scratch):
     passed = failed = 0
     try:
         m.boot()
-        s = Story(m, debs, scratch)
-        for name in STEPS:
+        s = Story(m, debs, scratch, args)
+        for name in [name for name in STEPS if not args.step or name in args.step or name in {*NEEDED, "readme"}]:
             step = getattr(s, name)
             begun = time.monotonic()
             print(f"-- {name.replace('_', ' ')}: {step.__doc__}", flush=True)
@@ -332,6 +439,7 @@ def main():
     parser.add_argument("--debs", type=pathlib.Path, default=ROOT / "out")
     parser.add_argument("--cache", type=pathlib.Path, default=ROOT / "out/system", help="where the Debians are kept")
     parser.add_argument("--build", action="append", default=[], metavar="SUITE", help="build on a fresh bookworm, trixie, too")
+    parser.add_argument("--step", action="append", default=[], choices=STEPS, help="only these, after those that they need")
     parser.add_argument("--no-story", action="store_true", help="only --build")
     args = parser.parse_args()
     args.cache = args.cache.resolve()
