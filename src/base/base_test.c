@@ -110,6 +110,35 @@ static void base64_both_ways(void **state)
 	buf_deinit(&b);
 }
 
+static void words_of_others_become_one_line(void **state)
+{
+	static const struct {
+		struct sv from;
+		const char *to;
+	} rows[] = {
+		{ SV_INIT(""), "" },
+		{ SV_INIT(" \r\n\t"), "" },
+		{ SV_INIT("  two\r\n  lines \n"), "two lines" },
+		{ SV_INIT("\x1b[31mred\xc2\x9b"
+			  "5m"),
+			"[31mred 5m" },
+		{ SV_INIT("a\0b"), "a b" },
+		{ SV_INIT("caf\xc3\xa9 \xff\xe2\x80\xae!"), "caf\xc3\xa9 !" },
+		{ SV_INIT("0123456789 12"),
+			"0123456789" }, /* 12 with the NUL: no room for the blank */
+		{ SV_INIT("0123456789\xc3\xa9"), "0123456789" }, /* nor for half a letter */
+		{ SV_INIT("0123456789a"), "0123456789a" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		char out[12];
+
+		assert_int_equal(text_line(rows[i].from, out, sizeof(out)), strlen(rows[i].to));
+		assert_string_equal(out, rows[i].to);
+	}
+}
+
 static void log_quote_lets_nothing_through(void **state)
 {
 	struct buf b = BUF_INIT(200);
@@ -286,6 +315,7 @@ int main(void)
 		cmocka_unit_test(buf_respects_its_maximum),
 		cmocka_unit_test(buf_survives_random_use),
 		cmocka_unit_test(base64_both_ways),
+		cmocka_unit_test(words_of_others_become_one_line),
 		cmocka_unit_test(log_quote_lets_nothing_through),
 		cmocka_unit_test(ids_keep_their_order),
 		cmocka_unit_test(units_parse_and_print),

@@ -2,6 +2,7 @@
 #include "base/text.h"
 
 #include "base/err.h"
+#include "base/must.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -189,6 +190,33 @@ static int show(struct buf *out, struct sv v, const char *also)
 int text_show(struct buf *out, struct sv v)
 {
 	return show(out, v, "");
+}
+
+size_t text_line(struct sv v, char *out, size_t size)
+{
+	size_t at = 0;
+	bool blank = false;
+
+	must(size > 0);
+	while (v.len) {
+		bool safe;
+		struct sv c = sv_head(v, text_next(v, &safe));
+
+		v = sv_skip(v, c.len);
+		if (!safe || c.ptr[0] == ' ') {
+			blank = at > 0;
+			continue;
+		}
+		if (at + blank + c.len >= size)
+			break;
+		if (blank)
+			out[at++] = ' ';
+		blank = false;
+		memcpy(out + at, c.ptr, c.len);
+		at += c.len;
+	}
+	out[at] = '\0';
+	return at;
 }
 
 int text_log_quote(struct buf *out, struct sv v)

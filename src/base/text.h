@@ -25,6 +25,12 @@ NODISCARD bool text_is_cut(struct sv v); /* could it be the beginning of one cha
 NODISCARD int text_show(struct buf *out, struct sv v);
 
 /*
+ * Copies others' words as one line: what is not safe becomes a blank, and so do several of them or of blanks; none
+ * at either end. Cut between characters where `out` is full. The length, without the NUL.
+ */
+size_t text_line(struct sv v, char *out, size_t size);
+
+/*
  * Appends `v` for a log line: as text_show(), and '"' and '\' become \xNN, too. Nothing a peer sent can forge a
  * line or steer a terminal.
  */

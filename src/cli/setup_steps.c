@@ -398,9 +398,6 @@ const char *setup_step_title(const struct setup_step *s, char out[SETUP_WHY_MAX]
 		SV_ARG(!who              ? SV("")
 			: s->trustee.len ? s->trustee
 					 : SV("the app")));
-	for (char *c = out; *c; c++)
-		if (*c < ' ' || *c > '~')
-			*c = '?';
 	return out;
 }
 

@@ -32,6 +32,7 @@ static const struct row broken[] = {
 	{ "list for a map", "retry: [1m]\n" GOOD, 1, 8, "expected keys and values" },
 	{ "NUL", "hostname: \"a\\0b\"\n" GOOD, 1, 11, "control character" },
 	{ "line break", "qualify: \"a\\nb\"\n" GOOD, 1, 10, "control character" },
+	{ "right to left", "qualify: \"a\\u202eb\"\n" GOOD, 1, 10, "control character" },
 	{ "C1 control", "qualify: \"a\\x85b\"\n" GOOD, 1, 10, "control character" },
 	{ "bare number for a time", "delay_notice: 30\n" GOOD, 1, 15, "time with its unit" },
 	{ "time too long", "parked_expire: 9999d\n" GOOD, 1, 16, "must lie between 1s and" },

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
+#include "base/text.h"
 #include "conf/conf_priv.h"
 #include "mail/address.h"
 
@@ -134,16 +135,11 @@ bool conf_is_list(struct conf_load *ld, const struct conf_node *value)
 
 static bool has_control(struct sv v)
 {
-	for (size_t i = 0; i < v.len; i++) {
-		unsigned char c = (unsigned char)v.ptr[i];
+	bool safe = true;
 
-		if (c < 0x20 || c == 0x7f)
-			return true;
-		/* U+0080 to U+009F steer terminals too. */
-		if (c == 0xc2 && i + 1 < v.len && (unsigned char)v.ptr[i + 1] < 0xa0)
-			return true;
-	}
-	return false;
+	while (v.len && safe)
+		v = sv_skip(v, text_next(v, &safe));
+	return !safe;
 }
 
 bool conf_is_text(struct conf_load *ld, const struct conf_node *value)
@@ -161,8 +157,8 @@ bool conf_is_text(struct conf_load *ld, const struct conf_node *value)
 	if (has_control(value->text)) {
 		conf_error(ld,
 			value,
-			"the value holds a control character (a line break, a tab or NUL): write "
-			"it on one line without escapes");
+			"the value holds a control character (a line break, a tab, a mark of the "
+			"direction of writing): write it on one line without escapes");
 		return false;
 	}
 	return true;

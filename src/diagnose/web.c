@@ -22,11 +22,8 @@ struct answer {
 static void copy(char *out, size_t size, const json_t *text)
 {
 	const char *from = json_string_value(text);
-	size_t n = 0;
 
-	for (; from && from[n] && n < size - 1; n++)
-		out[n] = (unsigned char)from[n] < ' ' ? ' ' : from[n];
-	out[n] = '\0';
+	(void)text_line(sv_from(from ? from : ""), out, size);
 }
 
 static void on_answer(void *arg, const struct io_https_answer *a)

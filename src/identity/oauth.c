@@ -31,6 +31,7 @@
 enum {
 	/* Longer words of a description are taken for a secret that the service sends back. A GUID has 36. */
 	WORD_MAX = 36,
+	WORDS_MAX = 4096, /* looked at of a description */
 	REPEATED_MIN = 4, /* shorter secrets stand in any text */
 	VERIFIER_BYTES = 32,
 };
@@ -237,49 +238,20 @@ static size_t word_len(struct sv v)
 	return n;
 }
 
-/* A byte inside of a UTF-8 letter. */
-static bool is_tail(char c)
+/* What might be a secret is left out. */
+static void copy_masked(struct sv from, char *out, size_t size)
 {
-	return ((unsigned char)c & 0xc0) == 0x80;
-}
+	CLEANUP(buf_deinitp) struct buf masked = BUF_INIT(WORDS_MAX);
 
-/* One line of text in `out`, shortened where it must be; what might be a secret is left out. */
-static void copy_words(struct sv from, bool mask, char *out, size_t size)
-{
-	size_t at = 0;
-
-	while (from.len && at + 8 < size) {
+	while (from.len) {
 		size_t n = word_len(from);
+		struct sv word = sv_head(from, n ? n : 1);
 
-		if (mask && n > WORD_MAX) {
-			memcpy(out + at, "[...]", 5);
-			at += 5;
-			from = sv_skip(from, n);
-			continue;
-		}
-		if (n == 0)
-			n = 1;
-		if (n > size - 8 - at)
-			n = size - 8 - at;
-		for (size_t i = 0; i < n; i++) {
-			char c = from.ptr[i];
-			/* U+0080 to U+009F steer terminals, too. */
-			bool c1 = (unsigned char)c == 0xc2 && i + 1 < from.len &&
-				  (unsigned char)from.ptr[i + 1] < 0xa0;
-
-			if ((c >= 0 && c < ' ') || c == 0x7f || c1)
-				c = ' ';
-			else if (at > 0 && out[at - 1] == ' ' && is_tail(c))
-				continue;
-			if (c != ' ' || (at > 0 && out[at - 1] != ' '))
-				out[at++] = c;
-		}
-		from = sv_skip(from, n);
+		if (buf_append(&masked, n > WORD_MAX ? SV("[...]") : word) != 0)
+			break;
+		from = sv_skip(from, word.len);
 	}
-	/* Cut text may end inside of a letter. */
-	while (at > 0 && (out[at - 1] == ' ' || !text_is_utf8(sv_make(out, at))))
-		at--;
-	out[at] = '\0';
+	(void)text_line(buf_sv(&masked), out, size);
 }
 
 static void read_refusal(const json_t *root, unsigned status, struct identity_oauth_refusal *out)
@@ -287,8 +259,8 @@ static void read_refusal(const json_t *root, unsigned status, struct identity_oa
 	struct sv text = text_of(root, "error_description");
 
 	*out = (struct identity_oauth_refusal){ 0 };
-	copy_words(text_of(root, "error"), true, out->error, sizeof(out->error));
-	copy_words(text, true, out->description, sizeof(out->description));
+	copy_masked(text_of(root, "error"), out->error, sizeof(out->error));
+	copy_masked(text, out->description, sizeof(out->description));
 	if (!out->description[0] && out->error[0])
 		(void)snprintf(out->description,
 			sizeof(out->description),
@@ -397,7 +369,7 @@ void identity_oauth_read_device(unsigned status, struct sv body, struct identity
 	if (out->device_code) {
 		memcpy(out->address, address.ptr, address.len);
 		memcpy(out->user_code, code.ptr, code.len);
-		copy_words(text_of(root, "message"), false, out->message, sizeof(out->message));
+		(void)text_line(text_of(root, "message"), out->message, sizeof(out->message));
 		out->life_us =
 			span_of(root, "expires_in", DEVICE_US_USUAL, US_PER_MIN, DEVICE_US_MAX);
 		out->interval_us =
@@ -450,12 +422,10 @@ int identity_oauth_read_redirect(struct sv request, struct sv state, struct secr
 	}
 	if (!query_value(target, SV("error"), &error))
 		return RC_PARSE;
-	copy_words(buf_sv(&error), true, out_refusal->error, sizeof(out_refusal->error));
+	copy_masked(buf_sv(&error), out_refusal->error, sizeof(out_refusal->error));
 	if (query_value(target, SV("error_description"), &words))
-		copy_words(buf_sv(&words),
-			true,
-			out_refusal->description,
-			sizeof(out_refusal->description));
+		copy_masked(
+			buf_sv(&words), out_refusal->description, sizeof(out_refusal->description));
 	*out_code = NULL;
 	return 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
+#include "base/text.h"
 #include "io/stream_priv.h"
 
 #include <arpa/inet.h>
@@ -7,20 +8,23 @@
 
 /* The certificate of a server, for people who look for what is wrong with it. */
 
-/* A name as it may stand in a line of text: others' bytes. */
+/* One line, whatever kind of string the name is: others' bytes. */
 static void copy_name(const X509_NAME *name, char *out, size_t size)
 {
 	static const int parts[] = { NID_commonName, NID_organizationName };
 
 	out[0] = '\0';
 	for (size_t i = 0; i < COUNT_OF(parts) && !out[0]; i++) {
-		if (X509_NAME_get_text_by_NID(
-			    (X509_NAME *)(uintptr_t)name, parts[i], out, (int)size) < 0)
-			out[0] = '\0';
+		int at = X509_NAME_get_index_by_NID(name, parts[i], -1);
+		unsigned char *text = NULL;
+		int len = at < 0 ? -1
+				 : ASN1_STRING_to_UTF8(&text,
+					   X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
+
+		if (len > 0)
+			(void)text_line(sv_make((const char *)text, (size_t)len), out, size);
+		OPENSSL_free(text);
 	}
-	for (char *at = out; *at; at++)
-		if ((unsigned char)*at < ' ' || (unsigned char)*at >= 0x7f)
-			*at = '?';
 }
 
 static struct wall_time wall_of(const ASN1_TIME *t)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
+#include "base/text.h"
 #include "io/log.h"
 #include "outbound/charset.h"
 #include "outbound/graph_priv.h"
@@ -228,12 +229,8 @@ static void send_mail(struct graph_session *g)
 
 void graph_end(struct graph_session *g, const struct verdict *v, struct sv reply)
 {
-	size_t n = 0;
-
 	g->verdict = *v;
-	for (; n < reply.len && n < sizeof(g->reply) - 1; n++)
-		g->reply[n] = (unsigned char)reply.ptr[n] < 0x20 ? ' ' : reply.ptr[n];
-	g->reply[n] = '\0';
+	(void)text_line(reply, g->reply, sizeof(g->reply));
 	if (g->draft.len && v->kind != VERDICT_DELIVERED && !g->uncertain &&
 		g->step != GRAPH_DELETE) {
 		g->step = GRAPH_DELETE;

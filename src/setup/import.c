@@ -2,6 +2,7 @@
 #include "setup/import.h"
 
 #include "base/must.h"
+#include "base/text.h"
 #include "mail/address.h"
 #include "setup/config.h"
 #include "setup/import_priv.h"
@@ -33,11 +34,12 @@ const char *setup_note_title(enum setup_note_kind kind)
 	return titles[kind];
 }
 
-static void add_note(struct setup_import *im, enum setup_note_kind kind, char *text)
+/* A note becomes a comment in the configuration: one line. */
+static void add_note(struct setup_import *im, enum setup_note_kind kind, const char *words)
 {
-	for (char *c = text; *c; c++)
-		if (*c < ' ' || *c > '~')
-			*c = '?';
+	char text[NOTE_MAX];
+
+	(void)text_line(sv_from(words), text, sizeof(text));
 	for (size_t i = 0; i < im->note_count; i++)
 		if (im->notes[i].kind == kind && sv_eq(im->notes[i].text, sv_from(text)))
 			return;

@@ -258,6 +258,20 @@ def test_an_old_list_of_cas_is_no_interception(setup, server, folder):
     assert "ca-certificates" in v["first"] and "DigiCert Cloud Services CA-1" in v["text"]
 
 
+@pytest.mark.parametrize("kind", ["utf8", "bmp", "ia5 with controls"])
+def test_who_signed_is_named_in_his_own_letters(setup, server, folder, kind):
+    """Whatever kind of string the name is; what steers a terminal is not in it."""
+    name = {"utf8": "Prüfstelle Süd", "bmp": "Prüfstelle Süd", "ia5 with controls": "Firewall\x1b[31m\nred"}[kind]
+    mask = {"utf8": "utf8only", "bmp": "MASK:0x800", "ia5 with controls": "MASK:0x10"}[kind]
+    (folder / "req.cnf").write_text(f"[req]\nstring_mask = {mask}\nutf8 = yes\ndistinguished_name = dn\nprompt = no\n"
+                                    "[dn]\nCN = x\n[ext]\nsubjectAltName = DNS:localhost\n")
+    run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "9", "-utf8", "-config", str(folder / "req.cnf"),
+         "-extensions", "ext", "-subj", "/CN=" + name, "-keyout", str(folder / "k.pem"), "-out", str(folder / "c.pem")])
+    v = setup().mailbox(port=server(Starttls(server_context(folder / "c.pem", folder / "k.pem"))))
+    text = broken(v, "tls-intercepted", 69, owner="network")["text"]
+    assert ("'Firewall [31m red'" if kind.startswith("ia5") else f"'{name}'") in text, text
+
+
 def test_06_starttls_stripped(setup):
     broken(setup("--no-starttls").mailbox(), "starttls-stripped", 69, owner="network")
 
