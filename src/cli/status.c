@@ -40,7 +40,7 @@ struct kept {
 
 struct screen {
 	struct cli_context *ctx;
-	struct kept relays, notices, groups, wells, listeners, devices, users, tokens;
+	struct kept relays, notices, groups, wells, clients, listeners, devices, users, tokens;
 	/* Of all, kept or not. */
 	long long mailboxes, connectors, tenants, used, capacity;
 	long long sessions, accepted, refused;
@@ -353,6 +353,35 @@ static void put_listeners(struct screen *s, struct buf *out)
 	}
 }
 
+static void put_count(struct buf *out, const json_t *line, const char *key, const char *what)
+{
+	char n[CLI_COUNT_MAX];
+
+	if (number(line, key))
+		(void)!buf_printf(out, "; %s %s", cli_count(number(line, key), n), what);
+}
+
+static void put_clients(const struct screen *s, struct buf *out)
+{
+	CLEANUP(buf_deinitp) struct buf more = BUF_INIT(512);
+	char n[2][CLI_COUNT_MAX], size[2][TEXT_DURATION_MAX];
+	const json_t *c;
+
+	if (s->clients.count == 0)
+		return;
+	c = s->clients.items[0];
+	put_count(&more, c, "sign_ins_failed", "sign-ins failed since the start");
+	put_count(&more, c, "sign_ins_blocked", "were not checked (too many had failed)");
+	put_count(&more, c, "quota_refused", "refused over a quota");
+	put(out,
+		"clients    %s of %s sessions, %s of %s memory%.*s",
+		cli_count(number(c, "sessions"), n[0]),
+		cli_count(number(c, "sessions_max"), n[1]),
+		text_size((uint64_t)number(c, "memory_bytes"), size[0]),
+		text_size((uint64_t)number(c, "memory_max_bytes"), size[1]),
+		SV_ARG(buf_sv(&more)));
+}
+
 static bool is_full(const json_t *line, const char *used, const char *capacity)
 {
 	return number(line, capacity) && number(line, used) >= number(line, capacity);
@@ -523,6 +552,7 @@ static void print_screen(struct screen *s)
 			s->notices.all - FEW);
 	put_wells(s, &rest);
 	put_listeners(s, &rest);
+	put_clients(s, &rest);
 	put_quotas(s, "device", &s->devices, &rest);
 	put_quotas(s, "user", &s->users, &rest);
 	put_tokens(s, &rest);
@@ -578,6 +608,8 @@ static void take_line(void *arg, const json_t *line)
 		keep(&s->groups, line);
 	else if (strcmp(type, "healthy") == 0)
 		keep_well(s, line);
+	else if (strcmp(type, "clients") == 0)
+		keep(&s->clients, line);
 	else if (strcmp(type, "listener") == 0)
 		keep_listener(s, line);
 	else if (strcmp(type, "device") == 0)
@@ -595,6 +627,7 @@ static void forget(struct screen *s)
 		&s->notices,
 		&s->groups,
 		&s->wells,
+		&s->clients,
 		&s->listeners,
 		&s->devices,
 		&s->users,

@@ -158,6 +158,7 @@ bool admit(struct listener *n, int fd, const struct io_address *peer, unsigned u
 		break;
 	}
 	n->refused++;
+	in->refused++;
 	if (limit_account_refused(out_payer->accounts[0], now, &count))
 		log_turned_away(&peer->any, uid, n->name, &a, count);
 	say_no(n, fd, &a);

@@ -123,6 +123,22 @@ void inbound_check_drained(struct inbound *in)
 		io_task_post(in->loop, &in->drain_check);
 }
 
+struct inbound_status inbound_status(const struct inbound *in)
+{
+	struct inbound_status status = { .sessions = limit_accounts_used(
+						 in->accounts, LIMIT_RESOURCE_SESSIONS),
+		.sessions_max = limit_accounts_capacity(in->accounts, LIMIT_RESOURCE_SESSIONS),
+		.memory_bytes = limit_accounts_used(in->accounts, LIMIT_RESOURCE_BYTES),
+		.memory_max_bytes = limit_accounts_capacity(in->accounts, LIMIT_RESOURCE_BYTES),
+		.refused = in->refused,
+		.sign_ins_failed = in->sign_ins_failed,
+		.sign_ins_blocked = in->sign_ins_blocked };
+
+	htable_each (&in->quotas, slot)
+		status.quota_refused += ((const struct quota_use *)slot->value)->quota_refused;
+	return status;
+}
+
 void inbound_each_listener(struct inbound *in,
 	void (*each)(void *arg, const struct inbound_listener_status *status), void *arg)
 {

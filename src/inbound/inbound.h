@@ -43,6 +43,16 @@ NODISCARD int inbound_reload(struct inbound *in, struct conf *conf, struct err *
 /* Closes the listeners, ends idle sessions, lets messages under way be answered; then `done`. */
 void inbound_drain(struct inbound *in, void (*done)(void *arg), void *arg);
 
+struct inbound_status {
+	uint64_t sessions, sessions_max, memory_bytes, memory_max_bytes;
+	/* Since the start. */
+	uint64_t refused;          /* connections, commands and messages that were turned away */
+	uint64_t quota_refused;    /* of them, because a quota was used up */
+	uint64_t sign_ins_failed;  /* wrong passwords, unknown users */
+	uint64_t sign_ins_blocked; /* not checked: too many from there have failed */
+};
+struct inbound_status inbound_status(const struct inbound *in);
+
 struct inbound_listener_status {
 	struct sv name;
 	uint32_t sessions;

@@ -80,6 +80,7 @@ static void refused(struct session *s, const struct answer *a, const char *stage
 	struct quota_use *use = use_of(s);
 
 	s->listener->refused++;
+	s->in->refused++;
 	if (use)
 		use->refused++;
 	log_refused(s,

@@ -2,6 +2,7 @@
 #include "observe/health.h"
 
 #include "base/must.h"
+#include "inbound/inbound.h"
 #include "io/file.h"
 #include "io/log.h"
 #include "outbound/outbound.h"
@@ -108,6 +109,20 @@ static void take_disk(struct observe_health *h, const struct store_health *disk)
 	h->figures.disk_free_bytes = disk->free_bytes;
 }
 
+static void take_clients(struct observe_health *h)
+{
+	const struct inbound_status status = inbound_status(h->sources->inbound);
+
+	h->figures.inbound_sessions = status.sessions;
+	h->figures.inbound_sessions_max = status.sessions_max;
+	h->figures.inbound_memory_bytes = status.memory_bytes;
+	h->figures.inbound_memory_max_bytes = status.memory_max_bytes;
+	h->figures.inbound_refused_total = status.refused;
+	h->figures.quota_refused_total = status.quota_refused;
+	h->figures.sign_ins_failed_total = status.sign_ins_failed;
+	h->figures.sign_ins_blocked_total = status.sign_ins_blocked;
+}
+
 /* ---- the file ---- */
 
 /* It need not survive a power cut: no fsync, on the thread of the loop. */
@@ -161,6 +176,8 @@ static void summed(struct store_op *op)
 	/* Of a disk that fails this is said; of the queue what was known before. */
 	if (op->rc == 0 || disk.trouble != STORE_TROUBLE_NONE) {
 		take_disk(h, &disk);
+		if (h->sources->inbound)
+			take_clients(h);
 		h->figures.every = every;
 		write_file(h);
 	}

@@ -36,6 +36,11 @@ struct observe_health_figures {
 	uint64_t disk_full;    /* 1: new mail is refused */
 	uint64_t disk_trouble; /* 1: the same, for a disk that fails */
 	uint64_t disk_free_bytes;
+	uint64_t inbound_sessions, inbound_sessions_max;
+	uint64_t inbound_memory_bytes, inbound_memory_max_bytes;
+	/* Since the start. */
+	uint64_t inbound_refused_total, quota_refused_total;
+	uint64_t sign_ins_failed_total, sign_ins_blocked_total;
 };
 NODISCARD int observe_health_render(const struct observe_health_figures *f, struct buf *out);
 /* RC_PARSE: it is no health file. Lines that are not known are those of a newer version. */

@@ -32,6 +32,14 @@ static const struct {
 	FIGURE(disk_full),
 	FIGURE(disk_trouble),
 	FIGURE(disk_free_bytes),
+	FIGURE(inbound_sessions),
+	FIGURE(inbound_sessions_max),
+	FIGURE(inbound_memory_bytes),
+	FIGURE(inbound_memory_max_bytes),
+	FIGURE(inbound_refused_total),
+	FIGURE(quota_refused_total),
+	FIGURE(sign_ins_failed_total),
+	FIGURE(sign_ins_blocked_total),
 };
 static_assert(COUNT_OF(figures) == sizeof(struct observe_health_figures) / sizeof(uint64_t),
 	"one row a figure");

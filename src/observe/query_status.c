@@ -80,6 +80,24 @@ static void emit_relay(struct observe_query *q)
 	observe_query_emit(q, o);
 }
 
+/* All that come in, together. */
+static void emit_clients(struct observe_query *q)
+{
+	const struct inbound_status status = inbound_status(q->sources->inbound);
+	json_t *o = json_object();
+
+	observe_json_sv(o, "type", SV("clients"));
+	observe_json_int(o, "sessions", status.sessions);
+	observe_json_int(o, "sessions_max", status.sessions_max);
+	observe_json_int(o, "memory_bytes", status.memory_bytes);
+	observe_json_int(o, "memory_max_bytes", status.memory_max_bytes);
+	observe_json_int(o, "refused", status.refused);
+	observe_json_int(o, "quota_refused", status.quota_refused);
+	observe_json_int(o, "sign_ins_failed", status.sign_ins_failed);
+	observe_json_int(o, "sign_ins_blocked", status.sign_ins_blocked);
+	observe_query_emit(q, o);
+}
+
 static void emit_listener(void *arg, const struct inbound_listener_status *status)
 {
 	json_t *o = json_object();
@@ -535,10 +553,11 @@ static void summed(struct observe_query *q)
 	emit_groups(&l);
 	if (q->sources->outbound)
 		emit_well(&l);
-	if (q->sources->inbound)
+	if (q->sources->inbound) {
+		emit_clients(q);
 		inbound_each_listener(q->sources->inbound, emit_listener, q);
-	if (q->sources->inbound)
 		inbound_each_quota(q->sources->inbound, emit_quota, q);
+	}
 	if (q->sources->tokens)
 		identity_tokens_each(q->sources->tokens, emit_token, q);
 	if (!json_is_true(json_object_get(q->request, "lanes"))) {

@@ -4,10 +4,14 @@ import os
 import re
 import smtplib
 import subprocess
+import threading
 
 import support
 from faulty import faulty  # noqa: F401 (a fixture)
+from peers import plain
 from support import wait_for
+from test_reload import add_user
+from wire import Wire
 
 PERFDATA = re.compile(r"[a-z_]+=\d+(s|B)?;\d*;\d*;0")
 
@@ -72,3 +76,48 @@ def test_wrong_use_is_none_of_the_three(submission):
     for args in (["--oldest", "1h"], ["--oldest", "x,y"], ["--waiting", "1,"], ["--nonsense"], ["now"]):
         code, out, err = health(relay, *args)
         assert code == 3 and not out and err, args
+
+
+def test_who_is_turned_away_is_counted(relay, folder):
+    """The same figures in `status`, its JSON and the health file, from which Prometheus and Zabbix take them."""
+    scram, port = add_user(folder, "erp", "right"), support.free_port()
+    r = relay(f'users:\n  - {{ name: erp, password: "file:{scram}", senders: ["*"], messages_per_day: 1 }}\n'
+              "connectors:\n  - { name: lab, provider: smtp, host: 127.0.0.1, port: 9, tls: none }\nroutes:\n  - { through: lab }\n",
+              general="limits: { inbound_connections: 60, inbound_memory: 8MB }",
+              listeners=f"  - address: 127.0.0.1:{port}\n    auth: required\n    plaintext_auth: true\n")
+
+    def figures():
+        return dict(line.split() for line in (r.control.parent / "health").read_text().splitlines())
+
+    def sign_in(c, password):
+        c.hello()
+        return c.say("AUTH PLAIN " + plain("erp", password))
+
+    def guess(n):
+        with Wire(port) as c:
+            answer = sign_in(c, f"wrong{n}")
+            assert answer[:3] in ("535", "454"), answer
+
+    # Ten of them are checked, the others are not any more; at once, since each waits for its answer.
+    guessers = [threading.Thread(target=guess, args=(n,)) for n in range(20)]
+    for g in guessers:
+        g.start()
+    for g in guessers:
+        g.join()
+    with Wire(port, source="127.0.0.3") as c:
+        assert sign_in(c, "right").startswith("235")
+        c.envelope()
+        assert c.data(b"Subject: one\r\n\r\nx\r\n").startswith("250")
+        c.must("MAIL FROM:<erp@contoso.com>", "452")
+        found = next(x for x in r.rows("status") if x["type"] == "clients")
+        assert found["sign_ins_failed"] >= 10 and found["sign_ins_failed"] + found["sign_ins_blocked"] == 20, found
+        assert (found["quota_refused"], found["sessions"], found["sessions_max"]) == (1, 1, 60), found
+        assert 0 < found["memory_bytes"] < found["memory_max_bytes"] == 8 << 20, found
+        assert found["refused"] == 1, found
+        text = r.cli("status")
+        assert f"{found['sign_ins_failed']} sign-ins failed since the start" in text and "1 of 60 sessions" in text, text
+        wait_for(lambda: figures().get("quota_refused_total") == "1")
+        known = figures()
+        assert known["sign_ins_failed_total"] == str(found["sign_ins_failed"]) and known["inbound_sessions"] == "1", known
+        assert known["sign_ins_blocked_total"] == str(found["sign_ins_blocked"]) and known["inbound_refused_total"] == "1", known
+        assert known["inbound_sessions_max"] == "60" and known["inbound_memory_max_bytes"] == str(8 << 20), known
