@@ -6,6 +6,7 @@
 #include "base/htable.h"
 #include "base/rng.h"
 #include "base/secret.h"
+#include "base/sort.h"
 #include "base/text.h"
 #include "base/time.h"
 
@@ -243,6 +244,48 @@ static void htable_finds_what_was_put(void **state)
 	htable_deinit(&t);
 }
 
+struct sortable {
+	uint32_t key, number;
+};
+
+static int by_key(const void *a, const void *b, void *arg)
+{
+	const struct sortable *x = a, *y = b;
+
+	++*(size_t *)arg;
+	return (x->key > y->key) - (x->key < y->key);
+}
+
+static void sort_is_stable_and_its_steps_are_small(void **state)
+{
+	struct sortable all[70];
+	void *items[70], *spare[70], **sorted;
+	struct prng r;
+
+	(void)state;
+	prng_seed(&r, 5);
+	for (uint32_t count = 0; count <= COUNT_OF(all); count++) {
+		size_t compared = 0, steps = 0;
+		struct sort s;
+
+		for (uint32_t i = 0; i < count; i++) {
+			all[i] = (struct sortable){ (uint32_t)prng_below(&r, 1 + count / 3), i };
+			items[i] = &all[i];
+		}
+		sort_begin(&s, items, spare, count, by_key, &compared);
+		while (sort_step(&s))
+			assert_true(compared <= ++steps);
+		sorted = sort_sorted(&s);
+		for (uint32_t i = 1; i < count; i++) {
+			const struct sortable *a = sorted[i - 1], *b = sorted[i];
+
+			assert_true(a->key < b->key || (a->key == b->key && a->number < b->number));
+		}
+		/* No more than merging takes: 70 items are merged 7 times. */
+		assert_true(steps < 70 * 7);
+	}
+}
+
 static void errors_carry_their_place(void **state)
 {
 	struct err err;
@@ -322,6 +365,7 @@ int main(void)
 		cmocka_unit_test(dates_are_right),
 		cmocka_unit_test(heap_sorts_and_keeps_ties),
 		cmocka_unit_test(htable_finds_what_was_put),
+		cmocka_unit_test(sort_is_stable_and_its_steps_are_small),
 		cmocka_unit_test(errors_carry_their_place),
 		cmocka_unit_test(secrets_compare_and_arena_copies),
 	};
