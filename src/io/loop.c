@@ -25,6 +25,7 @@ enum {
 	 * timer is at most this late after waking up. */
 	SLEEP_MS_MAX = 60000,
 	CLOSE_TURNS = 16,
+	CALLS_A_LOOK = 32, /* at the clock */
 };
 
 static void sleep_over(uv_timer_t *timer)
@@ -68,16 +69,26 @@ static void measure_sleep(struct io_loop *l)
 	l->sleep_key = first->key;
 }
 
+/* Thousands of timers or tasks at once: a slice of them, with a poll before the next. */
+static bool is_enough(size_t done, struct mono_time began)
+{
+	return done % CALLS_A_LOOK == CALLS_A_LOOK - 1 && io_slice_is_over(began);
+}
+
 static void fire_timers(struct io_loop *l)
 {
 	uint64_t newcomers = l->timers.inserted;
 	struct heap_node *first = heap_first(&l->timers);
+	struct mono_time began;
+	size_t fired = 0;
 
 	if (!first)
 		return;
+	began = io_clock_mono();
 	l->firing = true;
 	/* A timer that is started again here waits for the next round, or it could stop the world. */
-	while (first && first->key <= io_now(l).us && first->order < newcomers) {
+	while (first && first->key <= io_now(l).us && first->order < newcomers &&
+		!is_enough(fired++, began)) {
 		struct io_timer *t = CONTAINER_OF(first, struct io_timer, node);
 
 		heap_remove(&l->timers, first);
@@ -90,11 +101,14 @@ static void fire_timers(struct io_loop *l)
 static void run_tasks(struct io_loop *l)
 {
 	size_t count = l->task_count;
+	struct mono_time began;
 
-	while (count > 0 && l->task_first) {
+	if (count == 0)
+		return;
+	began = io_clock_mono();
+	for (size_t i = 0; i < count && l->task_first && !is_enough(i, began); i++) {
 		struct io_task *t = l->task_first;
 
-		count--;
 		io_task_cancel(l, t);
 		t->run(t->arg);
 	}
@@ -116,10 +130,49 @@ static void end_round(struct io_loop *l)
 		must(uv_idle_stop(&l->idle) == 0);
 }
 
+/* ---- how long it takes ---- */
+
+const uint16_t io_loop_turn_steps_ms[IO_LOOP_TURN_STEPS] = { 5, 10, 20, 50, 100, 200, 500, 1000 };
+
+static void turn_ends(struct io_loop *l)
+{
+	struct io_turns *t = &l->turns;
+	uint64_t now_us = uv_hrtime() / 1000, took, minute = now_us / US_PER_MIN;
+
+	if (t->began_ms == 0)
+		return;
+	took = now_us - t->began_ms * US_PER_MS;
+	t->began_ms = 0;
+	t->seen.count++;
+	if (minute != t->minute) {
+		t->minute_before_us = minute == t->minute + 1 ? t->minute_us : 0;
+		t->minute_us = 0;
+		t->minute = minute;
+	}
+	if (took > t->minute_us)
+		t->minute_us = took;
+	if (took > t->seen.longest_us)
+		t->seen.longest_us = took;
+	for (size_t i = 0; i < IO_LOOP_TURN_STEPS && took > io_loop_turn_steps_ms[i] * US_PER_MS;
+		i++)
+		t->seen.over[i]++;
+}
+
+struct io_loop_turns io_loop_turns(const struct io_loop *l)
+{
+	const struct io_turns *t = &l->turns;
+	struct io_loop_turns seen = t->seen;
+
+	seen.recent_us = t->minute_us > t->minute_before_us ? t->minute_us : t->minute_before_us;
+	return seen;
+}
+
 static void on_check(uv_check_t *check)
 {
 	struct io_loop *l = check->data;
 
+	/* libuv has read its clock when the poll came back; what the poll called has been busy since. */
+	l->turns.began_ms = uv_now(&l->uv);
 	fire_timers(l);
 	io_streams_step(l);
 	end_round(l);
@@ -132,6 +185,7 @@ static void on_prepare(uv_prepare_t *prepare)
 	end_round(l);
 	measure_sleep(l);
 	l->clock->fresh = false;
+	turn_ends(l);
 }
 
 struct io_loop *io_loop_new(void)

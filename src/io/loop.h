@@ -30,11 +30,35 @@ void io_loop_free(struct io_loop *l);
 void io_loop_run(struct io_loop *l);
 void io_loop_stop(struct io_loop *l);
 
+/*
+ * How long the loop was busy between two sleeps: whoever came meanwhile waited so long. By the machine's clock, to
+ * the millisecond, rounded up. What else runs on the machine is in it, too.
+ */
+enum {
+	IO_LOOP_TURN_STEPS = 8
+};
+struct io_loop_turns {
+	uint64_t count;
+	uint64_t longest_us;               /* since the start */
+	uint64_t recent_us;                /* the longest of this minute and the one before */
+	uint64_t over[IO_LOOP_TURN_STEPS]; /* that took longer than io_loop_turn_steps_ms[i] */
+};
+extern const uint16_t io_loop_turn_steps_ms[IO_LOOP_TURN_STEPS];
+struct io_loop_turns io_loop_turns(const struct io_loop *l);
+
 struct mono_time io_now(const struct io_loop *l);
 struct wall_time io_wall(const struct io_loop *l);
 /* The same two clocks for code without a loop (the CLI, other threads). */
 struct mono_time io_clock_mono(void);
 struct wall_time io_clock_wall(void);
+/*
+ * Long work on the loop is done in slices, with everything else in between. Is the one that began then over?
+ */
+#define IO_SLICE_US US_PER_MS
+static inline bool io_slice_is_over(struct mono_time began)
+{
+	return mono_span(began, io_clock_mono()) >= IO_SLICE_US;
+}
 /* "2026-11-30T03:35:00.123456+01:00": in the zone of this machine, NUL-ended; returns `out`. */
 enum {
 	IO_LOCAL_TIME_MAX = 80

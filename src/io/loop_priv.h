@@ -17,8 +17,16 @@ struct io_clock {
 	bool fresh;
 };
 
+/* One turn begins when the poll returns and ends before the next sleep. */
+struct io_turns {
+	struct io_loop_turns seen;
+	uint64_t began_ms; /* of uv_now(); 0: none has begun */
+	uint64_t minute, minute_us, minute_before_us;
+};
+
 struct io_loop {
 	uv_loop_t uv;
+	struct io_turns turns;
 	struct io_loop_options options;
 	uv_timer_t sleep; /* bounds the sleep; our own timers fire after the poll */
 	uv_prepare_t prepare;
