@@ -121,6 +121,11 @@ const struct conf_lane *conf_lane_named(const struct conf *c, struct sv name)
 	return place ? &c->lanes[*place - 1] : conf_mailbox_of(c, name);
 }
 
+bool conf_has_password(const struct conf *c, enum provider_kind provider)
+{
+	return c->has_password[provider];
+}
+
 const struct conf_route *conf_routes(const struct conf *c, size_t *out_count)
 {
 	*out_count = c->route_count;

@@ -338,6 +338,8 @@ NODISCARD bool conf_is_internal(
 const struct conf_lane *conf_lanes(
 	const struct conf *c, size_t *out_count);                       /* mailboxes, connectors */
 const struct conf_lane *conf_lane(const struct conf *c, struct sv key); /* NULL: gone */
+/* Does a mailbox of this provider sign in with a password? */
+bool conf_has_password(const struct conf *c, enum provider_kind provider);
 const struct conf_lane *conf_lane_named(
 	const struct conf *c, struct sv name); /* mailbox or connector */
 const struct conf_route *conf_routes(const struct conf *c, size_t *out_count);

@@ -54,6 +54,7 @@ struct conf {
 	size_t tenant_count;
 	struct conf_lane *lanes;
 	size_t lane_count;
+	bool has_password[PROVIDER_COUNT]; /* a lane of it signs in with one */
 	struct conf_route *routes;
 	size_t route_count;
 	struct conf_outside *outsides;

@@ -230,6 +230,13 @@ static void read_all(struct conf_load *ld)
 	conf_check_open_networks(ld);
 }
 
+static void note_passwords(struct conf *c)
+{
+	for (size_t i = 0; i < c->lane_count; i++)
+		if (c->lanes[i].sign_in == CONF_SIGN_IN_PASSWORD)
+			c->has_password[c->lanes[i].provider] = true;
+}
+
 static struct conf *load_finish(struct conf_load *ld, struct conf_findings *out_findings)
 {
 	CLEANUP(conf_unrefp) struct conf *c = ld->conf;
@@ -237,6 +244,7 @@ static struct conf *load_finish(struct conf_load *ld, struct conf_findings *out_
 	ld->incomplete = ld->error_count > 0;
 	if (ld->file_count)
 		read_all(ld);
+	note_passwords(c);
 	conf_findings_take(ld, out_findings);
 	out_findings->passing = ld->passing;
 	out_findings->control_socket =

@@ -500,24 +500,34 @@ void identity_tokens_retry(
 	id->paused_until = io_now(t->o.loop);
 }
 
-void identity_tokens_each(struct identity_tokens *t,
-	void (*each)(void *arg, const struct identity_token_status *status), void *arg)
+struct sv *identity_tokens_keys(const struct identity_tokens *t, struct arena *a, size_t *out_count)
 {
-	htable_each (&t->identities, slot) {
-		const struct identity *id = slot->value;
-		struct identity_token_status s = { .tenant = id->lane->tenant->name,
-			.user = id->user,
-			.scope = id->scope,
-			.refreshes = id->refreshes };
+	struct sv *keys = arena_alloc(a, (t->identities.count + 1) * sizeof(*keys));
 
-		if (id->token) {
-			s.expires_at = id->expires_wall;
-			s.refreshed_at = id->refreshed_wall;
-		}
-		if (id->failed) {
-			s.cause = sv_from(cause_name(id->verdict.cause));
-			s.reply = sv_from(id->reply);
-		}
-		each(arg, &s);
+	*out_count = 0;
+	htable_each (&t->identities, slot)
+		keys[(*out_count)++] = arena_sv(a, sv_make(slot->key, slot->key_len));
+	return keys;
+}
+
+bool identity_token_look(
+	const struct identity_tokens *t, struct sv key, struct identity_token_status *out_status)
+{
+	const struct identity *id = htable_get(&t->identities, key);
+
+	if (!id)
+		return false;
+	*out_status = (struct identity_token_status){ .tenant = id->lane->tenant->name,
+		.user = id->user,
+		.scope = id->scope,
+		.refreshes = id->refreshes };
+	if (id->token) {
+		out_status->expires_at = id->expires_wall;
+		out_status->refreshed_at = id->refreshed_wall;
 	}
+	if (id->failed) {
+		out_status->cause = sv_from(cause_name(id->verdict.cause));
+		out_status->reply = sv_from(id->reply);
+	}
+	return true;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "base/arena.h"
 #include "base/err.h"
 #include "base/secret.h"
 #include "conf/conf.h"
@@ -77,12 +78,16 @@ enum {
 };
 NODISCARD int identity_token_scope(const struct conf_lane *lane, char out[IDENTITY_SCOPE_MAX]);
 
-/* For status: each identity that was asked for. */
+/* For status: an identity that was asked for; its views are good for this turn of the loop. */
 struct identity_token_status {
 	struct sv tenant, user, scope; /* user empty: the app itself */
 	struct wall_time expires_at, refreshed_at;
 	uint64_t refreshes;
 	struct sv cause, reply; /* of the last failure; empty: none */
 };
-void identity_tokens_each(struct identity_tokens *t,
-	void (*each)(void *arg, const struct identity_token_status *status), void *arg);
+/* The keys of all, to look at them one by one: copies in `a`. */
+struct sv *identity_tokens_keys(
+	const struct identity_tokens *t, struct arena *a, size_t *out_count);
+/* False: it is gone. */
+bool identity_token_look(
+	const struct identity_tokens *t, struct sv key, struct identity_token_status *out_status);

@@ -529,11 +529,8 @@ static void a_broker_may_go_at_any_time(void **state)
 	}
 }
 
-static void count_status(void *arg, const struct identity_token_status *s)
+static void check_status(const struct identity_token_status *s)
 {
-	unsigned *count = arg;
-
-	++*count;
 	assert_true(sv_eq(s->tenant, SV("contoso")));
 	if (s->user.len) {
 		assert_true(sv_eq(s->user, SV("scan@contoso.com")));
@@ -549,14 +546,23 @@ static void count_status(void *arg, const struct identity_token_status *s)
 static void status_names_every_identity(void **state)
 {
 	struct bench *b = bench_open();
-	unsigned count = 0;
+	struct identity_token_status s;
+	struct arena arena = { 0 };
+	const struct sv *keys;
+	size_t count;
 
 	(void)state;
 	service_says(&b->service, 200, NULL, TOKEN("tok-1", "3600"));
 	(void)get(b, &b->app_lane);
 	(void)get(b, &b->user_lane);
-	identity_tokens_each(b->tokens, count_status, &count);
+	keys = identity_tokens_keys(b->tokens, &arena, &count);
 	assert_int_equal(count, 2);
+	for (size_t i = 0; i < count; i++) {
+		assert_true(identity_token_look(b->tokens, keys[i], &s));
+		check_status(&s);
+	}
+	assert_false(identity_token_look(b->tokens, SV("gone"), &s));
+	arena_reset(&arena);
 	bench_close(b);
 }
 

@@ -75,20 +75,9 @@ static struct client *device_hello(struct bench *b, unsigned port)
 	return c;
 }
 
-static struct inbound_quota_status found;
-
-static void note_device(void *arg, const struct inbound_quota_status *status)
-{
-	(void)arg;
-	if (sv_eq(status->name, SV("scanner-3")))
-		found = *status;
-}
-
 static struct inbound_quota_status status_of(struct bench *b)
 {
-	found = (struct inbound_quota_status){ .of[0].used = UINT32_MAX };
-	inbound_each_quota(b->in, note_device, NULL);
-	return found;
+	return bench_quota(b, true);
 }
 
 static void a_device_sends_as_itself(void **state)

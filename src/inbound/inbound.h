@@ -82,5 +82,7 @@ struct inbound_quota_status {
 	uint64_t quota_refused;     /* of them, because a quota was used up */
 	uint64_t legacy_sessions;   /* of a device, older than TLS 1.2 */
 };
-void inbound_each_quota(struct inbound *in,
-	void (*each)(void *arg, const struct inbound_quota_status *status), void *arg);
+/* Their keys, to look at them one by one: copies in `a`. */
+struct sv *inbound_quota_keys(const struct inbound *in, struct arena *a, size_t *out_count);
+/* False: there is nothing to tell of it. */
+bool inbound_quota_look(struct inbound *in, struct sv key, struct inbound_quota_status *out_status);

@@ -335,32 +335,43 @@ void quotas_start(struct inbound *in)
 
 /* ---- status ---- */
 
-void inbound_each_quota(struct inbound *in,
-	void (*each)(void *arg, const struct inbound_quota_status *status), void *arg)
+struct sv *inbound_quota_keys(const struct inbound *in, struct arena *a, size_t *out_count)
 {
-	htable_each (&in->quotas, slot) {
-		const struct quota_use *use = slot->value;
-		const struct conf_quota q = rules(in, use);
-		struct inbound_quota_status status = { .name = name_of(use),
-			.is_device = is_device(use),
-			.accepted = use->accepted,
-			.refused = use->refused,
-			.quota_refused = use->quota_refused,
-			.legacy_sessions = use->legacy_sessions };
-		bool any = use->accepted || use->refused || use->legacy_sessions;
-		bool limited = status.is_device;
+	struct sv *keys = arena_alloc(a, (in->quotas.count + 1) * sizeof(*keys));
 
-		for (size_t i = 0; i < QUOTA_COUNT; i++) {
-			uint64_t unit = i == QUOTA_BYTES ? UNIT : 1;
+	*out_count = 0;
+	htable_each (&in->quotas, slot)
+		keys[(*out_count)++] = arena_sv(a, sv_make(slot->key, slot->key_len));
+	return keys;
+}
 
-			status.of[i].limit = unit * limit_of(&q, i);
-			if (use->day[i])
-				status.of[i].used =
-					unit * limit_window_used(use->day[i], io_now(in->loop));
-			any |= status.of[i].used != 0;
-			limited |= status.of[i].limit != 0;
-		}
-		if (any && limited)
-			each(arg, &status);
+bool inbound_quota_look(struct inbound *in, struct sv key, struct inbound_quota_status *out_status)
+{
+	const struct quota_use *use = htable_get(&in->quotas, key);
+	struct inbound_quota_status status;
+	struct conf_quota q;
+	bool any, limited;
+
+	if (!use)
+		return false;
+	q = rules(in, use);
+	status = (struct inbound_quota_status){ .name = name_of(use),
+		.is_device = is_device(use),
+		.accepted = use->accepted,
+		.refused = use->refused,
+		.quota_refused = use->quota_refused,
+		.legacy_sessions = use->legacy_sessions };
+	any = use->accepted || use->refused || use->legacy_sessions;
+	limited = status.is_device;
+	for (size_t i = 0; i < QUOTA_COUNT; i++) {
+		uint64_t unit = i == QUOTA_BYTES ? UNIT : 1;
+
+		status.of[i].limit = unit * limit_of(&q, i);
+		if (use->day[i])
+			status.of[i].used = unit * limit_window_used(use->day[i], io_now(in->loop));
+		any |= status.of[i].used != 0;
+		limited |= status.of[i].limit != 0;
 	}
+	*out_status = status;
+	return any && limited;
 }

@@ -22,20 +22,9 @@ static struct client *signed_in(struct bench *b)
 	return c;
 }
 
-static struct inbound_quota_status found;
-
-static void note(void *arg, const struct inbound_quota_status *status)
-{
-	(void)arg;
-	if (!status->is_device)
-		found = *status;
-}
-
 static uint64_t used(struct bench *b, enum quota_kind kind)
 {
-	found = (struct inbound_quota_status){ 0 };
-	inbound_each_quota(b->in, note, NULL);
-	return found.of[kind].used;
+	return bench_quota(b, false).of[kind].used;
 }
 
 static void restart(struct bench *b, const char *conf)
@@ -75,7 +64,7 @@ static void a_user_has_its_messages_a_day_over_restarts_and_reloads(void **state
 	send_message(&b, c, "a@b", "anna@contoso.com", "x", "250 2.0.0");
 	client_ask(&b, c, "MAIL FROM:<a@b>", over);
 	assert_int_equal(used(&b, QUOTA_MESSAGES), 2);
-	assert_int_equal(found.quota_refused, 1);
+	assert_int_equal(bench_quota(&b, false).quota_refused, 1);
 	/* The limit is that of now, in sessions that are open as well. */
 	bench_reload(&b, ERP(", messages_per_day: 3"));
 	send_message(&b, c, "a@b", "anna@contoso.com", "x", "250 2.0.0");

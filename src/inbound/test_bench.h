@@ -219,6 +219,21 @@ static inline void bench_reload(struct bench *b, const char *text)
 	b->conf = c;
 }
 
+/* The last of the devices, or of the users, that there is something to tell of. */
+static inline struct inbound_quota_status bench_quota(struct bench *b, bool device)
+{
+	struct inbound_quota_status found = { .of[0].used = device ? UINT32_MAX : 0 }, one;
+	struct arena arena = { 0 };
+	size_t count;
+	const struct sv *keys = inbound_quota_keys(b->in, &arena, &count);
+
+	for (size_t i = 0; i < count; i++)
+		if (inbound_quota_look(b->in, keys[i], &one) && one.is_device == device)
+			found = one;
+	arena_reset(&arena);
+	return found;
+}
+
 static inline void bench_on_drained(void *arg)
 {
 	struct bench *b = arg;

@@ -92,6 +92,11 @@ void observe_groups_add(struct observe_groups *g, const struct observe_group *fa
 	add(g, &one, true);
 }
 
+void observe_groups_fold(struct observe_groups *to, const struct observe_group *group)
+{
+	add(to, group, false);
+}
+
 static int compare(const void *a, const void *b)
 {
 	const struct observe_group *x = *(struct observe_group *const *)a;
@@ -109,14 +114,6 @@ static int compare(const void *a, const void *b)
 
 void observe_groups_sort(struct observe_groups *g)
 {
-	if (g->count > OBSERVE_GROUPS_MAX) {
-		struct observe_groups all = *g;
-
-		*g = (struct observe_groups){ .arena = all.arena };
-		for (size_t i = 0; i < all.count; i++)
-			add(g, all.items[i], false);
-		observe_groups_deinit(&all);
-	}
 	if (g->count)
 		qsort(g->items, g->count, sizeof(struct observe_group *), compare);
 	for (size_t i = 0; i < g->count; i++)

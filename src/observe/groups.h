@@ -52,5 +52,7 @@ struct observe_groups {
 void observe_groups_deinit(struct observe_groups *g);
 /* `fact`: a group of one: count, names[0] and what is known. Joins those of its needs, scope, tenant, cause. */
 void observe_groups_add(struct observe_groups *g, const struct observe_group *fact);
-/* Persons first, then by how much waits. Too many groups lose their tenants. Nothing is added after this. */
+/* Where there are more than OBSERVE_GROUPS_MAX: each goes into another set, without its tenant. */
+void observe_groups_fold(struct observe_groups *to, const struct observe_group *group);
+/* Persons first, then by how much waits. Nothing is added after this. */
 void observe_groups_sort(struct observe_groups *g);

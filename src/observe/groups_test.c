@@ -24,6 +24,16 @@ static void put(struct observe_groups *g, struct observe_group f)
 	observe_groups_add(g, &f);
 }
 
+static void fold(struct observe_groups *g)
+{
+	struct observe_groups all = *g;
+
+	*g = (struct observe_groups){ .arena = all.arena };
+	for (size_t i = 0; i < all.count; i++)
+		observe_groups_fold(g, all.items[i]);
+	observe_groups_deinit(&all);
+}
+
 static void one_cause_is_one_line(void **state)
 {
 	struct arena arena = { 0 };
@@ -102,6 +112,8 @@ static void too_many_lose_their_tenants(void **state)
 				tenants[i],
 				3));
 	}
+	assert_int_equal(g.count, 100);
+	fold(&g);
 	observe_groups_sort(&g);
 	assert_int_equal(g.count, 1);
 	assert_int_equal(g.items[0]->count, 200);

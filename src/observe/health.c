@@ -21,6 +21,7 @@
 enum {
 	EVERY_S = 15,
 	EVERY_S_MAX = 300,
+	SLICE_ROWS = 1000, /* and lanes: of thousands, some in each turn of the loop */
 	/* Counting a queue of a million takes a while: never more than one part in so many of the time. */
 	SHARE = 20,
 };
@@ -30,9 +31,12 @@ struct observe_health {
 	struct io_timer timer;
 	struct store_summary summary;
 	struct arena arena;
-	struct observe_health_figures figures; /* as they were taken last */
 	struct mono_time asked_at;
 	bool running, freed, complained;
+	struct observe_health_figures figures; /* as they were taken last */
+	size_t row_at,
+		lane_at; /* how far the count is: of rows of the summary first, then of lanes */
+	struct io_task slice;
 	char *path, *temporary;
 };
 
@@ -54,13 +58,6 @@ static void health_end(struct observe_health *h)
 
 /* ---- taking the figures ---- */
 
-static void count_lane(void *arg, const struct outbound_lane_status *status)
-{
-	struct observe_health_figures *f = arg;
-
-	f->mailboxes_parked += status->state == SCHED_LANE_PARKED;
-}
-
 /* Waits for a person: what says so is the owner of the remedy. */
 static bool needs_person(const struct store_summary_row *row)
 {
@@ -75,26 +72,45 @@ static bool needs_person(const struct store_summary_row *row)
 				 remedy->owner == PROVIDER_OWNER_ADMINISTRATOR);
 }
 
-static void take_queue(struct observe_health *h)
+static void begin_queue(struct observe_health *h)
+{
+	h->figures = (struct observe_health_figures){
+		.messages_waiting = h->summary.out_messages_waiting,
+		.delivered_day = h->summary.out_delivered_day,
+		.bounced_day = h->summary.out_bounced_day,
+	};
+	h->row_at = h->lane_at = 0;
+}
+
+static void count_row(struct observe_health *h, const struct store_summary_row *row)
 {
 	struct observe_health_figures *f = &h->figures;
-	int64_t now = io_wall(h->sources->loop).us;
+	int64_t age = (io_wall(h->sources->loop).us - row->oldest_at.us) / (int64_t)US_PER_S;
 
-	*f = (struct observe_health_figures){ .messages_waiting = h->summary.out_messages_waiting,
-		.delivered_day = h->summary.out_delivered_day,
-		.bounced_day = h->summary.out_bounced_day };
-	for (size_t i = 0; i < h->summary.out_count; i++) {
-		const struct store_summary_row *row = &h->summary.out_rows[i];
-		int64_t age = (now - row->oldest_at.us) / (int64_t)US_PER_S;
+	if (age > 0 && (uint64_t)age > f->oldest_seconds)
+		f->oldest_seconds = (uint64_t)age;
+	if (needs_person(row))
+		f->recipients_parked += row->count;
+	if (sv_eq(row->cause, SV("uncertain")))
+		f->recipients_uncertain += row->count;
+}
 
-		if (age > 0 && (uint64_t)age > f->oldest_seconds)
-			f->oldest_seconds = (uint64_t)age;
-		if (needs_person(row))
-			f->recipients_parked += row->count;
-		if (sv_eq(row->cause, SV("uncertain")))
-			f->recipients_uncertain += row->count;
+/* True: all are counted. */
+static bool count_slice(struct observe_health *h)
+{
+	struct outbound *o = h->sources->outbound;
+	struct mono_time began = io_clock_mono();
+
+	for (size_t i = 0; i < SLICE_ROWS && !io_slice_is_over(began); i++) {
+		if (h->row_at < h->summary.out_count)
+			count_row(h, &h->summary.out_rows[h->row_at++]);
+		else if (h->lane_at < outbound_lane_count(o))
+			h->figures.mailboxes_parked +=
+				outbound_lane_at(o, h->lane_at++).state == SCHED_LANE_PARKED;
+		else
+			return true;
 	}
-	outbound_each_lane(h->sources->outbound, count_lane, f);
+	return false;
 }
 
 /* What is known without the queue. */
@@ -107,6 +123,7 @@ static void take_disk(struct observe_health *h, const struct store_health *disk)
 	h->figures.disk_full = disk->disk_full;
 	h->figures.disk_trouble = disk->trouble != STORE_TROUBLE_NONE;
 	h->figures.disk_free_bytes = disk->free_bytes;
+	h->figures.loop_turn_us_max = io_loop_turns(loop).recent_us;
 }
 
 static void take_clients(struct observe_health *h)
@@ -155,26 +172,15 @@ static void write_file(struct observe_health *h)
 
 static void ask(void *arg);
 
-static void summed(struct store_op *op)
+/* `known`: of the queue. Of a disk that fails this is said; of the queue what was known before. */
+static void tell(struct observe_health *h, bool known)
 {
-	struct observe_health *h = CONTAINER_OF(op, struct observe_health, summary.op);
-	struct store_health disk;
-	struct mono_time now;
-	uint64_t every;
+	const struct store_health disk = store_health(h->sources->store);
+	struct mono_time now = io_now(h->sources->loop);
+	uint64_t every = mono_span(h->asked_at, now) * SHARE / US_PER_S;
 
-	h->running = false;
-	if (h->freed) {
-		health_end(h);
-		return;
-	}
-	now = io_now(h->sources->loop);
-	every = mono_span(h->asked_at, now) * SHARE / US_PER_S;
 	every = every < EVERY_S ? EVERY_S : every > EVERY_S_MAX ? EVERY_S_MAX : every;
-	disk = store_health(h->sources->store);
-	if (op->rc == 0)
-		take_queue(h);
-	/* Of a disk that fails this is said; of the queue what was known before. */
-	if (op->rc == 0 || disk.trouble != STORE_TROUBLE_NONE) {
+	if (known || disk.trouble != STORE_TROUBLE_NONE) {
 		take_disk(h, &disk);
 		if (h->sources->inbound)
 			take_clients(h);
@@ -183,6 +189,33 @@ static void summed(struct store_op *op)
 	}
 	arena_reset(&h->arena);
 	io_timer_start(&h->timer, mono_add(now, every * US_PER_S));
+}
+
+static void on_slice(void *arg)
+{
+	struct observe_health *h = arg;
+
+	if (count_slice(h))
+		tell(h, true);
+	else
+		io_task_post(h->sources->loop, &h->slice);
+}
+
+static void summed(struct store_op *op)
+{
+	struct observe_health *h = CONTAINER_OF(op, struct observe_health, summary.op);
+
+	h->running = false;
+	if (h->freed) {
+		health_end(h);
+		return;
+	}
+	if (op->rc == 0) {
+		begin_queue(h);
+		on_slice(h);
+	} else {
+		tell(h, false);
+	}
 }
 
 static void ask(void *arg)
@@ -210,6 +243,7 @@ struct observe_health *observe_health_new(
 	h->temporary = sv_dup(buf_sv(&path));
 	h->sources = sources;
 	io_timer_init(&h->timer, sources->loop, ask, h);
+	h->slice = (struct io_task){ .run = on_slice, .arg = h };
 	ask(h);
 	return h;
 }
@@ -219,6 +253,7 @@ void observe_health_free(struct observe_health *h)
 	if (!h)
 		return;
 	io_timer_stop(&h->timer);
+	io_task_cancel(h->sources->loop, &h->slice);
 	h->freed = true;
 	if (!h->running)
 		health_end(h);

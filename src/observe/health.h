@@ -41,9 +41,13 @@ struct observe_health_figures {
 	/* Since the start. */
 	uint64_t inbound_refused_total, quota_refused_total;
 	uint64_t sign_ins_failed_total, sign_ins_blocked_total;
+	uint64_t loop_turn_us_max; /* of the last minute or two: who came then waited so long */
 };
 NODISCARD int observe_health_render(const struct observe_health_figures *f, struct buf *out);
-/* RC_PARSE: it is no health file. Lines that are not known are those of a newer version. */
+/*
+ * RC_PARSE: it is no health file. Lines that are not known are those of a newer version; an older one does not have
+ * all of those behind disk_free_bytes, which are 0 then.
+ */
 NODISCARD int observe_health_parse(struct sv text, struct observe_health_figures *out);
 
 enum observe_health_state {

@@ -10,7 +10,8 @@ static const struct observe_health_figures healthy = { .unix_time = 1795600000,
 	.messages_waiting = 12,
 	.oldest_seconds = 120,
 	.delivered_day = 3494,
-	.disk_free_bytes = 1 << 30 };
+	.disk_free_bytes = 1 << 30,
+	.loop_turn_us_max = 1500 };
 static const struct observe_health_limits limits = { .oldest_warning_s = 3600,
 	.oldest_critical_s = 86400,
 	.waiting_warning = 100,
@@ -35,13 +36,15 @@ static void what_is_no_health_file_is_refused(void **state)
 	static const char *const more[] = { "every 15\n", "oldest_seconds 1\n" };
 	struct observe_health_figures out;
 	struct sv text;
+	size_t end;
 
 	(void)state;
 	assert_int_equal(observe_health_parse(SV(""), &out), RC_PARSE);
 	assert_int_equal(observe_health_parse(SV("unix_time 1\n"), &out), RC_PARSE);
 	assert_int_equal(observe_health_render(&healthy, &whole), 0);
-	/* Cut anywhere but behind the last digit. */
-	for (size_t i = 0; i + 12 < whole.len; i++)
+	end = (size_t)sv_find(buf_sv(&whole), SV("disk_trouble"));
+	/* Cut anywhere but behind the last digit of what is always there. */
+	for (size_t i = 0; i + 12 < end; i++)
 		assert_int_equal(observe_health_parse(sv_head(buf_sv(&whole), i), &out), RC_PARSE);
 	for (size_t i = 0; i < COUNT_OF(more); i++) {
 		size_t before = whole.len;
@@ -51,6 +54,20 @@ static void what_is_no_health_file_is_refused(void **state)
 		assert_int_equal(observe_health_parse(text, &out), RC_PARSE);
 		whole.len = before;
 	}
+}
+
+static void an_older_file_has_less(void **state)
+{
+	CLEANUP(buf_deinitp) struct buf whole = BUF_INIT(OBSERVE_HEALTH_FILE_MAX);
+	struct observe_health_figures out;
+	size_t end;
+
+	(void)state;
+	assert_int_equal(observe_health_render(&healthy, &whole), 0);
+	end = (size_t)sv_find(buf_sv(&whole), SV("disk_trouble"));
+	assert_int_equal(observe_health_parse(sv_head(buf_sv(&whole), end), &out), 0);
+	assert_int_equal(out.loop_turn_us_max, 0);
+	assert_int_equal(out.disk_free_bytes, healthy.disk_free_bytes);
 }
 
 static void the_line_says_what_is_wrong(void **state)
@@ -144,6 +161,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_file_is_read_as_it_was_written),
 		cmocka_unit_test(what_is_no_health_file_is_refused),
+		cmocka_unit_test(an_older_file_has_less),
 		cmocka_unit_test(the_line_says_what_is_wrong),
 		cmocka_unit_test(a_limit_of_nothing_is_none),
 		cmocka_unit_test(it_lies_beside_the_control_socket),

@@ -8,7 +8,8 @@
 
 /* What is in the health file, and what it means. */
 enum {
-	LATE_S = 60, /* beyond the interval: a machine under load is late, too */
+	LATE_S = 60,         /* beyond the interval: a machine under load is late, too */
+	FIGURES_ALWAYS = 12, /* a daemon that was not restarted after an upgrade has only these */
 };
 
 #define FIGURE(member)                                                            \
@@ -30,8 +31,8 @@ static const struct {
 	FIGURE(delivered_day),
 	FIGURE(bounced_day),
 	FIGURE(disk_full),
-	FIGURE(disk_trouble),
 	FIGURE(disk_free_bytes),
+	FIGURE(disk_trouble),
 	FIGURE(inbound_sessions),
 	FIGURE(inbound_sessions_max),
 	FIGURE(inbound_memory_bytes),
@@ -40,6 +41,7 @@ static const struct {
 	FIGURE(quota_refused_total),
 	FIGURE(sign_ins_failed_total),
 	FIGURE(sign_ins_blocked_total),
+	FIGURE(loop_turn_us_max),
 };
 static_assert(COUNT_OF(figures) == sizeof(struct observe_health_figures) / sizeof(uint64_t),
 	"one row a figure");
@@ -77,7 +79,7 @@ int observe_health_parse(struct sv text, struct observe_health_figures *out)
 			seen[i] = true;
 		}
 	}
-	for (size_t i = 0; i < COUNT_OF(figures); i++)
+	for (size_t i = 0; i < FIGURES_ALWAYS; i++)
 		if (!seen[i])
 			return RC_PARSE;
 	*out = f;
@@ -179,6 +181,9 @@ static int put_figures(const struct observe_health_figures *f,
 	if (rc == 0 && f->disk_free_bytes)
 		rc = buf_printf(
 			out, " disk_free=%lluB;;;0", (unsigned long long)f->disk_free_bytes);
+	if (rc == 0 && f->loop_turn_us_max)
+		rc = buf_printf(
+			out, " loop_turn_max=%lluus;;;0", (unsigned long long)f->loop_turn_us_max);
 	return rc;
 }
 

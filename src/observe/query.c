@@ -14,6 +14,8 @@ static void query_destroy(struct observe_query *q)
 	observe_query_report_free(q->report);
 	json_decref(q->totals);
 	observe_list_free(q->listed);
+	observe_look_free(q->look);
+	observe_rows_deinit(&q->table);
 	conf_unref(q->conf);
 	arena_reset(&q->arena);
 	arena_reset(&q->page);
@@ -29,14 +31,21 @@ void observe_query_free(struct observe_query *q)
 		query_destroy(q);
 }
 
-void observe_query_emit(struct observe_query *q, json_t *object)
+char *observe_query_line(json_t *object)
 {
 	char *text = json_dumps(object, JSON_COMPACT | JSON_ENSURE_ASCII);
 
 	must(text != NULL);
+	json_decref(object);
+	return text;
+}
+
+void observe_query_emit(struct observe_query *q, json_t *object)
+{
+	char *text = observe_query_line(object);
+
 	q->sink.line(q->sink.arg, sv_from(text));
 	free(text);
-	json_decref(object);
 }
 
 static void finish(struct observe_query *q, json_t *last)
@@ -75,6 +84,7 @@ static void op_done(struct store_op *op)
 		query_destroy(q);
 		return;
 	}
+	q->slice_began = io_clock_mono();
 	if (op->rc == RC_NOT_FOUND) {
 		observe_query_fail(q, EX_NOINPUT, "there is no message with this id");
 		return;
@@ -102,17 +112,21 @@ void observe_query_submit(
 /* ---- over several turns ---- */
 
 enum {
-	TURN_ROWS = 50, /* about a millisecond */
+	SLICE_PIECES = 2000,
+	PIECES_A_LOOK = 8, /* at the clock */
 };
 
-static void show_some(struct observe_query *q)
+static void run_slice(struct observe_query *q)
 {
-	q->step = show_some;
-	for (size_t i = 0; i < TURN_ROWS && q->shown_at < q->shown_count; i++)
-		q->show_one(q, q->shown_at++);
-	if (q->shown_at == q->shown_count)
-		q->shown_all(q);
-	else if (!q->sink.has_room(q->sink.arg))
+	q->step = run_slice;
+	for (size_t i = 0; i < SLICE_PIECES && q->piece_at < q->piece_count; i++) {
+		if (i % PIECES_A_LOOK == PIECES_A_LOOK - 1 && io_slice_is_over(q->slice_began))
+			break;
+		q->piece(q, q->piece_at++);
+	}
+	if (q->piece_at == q->piece_count)
+		q->pieces_done(q);
+	else if (q->shows && !q->sink.has_room(q->sink.arg))
 		q->paused = true;
 	else
 		io_task_post(q->sources->loop, &q->turn);
@@ -120,17 +134,82 @@ static void show_some(struct observe_query *q)
 
 static void on_turn(void *arg)
 {
-	show_some(arg);
+	struct observe_query *q = arg;
+
+	q->slice_began = io_clock_mono();
+	run_slice(q);
+}
+
+static void begin_pieces(struct observe_query *q, size_t count,
+	void (*each)(struct observe_query *q, size_t at), void (*done)(struct observe_query *q))
+{
+	q->piece_count = count;
+	q->piece_at = 0;
+	q->piece = each;
+	q->pieces_done = done;
+	if (io_slice_is_over(q->slice_began))
+		io_task_post(q->sources->loop, &q->turn);
+	else
+		run_slice(q);
 }
 
 void observe_query_turns(struct observe_query *q, size_t count,
 	void (*each)(struct observe_query *q, size_t at), void (*done)(struct observe_query *q))
 {
-	q->shown_count = count;
-	q->shown_at = 0;
-	q->show_one = each;
-	q->shown_all = done;
-	show_some(q);
+	q->shows = true;
+	begin_pieces(q, count, each, done);
+}
+
+void observe_query_work(struct observe_query *q, size_t count,
+	void (*each)(struct observe_query *q, size_t at), void (*done)(struct observe_query *q))
+{
+	q->shows = false;
+	begin_pieces(q, count, each, done);
+}
+
+/* How many steps it takes shows at the end: the count is reached then. */
+static void sort_some(struct observe_query *q, size_t at)
+{
+	if (sort_step(&q->sort)) {
+		q->piece_count = at + 2;
+		return;
+	}
+	q->shown = sort_sorted(&q->sort);
+}
+
+void observe_query_sort(struct observe_query *q, size_t count, sort_compare_fn *compare, void *arg,
+	void (*done)(struct observe_query *q))
+{
+	void **spare = arena_alloc(&q->page, (count + 1) * sizeof(*spare));
+
+	sort_begin(&q->sort, q->shown, spare, count, compare, arg);
+	observe_query_work(q, 1, sort_some, done);
+}
+
+/* ---- rows ---- */
+
+static void add_row(struct observe_query *q, size_t at)
+{
+	observe_rows_add(&q->table, at);
+}
+
+static void look_at_row(struct observe_query *q, size_t at)
+{
+	observe_row_look(&q->table, at, q->sources->outbound);
+}
+
+static void rows_added(struct observe_query *q)
+{
+	void (*done)(struct observe_query * q) = q->then;
+
+	observe_query_work(q, q->sources->outbound ? q->table.count : 0, look_at_row, done);
+}
+
+void observe_query_rows(struct observe_query *q, void (*done)(struct observe_query *q))
+{
+	observe_rows_begin(&q->table, &q->page, q->conf, &q->summary);
+	q->then = done;
+	observe_query_work(q, q->table.steps, add_row, rows_added);
 }
 
 /* ---- verbs ---- */
@@ -200,6 +279,7 @@ struct observe_query *observe_query_new(const struct observe_sources *sources, s
 	q->sources = sources;
 	q->sink = *sink;
 	q->turn = (struct io_task){ .run = on_turn, .arg = q };
+	q->slice_began = io_clock_mono();
 	q->conf = sources->conf && *sources->conf ? conf_ref(*sources->conf) : NULL;
 	q->request = json_loadb(request.ptr, request.len, JSON_REJECT_DUPLICATES, NULL);
 	if (!json_is_object(q->request)) {
@@ -232,5 +312,6 @@ void observe_query_resume(struct observe_query *q)
 	if (!q->paused || q->op_running || q->finished)
 		return;
 	q->paused = false;
+	q->slice_began = io_clock_mono();
 	q->step(q);
 }

@@ -12,7 +12,7 @@
  * scan ends with the limit. Sorted otherwise, all that match are looked at and the best are kept.
  */
 enum {
-	LIST_PAGE = 100,         /* rows in one turn of the loop: a few milliseconds */
+	LIST_PAGE = 100,         /* rows that the queue gives at once */
 	LIST_SORTED_MAX = 10000, /* kept, when no limit says less */
 };
 
@@ -28,7 +28,7 @@ struct list_kept {
 	struct sv text; /* the key of the order: this, then `number`, then `at` */
 	int64_t number;
 	uint64_t at;
-	json_t *line;
+	char *line;
 };
 
 struct observe_list {
@@ -36,7 +36,7 @@ struct observe_list {
 	struct sv tenant;
 	bool (*key)(
 		const struct store_list_row *row, struct list_kept *out); /* NULL: as accepted */
-	struct list_kept *kept;
+	struct list_kept **kept; /* has room for twice as many, and a page */
 	size_t kept_count, kept_max;
 	uint64_t matched, messages, bytes, parked, held, last_id;
 	bool more; /* the limit ended the scan */
@@ -107,11 +107,12 @@ static const struct {
 	{ "cause", by_cause },
 };
 
-static int compare(const void *a, const void *b)
+static int compare(const void *a, const void *b, void *arg)
 {
 	const struct list_kept *x = a, *y = b;
 	int text = sv_cmp(x->text, y->text);
 
+	(void)arg;
 	if (text)
 		return text;
 	if (x->number != y->number)
@@ -121,8 +122,9 @@ static int compare(const void *a, const void *b)
 
 static void forget(struct list_kept *k)
 {
-	json_decref(k->line);
+	free(k->line);
 	free((void *)(uintptr_t)k->text.ptr);
+	free(k);
 }
 
 void observe_list_free(struct observe_list *l)
@@ -130,32 +132,19 @@ void observe_list_free(struct observe_list *l)
 	if (!l)
 		return;
 	for (size_t i = 0; i < l->kept_count; i++)
-		forget(&l->kept[i]);
+		forget(l->kept[i]);
 	free(l->kept);
 	free(l);
 }
 
-/* The best half stays. */
-static void keep_best(struct observe_list *l)
-{
-	if (l->kept_count)
-		qsort(l->kept, l->kept_count, sizeof(*l->kept), compare);
-	while (l->kept_count > l->kept_max)
-		forget(&l->kept[--l->kept_count]);
-}
-
 static void keep(struct observe_list *l, const struct store_list_row *row, json_t *line)
 {
-	struct list_kept *k;
+	struct list_kept *k = xcalloc(1, sizeof(*k));
 
-	if (!l->kept)
-		l->kept = xcalloc(2 * l->kept_max, sizeof(*l->kept));
-	if (l->kept_count == 2 * l->kept_max)
-		keep_best(l);
-	k = &l->kept[l->kept_count++];
-	*k = (struct list_kept){ .at = l->matched, .line = line };
+	*k = (struct list_kept){ .at = l->matched, .line = observe_query_line(line) };
 	(void)l->key(row, k);
 	k->text = k->text.len ? sv_from(sv_dup(k->text)) : sv_make(NULL, 0);
+	l->kept[l->kept_count++] = k;
 }
 
 /* ---- rows ---- */
@@ -238,30 +227,70 @@ static void end(struct observe_query *q)
 
 static void emit_kept(struct observe_query *q, size_t at)
 {
-	observe_query_emit(q, json_incref(q->listed->kept[at].line));
+	q->sink.line(q->sink.arg, sv_from(q->listed->kept[at]->line));
 	q->rows++;
 }
 
 static void list_page(struct observe_query *q);
 
-static void list_rows(struct observe_query *q)
+static void take_row_at(struct observe_query *q, size_t at)
+{
+	if (q->rows_max && q->rows >= q->rows_max)
+		q->listed->more = true;
+	else
+		take_row(q, &q->list.out_rows[at]);
+}
+
+static void page_ends(struct observe_query *q)
 {
 	struct observe_list *l = q->listed;
-	size_t i = 0;
 
-	while (i < q->list.out_count && !(q->rows_max && q->rows >= q->rows_max))
-		take_row(q, &q->list.out_rows[i++]);
-	l->more = i < q->list.out_count ||
-		  (q->list.out_more && q->rows_max && q->rows >= q->rows_max);
 	arena_reset(&q->page);
-	if (q->list.out_more && !l->more) {
+	if (q->list.out_more && !l->more)
 		list_page(q);
-	} else if (l->key) {
-		keep_best(l);
+	else if (l->key)
 		observe_query_turns(q, l->kept_count, emit_kept, end);
-	} else {
+	else
 		end(q);
+}
+
+static void forget_worst(struct observe_query *q, size_t at)
+{
+	(void)at;
+	forget(q->listed->kept[--q->listed->kept_count]);
+}
+
+/* The best half stays. */
+static void sorted(struct observe_query *q)
+{
+	struct observe_list *l = q->listed;
+
+	if (l->kept_count)
+		memcpy(l->kept, q->shown, l->kept_count * sizeof(struct list_kept *));
+	observe_query_work(q,
+		l->kept_count > l->kept_max ? l->kept_count - l->kept_max : 0,
+		forget_worst,
+		page_ends);
+}
+
+static void page_taken(struct observe_query *q)
+{
+	struct observe_list *l = q->listed;
+
+	l->more |= q->list.out_more && q->rows_max && q->rows >= q->rows_max;
+	if (!l->key || (q->list.out_more && l->kept_count < 2 * l->kept_max)) {
+		page_ends(q);
+		return;
 	}
+	q->shown = arena_alloc(&q->page, (l->kept_count + 1) * sizeof(*q->shown));
+	if (l->kept_count)
+		memcpy(q->shown, l->kept, l->kept_count * sizeof(*q->shown));
+	observe_query_sort(q, l->kept_count, compare, NULL, sorted);
+}
+
+static void list_rows(struct observe_query *q)
+{
+	observe_query_work(q, q->list.out_count, take_row_at, page_taken);
 }
 
 static void list_page(struct observe_query *q)
@@ -334,10 +363,12 @@ static void list(struct observe_query *q)
 		return;
 	q->list.filter.waiting_only = !json_is_true(json_object_get(q->request, "history"));
 	q->list.after_index = UINT32_MAX;
-	if (l->key)
+	if (l->key) {
 		l->kept_max = limit && limit < LIST_SORTED_MAX ? limit : LIST_SORTED_MAX;
-	else
+		l->kept = xcalloc(2 * l->kept_max + LIST_PAGE, sizeof(struct list_kept *));
+	} else {
 		q->rows_max = limit;
+	}
 	list_page(q);
 }
 

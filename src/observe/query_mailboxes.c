@@ -92,14 +92,17 @@ static int compare(const void *a, const void *b, void *arg)
 
 /* ---- what is asked for ---- */
 
-struct wanted {
+static const char *const states[] = {
+	"ready", "waiting", "parked", "probing", "unused", "gone", "stopped"
+};
+
+struct mailboxes_wanted {
 	struct sv tenant, state, cause, name;
 	order_fn *order;
 	uint64_t limit; /* 0: all */
-};
-
-static const char *const states[] = {
-	"ready", "waiting", "parked", "probing", "unused", "gone", "stopped"
+	/* What matches so far. */
+	size_t count;
+	uint64_t waiting, by_state[COUNT_OF(states)];
 };
 
 static bool has_state(const struct observe_query *q, const struct observe_row *r, struct sv state)
@@ -127,15 +130,15 @@ static bool has_cause(const struct observe_row *r, struct sv cause)
 	return false;
 }
 
-static bool matches(
-	const struct observe_query *q, const struct observe_row *r, const struct wanted *w)
+static bool matches(const struct observe_query *q, const struct observe_row *r,
+	const struct mailboxes_wanted *w)
 {
 	return r->key.len && (!w->tenant.len || sv_eq(w->tenant, tenant_of(r))) &&
 	       (!w->state.len || has_state(q, r, w->state)) &&
 	       (!w->cause.len || has_cause(r, w->cause)) && (!w->name.len || is_named(r, w->name));
 }
 
-static bool read_order(struct observe_query *q, struct wanted *w)
+static bool read_order(struct observe_query *q, struct mailboxes_wanted *w)
 {
 	struct sv sort = observe_json_get_sv(q->request, "sort");
 
@@ -153,7 +156,7 @@ static bool read_order(struct observe_query *q, struct wanted *w)
 	return sort.len == 0;
 }
 
-static bool read_state(struct observe_query *q, struct wanted *w)
+static bool read_state(struct observe_query *q, struct mailboxes_wanted *w)
 {
 	w->state = observe_json_get_sv(q->request, "state");
 	for (size_t i = 0; i < COUNT_OF(states); i++)
@@ -166,9 +169,9 @@ static bool read_state(struct observe_query *q, struct wanted *w)
 	return w->state.len == 0;
 }
 
-static bool read_wanted(struct observe_query *q, struct wanted *w)
+static bool read_wanted(struct observe_query *q, struct mailboxes_wanted *w)
 {
-	*w = (struct wanted){ .cause = observe_json_get_sv(q->request, "reason"),
+	*w = (struct mailboxes_wanted){ .cause = observe_json_get_sv(q->request, "reason"),
 		.name = observe_json_get_sv(q->request, "mailbox"),
 		.limit = (uint64_t)json_integer_value(json_object_get(q->request, "limit")) };
 	return read_state(q, w) && read_order(q, w) && observe_query_tenant(q, &w->tenant) &&
@@ -179,62 +182,74 @@ static bool read_wanted(struct observe_query *q, struct wanted *w)
 
 static void emit_row(struct observe_query *q, size_t at)
 {
-	struct observe_row *r = &q->shown_rows[at];
-	json_t *o;
+	struct observe_row *r = q->shown[at];
+	json_t *o = observe_row_json(q, r);
 
-	/* The views of an earlier turn may be gone. */
-	if (q->sources->outbound)
-		r->has_status = outbound_lane_look(q->sources->outbound, r->key, &r->status);
-	o = observe_row_json(q, r);
 	observe_json_sv(o, "type", SV("mailbox"));
 	observe_query_emit(q, o);
 	q->rows++;
 }
 
-static void sum_up(
-	struct observe_query *q, const struct observe_row *rows, size_t count, size_t shown)
+static void take_row(struct observe_query *q, size_t at)
 {
-	uint64_t by_state_count[COUNT_OF(states)] = { 0 }, waiting = 0;
+	struct observe_row *r = &q->table.items[at];
+	struct mailboxes_wanted *w = q->wanted;
+	const char *state;
+
+	if (!matches(q, r, w))
+		return;
+	q->shown[w->count++] = r;
+	w->waiting += r->waiting;
+	state = observe_row_state(r, q->sources->outbound != NULL);
+	for (size_t s = 0; s < COUNT_OF(states); s++)
+		w->by_state[s] += strcmp(state, states[s]) == 0;
+}
+
+static void sum_up(struct observe_query *q, size_t shown)
+{
+	const struct mailboxes_wanted *w = q->wanted;
 	json_t *by = json_object();
 
-	for (size_t i = 0; i < count; i++) {
-		const char *state = observe_row_state(&rows[i], q->sources->outbound != NULL);
-
-		waiting += rows[i].waiting;
-		for (size_t s = 0; s < COUNT_OF(states); s++)
-			by_state_count[s] += strcmp(state, states[s]) == 0;
-	}
 	q->totals = json_object();
-	observe_json_int(q->totals, "mailboxes", count);
+	observe_json_int(q->totals, "mailboxes", w->count);
 	observe_json_int(q->totals, "shown", shown);
-	observe_json_int(q->totals, "waiting", waiting);
+	observe_json_int(q->totals, "waiting", w->waiting);
 	for (size_t s = 0; s < COUNT_OF(states); s++)
-		if (by_state_count[s])
-			observe_json_int(by, states[s], by_state_count[s]);
+		if (w->by_state[s])
+			observe_json_int(by, states[s], w->by_state[s]);
 	must(json_object_set_new(q->totals, "states", by) == 0);
+}
+
+static void sorted(struct observe_query *q)
+{
+	const struct mailboxes_wanted *w = q->wanted;
+	size_t shown = w->limit && w->limit < w->count ? w->limit : w->count;
+
+	sum_up(q, shown);
+	observe_query_turns(q, shown, emit_row, observe_query_end);
+}
+
+static void taken(struct observe_query *q)
+{
+	struct mailboxes_wanted *w = q->wanted;
+
+	if (w->name.len && w->count == 0)
+		observe_query_fail(q, EX_NOUSER, "there is no mailbox or connector of this name");
+	else
+		observe_query_sort(q, w->count, compare, &w->order, sorted);
+}
+
+static void rows_made(struct observe_query *q)
+{
+	q->shown = arena_alloc(&q->page, (q->table.count + 1) * sizeof(*q->shown));
+	observe_query_work(q, q->table.count, take_row, taken);
 }
 
 static void summed(struct observe_query *q)
 {
-	struct observe_rows all;
-	struct wanted w;
-	size_t count = 0, shown;
-
-	if (!read_wanted(q, &w))
-		return;
-	observe_rows_make(&q->page, q->conf, q->sources->outbound, &q->summary, &all);
-	for (size_t i = 0; i < all.count; i++)
-		if (matches(q, &all.items[i], &w))
-			all.items[count++] = all.items[i];
-	if (w.name.len && count == 0) {
-		observe_query_fail(q, EX_NOUSER, "there is no mailbox or connector of this name");
-		return;
-	}
-	qsort_r(all.items, count, sizeof(*all.items), compare, &w.order);
-	q->shown_rows = all.items;
-	shown = w.limit && w.limit < count ? w.limit : count;
-	sum_up(q, all.items, count, shown);
-	observe_query_turns(q, shown, emit_row, observe_query_end);
+	q->wanted = arena_alloc(&q->arena, sizeof(*q->wanted));
+	if (read_wanted(q, q->wanted))
+		observe_query_rows(q, rows_made);
 }
 
 void observe_query_mailboxes(struct observe_query *q)

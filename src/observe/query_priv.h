@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/arena.h"
+#include "base/sort.h"
 #include "conf/conf.h"
 #include "observe/json.h"
 #include "observe/query.h"
@@ -27,12 +28,22 @@ struct observe_query {
 	const struct store_park_row *park_rows;
 	size_t park_count;
 	void (*then)(struct observe_query *q);
-	/* What is shown over several turns of the loop, in `arena`: see observe_query_turns(). */
+	/* What goes on over several turns of the loop: see observe_query_turns(). */
 	struct io_task turn;
-	size_t shown_count, shown_at;
-	void (*show_one)(struct observe_query *q, size_t at);
-	void (*shown_all)(struct observe_query *q);
-	struct observe_row *shown_rows;
+	struct mono_time slice_began;
+	size_t piece_count, piece_at;
+	void (*piece)(struct observe_query *q, size_t at);
+	void (*pieces_done)(struct observe_query *q);
+	bool shows; /* a piece is a line */
+	struct sort sort;
+	struct observe_rows table; /* in `page` */
+	void **shown;              /* of `table`, or what else is shown in an order; in `page` */
+	struct mailboxes_wanted *wanted;
+	struct observe_look *look; /* of `status`; NULL: none */
+	struct {
+		struct sv *items;
+		size_t count;
+	} names;                     /* of what is looked at one by one, in `page` */
 	struct observe_list *listed; /* of `list`; NULL: none */
 	json_t *totals;              /* goes with the end; NULL: none */
 	void (*step)(struct observe_query *q);
@@ -43,21 +54,30 @@ struct observe_query {
 };
 
 void observe_query_emit(struct observe_query *q, json_t *object); /* takes the object */
+char *observe_query_line(json_t *object); /* likewise; for sink.line, on the heap */
 void observe_query_end(struct observe_query *q);
 void observe_query_fail(struct observe_query *q, int exit_code, const char *text);
 /* Hands q->op over; `done` runs unless the query was freed meanwhile. */
 void observe_query_submit(
 	struct observe_query *q, enum store_op_kind kind, void (*done)(struct observe_query *q));
 
-/* One line for each lane, state and cause of q->summary. */
-void observe_query_emit_waiting(struct observe_query *q);
+/* One line for each lane, state and cause of q->summary, over several turns. */
+void observe_query_emit_waiting(struct observe_query *q, void (*done)(struct observe_query *q));
 
 /*
- * Calls `each` for 0 to count - 1, some of them in each turn of the loop and only while the reader has
- * room, then `done`. Thousands of lines never hold up the mail.
+ * Calls `each` for 0 to count - 1, some of them in each turn of the loop, then `done`: thousands of lines never hold
+ * up the mail. turns() is for lines, and goes on only while the reader has room; work() is for what comes before.
+ * One at a time; what `done` begins is part of the same slice.
  */
 void observe_query_turns(struct observe_query *q, size_t count,
 	void (*each)(struct observe_query *q, size_t at), void (*done)(struct observe_query *q));
+void observe_query_work(struct observe_query *q, size_t count,
+	void (*each)(struct observe_query *q, size_t at), void (*done)(struct observe_query *q));
+/* q->shown, likewise. */
+void observe_query_sort(struct observe_query *q, size_t count, sort_compare_fn *compare, void *arg,
+	void (*done)(struct observe_query *q));
+/* q->table, of q->summary, likewise. */
+void observe_query_rows(struct observe_query *q, void (*done)(struct observe_query *q));
 
 /* After an edit: running lanes look again (retry, release, reroute). */
 void observe_query_edited(struct observe_query *q);
@@ -100,3 +120,7 @@ void observe_query_mailboxes(struct observe_query *q);
 void observe_query_probe(struct observe_query *q);
 void observe_query_report(struct observe_query *q);
 void observe_query_report_free(struct report *r);
+void observe_look_free(struct observe_look *l);
+
+/* query_look.c: lines for what is held in q->table, and for what is well. */
+void observe_query_look(struct observe_query *q, void (*done)(struct observe_query *q));

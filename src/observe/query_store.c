@@ -95,29 +95,30 @@ void observe_query_edit(struct observe_query *q)
 
 /* ---- summary ---- */
 
-void observe_query_emit_waiting(struct observe_query *q)
+static void emit_waiting(struct observe_query *q, size_t at)
 {
-	for (size_t i = 0; i < q->summary.out_count; i++) {
-		const struct store_summary_row *row = &q->summary.out_rows[i];
-		json_t *o = json_object();
+	const struct store_summary_row *row = &q->summary.out_rows[at];
+	json_t *o = json_object();
 
-		observe_json_sv(o, "type", SV("waiting"));
-		observe_json_sv(o, "lane", row->lane);
-		observe_json_sv(o, "state", sv_from(store_recipient_state_name(row->state)));
-		observe_json_sv(o, "reason", row->cause);
-		observe_json_int(o, "count", row->count);
-		observe_json_wall(o, "oldest_at", row->oldest_at);
-		observe_query_emit(q, o);
-		q->rows++;
-	}
+	observe_json_sv(o, "type", SV("waiting"));
+	observe_json_sv(o, "lane", row->lane);
+	observe_json_sv(o, "state", sv_from(store_recipient_state_name(row->state)));
+	observe_json_sv(o, "reason", row->cause);
+	observe_json_int(o, "count", row->count);
+	observe_json_wall(o, "oldest_at", row->oldest_at);
+	observe_query_emit(q, o);
+	q->rows++;
 }
 
-static void summary_rows(struct observe_query *q)
+void observe_query_emit_waiting(struct observe_query *q, void (*done)(struct observe_query *q))
 {
-	json_t *o;
+	observe_query_turns(q, q->summary.out_count, emit_waiting, done);
+}
 
-	observe_query_emit_waiting(q);
-	o = json_object();
+static void waiting_shown(struct observe_query *q)
+{
+	json_t *o = json_object();
+
 	observe_json_sv(o, "type", SV("totals"));
 	observe_json_int(o, "messages_waiting", q->summary.out_messages_waiting);
 	observe_json_int(o, "bytes_waiting", q->summary.out_bytes_waiting);
@@ -126,6 +127,11 @@ static void summary_rows(struct observe_query *q)
 	observe_json_int(o, "bounced_day", q->summary.out_bounced_day);
 	observe_query_emit(q, o);
 	observe_query_end(q);
+}
+
+static void summary_rows(struct observe_query *q)
+{
+	observe_query_emit_waiting(q, waiting_shown);
 }
 
 void observe_query_summary(struct observe_query *q)

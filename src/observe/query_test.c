@@ -559,9 +559,119 @@ static void a_reload_tells_its_findings(void **state)
 	close_bench(&b);
 }
 
+/* ---- many ---- */
+
+static struct conf *many_mailboxes(size_t count)
+{
+	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(1 << 20);
+	struct conf_findings f;
+	struct conf *c;
+
+	must(buf_append(&text, SV("hostname: relay.example.com\nconnectors:\n")) == 0);
+	for (size_t i = 0; i < count; i++)
+		must(buf_printf(&text, "  - { name: c%05zu, host: h }\n", count - i) == 0);
+	must(buf_append(&text, SV("routes: [ { through: c00001 } ]\n")) == 0);
+	c = conf_load_text(buf_sv(&text), &f);
+	conf_findings_free(&f);
+	must(c != NULL);
+	return c;
+}
+
+struct others {
+	struct io_loop *loop;
+	struct io_task task;
+	unsigned turns;
+};
+
+static void on_other(void *arg)
+{
+	struct others *o = arg;
+
+	o->turns++;
+	io_task_post(o->loop, &o->task);
+}
+
+/* Whatever the clock says, no slice has more than 2,000 steps: adding, taking, sorting and showing take turns. */
+static void thousands_of_rows_leave_room_for_others(void **state)
+{
+	enum {
+		COUNT = 2900
+	};
+	struct others o;
+	struct bench b;
+
+	(void)state;
+	open_bench(&b);
+	conf_unref(b.conf);
+	b.conf = many_mailboxes(COUNT);
+	o = (struct others){ .loop = b.loop, .task = { .run = on_other, .arg = &o } };
+	io_task_post(b.loop, &o.task);
+	ask(&b, "{\"do\":\"mailboxes\",\"sort\":\"name\"}");
+	assert_ended(&b, COUNT);
+	for (size_t i = 0; i < COUNT; i++) {
+		char name[16];
+
+		(void)snprintf(name, sizeof(name), "c%05zu", i + 1);
+		assert_string_equal(text_at(&b, i, "name"), name);
+	}
+	assert_true(o.turns > 10);
+	o.turns = 0;
+	ask(&b, "{\"do\":\"status\",\"lanes\":true}");
+	assert_true(o.turns > 3);
+	io_task_cancel(b.loop, &o.task);
+	close_bench(&b);
+}
+
+struct stopper {
+	struct io_loop *loop;
+	struct io_task task;
+	unsigned turns; /* left */
+};
+
+static void on_stopper(void *arg)
+{
+	struct stopper *s = arg;
+
+	if (s->turns-- == 0)
+		io_loop_stop(s->loop);
+	else
+		io_task_post(s->loop, &s->task);
+}
+
+/* Who goes in the middle of it takes everything along (the sanitizers would tell). */
+static void a_query_may_be_freed_at_any_turn(void **state)
+{
+	static const char *const requests[] = { "{\"do\":\"status\",\"lanes\":true}",
+		"{\"do\":\"mailboxes\"}",
+		"{\"do\":\"list\",\"sort\":\"sender\"}",
+		"{\"do\":\"summary\"}" };
+	struct bench b;
+
+	(void)state;
+	open_bench(&b);
+	conf_unref(b.conf);
+	b.conf = many_mailboxes(1000);
+	for (size_t i = 0; i < 20; i++)
+		(void)put(&b, &mails[i % COUNT_OF(mails)]);
+	for (size_t i = 0; i < COUNT_OF(requests) * 12; i++) {
+		struct stopper stop = { .loop = b.loop,
+			.turns = (unsigned)i / COUNT_OF(requests),
+			.task = { .run = on_stopper, .arg = &stop } };
+		struct observe_query *q = begin(&b, requests[i % COUNT_OF(requests)]);
+
+		io_task_post(b.loop, &stop.task);
+		io_loop_run(b.loop);
+		io_task_cancel(b.loop, &stop.task);
+		observe_query_free(q);
+	}
+	close_bench(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(thousands_of_rows_leave_room_for_others),
+		cmocka_unit_test(a_query_may_be_freed_at_any_turn),
 		cmocka_unit_test(each_filter_finds_its_rows),
 		cmocka_unit_test(a_row_says_what_there_is_to_know),
 		cmocka_unit_test(a_slow_reader_gets_a_page_at_a_time),

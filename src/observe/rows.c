@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "observe/rows.h"
 
-#include "base/htable.h"
 #include "base/must.h"
 #include "sched/burst.h"
 
@@ -18,37 +17,61 @@ static void add_waiting(struct arena *a, struct observe_row *r, const struct sto
 		r->oldest_at = s->oldest_at;
 }
 
-void observe_rows_make(struct arena *a, const struct conf *conf, struct outbound *outbound,
-	const struct store_summary *summary, struct observe_rows *out)
+void observe_rows_begin(struct observe_rows *r, struct arena *a, const struct conf *conf,
+	const struct store_summary *summary)
 {
-	struct htable by_key = { 0 };
-	size_t count;
-	const struct conf_lane *lanes = conf_lanes(conf, &count);
+	*r = (struct observe_rows){ .arena = a, .summary = summary };
+	r->lanes = conf_lanes(conf, &r->lane_count);
+	r->steps = r->lane_count + summary->out_count;
+	r->items = arena_alloc(a, (r->steps + 1) * sizeof(*r->items));
+}
 
-	*out = (struct observe_rows){
-		.items = arena_alloc(a, (count + summary->out_count + 1) * sizeof(*out->items))
-	};
-	for (size_t i = 0; i < count; i++) {
-		struct observe_row *r = &out->items[out->count++];
+static struct observe_row *new_row(
+	struct observe_rows *r, struct sv key, const struct conf_lane *lane)
+{
+	struct observe_row *row = &r->items[r->count++];
 
-		*r = (struct observe_row){ .key = lanes[i].key, .c = &lanes[i] };
-		htable_put(&by_key, r->key, r);
+	*row = (struct observe_row){ .key = key, .c = lane };
+	htable_put(&r->by_key, key, row);
+	return row;
+}
+
+void observe_rows_add(struct observe_rows *r, size_t step)
+{
+	const struct store_summary_row *s;
+	struct observe_row *row;
+
+	if (step < r->lane_count) {
+		(void)new_row(r, r->lanes[step].key, &r->lanes[step]);
+		return;
 	}
-	for (size_t i = 0; i < summary->out_count; i++) {
-		const struct store_summary_row *s = &summary->out_rows[i];
-		struct observe_row *r = htable_get(&by_key, s->lane);
+	s = &r->summary->out_rows[step - r->lane_count];
+	row = observe_rows_find(r, s->lane);
+	add_waiting(r->arena, row ? row : new_row(r, s->lane, NULL), s);
+}
 
-		if (!r) {
-			r = &out->items[out->count++];
-			*r = (struct observe_row){ .key = s->lane };
-			htable_put(&by_key, r->key, r);
-		}
-		add_waiting(a, r, s);
-	}
-	for (size_t i = 0; outbound && i < out->count; i++)
-		out->items[i].has_status =
-			outbound_lane_look(outbound, out->items[i].key, &out->items[i].status);
-	htable_deinit(&by_key);
+/* The lane's own texts may be gone in the next turn; what holds nothing has none. */
+void observe_row_look(struct observe_rows *r, size_t at, struct outbound *outbound)
+{
+	struct observe_row *row = &r->items[at];
+
+	row->has_status = outbound_lane_look(outbound, row->key, &row->status);
+	if (!row->has_status)
+		return;
+	if (row->status.summary.len)
+		row->status.summary = arena_sv(r->arena, row->status.summary);
+	if (row->status.reply.len)
+		row->status.reply = arena_sv(r->arena, row->status.reply);
+}
+
+struct observe_row *observe_rows_find(const struct observe_rows *r, struct sv key)
+{
+	return htable_get(&r->by_key, key);
+}
+
+void observe_rows_deinit(struct observe_rows *r)
+{
+	htable_deinit(&r->by_key);
 }
 
 bool observe_row_is_held(const struct observe_row *r)

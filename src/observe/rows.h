@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/arena.h"
+#include "base/htable.h"
 #include "conf/conf.h"
 #include "outbound/outbound.h"
 #include "store/store.h"
@@ -9,14 +10,14 @@
 /*
  * Every mailbox and connector with what runs, what waits and what holds it: what `status` groups and
  * `mailboxes` lists. Those without mail too, and those that are gone from the configuration while mail
- * waits for them. Made in one turn of the loop; the views in `status` are good for that turn only.
+ * waits for them. Made in steps, over several turns of the loop.
  */
 struct observe_row {
 	struct sv key;
-	const struct conf_lane *c; /* NULL: not configured any more, or ("") no route */
-	bool has_status;           /* false: it never had mail, or no daemon runs */
-	struct outbound_lane_status status;
-	uint64_t waiting, held; /* recipients; held by an operator */
+	const struct conf_lane *c;          /* NULL: not configured any more, or ("") no route */
+	bool has_status;                    /* false: it never had mail, or no daemon runs */
+	struct outbound_lane_status status; /* its texts are copies */
+	uint64_t waiting, held;             /* recipients; held by an operator */
 	struct wall_time oldest_at;
 	const struct observe_waiting *first; /* what waits, by cause and state */
 };
@@ -27,11 +28,21 @@ struct observe_waiting {
 struct observe_rows {
 	struct observe_row *items;
 	size_t count;
+	struct htable by_key;
+	struct arena *arena;
+	const struct conf_lane *lanes;
+	size_t lane_count;
+	const struct store_summary *summary;
+	size_t steps;
 };
 
-/* `outbound` NULL: no daemon runs. */
-void observe_rows_make(struct arena *a, const struct conf *conf, struct outbound *outbound,
-	const struct store_summary *summary, struct observe_rows *out);
+/* All is borrowed; then add() for each step from 0 on, and look() for each row, where a daemon runs. */
+void observe_rows_begin(struct observe_rows *r, struct arena *a, const struct conf *conf,
+	const struct store_summary *summary);
+void observe_rows_add(struct observe_rows *r, size_t step);
+void observe_row_look(struct observe_rows *r, size_t at, struct outbound *outbound);
+struct observe_row *observe_rows_find(const struct observe_rows *r, struct sv key); /* or NULL */
+void observe_rows_deinit(struct observe_rows *r);
 
 /* "ready", "waiting", "parked", "probing", "unused", "gone", "stopped". */
 const char *observe_row_state(const struct observe_row *r, bool running);

@@ -37,6 +37,11 @@ struct lane *lane_get(struct outbound *o, struct sv key)
 	l->task = (struct io_task){ .run = pump, .arg = l };
 	l->sched = sched_lane_new(&(struct sched_lane_limits){ 0 });
 	htable_put(&o->lanes, key, l);
+	if (o->lane_count == o->lane_cap) {
+		o->lane_cap = o->lane_cap ? 2 * o->lane_cap : 16;
+		o->all_lanes = xrealloc(o->all_lanes, o->lane_cap * sizeof(struct lane *));
+	}
+	o->all_lanes[o->lane_count++] = l;
 	lane_configure(l);
 	return l;
 }

@@ -83,14 +83,15 @@ static struct outbound_lane_status status_of(struct lane *l)
 	return status;
 }
 
-void outbound_each_lane(struct outbound *o,
-	void (*each)(void *arg, const struct outbound_lane_status *status), void *arg)
+size_t outbound_lane_count(const struct outbound *o)
 {
-	htable_each (&o->lanes, slot) {
-		struct outbound_lane_status status = status_of(slot->value);
+	return o->lane_count;
+}
 
-		each(arg, &status);
-	}
+struct outbound_lane_status outbound_lane_at(struct outbound *o, size_t at)
+{
+	must(at < o->lane_count);
+	return status_of(o->all_lanes[at]);
 }
 
 bool outbound_lane_look(struct outbound *o, struct sv lane, struct outbound_lane_status *out)

@@ -63,6 +63,7 @@ void outbound_free(struct outbound *o)
 	htable_each (&o->lanes, slot)
 		lane_free(slot->value);
 	htable_deinit(&o->lanes);
+	free(o->all_lanes);
 	endpoints_free(o);
 	parks_free(o);
 	htable_each (&o->tls, slot)
@@ -537,13 +538,8 @@ bool outbound_is_healthy(struct outbound *o, struct sv lane)
 
 const char *outbound_password_notice(const struct conf *conf, enum provider_kind provider)
 {
-	size_t count;
-	const struct conf_lane *lanes = conf_lanes(conf, &count);
-
-	for (size_t i = 0; i < count; i++)
-		if (lanes[i].provider == provider && lanes[i].sign_in == CONF_SIGN_IN_PASSWORD)
-			return provider_defaults(provider)->password_ends;
-	return NULL;
+	return conf_has_password(conf, provider) ? provider_defaults(provider)->password_ends
+						 : NULL;
 }
 
 /* What an administrator should not overlook, at the start and after each reload. */

@@ -109,8 +109,9 @@ struct outbound_lane_status {
 };
 /* What is to be said of mailboxes of this provider that sign in with a password; NULL: there is none. */
 const char *outbound_password_notice(const struct conf *conf, enum provider_kind provider);
-void outbound_each_lane(struct outbound *o,
-	void (*each)(void *arg, const struct outbound_lane_status *status), void *arg);
+/* Those that had mail, one by one: they never go, and new ones come at the end. */
+size_t outbound_lane_count(const struct outbound *o);
+struct outbound_lane_status outbound_lane_at(struct outbound *o, size_t at);
 /* One of them. False: it never had mail. */
 bool outbound_lane_look(struct outbound *o, struct sv lane, struct outbound_lane_status *out);
 

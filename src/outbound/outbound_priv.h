@@ -84,7 +84,9 @@ struct outbound {
 	outbound_event_fn *event;     /* NULL: none */
 	void *event_arg;
 	struct conf *conf;
-	struct htable lanes; /* key -> struct lane; "" is mail without a route */
+	struct htable lanes;     /* key -> struct lane; "" is mail without a route */
+	struct lane **all_lanes; /* the same, in the order in which they came */
+	size_t lane_count, lane_cap;
 	struct htable
 		suspects;    /* keys of parks -> struct sched_proof: refused, but nothing is held */
 	struct htable parks; /* "sender:LANE:ADDRESS", "tenant:ID", ... -> struct park */
