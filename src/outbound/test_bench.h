@@ -462,21 +462,12 @@ struct lane_look {
 	char cause[UP_TEXT_MAX];
 };
 
-static inline void lane_seen(void *arg, const struct outbound_lane_status *status)
-{
-	struct lane_look *look = arg;
-
-	if (!sv_eq(status->lane, sv_from(look->lane)))
-		return;
-	look->found = true;
-	look->status = *status;
-	(void)snprintf(look->cause, sizeof(look->cause), "%.*s", SV_ARG(status->cause));
-}
-
 static inline struct lane_look bench_lane(struct bench *b, const char *lane)
 {
 	struct lane_look look = { .lane = lane };
 
-	outbound_each_lane(b->o, lane_seen, &look);
+	look.found = outbound_lane_look(b->o, sv_from(lane), &look.status);
+	if (look.found)
+		(void)snprintf(look.cause, sizeof(look.cause), "%.*s", SV_ARG(look.status.cause));
 	return look;
 }
