@@ -63,10 +63,13 @@ bench: all
 	@tools/deps bench
 	@$(PYTHON) bench/run.py --build $(BUILD)
 
-fuzz:
+# Bytes by libFuzzer, then whole dialogues by dice against the daemon: clients, the maildrop, an evil server, the control
+# socket. Seeds are printed with what fails.
+fuzz: all
 	@tools/deps fuzz
 	@tools/fuzz $(or $(SECONDS_EACH),300)
-	@GENERATE_ROUNDS=1000 GENERATE_SEED=$$(date +%s) /usr/bin/python3 -m pytest -q tests/e2e/test_generators.py
+	@GENERATE_ROUNDS=1000 GENERATE_SEED=$$(date +%s) POSTERN_SECONDS=$(or $(SECONDS_EACH),300) POSTERN_BUILD=$(abspath $(BUILD)) \
+		$(PYTHON) -m pytest -q tests/e2e/test_generators.py tests/e2e/test_control.py
 
 install: all
 	@tools/install $(BUILD) "$(DESTDIR)"

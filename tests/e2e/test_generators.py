@@ -1,4 +1,5 @@
-"""Generators with a seed and an oracle: whole dialogues against the accept path, mutated files against the maildrop.
+"""Generators with a seed and an oracle: whole dialogues against the accept path, mutated files against the maildrop, a server
+that answers anything against what sends.
 
 Short here; `make fuzz` runs them longer. GENERATE_ROUNDS: how many rounds of each; GENERATE_SEED: the first seed. What fails
 is seen again with the seed that stands in the name of the test, since rounds are counted, not timed.
@@ -15,6 +16,7 @@ import pytest
 
 import peers
 import support
+from hostile import Hostile, cut, memory_peak
 from support import wait_for
 from wire import Wire
 
@@ -258,3 +260,105 @@ def test_mutated_files_of_the_maildrop(relay, sink, seed):
         ids.add(found[1])
     # A message may come twice after kill -9, under its one id; a file that was taken twice would have two.
     assert 0 < len(ids) <= 10 * ROUNDS + 1 - len(os.listdir(r.maildrop))
+
+
+class Junk:
+    """Answers of a server that is broken or evil, by the dice of its connection."""
+
+    def __init__(self, seed):
+        self.seed, self.honest = seed, False
+
+    def words(self, dice):
+        kind = dice.randrange(12)
+        if kind == 0:
+            return [b"250-x\r\n" * dice.randint(1, 400) + b"250 ok\r\n"]
+        if kind == 1:
+            return [bytes(dice.randrange(256) for _ in range(dice.randint(1, 300))) + b"\r\n"]
+        if kind == 2:
+            return [b"250 ok\r\n" * dice.randint(2, 6)]
+        if kind in (3, 4):
+            code = dice.choice((0, 1, 200, 220, 221, 235, 250, 251, 252, 334, 354, 421, 432, 450, 451, 452, 454, 500, 501, 503, 530, 535, 550,
+                                551, 552, 553, 554, 555, 599, 999))
+            return [b"%d %d.%d.%d %s\r\n" % (code, dice.choice((2, 4, 5, 9)), dice.randint(0, 9), dice.randint(0, 999),
+                                             bytes(dice.choice(b"abc <>@:;.=") for _ in range(dice.randint(0, 80))))]
+        if kind == 5:
+            return [dice.choice((b"4", b"250", b"250-", b"250 2.0.0 tak")), cut]
+        if kind == 6:
+            return [b"250 " + b"A" * dice.randint(1, 80000) + b"\r\n"]
+        if kind == 7:
+            return [b"250 ok\n"]
+        if kind == 8:
+            return [b"\r\n\r\n250 ok\r\n"]
+        if kind == 9:
+            return [b"354 go\r\n" + dice.choice((b"", b"250 2.0.0 taken\r\n"))]
+        if kind == 10:
+            return [b"550-5.1.1 a\r\n550 5.1.1 b\r\n"]
+        return [b"421 4.3.2 bye\r\n"]
+
+    def answer(self, step, connection):
+        if self.honest:
+            return None
+        dice = self.dice(connection)
+        kind = dice.random()
+        if kind < .85:
+            return None
+        if kind < .88:
+            return [cut]
+        return self.words(dice) + ([cut] if dice.random() < .3 else [])
+
+    def dice(self, connection):
+        known = self.__dict__.setdefault("known", {})
+        return known.setdefault(connection, random.Random(f"{self.seed}/{connection}"))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_an_evil_server_makes_nothing_lost_and_nothing_falsely_sent(relay, seed):
+    """Each accepted recipient stands in queue and history once, also over kill -9; delivered is only what the server took at
+    its end, bounced only what it refused for good; and once the server is honest all of the mail ends."""
+    junk, dice = Junk(seed), random.Random(seed)
+    evil = Hostile(junk.answer)
+    r = relay(f"connectors:\n  - {{ name: evil, provider: smtp, host: 127.0.0.1, port: {evil.port}, tls: none }}\nroutes:\n  - {{ through: evil }}\n",
+              general="retry: { first: 1s, ceiling: 2s, expire: 5d }")
+    accepted, peak = set(), 0
+
+    def again():
+        for args in (("mailboxes", "--retry", "evil"), ("queue", "retry", "--mailbox", "evil")):
+            r.cli(*args, code=None)
+
+    def send(uid):
+        with Wire(r.port) as c:
+            c.hello()
+            c.must("MAIL FROM:<erp@contoso.com>", "250")
+            to = [f"u{uid}.{n}@example.org" for n in range(dice.randint(1, 4))]
+            for address in to:
+                c.must(f"RCPT TO:<{address}>", "250")
+            if c.data(b"From: erp@contoso.com\r\n\r\n" + b"0123456789abcd\r\n" * dice.choice((1, 7, 7000))).startswith("250"):
+                accepted.update(to)
+
+    for n in range(ROUNDS):
+        send("%016x" % dice.getrandbits(64))
+        if n % 10 == 9:
+            again()
+        if n % 30 == 19:
+            peak = max(peak, memory_peak(r.process.pid))
+            r.kill()
+            r.start()
+    junk.honest = True
+
+    def ended():
+        again()
+        return not r.waiting()
+
+    wait_for(ended, every=1)
+    assert r.process.alive(), r.log()[-2000:]
+    assert max(peak, memory_peak(r.process.pid)) < 100
+    states = collections.defaultdict(list)
+    for row in r.rows("trace", "--since", "1d"):
+        if row["recipient"].startswith("u"):
+            states[row["recipient"]].append(row["state"])
+    assert set(states) == accepted
+    for address, found in states.items():
+        uid = address[1:17]
+        assert found in (["delivered"], ["bounced"]), (address, found)
+        assert uid in (evil.taken if found == ["delivered"] else evil.refused), (address, found)
+    evil.close()
