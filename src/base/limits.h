@@ -39,7 +39,10 @@ enum {
 	LIMIT_REPLY_READ = 1 << 20,
 	/* A client that sends more than it may is read on to its end, so that it hears why: but no further. */
 	LIMIT_OVERRUN = 16 << 20,
-	LIMIT_REPLY_KEPT = 4096,  /* of a reply, in the store and in a bounce */
+	LIMIT_REPLY_KEPT = 4096, /* of a reply, in the store and in a bounce */
+	/* Of what was said in a session that failed: 20 lines, each cut. Addresses and most replies fit. */
+	LIMIT_TRANSCRIPT_LINE = 256,
+	LIMIT_TRANSCRIPT = 20 * (LIMIT_TRANSCRIPT_LINE + 32),
 	LIMIT_CHUNK = 65536,      /* one body row in the store */
 	LIMIT_ENVID = 100,        /* RFC 3461 4.4 */
 	LIMIT_SUBJECT_KEPT = 200, /* bytes of the Subject kept in the history */

@@ -394,3 +394,17 @@ const char *text_size(uint64_t bytes, char out[TEXT_DURATION_MAX])
 	(void)snprintf(out, TEXT_DURATION_MAX, "%llu B", (unsigned long long)bytes);
 	return out;
 }
+
+const char *text_count(long long number, char out[TEXT_COUNT_MAX])
+{
+	char digits[TEXT_COUNT_MAX];
+	int len = snprintf(digits, sizeof(digits), "%lld", number), at = 0;
+
+	for (int i = 0; i < len && at + 2 < TEXT_COUNT_MAX; i++) {
+		if (i > 0 && (len - i) % 3 == 0 && digits[i - 1] != '-')
+			out[at++] = ',';
+		out[at++] = digits[i];
+	}
+	out[at] = '\0';
+	return out;
+}

@@ -66,3 +66,8 @@ const char *text_span(uint64_t us, char out[TEXT_DURATION_MAX]);
 /* "512", "64KB", "10MB", "1GB" (powers of 1024). RC_PARSE, RC_LIMIT. */
 NODISCARD int text_parse_size(struct sv text, uint64_t *out_bytes);
 const char *text_size(uint64_t bytes, char out[TEXT_DURATION_MAX]); /* "12.4 MB" */
+
+enum {
+	TEXT_COUNT_MAX = 32
+};
+const char *text_count(long long number, char out[TEXT_COUNT_MAX]); /* "3,494" */

@@ -112,14 +112,5 @@ const char *cli_when(const char *at, char out[CLI_WHEN_MAX])
 
 const char *cli_count(long long number, char out[CLI_COUNT_MAX])
 {
-	char digits[CLI_COUNT_MAX];
-	int len = snprintf(digits, sizeof(digits), "%lld", number), at = 0;
-
-	for (int i = 0; i < len && at + 2 < CLI_COUNT_MAX; i++) {
-		if (i > 0 && (len - i) % 3 == 0 && digits[i - 1] != '-')
-			out[at++] = ',';
-		out[at++] = digits[i];
-	}
-	out[at] = '\0';
-	return out;
+	return text_count(number, out);
 }

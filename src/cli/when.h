@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "base/text.h"
+
 /*
  * Instants and numbers for people. Instants come as the daemon gives them (RFC 3339) and are shown in the
  * local zone with its offset; what cannot be read is shown as it is, "" as "". All return `out`.
  */
 enum {
 	CLI_WHEN_MAX = 96,
-	CLI_COUNT_MAX = 32,
+	CLI_COUNT_MAX = TEXT_COUNT_MAX,
 };
 
 /* "03:12:05 +01:00"; with the date in front when it is not today. */

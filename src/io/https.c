@@ -54,6 +54,7 @@ static void deliver(void *arg)
 		.body = r->rc == 0 ? sv_make(r->answer, r->answer_len) : sv_make(NULL, 0),
 		.retry_after_us = r->rc == 0 ? r->retry_after_us : 0,
 		.location = r->rc == 0 ? sv_from(r->location) : sv_make(NULL, 0),
+		.request_id = r->rc == 0 ? sv_from(r->request_id) : sv_make(NULL, 0),
 		.date = r->rc == 0 ? r->date : (struct wall_time){ 0 },
 		.error = r->rc != 0 ? sv_from(r->words) : sv_make(NULL, 0),
 		.began = r->rc != 0 && r->sent > 0,

@@ -32,6 +32,7 @@ struct io_https_answer {
 	uint64_t
 		retry_after_us; /* of Retry-After in seconds or as a date; 0: none, at most an hour */
 	struct sv location;     /* of Location; empty: none */
+	struct sv request_id;   /* by which Microsoft finds it in its logs; empty: none */
 	struct wall_time date; /* of Date, to the second: the server's clock; 0: none */
 	struct sv error;       /* words for rc != 0; never a secret */
 	/* rc != 0: whether a byte of the request may have left. False: nobody saw it (name, connect, TLS

@@ -213,6 +213,14 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *arg)
 	return len;
 }
 
+static void keep(struct sv value, char *out, size_t size)
+{
+	if (value.len >= size || !is_printable(value, false))
+		return;
+	memcpy(out, value.ptr, value.len);
+	out[value.len] = '\0';
+}
+
 static size_t on_header(char *bytes, size_t size, size_t count, void *arg)
 {
 	struct io_https_request *r = arg;
@@ -228,7 +236,7 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *arg)
 		value.len--;
 	if (sv_starts(value, SV("HTTP/"))) {
 		/* 100 Continue has a head of its own. */
-		r->location[0] = '\0';
+		r->location[0] = r->request_id[0] = '\0';
 		r->retry_after_us = 0;
 		r->date = (struct wall_time){ 0 };
 	} else if (sv_cut_char(&value, ':', &name)) {
@@ -237,10 +245,11 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *arg)
 			r->retry_after_us = https_retry_after(value, io_wall(r->h->loop));
 		} else if (sv_eq_nocase(name, SV("Date"))) {
 			r->date = https_date(value);
-		} else if (sv_eq_nocase(name, SV("Location")) && value.len < sizeof(r->location) &&
-			   is_printable(value, false)) {
-			memcpy(r->location, value.ptr, value.len);
-			r->location[value.len] = '\0';
+		} else if (sv_eq_nocase(name, SV("Location"))) {
+			keep(value, r->location, sizeof(r->location));
+		} else if (sv_eq_nocase(name, SV("request-id")) ||
+			   sv_eq_nocase(name, SV("x-ms-request-id"))) {
+			keep(value, r->request_id, sizeof(r->request_id));
 		}
 	}
 	return len;

@@ -11,6 +11,7 @@ enum {
 	HTTPS_ANSWER_DEFAULT = 65536,
 	HTTPS_HEADERS_MAX = 65536, /* bytes of header lines of one answer */
 	HTTPS_LOCATION_MAX = 4096, /* upload sessions of Graph have URLs of about 1 KB */
+	HTTPS_REQUEST_ID_MAX = 64, /* a UUID */
 	HTTPS_PER_HOST_MAX = 64,   /* connections; further requests wait for one of them */
 	HTTPS_CONNECTIONS_MAX = 128,
 	HTTPS_NAMES_MAX = 64,   /* hosts whose addresses are remembered */
@@ -79,6 +80,7 @@ struct io_https_request {
 	bool too_large;
 	uint64_t retry_after_us;
 	char location[HTTPS_LOCATION_MAX];
+	char request_id[HTTPS_REQUEST_ID_MAX];
 	struct wall_time date;
 };
 

@@ -93,8 +93,9 @@ struct smtp_client *smtp_client_new(const struct smtp_client_options *options)
 	smtp_reply_parser_init(&c->parser);
 	buf_init(&c->out, CLIENT_OUTPUT_MAX);
 	buf_init(&c->held, CLIENT_HELD_MAX);
-	buf_init(&c->refusal_text, LIMIT_REPLY + 2 * SMTP_CHALLENGE_TEXT_MAX);
+	buf_init(&c->refusal_text, SMTP_MASK_GROWTH * (LIMIT_REPLY + SMTP_CHALLENGE_TEXT_MAX));
 	buf_init(&c->challenge, SMTP_CHALLENGE_TEXT_MAX);
+	buf_init(&c->masked, SMTP_MASK_GROWTH * LIMIT_REPLY);
 	c->tls = options->tls == SMTP_CLIENT_TLS_IMPLICIT;
 	c->deadline = MONO_NEVER;
 	return c;
@@ -116,6 +117,7 @@ void smtp_client_free(struct smtp_client *c)
 	buf_deinit(&c->held);
 	buf_deinit(&c->refusal_text);
 	buf_deinit(&c->challenge);
+	buf_deinit(&c->masked);
 	smtp_reply_parser_deinit(&c->parser);
 	free(c);
 }
@@ -183,6 +185,7 @@ void client_fail(
 		client_close(c);
 		return;
 	}
+	client_record_end(c, failure);
 	e = client_push(c, SMTP_CLIENT_EV_FAILED);
 	e->failure = failure;
 	e->uncertain = c->state == CLIENT_DOT;
@@ -223,6 +226,7 @@ static void wait_for_head(struct smtp_client *c)
 void client_expect(struct smtp_client *c, enum pending_kind kind, uint32_t index)
 {
 	must(c->pending_count < COUNT_OF(c->pending));
+	client_record_command(c, kind);
 	c->pending[(c->pending_first + c->pending_count++) % COUNT_OF(c->pending)] =
 		(struct pending){ kind, index };
 	if (c->pending_count == 1)
@@ -251,10 +255,23 @@ static void unasked(struct smtp_client *c, const struct smtp_reply *r)
 		client_fail(c, SMTP_CLIENT_FAIL_PROTOCOL, NULL);
 }
 
+/* Some servers repeat what they did not like, and what they say is logged and stored. */
+static void mask_refusal(struct smtp_client *c, struct smtp_reply *r)
+{
+	const struct smtp_mask mask = client_mask(c);
+
+	if (r->code < 400 || mask.secret.len == 0)
+		return;
+	buf_reset(&c->masked);
+	must(smtp_mask_text(&mask, r->text, &c->masked) == 0);
+	r->text = buf_sv(&c->masked);
+}
+
 static void one_reply(struct smtp_client *c, const struct smtp_reply *r)
 {
 	struct pending p;
 
+	client_record_reply(c, r);
 	if (c->pending_count == 0) {
 		unasked(c, r);
 		return;
@@ -279,15 +296,19 @@ static void one_reply(struct smtp_client *c, const struct smtp_reply *r)
 void client_listen(struct smtp_client *c)
 {
 	while (c->event_count == 0 && c->held.len && c->state != CLIENT_ENDED) {
-		struct sv rest = buf_sv(&c->held);
+		struct sv held = buf_sv(&c->held), rest = held;
 		struct smtp_reply reply;
 		int rc = smtp_reply_parse(&c->parser, &rest, &reply);
 
+		if (rc < 0)
+			client_record_noise(c, held);
 		buf_consume(&c->held, c->held.len - rest.len);
-		if (rc == 1)
-			one_reply(c, &reply);
-		else if (rc < 0)
+		if (rc < 0) {
 			client_fail(c, SMTP_CLIENT_FAIL_PROTOCOL, NULL);
+		} else if (rc == 1) {
+			mask_refusal(c, &reply);
+			one_reply(c, &reply);
+		}
 	}
 	if (c->event_count || !c->eof || c->state == CLIENT_ENDED)
 		return;
@@ -347,6 +368,7 @@ void smtp_client_tls_started(struct smtp_client *c, struct mono_time now)
 	if (c->state != CLIENT_TLS_WAIT)
 		return;
 	c->tls = true;
+	client_record_tls(c);
 	client_set_state(c, CLIENT_STARTING);
 	/* What was offered in the clear is forgotten (RFC 3207 4.2). */
 	c->offers = (struct smtp_client_offers){ 0 };
@@ -407,4 +429,11 @@ void smtp_client_tick(struct smtp_client *c, struct mono_time now)
 const struct smtp_client_offers *smtp_client_offers(const struct smtp_client *c)
 {
 	return &c->offers;
+}
+
+int smtp_client_transcript(const struct smtp_client *c, struct buf *out)
+{
+	const struct smtp_mask mask = client_mask(c);
+
+	return c->o.transcript ? smtp_transcript_text(c->o.transcript, &mask, out) : 0;
 }

@@ -5,6 +5,7 @@
 #include "base/sv.h"
 #include "base/time.h"
 #include "smtp/reply.h"
+#include "smtp/transcript.h"
 
 /*
  * SMTP client session, without I/O: one connection, many messages, two cursors (commands sent,
@@ -45,6 +46,8 @@ struct smtp_client_options {
 	 * refusal stands behind the text of the reply: "(challenge: status 400, ...)". */
 	const struct secret *token;
 	bool pipelining_off; /* the peer's PIPELINING is not used (broken middle boxes) */
+	/* Borrowed likewise: what is said comes in here; NULL: nothing is kept. Shown by smtp_client_transcript(). */
+	struct smtp_transcript *transcript;
 };
 
 struct smtp_client_recipient {
@@ -154,3 +157,5 @@ struct smtp_client_offers {
 };
 const struct smtp_client_offers *smtp_client_offers(const struct smtp_client *c);
 enum smtp_client_stage smtp_client_stage(const struct smtp_client *c);
+/* Appends what was said so far; nothing when nothing was kept. */
+NODISCARD int smtp_client_transcript(const struct smtp_client *c, struct buf *out);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/limits.h"
 #include "base/must.h"
 #include "smtp/client.h"
 
@@ -29,7 +30,7 @@ struct run {
 	struct smtp_client *c;
 	struct mono_time now;
 	struct smtp_client_message m;
-	struct sv secret; /* the one that is used */
+	struct sv secret; /* the one that is used; empty: none */
 	bool released, ended, in_body;
 	size_t rcpt_next, results, sent;
 };
@@ -48,8 +49,7 @@ static void react(struct run *r, const struct smtp_client_event *e)
 	must(e->stage < SMTP_CLIENT_STAGE_COUNT);
 	must(!e->uncertain || r->released);
 	/* No reply brings back what was sent in confidence. */
-	if (e->stage == SMTP_CLIENT_STAGE_AUTH)
-		must(sv_find(e->reply.text, r->secret) < 0);
+	must(e->reply.code < 400 || r->secret.len == 0 || sv_find(e->reply.text, r->secret) < 0);
 	if (e->kind == SMTP_CLIENT_EV_STARTTLS) {
 		smtp_client_tls_started(r->c, r->now);
 	} else if (e->kind == SMTP_CLIENT_EV_READY) {
@@ -162,13 +162,24 @@ static void play(struct run *r, struct sv input, bool lazy)
 	must(r->ended);
 }
 
+static void look_at_transcript(const struct run *r)
+{
+	struct buf text = BUF_INIT(SMTP_MASK_GROWTH * LIMIT_TRANSCRIPT);
+
+	must(smtp_client_transcript(r->c, &text) == 0);
+	must(sv_find(buf_sv(&text), r->secret) < 0);
+	buf_deinit(&text);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct secret *password = secret_new(SV(PASSWORD)), *token = secret_new(SV(TOKEN));
 	struct smtp_client_options options = { .hostname = SV("relay.example") };
+	struct smtp_transcript transcript = { 0 };
 	struct run r = { .now = { US_PER_HOUR } };
 	uint8_t bits = size ? data[0] : 0;
 
+	options.transcript = &transcript;
 	options.tls = (enum smtp_client_tls)((bits & OPTION_TLS) % 3);
 	options.pipelining_off = bits & OPTION_ONE_BY_ONE;
 	if (bits & OPTION_LOGIN) {
@@ -177,7 +188,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	if (bits & OPTION_TOKEN)
 		options.token = token;
-	r.secret = bits & OPTION_TOKEN ? SV(TOKEN) : SV(PASSWORD);
+	if (bits & OPTION_TOKEN)
+		r.secret = SV(TOKEN);
+	else if (bits & OPTION_LOGIN)
+		r.secret = SV(PASSWORD);
 	r.m = (struct smtp_client_message){ .sender = SV("x@y"),
 		.recipients = recipients,
 		.recipient_count = bits & OPTION_MANY ? 120 : 2,
@@ -190,7 +204,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	play(&r,
 		sv_make((const char *)data + (size ? 1 : 0), size ? size - 1 : 0),
 		bits & OPTION_LAZY);
+	if (r.secret.len)
+		look_at_transcript(&r);
 	smtp_client_free(r.c);
+	smtp_transcript_reset(&transcript);
 	secret_free(password);
 	secret_free(token);
 	return 0;

@@ -235,6 +235,7 @@ static void answered_data(struct smtp_client *c, const struct smtp_reply *r)
 		client_set_state(c, CLIENT_BODY);
 		c->line_start = true;
 		c->last_cr = false;
+		c->body_bytes = 0;
 		client_wait(c, TIMEOUT_BLOCK);
 		(void)client_push(c, SMTP_CLIENT_EV_BODY);
 	}
@@ -338,6 +339,7 @@ void smtp_client_body(struct smtp_client *c, struct mono_time now, struct sv byt
 		client_wait(c, TIMEOUT_BLOCK);
 	if (c->line_start && bytes.ptr[0] == '.')
 		client_put(c, SV("."));
+	c->body_bytes += bytes.len;
 	c->line_start = bytes.ptr[bytes.len - 1] == '\n';
 	c->last_cr = bytes.ptr[bytes.len - 1] == '\r';
 	put_stuffed(c, bytes);

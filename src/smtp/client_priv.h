@@ -7,7 +7,7 @@
 
 /*
  * client.c (life, replies, time), client_session.c (greeting to ready), client_sign_in.c (AUTH),
- * client_message.c (transactions).
+ * client_message.c (transactions), client_transcript.c (what is told of it).
  *
  * The two cursors: every command that leaves is a `struct pending` at the tail; every reply that comes
  * belongs to the head. What a reply means follows from the head alone, so pipelining needs no more code.
@@ -82,6 +82,7 @@ struct smtp_client {
 	bool secret_in_output;
 	bool eof;             /* nothing more comes; what came is answered first */
 	struct buf challenge; /* what the 334 to a token said, for people */
+	struct buf masked;    /* the text of a refusal, without our secret */
 	struct buf out;
 	struct pending pending[PIPELINE_MAX]; /* ring */
 	size_t pending_first, pending_count;
@@ -97,6 +98,7 @@ struct smtp_client {
 	bool needs_rset; /* of the one before */
 	bool line_start; /* of the body, for dot-stuffing */
 	bool last_cr;
+	uint64_t body_bytes; /* given so far */
 	/* The reply that decided it before DATA, kept until DATA's own reply is in too. */
 	struct smtp_reply refusal;
 	struct buf refusal_text;
@@ -132,3 +134,13 @@ void client_message_reply(struct smtp_client *c, struct pending p, const struct 
 /* Whether the transaction has its verdict although replies are outstanding. */
 bool client_is_decided(const struct smtp_client *c);
 void client_push_refusal(struct smtp_client *c);
+
+/* client_transcript.c */
+struct smtp_mask client_mask(const struct smtp_client *c);
+void client_record_command(
+	struct smtp_client *c, enum pending_kind kind); /* it is the last of the output */
+void client_record_body(struct smtp_client *c);
+void client_record_reply(struct smtp_client *c, const struct smtp_reply *r);
+void client_record_noise(struct smtp_client *c, struct sv bytes);
+void client_record_end(struct smtp_client *c, enum smtp_client_failure failure);
+void client_record_tls(struct smtp_client *c);

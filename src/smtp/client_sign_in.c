@@ -18,9 +18,6 @@ enum mechanism {
 };
 
 enum {
-	/* Where so much of a secret stands in a reply, it is taken out. */
-	SECRET_PIECE = 12,
-	SECRET_SHORTEST = 4,
 	/* All that surrounds login and secret in any response. */
 	RESPONSE_REST = 64
 };
@@ -172,56 +169,18 @@ void client_sign_in(struct smtp_client *c)
 
 /* ---- refusals ---- */
 
-/* The length of what stands at the front of `text` and in `secret` too; 0 when it is no whole piece. */
-static size_t secret_at(struct sv text, struct sv secret, size_t piece)
-{
-	size_t len = 0;
-
-	if (secret.len < SECRET_SHORTEST)
-		return 0;
-	while (text.len - len >= piece && sv_find(secret, sv_head(sv_skip(text, len), piece)) >= 0)
-		len++;
-	return len ? len - 1 + piece : 0;
-}
-
-/*
- * Some servers repeat the line that they do not understand, and what they say is logged and stored:
- * the secret, as it is or in base64, is cut out of it.
- */
-static void put_redacted(struct smtp_client *c, struct sv text)
-{
-	struct buf plain = response(c, choose(c));
-	struct buf coded = BUF_INIT(base64_len(plain.len));
-	struct sv secret = secret_of(c);
-
-	must(buf_reserve(&coded, base64_len(plain.len)) == 0);
-	must(text_base64_encode(&coded, buf_sv(&plain)) == 0);
-	while (text.len) {
-		/* Of a password all: pieces of one are words. */
-		size_t n = secret_at(text,
-			secret,
-			c->o.token && secret.len > SECRET_PIECE ? SECRET_PIECE : secret.len);
-		size_t m = secret_at(
-			text, buf_sv(&coded), coded.len > SECRET_PIECE ? SECRET_PIECE : coded.len);
-
-		n = n > m ? n : m;
-		put(&c->refusal_text, n ? SV("[secret]") : sv_head(text, 1));
-		text = sv_skip(text, n ? n : 1);
-	}
-	wipe(&coded);
-	wipe(&plain);
-}
-
 static void refused(struct smtp_client *c, const struct smtp_reply *r)
 {
 	struct buf text = BUF_INIT(LIMIT_REPLY_KEPT + SMTP_CHALLENGE_TEXT_MAX + RESPONSE_REST);
+	const struct smtp_mask mask = client_mask(c);
 	struct smtp_reply told = *r;
 
 	put(&text, sv_head(r->text, LIMIT_REPLY_KEPT));
 	if (c->challenge.len)
 		must(buf_printf(&text, " (challenge: %.*s)", SV_ARG(buf_sv(&c->challenge))) == 0);
 	buf_reset(&c->refusal_text);
-	put_redacted(c, buf_sv(&text));
+	/* A challenge may repeat it, too. */
+	must(smtp_mask_text(&mask, buf_sv(&text), &c->refusal_text) == 0);
 	wipe(&text);
 	told.text = buf_sv(&c->refusal_text);
 	client_fail(c, SMTP_CLIENT_FAIL_REPLY, &told);
