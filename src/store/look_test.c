@@ -637,6 +637,36 @@ static void history_ends_with_its_time(void **state)
 	shut_and_audit(b);
 }
 
+/* Who is forgotten is so in all of it: a transcript has his addresses, too. */
+static void a_transcript_ends_with_the_history(void **state)
+{
+	struct bench *b = *state;
+	uint64_t ago = 20 * US_PER_DAY;
+	uint32_t zero = 0, number;
+	uint64_t id;
+
+	bench_open(b);
+	id = put_old(b, ago, UINT64_MAX);
+	bench_shut(b);
+	assert_int_equal(bench_count(b, BENCH_TRANSCRIPTS), 1);
+	bench_open(b);
+	assert_int_equal(bench_claim(b, id, &zero, 1, "submission/a", &number), 0);
+	assert_int_equal(bench_end_at(b,
+				 id,
+				 number,
+				 0,
+				 1,
+				 STORE_RCPT_DELIVERED,
+				 wall_add(io_clock_wall(), -(int64_t)ago),
+				 NULL),
+		0);
+	bench_reopen(b);
+	wait_for_history(b, 0);
+	expect_known(b, id, false);
+	shut_and_audit(b);
+	assert_int_equal(bench_count(b, BENCH_TRANSCRIPTS), 0);
+}
+
 static void history_ends_with_its_bytes(void **state)
 {
 	enum {
@@ -682,6 +712,7 @@ int main(void)
 		BENCH_TEST(parks_survive),
 		BENCH_TEST(history_ends_with_its_time),
 		BENCH_TEST(history_ends_with_its_bytes),
+		BENCH_TEST(a_transcript_ends_with_the_history),
 	};
 
 	return cmocka_run_group_tests_name("look", tests, NULL, NULL);

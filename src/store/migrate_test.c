@@ -70,6 +70,12 @@ static const char contents_1[] =
 static const char more_3[] = "ALTER TABLE park ADD COLUMN proof;"
 			     "PRAGMA user_version=3;";
 
+/* And the fourth. */
+static const char more_4[] = "ALTER TABLE chunk ADD COLUMN sum;"
+			     "ALTER TABLE message ADD COLUMN sum;"
+			     "ALTER TABLE recipient ADD COLUMN sum;"
+			     "PRAGMA user_version=4;";
+
 static void make_old(struct bench *b, unsigned format)
 {
 	char path[2 * BENCH_PATH_MAX];
@@ -93,6 +99,8 @@ static void make_old(struct bench *b, unsigned format)
 		must(sqlite3_exec(db, more_2, NULL, NULL, NULL) == SQLITE_OK);
 	if (format > 2)
 		must(sqlite3_exec(db, more_3, NULL, NULL, NULL) == SQLITE_OK);
+	if (format > 3)
+		must(sqlite3_exec(db, more_4, NULL, NULL, NULL) == SQLITE_OK);
 	must(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK);
 	must(sqlite3_close(db) == SQLITE_OK);
 }
@@ -142,6 +150,7 @@ static void expect_contents(struct bench *b, unsigned format)
 	assert_int_equal(parks.out_rows[0].nature,
 		format > 1 ? VERDICT_NATURE_REPUTATION : VERDICT_NATURE_OTHER);
 	assert_int_equal(parks.out_rows[0].proof.len, 0);
+	assert_int_equal(parks.out_rows[0].transcript.len, 0);
 	arena_reset(&a);
 }
 
@@ -164,7 +173,10 @@ static void use_it(struct bench *b)
 static void keep_a_proof(struct bench *b)
 {
 	struct store_park park = { .op.kind = STORE_OP_PARK,
-		.row = { .key = SV("tenant:x"), .reply = SV("reply"), .proof = SV("1,2;3,4") } };
+		.row = { .key = SV("tenant:x"),
+			.reply = SV("reply"),
+			.proof = SV("1,2;3,4"),
+			.transcript = SV("0 < 220 x\n") } };
 	struct store_parks_read parks = { .op.kind = STORE_OP_PARKS_READ };
 	struct arena a = { 0 };
 
@@ -173,6 +185,7 @@ static void keep_a_proof(struct bench *b)
 	assert_int_equal(bench_run(b, &parks.op), 0);
 	assert_int_equal(parks.out_count, 1);
 	assert_true(sv_eq(parks.out_rows[0].proof, SV("1,2;3,4")));
+	assert_true(sv_eq(parks.out_rows[0].transcript, SV("0 < 220 x\n")));
 	arena_reset(&a);
 }
 
@@ -200,6 +213,11 @@ static void old_queue_opens_and_loses_nothing(void **state)
 static void queue_of_the_third_format_does_as_well(void **state)
 {
 	open_old(*state, 3);
+}
+
+static void queue_of_the_fourth_format_opens(void **state)
+{
+	open_old(*state, 4);
 }
 
 static void queue_of_the_second_format_opens_too(void **state)
@@ -253,6 +271,11 @@ static void old_and_new_have_one_shape(void **state)
 static void the_second_format_becomes_it_too(void **state)
 {
 	have_one_shape(*state, 2);
+}
+
+static void so_does_the_fourth(void **state)
+{
+	have_one_shape(*state, 4);
 }
 
 static uint64_t run_fault(const struct fault_plan *plan, bool power, unsigned format)
@@ -322,17 +345,26 @@ static void migration_of_the_third_format_as_well(void **state)
 	survive_every_fault(3);
 }
 
+static void so_does_that_of_the_fourth_format(void **state)
+{
+	(void)state;
+	survive_every_fault(4);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		BENCH_TEST(old_queue_opens_and_loses_nothing),
 		BENCH_TEST(queue_of_the_second_format_opens_too),
 		BENCH_TEST(queue_of_the_third_format_does_as_well),
+		BENCH_TEST(queue_of_the_fourth_format_opens),
 		BENCH_TEST(old_and_new_have_one_shape),
 		BENCH_TEST(the_second_format_becomes_it_too),
+		BENCH_TEST(so_does_the_fourth),
 		cmocka_unit_test(migration_survives_every_fault),
 		cmocka_unit_test(migration_of_the_second_format_does_too),
 		cmocka_unit_test(migration_of_the_third_format_as_well),
+		cmocka_unit_test(so_does_that_of_the_fourth_format),
 	};
 
 	return cmocka_run_group_tests_name("migrate", tests, NULL, NULL);

@@ -39,6 +39,7 @@ static const struct table {
 	[SALVAGE_TABLE_ATTEMPT] = { "attempt", true, 8, 7, SALVAGE_TEXT },
 	[SALVAGE_TABLE_LEDGER] = { "ledger", false, 3, 0, SALVAGE_TEXT },
 	[SALVAGE_TABLE_PARK] = { "park", false, 6, 0, SALVAGE_TEXT },
+	[SALVAGE_TABLE_TRANSCRIPT] = { "transcript", true, 4, 3, SALVAGE_TEXT },
 };
 
 const char *salvage_table_name(enum salvage_table table)
@@ -79,6 +80,7 @@ static bool is_of(const struct salvage *s, enum salvage_table which, const struc
 	case SALVAGE_TABLE_RECIPIENT:
 	case SALVAGE_TABLE_ATTEMPT:
 		return is_int(row, 1) && is_int(row, 2);
+	case SALVAGE_TABLE_TRANSCRIPT:
 	case SALVAGE_TABLE_LEDGER:
 		return is_int(row, 1) && is_int(row, 2);
 	case SALVAGE_TABLE_PARK:

@@ -72,6 +72,7 @@ enum salvage_table {
 	SALVAGE_TABLE_ATTEMPT,
 	SALVAGE_TABLE_LEDGER,
 	SALVAGE_TABLE_PARK,
+	SALVAGE_TABLE_TRANSCRIPT,
 	SALVAGE_TABLE_COUNT,
 };
 /* `partial` and `dead` speak of bodies that go: they are not kept. */

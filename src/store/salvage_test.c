@@ -367,7 +367,7 @@ static void salvage_knows_every_table(void **state)
 		SALVAGE_TABLE_COUNT + 2); /* partial, dead */
 	for (enum salvage_table t = 0; t < SALVAGE_TABLE_COUNT; t++) {
 		static const int64_t columns[SALVAGE_TABLE_COUNT] = {
-			9, 3, 2, 2, 3, 21, 14, 8, 3, 8
+			9, 3, 2, 2, 3, 21, 14, 8, 3, 9, 4
 		};
 		char sql[128];
 

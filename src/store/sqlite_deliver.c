@@ -94,6 +94,24 @@ static int end_attempt(struct store_sqlite *s, const struct store_outcome *op,
 	return rc ? rc : attempt_was_open(s, err);
 }
 
+/* Only of a failure: the usual message pays nothing for it. */
+static int put_transcript(struct store_sqlite *s, const struct store_outcome *op, struct err *err)
+{
+	sqlite3_stmt *q = store_sql(s, SQL_TRANSCRIPT_SET);
+	int rc;
+
+	(void)sqlite3_bind_int64(q, 1, (int64_t)op->message_id);
+	(void)sqlite3_bind_int64(q, 2, op->attempt);
+	store_bind_sv(q, 3, op->transcript);
+	rc = store_run(s, q, err);
+	(void)sqlite3_clear_bindings(q);
+	if (rc != 0)
+		return rc;
+	q = store_sql(s, SQL_TRANSCRIPT_TRIM);
+	(void)sqlite3_bind_int64(q, 1, STORE_TRANSCRIPTS_KEPT);
+	return store_run(s, q, err);
+}
+
 static int end_recipient(struct store_sqlite *s, const struct store_outcome *op,
 	const struct store_recipient_outcome *r, uint32_t *final, struct err *err)
 {
@@ -156,6 +174,8 @@ int store_do_outcome(struct store *front, struct store_outcome *op)
 
 	if (op->attempt)
 		rc = end_attempt(s, op, &story_bytes, err);
+	if (rc == 0 && op->attempt && op->transcript.len)
+		rc = put_transcript(s, op, err);
 	for (size_t i = 0; i < op->recipient_count && rc == 0; i++)
 		rc = end_recipient(s, op, &op->recipients[i], &final, err);
 	if (rc == 0)

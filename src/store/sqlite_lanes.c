@@ -120,7 +120,8 @@ int store_do_parks_read(struct store *front, struct store_parks_read *op)
 				.since.us = sqlite3_column_int64(q, 4),
 				.probe_at.us = sqlite3_column_int64(q, 5),
 				.nature = read_nature(q, 6),
-				.proof = store_column_copy(q, 7, op->out_arena) };
+				.proof = store_column_copy(q, 7, op->out_arena),
+				.transcript = store_column_copy(q, 8, op->out_arena) };
 	}
 	return rc;
 }
@@ -140,6 +141,7 @@ int store_do_park(struct store *front, struct store_park *op)
 		(void)sqlite3_bind_int64(q, 6, op->row.probe_at.us);
 		(void)sqlite3_bind_int64(q, 7, op->row.nature);
 		store_bind_sv(q, 8, op->row.proof);
+		store_bind_optional(q, 9, op->row.transcript);
 	}
 	rc = store_run(s, q, &op->op.err);
 	(void)sqlite3_clear_bindings(q);

@@ -281,6 +281,19 @@ static void add_attempt(
 	}
 }
 
+static int show_transcript(struct store_sqlite *s, struct store_show *op)
+{
+	sqlite3_stmt *q = store_sql(s, SQL_TRANSCRIPT_READ);
+	int rc;
+
+	(void)sqlite3_bind_int64(q, 1, (int64_t)op->message_id);
+	rc = store_step(s, q, &op->op.err);
+	op->out_transcript = rc == 1 ? store_column_copy(q, 1, op->out_arena) : SV("");
+	op->out_transcript_attempt = rc == 1 ? (uint32_t)sqlite3_column_int64(q, 0) : 0;
+	(void)sqlite3_reset(q);
+	return rc < 0 ? rc : 0;
+}
+
 int store_do_show(struct store *front, struct store_show *op)
 {
 	struct store_sqlite *s = store_sqlite_of(front);
@@ -311,7 +324,7 @@ int store_do_show(struct store *front, struct store_show *op)
 	(void)sqlite3_reset(q);
 	op->out_attempts = l.items;
 	op->out_attempt_count = l.count;
-	return rc < 0 ? rc : 0;
+	return rc < 0 ? rc : show_transcript(s, op);
 }
 
 /* ---- summary ---- */

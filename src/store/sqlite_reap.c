@@ -77,18 +77,24 @@ static int drop_range(struct store_sqlite *s, enum store_sql which, uint64_t id)
 	return store_run(s, q, NULL);
 }
 
+static int drop_row(struct store_sqlite *s, enum store_sql which, uint64_t id)
+{
+	sqlite3_stmt *q = store_sql(s, which);
+
+	(void)sqlite3_bind_int64(q, 1, (int64_t)id);
+	return store_run(s, q, NULL);
+}
+
 static int drop_message(struct store_sqlite *s, uint64_t id, int64_t story_bytes)
 {
-	sqlite3_stmt *q;
 	int rc = drop_range(s, SQL_HISTORY_DROP_RECIPIENTS, id);
 
 	if (rc == 0)
 		rc = drop_range(s, SQL_HISTORY_DROP_ATTEMPTS, id);
-	if (rc != 0)
-		return rc;
-	q = store_sql(s, SQL_HISTORY_DROP_MESSAGE);
-	(void)sqlite3_bind_int64(q, 1, (int64_t)id);
-	rc = store_run(s, q, NULL);
+	if (rc == 0)
+		rc = drop_row(s, SQL_TRANSCRIPT_DROP, id);
+	if (rc == 0)
+		rc = drop_row(s, SQL_HISTORY_DROP_MESSAGE, id);
 	s->state.history--;
 	s->state.history_bytes -= story_bytes;
 	return rc;

@@ -8,7 +8,7 @@
 #include <sys/statvfs.h>
 
 enum {
-	SCHEMA_VERSION = 4,
+	SCHEMA_VERSION = 5,
 	CACHE_KIB = 8192,
 	NAMES_GAP_MAX = 100000,
 	WAL_KEPT_BYTES = 16 << 20, /* of the WAL file after a checkpoint */
@@ -41,8 +41,9 @@ static const char schema[] =
 	"CREATE TABLE ledger(key TEXT, bucket INTEGER, amount INTEGER, PRIMARY KEY(key, bucket)) "
 	"WITHOUT ROWID;"
 	"CREATE TABLE park(key TEXT PRIMARY KEY, cause, summary, reply, since, probe_at, nature, "
-	"proof) WITHOUT ROWID;"
-	"PRAGMA user_version=4;";
+	"proof, transcript) WITHOUT ROWID;"
+	"CREATE TABLE transcript(id INTEGER PRIMARY KEY, message_id INTEGER UNIQUE, attempt, text);"
+	"PRAGMA user_version=5;";
 
 /* From format 1 to 2, from 2 to 3...; each leaves the tables as `schema` makes them. */
 static const char *const migrations[SCHEMA_VERSION - 1] = {
@@ -57,6 +58,9 @@ static const char *const migrations[SCHEMA_VERSION - 1] = {
 	"ALTER TABLE message ADD COLUMN sum;"
 	"ALTER TABLE recipient ADD COLUMN sum;"
 	"PRAGMA user_version=4;",
+	"ALTER TABLE park ADD COLUMN transcript;"
+	"CREATE TABLE transcript(id INTEGER PRIMARY KEY, message_id INTEGER UNIQUE, attempt, text);"
+	"PRAGMA user_version=5;",
 };
 
 const char *store_schema(void)
@@ -159,9 +163,10 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_LEDGER_READ_OF] = "SELECT key, bucket, amount FROM ledger WHERE key>=?2 AND key<?3"
 			       " AND bucket>?1 AND amount>0",
 	[SQL_LEDGER_DROP] = "DELETE FROM ledger WHERE bucket<?",
-	[SQL_PARK_SET] = "INSERT OR REPLACE INTO park VALUES(?,?,?,?,?,?,?,?)",
+	[SQL_PARK_SET] = "INSERT OR REPLACE INTO park VALUES(?,?,?,?,?,?,?,?,?)",
 	[SQL_PARK_CLEAR] = "DELETE FROM park WHERE key=?",
-	[SQL_PARKS] = "SELECT key, cause, summary, reply, since, probe_at, nature, proof FROM park",
+	[SQL_PARKS] = "SELECT key, cause, summary, reply, since, probe_at, nature, proof, "
+		      "transcript FROM park",
 	/* Both halves come sorted from their index, so the union is a merge. */
 	[SQL_WAITING_FROM] =
 		"SELECT id FROM recipient INDEXED BY recipient_wait WHERE due IS NOT NULL AND id>?1"
@@ -183,6 +188,12 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_HISTORY_DROP_MESSAGE] = "DELETE FROM message WHERE id=?",
 	[SQL_HISTORY_DROP_RECIPIENTS] = "DELETE FROM recipient WHERE id BETWEEN ? AND ?",
 	[SQL_HISTORY_DROP_ATTEMPTS] = "DELETE FROM attempt WHERE id BETWEEN ? AND ?",
+	[SQL_TRANSCRIPT_SET] =
+		"INSERT OR REPLACE INTO transcript(message_id, attempt, text) VALUES(?,?,?)",
+	/* The newest have the highest numbers; one that is replaced gets a new one. */
+	[SQL_TRANSCRIPT_TRIM] = "DELETE FROM transcript WHERE id<=last_insert_rowid()-?",
+	[SQL_TRANSCRIPT_READ] = "SELECT attempt, text FROM transcript WHERE message_id=?",
+	[SQL_TRANSCRIPT_DROP] = "DELETE FROM transcript WHERE message_id=?",
 };
 
 /* What the disk does not write concerns everybody; what it does not read, only what stands there. */

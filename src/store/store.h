@@ -228,6 +228,10 @@ struct store_recipient_outcome {
 	bool uncertain;              /* counts one uncertain attempt */
 };
 
+enum {
+	STORE_TRANSCRIPTS_KEPT = 1000 /* those of the newest failures: 6 MB at most */
+};
+
 /*
  * Closes an attempt. When every recipient of the message is final the message becomes history and its
  * body goes (a few chunks a commit when it is large). A withdrawn attempt (never dot released) leaves
@@ -244,6 +248,9 @@ struct store_outcome {
 	bool withdrawn;
 	struct sv relay; /* "smtp.office365.com[52.97.1.2]:587" */
 	struct sv stage; /* words of the stage it ended in; for the timeline */
+	/* What was said in an attempt that failed (smtp/transcript.h); empty: nothing. Kept of the last one of a
+	 * message, and of so many messages that it stays small. */
+	struct sv transcript;
 	const struct store_recipient_outcome *recipients;
 	size_t recipient_count;
 	const struct store_ledger *ledger;
@@ -302,6 +309,7 @@ struct store_park_row {
 	enum verdict_nature nature;
 	struct sv
 		proof; /* who caused it: sched_proof_write(); empty: nobody, or of an older format */
+	struct sv transcript; /* of the session that caused it; may be empty */
 };
 struct store_park {
 	struct store_op op;
@@ -383,6 +391,8 @@ struct store_show {
 	struct store_attempt_story
 		*out_attempts; /* oldest first; one row per attempt and recipient */
 	size_t out_attempt_count;
+	struct sv out_transcript; /* of the last attempt that failed; empty: not kept */
+	uint32_t out_transcript_attempt;
 	/* A number a recipient: messages that are due before it on its lane. Counted for the first few that
 	 * are queued and up to a bound; else STORE_AHEAD_UNKNOWN. */
 	uint64_t *out_ahead;

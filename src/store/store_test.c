@@ -172,6 +172,81 @@ static void message_is_delivered_at_the_second_attempt(void **state)
 	mail_free(&mail);
 }
 
+static void expect_transcript(struct bench *b, uint64_t id, uint32_t attempt)
+{
+	struct arena a = { 0 };
+	struct store_show show;
+	char text[64] = "";
+
+	if (attempt)
+		(void)snprintf(text, sizeof(text), "0 < 451 later, attempt %u\n", attempt);
+	assert_int_equal(bench_show(b, id, &a, &show), 0);
+	assert_int_equal(show.out_transcript_attempt, attempt);
+	assert_true(sv_eq(show.out_transcript, sv_from(text)));
+	arena_reset(&a);
+}
+
+static void the_last_failure_keeps_its_transcript(void **state)
+{
+	struct bench *b = *state;
+	struct mail mail;
+	uint32_t number = 0;
+
+	bench_open(b);
+	mail_make(b, &mail, 1, "submission/a");
+	assert_int_equal(bench_put(b, &mail, SV("body")), 0);
+	expect_transcript(b, mail.m.id, 0);
+	for (uint32_t i = 1; i <= 3; i++) {
+		assert_int_equal(
+			bench_claim(b, mail.m.id, mail.indexes, 1, "submission/a", &number), 0);
+		assert_int_equal(bench_end(b,
+					 mail.m.id,
+					 i,
+					 1,
+					 i < 3 ? STORE_RCPT_QUEUED : STORE_RCPT_DELIVERED),
+			0);
+		expect_transcript(b, mail.m.id, i < 3 ? i : 2);
+		bench_shut(b);
+		assert_int_equal(bench_count(b, BENCH_TRANSCRIPTS), 1);
+		bench_open(b);
+	}
+	shut_and_audit(b);
+	mail_free(&mail);
+}
+
+static void only_so_many_transcripts_are_kept(void **state)
+{
+	enum {
+		MORE = 20
+	};
+	struct bench *b = *state;
+	uint64_t first = 0, last = 0;
+	uint32_t number = 0;
+	struct mail mail;
+
+	bench_open(b);
+	for (int i = 0; i < STORE_TRANSCRIPTS_KEPT + MORE; i++) {
+		mail_make(b, &mail, 1, "submission/a");
+		assert_int_equal(bench_put_claimed(b, &mail, SV("body")), 0);
+		assert_int_equal(bench_end(b, mail.m.id, 1, 1, STORE_RCPT_QUEUED), 0);
+		last = mail.m.id;
+		first = first ? first : last;
+		/* The first fails again and again, and is the newest for it. */
+		if (i % 100 == 99) {
+			assert_int_equal(
+				bench_claim(b, first, mail.indexes, 1, "submission/a", &number), 0);
+			assert_int_equal(bench_end(b, first, number, 1, STORE_RCPT_QUEUED), 0);
+		}
+		mail_free(&mail);
+	}
+	expect_transcript(b, last, 1);
+	expect_transcript(b, first, number);
+	shut_and_audit(b);
+	assert_in_range(bench_count(b, BENCH_TRANSCRIPTS),
+		STORE_TRANSCRIPTS_KEPT - MORE,
+		STORE_TRANSCRIPTS_KEPT);
+}
+
 static void changes_without_an_attempt_leave_others_alone(void **state)
 {
 	struct bench *b = *state;
@@ -558,6 +633,8 @@ int main(void)
 		BENCH_TEST(message_waits_and_is_found),
 		BENCH_TEST(plan_goes_with_the_recipient),
 		BENCH_TEST(message_is_delivered_at_the_second_attempt),
+		BENCH_TEST(the_last_failure_keeps_its_transcript),
+		BENCH_TEST(only_so_many_transcripts_are_kept),
 		BENCH_TEST(changes_without_an_attempt_leave_others_alone),
 		BENCH_TEST(recipients_that_do_not_exist_fail_alone),
 		BENCH_TEST(withdrawn_attempt_leaves_no_trace),

@@ -49,6 +49,7 @@ enum bench_kept {
 	BENCH_WAITING,       /* the counter of messages that wait */
 	BENCH_HISTORY,       /* the counter of those that are finished */
 	BENCH_HISTORY_BYTES, /* of their attempts */
+	BENCH_TRANSCRIPTS,
 };
 
 /* What a backend gives to the tests: the operations' tests run over any that has this. */
@@ -362,7 +363,10 @@ static inline int bench_end_at(struct bench *b, uint64_t id, uint32_t attempt, u
 		.recipients = list,
 		.recipient_count = count };
 	bool good = state == STORE_RCPT_DELIVERED;
+	char text[64];
 
+	(void)snprintf(text, sizeof(text), "0 < 451 later, attempt %u\n", attempt);
+	op.transcript = good ? SV("") : sv_from(text);
 	for (size_t i = 0; i < count; i++)
 		list[i] = (struct store_recipient_outcome){
 			.index = first + (uint32_t)i,

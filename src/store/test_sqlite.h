@@ -114,6 +114,7 @@ static inline int64_t bench_sqlite_count(struct bench *b, enum bench_kept what)
 		[BENCH_WAITING] = "SELECT messages FROM state",
 		[BENCH_HISTORY] = "SELECT history FROM state",
 		[BENCH_HISTORY_BYTES] = "SELECT history_bytes FROM state",
+		[BENCH_TRANSCRIPTS] = "SELECT count(*) FROM transcript",
 	};
 
 	return bench_sql(b, sql[what]);
