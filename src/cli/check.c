@@ -28,7 +28,7 @@
 static const char help[] =
 	"usage: postern check [--config FILE] [--json]\n"
 	"       postern check MAILBOX|CONNECTOR|SENDER|all [--send] [--to ADDRESS]\n"
-	"             [--report FILE]\n\n"
+	"             [--verbose] [--report FILE]\n\n"
 	"Checks the configuration without touching the network: all errors at once, each\n"
 	"with file, line and column and the fix; then whether every secret, app and\n"
 	"certificate that it names can be read, fits and is in time, and what else would\n"
@@ -45,6 +45,7 @@ static const char help[] =
 	"                  --to\n"
 	"  --to ADDRESS    would this recipient be taken? (nothing is sent without\n"
 	"                  --send)\n"
+	"  --verbose       what both sides say, line by line, without secrets\n"
 	"  --report FILE   everything that was seen, without secrets: for a ticket\n\n"
 	"examples:\n"
 	"  postern check --config ./postern.yaml && systemctl reload postern\n"
@@ -533,6 +534,7 @@ static void print_sum(const struct checker *c, const struct conf *conf)
 enum {
 	OPT_SEND,
 	OPT_TO,
+	OPT_VERBOSE,
 	OPT_REPORT
 };
 
@@ -542,6 +544,7 @@ static int read_options(
 	static const struct cli_option known[] = {
 		[OPT_SEND] = { "send", false },
 		[OPT_TO] = { "to", true },
+		[OPT_VERBOSE] = { "verbose", false },
 		[OPT_REPORT] = { "report", true },
 		{ NULL, false },
 	};
@@ -554,6 +557,8 @@ static int read_options(
 			o->send = true;
 		else if (seen == OPT_TO)
 			o->to = value;
+		else if (seen == OPT_VERBOSE)
+			o->verbose = true;
 		else
 			o->report = value;
 	}
@@ -564,9 +569,10 @@ static int read_options(
 	if (argc - optind > 1)
 		return cli_fail(EX_USAGE, "check takes one operand: '%s'", argv[optind + 1]);
 	o->what = optind < argc ? argv[optind] : NULL;
-	if (!o->what && (o->send || o->to || o->report))
+	if (!o->what && (o->send || o->to || o->report || o->verbose))
 		return cli_fail(EX_USAGE,
-			"--send, --to and --report want a mailbox, a connector, a sender or `all`");
+			"--send, --to, --verbose and --report need a mailbox, a connector, a "
+			"sender or `all`");
 	if (o->to && address_parse(sv_from(o->to), 0, &to) != 0)
 		return cli_fail(EX_USAGE, "--to needs an address, not '%s'", o->to);
 	return 0;

@@ -5,6 +5,7 @@
 
 #include "base/limits.h"
 #include "base/must.h"
+#include "cli/transcript.h"
 #include "io/log.h"
 #include "mail/address.h"
 #include "observe/json.h"
@@ -115,6 +116,16 @@ static void on_begin(void *arg, const struct conf_lane *lane, const char *name)
 	l->has_progress = true;
 }
 
+/* What was said in the step. */
+static void each_line(struct check_run *l, const struct diagnose_step *s, FILE *to)
+{
+	struct sv rest = s->transcript;
+	struct smtp_transcript_line line;
+
+	while (to && smtp_transcript_next(&rest, &line))
+		cli_transcript_line(l->o->ctx, to, &line);
+}
+
 static void on_step(void *arg, const struct diagnose_step *s)
 {
 	struct check_run *l = arg;
@@ -132,8 +143,9 @@ static void on_step(void *arg, const struct diagnose_step *s)
 			s->cause[0] ? " [" : "",
 			s->cause,
 			s->cause[0] ? "]" : "");
+	each_line(l, s, l->report);
 	if (ctx->json) {
-		check_put_json(json_pack("{s:s, s:o, s:s, s:s, s:s, s:o}",
+		json_t *o = json_pack("{s:s, s:o, s:s, s:s, s:s, s:o}",
 			"type",
 			"step",
 			"target",
@@ -145,7 +157,12 @@ static void on_step(void *arg, const struct diagnose_step *s)
 			"cause",
 			s->cause,
 			"text",
-			check_json_sv(s->text)));
+			check_json_sv(s->text));
+
+		if (l->o->verbose && s->transcript.len)
+			(void)json_object_set_new(
+				o, "transcript", observe_transcript_json(s->transcript));
+		check_put_json(o);
 		return;
 	}
 	clear_progress(l);
@@ -166,6 +183,8 @@ static void on_step(void *arg, const struct diagnose_step *s)
 		(void)!buf_append(&l->held, buf_sv(&line));
 	else
 		(void)printf("%.*s", SV_ARG(buf_sv(&line)));
+	if (l->o->verbose && !l->brief)
+		each_line(l, s, stdout);
 	(void)fflush(stdout);
 }
 
@@ -449,8 +468,8 @@ int check_live(const struct check_live_options *options)
 	buf_init(&l->completed, LIMIT_ADDRESS);
 	log_setup(LOG_ERROR, false);
 	find_lanes(l);
-	l->brief = l->count > 1;
 	l->many = l->count > SHOWN_MAX;
+	l->brief = l->count > 1 && (l->many || !l->o->verbose);
 	if (l->count == 0 && !l->sender.len)
 		code = cli_fail(EX_USAGE,
 			"'%s' is no mailbox, no connector, and no address of a sender",

@@ -17,6 +17,7 @@ struct check_live_options {
 	const char *report;           /* NULL: none */
 	FILE *report_file;            /* of it, open; check_live() closes it */
 	bool send;
+	bool verbose; /* what is said, too */
 };
 /* Before the rights of root are given up. An exit code. */
 NODISCARD int check_live_open_report(struct check_live_options *options);

@@ -5,6 +5,7 @@
 #include "base/sv.h"
 #include "base/text.h"
 #include "cli/pager.h"
+#include "cli/transcript.h"
 #include "cli/when.h"
 
 #include <getopt.h>
@@ -14,7 +15,8 @@
 static const char help[] =
 	"usage: postern queue ACTION [FILTER...] [ID...]\n\n"
 	"  list        waiting mail, one line a recipient\n"
-	"  show ID     one message: each attempt, its verdict and the whole reply\n"
+	"  show ID     one message: each attempt, its verdict and the whole reply;\n"
+	"              --transcript: what was said in the last one that failed\n"
 	"  summary     how much waits, by mailbox, state and reason\n"
 	"  retry       try now; hold, release: keep back and give free again\n"
 	"  reroute     --through NAME: send by another mailbox or connector\n"
@@ -258,15 +260,61 @@ static void print_recipient(struct cli_context *ctx, const json_t *line)
 		(void)printf("    being sent right now\n");
 }
 
+struct show {
+	struct cli_context *ctx;
+	bool transcript;
+	bool any_transcript;
+	char id[TEXT_ID_MAX];
+};
+
+static void print_transcript(struct show *s, const json_t *line)
+{
+	const json_t *lines = json_object_get(line, "lines"), *one;
+	size_t i;
+
+	s->any_transcript = true;
+	if (!s->transcript)
+		return;
+	if (json_object_get(line, "attempt"))
+		(void)printf("  what was said in attempt %lld (seconds, > we, < the server):\n",
+			number(line, "attempt"));
+	else
+		cli_print(4,
+			"  what was said when %s was last tried (%s; seconds, > we, < the "
+			"server):\n",
+			cli_text(line, "lane"),
+			cli_text(line, "reason"));
+	json_array_foreach(lines, i, one)
+	{
+		const struct smtp_transcript_line l = { .ms = (uint64_t)number(one, "ms"),
+			.side = cli_transcript_side(cli_text(one, "from")),
+			.text = sv_from(cli_text(one, "text")) };
+
+		cli_transcript_line(s->ctx, stdout, &l);
+	}
+}
+
+/* What was asked for and is not there, and what is there and was not asked for. */
+static void end_show(const struct show *s)
+{
+	if (s->transcript && !s->any_transcript)
+		(void)printf("  no transcript: no session of it failed, or it was too long ago\n");
+	else if (!s->transcript && s->any_transcript)
+		(void)printf("  what was said: `postern queue show --transcript %s`\n", s->id);
+}
+
 static void print_story(void *arg, const json_t *line)
 {
-	struct cli_context *ctx = arg;
+	struct show *s = arg;
+	struct cli_context *ctx = s->ctx;
 	const char *type = cli_text(line, "type");
 
 	if (strcmp(type, "message") == 0)
 		print_message(ctx, line);
 	else if (strcmp(type, "recipient") == 0)
 		print_recipient(ctx, line);
+	else if (strcmp(type, "transcript") == 0)
+		print_transcript(s, line);
 	else
 		print_attempt(ctx, line);
 }
@@ -345,26 +393,47 @@ static int edit(struct cli_context *ctx, json_t *request, char *action, int ids,
 	return code;
 }
 
-static int paged(struct cli_context *ctx, json_t *request, cli_line_fn *each)
+struct options {
+	char *action;
+	bool yes, transcript;
+};
+
+static int list(struct cli_context *ctx, json_t *request)
 {
 	int code;
 
 	cli_pager_open(ctx);
-	code = cli_ask(ctx, request, each, ctx);
+	code = cli_ask(ctx, request, print_row, ctx);
 	cli_pager_close();
 	return code;
 }
 
-static int act(struct cli_context *ctx, json_t *request, char *action, int ids, char **id)
+static int show(struct cli_context *ctx, json_t *request, const char *id, bool transcript)
+{
+	struct show s = { .ctx = ctx, .transcript = transcript };
+	int code;
+
+	(void)snprintf(s.id, sizeof(s.id), "%s", id);
+	cli_pager_open(ctx);
+	code = cli_ask(ctx, request, print_story, &s);
+	if (code == EX_OK && !ctx->json)
+		end_show(&s);
+	cli_pager_close();
+	return code;
+}
+
+static int act(
+	struct cli_context *ctx, json_t *request, const struct options *o, int ids, char **id)
 {
 	static const char *const edits[] = { "retry", "hold", "release", "drop", "reroute" };
+	char *action = o->action;
 	struct guess g = { .name = sv_from(action) };
 
 	if (strcmp(action, "list") == 0) {
 		set(request, "do", "list");
 		if (ids == 1)
 			set(request, "id", id[0]);
-		return paged(ctx, request, print_row);
+		return list(ctx, request);
 	}
 	if (strcmp(action, "summary") == 0) {
 		set(request, "do", "summary");
@@ -377,7 +446,7 @@ static int act(struct cli_context *ctx, json_t *request, char *action, int ids, 
 		}
 		set(request, "do", "show");
 		set(request, "id", id[0]);
-		return paged(ctx, request, print_story);
+		return show(ctx, request, id[0], o->transcript);
 	}
 	for (size_t i = 0; i < COUNT_OF(edits); i++) {
 		if (strcmp(action, edits[i]) == 0)
@@ -400,11 +469,12 @@ static int act(struct cli_context *ctx, json_t *request, char *action, int ids, 
 
 /* The filter options, and what only `queue` has. */
 static int read_options(
-	struct cli_context *ctx, int argc, char **argv, json_t *request, bool *out_yes)
+	struct cli_context *ctx, int argc, char **argv, json_t *request, struct options *out)
 {
 	enum {
 		YES = CLI_FILTER_OPTIONS,
 		THROUGH,
+		TRANSCRIPT,
 		ALL
 	};
 	struct cli_option options[ALL + 1];
@@ -414,10 +484,13 @@ static int read_options(
 	memcpy(options, cli_filter_options, sizeof(options[0]) * CLI_FILTER_OPTIONS);
 	options[YES] = (struct cli_option){ "yes", false };
 	options[THROUGH] = (struct cli_option){ "through", true };
+	options[TRANSCRIPT] = (struct cli_option){ "transcript", false };
 	options[ALL] = (struct cli_option){ NULL, false };
 	while ((seen = cli_option(ctx, argc, argv, options, help, &value)) >= 0) {
 		if (seen == YES)
-			*out_yes = true;
+			out->yes = true;
+		else if (seen == TRANSCRIPT)
+			out->transcript = true;
 		else if (seen == THROUGH)
 			set(request, "to", value);
 		else if (cli_filter_set(request, options[seen].name, value) != EX_OK)
@@ -429,9 +502,8 @@ static int read_options(
 int cli_queue(struct cli_context *ctx, int argc, char **argv)
 {
 	json_t *request = json_object();
-	bool yes = false;
-	char *action;
-	int seen = read_options(ctx, argc, argv, request, &yes);
+	struct options o = { 0 };
+	int seen = read_options(ctx, argc, argv, request, &o);
 
 	if (seen != CLI_OPTION_END) {
 		json_decref(request);
@@ -442,10 +514,10 @@ int cli_queue(struct cli_context *ctx, int argc, char **argv)
 		(void)fputs(help, stderr);
 		return EX_USAGE;
 	}
-	action = argv[optind++];
-	if (strcmp(action, "drop") == 0 && optind == argc && !yes) {
+	o.action = argv[optind++];
+	if (strcmp(o.action, "drop") == 0 && optind == argc && !o.yes) {
 		json_decref(request);
 		return cli_fail(EX_USAGE, "drop by filter deletes mail for good: add --yes");
 	}
-	return act(ctx, request, action, argc - optind, argv + optind);
+	return act(ctx, request, &o, argc - optind, argv + optind);
 }

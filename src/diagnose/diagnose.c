@@ -75,7 +75,10 @@ bool diagnose_wait(struct diagnose *d)
 static void tell(struct diagnose *d, const char *name, enum diagnose_status status,
 	enum cause cause, struct sv text)
 {
-	const struct diagnose_step step = { d->lane, name, status, cause_name(cause), text };
+	CLEANUP(buf_deinitp)
+	struct buf said = BUF_INIT(SMTP_MASK_GROWTH * DIAGNOSE_LINES_MAX * LIMIT_REPLY_KEPT);
+	const struct smtp_mask mask = diagnose_mask(d);
+	struct diagnose_step step = { d->lane, name, status, cause_name(cause), text, SV("") };
 	struct diagnose_verdict *v = &d->verdict;
 
 	/* The first failure counts, else the first warning. */
@@ -90,6 +93,8 @@ static void tell(struct diagnose *d, const char *name, enum diagnose_status stat
 			d->failed = name;
 		diagnose_words(d, cause, NULL);
 	}
+	must(smtp_transcript_take(&d->transcript, &mask, &said) == 0);
+	step.transcript = buf_sv(&said);
 	d->o.ended(d->o.arg, &step);
 }
 
@@ -307,6 +312,7 @@ static void begin_lane(struct diagnose *d, const struct conf_lane *lane)
 	d->stream = NULL;
 	d->is_padded = d->has_claims = d->claims_fit = d->has_patterns = false;
 	d->address_count = d->sender_count = 0;
+	d->transcript.lines_max = DIAGNOSE_LINES_MAX;
 	d->verdict = (struct diagnose_verdict){ .lane = lane, .step = "", .cause = "" };
 	find_senders(d);
 }
@@ -314,6 +320,7 @@ static void begin_lane(struct diagnose *d, const struct conf_lane *lane)
 static void end_lane(struct diagnose *d)
 {
 	io_stream_free(d->stream);
+	smtp_transcript_reset(&d->transcript);
 	secret_free(d->password);
 	secret_free(d->token);
 	io_tls_unref(d->tls);

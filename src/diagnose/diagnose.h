@@ -29,6 +29,8 @@ struct diagnose_step {
 	enum diagnose_status status;
 	const char *cause; /* static slug: "port-blocked"; empty: none */
 	struct sv text;    /* a sentence; never a secret */
+	struct sv
+		transcript; /* what was said since the step before (smtp/transcript.h); may be empty */
 };
 
 /* Whose it is to mend. */

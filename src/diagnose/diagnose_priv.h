@@ -27,6 +27,7 @@
 enum {
 	DIAGNOSE_TEXT_MAX = 2000,
 	DIAGNOSE_SENDERS_MAX = 20,
+	DIAGNOSE_LINES_MAX = 100, /* of one step */
 };
 
 struct diagnose_session;
@@ -58,9 +59,10 @@ struct diagnose {
 	struct identity_claims claims;
 	struct sv senders[DIAGNOSE_SENDERS_MAX];
 	size_t sender_count;
-	struct sv sender;  /* the one that is tried */
-	struct sv as;      /* diagnose_as() */
-	bool has_patterns; /* senders that cannot be tried one by one */
+	struct sv sender;                  /* the one that is tried */
+	struct sv as;                      /* diagnose_as() */
+	bool has_patterns;                 /* senders that cannot be tried one by one */
+	struct smtp_transcript transcript; /* since the last step that was said */
 };
 
 /* ---- diagnose.c ---- */
@@ -100,6 +102,8 @@ void diagnose_session_close(struct diagnose_session *s);
 enum cause diagnose_silence_cause(uint16_t port); /* a connection, and no greeting */
 
 /* ---- words.c ---- */
+/* What is sent in confidence to this lane. */
+struct smtp_mask diagnose_mask(const struct diagnose *d);
 /* Fills owner, first, then and exit_code of d->verdict by the cause; `v` NULL: no reply was judged. */
 void diagnose_words(struct diagnose *d, enum cause cause, const struct verdict *v);
 /* What the cause means, in one line. */

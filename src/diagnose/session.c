@@ -447,6 +447,7 @@ static void begin_client(struct diagnose_session *s)
 		.login = s->sign_in ? l->login : SV(""),
 		.password = s->sign_in ? s->d->password : NULL,
 		.token = s->sign_in ? s->d->token : NULL,
+		.transcript = &s->d->transcript,
 	};
 
 	s->client = smtp_client_new(&options);
@@ -458,19 +459,21 @@ static void read_input(struct diagnose_session *s)
 	struct sv input = io_stream_input(s->stream), rest = input;
 	struct smtp_reply r;
 
+	/* First, so that what was said is there when its step is told. */
+	if (s->client && !s->by_hand)
+		smtp_client_feed(s->client, io_now(s->d->loop), input);
 	while (smtp_reply_parse(&s->tap, &rest, &r) == 1) {
 		if (s->by_hand && !s->has_reply) {
 			s->reply = r;
 			buf_reset(&s->reply_text);
 			must(buf_append(&s->reply_text, r.text) == 0);
 			s->reply.text = buf_sv(&s->reply_text);
+			smtp_transcript_add_reply(&s->d->transcript, io_now(s->d->loop), &s->reply);
 			s->has_reply = true;
 		} else if (!s->by_hand) {
 			look(s, &r);
 		}
 	}
-	if (s->client && !s->by_hand)
-		smtp_client_feed(s->client, io_now(s->d->loop), input);
 	io_stream_consume(s->stream, input.len);
 }
 
@@ -561,6 +564,10 @@ bool diagnose_session_ask(
 {
 	if (s->is_over || io_stream_write(s->stream, sv_from(line)) != 0)
 		return false;
+	smtp_transcript_add(&s->d->transcript,
+		io_now(s->d->loop),
+		SMTP_TRANSCRIPT_OURS,
+		sv_head(sv_from(line), strlen(line) - 2));
 	s->by_hand = true;
 	s->has_reply = false;
 	while (!s->has_reply && !s->is_over) {

@@ -31,7 +31,17 @@ static void on_answer(void *arg, const struct io_https_answer *a)
 	struct answer *out = arg;
 	json_t *root = json_loadb(a->body.len ? a->body.ptr : "", a->body.len, 0, NULL);
 	json_t *error = json_object_get(root, "error");
+	const struct smtp_mask mask = diagnose_mask(out->d);
+	const struct smtp_transcript_answer told = { .status = a->status,
+		.request_id = a->request_id,
+		.retry_after_us = a->retry_after_us,
+		.body = a->body };
 
+	if (a->rc != 0)
+		smtp_transcript_add(
+			&out->d->transcript, io_now(out->d->loop), SMTP_TRANSCRIPT_NOTE, a->error);
+	else
+		smtp_transcript_add_answer(&out->d->transcript, io_now(out->d->loop), &told, &mask);
 	out->rc = a->rc;
 	out->status = a->status;
 	copy(out->code, sizeof(out->code), json_object_get(error, "code"));
@@ -72,6 +82,8 @@ static void post(struct diagnose *d, struct sv mime, struct answer *out)
 	must(text_base64_encode(&body, mime) == 0);
 	call.url = buf_sv(&url);
 	call.body = buf_sv(&body);
+	smtp_transcript_add_request(
+		&d->transcript, io_now(d->loop), call.method, call.url, d->token != NULL, body.len);
 	request = io_https_start(d->https, &call, on_answer, out);
 	if (!diagnose_wait(d))
 		io_https_cancel(request);

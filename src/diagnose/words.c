@@ -128,19 +128,25 @@ void diagnose_words(struct diagnose *d, enum cause cause, const struct verdict *
 		out->exit_code = EX_UNAVAILABLE;
 }
 
+struct smtp_mask diagnose_mask(const struct diagnose *d)
+{
+	const struct secret *secret = d->token ? d->token : d->password;
+
+	return (struct smtp_mask){ .secret = secret ? secret_reveal(secret) : SV(""),
+		.is_token = d->token != NULL };
+}
+
 struct sv diagnose_quote(struct diagnose *d, struct sv reply)
 {
 	CLEANUP(buf_deinitp) struct buf out = BUF_INIT(4 * QUOTED_MAX);
-	const struct secret *const secrets[] = { d->password, d->token };
+	CLEANUP(buf_deinitp) struct buf masked = BUF_INIT(SMTP_MASK_GROWTH * QUOTED_MAX);
+	const struct smtp_mask mask = diagnose_mask(d);
 
 	reply = sv_head(reply, QUOTED_MAX);
-	for (size_t i = 0; i < COUNT_OF(secrets); i++) {
-		struct sv secret = secrets[i] ? secret_reveal(secrets[i]) : sv_make(NULL, 0);
-
-		/* A server that sends it back. */
-		if (secret.len > 3 && sv_find(reply, secret) >= 0)
-			return SV("(not shown: it holds what was sent in confidence)");
-	}
+	must(smtp_mask_text(&mask, reply, &masked) == 0);
+	/* A server that sends it back. */
+	if (!sv_eq(reply, buf_sv(&masked)))
+		return SV("(not shown: it holds what was sent in confidence)");
 	while (reply.len) {
 		struct sv line;
 		bool more = sv_cut_char(&reply, '\n', &line);

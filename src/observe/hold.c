@@ -36,6 +36,7 @@ static struct outbound_hold of_record(const struct store_park_row *row)
 		.cause = row->cause,
 		.summary = row->summary,
 		.reply = row->reply,
+		.transcript = row->transcript,
 		.nature = row->nature,
 		.parked = true,
 		.since = row->since,

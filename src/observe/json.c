@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "observe/json.h"
 
+#include "smtp/transcript.h"
+
 #include "base/buf.h"
 #include "base/must.h"
 #include "base/text.h"
@@ -47,4 +49,20 @@ struct sv observe_json_get_sv(const json_t *object, const char *key)
 
 	return json_is_string(value) ? sv_make(json_string_value(value), json_string_length(value))
 				     : sv_make(NULL, 0);
+}
+
+json_t *observe_transcript_json(struct sv text)
+{
+	json_t *lines = json_array();
+	struct smtp_transcript_line line;
+
+	while (smtp_transcript_next(&text, &line)) {
+		json_t *o = json_object();
+
+		observe_json_int(o, "ms", line.ms);
+		observe_json_sv(o, "from", sv_from(smtp_transcript_side_name(line.side)));
+		observe_json_sv(o, "text", line.text);
+		must(json_array_append_new(lines, o) == 0);
+	}
+	return lines;
 }

@@ -15,3 +15,5 @@ void observe_json_int(json_t *object, const char *key, uint64_t value);
 void observe_json_wall(
 	json_t *object, const char *key, struct wall_time at);        /* .us == 0: left out */
 struct sv observe_json_get_sv(const json_t *object, const char *key); /* empty when absent */
+/* [{"ms":12,"from":"us"|"server"|"note","text":"..."}]: of a text of smtp/transcript.h. */
+json_t *observe_transcript_json(struct sv text);

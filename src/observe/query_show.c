@@ -5,7 +5,7 @@
 
 #include <sysexits.h>
 
-/* `queue show`: a message, what each recipient waits for, and its attempts. */
+/* `queue show`: a message, what each recipient waits for, its attempts, and what was said where it failed. */
 
 static json_t *attempt_json(const struct store_show *show, const struct store_attempt_story *a)
 {
@@ -64,6 +64,44 @@ static void put_turn(const struct observe_query *q, json_t *o, size_t at)
 		wall_add(from, (int64_t)(ahead * US_PER_MIN / lane.use.minute_capacity)));
 }
 
+/* ---- what was said ---- */
+
+static json_t *transcript_json(struct sv text)
+{
+	json_t *o = json_object();
+
+	observe_json_sv(o, "type", SV("transcript"));
+	must(json_object_set_new(o, "lines", observe_transcript_json(text)) == 0);
+	return o;
+}
+
+/* Of the last attempt that failed; and of the session for which a mailbox is held, once each. */
+static void show_transcripts(struct observe_query *q)
+{
+	const struct store_message *m = q->show.out_message;
+	struct outbound_hold hold = { 0 };
+	struct sv shown = SV("");
+	json_t *o;
+
+	if (q->show.out_transcript.len) {
+		o = transcript_json(q->show.out_transcript);
+		observe_json_int(o, "attempt", q->show.out_transcript_attempt);
+		observe_query_emit(q, o);
+	}
+	for (size_t i = 0; i < m->recipient_count; i++) {
+		const struct store_recipient *r = &m->recipients[i];
+
+		if (sv_eq(r->lane, shown) || !observe_hold_of(q, r, m->sender, &hold) ||
+			hold.transcript.len == 0)
+			continue;
+		shown = r->lane;
+		o = transcript_json(hold.transcript);
+		observe_json_sv(o, "lane", r->lane);
+		observe_json_sv(o, "reason", hold.cause);
+		observe_query_emit(q, o);
+	}
+}
+
 static void show_rows(struct observe_query *q)
 {
 	const struct store_message *m = q->show.out_message;
@@ -93,6 +131,7 @@ static void show_rows(struct observe_query *q)
 	json_decref(recipients);
 	for (size_t i = 0; i < q->show.out_attempt_count; i++)
 		observe_query_emit(q, attempt_json(&q->show, &q->show.out_attempts[i]));
+	show_transcripts(q);
 	q->rows = 1;
 	observe_query_end(q);
 }

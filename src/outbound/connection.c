@@ -29,6 +29,7 @@ static void connection_free(struct connection *c)
 	if (c->token_request)
 		identity_token_cancel(c->token_request);
 	c->kind->close(c);
+	smtp_transcript_reset(&c->transcript);
 	secret_free(c->password);
 	secret_free(c->token);
 	list_remove(&c->node);
@@ -43,13 +44,26 @@ static void connection_free(struct connection *c)
 	outbound_check_drained(o);
 }
 
+struct sv connection_transcript(const struct connection *c, struct arena *a)
+{
+	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(SMTP_MASK_GROWTH * LIMIT_TRANSCRIPT);
+	const struct secret *secret = c->token ? c->token : c->password;
+	const struct smtp_mask mask = { .secret = secret ? secret_reveal(secret) : SV(""),
+		.is_token = c->token != NULL };
+
+	must(smtp_transcript_text(&c->transcript, &mask, &text) == 0);
+	return arena_sv(a, sv_head(buf_sv(&text), LIMIT_TRANSCRIPT));
+}
+
 void connection_unreachable(struct connection *c, int rc, const char *text)
 {
 	struct verdict v = provider_judge_network(c->c->provider, rc);
+	struct arena a = { 0 };
 
 	c->ended = true;
 	endpoint_end(c, SCHED_HANDSHAKE_FAILED);
-	lane_hold(c->lane, &v, sv_from(text));
+	lane_hold(c->lane, &v, sv_from(text), connection_transcript(c, &a));
+	arena_reset(&a);
 }
 
 /* ---- opening ---- */
@@ -80,7 +94,7 @@ static struct io_tls *lane_tls(struct lane *l)
 
 		/* The key is read again before the next try. */
 		l->secrets_failed = l->c->certificate.len > 0;
-		lane_hold(l, &v, sv_from(err.text));
+		lane_hold(l, &v, sv_from(err.text), SV(""));
 	}
 	return tls;
 }
@@ -89,7 +103,7 @@ static void no_graph(struct lane *l)
 {
 	const struct verdict v = cause_verdict(CAUSE_GRAPH_NOT_CONFIGURED);
 
-	lane_hold(l, &v, SV("no tenant, or no app in it"));
+	lane_hold(l, &v, SV("no tenant, or no app in it"), SV(""));
 }
 
 struct connection *connection_open(struct lane *l)
@@ -171,6 +185,9 @@ void connection_ready(struct connection *c)
 
 	endpoint_end(c, SCHED_HANDSHAKE_DONE);
 	c->lane->stale_serial = 0;
+	/* How it began is of interest to its first message. */
+	if (c->carried)
+		smtp_transcript_reset(&c->transcript);
 	c->state = CONNECTION_IDLE;
 	c->idle_since = io_now(c->o->loop);
 	list_append(&c->o->idle, &c->idle);

@@ -92,7 +92,7 @@ static void on_tlsa(void *arg, int rc, const struct io_tlsa *records, size_t cou
 	c->tlsa_query = NULL;
 	if (rc != 0) {
 		c->ended = true;
-		lane_hold(c->lane, &bogus, c->host);
+		lane_hold(c->lane, &bogus, c->host, SV(""));
 	} else {
 		c->tlsa_count = count < IO_TLSA_MAX ? count : IO_TLSA_MAX;
 		if (count) {
@@ -161,7 +161,7 @@ static void not_trusted(struct connection *c, struct sv host)
 	const struct verdict v = cause_verdict(CAUSE_EXCHANGER_NOT_MICROSOFT);
 
 	c->ended = true;
-	lane_hold(c->lane, &v, host);
+	lane_hold(c->lane, &v, host, SV(""));
 }
 
 static void on_mx(void *arg, int rc, const struct io_mx *mx, size_t count)
@@ -200,7 +200,8 @@ static void begin_session(struct connection *c)
 		.tls = c->c->tls,
 		.login = c->c->login,
 		.password = c->token ? NULL : c->password,
-		.token = c->token };
+		.token = c->token,
+		.transcript = &c->transcript };
 
 	c->client = smtp_client_new(&options);
 	c->state = CONNECTION_SESSION;
@@ -305,6 +306,7 @@ static void session_refused(struct connection *c, const struct smtp_client_event
 				   ? provider_judge(&answer)
 				   : provider_judge_failure(c->c->provider, e->stage, e->failure);
 	const struct err *err = c->stream ? io_stream_error(c->stream) : NULL;
+	struct arena a = { 0 };
 
 	c->ended = true;
 	endpoint_end(c, handshake_end(e, &v));
@@ -332,7 +334,8 @@ static void session_refused(struct connection *c, const struct smtp_client_event
 			     smtp_client_stage_text(e->stage),
 			     err && err->code ? ": " : "",
 			     err && err->code ? err->text : "") == 0);
-	lane_hold(c->lane, &v, buf_sv(&line));
+	lane_hold(c->lane, &v, buf_sv(&line), connection_transcript(c, &a));
+	arena_reset(&a);
 }
 
 static void handle(struct connection *c, const struct smtp_client_event *e)

@@ -374,7 +374,7 @@ static void tell_lane(struct delivery *d)
 	}
 	park_tried(d->lane, d);
 	if (hold)
-		lane_hold(d->lane, hold, hold_reply);
+		lane_hold(d->lane, hold, hold_reply, d->transcript);
 }
 
 static size_t settle(struct delivery *d)
@@ -448,6 +448,14 @@ static void prepare_outcome(struct delivery *d, uint32_t attempt)
 		.ledger = d->ledger };
 }
 
+static bool reached_all(const struct delivery *d)
+{
+	for (size_t i = 0; i < d->count; i++)
+		if (d->recipients[i].verdict.kind != VERDICT_DELIVERED)
+			return false;
+	return true;
+}
+
 /* The attempt is over: verdicts to deeds, deeds to the queue. The connection is free from here on. */
 void delivery_finish(struct delivery *d)
 {
@@ -455,6 +463,8 @@ void delivery_finish(struct delivery *d)
 
 	d->over = true;
 	if (d->connection) {
+		if (!reached_all(d))
+			d->transcript = connection_transcript(d->connection, &d->arena);
 		d->outcome.relay = arena_sv(&d->arena, sv_from(d->connection->relay));
 		d->connection->delivery = NULL;
 		d->connection = NULL;
@@ -474,6 +484,7 @@ void delivery_finish(struct delivery *d)
 	}
 	prepare_outcome(d, d->attempt.number);
 	d->outcome.relay = relay;
+	d->outcome.transcript = d->transcript;
 	d->outcome.ledger_count = settle(d);
 	d->outcome.ledger_count += count_month(d, d->ledger + d->outcome.ledger_count);
 	tell_lane(d);

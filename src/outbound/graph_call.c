@@ -73,6 +73,29 @@ void graph_encode_copy(struct graph_session *g)
 	buf_deinit(&g->copy);
 }
 
+/* ---- what is told of it ---- */
+
+static void tell_answer(struct graph_session *g, const struct io_https_answer *a)
+{
+	struct sv url = buf_sv(&g->url);
+	ptrdiff_t query = sv_find_char(url, '?');
+	/* What was sent in confidence: the token, or what stands for one in the URL. */
+	const struct smtp_mask mask = { .secret = g->signed_url ? sv_skip(url, (size_t)(query + 1))
+						  : g->token    ? secret_reveal(g->token)
+								: SV(""),
+		.is_token = true };
+	const struct smtp_transcript_answer answer = { .status = a->status,
+		.request_id = a->request_id,
+		.retry_after_us = a->retry_after_us,
+		.body = a->body };
+	struct mono_time now = io_now(g->c->o->loop);
+
+	if (a->rc != 0)
+		smtp_transcript_add(&g->c->transcript, now, SMTP_TRANSCRIPT_NOTE, a->error);
+	else
+		smtp_transcript_add_answer(&g->c->transcript, now, &answer, &mask);
+}
+
 /* ---- meaning ---- */
 
 static void uncertain(struct graph_session *g, struct sv words)
@@ -184,6 +207,7 @@ static void on_answer(void *arg, const struct io_https_answer *a)
 	struct graph_session *g = arg;
 
 	g->request = NULL;
+	tell_answer(g, a);
 	if (g->step == GRAPH_DELETE) {
 		/* As well as it could be done; the verdict stands. */
 		g->step = GRAPH_OVER;
@@ -230,6 +254,12 @@ static void start(struct graph_session *g)
 		must(g->c->delivery->claimed);
 		g->c->delivery->released = true;
 	}
+	smtp_transcript_add_request(&g->c->transcript,
+		io_now(g->c->o->loop),
+		g->method,
+		buf_sv(&g->url),
+		!g->signed_url,
+		g->payload.len);
 	g->request = io_https_start(g->c->o->https, &call, on_answer, g);
 }
 

@@ -165,7 +165,7 @@ static uint64_t park_or_wait(struct lane *l, const struct verdict *v, bool park)
 	return sched_lane_park(l->sched, now, v->retry_after_us, io_prng(o->loop));
 }
 
-void lane_hold(struct lane *l, const struct verdict *v, struct sv reply)
+void lane_hold(struct lane *l, const struct verdict *v, struct sv reply, struct sv transcript)
 {
 	struct outbound *o = l->o;
 	bool park = v->kind == VERDICT_PARK && v->scope != VERDICT_SCOPE_MAILBOX_WINDOW;
@@ -182,7 +182,7 @@ void lane_hold(struct lane *l, const struct verdict *v, struct sv reply)
 		return;
 	}
 	l->held_at = io_now(o->loop);
-	hold_reason_set(&l->why, io_wall(o->loop), v, reply);
+	hold_reason_set(&l->why, io_wall(o->loop), v, reply, transcript);
 	pause = park_or_wait(l, v, park);
 	if (park) {
 		park_record_lane(l, false);
@@ -218,7 +218,7 @@ void lane_hold(struct lane *l, const struct verdict *v, struct sv reply)
 void lane_hold_for_token(struct lane *l, const struct verdict *v, struct sv reply)
 {
 	l->token_trouble = true;
-	lane_hold(l, v, reply);
+	lane_hold(l, v, reply, SV(""));
 	l->token_trouble = false;
 }
 

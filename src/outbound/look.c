@@ -112,6 +112,7 @@ static struct outbound_hold hold_of(
 		.cause = sv_from(cause_name(why->cause)),
 		.summary = sv_from(why->summary),
 		.reply = sv_from(why->reply),
+		.transcript = sv_from(why->transcript),
 		.nature = why->nature,
 		.parked = true,
 		.since = why->since,

@@ -120,6 +120,7 @@ struct outbound_hold {
 	struct sv
 		key; /* of each_hold(): as in outbound_event.scope; of hold_of(): what stands before the colon */
 	struct sv cause, summary, reply;
+	struct sv transcript; /* of the session in which it was heard; may be empty */
 	enum verdict_nature nature;
 	bool parked; /* else it waits for a time */
 	struct wall_time since,

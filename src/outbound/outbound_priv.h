@@ -49,6 +49,7 @@ enum {
 struct hold_reason {
 	enum cause cause; /* CAUSE_NONE: nothing holds it */
 	char *summary, *reply;
+	char *transcript; /* of the session in which it was heard; NULL: none */
 	struct wall_time since;
 	enum verdict_nature nature;
 };
@@ -258,6 +259,8 @@ struct connection {
 	uint32_t carried; /* messages */
 	bool worn;        /* something went wrong in this session: the next message gets another */
 	char relay[256];  /* "smtp.office365.com[52.97.1.2]:587" */
+	/* Since its last message ended; once it has carried one, there is none while it is idle. */
+	struct smtp_transcript transcript;
 };
 
 /* A recipient's part of an attempt. */
@@ -304,6 +307,7 @@ struct delivery {
 	bool next_hop_dsn;     /* it takes NOTIFY over from us */
 	struct sv remote_message_id;
 	struct smtp_client_message message;
+	struct sv transcript; /* of its session, where it did not reach all recipients */
 };
 
 /* ---- outbound.c ---- */
@@ -332,8 +336,9 @@ void lane_pump(struct lane *l);      /* looks for work now; never from inside a 
 bool lane_rests(struct lane *l);     /* nothing may leave by its idle connections now */
 uint32_t lane_ready_connections(const struct lane *l);         /* idle ones, whose token is good */
 struct connection *lane_idle_connection(const struct lane *l); /* NULL: none */
-/* Waits or parks by the verdict; the mail that has not left goes back to the queue. */
-void lane_hold(struct lane *l, const struct verdict *v, struct sv reply);
+/* Waits or parks by the verdict; the mail that has not left goes back to the queue. `transcript`: of the session that
+ * failed; may be empty. */
+void lane_hold(struct lane *l, const struct verdict *v, struct sv reply, struct sv transcript);
 void lane_hold_for_token(struct lane *l, const struct verdict *v, struct sv reply);
 void lane_succeeded(struct lane *l);
 uint32_t lane_month(const struct lane *l); /* now */
@@ -372,8 +377,8 @@ struct mono_time connection_token_until(const struct connection *c);
 NODISCARD bool connection_token_refused(struct connection *c, const struct verdict *v);
 
 /* ---- park.c ---- */
-void hold_reason_set(
-	struct hold_reason *why, struct wall_time now, const struct verdict *v, struct sv reply);
+void hold_reason_set(struct hold_reason *why, struct wall_time now, const struct verdict *v,
+	struct sv reply, struct sv transcript);
 void hold_reason_clear(struct hold_reason *why);
 /* Holds a sender on a lane, or a tenant. */
 void park_set(struct lane *l, const struct verdict *v, struct sv sender, struct sv reply);
@@ -496,6 +501,8 @@ void connection_take_slot(struct connection *c); /* it may connect, now or when 
 void connection_open_now(struct connection *c);  /* its turn has come */
 /* For the kinds. A message may be given now; once it is idle, c may be closed in here. */
 void connection_ready(struct connection *c);
+/* What was said in it since it was idle, without secrets; in the arena. */
+struct sv connection_transcript(const struct connection *c, struct arena *a);
 /* The endpoint could not be reached: the lane waits or parks, and c has ended. */
 void connection_unreachable(struct connection *c, int rc, const char *text);
 

@@ -25,11 +25,12 @@ void hold_reason_clear(struct hold_reason *why)
 {
 	free(why->summary);
 	free(why->reply);
+	free(why->transcript);
 	*why = (struct hold_reason){ 0 };
 }
 
-void hold_reason_set(
-	struct hold_reason *why, struct wall_time now, const struct verdict *v, struct sv reply)
+void hold_reason_set(struct hold_reason *why, struct wall_time now, const struct verdict *v,
+	struct sv reply, struct sv transcript)
 {
 	struct wall_time since = why->cause && why->cause == v->cause ? why->since : now;
 
@@ -37,6 +38,7 @@ void hold_reason_set(
 	why->cause = v->cause;
 	why->summary = sv_dup(sv_from(v->summary));
 	why->reply = sv_dup(sv_head(reply, LIMIT_REPLY_KEPT));
+	why->transcript = transcript.len ? sv_dup(transcript) : NULL;
 	why->since = since;
 	why->nature = v->nature;
 }
@@ -79,6 +81,7 @@ static void record(struct outbound *o, struct sv key, const struct hold_reason *
 	r->op.row.cause = arena_sv(&r->arena, sv_from(cause_name(why->cause)));
 	r->op.row.summary = arena_sv(&r->arena, sv_from(why->summary));
 	r->op.row.reply = arena_sv(&r->arena, sv_from(why->reply));
+	r->op.row.transcript = arena_sv(&r->arena, sv_from(why->transcript));
 	r->op.row.proof = arena_sv(&r->arena, buf_sv(&text));
 	r->op.row.since = why->since;
 	r->op.row.probe_at = probe_at;
@@ -233,7 +236,7 @@ static void set(struct lane *l, struct sv key, const struct verdict *v, struct s
 				LOG_F("reply", reply) },
 			4);
 	}
-	hold_reason_set(&p->why, io_wall(o->loop), v, reply);
+	hold_reason_set(&p->why, io_wall(o->loop), v, reply, SV(""));
 	p->pause_us = p->pause_us ? p->pause_us * 2 : PROBE_FIRST_US;
 	if (p->pause_us > PROBE_CEILING_US)
 		p->pause_us = PROBE_CEILING_US;
@@ -581,7 +584,7 @@ void park_loaded(struct outbound *o, const struct store_park_row *row)
 
 		l->parked_told = true;
 		sched_proof_read(row->proof, &l->proof);
-		hold_reason_set(&l->why, row->since, &v, row->reply);
+		hold_reason_set(&l->why, row->since, &v, row->reply, row->transcript);
 		(void)sched_lane_park(l->sched, io_now(o->loop), 0, io_prng(o->loop));
 		if (row->nature == VERDICT_NATURE_REPUTATION)
 			sched_lane_stop(l->sched);
@@ -593,7 +596,7 @@ void park_loaded(struct outbound *o, const struct store_park_row *row)
 		struct park *p = xcalloc(1, sizeof(*p));
 
 		sched_proof_read(row->proof, &p->proof);
-		hold_reason_set(&p->why, row->since, &v, row->reply);
+		hold_reason_set(&p->why, row->since, &v, row->reply, SV(""));
 		p->probe_at = row->nature == VERDICT_NATURE_REPUTATION
 				      ? MONO_NEVER
 				      : mono_add(io_now(o->loop), pause);

@@ -69,7 +69,7 @@ static void finish(struct secrets_job *j)
 	l->secrets_job = NULL;
 	l->secrets_failed = j->rc != 0;
 	if (j->rc != 0) {
-		lane_hold(l, &v, sv_from(j->err.text));
+		lane_hold(l, &v, sv_from(j->err.text), SV(""));
 		return;
 	}
 	if (j->warning)

@@ -424,6 +424,20 @@ def test_what_was_not_created_begins_anew(door, where, status):
     nothing_left(relay)
 
 
+def test_what_was_said_is_kept_without_the_token(door):
+    server, relay = door()
+    server.fault("sendMail", "status", status=503)
+    send(relay, mail(), ["anna@example.org"])
+    row = wait_for(lambda: [r for r in relay.waiting() if r.get("reply")])[0]
+    (told,) = [r for r in relay.rows("queue", "show", row["id"]) if r["type"] == "transcript" and "attempt" in r]
+    lines = [x["text"] for x in told["lines"]]
+    assert lines[0].startswith("POST https://") and lines[0].endswith("/sendMail")
+    assert "Authorization: Bearer [secret]" in lines and "HTTP 503" in lines
+    assert any(x.startswith("DATA: ") for x in lines)
+    shown = relay.cli("queue", "show", "--transcript", row["id"])
+    assert "< HTTP 503" in shown and "eyJ" not in shown
+
+
 def test_no_connection_is_certain(door):
     server, relay = door()
     send(relay, mail("one"), ["anna@example.org"])
