@@ -152,6 +152,8 @@ NODISCARD int io_tls_client_identity(struct io_tls *t, const char *certificate_f
 NODISCARD int io_tls_server_ask_certificate(struct io_tls *t, const char *ca_file, struct err *err);
 /* Client: CA file (PEM), or NULL for the system's. Sessions are resumed per host. */
 NODISCARD struct io_tls *io_tls_client_new(const char *ca_file, struct err *err);
+/* Made from the same files, as they were read: the older one may go on, and its sessions with it. */
+NODISCARD bool io_tls_same(const struct io_tls *a, const struct io_tls *b);
 struct io_tls *io_tls_ref(struct io_tls *t);
 void io_tls_unref(struct io_tls *t);
 /* When our certificate ends, of a server or of io_tls_client_identity(); for warnings. */

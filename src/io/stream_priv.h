@@ -66,6 +66,7 @@ struct io_tls {
 	bool server;
 	unsigned refs;
 	struct wall_time not_after;
+	unsigned char print[32]; /* SHA-256 of what it was made from; see io_tls_same() */
 	/* Client: the last session of each host, so that the next handshake is short. Few hosts: a list. */
 	struct tls_session {
 		struct tls_session *next;
@@ -74,6 +75,11 @@ struct io_tls {
 	} * sessions;
 	size_t session_count;
 };
+
+/* tls_print.c: takes in what it is made from. */
+void io_tls_print_bytes(struct io_tls *t, struct sv bytes);
+void io_tls_print_file(struct io_tls *t, const char *path);
+void io_tls_print_system(struct io_tls *t);
 
 SSL *io_tls_begin_server(struct io_tls *t, int fd);
 struct tls_peer {

@@ -154,6 +154,9 @@ struct io_tls *io_tls_server_new_profile(const char *certificate_file, const cha
 	else
 		must(SSL_CTX_set_cipher_list(t->ctx, modern_ciphers) == 1);
 	(void)SSL_CTX_set_dh_auto(t->ctx, 1);
+	io_tls_print_bytes(t, profile == IO_TLS_LEGACY ? SV("legacy") : SV("modern"));
+	io_tls_print_file(t, certificate_file);
+	io_tls_print_file(t, key_file);
 	ERR_clear_error();
 	if (SSL_CTX_use_certificate_chain_file(t->ctx, certificate_file) != 1)
 		(void)openssl_fail(err, "certificate", certificate_file);
@@ -254,6 +257,8 @@ int io_tls_client_identity(struct io_tls *t, const char *certificate_file, struc
 	int rc;
 
 	must(!t->server);
+	io_tls_print_file(t, certificate_file);
+	io_tls_print_bytes(t, key_pem);
 	ERR_clear_error();
 	if (SSL_CTX_use_certificate_chain_file(t->ctx, certificate_file) != 1)
 		return openssl_fail(err, "certificate", certificate_file);
@@ -283,6 +288,10 @@ struct io_tls *io_tls_client_new(const char *ca_file, struct err *err)
 
 	if (!t)
 		return NULL;
+	if (ca_file)
+		io_tls_print_file(t, ca_file);
+	else
+		io_tls_print_system(t);
 	ERR_clear_error();
 	SSL_CTX_set_verify(t->ctx, SSL_VERIFY_PEER, NULL);
 	must(SSL_CTX_dane_enable(t->ctx) == 1);

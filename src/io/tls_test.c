@@ -651,6 +651,28 @@ static void renegotiation_is_refused(void **state)
 	close_net(&p.net);
 }
 
+static void what_is_made_from_the_same_files_is_the_same(void **state)
+{
+	struct err err = { 0 };
+	struct io_tls *all[] = {
+		io_tls_server_new(ca.chain, ca.key, &err),
+		io_tls_server_new_profile(ca.chain, ca.key, IO_TLS_LEGACY, &err),
+		io_tls_client_new(ca.ca, &err),
+		io_tls_client_new(ca.other_ca, &err),
+		io_tls_client_new(NULL, &err),
+	};
+	struct io_tls *again = io_tls_server_new(ca.chain, ca.key, &err);
+
+	(void)state;
+	assert_true(io_tls_same(all[0], again));
+	for (size_t i = 0; i < COUNT_OF(all); i++)
+		for (size_t j = 0; j < COUNT_OF(all); j++)
+			assert_int_equal(io_tls_same(all[i], all[j]), i == j);
+	for (size_t i = 0; i < COUNT_OF(all); i++)
+		io_tls_unref(all[i]);
+	io_tls_unref(again);
+}
+
 static int open_ca(void **state)
 {
 	(void)state;
@@ -685,6 +707,7 @@ int main(void)
 		cmocka_unit_test(the_end_of_tls_is_told_once),
 		cmocka_unit_test(closing_gently_lets_everything_out),
 		cmocka_unit_test(a_stream_may_be_freed_in_any_callback),
+		cmocka_unit_test(what_is_made_from_the_same_files_is_the_same),
 		cmocka_unit_test(renegotiation_is_refused),
 	};
 

@@ -312,6 +312,11 @@ struct io_tls *io_tls_client_new(const char *ca_file, struct err *err)
 	return t;
 }
 
+bool io_tls_same(const struct io_tls *a, const struct io_tls *b)
+{
+	return a && b;
+}
+
 struct io_tls *io_tls_ref(struct io_tls *t)
 {
 	t->refs++;
