@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "cli/ask.h"
 #include "cli/confine.h"
+#include "cli/reload.h"
 #include "cli/start.h"
 #include "identity/tokens.h"
 #include "identity/vault.h"
@@ -67,9 +68,11 @@ struct daemon {
 	struct identity_vault *vault; /* NULL: none is configured */
 	struct identity_tokens *tokens;
 	struct io_dnssec *dnssec; /* NULL: no DANE */
+	struct cli_reload *reload;
 	struct observe_alerts *alerts;
 	struct outbound *outbound;
 	struct inbound *inbound;
+	char salt_key_file[PATH_MAX];
 	gid_t admins; /* whose the control socket is; -1: ours */
 	struct observe_control *control, *monitor;
 	struct observe_health *health;
@@ -90,68 +93,7 @@ static void set_log(const struct conf *c)
 	log_setup(level, sv_eq(g->log_format, SV("json")));
 }
 
-/* ---- reload ---- */
-
-static int put_findings(const struct conf_findings *f, struct buf *out)
-{
-	int rc = 0;
-
-	for (size_t i = 0; i < f->count && rc == 0; i++)
-		rc = buf_printf(out,
-			"%s:%u:%u: %s: %s\n",
-			f->items[i].file,
-			f->items[i].line,
-			f->items[i].column,
-			f->items[i].warning ? "warning" : "error",
-			f->items[i].text);
-	return rc;
-}
-
-static int take_configuration(void *arg, struct buf *out_text)
-{
-	struct daemon *d = arg;
-	struct conf_findings findings;
-	struct conf *fresh = conf_load(d->ctx->config_path, &findings);
-	struct err err = { 0 };
-	struct conf *old = d->conf;
-
-	(void)put_findings(&findings, out_text);
-	conf_findings_free(&findings);
-	if (!fresh)
-		return RC_CONFIG;
-	if (!cli_confine_allows(fresh, out_text)) {
-		conf_unref(fresh);
-		return RC_CONFIG;
-	}
-	if (inbound_reload(d->inbound, fresh, &err) != 0) {
-		if (buf_printf(out_text,
-			    "error: %s%s\n",
-			    err.text,
-			    err.code == -EACCES && io_confine_state()->entered
-				    ? "; ports below 1024 are opened at the start only; restart "
-				      "needed: systemctl restart postern"
-				    : "") != 0)
-			out_text->len = 0;
-		conf_unref(fresh);
-		return RC_CONFIG;
-	}
-	if (d->vault && identity_vault_settle(d->vault, &err) != 0 &&
-		buf_printf(out_text, "warning: %s\n", err.text) != 0)
-		out_text->len = 0;
-	if (!d->vault && conf_general(fresh)->vault_key.kind != CONF_SECRET_NONE &&
-		buf_append(out_text,
-			SV("warning: `vault:` is new: it is opened when the daemon "
-			   "starts again\n")) != 0)
-		out_text->len = 0;
-	d->conf = fresh;
-	conf_unref(old);
-	io_https_set_proxy(d->https, conf_general(fresh)->proxy);
-	identity_tokens_reload(d->tokens, fresh);
-	outbound_reload(d->outbound, fresh);
-	observe_alerts_reload(d->alerts, fresh);
-	set_log(fresh);
-	return 0;
-}
+/* ---- what others ask ---- */
 
 static int signed_in(void *arg, struct sv mailbox)
 {
@@ -165,38 +107,12 @@ static int signed_in(void *arg, struct sv mailbox)
 	return 0;
 }
 
-/* Whoever asked for it: what comes of it is in the log, too. */
-static int reload(void *arg, struct buf *out_text)
-{
-	struct daemon *d = arg;
-	struct sv rest, line;
-	int rc;
-
-	io_notify_reloading();
-	rc = take_configuration(d, out_text);
-	rest = buf_sv(out_text);
-	while (rest.len) {
-		(void)sv_cut_char(&rest, '\n', &line);
-		log_line(sv_find(line, SV("warning: ")) >= 0 ? LOG_WARN : LOG_ERROR,
-			"serve",
-			"%.*s",
-			SV_ARG(line));
-	}
-	log_line(rc ? LOG_ERROR : LOG_INFO,
-		"serve",
-		"%s",
-		rc ? "the configuration has errors: the old one stays in force"
-		   : "configuration reloaded");
-	io_notify_ready();
-	return rc;
-}
-
 static void on_hup(void *arg, int signum)
 {
-	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(1 << 20);
+	struct daemon *d = arg;
 
 	(void)signum;
-	(void)reload(arg, &text);
+	cli_reload_ask(d->reload, NULL);
 }
 
 /* ---- stopping ---- */
@@ -258,6 +174,7 @@ static void on_stop(void *arg, int signum)
 		return;
 	}
 	d->stopping = true;
+	cli_reload_stop(d->reload);
 	log_line(LOG_INFO, "serve", "signal %d: draining", signum);
 	io_notify_stopping();
 	io_timer_init(&d->drain_limit, d->loop, drain_too_long, d);
@@ -421,7 +338,6 @@ static int open_controls(struct daemon *d, struct err *err)
 static int start(struct daemon *d, struct err *err)
 {
 	struct inbound_options inbound;
-	char salt_key_file[PATH_MAX];
 	int rc = open_store(d, err);
 
 	if (rc != 0)
@@ -453,8 +369,8 @@ static int start(struct daemon *d, struct err *err)
 	rc = resolve_uncertain(d, err);
 	if (rc != 0)
 		return rc;
-	(void)snprintf(salt_key_file,
-		sizeof(salt_key_file),
+	(void)snprintf(d->salt_key_file,
+		sizeof(d->salt_key_file),
 		"%.*s/scram.key",
 		SV_ARG(conf_general(d->conf)->data_dir));
 	inbound = (struct inbound_options){ .loop = d->loop,
@@ -466,10 +382,22 @@ static int start(struct daemon *d, struct err *err)
 			outbound_committed,
 			outbound_withdrawn,
 			outbound_queued },
-		.salt_key_file = salt_key_file };
+		.salt_key_file = d->salt_key_file };
 	d->inbound = inbound_new(&inbound, err);
 	if (!d->inbound)
 		return RC_CONFIG;
+	d->reload = cli_reload_new(&(struct cli_reload_parts){ .config_path = d->ctx->config_path,
+		.salt_key_file = d->salt_key_file,
+		.loop = d->loop,
+		.workers = d->workers,
+		.inbound = d->inbound,
+		.outbound = d->outbound,
+		.tokens = d->tokens,
+		.https = d->https,
+		.vault = d->vault,
+		.alerts = d->alerts,
+		.conf = &d->conf,
+		.configured = set_log });
 	d->sources = (struct observe_sources){ .loop = d->loop,
 		.store = d->store,
 		.outbound = d->outbound,
@@ -478,8 +406,8 @@ static int start(struct daemon *d, struct err *err)
 		.alerts = d->alerts,
 		.conf = &d->conf,
 		.started_at = io_now(d->loop),
-		.reload = reload,
-		.reload_arg = d,
+		.reload = cli_reload_ask,
+		.reload_arg = d->reload,
 		.signed_in = signed_in,
 		.signed_in_arg = d };
 	if (open_controls(d, err) != 0)

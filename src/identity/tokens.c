@@ -447,26 +447,17 @@ static void adopt(struct identity *id, struct conf *conf)
 		id->gone = true;
 }
 
-void identity_tokens_reload(struct identity_tokens *t, struct conf *conf)
+void identity_token_reload(struct identity_tokens *t, struct sv key, struct conf *conf)
 {
-	struct identity **gone = xcalloc(t->identities.count + 1, sizeof(struct identity *));
-	size_t count = 0;
+	struct identity *id = htable_get(&t->identities, key);
 
-	htable_each (&t->identities, slot) {
-		struct identity *id = slot->value;
-
-		adopt(id, conf);
-		if (id->gone && id->state == IDENTITY_IDLE && !id->answering &&
-			list_empty(&id->waiters))
-			gone[count++] = id;
-	}
-	for (size_t i = 0; i < count; i++) {
-		(void)htable_take(&t->identities,
-			sv_make(gone[i]->key,
-				(size_t)(gone[i]->scope.ptr - gone[i]->key) + gone[i]->scope.len));
-		identity_free(gone[i]);
-	}
-	free(gone);
+	if (!id)
+		return;
+	adopt(id, conf);
+	if (!id->gone || id->state != IDENTITY_IDLE || id->answering || !list_empty(&id->waiters))
+		return;
+	(void)htable_take(&t->identities, key);
+	identity_free(id);
 }
 
 void identity_tokens_signed_in(

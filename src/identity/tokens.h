@@ -29,8 +29,8 @@ NODISCARD struct identity_tokens *identity_tokens_new(
 	const struct identity_tokens_options *options);
 /* Requests end without `done`. Before the workers and the vault: a job that runs needs both. */
 void identity_tokens_free(struct identity_tokens *t);
-/* After a reload: apps and secrets are read again, tokens that nobody changed stay. */
-void identity_tokens_reload(struct identity_tokens *t, struct conf *conf);
+/* After a reload, for each of identity_tokens_keys(): apps and secrets are read again, tokens that nobody changed stay. */
+void identity_token_reload(struct identity_tokens *t, struct sv key, struct conf *conf);
 
 struct identity_token {
 	const struct secret *token; /* NULL: none could be had; `verdict` and `reply` say why */

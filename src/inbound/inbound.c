@@ -19,9 +19,44 @@ static void drain_check(void *arg)
 	drained(in->drained_arg);
 }
 
+/* ---- what comes from files ---- */
+
+struct inbound_fresh *inbound_fresh_read(const struct conf *conf, struct io_workers *workers,
+	const char *salt_key_file, struct err *err)
+{
+	struct inbound_fresh *f = xcalloc(1, sizeof(*f));
+	const struct conf_listener *all = conf_listeners(conf, &f->tls_count);
+	int rc;
+
+	f->tls = xcalloc(f->tls_count + 1, sizeof(struct io_tls *));
+	f->users = identity_users_new(conf, workers, salt_key_file, err);
+	rc = f->users ? 0 : RC_CONFIG;
+	for (size_t i = 0; i < f->tls_count && rc == 0; i++)
+		rc = listener_load_tls(&all[i], &f->tls[i], err);
+	if (rc == 0)
+		return f;
+	inbound_fresh_free(f);
+	return NULL;
+}
+
+void inbound_fresh_free(struct inbound_fresh *f)
+{
+	if (!f)
+		return;
+	identity_users_unref(f->users);
+	for (size_t i = 0; i < f->tls_count; i++)
+		io_tls_unref(f->tls[i]);
+	free(f->tls);
+	free(f);
+}
+
+/* ---- life ---- */
+
 struct inbound *inbound_new(const struct inbound_options *options, struct err *err)
 {
 	struct inbound *in = xcalloc(1, sizeof(*in));
+	struct inbound_fresh *fresh;
+	int rc;
 
 	in->loop = options->loop;
 	in->store = options->store;
@@ -40,8 +75,12 @@ struct inbound *inbound_new(const struct inbound_options *options, struct err *e
 	in->passed = xcalloc(1, sizeof(*in->passed));
 	io_passed_from_environment(in->passed);
 	listeners_drop_unwanted(in, in->conf);
-	in->users = identity_users_new(in->conf, in->workers, in->salt_key_file, err);
-	if (!in->users || listeners_open(in, in->conf, err) != 0) {
+	fresh = inbound_fresh_read(in->conf, in->workers, in->salt_key_file, err);
+	rc = fresh ? listeners_open(in, in->conf, fresh, err) : RC_CONFIG;
+	if (rc == 0)
+		in->users = TAKE(fresh->users);
+	inbound_fresh_free(fresh);
+	if (rc != 0) {
 		inbound_free(in);
 		return NULL;
 	}
@@ -77,19 +116,15 @@ void inbound_free(struct inbound *in)
 	free(in);
 }
 
-int inbound_reload(struct inbound *in, struct conf *conf, struct err *err)
+int inbound_reload(
+	struct inbound *in, struct conf *conf, struct inbound_fresh *fresh, struct err *err)
 {
-	struct identity_users *before,
-		*users = identity_users_new(conf, in->workers, in->salt_key_file, err);
-	int rc = users ? listeners_open(in, conf, err) : RC_CONFIG;
+	struct identity_users *before = in->users;
+	int rc = listeners_open(in, conf, fresh, err);
 
-	if (rc != 0) {
-		if (users)
-			identity_users_unref(users);
+	if (rc != 0)
 		return rc;
-	}
-	before = in->users;
-	in->users = users;
+	in->users = TAKE(fresh->users);
 	if (!in->ledger_is_read)
 		listeners_pause(in, true);
 	(void)conf_ref(conf);

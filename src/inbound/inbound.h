@@ -38,8 +38,20 @@ struct inbound_options {
 NODISCARD struct inbound *inbound_new(const struct inbound_options *options, struct err *err);
 void inbound_free(struct inbound *in);
 
-/* Listeners that stay keep their sockets; sessions end on their old snapshot. On failure nothing changed. */
-NODISCARD int inbound_reload(struct inbound *in, struct conf *conf, struct err *err);
+/*
+ * What a reload brings: verifiers of users, certificates of listeners. From any thread, `workers` and `salt_key_file`
+ * as in the options; NULL: a file cannot be used.
+ */
+struct inbound_fresh;
+NODISCARD struct inbound_fresh *inbound_fresh_read(const struct conf *conf,
+	struct io_workers *workers, const char *salt_key_file, struct err *err);
+void inbound_fresh_free(struct inbound_fresh *f);
+/*
+ * Listeners that stay keep their sockets, and TLS contexts that are the same; sessions end on their old snapshot.
+ * `fresh` is of this `conf`; what is taken is gone from it, the rest is the caller's to free. On failure nothing changed.
+ */
+NODISCARD int inbound_reload(
+	struct inbound *in, struct conf *conf, struct inbound_fresh *fresh, struct err *err);
 /* Closes the listeners, ends idle sessions, lets messages under way be answered; then `done`. */
 void inbound_drain(struct inbound *in, void (*done)(void *arg), void *arg);
 

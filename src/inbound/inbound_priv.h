@@ -166,7 +166,15 @@ struct sv accept_sender(const struct accept *a); /* as it was given; empty: none
 size_t accept_recipient_count(const struct accept *a);
 
 /* ---- listener.c ---- */
-NODISCARD int listeners_open(struct inbound *in, struct conf *conf, struct err *err);
+struct inbound_fresh {
+	struct identity_users *users;
+	struct io_tls **tls; /* of each listener of the snapshot; NULL: it has none */
+	size_t tls_count;
+};
+NODISCARD int listener_load_tls(
+	const struct conf_listener *c, struct io_tls **out_tls, struct err *err);
+NODISCARD int listeners_open(
+	struct inbound *in, struct conf *conf, const struct inbound_fresh *fresh, struct err *err);
 /* Stored sockets that `conf` does not want any more: one of them could be in the way of a new one. */
 void listeners_drop_unwanted(struct inbound *in, const struct conf *conf);
 void listeners_close_all(struct inbound *in);

@@ -471,7 +471,7 @@ static void sessions_go_on_under_their_old_rules(void **state)
 	fresh = client_hello(&b, "more");
 	/* A socket that cannot be made changes nothing. */
 	bad = bench_conf(&b, "listeners: [ { address: \"unix:@F/no/where\" } ]\n" LAB);
-	assert_int_not_equal(inbound_reload(b.in, bad, &err), 0);
+	assert_int_not_equal(bench_take(&b, bad, &err), 0);
 	assert_true(strlen(err.text) > 0);
 	conf_unref(bad);
 	(void)client_hello(&b, "smtp");

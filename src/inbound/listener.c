@@ -45,21 +45,23 @@ static void listener_free(struct listener *n)
 	free(n);
 }
 
-static int load_tls(struct listener *n, struct err *err)
+int listener_load_tls(const struct conf_listener *c, struct io_tls **out_tls, struct err *err)
 {
 	CLEANUP(buf_deinitp) struct buf certificate = BUF_INIT(4096), key = BUF_INIT(4096);
+	struct io_tls *tls;
 
-	if (!n->c || n->c->tls == CONF_TLS_NONE)
+	if (c->tls == CONF_TLS_NONE)
 		return 0;
-	if (buf_printf(&certificate, "%.*s%c", SV_ARG(n->c->certificate), 0) != 0 ||
-		buf_printf(&key, "%.*s%c", SV_ARG(n->c->key.name), 0) != 0)
+	if (buf_printf(&certificate, "%.*s%c", SV_ARG(c->certificate), 0) != 0 ||
+		buf_printf(&key, "%.*s%c", SV_ARG(c->key.name), 0) != 0)
 		return err_set(err, RC_LIMIT, "a path is too long");
-	n->tls = io_tls_server_new_profile(buf_sv(&certificate).ptr,
+	tls = io_tls_server_new_profile(buf_sv(&certificate).ptr,
 		buf_sv(&key).ptr,
-		n->c->legacy_tls ? IO_TLS_LEGACY : IO_TLS_MODERN,
+		c->legacy_tls ? IO_TLS_LEGACY : IO_TLS_MODERN,
 		err);
-	if (!n->tls)
-		return err_wrap(err, "listener %.*s", SV_ARG(n->name));
+	if (!tls)
+		return err_wrap(err, "listener %.*s", SV_ARG(c->name));
+	*out_tls = tls;
 	return 0;
 }
 
@@ -142,12 +144,13 @@ static struct listener *find_open(struct inbound *in, struct sv name)
 
 /* The new listener takes the socket of the old one of the same name, if there is one. */
 static int open_one(struct inbound *in, struct conf *conf, const struct conf_listener *c,
-	struct sv name, struct list *fresh, struct err *err)
+	struct io_tls *tls, struct list *fresh, struct err *err)
 {
-	struct listener *n = listener_new(in, conf, c, name);
-	int rc = load_tls(n, err);
+	struct listener *n = listener_new(in, conf, c, c ? c->name : submit_name);
+	int rc = 0;
 
-	if (rc == 0 && !find_open(in, name))
+	n->tls = tls ? io_tls_ref(tls) : NULL;
+	if (!find_open(in, n->name))
 		rc = open_socket(n, err);
 	if (rc != 0)
 		listener_free(n);
@@ -212,7 +215,10 @@ void listeners_drop_unwanted(struct inbound *in, const struct conf *conf)
 		io_notify_barrier();
 }
 
-/* Same socket, new rules: what is open goes on under the old ones. */
+/*
+ * Same socket, new rules: what is open goes on under the old ones. A certificate that is the same stays, too, so that
+ * clients resume their sessions.
+ */
 static void take_over(struct listener *fresh, struct listener *old)
 {
 	struct conf *conf = old->conf;
@@ -220,24 +226,28 @@ static void take_over(struct listener *fresh, struct listener *old)
 
 	old->conf = fresh->conf;
 	old->c = fresh->c;
-	old->tls = fresh->tls;
 	fresh->conf = conf;
-	fresh->tls = tls;
+	if (!tls || !fresh->tls || !io_tls_same(tls, fresh->tls)) {
+		old->tls = fresh->tls;
+		fresh->tls = tls;
+	}
 	listener_free(fresh);
 }
 
-int listeners_open(struct inbound *in, struct conf *conf, struct err *err)
+int listeners_open(
+	struct inbound *in, struct conf *conf, const struct inbound_fresh *read, struct err *err)
 {
 	size_t count;
 	const struct conf_listener *all = conf_listeners(conf, &count);
 	struct list fresh;
 	int rc = 0;
 
+	must(read->tls_count == count);
 	list_init(&fresh);
 	if (conf_general(conf)->submit_socket.len)
-		rc = open_one(in, conf, NULL, submit_name, &fresh, err);
+		rc = open_one(in, conf, NULL, NULL, &fresh, err);
 	for (size_t i = 0; i < count && rc == 0; i++)
-		rc = open_one(in, conf, &all[i], all[i].name, &fresh, err);
+		rc = open_one(in, conf, &all[i], read->tls[i], &fresh, err);
 	if (rc != 0) {
 		list_each_safe (at, after, &fresh)
 			listener_free(list_entry(at, struct listener, node));

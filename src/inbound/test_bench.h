@@ -209,12 +209,21 @@ static inline void bench_open(struct bench *b, const char *conf_text)
 	bench_begin(b, conf_text);
 }
 
+static inline int bench_take(struct bench *b, struct conf *c, struct err *err)
+{
+	struct inbound_fresh *fresh = inbound_fresh_read(c, b->workers, NULL, err);
+	int rc = fresh ? inbound_reload(b->in, c, fresh, err) : RC_CONFIG;
+
+	inbound_fresh_free(fresh);
+	return rc;
+}
+
 static inline void bench_reload(struct bench *b, const char *text)
 {
 	struct conf *c = bench_conf(b, text);
 	struct err err = { 0 };
 
-	must(inbound_reload(b->in, c, &err) == 0);
+	must(bench_take(b, c, &err) == 0);
 	conf_unref(b->conf);
 	b->conf = c;
 }

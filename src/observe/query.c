@@ -9,6 +9,7 @@
 
 static void query_destroy(struct observe_query *q)
 {
+	list_remove(&q->reload.node);
 	io_task_cancel(q->sources->loop, &q->turn);
 	json_decref(q->request);
 	observe_query_report_free(q->report);
@@ -214,30 +215,48 @@ void observe_query_rows(struct observe_query *q, void (*done)(struct observe_que
 
 /* ---- verbs ---- */
 
-static void reload(struct observe_query *q)
+static void emit_finding(struct observe_query *q, size_t at)
 {
-	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(1 << 20);
-	struct sv rest, line;
-	int rc;
+	json_t *object = json_object();
 
-	if (!q->sources->reload) {
-		observe_query_fail(q, EX_UNAVAILABLE, "the daemon does not run: nothing to reload");
-		return;
-	}
-	rc = q->sources->reload(q->sources->reload_arg, &text);
-	rest = buf_sv(&text);
-	while (rest.len) {
-		json_t *object = json_object();
+	observe_json_sv(object, "finding", q->names.items[at]);
+	observe_query_emit(q, object);
+}
 
-		(void)sv_cut_char(&rest, '\n', &line);
-		observe_json_sv(object, "finding", line);
-		observe_query_emit(q, object);
-	}
-	if (rc != 0)
+static void findings_shown(struct observe_query *q)
+{
+	if (q->reload_rc != 0)
 		observe_query_fail(
 			q, EX_CONFIG, "the configuration has errors: the old one stays in force");
 	else
 		observe_query_end(q);
+}
+
+static void reloaded(struct observe_reload *r, int rc, struct sv findings)
+{
+	struct observe_query *q = CONTAINER_OF(r, struct observe_query, reload);
+	struct sv rest = arena_sv(&q->arena, findings), line;
+	size_t lines = 1;
+
+	q->reload_rc = rc;
+	for (size_t i = 0; i < rest.len; i++)
+		lines += rest.ptr[i] == '\n';
+	q->names.items = arena_alloc(&q->arena, lines * sizeof(*q->names.items));
+	while (rest.len) {
+		(void)sv_cut_char(&rest, '\n', &line);
+		q->names.items[q->names.count++] = line;
+	}
+	q->slice_began = io_clock_mono();
+	observe_query_turns(q, q->names.count, emit_finding, findings_shown);
+}
+
+static void reload(struct observe_query *q)
+{
+	q->reload.done = reloaded;
+	if (q->sources->reload)
+		q->sources->reload(q->sources->reload_arg, &q->reload);
+	else
+		observe_query_fail(q, EX_UNAVAILABLE, "the daemon does not run: nothing to reload");
 }
 
 static void signed_in(struct observe_query *q)
@@ -280,6 +299,7 @@ struct observe_query *observe_query_new(const struct observe_sources *sources, s
 	q->sink = *sink;
 	q->turn = (struct io_task){ .run = on_turn, .arg = q };
 	q->slice_began = io_clock_mono();
+	list_init(&q->reload.node);
 	q->conf = sources->conf && *sources->conf ? conf_ref(*sources->conf) : NULL;
 	q->request = json_loadb(request.ptr, request.len, JSON_REJECT_DUPLICATES, NULL);
 	if (!json_is_object(q->request)) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "base/list.h"
 #include "base/sv.h"
 #include "io/loop.h"
 #include "store/store.h"
@@ -33,6 +34,13 @@ struct outbound;
 struct conf;
 struct observe_alerts;
 
+/* Waits for a reload; taken out of its list, it does not wait any more. */
+struct observe_reload {
+	struct list node;
+	/* `findings`: one line each. rc is 0 or RC_CONFIG. */
+	void (*done)(struct observe_reload *r, int rc, struct sv findings);
+};
+
 struct observe_sources {
 	struct io_loop *loop;
 	struct store *store;
@@ -42,8 +50,8 @@ struct observe_sources {
 	struct observe_alerts *alerts;  /* NULL: nothing is known of what ends */
 	struct conf *const *conf;       /* the snapshot in force */
 	struct mono_time started_at;
-	/* SIGHUP by request: fills *out_text with one line a finding. Returns 0 or RC_CONFIG. */
-	int (*reload)(void *arg, struct buf *out_text);
+	/* SIGHUP by request: `done` comes when it is over, perhaps before this returns. */
+	void (*reload)(void *arg, struct observe_reload *waiter);
 	void *reload_arg;
 	/* Forgets what the sign-in of a mailbox failed by. RC_NOT_FOUND: there is none of that name. */
 	int (*signed_in)(void *arg, struct sv mailbox);

@@ -50,6 +50,8 @@ struct observe_query {
 	uint64_t rows, changed;
 	uint64_t rows_max;     /* "limit"; 0: all */
 	struct report *report; /* see query_report.c */
+	struct observe_reload reload;
+	int reload_rc;
 	bool op_running, paused, freed, finished;
 };
 

@@ -530,13 +530,11 @@ static void bad_requests_get_one_line_with_a_code(void **state)
 	close_bench(&b);
 }
 
-static int reload(void *arg, struct buf *out_text)
+static void reload(void *arg, struct observe_reload *waiter)
 {
 	const int *rc = arg;
 
-	must(buf_append(out_text, SV("postern.yaml:1:1: warning: one\npostern.yaml:2:1: two\n")) ==
-		0);
-	return *rc;
+	waiter->done(waiter, *rc, SV("postern.yaml:1:1: warning: one\npostern.yaml:2:1: two\n"));
 }
 
 static void a_reload_tells_its_findings(void **state)

@@ -63,10 +63,10 @@ void lane_free(struct lane *l)
 
 void lane_configure(struct lane *l)
 {
-	const struct conf_lane *c = conf_lane(l->o->conf, l->key);
+	const struct conf_lane *c = conf_lane(l->o->conf, l->key), *before = l->c;
 	struct sched_lane_limits limits = { 0 };
+	struct conf *old = l->conf;
 
-	conf_unref(l->conf);
 	l->conf = conf_ref(l->o->conf);
 	l->c = c;
 	if (c) {
@@ -89,7 +89,8 @@ void lane_configure(struct lane *l)
 	l->stale_serial = 0;
 	if (l->look_at.us != INT64_MAX)
 		l->look_at.us = 0; /* the times may be others now */
-	lane_load_secrets(l);
+	lane_reload_secrets(l, before);
+	conf_unref(old);
 }
 
 uint32_t lane_connections_max(const struct lane *l)

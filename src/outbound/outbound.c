@@ -25,6 +25,12 @@ static bool has_alternatives(const struct conf *conf)
 	return any;
 }
 
+void outbound_configured(struct outbound *o)
+{
+	o->has_alternatives = has_alternatives(o->conf);
+	say_loudly(o->conf);
+}
+
 struct outbound *outbound_new(const struct outbound_options *options)
 {
 	struct outbound *o = xcalloc(1, sizeof(*o));
@@ -60,6 +66,8 @@ void outbound_free(struct outbound *o)
 		return;
 	io_task_cancel(o->loop, &o->drain_check);
 	io_task_cancel(o->loop, &o->slots);
+	io_task_cancel(o->loop, &o->reload.task);
+	outbound_fresh_free(o->reload.fresh);
 	htable_each (&o->lanes, slot)
 		lane_free(slot->value);
 	htable_deinit(&o->lanes);
@@ -76,7 +84,7 @@ void outbound_free(struct outbound *o)
 	free(o);
 }
 
-/* ---- time, policy, TLS ---- */
+/* ---- time, policy ---- */
 
 struct wall_time outbound_due_now(struct outbound *o)
 {
@@ -112,42 +120,6 @@ struct sched_policy outbound_policy(const struct outbound *o)
 			     : g->uncertain == CONF_UNCERTAIN_ASSUME_SENT
 				     ? SCHED_UNCERTAIN_ASSUME_SENT
 				     : SCHED_UNCERTAIN_RETRY };
-}
-
-static struct io_tls *make_tls(struct lane *l, struct err *err)
-{
-	char *ca = sv_dup(l->c->ca_file), *certificate = sv_dup(l->c->certificate);
-	struct io_tls *tls = io_tls_client_new(l->c->ca_file.len ? ca : NULL, err);
-	int rc = 0;
-
-	if (tls && l->c->certificate.len)
-		rc = io_tls_client_identity(tls,
-			certificate,
-			l->certificate_key ? secret_reveal(l->certificate_key) : SV(""),
-			l->passphrase,
-			err);
-	if (rc != 0) {
-		io_tls_unref(tls);
-		tls = NULL;
-	}
-	free(ca);
-	free(certificate);
-	return tls;
-}
-
-struct io_tls *outbound_tls(struct lane *l, struct err *err)
-{
-	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(65536);
-	struct io_tls *tls;
-
-	must(buf_printf(&key, "%.*s\n%.*s", SV_ARG(l->c->ca_file), SV_ARG(l->c->certificate)) == 0);
-	tls = htable_get(&l->o->tls, buf_sv(&key));
-	if (tls)
-		return tls;
-	tls = make_tls(l, err);
-	if (tls)
-		htable_put(&l->o->tls, buf_sv(&key), tls);
-	return tls;
 }
 
 /* ---- start ---- */
@@ -342,72 +314,7 @@ void outbound_start(struct outbound *o)
 	store_submit(o->store, &o->lanes_op.op);
 }
 
-/* ---- reload, drain ---- */
-
-struct make_due {
-	struct store_edit edit;
-	struct outbound *o;
-	char key[];
-};
-
-static void made_due(struct store_op *op)
-{
-	struct make_due *m = CONTAINER_OF(op, struct make_due, edit.op);
-
-	if (op->rc == 0 && m->edit.out_more) {
-		store_submit(m->o->store, op);
-		return;
-	}
-	outbound_queued(m->o, m->edit.filter.lane);
-	free(m);
-}
-
-/* Mail of a lane that goes, or comes back, looks for its route now, not in a quarter of an hour. */
-static void make_due(struct outbound *o, struct sv key)
-{
-	struct make_due *m = xcalloc(1, sizeof(*m) + key.len);
-
-	if (key.len == 0) {
-		/* The filter has no word for "no lane": the cause says it. */
-		m->edit.filter.cause = sv_from(cause_name(CAUSE_NO_ROUTE));
-	}
-	memcpy(m->key, key.ptr ? key.ptr : "", key.len);
-	m->o = o;
-	m->edit.op = (struct store_op){ .kind = STORE_OP_EDIT, .done = made_due };
-	m->edit.kind = STORE_EDIT_RETRY;
-	m->edit.filter.lane = sv_make(m->key, key.len);
-	m->edit.filter.state = STORE_RCPT_QUEUED;
-	m->edit.at = outbound_due_now(o);
-	store_submit(o->store, &m->edit.op);
-}
-
-void outbound_reload(struct outbound *o, struct conf *conf)
-{
-	struct conf *old = o->conf;
-
-	o->conf = conf_ref(conf);
-	conf_unref(old);
-	o->has_alternatives = has_alternatives(conf);
-	say_loudly(conf);
-	/* What an administrator changed may have mended it. */
-	park_probe_all(o, NULL);
-	/* CA files may have been renewed in place. Connections hold their own reference. */
-	htable_each (&o->tls, slot)
-		io_tls_unref(slot->value);
-	htable_deinit(&o->tls);
-	o->tls = (struct htable){ 0 };
-	htable_each (&o->lanes, slot) {
-		struct lane *l = slot->value;
-		bool was_gone = !l->c;
-
-		lane_configure(l);
-		if (l->c && l->why.cause && l->why.nature != VERDICT_NATURE_REPUTATION)
-			sched_lane_probe_now(l->sched, io_now(o->loop));
-		if ((was_gone || !l->c) && o->started)
-			make_due(o, l->key);
-		lane_queued(l);
-	}
-}
+/* ---- drain ---- */
 
 void outbound_check_drained(struct outbound *o)
 {

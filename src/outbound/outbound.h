@@ -56,8 +56,20 @@ size_t outbound_uncertain_ledger(void *arg, struct arena *arena, struct sv lane,
 	uint32_t recipients, struct store_ledger out[STORE_UNCERTAIN_LEDGER_MAX]);
 /* Reads the ledger, the parks and the lanes with mail, then delivers. */
 void outbound_start(struct outbound *o);
-/* Running deliveries end on their old snapshot. */
-void outbound_reload(struct outbound *o, struct conf *conf);
+/*
+ * What lanes need of a new snapshot: secrets, TLS contexts. new() on the loop; read() in any thread: it knows the
+ * lanes that there are, and touches nothing of outbound's but the vault.
+ */
+struct outbound_fresh;
+NODISCARD struct outbound_fresh *outbound_fresh_new(const struct outbound *o);
+void outbound_fresh_read(struct outbound_fresh *f, const struct conf *conf);
+void outbound_fresh_free(struct outbound_fresh *f);
+/*
+ * Takes over both. Running deliveries end on their old snapshot. The lanes change over some in each turn of the loop;
+ * then `done`, perhaps before this returns. One at a time.
+ */
+void outbound_reload(struct outbound *o, struct conf *conf, struct outbound_fresh *fresh,
+	void (*done)(void *arg), void *arg);
 /* Takes no more work, ends what runs, closes its connections; then `done`. */
 void outbound_drain(struct outbound *o, void (*done)(void *arg), void *arg);
 /*

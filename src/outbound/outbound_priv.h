@@ -17,7 +17,8 @@
 #include "smtp/client.h"
 
 /*
- * outbound.c   life: start, reload, drain, what others call
+ * outbound.c   life: start, drain, what others call
+ * reload.c     a new snapshot: what a worker reads for it, and the change of the lanes; TLS contexts
  * lane.c       one lane: which work next, on which connection, timers
  * sign_in.c    secrets and tokens of lanes
  * park.c       what is held beyond a lane: senders on a mailbox, tenants; and the records of all parks
@@ -92,6 +93,13 @@ struct outbound {
 		suspects;    /* keys of parks -> struct sched_proof: refused, but nothing is held */
 	struct htable parks; /* "sender:LANE:ADDRESS", "tenant:ID", ... -> struct park */
 	struct htable tls;   /* CA file, "" for the system's -> struct io_tls */
+	struct {
+		struct io_task task;
+		struct outbound_fresh *fresh;
+		size_t at, count; /* in all_lanes */
+		void (*done)(void *arg);
+		void *arg;
+	} reload;
 	struct htable endpoints; /* "HOST:PORT" -> struct endpoint */
 	uint32_t connections;
 	struct list starved; /* lanes that want a connection when the budget has one */
@@ -313,7 +321,7 @@ struct delivery {
 /* ---- outbound.c ---- */
 /* Time by which mail is due: the wall clock, but never going back while we run. */
 struct wall_time outbound_due_now(struct outbound *o);
-struct io_tls *outbound_tls(struct lane *l, struct err *err); /* borrowed */
+void outbound_configured(struct outbound *o); /* by a new snapshot */
 struct sched_policy outbound_policy(const struct outbound *o);
 void outbound_count_uncertain(struct outbound *o, uint64_t recipients);
 void outbound_check_drained(struct outbound *o);
@@ -354,6 +362,12 @@ void lane_read_page(struct lane *l);
 bool lane_page_has_more(const struct lane *l);
 void lane_page_skip(struct lane *l);
 
+/* ---- reload.c ---- */
+struct io_tls *outbound_tls(struct lane *l, struct err *err); /* borrowed */
+/* NULL: nobody has read it. `f` may be NULL. */
+const struct secret *outbound_fresh_secret(
+	const struct outbound_fresh *f, const struct conf_secret *where, const char **out_warning);
+
 /* ---- sweep.c ---- */
 /* New mail, accepted now at the earliest, will need a look some day. */
 void lane_expect_look(struct lane *l);
@@ -367,6 +381,8 @@ bool lane_expire_if_over(struct lane *l, const struct store_message *m);
 
 /* ---- sign_in.c ---- */
 void lane_load_secrets(struct lane *l); /* may hold the lane; may take a while (secrets_job) */
+/* After a reload; `before`: what it was, or NULL. */
+void lane_reload_secrets(struct lane *l, const struct conf_lane *before);
 void lane_forget_secrets(struct lane *l);
 bool lane_needs_token(const struct conf_lane *c);
 /* Ends in connection_take_slot(), or in a hold and c->ended; maybe before it returns. */

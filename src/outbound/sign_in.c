@@ -86,7 +86,20 @@ static void finish(struct secrets_job *j)
 	lane_poke(l);
 }
 
-static void load(struct secrets_job *j, struct identity_vault *vault, bool commands)
+/* From what a reload has read, or from where it is. */
+static int load_one(struct secrets_job *j, size_t at, struct identity_vault *vault,
+	const struct outbound_fresh *fresh, const char **out_warning)
+{
+	const struct secret *read = outbound_fresh_secret(fresh, j->where[at], out_warning);
+
+	if (!read)
+		return identity_secret_load(j->where[at], vault, &j->got[at], out_warning, &j->err);
+	j->got[at] = secret_new(secret_reveal(read));
+	return 0;
+}
+
+static void load(struct secrets_job *j, struct identity_vault *vault,
+	const struct outbound_fresh *fresh, bool commands)
 {
 	for (size_t i = 0; i < SECRETS && j->rc == 0; i++) {
 		bool command = j->where[i]->kind == CONF_SECRET_COMMAND;
@@ -94,7 +107,7 @@ static void load(struct secrets_job *j, struct identity_vault *vault, bool comma
 
 		if (j->where[i]->kind == CONF_SECRET_NONE || command != commands)
 			continue;
-		j->rc = identity_secret_load(j->where[i], vault, &j->got[i], &warning, &j->err);
+		j->rc = load_one(j, i, vault, fresh, &warning);
 		if (warning)
 			j->warning = warning;
 	}
@@ -102,7 +115,7 @@ static void load(struct secrets_job *j, struct identity_vault *vault, bool comma
 
 static void run_commands(void *arg)
 {
-	load(arg, NULL, true);
+	load(arg, NULL, NULL, true);
 }
 
 static void commands_ran(void *arg)
@@ -141,7 +154,7 @@ void lane_load_secrets(struct lane *l)
 	j->where[PASSPHRASE] = &l->c->passphrase;
 	for (size_t i = 0; i < SECRETS; i++)
 		commands |= j->where[i]->kind == CONF_SECRET_COMMAND;
-	load(j, o->vault, false);
+	load(j, o->vault, o->reload.fresh, false);
 	if (commands && j->rc == 0) {
 		int rc;
 
@@ -156,6 +169,55 @@ void lane_load_secrets(struct lane *l)
 		(void)err_set(&j->err, rc, "too many commands for secrets run at once");
 	}
 	commands_ran(j);
+}
+
+static bool is_same(const struct conf_secret *a, const struct conf_secret *b)
+{
+	return a->kind == b->kind && sv_eq(a->name, b->name);
+}
+
+/* A command runs before the next connection, not for ten thousand lanes at a reload. */
+static bool may_wait(const struct lane *l, const struct conf_lane *before)
+{
+	const struct conf_lane *now = l->c;
+
+	return before && now && !l->secrets_failed && !l->secrets_job &&
+	       (now->password.kind == CONF_SECRET_COMMAND ||
+		       now->certificate_key.kind == CONF_SECRET_COMMAND ||
+		       now->passphrase.kind == CONF_SECRET_COMMAND) &&
+	       is_same(&now->password, &before->password) &&
+	       is_same(&now->certificate_key, &before->certificate_key) &&
+	       is_same(&now->passphrase, &before->passphrase);
+}
+
+/* What has not changed stays where it is. */
+static void keep_same(struct secret **now, struct secret *before)
+{
+	struct secret *read = *now;
+
+	if (!read || !before || !secret_eq(before, secret_reveal(read))) {
+		secret_free(before);
+		return;
+	}
+	*now = before;
+	secret_free(read);
+}
+
+void lane_reload_secrets(struct lane *l, const struct conf_lane *before)
+{
+	struct secret *password, *key, *passphrase;
+
+	if (may_wait(l, before)) {
+		l->secrets_stale = true;
+		return;
+	}
+	password = TAKE(l->password);
+	key = TAKE(l->certificate_key);
+	passphrase = TAKE(l->passphrase);
+	lane_load_secrets(l);
+	keep_same(&l->password, password);
+	keep_same(&l->certificate_key, key);
+	keep_same(&l->passphrase, passphrase);
 }
 
 /* ---- tokens ---- */

@@ -126,7 +126,7 @@ static inline void bench_reload(struct bench *b, const char *text)
 {
 	struct conf *c = bench_conf(b, text);
 
-	outbound_reload(b->o, c);
+	outbound_reload(b->o, c, NULL, NULL, NULL);
 	conf_unref(b->conf);
 	b->conf = c;
 }

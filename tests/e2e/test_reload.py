@@ -1,8 +1,13 @@
 """A reload changes the rules for those who come: a session keeps what it began with, and nobody stays who is gone."""
+import json
+import select
+import ssl
+
 import pytest
 
 import peers
 import support
+from faulty import faulty  # noqa: F401, a fixture
 from wire import Wire
 
 
@@ -127,3 +132,128 @@ def test_a_user_who_is_removed_cannot_sign_in_on_a_session_that_was_open(setting
     del setting.users["app"]
     setting.reload()
     assert c.say("AUTH PLAIN " + peers.plain("app", "pw-app")).startswith("535")
+
+
+# ---- while it reads ----
+
+LAB = """connectors:
+  - {{ name: {name}, provider: smtp, host: 127.0.0.1, port: {port}, tls: none }}
+routes:
+  - {{ through: {name} }}
+"""
+
+
+class Asker:
+    """One request on the control socket, whose answer may take a while."""
+
+    def __init__(self, relay, do):
+        self.socket = support.socket.socket(support.socket.AF_UNIX)
+        self.socket.connect(str(relay.control))
+        self.socket.sendall(json.dumps({"do": do}).encode() + b"\n")
+        self.socket.settimeout(support.PATIENCE)
+
+    def has_answer(self):
+        return bool(select.select([self.socket], [], [], 0)[0])
+
+    def answer(self):
+        lines = []
+        with self.socket.makefile("rb") as f:
+            while not lines or not ({"end", "error"} & lines[-1].keys()):
+                lines.append(json.loads(f.readline()))
+        return lines
+
+
+@pytest.fixture
+def reading(relay, faulty, sink):
+    """A relay whose reload has begun, and waits for the file of its configuration."""
+    r = relay(LAB.format(name="lab", port=sink.port), env=faulty.env)
+    faulty.hang("o", "postern.yaml")
+    first = Asker(r, "reload")
+    support.wait_for(faulty.hits)
+    return r, first
+
+
+def send(port, subject):
+    with Wire(port) as c:
+        c.hello()
+        c.envelope()
+        assert c.data(f"Subject: {subject}\r\n\r\nx\r\n".encode()).startswith("250")
+
+
+def test_mail_goes_on_while_a_reload_reads_and_who_asks_meanwhile_is_served_once(reading, faulty, sink):
+    r, first = reading
+    send(r.port, "meanwhile")
+    support.wait_for(lambda: len(sink.got) == 1)
+    assert Asker(r, "status").answer()[-1]["end"]
+    r.write(LAB.format(name="other", port=sink.port))
+    more = [Asker(r, "reload") for _ in range(3)]
+    r.process.process.send_signal(support.signal.SIGHUP)
+    send(r.port, "later")
+    support.wait_for(lambda: len(sink.got) == 2)
+    assert not any(x.has_answer() for x in [first, *more])
+    faulty.heal()
+    assert all(x.answer()[-1].get("end") for x in [first, *more])
+    # The first, and one for all that came after it had begun.
+    support.wait_for(lambda: r.log().count("configuration reloaded") == 2)
+    assert [x["name"] for x in r.rows("mailboxes") if x["state"] != "gone"] == ["other"]
+    assert r.log().count("configuration reloaded") == 2
+
+
+def test_what_is_wrong_is_told_to_whoever_waits(reading, faulty):
+    r, first = reading
+    r.write("routes: [ { through: nobody } ]\n")
+    second = Asker(r, "reload")
+    faulty.heal()
+    for x in (first, second):
+        lines = x.answer()
+        assert lines[-1]["code"] == 78 and any("postern.yaml:" in y.get("finding", "") for y in lines)
+    assert [x["name"] for x in r.rows("mailboxes")] == ["lab"], "the old one stays in force"
+
+
+def test_who_does_not_wait_for_a_reload_does_not_stop_it(reading, faulty, sink):
+    r, first = reading
+    first.socket.close()
+    gone = Asker(r, "reload")
+    gone.socket.close()
+    r.write(LAB.format(name="other", port=sink.port))
+    faulty.heal()
+    support.wait_for(lambda: [x["name"] for x in r.rows("mailboxes") if x["state"] != "gone"] == ["other"])
+    assert r.process.alive()
+
+
+def test_a_stop_in_the_middle_of_a_reload_ends_well(reading, faulty):
+    r, first = reading
+    r.process.process.send_signal(support.signal.SIGTERM)
+    support.wait_for(lambda: not support.listens(r.port))
+    faulty.heal()
+    assert r.stop() == 0
+    assert "configuration reloaded" not in r.log()
+
+
+# ---- what has not changed ----
+
+def test_clients_resume_their_tls_session_after_a_reload_of_the_same_certificate(setting):
+    def session(old=None):
+        context = ssl.create_default_context(cafile=setting.ca)
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        raw = support.socket.create_connection(("127.0.0.1", setting.implicit))
+        context = old.context if old else context
+        s = context.wrap_socket(raw, server_hostname="localhost", session=old.session if old else None)
+        assert s.recv(4) == b"220 "
+        return s
+
+    setting.tls[setting.implicit] = "implicit"
+    before = session()
+    setting.reload()
+    assert session(before).session_reused
+    _, cert, key = support.make_certificate(setting.folder / "new")
+    setting.cert.write_bytes(cert.read_bytes())
+    setting.key.write_bytes(key.read_bytes())
+    (setting.folder / "pki" / "ca.pem").write_bytes((setting.folder / "new" / "ca.pem").read_bytes())
+    setting.reload()
+    # Another certificate begins anew.
+    raw = support.socket.create_connection(("127.0.0.1", setting.implicit))
+    context = ssl.create_default_context(cafile=setting.ca)
+    with context.wrap_socket(raw, server_hostname="localhost") as fresh:
+        assert not fresh.session_reused
+        assert fresh.getpeercert(True) == ssl.PEM_cert_to_DER_cert(cert.read_text())
