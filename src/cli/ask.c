@@ -285,6 +285,7 @@ static int ask_store(struct asker *a, struct conf *c, struct sv request)
 		.data_dir = g->data_dir,
 		.history_keep_us = g->history_keep_us,
 		.history_bytes_max = g->history_bytes_max,
+		.in_spite_of_damage = true,
 	};
 	struct observe_query_sink sink = {
 		.line = take_line,

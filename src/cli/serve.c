@@ -6,6 +6,7 @@
 #include "cli/ask.h"
 #include "cli/confine.h"
 #include "cli/reload.h"
+#include "cli/serve_queue.h"
 #include "cli/start.h"
 #include "identity/tokens.h"
 #include "identity/vault.h"
@@ -48,7 +49,6 @@ static const char help[] = "usage: postern serve [--config FILE]\n\n"
 enum {
 	WORKERS = 2,
 	WORKER_QUEUE = 64,
-	BALLAST_BYTES = 32 << 20,
 	BUSY_PAUSE_MS = 20, /* a start waits so for whoever has the queue open, and so long */
 	BUSY_WAIT_MS = 20000,
 };
@@ -196,22 +196,16 @@ static void on_watchdog(void *arg)
 
 static int open_store(struct daemon *d, struct err *err)
 {
-	const struct conf_general *g = conf_general(d->conf);
-	const struct store_disk disk = { .ballast_bytes = BALLAST_BYTES };
-	const struct store_options options = { .data_dir = g->data_dir,
-		.history_keep_us = g->history_keep_us,
-		.history_bytes_max = g->history_bytes_max,
-		.disk = &disk };
 	const struct timespec pause = { .tv_nsec = BUSY_PAUSE_MS * 1000000L };
 	struct store_recovery recovery = { 0 };
 
-	d->store = store_open(d->loop, &options, &recovery, err);
+	d->store = cli_serve_queue_open(d->loop, d->conf, &recovery, err);
 	/* A command that looks into the queue, or a daemon that ends: both are soon done. */
 	for (unsigned waited = 0; !d->store && err->code == -EBUSY && waited < BUSY_WAIT_MS &&
 				  !cli_daemon_runs(d->conf);
 		waited += BUSY_PAUSE_MS) {
 		(void)nanosleep(&pause, NULL);
-		d->store = store_open(d->loop, &options, &recovery, err);
+		d->store = cli_serve_queue_open(d->loop, d->conf, &recovery, err);
 	}
 	if (!d->store)
 		return RC_CONFIG;

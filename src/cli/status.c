@@ -70,6 +70,35 @@ static void PRINTF_LIKE(2, 3) put(struct buf *out, const char *fmt, ...)
 	must(cli_fold(out, sv_from(line), 0, LABEL, cli_columns()) == 0);
 }
 
+/* What the disk has damaged costs what stands on it; the rest goes on. */
+static void put_damage(struct screen *s, const json_t *line, struct buf *out)
+{
+	CLEANUP(buf_deinitp) struct buf ids = BUF_INIT(1024);
+	json_t *list = json_object_get(line, "damaged_ids");
+	long long count = number(line, "damaged_messages");
+
+	if (!cli_text(line, "damage_words")[0])
+		return;
+	for (size_t i = 0; i < json_array_size(list); i++)
+		(void)!buf_printf(
+			&ids, "%s%s", i ? " " : "", json_string_value(json_array_get(list, i)));
+	if (count > (long long)json_array_size(list))
+		(void)!buf_append(&ids, SV(" ..."));
+	put(out,
+		"%s%-10s %s. %lld message%s on damaged pages wait%s%s%.*s; everything else goes "
+		"on. "
+		"Stop postern and run `postern doctor --repair`.%s",
+		style(s, "red"),
+		"damage",
+		cli_text(line, "damage_words"),
+		count,
+		count == 1 ? "" : "s",
+		count == 1 ? "s" : "",
+		ids.len ? ": " : "",
+		SV_ARG(buf_sv(&ids)),
+		style(s, "off"));
+}
+
 static void put_relay(struct screen *s, const json_t *line, struct buf *out)
 {
 	char span[TEXT_DURATION_MAX], size[TEXT_DURATION_MAX], waiting[TEXT_DURATION_MAX];
@@ -115,6 +144,7 @@ static void put_relay(struct screen *s, const json_t *line, struct buf *out)
 			"disk fails",
 			cli_text(line, "disk_words"),
 			style(s, "off"));
+	put_damage(s, line, out);
 	if (json_is_true(json_object_get(line, "disk_full")))
 		put(out,
 			"%sdisk full  new mail is refused (452) until there is room; delivery goes "

@@ -13,6 +13,7 @@
 
 /* Events to alerts, each once; the watch over the disk. */
 #define DISK_EVERY_US (2 * US_PER_S)
+#define DAMAGE_EVERY_US US_PER_HOUR
 
 /* What is to be said; its views are borrowed. */
 struct news {
@@ -262,6 +263,45 @@ static void look_at_trouble(struct observe_alerts *a)
 			.freed_by = "" });
 }
 
+/* In the memory only, as well. Each message is in the log; of the first an alert tells, and once an hour of more. */
+static void look_at_damage(struct observe_alerts *a)
+{
+	struct store_damage d = store_damage(a->store);
+	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(2048);
+	struct mono_time now = io_now(a->loop);
+	char id[TEXT_ID_MAX];
+	int rc = 0;
+
+	if (!d.met || (a->damage_told && d.messages == a->damage_named) ||
+		(a->damage_told && mono_span(a->damage_at, now) < DAMAGE_EVERY_US))
+		return;
+	a->damage_told = true;
+	a->damage_named = d.messages;
+	a->damage_at = now;
+	rc = buf_printf(&text, "The queue is damaged: %s. ", d.words);
+	if (rc == 0 && d.messages)
+		rc = buf_printf(&text,
+			"%llu messages stand on damaged pages and wait:",
+			(unsigned long long)d.messages);
+	for (size_t i = 0; i < STORE_DAMAGE_NAMED && i < d.messages && rc == 0; i++)
+		rc = buf_printf(&text, " %s", text_id(d.named[i], id));
+	if (rc == 0 && d.messages)
+		rc = buf_printf(&text, "%s. ", d.messages > STORE_DAMAGE_NAMED ? " ..." : "");
+	if (rc == 0)
+		rc = buf_append(&text,
+			SV("Everything else goes on. `postern doctor` says what is damaged; stop "
+			   "postern and run `postern doctor --repair`. Look at the disk (dmesg, "
+			   "smartctl)."));
+	if (rc != 0)
+		return;
+	tell(a,
+		&(struct news){ .event = "queue-damaged",
+			.scope = SV("disk"),
+			.cause = SV("queue-damaged"),
+			.text = buf_sv(&text),
+			.freed_by = "person" });
+}
+
 static void on_disk_timer(void *arg)
 {
 	static const struct sv key = SV_INIT("alert:disk");
@@ -283,6 +323,7 @@ static void on_disk_timer(void *arg)
 				.freed_by = "" });
 	}
 	look_at_trouble(a);
+	look_at_damage(a);
 	io_timer_start(&a->disk_timer, mono_add(io_now(a->loop), DISK_EVERY_US));
 }
 

@@ -67,6 +67,9 @@ struct observe_alerts {
 	struct arena parks_arena;
 	struct io_timer disk_timer, look_timer;
 	enum store_trouble trouble_told;
+	bool damage_told;
+	uint64_t damage_named; /* messages that the log has */
+	struct mono_time damage_at;
 	struct alert_end *ends;
 	size_t end_count;
 	bool looking; /* a worker does */

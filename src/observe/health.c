@@ -122,6 +122,7 @@ static void take_disk(struct observe_health *h, const struct store_health *disk)
 	h->figures.boot_time = io_now(loop).us / US_PER_S;
 	h->figures.disk_full = disk->disk_full;
 	h->figures.disk_trouble = disk->trouble != STORE_TROUBLE_NONE;
+	h->figures.queue_damaged = store_damage(h->sources->store).met;
 	h->figures.disk_free_bytes = disk->free_bytes;
 	h->figures.loop_turn_us_max = io_loop_turns(loop).recent_us;
 }
@@ -180,7 +181,7 @@ static void tell(struct observe_health *h, bool known)
 	uint64_t every = mono_span(h->asked_at, now) * SHARE / US_PER_S;
 
 	every = every < EVERY_S ? EVERY_S : every > EVERY_S_MAX ? EVERY_S_MAX : every;
-	if (known || disk.trouble != STORE_TROUBLE_NONE) {
+	if (known || disk.trouble != STORE_TROUBLE_NONE || store_damage(h->sources->store).met) {
 		take_disk(h, &disk);
 		if (h->sources->inbound)
 			take_clients(h);

@@ -33,8 +33,9 @@ struct observe_health_figures {
 	uint64_t mailboxes_parked;
 	uint64_t recipients_uncertain; /* may have arrived: held or to be sent again */
 	uint64_t delivered_day, bounced_day;
-	uint64_t disk_full;    /* 1: new mail is refused */
-	uint64_t disk_trouble; /* 1: the same, for a disk that fails */
+	uint64_t disk_full;     /* 1: new mail is refused */
+	uint64_t disk_trouble;  /* 1: the same, for a disk that fails */
+	uint64_t queue_damaged; /* 1: some of it cannot be read or written until a repair */
 	uint64_t disk_free_bytes;
 	uint64_t inbound_sessions, inbound_sessions_max;
 	uint64_t inbound_memory_bytes, inbound_memory_max_bytes;

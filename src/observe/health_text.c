@@ -33,6 +33,7 @@ static const struct {
 	FIGURE(disk_full),
 	FIGURE(disk_free_bytes),
 	FIGURE(disk_trouble),
+	FIGURE(queue_damaged),
 	FIGURE(inbound_sessions),
 	FIGURE(inbound_sessions_max),
 	FIGURE(inbound_memory_bytes),
@@ -106,7 +107,7 @@ static enum observe_health_state judge(
 		is_beyond(f->oldest_seconds, limits->oldest_warning_s) ||
 		is_beyond(f->messages_waiting, limits->waiting_warning))
 		raise_to(&state, OBSERVE_HEALTH_WARNING);
-	if (f->disk_full || f->disk_trouble ||
+	if (f->disk_full || f->disk_trouble || f->queue_damaged ||
 		is_beyond(f->oldest_seconds, limits->oldest_critical_s) ||
 		is_beyond(f->messages_waiting, limits->waiting_critical))
 		raise_to(&state, OBSERVE_HEALTH_CRITICAL);
@@ -129,6 +130,8 @@ static int put_words(
 		rc = buf_append(out, SV("; the disk is full: new mail is refused"));
 	if (rc == 0 && f->disk_trouble)
 		rc = buf_append(out, SV("; the disk fails: new mail is refused (postern status)"));
+	if (rc == 0 && f->queue_damaged)
+		rc = buf_append(out, SV("; the queue is damaged: postern doctor"));
 	if (rc == 0 && (f->recipients_parked || f->mailboxes_parked))
 		rc = buf_printf(out,
 			"; parked until somebody acts: %llu recipient%s, %llu mailbox%s (postern "

@@ -90,7 +90,7 @@ static void op_done(struct store_op *op)
 		observe_query_fail(q, EX_NOINPUT, "there is no message with this id");
 		return;
 	}
-	if (op->rc != 0) {
+	if (op->rc != 0 && !(op->rc == RC_CORRUPT && q->in_spite_of_damage)) {
 		observe_query_fail(
 			q, EX_TEMPFAIL, op->err.text[0] ? op->err.text : rc_text(op->rc));
 		return;

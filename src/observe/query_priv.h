@@ -53,6 +53,7 @@ struct observe_query {
 	struct observe_reload reload;
 	int reload_rc;
 	bool op_running, paused, freed, finished;
+	bool in_spite_of_damage; /* it goes on with what the queue gave before it failed */
 };
 
 void observe_query_emit(struct observe_query *q, json_t *object); /* takes the object */

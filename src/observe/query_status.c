@@ -60,6 +60,22 @@ static void put_turns(json_t *o, const struct io_loop *loop)
 	(void)json_object_set_new(o, "loop_turns_over_ms", over);
 }
 
+static void emit_damage(json_t *o, struct store *s)
+{
+	struct store_damage d = store_damage(s);
+	json_t *ids = json_array();
+	char id[TEXT_ID_MAX];
+
+	if (d.met) {
+		observe_json_int(o, "damaged_messages", d.messages);
+		observe_json_sv(o, "damage_words", sv_from(d.words));
+		for (size_t i = 0; i < STORE_DAMAGE_NAMED && i < d.messages; i++)
+			(void)json_array_append_new(ids, json_string(text_id(d.named[i], id)));
+		(void)json_object_set(o, "damaged_ids", ids);
+	}
+	json_decref(ids);
+}
+
 static void emit_relay(struct observe_query *q)
 {
 	const struct observe_sources *s = q->sources;
@@ -88,7 +104,9 @@ static void emit_relay(struct observe_query *q)
 		observe_json_sv(o, "disk_trouble", sv_from(store_trouble_name(stats.trouble)));
 		observe_json_sv(o, "disk_words", sv_from(stats.trouble_words));
 	}
+	emit_damage(o, s->store);
 	observe_json_int(o, "disk_free_bytes", stats.free_bytes);
+	observe_json_int(o, "operations", stats.operations);
 	observe_json_int(o, "commits", stats.commits);
 	observe_json_int(o, "failed_commits", stats.failed_commits);
 	put_confined(o);
@@ -336,6 +354,8 @@ static void with_holds(struct observe_query *q)
 
 void observe_query_status(struct observe_query *q)
 {
+	/* What could be counted is shown, and that it is damaged. */
+	q->in_spite_of_damage = true;
 	/* The queue would not answer now: what is known without it must be seen at once. */
 	if (q->sources->outbound && store_health(q->sources->store).trouble != STORE_TROUBLE_NONE) {
 		summed(q);

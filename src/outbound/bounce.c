@@ -36,6 +36,7 @@ struct bounce_job {
 	struct store_recipient recipient;
 	struct buf body;
 	struct io_timer again;
+	unsigned failures;
 };
 
 static void next_action(struct bounce_job *j);
@@ -250,7 +251,8 @@ static void notice_queued(struct store_op *op)
 			"qmgr",
 			"a notice could not be queued, trying again: %s",
 			op->err.text);
-		io_timer_start(&j->again, mono_add(io_now(o->loop), OUTCOME_RETRY_US));
+		io_timer_start(
+			&j->again, mono_add(io_now(o->loop), outbound_queue_pause(j->failures++)));
 		return;
 	}
 	(void)snprintf(text,

@@ -159,9 +159,22 @@ static void set_attempt(struct delivery *d)
 		.recipient_count = d->count };
 }
 
+/* What is there now is read anew. A page that takes no attempt must not be tried in a circle. */
+static void look_again(struct lane *l, int rc)
+{
+	if (rc == RC_STATE || (rc == RC_CORRUPT && ++l->claim_failures < CLAIMS_FAILED_MAX)) {
+		lane_queued(l);
+		return;
+	}
+	l->next_due =
+		wall_add(outbound_due_now(l->o), (int64_t)outbound_queue_pause(l->read_failures++));
+	lane_poke(l);
+}
+
 static void no_claim(struct delivery *d)
 {
 	struct lane *l = d->lane;
+	int rc = d->claim.op.rc;
 
 	d->claim_failed = true;
 	if (d->connection)
@@ -169,8 +182,10 @@ static void no_claim(struct delivery *d)
 	delivery_unreserve(d);
 	if (d->probe)
 		l->probes--;
-	/* An operator was faster, or the queue could not be written: what is there now is read anew. */
-	lane_queued(l);
+	/* An operator was faster, or the queue could not be written. */
+	if (rc != RC_STATE)
+		log_line(LOG_WARN, "qmgr", "an attempt could not begin: %s", d->claim.op.err.text);
+	look_again(l, rc);
 	delivery_free(d);
 }
 
@@ -187,6 +202,7 @@ static void claim_done(struct store_op *op)
 		return;
 	}
 	d->claimed = true;
+	d->lane->claim_failures = 0;
 	if (d->over)
 		delivery_finish(d);
 	else if (d->connection)

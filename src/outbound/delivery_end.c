@@ -491,17 +491,41 @@ void delivery_finish(struct delivery *d)
 	bounce_send(d, write_outcome);
 }
 
+/* The queue shows it on its way until it is repaired: then it is held, as nobody can tell what became of it. */
+static void stays_open(const struct delivery *d)
+{
+	char id[TEXT_ID_MAX];
+
+	(void)text_id(d->m.id, id);
+	log_record(LOG_ERROR,
+		"qmgr",
+		sv_from(id),
+		"unrecorded",
+		SV("what became of this attempt cannot be recorded, as its place in the queue is "
+		   "damaged: "
+		   "stop postern and run `postern doctor --repair`"),
+		(const struct log_field[]){ LOG_F("to", d->recipients[0].r.address),
+			LOG_F("status", sv_from(status_word(d->outcomes[0].state))) },
+		2);
+}
+
 static void outcome_written(struct store_op *op)
 {
 	struct delivery *d = CONTAINER_OF(op, struct delivery, outcome.op);
 	struct lane *l = d->lane;
 
+	if (op->rc == RC_CORRUPT && d->write_failures >= OUTCOME_TRIES_MAX) {
+		stays_open(d);
+		delivery_free(d);
+		return;
+	}
 	if (op->rc != 0 && op->rc != RC_NOT_FOUND) {
 		log_line(LOG_ERROR,
 			"qmgr",
 			"an outcome could not be written, trying again: %s",
 			op->err.text);
-		io_timer_start(&d->again, mono_add(io_now(l->o->loop), OUTCOME_RETRY_US));
+		io_timer_start(&d->again,
+			mono_add(io_now(l->o->loop), outbound_queue_pause(d->write_failures++)));
 		return;
 	}
 	for (size_t i = 0; i < d->count; i++) {

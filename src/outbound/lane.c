@@ -318,9 +318,11 @@ static void page_read(struct store_op *op)
 	l->next_due.us = INT64_MAX;
 	if (op->rc != 0) {
 		l->due.out_count = 0;
-		l->next_due = wall_add(outbound_due_now(l->o), OUTCOME_RETRY_US);
+		l->next_due = wall_add(
+			outbound_due_now(l->o), (int64_t)outbound_queue_pause(l->read_failures++));
 		log_line(LOG_WARN, "qmgr", "the queue could not be read: %s", op->err.text);
 	} else {
+		l->read_failures = 0;
 		/* More than a page is due, or later mail is: look there after this page. */
 		l->next_due = l->due.out_next_at;
 	}

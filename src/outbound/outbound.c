@@ -11,6 +11,12 @@
 
 #define CLOCK_STEP_US US_PER_MIN /* smaller steps of the clock are followed */
 
+/* A disk that is busy is soon well again; a damaged page never is. */
+#define QUEUE_PAUSE_US US_PER_S
+enum {
+	QUEUE_DOUBLINGS = 6
+};
+
 static void drain_check(void *arg);
 static void say_loudly(const struct conf *conf);
 
@@ -109,6 +115,13 @@ struct wall_time outbound_age_now(const struct outbound *o)
 	/* A clock is slewed by half a thousandth at most. */
 	most = wall_add(o->first_wall, (int64_t)(ran + ran / 1000 + CLOCK_STEP_US));
 	return wall.us < most.us ? wall : most;
+}
+
+uint64_t outbound_queue_pause(unsigned failures)
+{
+	unsigned doublings = failures > QUEUE_DOUBLINGS ? QUEUE_DOUBLINGS : failures;
+
+	return QUEUE_PAUSE_US << doublings;
 }
 
 struct sched_policy outbound_policy(const struct outbound *o)

@@ -35,7 +35,8 @@
 enum {
 	DUE_PAGE = 50,                /* messages a lane reads at once */
 	BODY_PIECE = 4 * LIMIT_CHUNK, /* of a body that is read from the queue */
-	OUTCOME_RETRY_US = 1000000,
+	OUTCOME_TRIES_MAX = 5,        /* where the place in the queue is damaged */
+	CLAIMS_FAILED_MAX = 64,       /* in a row: then the lane takes a pause */
 	HOURS_KEPT = 25,
 };
 /* An uncertain attempt may be counted by the receiver until its own time for the dot is over. */
@@ -159,8 +160,9 @@ struct lane {
 	struct store_due due;
 	struct arena page;
 	bool due_running;
-	size_t page_at;            /* next message of the page */
-	uint32_t recipient_at;     /* next recipient in it */
+	unsigned read_failures, claim_failures; /* of the queue, in a row */
+	size_t page_at;                         /* next message of the page */
+	uint32_t recipient_at;                  /* next recipient in it */
 	struct wall_time next_due; /* the earliest that is not in the page; INT64_MAX: none known */
 	bool sweeping;             /* the page is read to find mail past its time, not to send */
 	struct wall_time sweep_after_at;
@@ -312,7 +314,8 @@ struct delivery {
 	struct store_ledger ledger[5];
 	struct store_recipient_outcome *outcomes;
 	struct io_timer again; /* the outcome could not be written */
-	bool next_hop_dsn;     /* it takes NOTIFY over from us */
+	unsigned write_failures;
+	bool next_hop_dsn; /* it takes NOTIFY over from us */
 	struct sv remote_message_id;
 	struct smtp_client_message message;
 	struct sv transcript; /* of its session, where it did not reach all recipients */
@@ -322,6 +325,8 @@ struct delivery {
 /* Time by which mail is due: the wall clock, but never going back while we run. */
 struct wall_time outbound_due_now(struct outbound *o);
 void outbound_configured(struct outbound *o); /* by a new snapshot */
+/* Till the queue is asked again, after it has failed so many times in a row for the same. */
+uint64_t outbound_queue_pause(unsigned failures);
 struct sched_policy outbound_policy(const struct outbound *o);
 void outbound_count_uncertain(struct outbound *o, uint64_t recipients);
 void outbound_check_drained(struct outbound *o);

@@ -165,6 +165,14 @@ static int end_recipient(struct store_sqlite *s, const struct store_outcome *op,
 	return 0;
 }
 
+static int end_story(struct store_sqlite *s, const struct store_outcome *op,
+	uint32_t *out_story_bytes, struct err *err)
+{
+	int rc = end_attempt(s, op, out_story_bytes, err);
+
+	return rc == 0 && op->transcript.len ? put_transcript(s, op, err) : rc;
+}
+
 int store_do_outcome(struct store *front, struct store_outcome *op)
 {
 	struct store_sqlite *s = store_sqlite_of(front);
@@ -172,21 +180,20 @@ int store_do_outcome(struct store *front, struct store_outcome *op)
 	uint32_t final = 0, story_bytes = 0;
 	int rc = 0;
 
-	if (op->attempt)
-		rc = end_attempt(s, op, &story_bytes, err);
-	if (rc == 0 && op->attempt && op->transcript.len)
-		rc = put_transcript(s, op, err);
+	if (op->attempt && store_part_begin(s, STORE_PART_ATTEMPT))
+		rc = store_part_end(s, end_story(s, op, &story_bytes, err));
 	for (size_t i = 0; i < op->recipient_count && rc == 0; i++)
 		rc = end_recipient(s, op, &op->recipients[i], &final, err);
-	if (rc == 0)
-		rc = store_message_settle(s,
-			op->message_id,
-			final,
-			op->set_flags,
-			op->at,
-			story_bytes,
-			&op->out_finished,
-			err);
+	if (rc == 0 && store_part_begin(s, STORE_PART_MESSAGE))
+		rc = store_part_end(s,
+			store_message_settle(s,
+				op->message_id,
+				final,
+				op->set_flags,
+				op->at,
+				story_bytes,
+				&op->out_finished,
+				err));
 	return rc ? rc : store_add_ledger(s, op->ledger, op->ledger_count, err);
 }
 
@@ -197,17 +204,16 @@ struct due_row {
 };
 
 static int read_due_rows(struct store_sqlite *s, struct store_due *op, int64_t lane,
-	struct due_row rows[LIMIT_PAGE], size_t *out_count)
+	struct due_row after, struct due_row rows[LIMIT_PAGE], size_t *out_count)
 {
 	sqlite3_stmt *q = store_sql(s, SQL_DUE);
-	int64_t after = op->after_id ? row_id(op->after_id, STORE_NUMBER_MAX) : 0;
 	uint32_t messages = 0;
 	size_t count = 0;
 	int rc;
 
 	(void)sqlite3_bind_int64(q, 1, lane);
-	(void)sqlite3_bind_int64(q, 2, op->after_at.us);
-	(void)sqlite3_bind_int64(q, 3, after);
+	(void)sqlite3_bind_int64(q, 2, after.due);
+	(void)sqlite3_bind_int64(q, 3, after.id);
 	(void)sqlite3_bind_int64(q, 4, op->until.us);
 	(void)sqlite3_bind_int64(q, 5, LIMIT_PAGE);
 	while ((rc = store_step(s, q, &op->op.err)) == 1) {
@@ -230,18 +236,14 @@ static int read_due_rows(struct store_sqlite *s, struct store_due *op, int64_t l
 }
 
 static int read_next_due(
-	struct store_sqlite *s, struct store_due *op, int64_t lane, const struct due_row *last)
+	struct store_sqlite *s, struct store_due *op, int64_t lane, struct due_row after)
 {
 	sqlite3_stmt *q = store_sql(s, SQL_DUE_NEXT);
 	int rc;
 
 	(void)sqlite3_bind_int64(q, 1, lane);
-	(void)sqlite3_bind_int64(q, 2, last ? last->due : op->after_at.us);
-	(void)sqlite3_bind_int64(q,
-		3,
-		last           ? last->id
-		: op->after_id ? row_id(op->after_id, STORE_NUMBER_MAX)
-			       : 0);
+	(void)sqlite3_bind_int64(q, 2, after.due);
+	(void)sqlite3_bind_int64(q, 3, after.id);
 	rc = store_step(s, q, &op->op.err);
 	op->out_next_at.us = rc == 1 ? sqlite3_column_int64(q, 1) : INT64_MAX;
 	(void)sqlite3_reset(q);
@@ -281,40 +283,69 @@ static int message_fits(struct store_sqlite *s, const struct store_message *m, s
 	return rc < 0 ? rc : 0;
 }
 
+/* True: it is damaged and passed over, so that the others leave. Only outside of a transaction, see is_lost(). */
+static bool pass_over(struct store_sqlite *s, uint64_t id, uint32_t index, int *rc, struct err *err)
+{
+	if (*rc != RC_CORRUPT || !sqlite3_get_autocommit(s->db))
+		return false;
+	store_damage_note(&s->front, id, index, err->text);
+	err->text[0] = '\0';
+	*rc = 0;
+	return true;
+}
+
+static int read_due_recipients(struct store_sqlite *s, struct store_due *op,
+	const struct due_row *rows, size_t count, struct store_message *m)
+{
+	struct store_recipient *list = arena_alloc(op->out_arena, count * sizeof(*list));
+	int rc = 0;
+
+	m->recipients = list;
+	m->recipient_count = 0;
+	for (size_t i = 0; i < count && rc == 0; i++) {
+		uint32_t index = row_number(rows[i].id);
+
+		if (store_damage_knows(&s->front, m->id, index))
+			continue;
+		rc = read_due_recipient(
+			s, rows[i].id, op->out_arena, &list[m->recipient_count], &op->op.err);
+		if (!pass_over(s, m->id, index, &rc, &op->op.err))
+			m->recipient_count += rc == 0;
+	}
+	return rc;
+}
+
 /* The recipients of one message, rows[0..count). */
 static int read_due_message(
 	struct store_sqlite *s, struct store_due *op, const struct due_row *rows, size_t count)
 {
 	struct store_message *m = &op->out_messages[op->out_count];
-	struct store_recipient *list = arena_alloc(op->out_arena, count * sizeof(*list));
-	int rc =
-		store_read_message(s, row_message(rows[0].id), op->out_arena, m, NULL, &op->op.err);
+	uint64_t id = row_message(rows[0].id);
+	struct err *err = &op->op.err;
+	int rc;
 
+	if (store_damage_knows(&s->front, id, STORE_WHOLE_MESSAGE))
+		return 0;
+	rc = store_read_message(s, id, op->out_arena, m, NULL, err);
+	if (rc == RC_NOT_FOUND)
+		rc = err_set(err, RC_CORRUPT, "a waiting recipient has no message");
 	if (rc == 0)
-		rc = message_fits(s, m, &op->op.err);
-	for (size_t i = 0; i < count && rc == 0; i++)
-		rc = read_due_recipient(s, rows[i].id, op->out_arena, &list[i], &op->op.err);
-	m->recipients = list;
-	m->recipient_count = count;
-	op->out_count++;
+		rc = message_fits(s, m, err);
+	if (rc != 0) {
+		(void)pass_over(s, id, STORE_WHOLE_MESSAGE, &rc, err);
+		return rc;
+	}
+	rc = read_due_recipients(s, op, rows, count, m);
+	op->out_count += rc == 0 && m->recipient_count;
 	return rc;
 }
 
-int store_do_due(struct store *front, struct store_due *op)
+static int read_due_messages(
+	struct store_sqlite *s, struct store_due *op, const struct due_row *rows, size_t count)
 {
-	struct store_sqlite *s = store_sqlite_of(front);
-	struct due_row rows[LIMIT_PAGE];
-	size_t count = 0, first = 0;
-	int64_t lane = store_lane_known(s, op->lane);
-	int rc;
+	size_t first = 0;
+	int rc = 0;
 
-	op->out_count = 0;
-	op->out_messages = NULL;
-	rc = read_due_rows(s, op, lane, rows, &count);
-	if (rc == 0)
-		rc = read_next_due(s, op, lane, count ? &rows[count - 1] : NULL);
-	if (rc != 0 || count == 0)
-		return rc;
 	op->out_messages = arena_alloc(op->out_arena, count * sizeof(*op->out_messages));
 	for (size_t i = 1; i <= count && rc == 0; i++) {
 		if (i < count && row_message(rows[i].id) == row_message(rows[first].id))
@@ -322,6 +353,37 @@ int store_do_due(struct store *front, struct store_due *op)
 		rc = read_due_message(s, op, &rows[first], i - first);
 		first = i;
 	}
+	return rc;
+}
+
+int store_do_due(struct store *front, struct store_due *op)
+{
+	struct store_sqlite *s = store_sqlite_of(front);
+	struct due_row after = { op->after_id ? row_id(op->after_id, STORE_NUMBER_MAX) : 0,
+		op->after_at.us };
+	struct due_row rows[LIMIT_PAGE];
+	size_t count = 0, scanned = 0;
+	int64_t lane = store_lane_known(s, op->lane);
+	int rc;
+
+	op->out_count = 0;
+	op->out_messages = NULL;
+	/* Usually once: a page of which all is damaged must not hide what stands behind it. */
+	do {
+		rc = read_due_rows(s, op, lane, after, rows, &count);
+		if (rc == 0 && count)
+			after = rows[count - 1];
+		if (rc == 0)
+			rc = read_next_due(s, op, lane, after);
+		if (rc == 0 && count)
+			rc = read_due_messages(s, op, rows, count);
+		scanned += count;
+	} while (rc == 0 && count && op->out_count == 0 && scanned < STORE_SCAN_MAX);
+	if (rc == 0 && count && op->out_count == 0)
+		rc = err_set(&op->op.err,
+			RC_CORRUPT,
+			"the first %zu recipients that are due are damaged",
+			scanned);
 	return rc;
 }
 

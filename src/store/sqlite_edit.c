@@ -99,6 +99,24 @@ static int edit_row(struct store_sqlite *s, struct store_edit *op, int64_t row, 
 	return rc;
 }
 
+/* A recipient on a damaged page changes nothing for the others: the edit runs once more without it. */
+static bool is_left_out(const struct store_sqlite *s, int64_t row)
+{
+	for (size_t i = 0; i < s->left_out_count; i++)
+		if (s->left_out[i] == row)
+			return true;
+	return false;
+}
+
+static int leave_out_if_damaged(struct store_sqlite *s, int64_t row, int rc)
+{
+	if (rc != RC_CORRUPT || s->left_out_count == STORE_LEFT_OUT_MAX)
+		return rc;
+	s->left_out[s->left_out_count++] = row;
+	s->part = STORE_PART_ROW;
+	return rc;
+}
+
 int store_do_edit(struct store *front, struct store_edit *op)
 {
 	struct store_sqlite *s = store_sqlite_of(front);
@@ -128,7 +146,8 @@ int store_do_edit(struct store *front, struct store_edit *op)
 		while (row_message(rows[count - 1]) == row_message(rows[COUNT_OF(rows) - 1]))
 			count--;
 	for (size_t i = 0; i < count && rc == 0; i++) {
-		rc = edit_row(s, op, rows[i], &a);
+		if (!is_left_out(s, rows[i]))
+			rc = leave_out_if_damaged(s, rows[i], edit_row(s, op, rows[i], &a));
 		last = row_message(rows[i]);
 		arena_reset(&a);
 	}

@@ -51,10 +51,13 @@ static void go_back(struct store_sqlite *s, const struct mark *m)
 	store_names_cut(&s->causes, m->causes);
 }
 
-/* Whatever I/O fails, SQLite rolls the whole transaction back, even when it was only a read. */
+/*
+ * Whatever I/O fails, SQLite rolls the whole transaction back, even when it was only a read. Of one that met a damaged
+ * page nothing more can be written.
+ */
 static bool is_lost(struct store_sqlite *s, int rc)
 {
-	return sqlite3_get_autocommit(s->db) || rc == RC_DISK_FULL;
+	return sqlite3_get_autocommit(s->db) || rc == RC_DISK_FULL || rc == RC_CORRUPT;
 }
 
 /* 0, STORE_AGAIN or the operation's own failure. A failure of the transaction comes in *out_broken. */
@@ -107,13 +110,14 @@ int store_write_state(struct store_sqlite *s)
 	(void)sqlite3_bind_int64(q, 7, s->state.mono_us);
 	store_bind_sv(q, 8, sv_from(s->front.boot_id));
 	rc = store_run(s, q, NULL);
-	if (rc != 0 || (s->delivered_now == 0 && s->bounced_now == 0))
+	if (rc != 0 || (s->delivered_now == 0 && s->bounced_now == 0) ||
+		!store_part_begin(s, STORE_PART_DAY))
 		return rc;
 	q = store_sql(s, SQL_DAY_ADD);
 	(void)sqlite3_bind_int64(q, 1, io_clock_wall().us / (int64_t)US_PER_HOUR);
 	(void)sqlite3_bind_int64(q, 2, s->delivered_now);
 	(void)sqlite3_bind_int64(q, 3, s->bounced_now);
-	return store_run(s, q, NULL);
+	return store_part_end(s, store_run(s, q, NULL));
 }
 
 void store_roll_back(struct store_sqlite *s)
@@ -214,6 +218,23 @@ static enum outcome finish(struct store_sqlite *s)
 	return s->state.commits > before ? COMMITTED : full ? NO_ROOM : NOT_COMMITTED;
 }
 
+static bool reads_only(const struct store_op *first)
+{
+	for (const struct store_op *op = first; op; op = op->next)
+		if (!store_op_only_reads(op))
+			return false;
+	return true;
+}
+
+/* Without a transaction: what of it is damaged can be passed over. */
+static void look_only(struct store_sqlite *s, struct store_op *first)
+{
+	for (struct store_op *op = first; op; op = op->next) {
+		op->err.text[0] = '\0';
+		op->rc = store_op_run(&s->front, op);
+	}
+}
+
 /* One transaction over the chain. Every op's rc is set. */
 static enum outcome run_once(struct store_sqlite *s, struct store_op *first, bool no_room)
 {
@@ -222,6 +243,10 @@ static enum outcome run_once(struct store_sqlite *s, struct store_op *first, boo
 
 	if (!s->db)
 		return NOT_COMMITTED;
+	if (reads_only(first)) {
+		look_only(s, first);
+		return COMMITTED;
+	}
 	s->state = s->committed;
 	s->delivered_now = s->bounced_now = 0;
 	s->writing = false;
@@ -280,12 +305,20 @@ static enum outcome run_again_without_room(struct store_sqlite *s, struct store_
 	return run_once(s, first, true);
 }
 
+static bool is_damaged(const struct store_op *first)
+{
+	for (const struct store_op *op = first; op; op = op->next)
+		if (op->rc == RC_CORRUPT)
+			return true;
+	return false;
+}
+
 static enum outcome run_chain(struct store_sqlite *s, struct store_op *first)
 {
 	/* What the ballast has left belongs to the outcomes. */
 	enum outcome o = run_once(s, first, s->front.ballast_given);
 
-	if (o == NOT_COMMITTED)
+	if (o == NOT_COMMITTED && !is_damaged(first))
 		o = run_once(s, first, s->front.ballast_given);
 	return o == NO_ROOM ? run_again_without_room(s, first) : o;
 }
@@ -295,7 +328,32 @@ static void fail(struct store_op *op, int rc)
 	/* The words of the operation itself say more. */
 	if (op->rc >= 0 || op->err.text[0] == '\0')
 		(void)err_set(&op->err, rc, "the queue could not be written: %s", rc_text(rc));
-	op->rc = rc;
+	/* Likewise where it stands: others may do better elsewhere. */
+	if (op->rc != RC_CORRUPT)
+		op->rc = rc;
+}
+
+/* Once more without each part that met a damaged page; what else did has failed. */
+static enum outcome run_one(struct store_sqlite *s, struct store_op *op)
+{
+	enum outcome o = NOT_COMMITTED;
+	bool again = true;
+
+	s->without = 0;
+	s->left_out_count = 0;
+	while (again) {
+		s->part = STORE_PART_NONE;
+		o = run_once(s, op, s->front.ballast_given);
+		if (o == NO_ROOM)
+			o = run_again_without_room(s, op);
+		again = o == NOT_COMMITTED && s->part != STORE_PART_NONE && s->db;
+		if (again)
+			s->without |= 1U << s->part;
+	}
+	s->without = 0;
+	s->left_out_count = 0;
+	s->part = STORE_PART_NONE;
+	return o;
 }
 
 static void run_singly(struct store_sqlite *s, struct store_op *first)
@@ -305,27 +363,50 @@ static void run_singly(struct store_sqlite *s, struct store_op *first)
 		enum outcome o;
 
 		op->next = NULL;
-		o = run_once(s, op, s->front.ballast_given);
-		if (o == NO_ROOM)
-			o = run_again_without_room(s, op);
+		o = run_one(s, op);
 		if (o != COMMITTED)
 			fail(op, answer_of(o));
 		op->next = next;
 	}
 }
 
-void store_group_run(struct store_sqlite *s, struct store_op *first)
+/* The message that an operation is about, if it is about one that waits; else 0. */
+static uint64_t message_of(struct store_op *op)
+{
+	if (op->kind == STORE_OP_CLAIM)
+		return CONTAINER_OF(op, struct store_claim, op)->attempt->message_id;
+	if (op->kind == STORE_OP_OUTCOME)
+		return CONTAINER_OF(op, struct store_outcome, op)->message_id;
+	return op->kind == STORE_OP_BODY ? CONTAINER_OF(op, struct store_body, op)->message_id : 0;
+}
+
+static void note_damage(struct store_sqlite *s, struct store_op *op)
+{
+	uint64_t id = op->rc == RC_CORRUPT ? message_of(op) : 0;
+
+	if (id)
+		store_damage_note(&s->front, id, STORE_WHOLE_MESSAGE, op->err.text);
+}
+
+static void run_group(struct store_sqlite *s, struct store_op *first)
 {
 	enum outcome o = run_chain(s, first);
 
 	if (o == COMMITTED)
 		return;
-	if (o != UNKNOWN && s->db && first->next) {
+	if (o != UNKNOWN && s->db && (first->next || s->part != STORE_PART_NONE)) {
 		run_singly(s, first);
 		return;
 	}
 	for (struct store_op *op = first; op; op = op->next)
 		fail(op, answer_of(o));
+}
+
+void store_group_run(struct store_sqlite *s, struct store_op *first)
+{
+	run_group(s, first);
+	for (struct store_op *op = first; op; op = op->next)
+		note_damage(s, op);
 }
 
 bool store_group_step(struct store_sqlite *s, int (*step)(struct store_sqlite *s))

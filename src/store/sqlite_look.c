@@ -155,10 +155,15 @@ int store_do_list(struct store *front, struct store_list *op)
 			struct store_recipient r;
 
 			rc = walk_row(s, &w, rows[i], &r, &op->op.err);
-			if (rc == 0 && store_filter_matches(s, &op->filter, &w.message, &r))
-				copy_row(op->out_arena, &w, &r, &op->out_rows[op->out_count++]);
 			op->after_id = row_message(rows[i]);
 			op->after_index = row_number(rows[i]);
+			/* The damage is told elsewhere; the others are shown. */
+			if (rc == RC_CORRUPT && sqlite3_get_autocommit(s->db)) {
+				rc = 0;
+				continue;
+			}
+			if (rc == 0 && store_filter_matches(s, &op->filter, &w.message, &r))
+				copy_row(op->out_arena, &w, &r, &op->out_rows[op->out_count++]);
 		}
 		scanned += count;
 	} while (rc == 0 && count == COUNT_OF(rows) && op->out_count < limit &&

@@ -81,6 +81,8 @@ enum store_sql {
 	SQL_ATTEMPT_DROP,
 	SQL_ATTEMPTS_OF,
 	SQL_ATTEMPTS_OPEN,
+	SQL_ATTEMPT_OPEN_IDS,
+	SQL_ATTEMPT_READ,
 	SQL_DUE,
 	SQL_DUE_NEXT,
 	SQL_LANE_FIRST,
@@ -122,16 +124,24 @@ struct store_state {
 	int64_t steady_us, mono_us; /* see store_steady_now() */
 };
 
+enum {
+	STORE_LEFT_OUT_MAX = 64
+};
+
 struct store_sqlite {
 	struct store front; /* first: store_sqlite_of() */
 	sqlite3 *db;
 	sqlite3_stmt *sql[SQL_COUNT];
 	char path[STORE_PATH_MAX + 16];
 	struct store_names lanes, causes;
-	struct store_state state, committed; /* of the open transaction; of the last commit */
-	bool writing;                        /* the open transaction has changed something */
-	int64_t delivered_now, bounced_now;  /* of the open transaction */
-	int64_t reap_from;                   /* cursor in the history */
+	struct store_state state, committed;  /* of the open transaction; of the last commit */
+	bool writing;                         /* the open transaction has changed something */
+	unsigned part, without;               /* enum store_part: under way; left out, a bit each */
+	uint64_t corrupt;                     /* times that SQLite met damage */
+	int64_t left_out[STORE_LEFT_OUT_MAX]; /* rows, of the operation under way */
+	size_t left_out_count;
+	int64_t delivered_now, bounced_now; /* of the open transaction */
+	int64_t reap_from;                  /* cursor in the history */
 	struct mono_time history_at, ledger_at, probe_at;
 	bool dead_left, history_left, checkpoint_soon, shrink_left;
 	int wal_pages;
@@ -205,6 +215,21 @@ int64_t store_sum_recipient(uint64_t message_id, const struct store_recipient *r
 NODISCARD bool store_sum_fits(sqlite3_stmt *q, int at, int64_t sum);
 
 /* ---- sqlite_rows.c: what several operations read ---- */
+/*
+ * What an operation can do without, when its page is damaged: then it runs once more, and the part is left out.
+ * False: leave it out. The end gives its rc back.
+ */
+enum store_part {
+	STORE_PART_NONE,
+	STORE_PART_ATTEMPT, /* the story of an attempt; the state of its recipients is kept */
+	STORE_PART_MESSAGE, /* that it is finished: no recipient gets it again */
+	STORE_PART_BODY,    /* of a message that is finished: `postern doctor` finds what is left */
+	STORE_PART_LEDGER,  /* the windows in memory hold all the same, until a restart */
+	STORE_PART_DAY,     /* figures for `status` */
+	STORE_PART_ROW,     /* one of many: left_out */
+};
+NODISCARD bool store_part_begin(struct store_sqlite *s, enum store_part part);
+NODISCARD int store_part_end(struct store_sqlite *s, int rc);
 NODISCARD int store_read_message(struct store_sqlite *s, uint64_t id, struct arena *a,
 	struct store_message *out, struct wall_time *out_finished_at, struct err *err);
 /* Reads the columns of SQL_RECIPIENT_READ and SQL_RECIPIENTS_OF. */

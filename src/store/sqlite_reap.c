@@ -46,7 +46,7 @@ static int drop_some_chunks(struct store_sqlite *s)
 	uint32_t first;
 	int rc = store_step(s, q, NULL);
 
-	if (rc == 0)
+	if (rc <= 0)
 		s->dead_left = false;
 	if (rc <= 0)
 		return rc;
@@ -59,6 +59,8 @@ static int drop_some_chunks(struct store_sqlite *s)
 		(void)sqlite3_bind_int64(q, 1, row_id((uint64_t)id, i));
 		rc = store_run(s, q, NULL);
 	}
+	/* What stands on a damaged page stays until a repair. */
+	s->dead_left = rc != RC_CORRUPT;
 	if (rc < 0)
 		return rc;
 	q = store_sql(s, first ? SQL_DEAD_ADD : SQL_DEAD_DROP);
@@ -130,8 +132,16 @@ static int drop_old_history(struct store_sqlite *s)
 		}
 	}
 	(void)sqlite3_reset(q);
-	for (size_t i = 0; i < count && rc == 0; i++)
-		rc = drop_message(s, (uint64_t)old[i].id, old[i].story);
+	for (size_t i = 0; i < count && rc == 0; i++) {
+		uint64_t id = (uint64_t)old[i].id;
+
+		if (store_damage_knows(&s->front, id, STORE_HISTORY_OF))
+			continue;
+		rc = drop_message(s, id, old[i].story);
+		/* It stays, and the next step passes over it. */
+		if (rc == RC_CORRUPT)
+			store_damage_note(&s->front, id, STORE_HISTORY_OF, "the queue is damaged");
+	}
 	s->history_left = !reached_young && rows == STORE_REAP_MESSAGES;
 	s->reap_from = s->history_left ? cursor : 0;
 	return rc;

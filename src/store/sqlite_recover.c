@@ -19,49 +19,107 @@ static int read_one(struct store_sqlite *s, const char *sql, int64_t *out, struc
 	return rc == SQLITE_ROW ? 0 : store_fail(s, rc == SQLITE_OK ? SQLITE_ERROR : rc, err);
 }
 
-int store_recover(struct store_sqlite *s, struct store_recovery *out, struct err *err)
+/* What a damaged place hides is done without, if that is asked for. */
+static int look_at(struct store_sqlite *s, const char *sql, int64_t *out, struct err *err)
 {
-	int64_t last = 0, partial_last = 0, queued = 0, open = 0, orphans = 0, dead = 0;
-	sqlite3_stmt *q;
-	int rc = read_one(s, "SELECT coalesce(max(id),0) FROM message", &last, err);
+	int rc = read_one(s, sql, out, err);
+
+	return rc == RC_CORRUPT && s->front.in_spite_of_damage ? 0 : rc;
+}
+
+/* New rows go beside the newest: these are read, and the indexes as a whole. */
+static int look_at_places(struct store_sqlite *s, struct store_recovery *out, struct err *err)
+{
+	static const char *const places[] = {
+		"SELECT count(*) FROM recipient INDEXED BY recipient_due WHERE due IS NOT NULL",
+		"SELECT max(id) FROM recipient",
+		"SELECT max(id) FROM chunk",
+		"SELECT max(id) FROM attempt",
+		"SELECT count(key) FROM lane INDEXED BY sqlite_autoindex_lane_1 WHERE key>''",
+		"SELECT count(key) FROM cause INDEXED BY sqlite_autoindex_cause_1 WHERE key>''",
+		"SELECT count(*) FROM day",
+		"SELECT count(*) FROM park",
+	};
+	int64_t queued = 0, open = 0, any;
+	int rc = look_at(s,
+		"SELECT count(*) FROM recipient INDEXED BY recipient_wait WHERE due IS NOT NULL",
+		&queued,
+		err);
 
 	if (rc == 0)
-		rc = read_one(
-			s, "SELECT coalesce(max(message_id),0) FROM partial", &partial_last, err);
-	if (rc == 0)
-		rc = read_one(s,
-			"SELECT count(*) FROM recipient INDEXED BY recipient_wait WHERE due IS NOT "
-			"NULL",
-			&queued,
-			err);
-	if (rc == 0)
-		rc = read_one(s,
+		rc = look_at(s,
 			"SELECT count(*) FROM attempt INDEXED BY attempt_open WHERE ended_at IS "
 			"NULL",
 			&open,
 			err);
+	for (size_t i = 0; i < COUNT_OF(places) && rc == 0; i++)
+		rc = look_at(s, places[i], &any, err);
+	if (out) {
+		out->queued_count = (uint64_t)queued;
+		out->uncertain_count = (uint64_t)open;
+	}
+	return rc;
+}
+
+/* Ids rise, whatever the clock says: the newest is known by all that hangs on it. */
+static int find_last_id(struct store_sqlite *s, struct err *err)
+{
+	static const char *const newest[] = {
+		"SELECT coalesce(max(id),0) FROM message",
+		"SELECT coalesce(max(message_id),0) FROM partial",
+		"SELECT coalesce(max(id),0)>>12 FROM recipient",
+		"SELECT coalesce(max(id),0)>>12 FROM chunk",
+	};
+	int rc = 0;
+
+	for (size_t i = 0; i < COUNT_OF(newest) && rc == 0; i++) {
+		int64_t last = 0;
+
+		rc = look_at(s, newest[i], &last, err);
+		if ((uint64_t)last > s->front.last_id)
+			s->front.last_id = (uint64_t)last;
+	}
+	return rc;
+}
+
+static int orphans_to_dead(struct store_sqlite *s, struct err *err)
+{
+	sqlite3_stmt *q = store_sql(s, SQL_DEAD_FROM_PARTIAL);
+	int rc;
+
+	(void)sqlite3_bind_int64(q, 1, 0);
+	rc = store_run(s, q, err);
+	if (rc != 0)
+		return rc;
+	q = store_sql(s, SQL_PARTIAL_DROP);
+	(void)sqlite3_bind_int64(q, 1, 0);
+	return store_run(s, q, err);
+}
+
+int store_recover(struct store_sqlite *s, struct store_recovery *out, struct err *err)
+{
+	int64_t orphans = 0, dead = 0;
+	int rc;
+
+	if (out)
+		*out = (struct store_recovery){ 0 };
+	rc = find_last_id(s, err);
 	if (rc == 0)
-		rc = read_one(s, "SELECT coalesce(sum(chunks),0) FROM partial", &orphans, err);
+		rc = look_at_places(s, out, err);
+	if (rc == 0)
+		rc = look_at(s, "SELECT coalesce(sum(chunks),0) FROM partial", &orphans, err);
 	if (rc == 0 && orphans) {
-		q = store_sql(s, SQL_DEAD_FROM_PARTIAL);
-		(void)sqlite3_bind_int64(q, 1, 0);
-		rc = store_run(s, q, err);
-		if (rc == 0) {
-			q = store_sql(s, SQL_PARTIAL_DROP);
-			(void)sqlite3_bind_int64(q, 1, 0);
-			rc = store_run(s, q, err);
-		}
+		rc = orphans_to_dead(s, err);
+		if (rc == RC_CORRUPT && s->front.in_spite_of_damage)
+			rc = 0;
 	}
 	if (rc == 0)
-		rc = read_one(s, "SELECT count(*) FROM dead", &dead, err);
+		rc = look_at(s, "SELECT count(*) FROM dead", &dead, err);
 	if (rc != 0)
 		return rc;
 	s->dead_left = dead > 0;
-	s->front.last_id = (uint64_t)(last > partial_last ? last : partial_last);
 	if (out)
-		*out = (struct store_recovery){
-			(uint64_t)queued, (uint64_t)open, (uint64_t)orphans
-		};
+		out->orphan_chunks = (uint64_t)orphans;
 	return 0;
 }
 
@@ -90,11 +148,10 @@ static void take_numbers(struct arena *a, struct sv list, struct open_attempt *o
 	}
 }
 
-/* Bounded by the connections that were open at the crash. */
-static int read_open(struct store_sqlite *s, struct arena *a, struct open_attempt **out,
+static int read_open_ids(struct store_sqlite *s, struct arena *a, struct open_attempt **out,
 	size_t *out_count, struct err *err)
 {
-	sqlite3_stmt *q = store_sql(s, SQL_ATTEMPTS_OPEN);
+	sqlite3_stmt *q = store_sql(s, SQL_ATTEMPT_OPEN_IDS);
 	size_t cap = 0;
 	int rc;
 
@@ -110,11 +167,42 @@ static int read_open(struct store_sqlite *s, struct arena *a, struct open_attemp
 				memcpy(more, *out, *out_count * sizeof(*more));
 			*out = more;
 		}
-		(*out)[*out_count] = (struct open_attempt){ .id = sqlite3_column_int64(q, 0),
-			.lane = arena_sv(a, store_lane_text(s, sqlite3_column_int64(q, 1))) };
-		take_numbers(a, store_column_sv(q, 2), &(*out)[*out_count]);
-		(*out_count)++;
+		(*out)[(*out_count)++] = (struct open_attempt){ .id = sqlite3_column_int64(q, 0) };
 	}
+	return rc == RC_CORRUPT && s->front.in_spite_of_damage ? 0 : rc;
+}
+
+/*
+ * Bounded by the connections that were open at the crash. Of one that cannot be read the recipients stay in it until a
+ * repair.
+ */
+static int read_open(struct store_sqlite *s, struct arena *a, struct open_attempt **out,
+	size_t *out_count, struct err *err)
+{
+	size_t count, kept = 0;
+	int rc = read_open_ids(s, a, out, &count, err);
+
+	for (size_t i = 0; i < count && rc == 0; i++) {
+		struct open_attempt *at = &(*out)[kept];
+		sqlite3_stmt *q = store_sql(s, SQL_ATTEMPT_READ);
+
+		*at = (struct open_attempt){ .id = (*out)[i].id };
+		(void)sqlite3_bind_int64(q, 1, at->id);
+		rc = store_step(s, q, err);
+		if (rc == 1) {
+			at->lane = arena_sv(a, store_lane_text(s, sqlite3_column_int64(q, 0)));
+			take_numbers(a, store_column_sv(q, 1), at);
+			kept++;
+		}
+		(void)sqlite3_reset(q);
+		if (rc == RC_CORRUPT)
+			store_damage_note(&s->front,
+				row_message(at->id),
+				STORE_WHOLE_MESSAGE,
+				"the queue is damaged");
+		rc = rc == 1 || rc == RC_CORRUPT ? 0 : rc;
+	}
+	*out_count = kept;
 	return rc;
 }
 
@@ -237,11 +325,21 @@ static int resolve_alone(struct store_sqlite *s, struct open_attempt *a,
 	const struct before before = {
 		s->state, s->lanes.count, s->causes.count, s->delivered_now, s->bounced_now
 	};
-	int rc = store_run(s, store_sql(s, SQL_SAVEPOINT), err);
+	uint64_t corrupt = s->corrupt;
+	int rc;
 
+	if (store_damage_knows(&s->front, row_message(a->id), STORE_WHOLE_MESSAGE))
+		return 0;
+	rc = store_run(s, store_sql(s, SQL_SAVEPOINT), err);
 	if (rc != 0)
 		return rc;
 	rc = resolve_one(s, a, how, arena, err);
+	/* The transaction is lost, and runs again without it. */
+	if (s->corrupt != corrupt) {
+		store_damage_note(
+			&s->front, row_message(a->id), STORE_WHOLE_MESSAGE, "the queue is damaged");
+		return RC_CORRUPT;
+	}
 	if (is_bad_row(s, rc)) {
 		atomic_fetch_add_explicit(&s->front.stat_bad_rows, 1, memory_order_relaxed);
 		rc = back_to_savepoint(s, &before);
@@ -287,8 +385,13 @@ int store_sqlite_resolve_uncertain(
 	struct store *front, const struct store_uncertain *how, struct err *err)
 {
 	struct store_sqlite *s = store_sqlite_of(front);
-	int rc = resolve_all(s, how, err);
+	size_t damaged;
+	int rc;
 
+	do {
+		damaged = front->damaged_count;
+		rc = resolve_all(s, how, err);
+	} while (rc == RC_CORRUPT && front->damaged_count > damaged);
 	if (rc == RC_DISK_FULL) {
 		store_ballast_give(front);
 		rc = resolve_all(s, how, err);

@@ -58,21 +58,38 @@ void store_recipient_row(
 		out->next_at.us = 0;
 }
 
+bool store_part_begin(struct store_sqlite *s, enum store_part part)
+{
+	if (s->without & (1U << part))
+		return false;
+	s->part = part;
+	return true;
+}
+
+int store_part_end(struct store_sqlite *s, int rc)
+{
+	if (rc != RC_CORRUPT)
+		s->part = STORE_PART_NONE;
+	return rc;
+}
+
 int store_add_ledger(
 	struct store_sqlite *s, const struct store_ledger *rows, size_t count, struct err *err)
 {
-	for (size_t i = 0; i < count; i++) {
+	int rc = 0;
+
+	if (count == 0 || !store_part_begin(s, STORE_PART_LEDGER))
+		return 0;
+
+	for (size_t i = 0; i < count && rc == 0; i++) {
 		sqlite3_stmt *q = store_sql(s, SQL_LEDGER_ADD);
-		int rc;
 
 		store_bind_sv(q, 1, rows[i].key);
 		(void)sqlite3_bind_int64(q, 2, rows[i].bucket_us);
 		(void)sqlite3_bind_int64(q, 3, rows[i].amount);
 		rc = store_run(s, q, err);
-		if (rc != 0)
-			return rc;
 	}
-	return 0;
+	return store_part_end(s, rc);
 }
 
 static int drop_body(struct store_sqlite *s, uint64_t id, uint32_t chunks, struct err *err)
@@ -137,5 +154,7 @@ int store_message_settle(struct store_sqlite *s, uint64_t id, uint32_t final, ui
 	s->state.bytes -= size;
 	s->state.history++;
 	s->state.history_bytes += story;
-	return drop_body(s, id, chunks, err);
+	return store_part_begin(s, STORE_PART_BODY)
+		       ? store_part_end(s, drop_body(s, id, chunks, err))
+		       : 0;
 }

@@ -138,6 +138,9 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_ATTEMPTS_OF] =
 		"SELECT id, lane, at, ended_at, uncertain, relay, stage, story FROM attempt"
 		" WHERE id BETWEEN ? AND ? ORDER BY id",
+	[SQL_ATTEMPT_OPEN_IDS] =
+		"SELECT id FROM attempt INDEXED BY attempt_open WHERE ended_at IS NULL ORDER BY id",
+	[SQL_ATTEMPT_READ] = "SELECT lane, story FROM attempt WHERE id=?",
 	[SQL_ATTEMPTS_OPEN] =
 		"SELECT id, lane, story FROM attempt WHERE ended_at IS NULL ORDER BY id",
 	/* Continuing inside a run of equal times: (due, id)>(?,?) would read the run from its start, as
@@ -227,6 +230,10 @@ int store_fail(struct store_sqlite *s, int sqlite_rc, struct err *err)
 {
 	int code = sqlite_rc & 0xff;
 	int rc = -EIO;
+	struct err own;
+
+	if (!err)
+		err = &own;
 
 	if (code == SQLITE_FULL)
 		rc = RC_DISK_FULL;
@@ -240,12 +247,17 @@ int store_fail(struct store_sqlite *s, int sqlite_rc, struct err *err)
 		rc = RC_DISK_FULL;
 	if (rc == -EIO)
 		note_trouble(s, sqlite_rc);
-	return err_set(err,
+	rc = err_set(err,
 		rc,
 		"queue %s: %s%s",
 		s->path,
 		s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(sqlite_rc),
 		rc == RC_CORRUPT ? ": `postern doctor` says what is damaged" : "");
+	if (rc == RC_CORRUPT) {
+		s->corrupt++;
+		store_damage_words(&s->front, err->text);
+	}
+	return rc;
 }
 
 static int exec(struct store_sqlite *s, const char *sql, struct err *err)
@@ -294,7 +306,7 @@ static int set_up(struct store_sqlite *s, struct err *err)
 		return rc;
 	if (version > SCHEMA_VERSION)
 		return err_set(err,
-			RC_CORRUPT,
+			-ENOTSUP,
 			"queue %s was written by a newer postern (format %lld, this one knows %d)",
 			s->path,
 			(long long)version,

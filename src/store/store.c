@@ -328,6 +328,7 @@ struct store *store_open(struct io_loop *l, const struct store_options *options,
 	s->lock_fd = -1;
 	s->vfs = disk->vfs ? sv_dup(sv_from(disk->vfs)) : NULL;
 	s->ballast_bytes = disk->ballast_bytes;
+	s->in_spite_of_damage = options->in_spite_of_damage;
 	s->history_keep_us = options->history_keep_us;
 	s->history_bytes_max = options->history_bytes_max;
 	must(pthread_mutex_init(&s->words_lock, NULL) == 0);

@@ -100,6 +100,9 @@ struct store_message {
 struct store_options {
 	struct sv data_dir;
 	uint64_t history_keep_us, history_bytes_max;
+	/* What can be opened of a damaged queue is opened; else that is RC_CORRUPT, as long as a look at the
+	 * indexes and at the newest rows can tell. */
+	bool in_spite_of_damage;
 	/* store_health.h; NULL: no ballast, the default VFS. Read by store_open() only. */
 	const struct store_disk *disk;
 };

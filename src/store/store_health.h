@@ -40,3 +40,19 @@ struct store_health {
 	char trouble_words[240]; /* what the system said, with the path */
 };
 struct store_health store_health(struct store *s);
+
+/*
+ * What the disk has damaged, as far as this process has met it. It costs what stands on it: those messages wait until
+ * `postern doctor --repair`, everything else goes on. Any thread.
+ */
+enum {
+	STORE_DAMAGE_NAMED = 8
+};
+struct store_damage {
+	bool met;
+	uint64_t
+		messages; /* that could not be read, claimed or settled; 0: it hit an index or a counter */
+	uint64_t named[STORE_DAMAGE_NAMED]; /* the first of them */
+	char words[240];                    /* of the first place */
+};
+struct store_damage store_damage(struct store *s);

@@ -26,11 +26,17 @@ enum {
 enum {
 	STORE_BOOT_ID_MAX = 40,
 	STORE_PATH_MAX = 1024,
+	STORE_DAMAGED_MAX = 1024, /* messages; more are tried each time */
 	STORE_AGAIN = 1, /* from an operation: not finished, put it at the end of the queue */
 };
 
 /* 2020-01-01 UTC: message ids count microseconds from here. */
 #define STORE_EPOCH_US (INT64_C(1577836800) * (int64_t)US_PER_S)
+
+struct store_damaged {
+	uint64_t id, until_us; /* until then it is passed over */
+	uint32_t index;        /* of a recipient, or STORE_WHOLE_MESSAGE */
+};
 
 struct store {
 	const struct store_backend *backend;
@@ -51,6 +57,7 @@ struct store {
 	_Atomic int trouble; /* enum store_trouble; its words are under words_lock */
 	pthread_mutex_t words_lock;
 	char trouble_words[240];
+	struct store_damage damage;     /* under words_lock, too */
 	_Atomic uint64_t busy_since_us; /* the group or step under way began; 0: none is */
 	struct io_timer look;           /* loop thread: does the disk answer? */
 	bool looking;
@@ -65,7 +72,9 @@ struct store {
 	ino_t folder_file;
 	int lock_fd;
 	uint64_t ballast_bytes;
-	bool ballast_given;
+	bool ballast_given, in_spite_of_damage;
+	struct store_damaged damaged[STORE_DAMAGED_MAX];
+	size_t damaged_count;
 	struct mono_time room_look_at;
 	uint64_t history_keep_us, history_bytes_max;
 	/* As the last commit left them: see store_steady_now(). Read by the backend's open. */
@@ -135,6 +144,14 @@ NODISCARD bool store_ballast_make(struct store *s);
 /* What was handed over since the room was measured: of the measurement until the next. */
 void store_room_spend(struct store *s, size_t bytes);
 void store_ballast_give(struct store *s);
+
+/* ---- store_damage.c, on the store's thread ---- */
+/* The words count once. */
+void store_damage_words(struct store *s, const char *words);
+#define STORE_WHOLE_MESSAGE UINT32_MAX
+#define STORE_HISTORY_OF (UINT32_MAX - 1) /* a finished one: counted as no message */
+void store_damage_note(struct store *s, uint64_t id, uint32_t index, const char *words);
+bool store_damage_knows(struct store *s, uint64_t id, uint32_t index);
 
 /* ---- story.c: the results of an attempt as one text column ---- */
 NODISCARD int story_open(struct buf *out, const uint32_t *recipients, size_t count);
