@@ -260,7 +260,7 @@ static void take_next(void *arg)
 		drop_file_begin(d, name, id);
 	}
 	/* The last of them may have been done with at once: then this runs again, and ends the scan once. */
-	if (d->running > 0 || d->next.queued)
+	if (d->running > 0 || io_task_is_queued(&d->next))
 		return;
 	if (d->more_behind || d->arrived)
 		scan_begin(d);

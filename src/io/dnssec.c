@@ -214,7 +214,7 @@ static void go_on(void *arg)
 static void too_late(void *arg)
 {
 	/* A task that waits is not overtaken: the answer is there. */
-	if (!((struct io_dnssec_query *)arg)->task.queued)
+	if (!io_task_is_queued(&((struct io_dnssec_query *)arg)->task))
 		answer(arg, RC_DNS, NULL, 0);
 }
 

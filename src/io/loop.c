@@ -100,18 +100,19 @@ static void fire_timers(struct io_loop *l)
 
 static void run_tasks(struct io_loop *l)
 {
-	size_t count = l->task_count;
 	struct mono_time began;
 
-	if (count == 0)
+	if (list_empty(&l->tasks))
 		return;
 	began = io_clock_mono();
-	for (size_t i = 0; i < count && l->task_first && !is_enough(i, began); i++) {
-		struct io_task *t = l->task_first;
+	list_append(&l->tasks, &l->tasks_end);
+	for (size_t i = 0; l->tasks.next != &l->tasks_end && !is_enough(i, began); i++) {
+		struct io_task *t = list_entry(l->tasks.next, struct io_task, node);
 
 		io_task_cancel(l, t);
 		t->run(t->arg);
 	}
+	list_remove(&l->tasks_end);
 }
 
 /* An active idle handle keeps the poll from sleeping; that is all it is for. */
@@ -124,7 +125,7 @@ static void end_round(struct io_loop *l)
 {
 	run_tasks(l);
 	io_streams_serve(l);
-	if (l->task_first || !list_empty(&l->dirty) || !list_empty(&l->steps))
+	if (!list_empty(&l->tasks) || !list_empty(&l->dirty) || !list_empty(&l->steps))
 		must(uv_idle_start(&l->idle, on_idle) == 0);
 	else
 		must(uv_idle_stop(&l->idle) == 0);
@@ -213,6 +214,8 @@ struct io_loop *io_loop_new_with(const struct io_loop_options *options)
 	l->idle.data = l;
 	must(uv_prepare_start(&l->prepare, on_prepare) == 0);
 	must(uv_check_start(&l->check, on_check) == 0);
+	list_init(&l->tasks);
+	list_init(&l->tasks_end);
 	list_init(&l->dirty);
 	list_init(&l->steps);
 	list_init(&l->closing);
@@ -287,36 +290,15 @@ void io_timer_stop(struct io_timer *t)
 
 void io_task_post(struct io_loop *l, struct io_task *t)
 {
-	if (t->queued)
-		return;
-	t->queued = true;
-	t->next = NULL;
-	if (l->task_last)
-		l->task_last->next = t;
-	else
-		l->task_first = t;
-	l->task_last = t;
-	l->task_count++;
+	if (!io_task_is_queued(t))
+		list_append(&l->tasks, &t->node);
 }
 
 void io_task_cancel(struct io_loop *l, struct io_task *t)
 {
-	struct io_task **at = &l->task_first;
-	struct io_task *before = NULL;
-
-	if (!t->queued)
-		return;
-	while (*at != t) {
-		before = *at;
-		must(before != NULL);
-		at = &before->next;
-	}
-	*at = t->next;
-	if (l->task_last == t)
-		l->task_last = before;
-	l->task_count--;
-	t->queued = false;
-	t->next = NULL;
+	(void)l;
+	if (io_task_is_queued(t))
+		list_remove(&t->node);
 }
 
 void io_loop_free(struct io_loop *l)

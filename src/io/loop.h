@@ -4,6 +4,7 @@
 #include "base/attr.h"
 #include "base/err.h"
 #include "base/heap.h"
+#include "base/list.h"
 #include "base/rng.h"
 #include "base/sv.h"
 #include "base/time.h"
@@ -91,11 +92,15 @@ void io_timer_stop(struct io_timer *t);
 
 /* Runs `fn` once, after the current callback has returned and before the loop sleeps again. */
 struct io_task {
-	struct io_task *next;
-	bool queued;
+	struct list node; /* all zero before the first time */
 	void (*run)(void *arg);
 	void *arg;
 };
+static inline bool io_task_is_queued(const struct io_task *t)
+{
+	return t->node.next && !list_empty(&t->node);
+}
+
 void io_task_post(struct io_loop *l, struct io_task *t);   /* nothing when it is queued already */
 void io_task_cancel(struct io_loop *l, struct io_task *t); /* nothing when it is not queued */
 

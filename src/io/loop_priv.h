@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "base/list.h"
 #include "io/loop.h"
 
 #include <uv.h>
@@ -35,9 +34,8 @@ struct io_loop {
 	struct heap timers;
 	uint64_t sleep_key; /* the timer that `sleep` was set for; 0 when it is not set */
 	bool firing;
-	struct io_task *task_first, *task_last;
-	size_t task_count;
-	struct list dirty; /* streams with something to do at the end of the round */
+	struct list tasks, tasks_end; /* those before the end are of this round */
+	struct list dirty;            /* streams with something to do at the end of the round */
 	struct list
 		steps; /* streams with a step of their TLS handshake to do, longest waiting first */
 	struct list closing; /* streams that close gently, and so have no owner */

@@ -49,7 +49,7 @@ static void peer_free(struct control_peer *peer)
 	peer->stream = NULL;
 	peer->query = NULL;
 	buf_deinit(&peer->answer);
-	if (!peer->next.queued)
+	if (!io_task_is_queued(&peer->next))
 		free(peer);
 }
 

@@ -8,8 +8,8 @@
 struct io_loop {
 	struct list node; /* of the world */
 	struct heap timers;
-	struct io_task *task_first, *task_last;
-	bool tasks_due; /* an event for them is on its way */
+	struct list tasks, tasks_end; /* those before the end are of this turn */
+	bool tasks_due;               /* an event for them is on its way */
 	struct prng prng;
 	uint64_t boot_us; /* true time at which its clock began */
 	struct list streams;

@@ -134,6 +134,8 @@ struct io_loop *io_loop_new_with(const struct io_loop_options *options)
 
 	prng_seed(&l->prng, options->seed ? options->seed : prng_next(&world.dice));
 	l->boot_us = world.boot_us;
+	list_init(&l->tasks);
+	list_init(&l->tasks_end);
 	list_init(&l->streams);
 	list_append(&world.loops, &l->node);
 	return l;
@@ -212,31 +214,24 @@ void io_timer_stop(struct io_timer *t)
 static void run_tasks(void *arg)
 {
 	struct io_loop *l = arg;
-	struct io_task *last = l->task_last;
-	bool more = last != NULL;
 
 	l->tasks_due = false;
 	/* What they post waits for the next turn. */
-	while (more && l->task_first) {
-		struct io_task *t = l->task_first;
+	list_append(&l->tasks, &l->tasks_end);
+	while (l->tasks.next != &l->tasks_end) {
+		struct io_task *t = list_entry(l->tasks.next, struct io_task, node);
 
-		more = t != last;
 		io_task_cancel(l, t);
 		t->run(t->arg);
 	}
+	list_remove(&l->tasks_end);
 }
 
 void io_task_post(struct io_loop *l, struct io_task *t)
 {
-	if (t->queued)
+	if (io_task_is_queued(t))
 		return;
-	t->queued = true;
-	t->next = NULL;
-	if (l->task_last)
-		l->task_last->next = t;
-	else
-		l->task_first = t;
-	l->task_last = t;
+	list_append(&l->tasks, &t->node);
 	if (!l->tasks_due)
 		(void)simio_later(l, 1 + simio_below(TASK_US_MAX), run_tasks, l);
 	l->tasks_due = true;
@@ -244,20 +239,9 @@ void io_task_post(struct io_loop *l, struct io_task *t)
 
 void io_task_cancel(struct io_loop *l, struct io_task *t)
 {
-	struct io_task **at = &l->task_first, *before = NULL;
-
-	if (!t->queued)
-		return;
-	while (*at != t) {
-		before = *at;
-		must(before != NULL);
-		at = &before->next;
-	}
-	*at = t->next;
-	if (l->task_last == t)
-		l->task_last = before;
-	t->queued = false;
-	t->next = NULL;
+	(void)l;
+	if (io_task_is_queued(t))
+		list_remove(&t->node);
 }
 
 /* ---- the log ---- */
