@@ -408,7 +408,7 @@ int cli_ask(struct cli_context *ctx, json_t *request, cli_line_fn *each, void *a
 		print_findings(ctx, &findings, c != NULL);
 	if (rc != 0)
 		code = cli_fail(EX_USAGE, "the request is too long");
-	else if (fd == -EACCES && c)
+	else if (fd == -EACCES)
 		code = cli_fail(EX_NOPERM,
 			"%.*s: permission denied; be root or in group " CLI_ADMIN_GROUP,
 			SV_ARG(findings.control_socket));
