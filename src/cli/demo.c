@@ -33,7 +33,9 @@ static const char help[] =
 	"One mailbox\n"
 	"gets more than its 30 messages a minute, so the demo takes a little over a minute.\n\n"
 	"  --keep                leave the scratch folder (configuration, queue, logs) for a "
-	"look\n";
+	"look\n\n"
+	"example:\n"
+	"  postern demo --keep\n";
 
 enum {
 	PATIENCE_S = 240,

@@ -714,7 +714,9 @@ int cli_reload(struct cli_context *ctx, int argc, char **argv)
 		"usage: postern reload [--config FILE]\n\n"
 		"Makes the running daemon read its configuration again (as SIGHUP does) and says "
 		"what is\n"
-		"wrong with it. A bad file keeps the old configuration in force.\n");
+		"wrong with it. A bad file keeps the old configuration in force.\n\n"
+		"example:\n"
+		"  postern check && postern reload\n");
 
 	if (code >= 0)
 		return code;
