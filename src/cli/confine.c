@@ -212,7 +212,7 @@ void cli_confine_settled(const struct conf *c)
 	s = io_confine_state();
 	log_line(LOG_INFO, "serve", "confined: %s", io_confine_text(s, text));
 	if (s->lacks[0])
-		log_line(LOG_INFO, "serve", "not confined, for want of the kernel: %s", s->lacks);
+		log_line(LOG_INFO, "serve", "not confined: %s", s->lacks);
 }
 
 /* ---- a reload ---- */

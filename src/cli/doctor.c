@@ -25,7 +25,7 @@ static const char help[] =
 	"`postern queue release`.\n\n"
 	"exit codes: 0 all is well, or was repaired; 65 something is damaged; 75 the daemon has to "
 	"be stopped first;\n"
-	"77 the rights of this user do not suffice; 78 the configuration has errors\n\n"
+	"77 permission denied; 78 the configuration has errors\n\n"
 	"examples:\n"
 	"  postern doctor\n"
 	"  systemctl stop postern && postern doctor --repair; systemctl start postern\n"

@@ -269,7 +269,7 @@ static void show_notices(struct observe_query *q, void (*done)(struct observe_qu
 			   "of its user; remove the line and restart it when the support case is "
 			   "closed"));
 	else if (q->sources->outbound && !conf_general(conf)->confine)
-		add_notice(q, SV("`confine: false` is new: it is heeded at the next start"));
+		add_notice(q, SV("`confine: false` is new: it takes effect at the next start"));
 	if (q->sources->alerts)
 		observe_alerts_each_end(q->sources->alerts, add_notice, q);
 	for (unsigned p = 0; p < PROVIDER_COUNT; p++) {

@@ -178,7 +178,7 @@ def test_confine_no_is_said_aloud(relay):
     assert "NOT CONFINED" not in r.cli("status")
     r.write(sections(), general="confine: false\n")
     r.cli("reload")
-    assert "heeded at the next start" in r.cli("status")
+    assert "takes effect at the next start" in r.cli("status")
 
 
 def test_it_needs_no_root(relay, folder):
