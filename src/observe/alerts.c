@@ -17,8 +17,7 @@
 
 /* What is to be said; its views are borrowed. */
 struct news {
-	const char *
-		event; /* docs/monitoring.md lists them */
+	const char *event; /* docs/monitoring.md lists them */
 	struct sv scope, lane, cause, text, reply;
 	struct wall_time since, next_at, ends;
 	const char *freed_by; /* "": nothing is held */
