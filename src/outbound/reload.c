@@ -273,7 +273,7 @@ void outbound_reload(struct outbound *o, struct conf *conf, struct outbound_fres
 {
 	struct conf *old = o->conf;
 
-	must(!o->reload.task.queued);
+	must(!io_task_is_queued(&o->reload.task));
 	o->conf = conf_ref(conf);
 	conf_unref(old);
 	outbound_configured(o);
