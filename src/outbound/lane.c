@@ -151,14 +151,14 @@ static uint64_t park_or_wait(struct lane *l, const struct verdict *v, bool park)
 {
 	struct outbound *o = l->o;
 	struct sched_policy policy = outbound_policy(o);
+	struct sched_retry retry = sched_retry_after(&policy.retry, v);
 	struct mono_time now = io_now(o->loop);
 
 	/* The broker paces what is asked of the token service: the lane only asks the broker. */
 	if (l->token_trouble)
-		policy.retry = (struct sched_retry){ TOKEN_ASK_FIRST_US, TOKEN_ASK_CEILING_US };
+		retry = (struct sched_retry){ TOKEN_ASK_FIRST_US, TOKEN_ASK_CEILING_US };
 	if (!park)
-		return sched_lane_wait(
-			l->sched, now, v->retry_after_us, &policy.retry, io_prng(o->loop));
+		return sched_lane_wait(l->sched, now, v->retry_after_us, &retry, io_prng(o->loop));
 	if (v->nature == VERDICT_NATURE_REPUTATION) {
 		sched_lane_stop(l->sched);
 		return UINT64_MAX;

@@ -208,6 +208,7 @@ static void test_network_failures_hold_the_route(void **state)
 		assert_int_equal(v.kind, rows[i].kind);
 		assert_int_equal(v.scope, VERDICT_SCOPE_ROUTE);
 		assert_int_equal(v.nature, VERDICT_NATURE_OUTAGE);
+		assert_true(v.of_line);
 		assert_true(verdict_may_go_elsewhere(&v));
 		assert_string_equal(cause_name(v.cause), rows[i].cause);
 		assert_int_equal(v.enhanced[0], '4');

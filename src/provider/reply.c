@@ -407,6 +407,7 @@ struct verdict provider_judge_failure(
 	must(causes[failure] != CAUSE_NONE);
 	v = verdict_of_cause(causes[failure], stage);
 	v.summary = provider_remedy(v.cause, &there)->means;
+	v.of_line = failure == SMTP_CLIENT_FAIL_TIMEOUT || failure == SMTP_CLIENT_FAIL_CLOSED;
 	return v;
 }
 
@@ -442,5 +443,6 @@ struct verdict provider_judge_network(enum provider_kind provider, int rc)
 			cause = network_rows[i].cause;
 	v = cause_verdict(cause);
 	v.scope = VERDICT_SCOPE_ROUTE;
+	v.of_line = true;
 	return v;
 }

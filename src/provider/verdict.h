@@ -50,6 +50,7 @@ struct verdict {
 	enum verdict_nature nature;
 	uint64_t
 		retry_after_us; /* 0: the schedule decides. For PARK: probe again after this long */
+	bool of_line; /* nobody refused anything: the line broke, or the way to the server is closed */
 	bool proved; /* the reply itself proves its scope, whatever message it was said to: a limit */
 	char enhanced[12]; /* "5.7.139", from the reply or made to fit its class; NUL-ended */
 	enum cause cause;

@@ -50,6 +50,7 @@ static bool waits_for_lane(const struct sched_fact *f)
 static struct sched_answer retry(
 	const struct sched_fact *f, const struct sched_policy *p, struct prng *rng)
 {
+	const struct sched_retry policy = sched_retry_after(&p->retry, f->verdict);
 	uint64_t pause = f->verdict->retry_after_us;
 
 	/* Only an attempt that has just failed lets mail expire: a clock that jumps cannot. */
@@ -60,7 +61,7 @@ static struct sched_answer retry(
 	if (f->next_transaction)
 		pause = NEXT_TRANSACTION_US;
 	if (pause == 0)
-		pause = sched_retry_pause(&p->retry, f->attempts, rng);
+		pause = sched_retry_pause(&policy, f->attempts, rng);
 	return at(SCHED_RETRY_AT, wall_add(f->now, (int64_t)pause));
 }
 

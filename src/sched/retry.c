@@ -5,6 +5,15 @@ enum {
 	JITTER_PERCENT = 20
 };
 
+struct sched_retry sched_retry_after(const struct sched_retry *r, const struct verdict *v)
+{
+	struct sched_retry after = *r;
+
+	if (v->of_line && after.first_us > SCHED_RETRY_OF_LINE_US)
+		after.first_us = SCHED_RETRY_OF_LINE_US;
+	return after;
+}
+
 uint64_t sched_retry_pause(const struct sched_retry *r, uint32_t attempts, struct prng *rng)
 {
 	uint64_t pause = r->first_us ? r->first_us : 1;

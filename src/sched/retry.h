@@ -2,6 +2,8 @@
 #pragma once
 
 #include "base/rng.h"
+#include "base/time.h"
+#include "provider/verdict.h"
 
 #include <stdint.h>
 
@@ -9,6 +11,10 @@
 struct sched_retry {
 	uint64_t first_us, ceiling_us;
 };
+/* Where only the line broke the first pause is no longer than that: most outages last seconds, and a try costs nobody
+ * anything. */
+#define SCHED_RETRY_OF_LINE_US (5 * US_PER_S)
+struct sched_retry sched_retry_after(const struct sched_retry *r, const struct verdict *v);
 
 /* The pause after attempt number `attempts` (1 for the first). Never 0. */
 uint64_t sched_retry_pause(const struct sched_retry *r, uint32_t attempts, struct prng *rng);

@@ -49,6 +49,30 @@ static void jitter_is_the_seeds_alone(void **state)
 	assert_true(same < 5);
 }
 
+/* An outage of 20 s, found out at once or when TCP gives up after 25 s: tried again before a minute is over. */
+static void a_short_outage_does_not_last(void **state)
+{
+	static const struct sched_retry plain = { US_PER_MIN, US_PER_HOUR },
+					quick = { US_PER_S, US_PER_S };
+	const struct verdict of_line = { .kind = VERDICT_RETRY, .of_line = true };
+	const struct verdict said = { .kind = VERDICT_RETRY };
+	const struct sched_retry soon = sched_retry_after(&plain, &of_line);
+	struct prng rng;
+
+	(void)state;
+	prng_seed(&rng, 3);
+	assert_int_equal(sched_retry_after(&plain, &said).first_us, US_PER_MIN);
+	assert_int_equal(sched_retry_after(&quick, &of_line).first_us, US_PER_S);
+	assert_int_equal(soon.ceiling_us, US_PER_HOUR);
+	for (unsigned round = 0; round < 2000; round++) {
+		uint64_t at = round % 2 ? 0 : 25 * US_PER_S;
+
+		for (uint32_t i = 1; i == 1 || at < 20 * US_PER_S; i++)
+			at += sched_retry_pause(&soon, i, &rng);
+		assert_in_range(at, 20 * US_PER_S, 60 * US_PER_S);
+	}
+}
+
 static void a_pause_is_never_nothing(void **state)
 {
 	static const struct sched_retry odd[] = { { 0, 0 },
@@ -642,6 +666,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pauses_double_up_to_the_ceiling_with_a_fifth_of_jitter),
 		cmocka_unit_test(jitter_is_the_seeds_alone),
+		cmocka_unit_test(a_short_outage_does_not_last),
 		cmocka_unit_test(a_pause_is_never_nothing),
 		cmocka_unit_test(every_verdict_of_every_scope_does_what_the_table_says),
 		cmocka_unit_test(an_uncertain_end_is_the_policys),
