@@ -243,7 +243,7 @@ static int run_many(uint64_t from, uint64_t count, const char *fault)
 		(void)printf("seed %llu: two runs, two logs\n", (unsigned long long)from);
 		return 1;
 	}
-	(void)printf("sim: %llu seeds, %u failed\n", (unsigned long long)count, failed);
+	(void)printf("sim: %llu passed, %u failed\n", (unsigned long long)(count - failed), failed);
 	return failed != 0;
 }
 
