@@ -47,7 +47,8 @@ static const char allowed[] =
 	"get_robust_list set_tid_address set_thread_area get_thread_area set_tls arch_prctl rseq "
 	"exit exit_group sched_yield sched_getaffinity sched_getparam sched_getscheduler "
 	"sched_get_priority_max sched_get_priority_min getcpu clock_gettime clock_gettime64 "
-	"clock_getres clock_getres_time64 clock_nanosleep clock_nanosleep_time64 nanosleep "
+	"adjtimex clock_adjtime clock_adjtime64 clock_getres clock_getres_time64 clock_nanosleep "
+	"clock_nanosleep_time64 nanosleep "
 	"gettimeofday time times restart_syscall timer_create timer_settime timer_settime64 "
 	"timer_delete setitimer getitimer alarm pause "
 	/* signals */

@@ -52,6 +52,8 @@ struct wall_time io_wall(const struct io_loop *l);
 /* The same two clocks for code without a loop (the CLI, other threads). */
 struct mono_time io_clock_mono(void);
 struct wall_time io_clock_wall(void);
+/* Somebody has set the wall clock by a time server: the kernel knows. */
+bool io_clock_is_synced(void);
 /*
  * Long work on the loop is done in slices, with everything else in between. Is the one that began then over?
  */

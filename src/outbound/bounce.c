@@ -49,11 +49,11 @@ static bool wants(uint8_t notify, uint8_t bit)
 
 static bool is_delay_due(const struct delivery *d)
 {
-	const struct outbound *o = d->lane->o;
+	struct outbound *o = d->lane->o;
 	uint64_t after = conf_general(o->conf)->delay_notice_us;
 
 	return after && !(d->m.flags & STORE_MSG_DELAY_NOTICED) &&
-	       io_wall(o->loop).us >= d->m.accepted_at.us + (int64_t)after;
+	       outbound_age_now(o).us >= d->m.accepted_at.us + (int64_t)after;
 }
 
 /* Does recipient `i` belong into this notice? */

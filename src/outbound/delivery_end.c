@@ -311,7 +311,7 @@ static void decide(struct delivery *d, size_t i)
 	struct sched_fact fact = { .verdict = &r->verdict,
 		.attempts = r->r.attempts,
 		.uncertain = is_uncertain(d, r),
-		.now = io_wall(o->loop),
+		.now = outbound_age_now(o),
 		.next_transaction = goes_next(d, r),
 		.alone = r->alone,
 		.of_session = r->said == SCHED_SAID_SESSION,
@@ -671,6 +671,19 @@ void delivery_expire(struct lane *l, const struct store_message *m)
 	for (size_t i = 0; i < d->count; i++)
 		log_recipient(d, &d->outcomes[i], d->recipients[i].r.address, SV(""));
 	bounce_send(d, write_outcome);
+}
+
+void delivery_is_due(struct lane *l, const struct store_message *m)
+{
+	struct delivery *d = delivery_new(l);
+
+	delivery_copy_message(d, m, m->recipients, m->recipient_count);
+	delivery_set_outcomes(d, STORE_RCPT_QUEUED, outbound_due_now(l->o), NULL, SV(""));
+	for (size_t i = 0; i < d->count; i++) {
+		d->outcomes[i].verdict.cause = cause_parse(d->recipients[i].r.last_cause);
+		d->outcomes[i].reply = d->recipients[i].r.last_reply;
+	}
+	delivery_change(d);
 }
 
 void delivery_delayed(struct lane *l, const struct store_message *m)

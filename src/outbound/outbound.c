@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define DOUBT_US_MAX US_PER_DAY
+#define DOUBT_EVERY_US US_PER_MIN
 #define CLOCK_STEP_US US_PER_MIN /* smaller steps of the clock are followed */
 
 /* A disk that is busy is soon well again; a damaged page never is. */
@@ -63,6 +65,8 @@ struct outbound *outbound_new(const struct outbound_options *options)
 	o->first_wall = o->last_wall;
 	o->first_mono = o->last_mono;
 	o->started_at = o->first_wall;
+	o->doubtful_us = store_doubtful_us(o->store);
+	o->doubted_at = o->first_mono;
 	return o;
 }
 
@@ -106,7 +110,22 @@ struct wall_time outbound_due_now(struct outbound *o)
 	return wall_add(wall, o->due_ahead_us);
 }
 
-struct wall_time outbound_age_now(const struct outbound *o)
+/* A clock that was far ahead at the start, and that no time server has set, is believed after a day. */
+static bool is_doubtful(struct outbound *o, uint64_t ran)
+{
+	if (o->doubtful_us == 0)
+		return false;
+	if (ran >= DOUBT_US_MAX)
+		o->doubtful_us = 0;
+	else if (mono_span(o->doubted_at, io_now(o->loop)) >= DOUBT_EVERY_US) {
+		o->doubted_at = io_now(o->loop);
+		if (io_clock_is_synced())
+			o->doubtful_us = 0;
+	}
+	return o->doubtful_us != 0;
+}
+
+struct wall_time outbound_age_now(struct outbound *o)
 {
 	struct wall_time wall = io_wall(o->loop), most;
 	struct mono_time now = io_now(o->loop);
@@ -114,6 +133,8 @@ struct wall_time outbound_age_now(const struct outbound *o)
 
 	/* A clock is slewed by half a thousandth at most. */
 	most = wall_add(o->first_wall, (int64_t)(ran + ran / 1000 + CLOCK_STEP_US));
+	if (is_doubtful(o, ran))
+		most = wall_add(most, -(int64_t)o->doubtful_us);
 	return wall.us < most.us ? wall : most;
 }
 

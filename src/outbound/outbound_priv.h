@@ -118,6 +118,8 @@ struct outbound {
 	struct io_task drain_check;
 	int64_t due_ahead_us;        /* of the wall clock, after it was turned back */
 	struct wall_time started_at; /* what came to its time before is tried first */
+	uint64_t doubtful_us;        /* store_doubtful_us(), till the clock is believed */
+	struct mono_time doubted_at;
 	struct wall_time last_wall, first_wall;
 	struct mono_time last_mono, first_mono;
 	struct store_lanes lanes_op;
@@ -334,7 +336,7 @@ void outbound_check_drained(struct outbound *o);
  * By which the age of mail is measured, where no attempt has just failed: the wall clock, but a jump ahead
  * while we run does not make mail old.
  */
-struct wall_time outbound_age_now(const struct outbound *o);
+struct wall_time outbound_age_now(struct outbound *o);
 struct sv outbound_ledger_key(struct arena *arena, struct sv lane, const char *limit);
 /* The newest edge of the ledger's bucket of now, or of so far ahead. */
 int64_t outbound_bucket(struct outbound *o, int64_t ahead_us, int64_t width_us);
@@ -501,6 +503,7 @@ void delivery_withdraw(struct delivery *d, const struct verdict *v, struct sv re
 void delivery_postpone(struct lane *l, const struct store_message *m,
 	const struct store_recipient *recipients, size_t count, const struct park *park);
 void delivery_expire(struct lane *l, const struct store_message *m);
+void delivery_is_due(struct lane *l, const struct store_message *m); /* now, whatever was planned */
 void delivery_delayed(struct lane *l, const struct store_message *m); /* its sender is told */
 void delivery_reroute(struct lane *l, const struct store_message *m);
 /* For door.c: an outcome without an attempt. */

@@ -125,6 +125,15 @@ bool lane_expire_if_over(struct lane *l, const struct store_message *m)
 	return true;
 }
 
+/* Planned by a clock that was ahead: nothing of ours waits so long. */
+static bool is_far(struct lane *l, const struct store_message *m)
+{
+	uint64_t ceiling = conf_general(l->o->conf)->retry_ceiling_us;
+	uint64_t most = 2 * (ceiling > US_PER_DAY ? ceiling : US_PER_DAY);
+
+	return m->recipients[0].next_at.us > wall_add(outbound_due_now(l->o), (int64_t)most).us;
+}
+
 static void sweep_message(
 	struct lane *l, const struct lane_now *state, const struct store_message *m)
 {
@@ -141,7 +150,9 @@ static void sweep_message(
 			delivery_delayed(l, m);
 		break;
 	case SCHED_LOOK_LATER:
-		if (due && looks_elsewhere(l, state))
+		if (is_far(l, m))
+			delivery_is_due(l, m);
+		else if (due && looks_elsewhere(l, state))
 			(void)move_recipients(l, m);
 		break;
 	}

@@ -99,6 +99,7 @@ enum store_sql {
 	SQL_ALL_FROM,
 	SQL_SUMMARY,
 	SQL_HISTORY_FROM,
+	SQL_HISTORY_RESTAMP,
 	SQL_HISTORY_DROP_MESSAGE,
 	SQL_HISTORY_DROP_RECIPIENTS,
 	SQL_HISTORY_DROP_ATTEMPTS,
@@ -143,6 +144,7 @@ struct store_sqlite {
 	int64_t delivered_now, bounced_now; /* of the open transaction */
 	int64_t reap_from;                  /* cursor in the history */
 	struct mono_time history_at, ledger_at, probe_at;
+	bool ids_ahead; /* there are some of a clock that was ahead */
 	bool dead_left, history_left, checkpoint_soon, shrink_left;
 	int wal_pages;
 };

@@ -11,6 +11,7 @@
  */
 enum {
 	HISTORY_EVERY_US = 60 * 1000000,
+	HISTORY_AHEAD_US = 1800 * 1000000, /* where all of it must be read */
 	ROOM_LOOK_EVERY_US = 1000000,
 	LEDGER_EVERY_US = 600 * 1000000,
 	LEDGER_KEPT_US_HOURS = 48,
@@ -102,48 +103,73 @@ static int drop_message(struct store_sqlite *s, uint64_t id, int64_t story_bytes
 	return rc;
 }
 
-static int drop_old_history(struct store_sqlite *s)
+struct finished {
+	uint64_t id;
+	int64_t story;
+	bool ahead; /* the clock was wrong when it ended: its time begins now */
+};
+
+static int restamp(struct store_sqlite *s, uint64_t id)
+{
+	sqlite3_stmt *q = store_sql(s, SQL_HISTORY_RESTAMP);
+
+	(void)sqlite3_bind_int64(q, 1, (int64_t)id);
+	(void)sqlite3_bind_int64(q, 2, io_clock_wall().us);
+	return store_run(s, q, NULL);
+}
+
+/* Past its time, or stamped by a clock that was ahead. How many; the cursor stands behind the last that was read. */
+static size_t read_finished(struct store_sqlite *s, struct finished out[STORE_REAP_MESSAGES])
 {
 	sqlite3_stmt *q = store_sql(s, SQL_HISTORY_FROM);
-	int64_t cutoff = io_clock_wall().us - (int64_t)s->front.history_keep_us;
+	int64_t now = io_clock_wall().us, cutoff = now - (int64_t)s->front.history_keep_us;
+	int64_t ahead = io_clock_is_synced() ? now + (int64_t)US_PER_DAY : INT64_MAX;
 	bool too_large = s->front.history_bytes_max &&
 			 (uint64_t)s->state.history_bytes > s->front.history_bytes_max;
-	struct {
-		int64_t id, story;
-	} old[STORE_REAP_MESSAGES];
+	bool reached_young = false;
 	size_t count = 0;
 	int rows = 0;
-	int64_t cursor = s->reap_from;
-	bool reached_young = false;
-	int rc = 0;
 
-	(void)sqlite3_bind_int64(q, 1, cursor);
+	(void)sqlite3_bind_int64(q, 1, s->reap_from);
 	(void)sqlite3_bind_int64(q, 2, STORE_REAP_MESSAGES);
 	while (!reached_young && store_step(s, q, NULL) == 1) {
-		int64_t finished = sqlite3_column_int64(q, 1);
+		int64_t id = sqlite3_column_int64(q, 0), finished = sqlite3_column_int64(q, 1);
 
 		rows++;
-		cursor = sqlite3_column_int64(q, 0);
-		/* Ids rise with time, so nothing behind a young one is old. */
-		reached_young = !too_large && STORE_EPOCH_US + cursor > cutoff;
-		if (finished && (too_large || finished < cutoff)) {
-			old[count].id = cursor;
-			old[count++].story = sqlite3_column_int64(q, 2);
-		}
+		s->reap_from = id;
+		/* Ids rise with time, so nothing behind a young one is old; but one of a clock that was ahead
+		 * says nothing of those behind it. */
+		reached_young =
+			!too_large && STORE_EPOCH_US + id > cutoff && STORE_EPOCH_US + id <= now;
+		s->ids_ahead |= STORE_EPOCH_US + id > now;
+		if (finished && (too_large || finished < cutoff || finished > ahead))
+			out[count++] = (struct finished){ (uint64_t)id,
+				sqlite3_column_int64(q, 2),
+				!too_large && finished >= cutoff };
 	}
 	(void)sqlite3_reset(q);
-	for (size_t i = 0; i < count && rc == 0; i++) {
-		uint64_t id = (uint64_t)old[i].id;
+	s->history_left = !reached_young && rows == STORE_REAP_MESSAGES;
+	if (!s->history_left)
+		s->reap_from = 0;
+	return count;
+}
 
-		if (store_damage_knows(&s->front, id, STORE_HISTORY_OF))
+static int drop_old_history(struct store_sqlite *s)
+{
+	struct finished old[STORE_REAP_MESSAGES];
+	size_t count = read_finished(s, old);
+	int rc = 0;
+
+	for (size_t i = 0; i < count && rc == 0; i++) {
+		if (store_damage_knows(&s->front, old[i].id, STORE_HISTORY_OF))
 			continue;
-		rc = drop_message(s, id, old[i].story);
+		rc = old[i].ahead ? restamp(s, old[i].id)
+				  : drop_message(s, old[i].id, old[i].story);
 		/* It stays, and the next step passes over it. */
 		if (rc == RC_CORRUPT)
-			store_damage_note(&s->front, id, STORE_HISTORY_OF, "the queue is damaged");
+			store_damage_note(
+				&s->front, old[i].id, STORE_HISTORY_OF, "the queue is damaged");
 	}
-	s->history_left = !reached_young && rows == STORE_REAP_MESSAGES;
-	s->reap_from = s->history_left ? cursor : 0;
 	return rc;
 }
 
@@ -228,7 +254,8 @@ bool store_reap(struct store_sqlite *s, struct mono_time now)
 	if (s->dead_left)
 		return store_group_step(s, drop_some_chunks);
 	if (s->history_left || !mono_before(now, s->history_at)) {
-		s->history_at = mono_add(now, HISTORY_EVERY_US);
+		s->history_at = mono_add(now, s->ids_ahead ? HISTORY_AHEAD_US : HISTORY_EVERY_US);
+		s->ids_ahead = false;
 		return store_group_step(s, drop_old_history);
 	}
 	if (!mono_before(now, s->ledger_at)) {

@@ -188,6 +188,7 @@ static const char *const texts[SQL_COUNT] = {
 		" WHERE lane>?1 AND due IS NOT NULL ORDER BY lane, due, id LIMIT ?4",
 	[SQL_HISTORY_FROM] =
 		"SELECT id, finished_at, story_bytes FROM message WHERE id>? ORDER BY id LIMIT ?",
+	[SQL_HISTORY_RESTAMP] = "UPDATE message SET finished_at=?2 WHERE id=?1",
 	[SQL_HISTORY_DROP_MESSAGE] = "DELETE FROM message WHERE id=?",
 	[SQL_HISTORY_DROP_RECIPIENTS] = "DELETE FROM recipient WHERE id BETWEEN ? AND ?",
 	[SQL_HISTORY_DROP_ATTEMPTS] = "DELETE FROM attempt WHERE id BETWEEN ? AND ?",

@@ -109,6 +109,115 @@ static void bad_rows_stop_no_start(void **state)
 	mail_free(&other);
 }
 
+/* What the kernel says of its clock is the test's. */
+static bool is_synced;
+
+bool io_clock_is_synced(void)
+{
+	return is_synced;
+}
+
+/* The clock at a boot is 25 hours, or six days, ahead of what the queue knew. */
+static void a_clock_that_jumped_over_a_boot_is_doubted(void **state)
+{
+	static const int64_t hours[] = { 25, 6 * 24 };
+	struct bench *b = *state;
+	char sql[128];
+
+	bench_open(b);
+	bench_shut(b);
+	for (size_t i = 0; i < COUNT_OF(hours); i++) {
+		int64_t ahead = hours[i] * (int64_t)US_PER_HOUR, known = io_clock_wall().us - ahead;
+
+		(void)snprintf(sql,
+			sizeof(sql),
+			"UPDATE state SET boot_id='other', steady_us=%lld",
+			(long long)known);
+		bench_exec(b, sql);
+		/* Nobody knows: the windows are as they were, and no mail has got older. */
+		is_synced = false;
+		bench_open(b);
+		assert_true(store_doubtful_us(b->s) >= (uint64_t)ahead);
+		assert_true(store_steady_now(b->s, io_clock_mono()) < known + (int64_t)US_PER_HOUR);
+		bench_shut(b);
+		/* A time server has set it. */
+		is_synced = true;
+		bench_open(b);
+		assert_int_equal(store_doubtful_us(b->s), 0);
+		assert_true(store_steady_now(b->s, io_clock_mono()) >= known + ahead);
+		bench_shut(b);
+	}
+	/* Half an hour is nothing. */
+	(void)snprintf(sql,
+		sizeof(sql),
+		"UPDATE state SET boot_id='other', steady_us=%lld",
+		(long long)(io_clock_wall().us - (int64_t)US_PER_HOUR / 2));
+	bench_exec(b, sql);
+	is_synced = false;
+	bench_open(b);
+	assert_int_equal(store_doubtful_us(b->s), 0);
+	bench_shut(b);
+}
+
+/* Any operation: behind it the store does its housekeeping, and the end waits for that. */
+static void bench_steps(struct bench *b)
+{
+	struct store_park op = { .op.kind = STORE_OP_PARK, .row.key = SV("tenant:x") };
+
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(bench_run(b, &op.op), 0);
+}
+
+static int64_t history_left(struct bench *b)
+{
+	bench_shut(b);
+	return bench_sql(b, "SELECT count(*) FROM message");
+}
+
+/* Messages of a clock that was ten years ahead: they go some day, and hide none that are old. */
+static void history_of_a_wrong_clock_goes(void **state)
+{
+	struct bench *b = *state;
+	const int64_t now = io_clock_wall().us, ahead = 3650 * (int64_t)US_PER_DAY;
+	const int64_t old = 20 * (int64_t)US_PER_DAY;
+	char sql[400];
+
+	bench_open(b);
+	bench_shut(b);
+	/* One whose id and end lie ahead, one whose id alone does; one behind them that is young. */
+	(void)snprintf(sql,
+		sizeof(sql),
+		"INSERT INTO message(id, accepted_at, expires_at, finished_at, pending, flags, "
+		"chunks, size, story_bytes) "
+		"VALUES(%lld,0,0,%lld,0,0,0,0,0),(%lld,0,0,%lld,0,0,0,0,0),"
+		"(%lld,0,0,%lld,0,0,0,0,0); UPDATE state SET history=3",
+		(long long)(now + ahead - STORE_EPOCH_US),
+		(long long)(now + ahead),
+		(long long)(now + ahead - STORE_EPOCH_US + 1),
+		(long long)(now - old),
+		(long long)(now + ahead - STORE_EPOCH_US + 2),
+		(long long)now);
+	bench_exec(b, sql);
+	/* While nobody knows the time, what lies ahead stays as it is. */
+	is_synced = false;
+	bench_open(b);
+	bench_steps(b);
+	assert_int_equal(history_left(b), 2);
+	assert_int_equal(
+		bench_sql(b, "SELECT count(*) FROM message WHERE finished_at>2000000000000000"), 1);
+	is_synced = true;
+	bench_open(b);
+	bench_steps(b);
+	assert_int_equal(history_left(b), 2);
+	assert_int_equal(
+		bench_sql(b, "SELECT count(*) FROM message WHERE finished_at>2000000000000000"), 0);
+	/* Its time has begun, and ends. */
+	b->options.history_keep_us = 1;
+	bench_open(b);
+	bench_steps(b);
+	assert_int_equal(history_left(b), 0);
+}
+
 static void steady_time_goes_on(void **state)
 {
 	struct bench *b = *state;
@@ -198,6 +307,8 @@ int main(void)
 		cmocka_unit_test(what_the_disk_changed_is_not_sent),
 		BENCH_TEST(bad_rows_stop_no_start),
 		BENCH_TEST(steady_time_goes_on),
+		BENCH_TEST(a_clock_that_jumped_over_a_boot_is_doubted),
+		BENCH_TEST(history_of_a_wrong_clock_goes),
 		BENCH_TEST(statements_use_their_indexes),
 	};
 

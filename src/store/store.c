@@ -12,6 +12,9 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+/* Of a clock that no time server has set. */
+#define BELIEVED_US ((int64_t)US_PER_HOUR)
+
 enum {
 	IDLE_WAKE_US = 5000000, /* housekeeping looks at the clock so often */
 	FULL_WAKE_US = 1000000,
@@ -49,13 +52,18 @@ int64_t store_steady_now(const struct store *s, struct mono_time now)
 	return (int64_t)now.us + s->steady_base_us;
 }
 
+static void doubt(struct store *s, int64_t ahead_us)
+{
+	s->doubtful_us = ahead_us > BELIEVED_US && !io_clock_is_synced() ? (uint64_t)ahead_us : 0;
+}
+
 /* Within one boot CLOCK_BOOTTIME goes on; over a reboot the wall clock stands in, never backwards. */
 static void set_steady_base(struct store *s)
 {
 	struct mono_time now = io_clock_mono();
 	CLEANUP(buf_deinitp) struct buf boot = BUF_INIT(STORE_BOOT_ID_MAX - 1);
+	int64_t wall = io_clock_wall().us, steady;
 	struct sv id;
-	int64_t steady;
 
 	if (io_file_read("/proc/sys/kernel/random/boot_id", STORE_BOOT_ID_MAX - 1, &boot, NULL) !=
 		0)
@@ -65,13 +73,22 @@ static void set_steady_base(struct store *s)
 		id.len--;
 	if (id.len && sv_eq(id, sv_from(s->boot_id)) && (int64_t)now.us >= s->kept_mono_us) {
 		s->steady_base_us = s->kept_steady_us - s->kept_mono_us;
+		doubt(s, wall - store_steady_now(s, now));
 		return;
 	}
-	steady = io_clock_wall().us;
-	if (steady < s->kept_steady_us)
+	steady = wall;
+	if (s->kept_steady_us > STORE_EPOCH_US)
+		doubt(s, wall - s->kept_steady_us);
+	/* As if the machine had not been down: a window that is full too long breaks no limit. */
+	if (steady < s->kept_steady_us || s->doubtful_us)
 		steady = s->kept_steady_us;
 	s->steady_base_us = steady - (int64_t)now.us;
 	(void)snprintf(s->boot_id, sizeof(s->boot_id), "%.*s", SV_ARG(id));
+}
+
+uint64_t store_doubtful_us(const struct store *s)
+{
+	return s->doubtful_us;
 }
 
 /* ---- the operations ---- */

@@ -331,6 +331,11 @@ struct store_parks_read {
  * CLOCK_BOOTTIME; over a reboot it is the wall clock, never less than what was stored.
  */
 int64_t store_steady_now(const struct store *s, struct mono_time now);
+/*
+ * How far the wall clock was ahead of what the queue knew when it was opened, where nobody could tell whether so much
+ * time had passed: more than an hour, and no time server has set the clock. Else 0.
+ */
+uint64_t store_doubtful_us(const struct store *s);
 
 struct store_ledger_read {
 	struct store_op op;

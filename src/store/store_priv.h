@@ -81,6 +81,7 @@ struct store {
 	char boot_id[STORE_BOOT_ID_MAX];
 	int64_t kept_steady_us, kept_mono_us;
 	int64_t steady_base_us; /* steady time - mono time */
+	uint64_t doubtful_us;
 };
 
 /* All on the store's thread, or on the opener's before it runs. */

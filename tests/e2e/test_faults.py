@@ -8,6 +8,7 @@ import time
 import pytest
 
 import support
+from faulty import faulty  # noqa: F401 (a fixture)
 from support import run, wait_for
 
 QUICK = "retry: { first: 1s, ceiling: 2s, expire: 5d }"
@@ -224,6 +225,58 @@ def test_wall_clock_jumps_never_free_a_slot(submission, folder):
     wait_for(lambda: len(sandbox.messages()) == 9, seconds=150, every=1)
     assert sorted(subjects(sandbox)) == [f"m{i}" for i in range(9)]
     assert sandbox.verdict()["limits_broken"] == [] and sandbox.verdict()["duplicates"] == 0
+
+
+@pytest.fixture
+def doubted(folder, faulty):  # noqa: F811
+    """A clock that jumps, on a machine whose clock no time server has set."""
+    clock = Clock(folder)
+    clock.env["LD_PRELOAD"] += " " + faulty.env["LD_PRELOAD"]
+    return clock
+
+
+LATER = "451 4.7.0 Temporary server error. Please try again later. PRX2"
+
+
+def test_a_clock_that_is_six_days_ahead_at_the_start_bounces_nothing(submission, doubted):
+    sandbox, relay = submission(limits=FREE, general=QUICK, start=False)
+    sandbox.settings(limits={"messages_per_minute": 100000})
+    relay.env = doubted.env
+    relay.start()
+    sandbox.fault(at="dot", do="reply", reply=LATER, times=1000000)
+    send(relay, "a", "b", "c")
+    wait_for(lambda: len([r for r in relay.waiting() if "PRX2" in r.get("reply", "")]) == 3)
+    relay.stop()
+    doubted.jump("+6d")
+    relay.start()
+    # Each has failed by that clock, past its time, more than once.
+    wait_for(lambda: relay.log().count("status=deferred") >= 15)
+    assert len(relay.waiting()) == 3
+    assert "status=expired" not in relay.log() and "status=bounced" not in relay.log()
+    assert "notification" not in relay.log()
+    sandbox.api("DELETE", "/faults")
+    wait_for(lambda: subjects(sandbox) == ["a", "b", "c"])
+
+
+@pytest.mark.parametrize("retry", [False, True], ids=["by-itself", "retry"])
+def test_mail_that_was_planned_by_a_clock_ten_years_ahead_leaves(submission, doubted, retry):
+    sandbox, relay = submission(limits=FREE, general="retry: { first: 30s, ceiling: 1m }", start=False)
+    sandbox.settings(limits={"messages_per_minute": 100000})
+    relay.env = doubted.env
+    doubted.jump("+3650d")
+    relay.start()
+    sandbox.fault(at="dot", do="reply", reply=LATER, times=1)
+    send(relay, "waits")
+    wait_for(lambda: [r for r in relay.waiting() if "PRX2" in r.get("reply", "")])
+    relay.stop()
+    doubted.jump("+0")
+    relay.start()
+    if retry:
+        relay.cli("queue", "retry", "--older", "0s", code=None)
+        relay.cli("queue", "retry", relay.waiting()[0]["id"], code=None)
+    wait_for(lambda: subjects(sandbox) == ["waits"])
+    wait_for(lambda: not relay.waiting())
+    assert "status=bounced" not in relay.log()
 
 
 def test_mail_leaves_though_the_wall_clock_goes_back(submission, folder):
