@@ -148,8 +148,8 @@ class Story:
         m = self.m
         said = m.out("systemd-analyze --man=no verify /lib/systemd/system/postern.service", code=None)
         expect("postern.service" not in said, said)
-        daemon, runner = m.out("pgrep -u postern -x postern; pgrep -u postern -x postern-runner").split()
-        for pid in (daemon, runner):
+        daemon = m.out("systemctl show -p MainPID --value postern").strip()
+        for pid in m.out("pgrep -u postern").split():
             status = m.out(f"cat /proc/{pid}/status")
             for line in (r"^NoNewPrivs:\s1$", r"^Seccomp:\s2$", r"^CapEff:\s0+$", r"^CapPrm:\s0+$"):
                 expect(re.search(line, status, re.M), pid, line, status)
