@@ -351,7 +351,7 @@ def main():
     parser.add_argument("--rounds", default=3, type=int)
     parser.add_argument("--queue", default=100000, type=int)
     parser.add_argument("--quick", action="store_true", help="1 round, 1000 messages, 5000 queued")
-    parser.add_argument("--only", choices=["rate", "single", "queue", "fsync", "delay", "doors"])
+    parser.add_argument("--only", choices=["rate", "single", "queue", "fsync", "delay", "doors", "many"])
     parser.add_argument("--mailboxes", default=10000, type=int, help="of the start with many")
     parser.add_argument("--write", action="store_true", help="append to bench/RESULTS.md")
     o = parser.parse_args()
@@ -400,6 +400,9 @@ def main():
     if o.only in (None, "doors"):
         import doors  # it uses this file
         doors.measure(build, 4 * o.messages, o.rounds, o.mailboxes, say)
+    if o.only in (None, "many"):
+        import many  # it uses this file
+        many.measure(build, 1000 if o.quick else o.mailboxes, say)
     if o.write:
         path = ROOT / "bench" / "RESULTS.md"
         old = path.read_text() if path.exists() else "# What was measured\n\nBy `make bench`; newest last.\n"
