@@ -10,6 +10,10 @@
 #include <stdlib.h>
 #include <time.h>
 
+enum {
+	JOBS_A_LOOK = 16, /* at the clock */
+};
+
 /* A job is in one of the two chains, or in the hands of one thread. */
 struct chain {
 	struct io_serial_job *first, *last;
@@ -128,18 +132,45 @@ static void *work(void *arg)
 	return NULL;
 }
 
-static void on_finished(void *arg)
+/* Its turn comes before that of what is finished meanwhile. */
+static void put_back(struct io_serial *s, struct chain rest)
 {
-	struct io_serial *s = arg;
-	struct io_serial_job *job = take_all(s, &s->finished, NULL);
+	must(pthread_mutex_lock(&s->lock) == 0);
+	if (s->finished.first)
+		rest.last->next = s->finished.first;
+	else
+		s->finished.last = rest.last;
+	s->finished.first = rest.first;
+	must(pthread_mutex_unlock(&s->lock) == 0);
+	io_wakeup_send(s->wakeup);
+}
 
-	while (job) {
-		struct io_serial_job *next = job->next;
+static void tell(struct io_serial *s, bool all)
+{
+	struct mono_time began = io_clock_mono();
+	struct chain finished;
 
+	must(pthread_mutex_lock(&s->lock) == 0);
+	finished = s->finished;
+	s->finished = (struct chain){ 0 };
+	must(pthread_mutex_unlock(&s->lock) == 0);
+	for (size_t told = 1; finished.first; told++) {
+		struct io_serial_job *job = finished.first;
+
+		finished.first = job->next;
 		job->next = NULL;
 		s->work.done(s->work.arg, job);
-		job = next;
+		/* Thousands at once: the rest in the next turn of the loop. */
+		if (!all && finished.first && told % JOBS_A_LOOK == 0 && io_slice_is_over(began)) {
+			put_back(s, finished);
+			return;
+		}
 	}
+}
+
+static void on_finished(void *arg)
+{
+	tell(arg, false);
 }
 
 struct io_serial *io_serial_new(struct io_loop *l, const struct io_serial_work *w)
@@ -222,7 +253,7 @@ bool io_serial_free_within(struct io_serial *s, uint64_t us)
 		return false;
 	must(pthread_join(s->thread, NULL) == 0);
 	/* Alone now; a completion may hand over the next job. */
-	for (on_finished(s); s->waiting.first; on_finished(s))
+	for (tell(s, true); s->waiting.first; tell(s, true))
 		run_turn(s, take_all(s, &s->waiting, NULL));
 	io_wakeup_free(s->wakeup);
 	(void)pthread_cond_destroy(&s->end);

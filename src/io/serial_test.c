@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "cmocka_all.h"
 
@@ -30,6 +31,7 @@ struct desk {
 	unsigned steps_left, steps, rests;
 	uint64_t rest_us;
 	struct errand *hands_next; /* handed over by the next completion */
+	bool slow;                 /* each completion takes a millisecond */
 	bool elsewhere;            /* everything ran off the loop's thread */
 };
 
@@ -104,6 +106,8 @@ static void done(void *arg, struct io_serial_job *job)
 	struct errand *e = errand_of(job), *next = TAKE(d->hands_next);
 
 	must(pthread_equal(pthread_self(), d->loop_thread));
+	if (d->slow)
+		(void)nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
 	note(d->told, &d->told_len, e->letter);
 	if (++d->told_count == d->stop_after)
 		io_loop_stop(d->loop);
@@ -315,9 +319,58 @@ static void many_jobs_each_once(void **state)
 	close_desk(&d);
 }
 
+/* How many completions came between two turns of the loop. */
+struct turns {
+	struct desk *desk;
+	struct io_task task;
+	size_t seen, most;
+};
+
+static void on_turn(void *arg)
+{
+	struct turns *t = arg;
+	size_t came = t->desk->told_count - t->seen;
+
+	t->seen = t->desk->told_count;
+	t->most = came > t->most ? came : t->most;
+	io_task_post(t->desk->loop, &t->task);
+}
+
+/* No machine sleeps shorter than it was told to: a slice is over after the first look at the clock. */
+static void many_completions_leave_room(void **state)
+{
+	enum {
+		COUNT = 100
+	};
+	struct errand e[COUNT] = { { .again = 0 } };
+	struct turns t;
+	struct desk d;
+
+	(void)state;
+	open_desk(&d, true, US_PER_S);
+	d.stop_after = COUNT;
+	d.slow = true;
+	t = (struct turns){ .desk = &d, .task = { .run = on_turn, .arg = &t } };
+	hand(&d, &e[0], 'a');
+	pass(&d.started);
+	for (unsigned i = 1; i < COUNT; i++)
+		hand(&d, &e[i], (char)('a' + i % 26));
+	(void)sem_post(&d.gate);
+	io_task_post(d.loop, &t.task);
+	io_loop_run(d.loop);
+	assert_int_equal(d.told_count, COUNT);
+	assert_true(t.most < COUNT / 2);
+	/* In the order of hand-over. */
+	for (unsigned i = 0; i < COUNT; i++)
+		assert_int_equal(d.told[i], 'a' + i % 26);
+	io_task_cancel(d.loop, &t.task);
+	close_desk(&d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(many_completions_leave_room),
 		cmocka_unit_test(what_waits_is_one_turn),
 		cmocka_unit_test(the_unfinished_go_behind),
 		cmocka_unit_test(steps_come_without_jobs),
