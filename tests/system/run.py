@@ -341,6 +341,7 @@ class Story:
 
     def _begin_with(self, older):
         m = self.m
+        self.api("/reset", "POST")
         m.sh("apt-get purge -y -qq postern postern-mta; rm -rf /etc/postern /var/lib/postern /var/spool/postern; "
              "for group in postern-admin postern-drop; do getent group $group && delgroup -q $group; done; id carl || useradd carl")
         self.install(older, "--allow-downgrades")
