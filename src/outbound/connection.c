@@ -12,9 +12,6 @@
  * spoken is its kind's (connection_smtp.c, graph.c). Everything goes through connection_pump(), which
  * frees the connection when it has ended: nobody touches a connection after calling it.
  */
-enum {
-	QUIT_S = 5
-};
 
 /* ---- end ---- */
 
@@ -216,7 +213,7 @@ static void set_timer(struct connection *c)
 			at = connection_token_until(c);
 		io_timer_start(&c->timer, at);
 	} else if (c->state == CONNECTION_QUITTING) {
-		io_timer_start(&c->timer, mono_add(now, QUIT_S * US_PER_S));
+		io_timer_start(&c->timer, mono_add(now, CONNECTION_QUIT_S * US_PER_S));
 	} else {
 		at = c->kind->deadline(c);
 		/* None of its own: what runs already stands. */

@@ -9,8 +9,7 @@
 
 /* A session by SMTP: name -> address -> TCP -> (TLS) -> SMTP -> messages, one after the other. */
 enum {
-	RESOLVE_CONNECT_S = 30,
-	QUIT_S = 5
+	RESOLVE_CONNECT_S = 30
 };
 
 static void on_stream(void *arg, enum io_stream_event event);
@@ -479,7 +478,7 @@ static void smtp_close(struct connection *c)
 	free(c->mx);
 	free(c->tlsa);
 	if (c->stream)
-		io_stream_close_gently(c->stream, QUIT_S * US_PER_S);
+		io_stream_close_gently(c->stream, CONNECTION_QUIT_S * US_PER_S);
 	smtp_client_free(c->client);
 	io_tls_unref(c->tls);
 }

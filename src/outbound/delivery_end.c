@@ -193,9 +193,8 @@ void delivery_event(struct delivery *d, const struct smtp_client_event *e)
 
 /* ---- the outcome ---- */
 
-static bool is_uncertain(const struct delivery *d, const struct delivery_recipient *r)
+static bool is_uncertain(const struct delivery_recipient *r)
 {
-	(void)d;
 	return r->accepted && r->verdict.cause == CAUSE_UNCERTAIN;
 }
 
@@ -310,7 +309,7 @@ static void decide(struct delivery *d, size_t i)
 	struct sched_policy policy = outbound_policy(o);
 	struct sched_fact fact = { .verdict = &r->verdict,
 		.attempts = r->r.attempts,
-		.uncertain = is_uncertain(d, r),
+		.uncertain = is_uncertain(r),
 		.now = outbound_age_now(o),
 		.next_transaction = goes_next(d, r),
 		.alone = r->alone,
@@ -387,7 +386,7 @@ static size_t settle(struct delivery *d)
 		return 0;
 	d->reserved = false;
 	for (size_t i = 0; i < d->count; i++)
-		any_uncertain |= is_uncertain(d, &d->recipients[i]);
+		any_uncertain |= is_uncertain(&d->recipients[i]);
 	if (any_uncertain) {
 		struct mono_time until = mono_add(now, UNCERTAIN_SETTLE_US);
 

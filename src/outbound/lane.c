@@ -93,7 +93,7 @@ void lane_configure(struct lane *l)
 	conf_unref(old);
 }
 
-uint32_t lane_connections_max(const struct lane *l)
+static uint32_t connections_max(const struct lane *l)
 {
 	return l->c ? sched_share_of_connections(
 			      l->c->limits.connections, l->c->limits.share_percent)
@@ -223,6 +223,22 @@ void lane_hold_for_token(struct lane *l, const struct verdict *v, struct sv repl
 	l->token_trouble = false;
 }
 
+/* A door opened: lanes that are held and may send elsewhere look at their mail again. */
+static void look_elsewhere(struct outbound *o)
+{
+	if (!o->has_alternatives)
+		return;
+	htable_each (&o->lanes, slot) {
+		struct lane *l = slot->value;
+		struct lane_now now = lane_now(l);
+
+		if (l->c && now.held && door_may_leave(now.why)) {
+			l->swept_at.us = 0;
+			lane_poke(l);
+		}
+	}
+}
+
 void lane_succeeded(struct lane *l)
 {
 	l->delivered_at = io_wall(l->o->loop);
@@ -242,7 +258,7 @@ void lane_succeeded(struct lane *l)
 		park_tell_lane(l, true);
 	hold_reason_clear(&l->why);
 	l->moved = 0;
-	lane_look_elsewhere(l->o);
+	look_elsewhere(l->o);
 }
 
 uint32_t lane_month(const struct lane *l)
@@ -289,21 +305,6 @@ struct lane_now lane_now(struct lane *l)
 		       : p          ? &p->why
 				    : NULL,
 		.until = MONO_NEVER };
-}
-
-void lane_look_elsewhere(struct outbound *o)
-{
-	if (!o->has_alternatives)
-		return;
-	htable_each (&o->lanes, slot) {
-		struct lane *l = slot->value;
-		struct lane_now now = lane_now(l);
-
-		if (l->c && now.held && door_may_leave(now.why)) {
-			l->swept_at.us = 0;
-			lane_poke(l);
-		}
-	}
 }
 
 /* ---- the page of due mail ---- */
@@ -542,7 +543,7 @@ static struct sched_burst burst_of(struct lane *l, bool probing)
 		.more = l->due_running || l->next_due.us <= outbound_due_now(l->o).us,
 		.room = sched_lane_messages_room(l->sched, io_now(l->o->loop)),
 		.open = l->connection_count,
-		.max = lane_connections_max(l),
+		.max = connections_max(l),
 	};
 
 	list_each (at, &l->connections) {

@@ -38,6 +38,7 @@ enum {
 	OUTCOME_TRIES_MAX = 5,        /* where the place in the queue is damaged */
 	CLAIMS_FAILED_MAX = 64,       /* in a row: then the lane takes a pause */
 	HOURS_KEPT = 25,
+	CONNECTION_QUIT_S = 5, /* for a goodbye; then it is closed */
 };
 /* An uncertain attempt may be counted by the receiver until its own time for the dot is over. */
 #define UNCERTAIN_SETTLE_US (10 * US_PER_MIN)
@@ -359,9 +360,6 @@ void lane_succeeded(struct lane *l);
 uint32_t lane_month(const struct lane *l); /* now */
 void lane_count_delivered(struct lane *l, uint32_t month, uint64_t count);
 struct lane_now lane_now(struct lane *l);
-/* A door opened: lanes that are held and may send elsewhere look at their mail again. */
-void lane_look_elsewhere(struct outbound *o);
-uint32_t lane_connections_max(const struct lane *l);
 /* How many of these may leave in one message now. */
 uint32_t lane_room(struct lane *l, const struct store_recipient *recipients, size_t count);
 
@@ -431,9 +429,6 @@ NODISCARD bool park_probe_lane(const struct lane *l);
 void parks_free(struct outbound *o);
 /* The record of a lane's own park in the queue. */
 void park_record_lane(struct lane *l, bool clear);
-/* Tells whoever wants to know. `until`: of the next probe. */
-void park_tell(struct lane *l, struct sv scope, const struct hold_reason *why,
-	struct mono_time until, bool ended);
 void park_tell_lane(struct lane *l, bool ended);
 void park_loaded(struct outbound *o, const struct store_park_row *row);
 

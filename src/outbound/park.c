@@ -104,7 +104,8 @@ static struct wall_time wall_at(struct outbound *o, struct mono_time at)
 	return wall_add(io_wall(o->loop), (int64_t)mono_span(io_now(o->loop), at));
 }
 
-void park_tell(struct lane *l, struct sv scope, const struct hold_reason *why,
+/* Tells whoever wants to know. `until`: of the next probe. */
+static void tell(struct lane *l, struct sv scope, const struct hold_reason *why,
 	struct mono_time until, bool ended)
 {
 	struct outbound *o = l->o;
@@ -132,7 +133,7 @@ void park_tell_lane(struct lane *l, bool ended)
 
 	must(buf_printf(&key, "mailbox:%.*s", SV_ARG(l->key)) == 0);
 	l->parked_told = !ended;
-	park_tell(l, buf_sv(&key), &l->why, sched_lane_until(l->sched), ended);
+	tell(l, buf_sv(&key), &l->why, sched_lane_until(l->sched), ended);
 }
 
 void park_record_lane(struct lane *l, bool clear)
@@ -249,7 +250,7 @@ static void set(struct lane *l, struct sv key, const struct verdict *v, struct s
 	p->tried = 0;
 	record(o, key, &p->why, &p->proof, wall_at(o, p->probe_at));
 	if (news)
-		park_tell(l, key, &p->why, p->probe_at, false);
+		tell(l, key, &p->why, p->probe_at, false);
 	poke_lanes_of(o, key);
 }
 
@@ -467,7 +468,7 @@ static void drop_park(struct lane *l, struct sv key)
 			LOG_F("scope", key), LOG_F("cause", sv_from(cause_name(p->why.cause))) },
 		2);
 	record_clear(o, key);
-	park_tell(l, key, &p->why, MONO_NEVER, true);
+	tell(l, key, &p->why, MONO_NEVER, true);
 	poke_lanes_of(o, key);
 	hold_reason_clear(&p->why);
 	free(p);

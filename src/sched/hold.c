@@ -111,11 +111,6 @@ bool sched_hold_is_culprit(const struct sched_proof *proof, uint64_t message)
 	return false;
 }
 
-bool sched_hold_may_probe(const struct sched_proof *proof, uint64_t message, bool others)
-{
-	return !others || !sched_hold_is_culprit(proof, message);
-}
-
 /* ---- for the store ---- */
 
 enum {

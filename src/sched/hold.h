@@ -66,10 +66,9 @@ NODISCARD bool sched_hold_widens(const struct sched_refusal *r, const struct sch
 void sched_hold_note(struct sched_proof *proof, const struct sched_refusal *r);
 /* It was the probe, and neither got through nor was refused for the hold: the next one is another. */
 void sched_hold_probed(struct sched_proof *proof, uint64_t message);
-/* Whether this message is one of those that caused the hold, or was tried for it in vain. */
+/* Whether this message is one of those that caused the hold, or was tried for it in vain: no probe, where another
+ * message waits. */
 NODISCARD bool sched_hold_is_culprit(const struct sched_proof *proof, uint64_t message);
-/* Whether it may be the probe; `others`: another message waits that may, too. */
-NODISCARD bool sched_hold_may_probe(const struct sched_proof *proof, uint64_t message, bool others);
 
 /* For the store: one line. What is not understood (damaged, or of a newer version) proves nothing. */
 enum {
