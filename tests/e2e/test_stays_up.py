@@ -3,6 +3,7 @@ import errno
 import fcntl
 import json
 import os
+import resource
 import shutil
 import smtplib
 import subprocess
@@ -67,6 +68,63 @@ def test_a_recipient_refused_in_the_maildrop_bounces_to_its_sender(submission, f
     text = sandbox.raw(notice[0]["number"]).decode()
     assert "Final-Recipient: rfc822; bob" in text and "553 5.1.3" in text
     assert not list(relay.maildrop.iterdir())
+
+
+def drop(relay, *args, **kw):
+    """sendmail while the daemon is down."""
+    env = {**os.environ, "POSTERN_SUBMIT_SOCKET": str(relay.submit), "POSTERN_MAILDROP": str(relay.maildrop)}
+    return support.run([support.DROP, "-f", "erp@contoso.com", *args], env=env, **kw)
+
+
+@pytest.mark.parametrize("calls,error", [("o", errno.EMFILE), ("o", errno.ENOMEM), ("o", errno.EIO), ("r", errno.EIO),
+                                         ("r", errno.ENOMEM), ("s", errno.EIO)],
+                         ids=lambda v: v if isinstance(v, str) else errno.errorcode[v])
+def test_a_passing_trouble_sets_no_mail_of_the_maildrop_aside(submission, faulty, calls, error):
+    sandbox, relay = submission(start=False)
+    for n in range(3):
+        drop(relay, f"u{n}@example.org", input=b"Subject: local\n\nx\n")
+    before = sorted(f.name for f in relay.maildrop.iterdir())
+    assert len(before) == 3
+    relay.env = faulty.env
+    faulty.fail(calls, error, path="/maildrop")
+    relay.start()
+    wait_for(lambda: "tries again" in relay.log() or calls == "s" and faulty.hits())
+    assert not [f for f in relay.maildrop.iterdir() if f.name.startswith("bad.")]
+    assert not relay.rows("trace") or calls == "s"
+    faulty.heal()
+    wait_for(lambda: not list(relay.maildrop.iterdir()), seconds=support.PATIENCE * 2)
+    wait_for(lambda: len(sandbox.messages()) == 3)
+    assert sandbox.verdict()["duplicates"] == 0
+
+
+def file_size(size):
+    """As `ulimit -f` leaves it to a program: SIGXFSZ ends whoever writes more."""
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def test_a_limit_on_the_size_of_files_does_not_kill_sendmail(submission):
+    _, relay = submission(start=False)
+    done = drop(relay, "anna@example.org", input=b"Subject: large\n\n" + b"x" * 70000 + b"\n", code=None,
+                preexec_fn=file_size(16384))
+    # EX_TEMPFAIL, EX_IOERR or EX_CANTCREAT: in words, and nothing half is left.
+    assert done.returncode in (73, 74, 75) and done.stderr
+    assert not list(relay.maildrop.iterdir())
+    assert drop(relay, "anna@example.org", input=b"Subject: small\n\nx\n", preexec_fn=file_size(16384)).returncode == 0
+    assert len(list(relay.maildrop.iterdir())) == 1
+
+
+def test_a_limit_on_the_size_of_files_does_not_kill_the_relay(submission):
+    sandbox, relay = submission()
+    assert refusal(relay) is None
+    wait_for(lambda: len(sandbox.messages()) == 1)
+    # The log of the queue must not grow any more.
+    resource.prlimit(relay.process.pid, resource.RLIMIT_FSIZE, (8192, resource.RLIM_INFINITY))
+    assert refusal(relay) in (451, 452)
+    wait_for(lambda: relay_row(relay).get("disk_trouble") or relay_row(relay)["disk_full"])
+    assert relay.process.alive()
+    resource.prlimit(relay.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    wait_for(lambda: refusal(relay) is None)
+    assert relay.stop() == 0
 
 
 # ---- the start ----
