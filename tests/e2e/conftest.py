@@ -1,4 +1,6 @@
 import pathlib
+import shutil
+import tempfile
 
 import pytest
 
@@ -39,6 +41,15 @@ def relay(folder):
     yield make
     for r in made:
         r.end()
+
+
+@pytest.fixture
+def open_folder():
+    """One that other users may enter: pytest closes its own to them, again and again."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix="postern-test-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
 
 
 @pytest.fixture

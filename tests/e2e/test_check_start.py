@@ -1,12 +1,9 @@
 """What would keep `serve` from starting: `check` says it beforehand, with the daemon's rights; `serve` says it and ends so that systemd tries again."""
 import json
 import os
-import pathlib
 import pwd
-import shutil
 import socket
 import subprocess
-import tempfile
 
 import pytest
 
@@ -14,15 +11,6 @@ import support
 from support import run
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can look with the eyes of another user")
-
-
-@pytest.fixture
-def open_folder():
-    """One that other users may enter: pytest closes its own to them, again and again."""
-    path = pathlib.Path(tempfile.mkdtemp(prefix="postern-test-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
 
 
 def write(folder, more="", listeners="", data="data"):

@@ -7,7 +7,6 @@ import shutil
 import socket
 import stat
 import subprocess
-import tempfile
 
 import pytest
 
@@ -53,15 +52,6 @@ def test_the_socket_for_monitoring_tells_and_changes_nothing(relay):
         assert lines[-1]["code"] == os.EX_NOPERM and len(lines) == 1, (verb, lines)
     assert len(r.waiting()) == 1
     assert "configuration reloaded" not in r.log()
-
-
-@pytest.fixture
-def open_folder():
-    """A folder that other users may enter; pytest's own may not be entered."""
-    path = pathlib.Path(tempfile.mkdtemp(prefix="postern-groups-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
 
 
 def programs_for_others(folder):
