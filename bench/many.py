@@ -113,7 +113,7 @@ def measure(build, lanes, say):
         relay = Many(folder / "relay", build, lanes)
         try:
             fill(relay.port, lanes)
-            time.sleep(3)
+            time.sleep(10)  # the first tries are over
             client = Client(relay.port)
             say(f"| at {lanes:,} lanes | s | worst NOOP ms | longest turn of the loop |")
             say("|---|---|---|---|")
