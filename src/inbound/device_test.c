@@ -2,9 +2,6 @@
 #include "inbound/test_bench.h"
 #include "io/test_ca.h"
 
-#include <arpa/inet.h>
-#include <fcntl.h>
-
 /* Devices: known by their addresses, which are those of 127.0.0.0/8 here. */
 
 #define DEVICE "127.0.0.2"
@@ -21,54 +18,9 @@
 #define USERS "users: [ { name: erp, password: \"file:@F/erp\", senders: [ erp@contoso.com ] } ]\n"
 #define PLAIN_LISTENER ", no_password_from: [ 127.0.0.9/32 ]"
 
-static unsigned free_port(void)
-{
-	struct sockaddr_in at = { .sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t len = sizeof(at);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	must(bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0);
-	must(getsockname(fd, (struct sockaddr *)&at, &len) == 0);
-	(void)close(fd);
-	return ntohs(at.sin_port);
-}
-
-/* With a port in the place of the one @P. */
-static unsigned begin(struct bench *b, const char *conf)
-{
-	unsigned port = free_port();
-	char text[BENCH_TEXT_MAX / 2];
-	const char *place = strstr(conf, "@P");
-
-	must(place != NULL);
-	must(snprintf(text, sizeof(text), "%.*s%u%s", (int)(place - conf), conf, port, place + 2) <
-		(int)sizeof(text));
-	bench_begin(b, text);
-	return port;
-}
-
-static struct client *come_from(struct bench *b, const char *source, unsigned port)
-{
-	struct sockaddr_in from = { .sin_family = AF_INET }, to = { .sin_family = AF_INET };
-	struct client *c = &b->clients[b->client_count++];
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	must(b->client_count <= CLIENTS_MAX);
-	must(inet_pton(AF_INET, source, &from.sin_addr) == 1);
-	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	to.sin_port = htons((uint16_t)port);
-	must(bind(fd, (struct sockaddr *)&from, sizeof(from)) == 0);
-	must(connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0);
-	must(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
-	buf_init(&c->got, 1 << 20);
-	c->stream = io_stream_accepted(b->loop, fd, client_event, c);
-	return c;
-}
-
 static struct client *device_hello(struct bench *b, unsigned port)
 {
-	struct client *c = come_from(b, DEVICE, port);
+	struct client *c = client_from(b, DEVICE, port);
 
 	client_expect(b, c, "220");
 	client_ask(b, c, "HELO Scanner 3", "250");
@@ -92,8 +44,8 @@ static void a_device_sends_as_itself(void **state)
 
 	(void)state;
 	bench_make(&b);
-	port = begin(&b, CONF(PLAIN_LISTENER, ", per_day: 10"));
-	c = come_from(&b, DEVICE, port);
+	port = bench_begin_tcp(&b, CONF(PLAIN_LISTENER, ", per_day: 10"));
+	c = client_from(&b, DEVICE, port);
 	client_expect(&b, c, "220");
 	client_ask(&b, c, "mail from: Scanner 3rd floor", "250 2.1.0");
 	client_ask(&b, c, "rcpt to: anna@contoso.com", "250 2.1.5");
@@ -136,17 +88,17 @@ static void who_has_another_address_is_no_device(void **state)
 
 	(void)state;
 	bench_make(&b);
-	port = begin(&b, CONF(PLAIN_LISTENER, ""));
-	c = come_from(&b, OTHER, port);
+	port = bench_begin_tcp(&b, CONF(PLAIN_LISTENER, ""));
+	c = client_from(&b, OTHER, port);
 	client_expect(&b, c, "554 5.7.1");
 	client_end(&b, c);
 	bench_close(&b);
 	/* Where passwords are asked for, a device needs none, or one like all others. */
 	bench_make(&b);
 	write_verifier(&b);
-	port = begin(
+	port = bench_begin_tcp(
 		&b, CONF(", auth: optional, plaintext_auth: true, no_password_from: []", "") USERS);
-	c = come_from(&b, OTHER, port);
+	c = client_from(&b, OTHER, port);
 	client_expect(&b, c, "220");
 	client_ask(&b, c, "EHLO x", "250");
 	client_ask(&b, c, "MAIL FROM:<a@contoso.com>", "530 5.7.0");
@@ -155,8 +107,8 @@ static void who_has_another_address_is_no_device(void **state)
 	bench_close(&b);
 	bench_make(&b);
 	write_verifier(&b);
-	port = begin(&b, CONF(", auth: required, plaintext_auth: true", "") USERS);
-	c = come_from(&b, DEVICE, port);
+	port = bench_begin_tcp(&b, CONF(", auth: required, plaintext_auth: true", "") USERS);
+	c = client_from(&b, DEVICE, port);
 	client_expect(&b, c, "220");
 	client_ask(&b, c, "HELO Scanner 3", "250");
 	client_ask(&b, c, "EHLO scanner", "250");
@@ -191,7 +143,7 @@ static void a_device_sends_to_its_recipients_only(void **state)
 		char text[100];
 
 		bench_make(&b);
-		port = begin(&b, rows[i].conf);
+		port = bench_begin_tcp(&b, rows[i].conf);
 		c = device_hello(&b, port);
 		client_ask(&b, c, "MAIL FROM:<a@b>", "250");
 		(void)snprintf(text, sizeof(text), "RCPT TO:<%s>", rows[i].to);
@@ -210,7 +162,7 @@ static void routes_match_on_the_device(void **state)
 
 	(void)state;
 	bench_make(&b);
-	port = begin(&b,
+	port = bench_begin_tcp(&b,
 		"listeners: [ { address: \"127.0.0.1:@P\", no_password_from: [ 127.0.0.3 ] } ]\n"
 		"tenants: [ { name: contoso, id: contoso.com, domains: [ contoso.com ] } ]\n"
 		"devices: [ { name: scanner-3, from: 127.0.0.2, sender: scanner@contoso.com } ]\n"
@@ -218,7 +170,7 @@ static void routes_match_on_the_device(void **state)
 		"routes:\n"
 		"  - { device: scanner-3, through: [scans, lab] }\n"
 		"  - { recipient: \"*@example.org\", through: lab }\n");
-	c = come_from(&b, OTHER, port);
+	c = client_from(&b, OTHER, port);
 	client_expect(&b, c, "220");
 	client_ask(&b, c, "EHLO x", "250");
 	client_ask(&b, c, "MAIL FROM:<scanner@contoso.com>", "250");
@@ -245,7 +197,7 @@ static void restart(struct bench *b, const char *conf, unsigned *out_port)
 	conf_unref(b->conf);
 	b->drained = false;
 	(void)bench_open_store(b);
-	*out_port = begin(b, conf);
+	*out_port = bench_begin_tcp(b, conf);
 }
 
 static void the_quota_of_a_day_outlives_a_restart(void **state)
@@ -260,7 +212,7 @@ static void the_quota_of_a_day_outlives_a_restart(void **state)
 	(void)state;
 	bench_make(&b);
 	b.claims = true;
-	port = begin(&b, conf);
+	port = bench_begin_tcp(&b, conf);
 	c = device_hello(&b, port);
 	send_message(&b, c, "a@b", "anna@contoso.com", "x", "250 2.0.0");
 	/* What others have under way counts, until it comes to nothing. */
@@ -334,10 +286,10 @@ static void a_legacy_listener_is_for_legacy_devices(void **state)
 		ca.chain,
 		ca.key);
 	bench_make(&b);
-	port = begin(&b, conf);
-	c = come_from(&b, OTHER, port);
+	port = bench_begin_tcp(&b, conf);
+	c = client_from(&b, OTHER, port);
 	client_expect(&b, c, "554 5.7.1 This address is for devices with `tls: legacy`");
-	c = come_from(&b, "127.0.0.4", port);
+	c = client_from(&b, "127.0.0.4", port);
 	client_expect(&b, c, "554 5.7.1");
 	c = device_hello(&b, port);
 	send_message(&b, c, "a@b", "anna@contoso.com", "x", "250 2.0.0");

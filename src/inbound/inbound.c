@@ -66,6 +66,7 @@ struct inbound *inbound_new(const struct inbound_options *options, struct err *e
 	in->salt_key_file = options->salt_key_file ? sv_dup(sv_from(options->salt_key_file)) : NULL;
 	list_init(&in->listeners);
 	list_init(&in->sessions);
+	in->turn = (struct io_task){ .run = session_turn, .arg = in };
 	in->drain_check = (struct io_task){ .run = drain_check, .arg = in };
 	in->accounts = limit_accounts_new(io_random_u64());
 	in->names_seed = io_random_u64();
@@ -101,10 +102,12 @@ void inbound_free(struct inbound *in)
 	if (!in)
 		return;
 	io_task_cancel(in->loop, &in->drain_check);
+	io_task_cancel(in->loop, &in->turn);
 	io_timer_stop(&in->memory_look);
 	drop_close(in->drop);
 	listeners_close_all(in);
 	must(in->session_count == 0);
+	heap_deinit(&in->turns);
 	io_names_free(in->names);
 	if (in->users)
 		identity_users_unref(in->users);

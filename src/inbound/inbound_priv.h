@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "base/heap.h"
 #include "base/htable.h"
 #include "base/limits.h"
 #include "base/list.h"
@@ -30,6 +31,8 @@ enum {
 	SESSION_COST = 16 * 1024, /* of the memory budget, for an idle session */
 	MESSAGE_COST = 8 * 1024,  /* a message that was just begun; what it brings comes on top */
 	CHUNKS_UNDER_WAY = 2,     /* of one message; then its sender waits */
+	TURN_BYTES = 2048,        /* of commands that one session may have done before others */
+	TURN_BODY_FACTOR = 32,    /* bytes of a message cost so much less */
 	HANDSHAKE_S = 30,
 	CHECKS_WAITING_MAX = 256, /* passwords; at some 10 ms each */
 	PRINCIPAL_MAX = 320,      /* the key of an account: a kind and a name */
@@ -82,6 +85,9 @@ struct inbound {
 	void (*drained)(void *arg);
 	void *drained_arg;
 	struct io_task drain_check;
+	struct heap turns; /* of sessions with more input than they may have done at once */
+	struct io_task turn;
+	uint64_t turn_now; /* the number that is served */
 };
 
 /* An answer to a client. */
@@ -213,6 +219,7 @@ struct session {
 	const struct conf_listener *rules; /* in `conf`; NULL: the submit socket */
 	struct io_tls *tls;
 	struct io_stream *stream;
+	struct heap_node turn; /* in in->turns while it waits for one */
 	struct smtp_server *smtp;
 	struct io_timer timer; /* the machine's deadline, or the handshake's */
 	struct io_timer auth_delay;
@@ -241,6 +248,7 @@ struct session {
 };
 void session_begin(struct listener *n, int fd);
 void session_pump(struct session *s);
+void session_turn(void *arg); /* of in->turn */
 void session_shut(struct session *s, const char *enhanced, struct sv text);
 /* After a reload: ends those of users and devices that are gone, and of users with another password. */
 void sessions_review(struct inbound *in, const struct identity_users *before);

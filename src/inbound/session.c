@@ -34,6 +34,7 @@ static void session_free(struct session *s)
 
 	io_timer_stop(&s->timer);
 	io_timer_stop(&s->auth_delay);
+	heap_remove(&in->turns, &s->turn);
 	if (s->check)
 		identity_check_cancel(s->check);
 	if (s->name_query)
@@ -317,26 +318,76 @@ static void charge_or_shut(struct session *s, bool *out_tls)
 	run_events(s, out_tls);
 }
 
+/* Its input goes on when it is its turn; until then the kernel holds what does not fit. */
+static void wait_for_turn(struct session *s)
+{
+	struct inbound *in = s->in;
+
+	if (heap_holds(&s->turn))
+		return;
+	heap_insert(&in->turns, &s->turn, limit_account_turn(s->payer.accounts[0], in->turn_now));
+	io_task_post(in->loop, &in->turn);
+}
+
+/*
+ * What clients send takes turns: thousands of commands in one piece are done a few at a time, and whoever sends
+ * no more than others at once waits for one such piece at most. Whose turn it is goes by the address (or uid),
+ * not by the connection.
+ */
+void session_turn(void *arg)
+{
+	struct inbound *in = arg;
+	struct heap_node *first = heap_first(&in->turns);
+	struct session *s;
+
+	if (!first)
+		return;
+	s = CONTAINER_OF(first, struct session, turn);
+	in->turn_now = first->key;
+	heap_remove(&in->turns, first);
+	if (in->turns.count)
+		io_task_post(in->loop, &in->turn);
+	session_pump(s);
+}
+
+/* Feeds one turn of input. True: there is more. */
+static bool feed_turn(struct session *s, bool *out_tls)
+{
+	size_t left = heap_holds(&s->turn) ? 0 : TURN_BYTES;
+
+	while (!*out_tls && !s->ended && !s->waits_for_room) {
+		struct sv input = io_stream_input(s->stream);
+		size_t factor = smtp_server_in_body(s->smtp) ? TURN_BODY_FACTOR : 1;
+		size_t used;
+
+		if (input.len == 0)
+			return false;
+		if (left == 0)
+			return !smtp_server_waits_for_answer(s->smtp);
+		used = smtp_server_feed(s->smtp, session_now(s), sv_head(input, left * factor));
+		/* Events point into the input: it goes only after them. */
+		run_events(s, out_tls);
+		io_stream_consume(s->stream, used);
+		/* Replies that pile up stop the machine until they have left. */
+		send_output(s);
+		if (used == 0)
+			return false;
+		left -= (used + factor - 1) / factor;
+	}
+	return false;
+}
+
 void session_pump(struct session *s)
 {
-	bool tls = false, again = true;
+	bool tls = false;
 
 	/* Answers that come at once come from inside. */
 	if (s->pumping || !s->smtp)
 		return;
 	s->pumping = true;
 	run_events(s, &tls);
-	while (again && !tls && !s->ended && !s->waits_for_room) {
-		struct sv input = io_stream_input(s->stream);
-		size_t used = input.len ? smtp_server_feed(s->smtp, session_now(s), input) : 0;
-
-		/* Events point into the input: it goes only after them. */
-		run_events(s, &tls);
-		io_stream_consume(s->stream, used);
-		again = used > 0;
-		/* Replies that pile up stop the machine until they have left. */
-		send_output(s);
-	}
+	if (feed_turn(s, &tls))
+		wait_for_turn(s);
 	if (s->input_ended && !tls && !s->ended && nothing_is_left(s)) {
 		smtp_server_eof(s->smtp);
 		run_events(s, &tls);

@@ -8,7 +8,9 @@
 #include "io/log.h"
 #include "smtp/scram.h"
 
+#include <arpa/inet.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -477,6 +479,53 @@ static inline void send_message(struct bench *b, struct client *c, const char *f
 	client_ask(b, c, "DATA", "354");
 	client_say(b, c, message);
 	client_ask(b, c, "\r\n.", prefix);
+}
+
+/* ---- by TCP, from an address of 127.0.0.0/8 ---- */
+
+static inline unsigned free_port(void)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(at);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	must(bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0);
+	must(getsockname(fd, (struct sockaddr *)&at, &len) == 0);
+	(void)close(fd);
+	return ntohs(at.sin_port);
+}
+
+/* A listener on TCP: with a port in the place of the one @P. */
+static inline unsigned bench_begin_tcp(struct bench *b, const char *conf)
+{
+	unsigned port = free_port();
+	char text[BENCH_TEXT_MAX / 2];
+	const char *place = strstr(conf, "@P");
+
+	must(place != NULL);
+	must(snprintf(text, sizeof(text), "%.*s%u%s", (int)(place - conf), conf, port, place + 2) <
+		(int)sizeof(text));
+	bench_begin(b, text);
+	return port;
+}
+
+static inline struct client *client_from(struct bench *b, const char *source, unsigned port)
+{
+	struct sockaddr_in from = { .sin_family = AF_INET }, to = { .sin_family = AF_INET };
+	struct client *c = &b->clients[b->client_count++];
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	must(b->client_count <= CLIENTS_MAX);
+	must(inet_pton(AF_INET, source, &from.sin_addr) == 1);
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	to.sin_port = htons((uint16_t)port);
+	must(bind(fd, (struct sockaddr *)&from, sizeof(from)) == 0);
+	must(connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0);
+	must(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
+	buf_init(&c->got, 1 << 20);
+	c->stream = io_stream_accepted(b->loop, fd, client_event, c);
+	return c;
 }
 
 /* ---- a user "erp" whose password is sesame ---- */

@@ -12,9 +12,10 @@
 #include <unistd.h>
 
 enum {
-	BACKLOG = 4096,         /* the kernel cuts it to net.core.somaxconn */
-	ACCEPTS_PER_ROUND = 64, /* then sessions that exist already have their turn */
-	REST_US = 100 * 1000,   /* after running out of descriptors or memory */
+	BACKLOG = 4096, /* the kernel cuts it to net.core.somaxconn */
+	ACCEPTS_PER_ROUND =
+		8, /* some 50 us each; then sessions that exist already have their turn */
+	REST_US = 100 * 1000, /* after running out of descriptors or memory */
 };
 
 struct io_listener {

@@ -19,6 +19,7 @@ struct limit_account {
 	struct mono_time good_until;
 	uint64_t refused;
 	struct mono_time told_until;
+	uint64_t turn; /* its last number */
 };
 
 struct limit_accounts {
@@ -185,6 +186,12 @@ struct mono_time limit_account_below_at(
 	if (limit_account_failures(a, now) < level)
 		return now;
 	return mono_add(a->failures_at, (uint64_t)(a->failures - level + 1) * LIMIT_FAILURE_US);
+}
+
+uint64_t limit_account_turn(struct limit_account *a, uint64_t now)
+{
+	a->turn = a->turn < now ? now : a->turn + 1;
+	return a->turn;
 }
 
 bool limit_account_refused(struct limit_account *a, struct mono_time now, uint64_t *out_count)

@@ -76,6 +76,13 @@ bool limit_account_is_good(const struct limit_account *a, struct mono_time now);
 struct mono_time limit_account_below_at(
 	const struct limit_account *a, struct mono_time now, uint32_t level);
 
+/*
+ * Turns at what is done one after the other. Whoever wants one takes a number, and the least number is next:
+ * the numbers of one principal rise by one, so that the sessions of each have one turn together for one of each
+ * other's. `now`: the number that is served; nobody saves up for later.
+ */
+uint64_t limit_account_turn(struct limit_account *a, uint64_t now);
+
 /* Something was refused to it. True when it should be told to a person: the first, then one in a while
  * (LIMIT_TELL_US); *out_count: how many there were since it was told. */
 #define LIMIT_TELL_US (10 * US_PER_S)

@@ -373,12 +373,19 @@ static size_t take_line(struct smtp_server *s, struct sv bytes)
 	return skipped + used;
 }
 
+bool smtp_server_in_body(const struct smtp_server *s)
+{
+	return s->state == SERVER_DATA || s->state == SERVER_BDAT;
+}
+
 size_t smtp_server_feed(struct smtp_server *s, struct mono_time now, struct sv bytes)
 {
+	const bool in_body = smtp_server_in_body(s);
 	size_t used = 0;
 
 	s->now = now;
-	while (used < bytes.len && s->event_count == 0 && s->awaits == SMTP_SERVER_EV_COUNT) {
+	while (used < bytes.len && s->event_count == 0 && s->awaits == SMTP_SERVER_EV_COUNT &&
+		smtp_server_in_body(s) == in_body) {
 		struct sv rest = sv_skip(bytes, used);
 
 		if (s->state == SERVER_CLOSED)

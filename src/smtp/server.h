@@ -177,6 +177,8 @@ void smtp_server_tick(struct smtp_server *s, struct mono_time now);
 /* What it holds on the heap for its client: lines, replies, what was said so far. */
 size_t smtp_server_memory(const struct smtp_server *s);
 
+/* What comes next is of a message, not a command. */
+bool smtp_server_in_body(const struct smtp_server *s);
 bool smtp_server_waits_for_answer(const struct smtp_server *s);
 bool smtp_server_in_transaction(const struct smtp_server *s);
 struct sv smtp_server_helo(const struct smtp_server *s);     /* as said; empty before */

@@ -4,6 +4,7 @@ import base64
 import contextlib
 import select
 import socket
+import ssl
 import subprocess
 import threading
 
@@ -231,3 +232,93 @@ int getpwuid_r(uid_t uid, struct passwd *pwd, char *buf, size_t len, struct pass
         return reply(file).startswith("220")
 
     wait_for(greeted)
+
+
+class Flood:
+    """Sends one command over and over on many connections of one address, reads the answers, and counts their lines."""
+
+    def __init__(self, port, command, connections=20):
+        self.port, self.command, self.lines, self.over = port, command, 0, False
+        self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(connections)]
+        for t in self.threads:
+            t.start()
+
+    def run(self):
+        while not self.over:
+            with contextlib.suppress(OSError), socket.socket() as s:
+                s.bind((BAD, 0))
+                s.connect(("127.0.0.1", self.port))
+                s.sendall(b"EHLO bad.example\r\n")
+                s.setblocking(False)
+                self.talk(s)
+
+    def talk(self, s):
+        left = b""
+        while not self.over:
+            readable, writable, _ = select.select([s], [s], [], 1)
+            if readable:
+                got = s.recv(65536)
+                if not got:
+                    return
+                self.lines += got.count(b"\n")
+            if writable:
+                left = left or self.command * 5000
+                left = left[s.send(left):]
+
+    def end(self):
+        self.over = True
+        for t in self.threads:
+            t.join()
+
+
+# Ends of the session are part of it: after 20 unknown ones comes 421, and the client is back at once.
+@pytest.mark.parametrize("command", [b"NOOP\r\n", b"RSET\r\n", b"MAIL FROM:<a@b.example>\r\nRSET\r\n", b"FOO\r\n"])
+def test_floods_of_commands_take_turns(served, command):
+    """Counted in what the flood is given for each message of the good one: without turns it was a million commands and
+    more, and the good one had a message in a second or two."""
+    sandbox, relay = served()
+    good, flood = Good(relay), Flood(relay.port, command)
+    try:
+        wait_for(lambda: flood.lines > 500)
+        before = flood.lines
+        for _ in range(20):
+            good.step()
+        assert (flood.lines - before) / good.sent < 250_000
+    finally:
+        flood.end()
+
+
+def test_handshakes_begun_and_dropped_stop_no_mail(served):
+    """Each costs a signature; whoever speaks already goes on between two of them, and a good handshake comes through."""
+    sandbox, relay = served()
+    good, over, signed = Good(relay), threading.Event(), []
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+
+    def begin_and_drop():
+        while not over.is_set():
+            with contextlib.suppress(OSError), socket.socket() as s:
+                s.bind((BAD, 0))
+                s.settimeout(support.PATIENCE)
+                s.connect(("127.0.0.1", relay.tls_port))
+                there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    context.wrap_bio(there, back).do_handshake()
+                s.sendall(back.read())
+                if s.recv(1):
+                    signed.append(1)
+
+    threads = [threading.Thread(target=begin_and_drop, daemon=True) for _ in range(20)]
+    for t in threads:
+        t.start()
+    try:
+        wait_for(lambda: len(signed) > 40)
+        for n in range(20):
+            good.step()
+            with context.wrap_socket(socket.create_connection(("127.0.0.1", relay.tls_port), support.PATIENCE, (GOOD, 0))) as s:
+                assert s.recv(3) == b"220"
+        assert good.sent == 20
+    finally:
+        over.set()
+        for t in threads:
+            t.join()
