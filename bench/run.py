@@ -399,7 +399,9 @@ def main():
         say(f"Accept to delivered: p50 {d.get('p50_ms', 0):.1f} ms, p99 {d.get('p99_ms', 0):.1f} ms.")
     if o.only in (None, "doors"):
         import doors  # it uses this file
+        import ledger
         doors.measure(build, 4 * o.messages, o.rounds, o.mailboxes, say)
+        ledger.measure(build, 1000, 2000, o.rounds, say)
     if o.only in (None, "many"):
         import many  # it uses this file
         many.measure(build, 1000 if o.quick else o.mailboxes, say)

@@ -8,7 +8,8 @@
 #include <stdlib.h>
 
 enum {
-	ARENA_BLOCK = 2048
+	ARENA_BLOCK = 2048,
+	MORE_FIRST = 16,
 };
 
 struct arena_block {
@@ -51,6 +52,19 @@ struct sv arena_sv(struct arena *a, struct sv bytes)
 const char *arena_str(struct arena *a, struct sv bytes)
 {
 	return arena_sv(a, bytes).ptr;
+}
+
+void *arena_more(struct arena *a, void *list, size_t count, size_t *cap, size_t size)
+{
+	void *longer;
+
+	if (count < *cap)
+		return list;
+	*cap = *cap ? *cap * 2 : MORE_FIRST;
+	longer = arena_alloc(a, *cap * size);
+	if (count)
+		memcpy(longer, list, count * size);
+	return longer;
 }
 
 void arena_reset(struct arena *a)

@@ -75,10 +75,9 @@ struct inbound {
 	uint64_t memory_peak; /* of LIMIT_RESOURCE_BYTES, since memory went back to the kernel */
 	struct io_timer memory_look;
 	size_t accepts;       /* messages alive */
-	struct htable quotas; /* "device/scanner-3", "user/erp" -> struct quota_use */
+	struct htable quotas; /* "d:scanner-3", "u:erp" -> struct quota_use */
 	struct store_ledger_read ledger_op;
 	struct arena ledger_arena;
-	size_t ledger_reads;
 	bool ledger_is_read; /* before that no mail is taken */
 	struct drop *drop;
 	bool draining;

@@ -18,30 +18,29 @@
  * under another: they are a property of who sends, not of how it came.
  */
 #define BUCKET_US (5 * US_PER_MIN)
-#define DEVICE SV("device/")
-#define USER SV("user/")
+#define DEVICE SV("d:")
+#define USER SV("u:")
+#define SCOPES "du" /* in the ledger */
 
 enum {
 	UNIT = 1024, /* bytes are counted in these: a window has 32 bits */
-	KEY_MAX = PRINCIPAL_MAX + sizeof("/recipients-day"),
+	LEDGER_PAGE = 10000,
+	DAY_MINUTES = 24 * 60,
 };
 
 static const struct quota_words {
-	const char *ledger, *unit, *setting;
+	const char *unit, *setting;
 	uint16_t code; /* of what exceeds the limit by itself, which waiting does not help */
 	const char *enhanced;
 } words[QUOTA_COUNT] = {
-	[QUOTA_RECIPIENTS] = { "/recipients-day", "recipients", "per_day", 550, "5.5.3" },
-	[QUOTA_MESSAGES] = { "/messages-day", "messages", "messages_per_day", 550, "5.7.1" },
-	[QUOTA_BYTES] = { "/kbytes-day", "KB", "bytes_per_day", 552, "5.3.4" },
+	[QUOTA_RECIPIENTS] = { "recipients", "per_day", 550, "5.5.3" },
+	[QUOTA_MESSAGES] = { "messages", "messages_per_day", 550, "5.7.1" },
+	[QUOTA_BYTES] = { "KB", "bytes_per_day", 552, "5.3.4" },
 };
 
 static struct sv name_of(const struct quota_use *use)
 {
-	struct sv rest = sv_from(use->key), kind;
-
-	(void)sv_cut_char(&rest, '/', &kind);
-	return rest;
+	return sv_skip(sv_from(use->key), DEVICE.len);
 }
 
 static bool is_device(const struct quota_use *use)
@@ -247,55 +246,41 @@ void quota_give_back(struct quota_taken *taken)
 
 /* ---- the ledger ---- */
 
-static struct store_ledger ledger_row(
-	struct inbound *in, struct arena *a, const struct quota_taken *taken, enum quota_kind kind)
-{
-	int64_t steady = store_steady_now(in->store, io_now(in->loop));
-	char key[KEY_MAX];
-	int n = snprintf(key, sizeof(key), "%s%s", taken->use->key, words[kind].ledger);
-
-	return (struct store_ledger){ .key = arena_sv(a, sv_make(key, (size_t)n)),
-		.bucket_us = (steady / (int64_t)BUCKET_US + 1) * (int64_t)BUCKET_US,
-		.amount = (int32_t)taken->held[kind] };
-}
-
 void quota_write(
 	struct inbound *in, struct arena *a, const struct quota_taken *taken, struct store_put *put)
 {
-	struct store_ledger *rows;
+	struct limit_entry *entries;
 
-	if (!taken->use)
+	if (!taken->use || !(taken->held[QUOTA_RECIPIENTS] || taken->held[QUOTA_MESSAGES] ||
+				   taken->held[QUOTA_BYTES]))
 		return;
-	rows = arena_alloc(a, (put->ledger_count + QUOTA_COUNT) * sizeof(*rows));
+	entries = arena_alloc(a, (put->ledger_count + 1) * sizeof(*entries));
 	if (put->ledger_count)
-		memcpy(rows, put->ledger, put->ledger_count * sizeof(*rows));
-	for (size_t i = 0; i < QUOTA_COUNT; i++)
-		if (taken->held[i])
-			rows[put->ledger_count++] = ledger_row(in, a, taken, i);
-	put->ledger = rows;
+		memcpy(entries, put->ledger, put->ledger_count * sizeof(*entries));
+	entries[put->ledger_count++] = (struct limit_entry){ .scope = sv_from(taken->use->key),
+		.bucket = limit_bucket(store_steady_now(in->store, io_now(in->loop))),
+		.messages = (int32_t)taken->held[QUOTA_MESSAGES],
+		.recipients = (int32_t)taken->held[QUOTA_RECIPIENTS],
+		.bytes = (int64_t)taken->held[QUOTA_BYTES] * UNIT };
+	put->ledger = entries;
 }
 
 /* ---- at start ---- */
 
-static const struct sv prefixes[] = { SV_INIT("device/"), SV_INIT("user/") };
-
-static void restore_row(struct inbound *in, const struct store_ledger *row)
+static void restore(struct inbound *in, const struct limit_entry *e)
 {
-	int64_t left = row->bucket_us + (int64_t)US_PER_DAY -
+	const int64_t used[QUOTA_COUNT] = { [QUOTA_RECIPIENTS] = e->recipients,
+		[QUOTA_MESSAGES] = e->messages,
+		[QUOTA_BYTES] = e->bytes / UNIT };
+	int64_t left = (e->bucket + DAY_MINUTES) * (int64_t)US_PER_MIN -
 		       store_steady_now(in->store, io_now(in->loop));
 
-	for (size_t i = 0; i < QUOTA_COUNT && left > 0; i++) {
-		struct sv end = sv_from(words[i].ledger);
-
-		if (row->key.len > end.len && sv_ends_nocase(row->key, end))
-			limit_window_restore(
-				window_of(use_of(in, sv_head(row->key, row->key.len - end.len)), i),
+	for (size_t i = 0; i < QUOTA_COUNT && left > 0; i++)
+		if (used[i] > 0)
+			limit_window_restore(window_of(use_of(in, e->scope), i),
 				mono_add(io_now(in->loop), (uint64_t)left),
-				(uint32_t)row->amount);
-	}
+				(uint32_t)used[i]);
 }
-
-static void read_next(struct inbound *in);
 
 static void ledger_read(struct store_op *op)
 {
@@ -307,30 +292,27 @@ static void ledger_read(struct store_op *op)
 			"what devices and users have used of their day could not be read: %s",
 			op->err.text);
 	for (size_t i = 0; op->rc == 0 && i < in->ledger_op.out_count; i++)
-		restore_row(in, &in->ledger_op.out_rows[i]);
+		restore(in, &in->ledger_op.out_entries[i]);
 	arena_reset(&in->ledger_arena);
-	read_next(in);
-}
-
-static void read_next(struct inbound *in)
-{
-	if (in->ledger_reads == COUNT_OF(prefixes)) {
-		in->ledger_is_read = true;
-		inbound_begin(in);
+	if (op->rc == 0 && in->ledger_op.out_more) {
+		store_submit(in->store, op);
 		return;
 	}
-	in->ledger_op = (struct store_ledger_read){ .op.kind = STORE_OP_LEDGER_READ,
-		.op.done = ledger_read,
-		.since_us = store_steady_now(in->store, io_now(in->loop)) - (int64_t)US_PER_DAY,
-		.prefix = prefixes[in->ledger_reads++],
-		.out_arena = &in->ledger_arena };
-	store_submit(in->store, &in->ledger_op.op);
+	in->ledger_is_read = true;
+	inbound_begin(in);
 }
 
 void quotas_start(struct inbound *in)
 {
 	listeners_pause(in, true);
-	read_next(in);
+	in->ledger_op = (struct store_ledger_read){ .op.kind = STORE_OP_LEDGER_READ,
+		.op.done = ledger_read,
+		.since = store_steady_now(in->store, io_now(in->loop)) / (int64_t)US_PER_MIN -
+			 DAY_MINUTES,
+		.kinds = SCOPES,
+		.limit = LEDGER_PAGE,
+		.out_arena = &in->ledger_arena };
+	store_submit(in->store, &in->ledger_op.op);
 }
 
 /* ---- status ---- */

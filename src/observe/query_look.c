@@ -83,7 +83,7 @@ static void add_held_lane(struct observe_look *l, const struct observe_row *r)
 /* The minute's limit only sets the pace; the day's keeps mail back for hours. */
 static bool is_pace(const struct observe_row *r)
 {
-	const struct sched_lane_use *use = &r->status.use;
+	const struct limit_use *use = &r->status.use;
 
 	return sv_eq(r->status.cause, SV("limit")) &&
 	       !(use->day_capacity && use->day_used >= use->day_capacity);
@@ -406,7 +406,7 @@ static void add_well(struct observe_query *q, size_t at)
 {
 	const struct observe_row *r = &q->table.items[at];
 	struct observe_look *l = q->look;
-	struct sched_lane_use use;
+	struct limit_use use;
 	struct wall_time done;
 	struct well *t;
 

@@ -104,7 +104,7 @@ static struct check domain_check(void)
 
 static struct check volume_check(const struct observe_row *r)
 {
-	struct sched_lane_use use = observe_row_use(r);
+	struct limit_use use = observe_row_use(r);
 	bool full = (use.day_capacity && use.day_used >= use.day_capacity) ||
 		    (use.minute_capacity && use.minute_used >= use.minute_capacity);
 	bool near = use.day_capacity && (uint64_t)use.day_used * 100 >=
@@ -208,7 +208,7 @@ static void put_status(json_t *o, const struct observe_row *r)
 
 json_t *observe_row_json(const struct observe_query *q, const struct observe_row *r)
 {
-	struct sched_lane_use use = observe_row_use(r);
+	struct limit_use use = observe_row_use(r);
 	json_t *o = json_object();
 
 	observe_json_sv(o, "name", r->c ? r->c->name : r->key);

@@ -92,15 +92,15 @@ const char *observe_row_state(const struct observe_row *r, bool running)
 		       : sched_lane_state_name(r->status.state);
 }
 
-struct sched_lane_use observe_row_use(const struct observe_row *r)
+struct limit_use observe_row_use(const struct observe_row *r)
 {
 	const struct conf_limits *limits = r->c ? &r->c->limits : NULL;
 
 	if (r->has_status)
 		return r->status.use;
 	if (!limits)
-		return (struct sched_lane_use){ 0 };
-	return (struct sched_lane_use){
+		return (struct limit_use){ 0 };
+	return (struct limit_use){
 		.minute_capacity = sched_share(limits->messages_per_minute, limits->share_percent),
 		.day_capacity = sched_share(limits->recipients_per_day, limits->share_percent),
 	};
@@ -108,7 +108,7 @@ struct sched_lane_use observe_row_use(const struct observe_row *r)
 
 struct wall_time observe_row_done_at(const struct observe_row *r, struct wall_time now)
 {
-	struct sched_lane_use use = observe_row_use(r);
+	struct limit_use use = observe_row_use(r);
 	uint64_t waiting = r->waiting - r->held;
 
 	if (waiting == 0 || !r->has_status || use.minute_capacity == 0 ||

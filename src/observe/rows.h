@@ -48,6 +48,6 @@ void observe_rows_deinit(struct observe_rows *r);
 const char *observe_row_state(const struct observe_row *r, bool running);
 bool observe_row_is_held(const struct observe_row *r);
 /* What is used of its limits; where nothing runs, the limits alone. */
-struct sched_lane_use observe_row_use(const struct observe_row *r);
+struct limit_use observe_row_use(const struct observe_row *r);
 /* When all that waits is gone at the rate of the limits; 0: nothing waits, or nobody can say. */
 struct wall_time observe_row_done_at(const struct observe_row *r, struct wall_time now);

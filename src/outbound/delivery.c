@@ -92,61 +92,13 @@ void delivery_copy_message(struct delivery *d, const struct store_message *m,
 	}
 }
 
-/* ---- ledger ---- */
-
-/* Adds `sign` times what this attempt uses, at the buckets given. Returns how many rows. */
-size_t delivery_ledger_rows(
-	struct delivery *d, struct store_ledger *out, int sign, int64_t minute, int64_t day)
-{
-	size_t n = 0;
-
-	if (d->counts_messages)
-		out[n++] = (struct store_ledger){
-			outbound_ledger_key(&d->arena, d->lane->key, LEDGER_MINUTE), minute, sign
-		};
-	if (d->counts_recipients)
-		out[n++] = (struct store_ledger){ outbound_ledger_key(
-							  &d->arena, d->lane->key, LEDGER_DAY),
-			day,
-			sign * (int32_t)d->count };
-	return n;
-}
-
-static size_t ledger_take(struct delivery *d)
-{
-	d->counts_messages = sched_lane_counts_messages(d->lane->sched);
-	d->counts_recipients = sched_lane_counts_recipients(d->lane->sched);
-	d->minute_bucket = outbound_bucket(d->lane->o, 0, MINUTE_BUCKET_US);
-	d->day_bucket = outbound_bucket(d->lane->o, 0, DAY_BUCKET_US);
-	return delivery_ledger_rows(d, d->ledger, 1, d->minute_bucket, d->day_bucket);
-}
-
-/* The receiver may have counted as late as that. */
-size_t delivery_ledger_move(struct delivery *d, int64_t ahead_us)
-{
-	int64_t minute = outbound_bucket(d->lane->o, ahead_us, MINUTE_BUCKET_US),
-		day = outbound_bucket(d->lane->o, ahead_us, DAY_BUCKET_US);
-	size_t n;
-
-	if (minute == d->minute_bucket && day == d->day_bucket)
-		return 0;
-	n = delivery_ledger_rows(d, d->ledger, -1, d->minute_bucket, d->day_bucket);
-	return n + delivery_ledger_rows(d, d->ledger + n, 1, minute, day);
-}
-
 /* ---- claims ---- */
 
-static void reserve(struct delivery *d)
+/* What it may send is taken before its claim, and in the ledger with it. */
+static size_t reserve(struct delivery *d)
 {
-	sched_lane_reserve(d->lane->sched, io_now(d->lane->o->loop), (uint32_t)d->count);
-	d->reserved = true;
-}
-
-void delivery_unreserve(struct delivery *d)
-{
-	if (d->reserved)
-		sched_lane_withdraw(d->lane->sched, (uint32_t)d->count);
-	d->reserved = false;
+	return limit_slot_take(
+		&d->slot, d->lane->scope, io_now(d->lane->o->loop), (uint32_t)d->count, d->ledger);
 }
 
 static void set_attempt(struct delivery *d)
@@ -179,7 +131,7 @@ static void no_claim(struct delivery *d)
 	d->claim_failed = true;
 	if (d->connection)
 		connection_abandon(d->connection);
-	delivery_unreserve(d);
+	(void)limit_slot_withdraw(&d->slot, NULL);
 	if (d->probe)
 		l->probes--;
 	/* An operator was faster, or the queue could not be written. */
@@ -219,13 +171,12 @@ struct delivery *delivery_from_queue(struct lane *l, const struct store_message 
 	delivery_copy_message(d, m, recipients, count);
 	for (size_t i = 0; i < count; i++)
 		d->recipients[i].r.attempts++;
-	reserve(d);
 	set_attempt(d);
 	d->claim = (struct store_claim){ .op.kind = STORE_OP_CLAIM,
 		.op.done = claim_done,
 		.attempt = &d->attempt,
 		.ledger = d->ledger,
-		.ledger_count = ledger_take(d) };
+		.ledger_count = reserve(d) };
 	d->claim_running = true;
 	store_submit(l->o->store, &d->claim.op);
 	read_body(d);
@@ -292,12 +243,11 @@ void *outbound_claim(void *outbound, struct arena *arena, struct store_put *put,
 	set_recipients(d, recipients, message->recipient_count);
 	for (size_t i = 0; i < d->count; i++)
 		d->recipients[i].r.attempts = 1;
-	reserve(d);
 	set_attempt(d);
 	put->attempts = &d->attempt;
 	put->attempt_count = 1;
 	put->ledger = d->ledger;
-	put->ledger_count = ledger_take(d);
+	put->ledger_count = reserve(d);
 	l->claims_running++;
 	return d;
 }
@@ -335,7 +285,7 @@ void outbound_withdrawn(void *outbound, void *claim)
 
 	(void)outbound;
 	d->lane->claims_running--;
-	delivery_unreserve(d);
+	(void)limit_slot_withdraw(&d->slot, NULL);
 	delivery_free(d);
 }
 

@@ -10,7 +10,6 @@
 /* How an attempt ends: answers become verdicts, verdicts become deeds, deeds one outcome in the queue. */
 enum {
 	NO_ROUTE_PAUSE_S = 900,
-	LEDGER_MONTH_DAYS = 32,
 };
 
 #define PROBE_LOOK_US (15 * US_PER_S)
@@ -382,25 +381,13 @@ static size_t settle(struct delivery *d)
 	struct mono_time now = io_now(l->o->loop);
 	bool any_uncertain = false;
 
-	if (!d->reserved)
-		return 0;
-	d->reserved = false;
 	for (size_t i = 0; i < d->count; i++)
 		any_uncertain |= is_uncertain(&d->recipients[i]);
-	if (any_uncertain) {
-		struct mono_time until = mono_add(now, UNCERTAIN_SETTLE_US);
-
-		sched_lane_withdraw(l->sched, (uint32_t)d->count);
-		sched_lane_restore_messages(l->sched, until, 1);
-		sched_lane_restore_recipients(l->sched, until, (uint32_t)d->count);
-		return delivery_ledger_move(d, UNCERTAIN_SETTLE_US);
-	}
-	if (!d->released) {
-		sched_lane_withdraw(l->sched, (uint32_t)d->count);
-		return delivery_ledger_rows(d, d->ledger, -1, d->minute_bucket, d->day_bucket);
-	}
-	sched_lane_settle(l->sched, now, (uint32_t)d->count);
-	return delivery_ledger_move(d, 0);
+	if (any_uncertain)
+		return limit_slot_expect(&d->slot, mono_add(now, UNCERTAIN_SETTLE_US), d->ledger);
+	if (!d->released)
+		return limit_slot_withdraw(&d->slot, d->ledger);
+	return limit_slot_settle(&d->slot, now, d->ledger);
 }
 
 static void write_outcome(struct delivery *d)
@@ -409,27 +396,20 @@ static void write_outcome(struct delivery *d)
 }
 
 /* Where each delivered recipient costs: counted by months, durably. */
-static size_t count_month(struct delivery *d, struct store_ledger *out)
+static struct store_count count_month(struct delivery *d)
 {
 	struct lane *l = d->lane;
-	int64_t steady = store_steady_now(l->o->store, io_now(l->o->loop));
-	int64_t day = (int64_t)US_PER_DAY;
-	uint32_t month = lane_month(l), delivered = 0;
-	char limit[32];
+	struct store_count count = { .period = outbound_month(l->o) };
+	CLEANUP(buf_deinitp) struct buf name = BUF_INIT(LIMIT_ADDRESS + 128);
 
 	if (!l->c || l->c->provider != PROVIDER_HVE)
-		return 0;
+		return count;
 	for (size_t i = 0; i < d->count; i++)
-		delivered += d->outcomes[i].state == STORE_RCPT_DELIVERED;
-	if (delivered == 0)
-		return 0;
-	lane_count_delivered(l, month, delivered);
-	(void)snprintf(limit, sizeof(limit), "delivered-%u", month);
-	/* Old rows go some time behind their edge: these must outlive the month. */
-	*out = (struct store_ledger){ outbound_ledger_key(&d->arena, l->key, limit),
-		((steady + LEDGER_MONTH_DAYS * day) / day + 1) * day,
-		(int32_t)delivered };
-	return 1;
+		count.amount += d->outcomes[i].state == STORE_RCPT_DELIVERED;
+	must(buf_printf(&name, COUNT_HVE "%.*s", SV_ARG(limit_scope_key(l->scope))) == 0);
+	count.name = arena_sv(&d->arena, buf_sv(&name));
+	lane_count_delivered(l, count.period, count.amount);
+	return count;
 }
 
 static void prepare_outcome(struct delivery *d, uint32_t attempt)
@@ -485,7 +465,7 @@ void delivery_finish(struct delivery *d)
 	d->outcome.relay = relay;
 	d->outcome.transcript = d->transcript;
 	d->outcome.ledger_count = settle(d);
-	d->outcome.ledger_count += count_month(d, d->ledger + d->outcome.ledger_count);
+	d->outcome.count = count_month(d);
 	tell_lane(d);
 	bounce_send(d, write_outcome);
 }
@@ -578,9 +558,7 @@ void delivery_withdraw(struct delivery *d, const struct verdict *v, struct sv re
 		d, STORE_RCPT_QUEUED, outbound_due_now(d->lane->o), v, arena_sv(&d->arena, reply));
 	prepare_outcome(d, d->attempt.number);
 	d->outcome.withdrawn = true;
-	delivery_unreserve(d);
-	d->outcome.ledger_count =
-		delivery_ledger_rows(d, d->ledger, -1, d->minute_bucket, d->day_bucket);
+	d->outcome.ledger_count = limit_slot_withdraw(&d->slot, d->ledger);
 	if (d->probe)
 		d->lane->probes--;
 	write_outcome(d);
@@ -621,7 +599,7 @@ static struct delivery *new_waiting(
 	struct delivery *d = delivery_new(l);
 	const struct hold_reason *why = lane_now(l).why;
 	const struct park *p = park_find(l, m->sender, m->recipients[0].address);
-	bool full = sched_lane_room(l->sched, io_now(l->o->loop), 1) == 0;
+	bool full = limit_scope_room(l->scope, io_now(l->o->loop), 1) == 0;
 	struct verdict v = cause_verdict(full ? CAUSE_LIMIT : CAUSE_EXPIRED);
 	struct sv reply;
 

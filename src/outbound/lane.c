@@ -35,7 +35,8 @@ struct lane *lane_get(struct outbound *o, struct sv key)
 	l->look_at.us = INT64_MAX;
 	io_timer_init(&l->timer, o->loop, on_timer, l);
 	l->task = (struct io_task){ .run = pump, .arg = l };
-	l->sched = sched_lane_new(&(struct sched_lane_limits){ 0 });
+	l->sched = sched_lane_new();
+	l->scope = limit_book_of_lane(o->book, key);
 	htable_put(&o->lanes, key, l);
 	if (o->lane_count == o->lane_cap) {
 		o->lane_cap = o->lane_cap ? 2 * o->lane_cap : 16;
@@ -64,22 +65,17 @@ void lane_free(struct lane *l)
 void lane_configure(struct lane *l)
 {
 	const struct conf_lane *c = conf_lane(l->o->conf, l->key), *before = l->c;
-	struct sched_lane_limits limits = { 0 };
 	struct conf *old = l->conf;
 
 	l->conf = conf_ref(l->o->conf);
 	l->c = c;
-	if (c) {
-		limits = (struct sched_lane_limits){
-			.messages_per_minute =
+	/* Of one that is gone they stay: it may come back within its windows. */
+	if (c)
+		limit_scope_set(l->scope,
+			&(struct limit_caps){
 				sched_share(c->limits.messages_per_minute, c->limits.share_percent),
-			.recipients_per_day =
-				sched_share(c->limits.recipients_per_day, c->limits.share_percent),
-			.recipients_per_message = c->limits.recipients_per_message,
-		};
-		/* Of one that is gone they stay: it may come back within its windows. */
-		sched_lane_set_limits(l->sched, &limits);
-	}
+				sched_share(
+					c->limits.recipients_per_day, c->limits.share_percent) });
 	list_remove(&l->starved);
 	l->endpoint = c && !provider_defaults(c->provider)->is_http ? endpoint_get(l->o, c) : NULL;
 	/* They were opened by the old settings. */
@@ -261,13 +257,13 @@ void lane_succeeded(struct lane *l)
 	look_elsewhere(l->o);
 }
 
-uint32_t lane_month(const struct lane *l)
+uint32_t outbound_month(const struct outbound *o)
 {
 	char text[WALL_RFC3339_MAX];
 	uint32_t month = 0;
 
 	/* "2026-11-25T..." */
-	(void)wall_rfc3339(io_wall(l->o->loop), text);
+	(void)wall_rfc3339(io_wall(o->loop), text);
 	for (size_t i = 0; i < 7; i++)
 		if (i != 4)
 			month = month * 10 + (uint32_t)(text[i] - '0');
@@ -414,9 +410,10 @@ uint32_t lane_room(struct lane *l, const struct store_recipient *recipients, siz
 	uint32_t max =
 		conf_general(l->o->conf)->redirect_all.len ? 0 : l->c->limits.recipients_per_domain;
 
-	return sched_lane_room(l->sched,
-		io_now(l->o->loop),
-		(uint32_t)sched_domain_room(count, max, address_of, recipients));
+	count = sched_domain_room(count, max, address_of, recipients);
+	max = l->c->limits.recipients_per_message;
+	return limit_scope_room(
+		l->scope, io_now(l->o->loop), (uint32_t)(max && count > max ? max : count));
 }
 
 /* Is it one of those that caused what holds it, or its lane? */
@@ -541,7 +538,7 @@ static struct sched_burst burst_of(struct lane *l, bool probing)
 		.waiting = l->fresh_count +
 			   (uint32_t)(l->due_running ? 0 : l->due.out_count - l->page_at),
 		.more = l->due_running || l->next_due.us <= outbound_due_now(l->o).us,
-		.room = sched_lane_messages_room(l->sched, io_now(l->o->loop)),
+		.room = limit_scope_messages(l->scope, io_now(l->o->loop)),
 		.open = l->connection_count,
 		.max = connections_max(l),
 	};
@@ -609,8 +606,8 @@ static void set_timer(struct lane *l, const struct lane_now *state)
 
 	if (state->held && l->c) {
 		at = state->until;
-	} else if (due && sched_lane_room(l->sched, now, 1) == 0)
-		at = sched_lane_room_at(l->sched, now);
+	} else if (due && limit_scope_room(l->scope, now, 1) == 0)
+		at = limit_scope_room_at(l->scope, now);
 	else if (!due && wait != INT64_MAX)
 		at = mono_add(now, (uint64_t)wait);
 	/* An open reservation ends the wait when it settles, and says so; till then a slow look. */
@@ -656,7 +653,7 @@ static void send_pump(struct lane *l, bool probing)
 			return;
 		}
 		if (list_empty(&l->fresh) &&
-			(!lane_page_has_more(l) || sched_lane_room(l->sched, now, 1) == 0))
+			(!lane_page_has_more(l) || limit_scope_room(l->scope, now, 1) == 0))
 			return;
 		if (probing)
 			park_take_probe(l);

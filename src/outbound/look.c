@@ -21,13 +21,13 @@ static void show_full_window(
 {
 	struct mono_time now = io_now(l->o->loop);
 
-	if (status->state != SCHED_LANE_READY || sched_lane_room(l->sched, now, 1) > 0)
+	if (status->state != SCHED_LANE_READY || limit_scope_room(l->scope, now, 1) > 0)
 		return;
 	status->state = SCHED_LANE_WAITING;
 	status->cause = sv_from(cause_name(CAUSE_LIMIT));
 	status->summary = sv_from(provider_remedy(CAUSE_LIMIT, NULL)->means);
 	status->reply = SV("");
-	*until = sched_lane_room_at(l->sched, now);
+	*until = limit_scope_room_at(l->scope, now);
 }
 
 static const struct sv sign_ins[] = {
@@ -45,7 +45,7 @@ static void show_cost(const struct lane *l, struct outbound_lane_status *status)
 	if (!l->c || l->c->provider != PROVIDER_HVE)
 		return;
 	status->has_cost = true;
-	status->delivered_month = l->month == lane_month(l) ? l->delivered_month : 0;
+	status->delivered_month = l->month == outbound_month(l->o) ? l->delivered_month : 0;
 	status->cost_cents = (status->delivered_month * conf_general(l->o->conf)->hve_price_cents +
 				     million - 1) /
 			     million;
@@ -61,9 +61,9 @@ static struct outbound_lane_status status_of(struct lane *l)
 		.state = sched_lane_state(l->sched, now),
 		.connections = l->connection_count,
 		.probing = state.probing,
-		.slot_at = wall_of(o, sched_lane_room_at(l->sched, now)),
+		.slot_at = wall_of(o, limit_scope_room_at(l->scope, now)),
 		.delivered_at = l->delivered_at,
-		.use = sched_lane_use(l->sched, now),
+		.use = limit_scope_use(l->scope, now),
 		.sign_in = l->c ? sign_ins[l->c->sign_in] : SV(""),
 		.moved = l->moved,
 		.moved_to = l->moved ? l->moved_to->key : SV("") };

@@ -67,6 +67,8 @@ struct outbound *outbound_new(const struct outbound_options *options)
 	o->started_at = o->first_wall;
 	o->doubtful_us = store_doubtful_us(o->store);
 	o->doubted_at = o->first_mono;
+	o->book =
+		limit_book_new(store_steady_now(o->store, (struct mono_time){ 0 }), o->first_mono);
 	return o;
 }
 
@@ -90,6 +92,8 @@ void outbound_free(struct outbound *o)
 	arena_reset(&o->lanes_arena);
 	arena_reset(&o->parks_arena);
 	arena_reset(&o->ledger_arena);
+	arena_reset(&o->counts_arena);
+	limit_book_free(o->book);
 	conf_unref(o->conf);
 	free(o);
 }
@@ -165,37 +169,19 @@ void outbound_restore_uncertain(void *arg, struct sv lane, uint32_t messages, ui
 	outbound_count_uncertain(arg, recipients);
 }
 
-struct sv outbound_ledger_key(struct arena *arena, struct sv lane, const char *limit)
-{
-	char key[LIMIT_ADDRESS + 128];
-	int n = snprintf(key, sizeof(key), "%.*s/%s", SV_ARG(lane), limit);
-
-	return arena_sv(arena, sv_make(key, (size_t)n));
-}
-
-int64_t outbound_bucket(struct outbound *o, int64_t ahead_us, int64_t width_us)
-{
-	int64_t steady = store_steady_now(o->store, io_now(o->loop)) + ahead_us;
-
-	return (steady / width_us + 1) * width_us;
-}
-
 /*
  * It stands at the latest instant at which it may have been counted, so that another start counts it, too.
  * What its claim has written stays: at which time of the ledger that was is not known any more.
  */
-size_t outbound_uncertain_ledger(void *arg, struct arena *arena, struct sv lane,
-	uint32_t recipients, struct store_ledger out[STORE_UNCERTAIN_LEDGER_MAX])
+size_t outbound_uncertain_ledger(
+	void *arg, struct sv lane, uint32_t recipients, struct limit_entry out[LIMIT_ENTRIES_MAX])
 {
 	struct outbound *o = arg;
 
-	out[0] = (struct store_ledger){ outbound_ledger_key(arena, lane, LEDGER_MINUTE),
-		outbound_bucket(o, UNCERTAIN_SETTLE_US, MINUTE_BUCKET_US),
-		1 };
-	out[1] = (struct store_ledger){ outbound_ledger_key(arena, lane, LEDGER_DAY),
-		outbound_bucket(o, UNCERTAIN_SETTLE_US, DAY_BUCKET_US),
-		(int32_t)recipients };
-	return 2;
+	out[0] = limit_scope_expect(limit_book_of_lane(o->book, lane),
+		mono_add(io_now(o->loop), UNCERTAIN_SETTLE_US),
+		recipients);
+	return 1;
 }
 
 /* ---- what ended uncertain ---- */
@@ -234,7 +220,6 @@ static void read_done(struct outbound *o)
 	o->started = true;
 	arena_reset(&o->lanes_arena);
 	arena_reset(&o->parks_arena);
-	arena_reset(&o->ledger_arena);
 	htable_each (&o->lanes, slot)
 		lane_poke(slot->value);
 }
@@ -275,46 +260,15 @@ static void parks_read(struct store_op *op)
 	read_done(o);
 }
 
-/* "LANE/delivered-202611": rows of a few days each. */
-static bool restore_month(struct outbound *o, const struct store_ledger *row, ptrdiff_t slash)
+/* What has sent is seen, too, where nothing waits. */
+static void show_used(struct outbound *o)
 {
-	static const struct sv name = SV_INIT("/delivered-");
-	struct sv rest = sv_skip(row->key, (size_t)slash);
-	uint32_t month;
+	size_t count;
+	const struct conf_lane *lanes = conf_lanes(o->conf, &count);
 
-	if (!sv_starts(rest, name))
-		return false;
-	if (sv_parse_u32(sv_skip(rest, name.len), 999912, &month) == 0)
-		lane_count_delivered(lane_get(o, sv_head(row->key, (size_t)slash)),
-			month,
-			(uint64_t)row->amount);
-	return true;
-}
-
-/* "LANE/messages-minute", "LANE/recipients-day": used at the bucket's newest edge at the latest. */
-static void restore_row(struct outbound *o, const struct store_ledger *row, int64_t steady_now)
-{
-	ptrdiff_t slash = sv_rfind_char(row->key, '/');
-	struct mono_time now = io_now(o->loop), used = now;
-	int64_t ago = steady_now - row->bucket_us;
-	struct lane *l;
-
-	/* What devices and users have used is inbound's. */
-	if (slash < 0 || row->amount <= 0 || sv_starts(row->key, SV("device/")) ||
-		sv_starts(row->key, SV("user/")))
-		return;
-	if (restore_month(o, row, slash))
-		return;
-	/* An edge that lies ahead belongs to the bucket of now. */
-	if (ago > 0)
-		used.us = now.us > (uint64_t)ago ? now.us - (uint64_t)ago : 0;
-	else
-		used = mono_add(now, (uint64_t)-ago);
-	l = lane_get(o, sv_head(row->key, (size_t)slash));
-	if (sv_ends_nocase(row->key, SV("/" LEDGER_MINUTE)))
-		sched_lane_restore_messages(l->sched, used, (uint32_t)row->amount);
-	else
-		sched_lane_restore_recipients(l->sched, used, (uint32_t)row->amount);
+	for (size_t i = 0; i < count; i++)
+		if (limit_book_knows(o->book, lanes[i].key))
+			(void)lane_get(o, lanes[i].key);
 }
 
 static void ledger_read(struct store_op *op)
@@ -324,19 +278,53 @@ static void ledger_read(struct store_op *op)
 	if (read_failed(o, op))
 		return;
 	for (size_t i = 0; i < o->ledger_op.out_count; i++)
-		restore_row(
-			o, &o->ledger_op.out_rows[i], store_steady_now(o->store, io_now(o->loop)));
+		limit_book_restore(o->book, &o->ledger_op.out_entries[i]);
+	arena_reset(&o->ledger_arena);
+	if (o->ledger_op.out_more) {
+		store_submit(o->store, op);
+		return;
+	}
+	show_used(o);
+	read_done(o);
+}
+
+static void counts_read(struct store_op *op)
+{
+	struct outbound *o = CONTAINER_OF(op, struct outbound, counts_op.op);
+
+	if (read_failed(o, op))
+		return;
+	for (size_t i = 0; i < o->counts_op.out_count; i++) {
+		const struct store_count *c = &o->counts_op.out_counts[i];
+		char key[LIMIT_ADDRESS + 128];
+
+		/* Behind the kind of the scope: "hve m:bulk@contoso.com". */
+		if (!sv_starts(c->name, SV(COUNT_HVE)) || c->name.len < sizeof(COUNT_HVE) + 2)
+			continue;
+		(void)snprintf(key,
+			sizeof(key),
+			"hve/%.*s",
+			SV_ARG(sv_skip(c->name, sizeof(COUNT_HVE) + 1)));
+		lane_count_delivered(lane_get(o, sv_from(key)), c->period, c->amount);
+	}
+	arena_reset(&o->counts_arena);
 	read_done(o);
 }
 
 void outbound_start(struct outbound *o)
 {
 	say_loudly(o->conf);
-	o->reads_left = 3;
+	o->reads_left = 4;
 	o->ledger_op = (struct store_ledger_read){ .op.kind = STORE_OP_LEDGER_READ,
 		.op.done = ledger_read,
-		.since_us = store_steady_now(o->store, io_now(o->loop)) - (int64_t)US_PER_DAY,
+		.since = limit_book_since(o->book),
+		.kinds = "mc",
+		.limit = LEDGER_PAGE,
 		.out_arena = &o->ledger_arena };
+	o->counts_op = (struct store_counts_read){ .op.kind = STORE_OP_COUNTS_READ,
+		.op.done = counts_read,
+		.period = outbound_month(o),
+		.out_arena = &o->counts_arena };
 	o->parks_op = (struct store_parks_read){
 		.op.kind = STORE_OP_PARKS_READ, .op.done = parks_read, .out_arena = &o->parks_arena
 	};
@@ -344,6 +332,7 @@ void outbound_start(struct outbound *o)
 		.op.kind = STORE_OP_LANES, .op.done = lanes_read, .out_arena = &o->lanes_arena
 	};
 	store_submit(o->store, &o->ledger_op.op);
+	store_submit(o->store, &o->counts_op.op);
 	store_submit(o->store, &o->parks_op.op);
 	store_submit(o->store, &o->lanes_op.op);
 }

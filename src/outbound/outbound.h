@@ -52,8 +52,8 @@ void outbound_free(struct outbound *o);
 /* Before start(), of each attempt without an outcome: it is counted in what ended uncertain. */
 void outbound_restore_uncertain(void *arg, struct sv lane, uint32_t messages, uint32_t recipients);
 /* And what it may have used of its lane's limits: see store_resolve_uncertain(). `arg`: the outbound. */
-size_t outbound_uncertain_ledger(void *arg, struct arena *arena, struct sv lane,
-	uint32_t recipients, struct store_ledger out[STORE_UNCERTAIN_LEDGER_MAX]);
+size_t outbound_uncertain_ledger(
+	void *arg, struct sv lane, uint32_t recipients, struct limit_entry out[LIMIT_ENTRIES_MAX]);
 /* Reads the ledger, the parks and the lanes with mail, then delivers. */
 void outbound_start(struct outbound *o);
 /*
@@ -105,7 +105,7 @@ struct outbound_lane_status {
 	struct sv lane;
 	enum sched_lane_state state;
 	uint32_t connections;
-	struct sched_lane_use use;
+	struct limit_use use;
 	struct wall_time next_at; /* when the state changes by itself; 0: it does not */
 	struct wall_time since;   /* held since; 0 */
 	struct sv cause, summary, reply;

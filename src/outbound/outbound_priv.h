@@ -38,15 +38,13 @@ enum {
 	OUTCOME_TRIES_MAX = 5,        /* where the place in the queue is damaged */
 	CLAIMS_FAILED_MAX = 64,       /* in a row: then the lane takes a pause */
 	HOURS_KEPT = 25,
+	LEDGER_PAGE = 10000,
 	CONNECTION_QUIT_S = 5, /* for a goodbye; then it is closed */
 };
+/* What is counted by the month, of a scope of the book: where each recipient costs. */
+#define COUNT_HVE "hve "
 /* An uncertain attempt may be counted by the receiver until its own time for the dot is over. */
 #define UNCERTAIN_SETTLE_US (10 * US_PER_MIN)
-#define MINUTE_BUCKET_US (5 * (int64_t)US_PER_S)
-#define DAY_BUCKET_US (5 * (int64_t)US_PER_MIN)
-/* The limits of a lane in the ledger: LANE/... */
-#define LEDGER_MINUTE "messages-minute"
-#define LEDGER_DAY "recipients-day"
 
 /* Why a lane, a sender or a tenant is held. Texts are on the heap; what is all zero holds nothing. */
 struct hold_reason {
@@ -125,8 +123,10 @@ struct outbound {
 	struct mono_time last_mono, first_mono;
 	struct store_lanes lanes_op;
 	struct store_parks_read parks_op;
+	struct limit_book *book;
 	struct store_ledger_read ledger_op;
-	struct arena lanes_arena, parks_arena, ledger_arena;
+	struct store_counts_read counts_op;
+	struct arena lanes_arena, parks_arena, ledger_arena, counts_arena;
 	/* Recipients whose attempt ended uncertain, by the hour. */
 	struct {
 		int64_t hour;
@@ -140,6 +140,7 @@ struct lane {
 	struct conf *conf;         /* the snapshot `c` belongs to */
 	const struct conf_lane *c; /* NULL: not configured any more, or no route */
 	struct sched_lane *sched;
+	struct limit_scope *scope; /* what it may send: shared by all doors of a mailbox */
 	struct secret *password, *certificate_key, *passphrase;
 	struct secrets_job *secrets_job;    /* runs: no connection is opened before it ends */
 	bool secrets_failed, secrets_stale; /* read again before the next connection */
@@ -304,17 +305,16 @@ struct delivery {
 	struct buf head;            /* goes instead of the stored header; empty: that goes */
 	size_t head_given;          /* of it */
 	bool claimed, claim_failed; /* the attempt is committed; or cannot be */
-	bool claim_running, body_running, wants_body, released, over, probe, reserved;
-	bool begun;                              /* the connection works on it */
-	bool taken_back;                         /* over without having left */
-	bool counts_messages, counts_recipients; /* in the ledger, since its claim */
+	bool claim_running, body_running, wants_body, released, over, probe;
+	bool begun;      /* the connection works on it */
+	bool taken_back; /* over without having left */
 	struct mono_time begun_at;
-	int64_t minute_bucket, day_bucket; /* where the ledger counts it */
+	struct limit_slot slot; /* of what its mailbox or connector may send */
 	struct store_attempt attempt;
 	struct store_claim claim;
 	struct store_body body_op;
 	struct store_outcome outcome;
-	struct store_ledger ledger[5];
+	struct limit_entry ledger[LIMIT_ENTRIES_MAX];
 	struct store_recipient_outcome *outcomes;
 	struct io_timer again; /* the outcome could not be written */
 	unsigned write_failures;
@@ -338,9 +338,6 @@ void outbound_check_drained(struct outbound *o);
  * while we run does not make mail old.
  */
 struct wall_time outbound_age_now(struct outbound *o);
-struct sv outbound_ledger_key(struct arena *arena, struct sv lane, const char *limit);
-/* The newest edge of the ledger's bucket of now, or of so far ahead. */
-int64_t outbound_bucket(struct outbound *o, int64_t ahead_us, int64_t width_us);
 
 /* ---- lane.c ---- */
 struct lane *lane_get(struct outbound *o, struct sv key); /* makes it */
@@ -357,7 +354,7 @@ struct connection *lane_idle_connection(const struct lane *l); /* NULL: none */
 void lane_hold(struct lane *l, const struct verdict *v, struct sv reply, struct sv transcript);
 void lane_hold_for_token(struct lane *l, const struct verdict *v, struct sv reply);
 void lane_succeeded(struct lane *l);
-uint32_t lane_month(const struct lane *l); /* now */
+uint32_t outbound_month(const struct outbound *o); /* 202611 */
 void lane_count_delivered(struct lane *l, uint32_t month, uint64_t count);
 struct lane_now lane_now(struct lane *l);
 /* How many of these may leave in one message now. */
@@ -475,13 +472,6 @@ NODISCARD bool delivery_ready(struct delivery *d);
 /* What leaves, for any door: sender, recipients (one, when all are redirected), size. In its memory. */
 const struct smtp_client_message *delivery_message(struct delivery *d);
 void delivery_feed(struct delivery *d); /* the connection has room for more body */
-/* What this attempt takes of the limits, `sign` times, at these buckets. Returns how many rows. */
-size_t delivery_ledger_rows(
-	struct delivery *d, struct store_ledger *out, int sign, int64_t minute, int64_t day);
-/* The rows that move it to the buckets of now (the final reply came), or so far ahead of them (none came, and
- * the receiver may count it until then). Into d->ledger. */
-size_t delivery_ledger_move(struct delivery *d, int64_t ahead_us);
-void delivery_unreserve(struct delivery *d);
 void delivery_copy_message(struct delivery *d, const struct store_message *m,
 	const struct store_recipient *recipients, size_t count);
 

@@ -269,198 +269,16 @@ static void only_lasting_trouble_of_a_door_holds_the_lane(void **state)
 		}
 }
 
-/* ---- a lane's windows ---- */
+/* ---- a lane's state ---- */
 
 static struct mono_time at_s(uint64_t s)
 {
 	return (struct mono_time){ (1000 + s) * US_PER_S };
 }
 
-static struct sched_lane *lane(uint32_t minute, uint32_t day, uint32_t per_message)
-{
-	return sched_lane_new(&(struct sched_lane_limits){ minute, day, per_message });
-}
-
-static void room_is_the_least_of_three_limits(void **state)
-{
-	struct sched_lane *l = lane(2, 10, 4);
-	struct sched_lane_use use;
-
-	(void)state;
-	assert_int_equal(sched_lane_room(l, at_s(0), 1), 1);
-	assert_int_equal(sched_lane_room(l, at_s(0), 9), 4);
-	sched_lane_reserve(l, at_s(0), 4);
-	sched_lane_settle(l, at_s(1), 4);
-	sched_lane_reserve(l, at_s(1), 4);
-	/* Two messages a minute: none, whatever the day has left. */
-	assert_int_equal(sched_lane_room(l, at_s(2), 1), 0);
-	sched_lane_settle(l, at_s(2), 4);
-	/* The first slot ends a minute after its reply, not after its beginning. */
-	assert_int_equal(sched_lane_room(l, at_s(60), 9), 0);
-	assert_int_equal(sched_lane_room(l, at_s(61), 9), 2);
-	use = sched_lane_use(l, at_s(61));
-	assert_int_equal(use.minute_used, 1);
-	assert_int_equal(use.minute_capacity, 2);
-	assert_int_equal(use.day_used, 8);
-	assert_int_equal(use.day_capacity, 10);
-	sched_lane_free(l);
-}
-
-static void what_never_left_gives_its_room_back(void **state)
-{
-	struct sched_lane *l = lane(1, 5, 0);
-
-	(void)state;
-	sched_lane_reserve(l, at_s(0), 5);
-	assert_int_equal(sched_lane_room(l, at_s(0), 5), 0);
-	sched_lane_withdraw(l, 5);
-	assert_int_equal(sched_lane_room(l, at_s(0), 9), 5);
-	assert_true(sched_lane_room_at(l, at_s(3)).us == at_s(3).us);
-	sched_lane_free(l);
-}
-
-static void room_comes_back_when_both_windows_have_some(void **state)
-{
-	struct sched_lane *l = lane(1, 3, 0);
-	struct mono_time day;
-
-	(void)state;
-	sched_lane_reserve(l, at_s(0), 1);
-	/* An open attempt has no end that could be known. */
-	assert_true(sched_lane_room_at(l, at_s(0)).us == MONO_NEVER.us);
-	sched_lane_settle(l, at_s(5), 1);
-	assert_true(sched_lane_room_at(l, at_s(10)).us == at_s(65).us);
-	sched_lane_reserve(l, at_s(65), 2);
-	sched_lane_settle(l, at_s(65), 2);
-	/* Now the day is full: its oldest slot, kept at most a bucket longer. */
-	day = sched_lane_room_at(l, at_s(70));
-	assert_true(day.us >= at_s(5 + 86400).us && day.us <= at_s(65 + 86400).us);
-	assert_int_equal(sched_lane_room(l, (struct mono_time){ day.us - 1 }, 1), 0);
-	assert_true(sched_lane_room(l, day, 9) >= 1);
-	sched_lane_free(l);
-}
-
-static void without_limits_there_is_always_room(void **state)
-{
-	struct sched_lane *l = lane(0, 0, 0);
-
-	(void)state;
-	sched_lane_reserve(l, at_s(0), 100000);
-	sched_lane_settle(l, at_s(0), 100000);
-	assert_int_equal(sched_lane_room(l, at_s(0), 4000), 4000);
-	assert_true(sched_lane_room_at(l, at_s(0)).us == at_s(0).us);
-	assert_int_equal(sched_lane_use(l, at_s(0)).minute_capacity, 0);
-	sched_lane_free(l);
-}
-
-static void slots_of_an_earlier_life_count(void **state)
-{
-	struct sched_lane *l = lane(3, 100, 0);
-
-	(void)state;
-	sched_lane_restore_messages(l, at_s(0), 2);
-	sched_lane_restore_messages(l, at_s(10), 5);
-	sched_lane_restore_recipients(l, at_s(0), 99);
-	assert_int_equal(sched_lane_use(l, at_s(20)).minute_used, 7);
-	assert_int_equal(sched_lane_room(l, at_s(20), 9), 0);
-	/* Seven of three: there is room when five of them are gone. */
-	assert_int_equal(sched_lane_room(l, at_s(69), 9), 0);
-	assert_true(sched_lane_room_at(l, at_s(20)).us == at_s(70).us);
-	assert_int_equal(sched_lane_room(l, at_s(70), 9), 1);
-	sched_lane_free(l);
-}
-
-static void limits_change_under_way(void **state)
-{
-	struct sched_lane *l = lane(2, 0, 0);
-
-	(void)state;
-	sched_lane_reserve(l, at_s(0), 1);
-	sched_lane_settle(l, at_s(0), 1);
-	sched_lane_set_limits(l, &(struct sched_lane_limits){ .messages_per_minute = 1 });
-	assert_int_equal(sched_lane_room(l, at_s(1), 1), 0);
-	sched_lane_set_limits(l, &(struct sched_lane_limits){ .messages_per_minute = 4 });
-	assert_int_equal(sched_lane_use(l, at_s(1)).minute_used, 1);
-	assert_int_equal(sched_lane_room(l, at_s(1), 1), 1);
-	sched_lane_set_limits(l, &(struct sched_lane_limits){ .recipients_per_day = 3 });
-	assert_int_equal(sched_lane_room(l, at_s(1), 9), 3);
-	sched_lane_reserve(l, at_s(1), 3);
-	sched_lane_set_limits(l, &(struct sched_lane_limits){ 0 });
-	sched_lane_settle(l, at_s(1), 3);
-	assert_int_equal(sched_lane_room(l, at_s(1), 9), 9);
-	sched_lane_free(l);
-}
-
-/* A reload sets a limit while messages are under way that no window knows of. */
-static void a_limit_that_comes_later_counts_what_is_under_way(void **state)
-{
-	const struct sched_lane_limits limits = { .messages_per_minute = 3,
-		.recipients_per_day = 10 };
-	struct sched_lane *l = lane(0, 0, 0);
-
-	(void)state;
-	sched_lane_reserve(l, at_s(0), 4);
-	sched_lane_reserve(l, at_s(0), 5);
-	sched_lane_set_limits(l, &limits);
-	sched_lane_reserve(l, at_s(1), 6);
-	sched_lane_settle(l, at_s(2), 4);
-	sched_lane_withdraw(l, 5);
-	sched_lane_settle(l, at_s(3), 6);
-	assert_int_equal(sched_lane_use(l, at_s(3)).minute_used, 2);
-	assert_int_equal(sched_lane_use(l, at_s(3)).day_used, 10);
-	assert_int_equal(sched_lane_room(l, at_s(3), 1), 0);
-	/* Removed, and set again: what was used is, and what began in between. */
-	sched_lane_set_limits(l, &(struct sched_lane_limits){ 0 });
-	sched_lane_reserve(l, at_s(4), 1);
-	sched_lane_set_limits(l, &limits);
-	sched_lane_settle(l, at_s(5), 1);
-	assert_int_equal(sched_lane_use(l, at_s(5)).day_used, 11);
-	sched_lane_free(l);
-}
-
-/* Sixty in a minute stay sixty, whatever an administrator tries meanwhile. */
-static void a_limit_that_comes_back_has_counted_on(void **state)
-{
-	const struct sched_lane_limits limits = { .messages_per_minute = 2,
-		.recipients_per_day = 3 };
-	struct sched_lane *l = lane(0, 0, 0);
-
-	(void)state;
-	assert_false(sched_lane_counts_messages(l));
-	sched_lane_set_limits(l, &limits);
-	sched_lane_reserve(l, at_s(0), 1);
-	sched_lane_settle(l, at_s(0), 1);
-	sched_lane_set_limits(l, &(struct sched_lane_limits){ 0 });
-	assert_true(sched_lane_counts_messages(l) && sched_lane_counts_recipients(l));
-	assert_int_equal(sched_lane_use(l, at_s(1)).minute_capacity, 0);
-	/* Without a limit nothing stops, also not what is beyond the old one. */
-	for (unsigned i = 0; i < 5; i++) {
-		assert_int_equal(sched_lane_room(l, at_s(1), 1), 1);
-		sched_lane_reserve(l, at_s(1), 1);
-		sched_lane_settle(l, at_s(1), 1);
-	}
-	sched_lane_set_limits(l, &limits);
-	assert_int_equal(sched_lane_use(l, at_s(2)).minute_used, 6);
-	assert_int_equal(sched_lane_use(l, at_s(2)).day_used, 6);
-	assert_int_equal(sched_lane_room(l, at_s(2), 1), 0);
-	assert_int_equal(sched_lane_room(l, at_s(62), 1), 0);
-	sched_lane_free(l);
-	/* The ledger is read before the limit is known, or while there is none. */
-	l = lane(0, 0, 0);
-	sched_lane_restore_messages(l, at_s(0), 2);
-	sched_lane_restore_recipients(l, at_s(0), 1);
-	assert_int_equal(sched_lane_room(l, at_s(1), 1), 1);
-	sched_lane_set_limits(l, &limits);
-	assert_int_equal(sched_lane_room(l, at_s(1), 1), 0);
-	assert_int_equal(sched_lane_use(l, at_s(1)).day_used, 1);
-	sched_lane_free(l);
-}
-
-/* ---- a lane's state ---- */
-
 static void a_waiting_lane_goes_on_by_itself(void **state)
 {
-	struct sched_lane *l = lane(0, 0, 0);
+	struct sched_lane *l = sched_lane_new();
 	struct prng rng;
 	uint64_t pause;
 
@@ -480,7 +298,7 @@ static void a_waiting_lane_goes_on_by_itself(void **state)
 
 static void each_hold_in_a_row_lasts_longer(void **state)
 {
-	struct sched_lane *l = lane(0, 0, 0);
+	struct sched_lane *l = sched_lane_new();
 	struct mono_time now = at_s(0);
 	struct prng rng;
 	uint64_t plain = US_PER_MIN;
@@ -503,7 +321,7 @@ static void each_hold_in_a_row_lasts_longer(void **state)
 /* Ten connections that break at once must not make an hour out of a minute. */
 static void a_hold_that_is_in_force_does_not_grow(void **state)
 {
-	struct sched_lane *l = lane(0, 0, 0);
+	struct sched_lane *l = sched_lane_new();
 	struct prng rng;
 	uint64_t pause;
 
@@ -521,7 +339,7 @@ static void a_hold_that_is_in_force_does_not_grow(void **state)
 
 static void a_parked_lane_is_probed_and_stays_parked(void **state)
 {
-	struct sched_lane *l = lane(0, 0, 0);
+	struct sched_lane *l = sched_lane_new();
 	struct mono_time now = at_s(0);
 	struct prng rng;
 	uint64_t first, second;
@@ -554,7 +372,7 @@ static void a_parked_lane_is_probed_and_stays_parked(void **state)
 
 static void probes_come_at_least_hourly_unless_asked_otherwise(void **state)
 {
-	struct sched_lane *l = lane(0, 0, 0);
+	struct sched_lane *l = sched_lane_new();
 	struct mono_time now = at_s(0);
 	struct prng rng;
 
@@ -571,7 +389,7 @@ static void probes_come_at_least_hourly_unless_asked_otherwise(void **state)
 /* Only a person ends it: no time, no other refusal. */
 static void a_stopped_lane_waits_for_a_person(void **state)
 {
-	struct sched_lane *l = lane(0, 0, 0);
+	struct sched_lane *l = sched_lane_new();
 	struct prng rng;
 
 	(void)state;
@@ -672,14 +490,6 @@ int main(void)
 		cmocka_unit_test(an_uncertain_end_is_the_policys),
 		cmocka_unit_test(parked_mail_may_wait_for_ever),
 		cmocka_unit_test(only_lasting_trouble_of_a_door_holds_the_lane),
-		cmocka_unit_test(room_is_the_least_of_three_limits),
-		cmocka_unit_test(what_never_left_gives_its_room_back),
-		cmocka_unit_test(room_comes_back_when_both_windows_have_some),
-		cmocka_unit_test(without_limits_there_is_always_room),
-		cmocka_unit_test(slots_of_an_earlier_life_count),
-		cmocka_unit_test(limits_change_under_way),
-		cmocka_unit_test(a_limit_that_comes_later_counts_what_is_under_way),
-		cmocka_unit_test(a_limit_that_comes_back_has_counted_on),
 		cmocka_unit_test(a_waiting_lane_goes_on_by_itself),
 		cmocka_unit_test(each_hold_in_a_row_lasts_longer),
 		cmocka_unit_test(a_hold_that_is_in_force_does_not_grow),

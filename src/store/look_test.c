@@ -470,20 +470,40 @@ static void lanes_with_waiting_mail(void **state)
 	arena_reset(&a);
 }
 
+/* All of the ledger, in pages of two. */
+static size_t read_ledger(struct bench *b, struct arena *a, int64_t since, const char *kinds,
+	struct limit_entry *out, size_t max)
+{
+	struct store_ledger_read read = { .op.kind = STORE_OP_LEDGER_READ,
+		.since = since,
+		.kinds = kinds,
+		.limit = 2,
+		.out_arena = a };
+	size_t n = 0;
+
+	do {
+		assert_int_equal(bench_run(b, &read.op), 0);
+		for (size_t i = 0; i < read.out_count; i++) {
+			assert_true(n < max);
+			out[n++] = read.out_entries[i];
+		}
+	} while (read.out_more);
+	return n;
+}
+
 static void ledger_adds_up(void **state)
 {
 	struct bench *b = *state;
-	/* Steady time is the wall clock's here; what is older than two days is dropped. */
-	int64_t now = io_clock_wall().us;
-	const struct store_ledger taken[] = {
-		{ SV("submission/a/recipients-day"), now - 1000, 5 },
-		{ SV("submission/a/recipients-day"), now, 7 },
-		{ SV("submission/a/messages-minute"), now, 1 },
-		{ SV("submission/a/recipients-day"), now - 3 * (int64_t)US_PER_DAY, 9 },
+	/* Steady time is the wall clock's here; what is older than a day and an hour is dropped. */
+	const int64_t now = io_clock_wall().us / (int64_t)US_PER_MIN, day = 24 * 60;
+	const struct limit_entry taken[] = {
+		{ SV("m:erp@contoso.com"), now - 5, 1, 5, 100 },
+		{ SV("m:erp@contoso.com"), now, 1, 7, 0 },
+		{ SV("c:lab"), now, 1, 1, 0 },
+		{ SV("d:scanner-3"), now - 5, 1, 1, 0 },
+		{ SV("m:erp@contoso.com"), now - 3 * day, 1, 9, 0 },
 	};
-	const struct store_ledger back[] = {
-		{ SV("submission/a/recipients-day"), now - 1000, -5 }
-	};
+	const struct limit_entry back[] = { { SV("m:erp@contoso.com"), now - 5, -1, -5, -100 } };
 	struct store_put put = { .op.kind = STORE_OP_PUT,
 		.body = SV("body"),
 		.ledger = taken,
@@ -491,10 +511,9 @@ static void ledger_adds_up(void **state)
 	struct store_outcome outcome = {
 		.op.kind = STORE_OP_OUTCOME, .ledger = back, .ledger_count = COUNT_OF(back)
 	};
-	struct store_ledger_read read = { .op.kind = STORE_OP_LEDGER_READ };
+	struct limit_entry list[8] = { { .bucket = 0 } };
 	struct arena a = { 0 };
 	struct mail mail;
-	int64_t sum = 0;
 
 	bench_open(b);
 	for (int i = 0; i < 2; i++) {
@@ -506,34 +525,58 @@ static void ledger_adds_up(void **state)
 		assert_int_equal(bench_run(b, &outcome.op), 0);
 		mail_free(&mail);
 	}
-	/* A refused operation counts nothing. */
+	/* A refused operation counts nothing, and makes no scope. */
 	outcome.message_id++;
 	assert_int_equal(bench_run(b, &outcome.op), RC_NOT_FOUND);
 	bench_reopen(b);
-	read.out_arena = &a;
 	/* The reaper drops the old ones some time after the start. */
-	for (int i = 0; i < 200; i++) {
-		assert_int_equal(bench_run(b, &read.op), 0);
-		if (read.out_count == 2)
-			break;
+	for (int i = 0; i < 200 && read_ledger(b, &a, 0, "mcd", list, COUNT_OF(list)) > 4; i++)
 		bench_sleep(10);
+	assert_int_equal(read_ledger(b, &a, 0, "mcd", list, COUNT_OF(list)), 4);
+	assert_int_equal(read_ledger(b, &a, 0, "mc", list, COUNT_OF(list)), 3);
+	/* By bucket, then by scope. What was given back is no entry more, but stays as one of nothing. */
+	assert_true(sv_eq(list[0].scope, SV("m:erp@contoso.com")));
+	assert_int_equal(list[0].bucket, now - 5);
+	assert_int_equal(list[0].messages, 0);
+	assert_int_equal(list[0].recipients, 0);
+	assert_int_equal(list[0].bytes, 0);
+	assert_int_equal(list[1].messages, 2);
+	assert_int_equal(list[1].recipients, 14);
+	assert_true(sv_eq(list[2].scope, SV("c:lab")));
+	assert_int_equal(read_ledger(b, &a, now - 5, "mc", list, COUNT_OF(list)), 2);
+	assert_int_equal(read_ledger(b, &a, now, "mc", list, COUNT_OF(list)), 0);
+	shut_and_audit(b);
+	arena_reset(&a);
+}
+
+static void what_is_counted_by_months_stays(void **state)
+{
+	struct bench *b = *state;
+	struct store_outcome outcome = { .op.kind = STORE_OP_OUTCOME,
+		.count = { SV("hve m:bulk@contoso.com"), 202611, 3 } };
+	struct store_counts_read read = { .op.kind = STORE_OP_COUNTS_READ, .period = 202611 };
+	struct arena a = { 0 };
+	struct mail mail;
+
+	read.out_arena = &a;
+	bench_open(b);
+	mail_make(b, &mail, 1, "submission/a");
+	assert_int_equal(bench_put(b, &mail, SV("body")), 0);
+	outcome.message_id = mail.m.id;
+	for (unsigned i = 0; i < 3; i++) {
+		outcome.count.period = i < 2 ? 202611 : 202612;
+		assert_int_equal(bench_run(b, &outcome.op), 0);
 	}
-	assert_int_equal(read.out_count, 2);
-	for (size_t i = 0; i < read.out_count; i++)
-		sum += read.out_rows[i].amount;
-	assert_int_equal(sum, 2 * 7 + 2);
-	read.prefix = SV("submission/a/m");
+	bench_reopen(b);
 	assert_int_equal(bench_run(b, &read.op), 0);
 	assert_int_equal(read.out_count, 1);
-	assert_true(sv_eq(read.out_rows[0].key, SV("submission/a/messages-minute")));
-	read.prefix = SV("submission/b");
-	assert_int_equal(bench_run(b, &read.op), 0);
-	assert_int_equal(read.out_count, 0);
-	read.prefix = SV("");
-	read.since_us = now;
+	assert_true(sv_eq(read.out_counts[0].name, SV("hve m:bulk@contoso.com")));
+	assert_int_equal(read.out_counts[0].amount, 6);
+	read.period = 202701;
 	assert_int_equal(bench_run(b, &read.op), 0);
 	assert_int_equal(read.out_count, 0);
 	shut_and_audit(b);
+	mail_free(&mail);
 	arena_reset(&a);
 }
 
@@ -709,6 +752,7 @@ int main(void)
 		BENCH_TEST(summary_counts_over_several_turns),
 		BENCH_TEST(lanes_with_waiting_mail),
 		BENCH_TEST(ledger_adds_up),
+		BENCH_TEST(what_is_counted_by_months_stays),
 		BENCH_TEST(parks_survive),
 		BENCH_TEST(history_ends_with_its_time),
 		BENCH_TEST(history_ends_with_its_bytes),

@@ -63,7 +63,20 @@ static const char contents_1[] =
 	"INSERT INTO recipient VALUES((1000<<12)|2,2,1,NULL,0,1,0,0,'r2@example.com','','');"
 	"INSERT INTO recipient VALUES((2000<<12)|0,1,3,NULL,2,1,0,0,'r3@example.com','','250 ok');"
 	"INSERT INTO attempt VALUES((1000<<12)|1,2,70,NULL,0,NULL,NULL,'2');"
-	"INSERT INTO ledger VALUES('submission/a/recipients-day',1<<60,3);"
+	/* A day of five minutes, minutes of five seconds; another door of the same mailbox. */
+	"INSERT INTO ledger "
+	"VALUES('submission/erp@contoso.com/recipients-day',60000000*19215358410,3);"
+	"INSERT INTO ledger "
+	"VALUES('submission/erp@contoso.com/messages-minute',60000000*19215358410,1);"
+	"INSERT INTO ledger VALUES('submission/erp@contoso.com/messages-minute',"
+	"60000000*19215358410-55000000,1);"
+	"INSERT INTO ledger VALUES('graph/erp@contoso.com/recipients-day',60000000*19215358410,2);"
+	"INSERT INTO ledger VALUES('graph/a/b@contoso.com/recipients-day',60000000*19215358410,4);"
+	"INSERT INTO ledger VALUES('smtp/lab/recipients-day',60000000*19215358410,1);"
+	"INSERT INTO ledger VALUES('device/scanner-3/recipients-day',60000000*19215358410,9);"
+	"INSERT INTO ledger VALUES('hve/bulk@contoso.com/delivered-202611',1<<60,5);"
+	"INSERT INTO ledger VALUES('hve/bulk@contoso.com/delivered-202611',1<<61,6);"
+	"INSERT INTO ledger VALUES('what nobody knows',1,1);"
 	"INSERT INTO park VALUES('tenant:x','cause','words','reply',1,2);";
 
 /* And the third. */
@@ -133,17 +146,47 @@ static void expect_message_1000(struct bench *b)
 	expect_body(b, 1000, SV("body"));
 }
 
+/* By scope, not by door. */
+static void expect_ledger(struct bench *b)
+{
+	static const struct limit_entry expected[] = {
+		{ SV_INIT("c:lab"), 19215358410, 0, 1, 0 },
+		{ SV_INIT("d:scanner-3"), 19215358410, 0, 9, 0 },
+		{ SV_INIT("m:a/b@contoso.com"), 19215358410, 0, 4, 0 },
+		{ SV_INIT("m:erp@contoso.com"), 19215358410, 0, 5, 0 },
+		/* Instants, each with the message of one. */
+		{ SV_INIT("m:erp@contoso.com"), 19215358411, 2, 0, 0 },
+	};
+	struct store_ledger_read ledger = {
+		.op.kind = STORE_OP_LEDGER_READ, .kinds = "mcd", .limit = 100
+	};
+	struct store_counts_read counts = { .op.kind = STORE_OP_COUNTS_READ, .period = 202611 };
+	struct arena a = { 0 };
+
+	ledger.out_arena = counts.out_arena = &a;
+	assert_int_equal(bench_run(b, &ledger.op), 0);
+	assert_int_equal(ledger.out_count, COUNT_OF(expected));
+	for (size_t i = 0; i < COUNT_OF(expected); i++) {
+		assert_true(sv_eq(ledger.out_entries[i].scope, expected[i].scope));
+		assert_int_equal(ledger.out_entries[i].bucket, expected[i].bucket);
+		assert_int_equal(ledger.out_entries[i].messages, expected[i].messages);
+		assert_int_equal(ledger.out_entries[i].recipients, expected[i].recipients);
+	}
+	assert_int_equal(bench_run(b, &counts.op), 0);
+	assert_int_equal(counts.out_count, 1);
+	assert_true(sv_eq(counts.out_counts[0].name, SV("hve m:bulk@contoso.com")));
+	assert_int_equal(counts.out_counts[0].amount, 11);
+	arena_reset(&a);
+}
+
 static void expect_contents(struct bench *b, unsigned format)
 {
-	struct store_ledger_read ledger = { .op.kind = STORE_OP_LEDGER_READ };
 	struct store_parks_read parks = { .op.kind = STORE_OP_PARKS_READ };
 	struct arena a = { 0 };
 
 	expect_message_1000(b);
-	ledger.out_arena = parks.out_arena = &a;
-	assert_int_equal(bench_run(b, &ledger.op), 0);
-	assert_int_equal(ledger.out_count, 1);
-	assert_int_equal(ledger.out_rows[0].amount, 3);
+	parks.out_arena = &a;
+	expect_ledger(b);
 	assert_int_equal(bench_run(b, &parks.op), 0);
 	assert_int_equal(parks.out_count, 1);
 	assert_true(sv_eq(parks.out_rows[0].reply, SV("reply")));

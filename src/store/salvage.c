@@ -19,6 +19,7 @@
  */
 enum {
 	PROGRESS_PAGES = 256,
+	LANES_MAX = 10000000, /* far below the minutes that the ledger counts since 1970 */
 };
 
 /* A row is known by its shape. The most columns are those of the schema, the fewest those of format 1. */
@@ -37,7 +38,10 @@ static const struct table {
 	[SALVAGE_TABLE_MESSAGE] = { "message", true, 19, 12, SALVAGE_TEXT },
 	[SALVAGE_TABLE_RECIPIENT] = { "recipient", true, 11, 8, SALVAGE_TEXT },
 	[SALVAGE_TABLE_ATTEMPT] = { "attempt", true, 8, 7, SALVAGE_TEXT },
-	[SALVAGE_TABLE_LEDGER] = { "ledger", false, 3, 0, SALVAGE_TEXT },
+	[SALVAGE_TABLE_SCOPE] = { "scope", true, 2, 1, SALVAGE_TEXT },
+	[SALVAGE_TABLE_LEDGER] = { "ledger", false, 5, 0, SALVAGE_INT },
+	[SALVAGE_TABLE_LEDGER_4] = { "ledger_4", false, 3, 0, SALVAGE_TEXT },
+	[SALVAGE_TABLE_COUNTS] = { "count", false, 3, 1, SALVAGE_TEXT },
 	[SALVAGE_TABLE_PARK] = { "park", false, 6, 0, SALVAGE_TEXT },
 	[SALVAGE_TABLE_TRANSCRIPT] = { "transcript", true, 4, 3, SALVAGE_TEXT },
 };
@@ -52,9 +56,12 @@ static bool is_int(const struct salvage_row *row, size_t at)
 	return row->columns[at].type == SALVAGE_INT;
 }
 
-static bool has_slash(const struct salvage_row *row)
+/* Three tables have names and nothing else: "m:a/b@contoso.com", "submission/erp@contoso.com", "mailbox-full". */
+static enum salvage_table table_of_name(struct sv name)
 {
-	return sv_find_char(row->columns[1].bytes, '/') >= 0;
+	if (name.len > 1 && name.ptr[1] == ':')
+		return SALVAGE_TABLE_SCOPE;
+	return sv_find_char(name, '/') >= 0 ? SALVAGE_TABLE_LANE : SALVAGE_TABLE_CAUSE;
 }
 
 static bool is_of(const struct salvage *s, enum salvage_table which, const struct salvage_row *row)
@@ -71,9 +78,9 @@ static bool is_of(const struct salvage *s, enum salvage_table which, const struc
 	case SALVAGE_TABLE_DAY:
 		return is_int(row, 2);
 	case SALVAGE_TABLE_LANE:
-		return has_slash(row);
 	case SALVAGE_TABLE_CAUSE:
-		return !has_slash(row);
+	case SALVAGE_TABLE_SCOPE:
+		return table_of_name(row->columns[1].bytes) == which;
 	case SALVAGE_TABLE_CHUNK:
 		return row->columns[1].bytes.len <= LIMIT_CHUNK;
 	case SALVAGE_TABLE_MESSAGE:
@@ -82,7 +89,12 @@ static bool is_of(const struct salvage *s, enum salvage_table which, const struc
 		return is_int(row, 1) && is_int(row, 2);
 	case SALVAGE_TABLE_TRANSCRIPT:
 	case SALVAGE_TABLE_LEDGER:
+		/* Rows of the index of what waits are numbers, too; they begin with that of a lane. */
+		return is_int(row, 1) && is_int(row, 2) && row->columns[0].number > LANES_MAX;
+	case SALVAGE_TABLE_LEDGER_4:
 		return is_int(row, 1) && is_int(row, 2);
+	case SALVAGE_TABLE_COUNTS:
+		return is_int(row, 0) && is_int(row, 2);
 	case SALVAGE_TABLE_PARK:
 		return true;
 	case SALVAGE_TABLE_COUNT:
@@ -317,6 +329,8 @@ static void open_new(struct salvage *s, const char *path)
 	salvage_exec(s, store_schema());
 	salvage_exec(s,
 		"DELETE FROM state;"
+		"CREATE TEMP TABLE ledger_4(key TEXT, bucket, amount, PRIMARY KEY(key, bucket)) "
+		"WITHOUT ROWID;"
 		"CREATE TEMP TABLE note(what TEXT, id INTEGER, PRIMARY KEY(what, id)) WITHOUT "
 		"ROWID;");
 	s->note = salvage_prepare(s, "INSERT OR IGNORE INTO note VALUES(?,?)");
@@ -403,8 +417,10 @@ static int look(struct salvage *s, const char *path, const char *fresh)
 	s->doubtful_pass = true;
 	if (s->any_doubtful)
 		scan(s, pages);
-	if (!s->o->running)
+	if (!s->o->running) {
+		salvage_exec(s, store_ledger_from_4());
 		salvage_sort(s);
+	}
 	if (s->rc == 0 && !s->o->running && s->report->damaged_pages == 0)
 		check_by_sqlite(s, path);
 	s->report->needed = is_needed(s->report);

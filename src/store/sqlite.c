@@ -38,6 +38,7 @@ static void close_queue(struct store *front)
 	store_db_close(s);
 	store_names_free(&s->lanes);
 	store_names_free(&s->causes);
+	store_names_free(&s->scopes);
 }
 
 static void run(struct store *front, struct store_op *first)
@@ -78,6 +79,7 @@ const struct store_backend store_backend_sqlite = {
 	.do_summary = store_do_summary,
 	.do_lanes = store_do_lanes,
 	.do_ledger_read = store_do_ledger_read,
+	.do_counts_read = store_do_counts_read,
 	.do_parks_read = store_do_parks_read,
 	.do_park = store_do_park,
 };

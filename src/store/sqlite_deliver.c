@@ -173,6 +173,19 @@ static int end_story(struct store_sqlite *s, const struct store_outcome *op,
 	return rc == 0 && op->transcript.len ? put_transcript(s, op, err) : rc;
 }
 
+static int add_count(struct store_sqlite *s, const struct store_count *c, struct err *err)
+{
+	sqlite3_stmt *q;
+
+	if (c->amount == 0 || !store_part_begin(s, STORE_PART_LEDGER))
+		return 0;
+	q = store_sql(s, SQL_COUNT_ADD);
+	(void)sqlite3_bind_int64(q, 1, c->period);
+	store_bind_sv(q, 2, c->name);
+	(void)sqlite3_bind_int64(q, 3, (int64_t)c->amount);
+	return store_part_end(s, store_run(s, q, err));
+}
+
 int store_do_outcome(struct store *front, struct store_outcome *op)
 {
 	struct store_sqlite *s = store_sqlite_of(front);
@@ -194,7 +207,9 @@ int store_do_outcome(struct store *front, struct store_outcome *op)
 				story_bytes,
 				&op->out_finished,
 				err));
-	return rc ? rc : store_add_ledger(s, op->ledger, op->ledger_count, err);
+	if (rc == 0)
+		rc = store_add_ledger(s, op->ledger, op->ledger_count, err);
+	return rc ? rc : add_count(s, &op->count, err);
 }
 
 /* ---- due ---- */

@@ -23,25 +23,18 @@ enum {
 	REOPEN_QUIET_TRIES = 20,
 };
 
-/* How far back a failed operation takes the store's own memory. */
-struct mark {
-	struct store_state state;
-	size_t lanes, causes;
-	int64_t delivered, bounced;
-	bool writing;
-};
-
-static struct mark mark_now(const struct store_sqlite *s)
+struct store_mark store_mark_now(const struct store_sqlite *s)
 {
-	return (struct mark){ s->state,
+	return (struct store_mark){ s->state,
 		s->lanes.count,
 		s->causes.count,
+		s->scopes.count,
 		s->delivered_now,
 		s->bounced_now,
 		s->writing };
 }
 
-static void go_back(struct store_sqlite *s, const struct mark *m)
+void store_mark_back(struct store_sqlite *s, const struct store_mark *m)
 {
 	s->state = m->state;
 	s->delivered_now = m->delivered;
@@ -49,6 +42,7 @@ static void go_back(struct store_sqlite *s, const struct mark *m)
 	s->writing = m->writing;
 	store_names_cut(&s->lanes, m->lanes);
 	store_names_cut(&s->causes, m->causes);
+	store_names_cut(&s->scopes, m->scopes);
 }
 
 /*
@@ -63,7 +57,7 @@ static bool is_lost(struct store_sqlite *s, int rc)
 /* 0, STORE_AGAIN or the operation's own failure. A failure of the transaction comes in *out_broken. */
 static int run_in_savepoint(struct store_sqlite *s, struct store_op *op, bool *out_broken)
 {
-	struct mark mark;
+	struct store_mark mark;
 	int rc;
 
 	if (store_op_only_reads(op)) {
@@ -71,7 +65,7 @@ static int run_in_savepoint(struct store_sqlite *s, struct store_op *op, bool *o
 		*out_broken = is_lost(s, rc);
 		return rc;
 	}
-	mark = mark_now(s);
+	mark = store_mark_now(s);
 	rc = store_run(s, store_sql(s, SQL_SAVEPOINT), &op->err);
 	if (rc == 0)
 		rc = store_op_run(&s->front, op);
@@ -84,7 +78,7 @@ static int run_in_savepoint(struct store_sqlite *s, struct store_op *op, bool *o
 		*out_broken = rc != 0;
 		return rc;
 	}
-	go_back(s, &mark);
+	store_mark_back(s, &mark);
 	if (store_run(s, store_sql(s, SQL_ROLLBACK_TO), NULL) != 0 ||
 		store_run(s, store_sql(s, SQL_RELEASE), NULL) != 0)
 		*out_broken = true;
@@ -238,7 +232,7 @@ static void look_only(struct store_sqlite *s, struct store_op *first)
 /* One transaction over the chain. Every op's rc is set. */
 static enum outcome run_once(struct store_sqlite *s, struct store_op *first, bool no_room)
 {
-	struct mark mark;
+	struct store_mark mark;
 	bool broken = false, full = false, gone;
 
 	if (!s->db)
@@ -250,7 +244,7 @@ static enum outcome run_once(struct store_sqlite *s, struct store_op *first, boo
 	s->state = s->committed;
 	s->delivered_now = s->bounced_now = 0;
 	s->writing = false;
-	mark = mark_now(s);
+	mark = store_mark_now(s);
 	if (store_run(s, store_sql(s, SQL_BEGIN), NULL) != 0)
 		return NOT_COMMITTED;
 	s->writing = false;
@@ -273,11 +267,11 @@ static enum outcome run_once(struct store_sqlite *s, struct store_op *first, boo
 		enum outcome o = finish(s);
 
 		if (o != COMMITTED)
-			go_back(s, &mark);
+			store_mark_back(s, &mark);
 		return o;
 	}
 	store_roll_back(s);
-	go_back(s, &mark);
+	store_mark_back(s, &mark);
 	return full ? NO_ROOM : NOT_COMMITTED;
 }
 
@@ -411,12 +405,12 @@ void store_group_run(struct store_sqlite *s, struct store_op *first)
 
 bool store_group_step(struct store_sqlite *s, int (*step)(struct store_sqlite *s))
 {
-	struct mark mark;
+	struct store_mark mark;
 	int rc;
 
 	s->state = s->committed;
 	s->delivered_now = s->bounced_now = 0;
-	mark = mark_now(s);
+	mark = store_mark_now(s);
 	if (store_run(s, store_sql(s, SQL_BEGIN), NULL) != 0)
 		return false;
 	s->writing = false;
@@ -424,6 +418,6 @@ bool store_group_step(struct store_sqlite *s, int (*step)(struct store_sqlite *s
 	if (rc == 0 && !sqlite3_get_autocommit(s->db) && finish(s) == COMMITTED)
 		return true;
 	store_roll_back(s);
-	go_back(s, &mark);
+	store_mark_back(s, &mark);
 	return false;
 }

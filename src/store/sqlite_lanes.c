@@ -41,47 +41,70 @@ int store_do_lanes(struct store *front, struct store_lanes *op)
 	return 0;
 }
 
-/* The first text behind all that begin with `prefix`. */
-static struct sv text_behind(struct arena *a, struct sv prefix)
+/* Each text once a page: the names belong to this thread, the page to the loop's. */
+static struct sv scope_copy(
+	const struct store_sqlite *s, int64_t number, struct sv *copies, struct arena *arena)
 {
-	char *end = arena_alloc(a, prefix.len + 1);
+	struct sv text = store_scope_text(s, number);
 
-	memcpy(end, prefix.ptr, prefix.len);
-	must((unsigned char)end[prefix.len - 1] < 0x7f);
-	end[prefix.len - 1]++;
-	return sv_make(end, prefix.len);
+	if (text.len && !copies[number - 1].len)
+		copies[number - 1] = arena_sv(arena, text);
+	return text.len ? copies[number - 1] : text;
 }
 
 int store_do_ledger_read(struct store *front, struct store_ledger_read *op)
 {
 	struct store_sqlite *s = store_sqlite_of(front);
-	sqlite3_stmt *q = store_sql(s, op->prefix.len ? SQL_LEDGER_READ_OF : SQL_LEDGER_READ);
+	sqlite3_stmt *q = store_sql(s, SQL_LEDGER_READ);
+	struct sv *copies = arena_alloc(op->out_arena, (s->scopes.count + 1) * sizeof(*copies));
+	size_t rows = 0;
+	int rc;
+
+	memset(copies, 0, (s->scopes.count + 1) * sizeof(*copies));
+	op->out_count = 0;
+	op->out_entries = arena_alloc(op->out_arena, op->limit * sizeof(*op->out_entries));
+	(void)sqlite3_bind_int64(q, 1, op->resumed ? op->after_bucket : op->since);
+	(void)sqlite3_bind_int64(q, 2, op->resumed ? op->after_scope : INT64_MAX);
+	(void)sqlite3_bind_int64(q, 3, (int64_t)op->limit);
+	while ((rc = store_step(s, q, &op->op.err)) == 1) {
+		struct limit_entry e = { .bucket = sqlite3_column_int64(q, 0),
+			.messages = (int32_t)sqlite3_column_int64(q, 2),
+			.recipients = (int32_t)sqlite3_column_int64(q, 3),
+			.bytes = sqlite3_column_int64(q, 4) };
+
+		op->after_bucket = e.bucket;
+		op->after_scope = sqlite3_column_int64(q, 1);
+		e.scope = scope_copy(s, op->after_scope, copies, op->out_arena);
+		rows++;
+		if (e.scope.len && strchr(op->kinds, e.scope.ptr[0]))
+			op->out_entries[op->out_count++] = e;
+	}
+	op->resumed = rows > 0;
+	op->out_more = rows == op->limit;
+	return rc;
+}
+
+int store_do_counts_read(struct store *front, struct store_counts_read *op)
+{
+	struct store_sqlite *s = store_sqlite_of(front);
+	sqlite3_stmt *q = store_sql(s, SQL_COUNTS);
 	size_t cap = 0;
 	int rc;
 
 	op->out_count = 0;
-	op->out_rows = NULL;
-	(void)sqlite3_bind_int64(q, 1, op->since_us);
-	if (op->prefix.len) {
-		store_bind_sv(q, 2, op->prefix);
-		store_bind_sv(q, 3, text_behind(op->out_arena, op->prefix));
-	}
+	op->out_counts = NULL;
+	(void)sqlite3_bind_int64(q, 1, op->period);
 	while ((rc = store_step(s, q, &op->op.err)) == 1) {
-		if (op->out_count == cap) {
-			struct store_ledger *rows;
-
-			cap = cap ? cap * 2 : 64;
-			rows = arena_alloc(op->out_arena, cap * sizeof(*rows));
-			if (op->out_count)
-				memcpy(rows, op->out_rows, op->out_count * sizeof(*rows));
-			op->out_rows = rows;
-		}
-		op->out_rows[op->out_count++] =
-			(struct store_ledger){ .key = store_column_copy(q, 0, op->out_arena),
-				.bucket_us = sqlite3_column_int64(q, 1),
-				.amount = (int32_t)sqlite3_column_int64(q, 2) };
+		op->out_counts = arena_more(op->out_arena,
+			op->out_counts,
+			op->out_count,
+			&cap,
+			sizeof(*op->out_counts));
+		op->out_counts[op->out_count++] =
+			(struct store_count){ .name = store_column_copy(q, 0, op->out_arena),
+				.period = op->period,
+				.amount = (uint64_t)sqlite3_column_int64(q, 1) };
 	}
-	(void)sqlite3_clear_bindings(q);
 	return rc;
 }
 
@@ -103,15 +126,8 @@ int store_do_parks_read(struct store *front, struct store_parks_read *op)
 	op->out_count = 0;
 	op->out_rows = NULL;
 	while ((rc = store_step(s, q, &op->op.err)) == 1) {
-		if (op->out_count == cap) {
-			struct store_park_row *rows;
-
-			cap = cap ? cap * 2 : 16;
-			rows = arena_alloc(op->out_arena, cap * sizeof(*rows));
-			if (op->out_count)
-				memcpy(rows, op->out_rows, op->out_count * sizeof(*rows));
-			op->out_rows = rows;
-		}
+		op->out_rows = arena_more(
+			op->out_arena, op->out_rows, op->out_count, &cap, sizeof(*op->out_rows));
 		op->out_rows[op->out_count++] =
 			(struct store_park_row){ .key = store_column_copy(q, 0, op->out_arena),
 				.cause = store_column_copy(q, 1, op->out_arena),

@@ -66,6 +66,11 @@ int store_cause_number(struct store_sqlite *s, struct sv cause, int64_t *out, st
 	return number_of(s, &s->causes, SQL_CAUSE_ADD, cause, out, err);
 }
 
+int store_scope_number(struct store_sqlite *s, struct sv key, int64_t *out, struct err *err)
+{
+	return number_of(s, &s->scopes, SQL_SCOPE_ADD, key, out, err);
+}
+
 int64_t store_lane_known(const struct store_sqlite *s, struct sv key)
 {
 	int64_t number = key.len ? (int64_t)(uintptr_t)htable_get(&s->lanes.numbers, key) : 0;
@@ -76,6 +81,11 @@ int64_t store_lane_known(const struct store_sqlite *s, struct sv key)
 struct sv store_lane_text(const struct store_sqlite *s, int64_t number)
 {
 	return text_of(&s->lanes, number);
+}
+
+struct sv store_scope_text(const struct store_sqlite *s, int64_t number)
+{
+	return text_of(&s->scopes, number);
 }
 
 struct sv store_cause_text(const struct store_sqlite *s, int64_t number)

@@ -88,10 +88,12 @@ enum store_sql {
 	SQL_LANE_FIRST,
 	SQL_LANE_COUNT,
 	SQL_AHEAD,
+	SQL_SCOPE_ADD,
 	SQL_LEDGER_ADD,
 	SQL_LEDGER_READ,
-	SQL_LEDGER_READ_OF,
 	SQL_LEDGER_DROP,
+	SQL_COUNT_ADD,
+	SQL_COUNTS,
 	SQL_PARK_SET,
 	SQL_PARK_CLEAR,
 	SQL_PARKS,
@@ -134,7 +136,7 @@ struct store_sqlite {
 	sqlite3 *db;
 	sqlite3_stmt *sql[SQL_COUNT];
 	char path[STORE_PATH_MAX + 16];
-	struct store_names lanes, causes;
+	struct store_names lanes, causes, scopes;
 	struct store_state state, committed;  /* of the open transaction; of the last commit */
 	bool writing;                         /* the open transaction has changed something */
 	unsigned part, without;               /* enum store_part: under way; left out, a bit each */
@@ -157,6 +159,8 @@ static inline struct store_sqlite *store_sqlite_of(struct store *s)
 /* ---- sqlite_sql.c ---- */
 /* What makes an empty queue. */
 const char *store_schema(void);
+/* Moves what stands in a table ledger_4, as format 4 had it, into scope, ledger and count; drops it. */
+const char *store_ledger_from_4(void);
 /* salvage_replace.c: a repair that was cut short is finished. Before the file is opened. */
 NODISCARD int store_finish_repair(struct sv data_dir, struct err *err);
 NODISCARD int store_db_open(struct store_sqlite *s, struct err *err);
@@ -178,10 +182,13 @@ struct sv store_column_copy(sqlite3_stmt *q, int at, struct arena *a);
 /* ---- sqlite_names.c ---- */
 NODISCARD int store_lane_number(
 	struct store_sqlite *s, struct sv key, int64_t *out, struct err *err);
+NODISCARD int store_scope_number(
+	struct store_sqlite *s, struct sv key, int64_t *out, struct err *err);
 NODISCARD int store_cause_number(
 	struct store_sqlite *s, struct sv cause, int64_t *out, struct err *err);
 /* For reading: -1 when no mail has ever waited for it. */
 int64_t store_lane_known(const struct store_sqlite *s, struct sv key);
+struct sv store_scope_text(const struct store_sqlite *s, int64_t number);
 struct sv store_lane_text(const struct store_sqlite *s, int64_t number);
 struct sv store_cause_text(const struct store_sqlite *s, int64_t number);
 void store_names_load(struct store_names *names, int64_t number, struct sv text);
@@ -203,6 +210,7 @@ int store_do_edit(struct store *front, struct store_edit *op);
 int store_do_summary(struct store *front, struct store_summary *op);
 int store_do_lanes(struct store *front, struct store_lanes *op);
 int store_do_ledger_read(struct store *front, struct store_ledger_read *op);
+int store_do_counts_read(struct store *front, struct store_counts_read *op);
 int store_do_parks_read(struct store *front, struct store_parks_read *op);
 int store_do_park(struct store *front, struct store_park *op);
 
@@ -238,7 +246,7 @@ NODISCARD int store_read_message(struct store_sqlite *s, uint64_t id, struct are
 void store_recipient_row(
 	struct store_sqlite *s, sqlite3_stmt *q, struct arena *a, struct store_recipient *out);
 NODISCARD int store_add_ledger(
-	struct store_sqlite *s, const struct store_ledger *rows, size_t count, struct err *err);
+	struct store_sqlite *s, const struct limit_entry *rows, size_t count, struct err *err);
 NODISCARD int store_put_attempt(
 	struct store_sqlite *s, const struct store_attempt *a, struct err *err);
 /* Takes `final` recipients off the message's pending count; ends the message at 0. */
@@ -259,6 +267,16 @@ NODISCARD size_t store_filter_rows(struct store_sqlite *s, const struct store_fi
 	struct err *err);
 
 /* ---- sqlite_group.c: transactions ---- */
+/* How far back a failed operation takes the store's own memory. */
+struct store_mark {
+	struct store_state state;
+	size_t lanes, causes, scopes;
+	int64_t delivered, bounced;
+	bool writing;
+};
+struct store_mark store_mark_now(const struct store_sqlite *s);
+void store_mark_back(struct store_sqlite *s, const struct store_mark *m);
+
 /* Runs the chain and commits it; every op has its rc afterwards (STORE_AGAIN: it wants another turn). */
 void store_group_run(struct store_sqlite *s, struct store_op *first);
 /* Runs one step of housekeeping in a transaction of its own. False: it failed, try another time. */

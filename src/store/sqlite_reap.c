@@ -14,7 +14,7 @@ enum {
 	HISTORY_AHEAD_US = 1800 * 1000000, /* where all of it must be read */
 	ROOM_LOOK_EVERY_US = 1000000,
 	LEDGER_EVERY_US = 600 * 1000000,
-	LEDGER_KEPT_US_HOURS = 48,
+	LEDGER_KEPT_HOURS = 25,
 	PROBE_EVERY_US = 1000000,
 };
 
@@ -178,7 +178,8 @@ static int drop_old_ledger(struct store_sqlite *s)
 	sqlite3_stmt *q = store_sql(s, SQL_LEDGER_DROP);
 	int64_t steady = (int64_t)io_clock_mono().us + s->front.steady_base_us;
 
-	(void)sqlite3_bind_int64(q, 1, steady - LEDGER_KEPT_US_HOURS * (int64_t)US_PER_HOUR);
+	(void)sqlite3_bind_int64(
+		q, 1, (steady - LEDGER_KEPT_HOURS * (int64_t)US_PER_HOUR) / (int64_t)US_PER_MIN);
 	return store_run(s, q, NULL);
 }
 

@@ -158,15 +158,7 @@ static int read_open_ids(struct store_sqlite *s, struct arena *a, struct open_at
 	*out = NULL;
 	*out_count = 0;
 	while ((rc = store_step(s, q, err)) == 1) {
-		if (*out_count == cap) {
-			struct open_attempt *more;
-
-			cap = cap ? cap * 2 : 16;
-			more = arena_alloc(a, cap * sizeof(*more));
-			if (*out_count)
-				memcpy(more, *out, *out_count * sizeof(*more));
-			*out = more;
-		}
+		*out = arena_more(a, *out, *out_count, &cap, sizeof(**out));
 		(*out)[(*out_count)++] = (struct open_attempt){ .id = sqlite3_column_int64(q, 0) };
 	}
 	return rc == RC_CORRUPT && s->front.in_spite_of_damage ? 0 : rc;
@@ -229,7 +221,7 @@ static int resolve_one(struct store_sqlite *s, const struct open_attempt *a,
 		STORE_RCPT_QUEUED, STORE_RCPT_HELD, STORE_RCPT_DELIVERED
 	};
 	struct store_recipient_outcome *list = arena_alloc(arena, (a->count + 1) * sizeof(*list));
-	struct store_ledger ledger[STORE_UNCERTAIN_LEDGER_MAX];
+	struct limit_entry ledger[LIMIT_ENTRIES_MAX];
 	struct store_outcome op = { .op.kind = STORE_OP_OUTCOME,
 		.message_id = row_message(a->id),
 		.attempt = row_number(a->id),
@@ -241,7 +233,7 @@ static int resolve_one(struct store_sqlite *s, const struct open_attempt *a,
 	int rc;
 
 	if (how->ledger)
-		op.ledger_count = how->ledger(how->arg, arena, a->lane, (uint32_t)a->count, ledger);
+		op.ledger_count = how->ledger(how->arg, a->lane, (uint32_t)a->count, ledger);
 	for (size_t i = 0; i < a->count; i++)
 		list[i] = (struct store_recipient_outcome){ .index = a->recipients[i],
 			.state = states[how->policy],
@@ -295,20 +287,9 @@ static int end_alone(struct store_sqlite *s, const struct open_attempt *a, struc
 	return rc;
 }
 
-/* What the store knows by itself goes back as well. */
-struct before {
-	struct store_state state;
-	size_t lanes, causes;
-	int64_t delivered, bounced;
-};
-
-static int back_to_savepoint(struct store_sqlite *s, const struct before *b)
+static int back_to_savepoint(struct store_sqlite *s, const struct store_mark *before)
 {
-	s->state = b->state;
-	s->delivered_now = b->delivered;
-	s->bounced_now = b->bounced;
-	store_names_cut(&s->lanes, b->lanes);
-	store_names_cut(&s->causes, b->causes);
+	store_mark_back(s, before);
 	return store_run(s, store_sql(s, SQL_ROLLBACK_TO), NULL);
 }
 
@@ -322,9 +303,7 @@ static bool is_bad_row(const struct store_sqlite *s, int rc)
 static int resolve_alone(struct store_sqlite *s, struct open_attempt *a,
 	const struct store_uncertain *how, struct arena *arena, struct err *err)
 {
-	const struct before before = {
-		s->state, s->lanes.count, s->causes.count, s->delivered_now, s->bounced_now
-	};
+	const struct store_mark before = store_mark_now(s);
 	uint64_t corrupt = s->corrupt;
 	int rc;
 

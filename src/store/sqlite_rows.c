@@ -74,19 +74,25 @@ int store_part_end(struct store_sqlite *s, int rc)
 }
 
 int store_add_ledger(
-	struct store_sqlite *s, const struct store_ledger *rows, size_t count, struct err *err)
+	struct store_sqlite *s, const struct limit_entry *rows, size_t count, struct err *err)
 {
 	int rc = 0;
 
 	if (count == 0 || !store_part_begin(s, STORE_PART_LEDGER))
 		return 0;
-
 	for (size_t i = 0; i < count && rc == 0; i++) {
-		sqlite3_stmt *q = store_sql(s, SQL_LEDGER_ADD);
+		sqlite3_stmt *q;
+		int64_t scope;
 
-		store_bind_sv(q, 1, rows[i].key);
-		(void)sqlite3_bind_int64(q, 2, rows[i].bucket_us);
-		(void)sqlite3_bind_int64(q, 3, rows[i].amount);
+		rc = store_scope_number(s, rows[i].scope, &scope, err);
+		if (rc != 0)
+			break;
+		q = store_sql(s, SQL_LEDGER_ADD);
+		(void)sqlite3_bind_int64(q, 1, rows[i].bucket);
+		(void)sqlite3_bind_int64(q, 2, scope);
+		(void)sqlite3_bind_int64(q, 3, rows[i].messages);
+		(void)sqlite3_bind_int64(q, 4, rows[i].recipients);
+		(void)sqlite3_bind_int64(q, 5, rows[i].bytes);
 		rc = store_run(s, q, err);
 	}
 	return store_part_end(s, rc);

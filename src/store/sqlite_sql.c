@@ -14,6 +14,14 @@ enum {
 	WAL_KEPT_BYTES = 16 << 20, /* of the WAL file after a checkpoint */
 };
 
+/* Buckets and kinds of scopes: limit/book.h. */
+#define LEDGER                                                                              \
+	"CREATE TABLE scope(id INTEGER PRIMARY KEY, key TEXT UNIQUE);"                      \
+	"CREATE TABLE ledger(bucket INTEGER, scope INTEGER, messages, recipients, bytes,"   \
+	" PRIMARY KEY(bucket, scope)) WITHOUT ROWID;"                                       \
+	"CREATE TABLE count(period INTEGER, name TEXT, amount, PRIMARY KEY(period, name)) " \
+	"WITHOUT ROWID;"
+
 static const char schema[] =
 	"CREATE TABLE state(one INTEGER PRIMARY KEY CHECK(one=1), commits, messages, bytes, "
 	"history,"
@@ -37,13 +45,45 @@ static const char schema[] =
 	"CREATE INDEX recipient_wait ON recipient(id) WHERE due IS NOT NULL;"
 	"CREATE TABLE attempt(id INTEGER PRIMARY KEY, lane, at, ended_at, uncertain, relay, stage, "
 	"story);"
-	"CREATE INDEX attempt_open ON attempt(id) WHERE ended_at IS NULL;"
-	"CREATE TABLE ledger(key TEXT, bucket INTEGER, amount INTEGER, PRIMARY KEY(key, bucket)) "
-	"WITHOUT ROWID;"
+	"CREATE INDEX attempt_open ON attempt(id) WHERE ended_at IS NULL;" LEDGER
 	"CREATE TABLE park(key TEXT PRIMARY KEY, cause, summary, reply, since, probe_at, nature, "
 	"proof, transcript) WITHOUT ROWID;"
 	"CREATE TABLE transcript(id INTEGER PRIMARY KEY, message_id INTEGER UNIQUE, attempt, text);"
 	"PRAGMA user_version=5;";
+
+/*
+ * The ledger of format 4, from the table ledger_4, where a key names the door, too: "graph/erp@contoso.com/messages-minute".
+ * What a minute has used becomes an instant, and never a bucket of many minutes (limit/book.h).
+ */
+static const char ledger_from_4[] =
+	"CREATE TEMP VIEW ended AS SELECT key, bucket, amount,"
+	" CASE WHEN key LIKE '%/recipients-day' THEN 15 WHEN key LIKE '%/messages-day' THEN 13"
+	" WHEN key LIKE '%/kbytes-day' THEN 11 WHEN key LIKE '%/messages-minute' THEN 16"
+	" WHEN key LIKE '%/delivered-______' THEN 17 END AS cut FROM ledger_4;"
+	"CREATE TEMP VIEW named AS SELECT substr(key, -cut) AS what, bucket, amount,"
+	" CASE WHEN key LIKE 'device/%' THEN 'd:' WHEN key LIKE 'user/%' THEN 'u:'"
+	" WHEN key LIKE '%@%' THEN 'm:' ELSE 'c:' END ||"
+	" substr(key, instr(key, '/') + 1, length(key) - cut - instr(key, '/')) AS scope"
+	" FROM ended WHERE cut NOT NULL AND length(key) - cut > instr(key, '/');"
+	"CREATE TEMP VIEW entry AS SELECT scope,"
+	" CASE WHEN what<>'/messages-minute' THEN bucket/60000000"
+	" WHEN (bucket/60000000+1)%15 THEN bucket/60000000+1 ELSE bucket/60000000+2 END AS bucket,"
+	" CASE WHEN what LIKE '/messages-%' THEN amount ELSE 0 END AS messages,"
+	" CASE WHEN what='/recipients-day' THEN amount ELSE 0 END AS recipients,"
+	" CASE WHEN what='/kbytes-day' THEN 1024*amount ELSE 0 END AS bytes"
+	" FROM named WHERE what NOT LIKE '/delivered-%';"
+	"INSERT OR IGNORE INTO scope(key) SELECT DISTINCT scope FROM entry ORDER BY scope;"
+	"INSERT OR IGNORE INTO ledger SELECT bucket, s.id, sum(messages), sum(recipients), "
+	"sum(bytes)"
+	" FROM entry e JOIN scope s ON s.key=e.scope GROUP BY bucket, s.id;"
+	"INSERT OR IGNORE INTO count SELECT CAST(substr(what, 12) AS INTEGER), 'hve ' || scope,"
+	" sum(amount) FROM named WHERE what LIKE '/delivered-%' GROUP BY 1, 2;"
+	"DROP VIEW entry; DROP VIEW named; DROP VIEW ended; DROP TABLE ledger_4;";
+
+const char *store_ledger_from_4(void)
+{
+	return ledger_from_4;
+}
 
 /* From format 1 to 2, from 2 to 3...; each leaves the tables as `schema` makes them. */
 static const char *const migrations[SCHEMA_VERSION - 1] = {
@@ -60,7 +100,7 @@ static const char *const migrations[SCHEMA_VERSION - 1] = {
 	"PRAGMA user_version=4;",
 	"ALTER TABLE park ADD COLUMN transcript;"
 	"CREATE TABLE transcript(id INTEGER PRIMARY KEY, message_id INTEGER UNIQUE, attempt, text);"
-	"PRAGMA user_version=5;",
+	"ALTER TABLE ledger RENAME TO ledger_4;" LEDGER "PRAGMA user_version=5;",
 };
 
 const char *store_schema(void)
@@ -160,12 +200,15 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_AHEAD] = "SELECT id FROM recipient INDEXED BY recipient_due WHERE lane=?1 AND due<?2"
 		      " UNION ALL SELECT id FROM recipient INDEXED BY recipient_due"
 		      " WHERE lane=?1 AND due=?2 AND id<?3 LIMIT ?4",
-	[SQL_LEDGER_ADD] =
-		"INSERT INTO ledger VALUES(?1,?2,?3) ON CONFLICT DO UPDATE SET amount=amount+?3",
-	[SQL_LEDGER_READ] = "SELECT key, bucket, amount FROM ledger WHERE bucket>? AND amount>0",
-	[SQL_LEDGER_READ_OF] = "SELECT key, bucket, amount FROM ledger WHERE key>=?2 AND key<?3"
-			       " AND bucket>?1 AND amount>0",
+	[SQL_SCOPE_ADD] = "INSERT INTO scope VALUES(?,?)",
+	[SQL_LEDGER_ADD] = "INSERT INTO ledger VALUES(?1,?2,?3,?4,?5) ON CONFLICT DO UPDATE SET"
+			   " messages=messages+?3, recipients=recipients+?4, bytes=bytes+?5",
+	[SQL_LEDGER_READ] = "SELECT bucket, scope, messages, recipients, bytes FROM ledger"
+			    " WHERE (bucket, scope)>(?1, ?2) LIMIT ?3",
 	[SQL_LEDGER_DROP] = "DELETE FROM ledger WHERE bucket<?",
+	[SQL_COUNT_ADD] = "INSERT INTO count VALUES(?1,?2,?3) ON CONFLICT DO UPDATE SET"
+			  " amount=amount+?3",
+	[SQL_COUNTS] = "SELECT name, amount FROM count WHERE period=?",
 	[SQL_PARK_SET] = "INSERT OR REPLACE INTO park VALUES(?,?,?,?,?,?,?,?,?)",
 	[SQL_PARK_CLEAR] = "DELETE FROM park WHERE key=?",
 	[SQL_PARKS] = "SELECT key, cause, summary, reply, since, probe_at, nature, proof, "
@@ -321,6 +364,8 @@ static int set_up(struct store_sqlite *s, struct err *err)
 	for (size_t step = 0; step < COUNT_OF(migrations) && rc == 0; step++)
 		if (version > 0 && (int64_t)step + 1 >= version)
 			rc = exec(s, migrations[step], err);
+	if (rc == 0 && version > 0)
+		rc = exec(s, ledger_from_4, err);
 	return rc ? rc : exec(s, "COMMIT", err);
 }
 
@@ -435,6 +480,9 @@ int store_db_open(struct store_sqlite *s, struct err *err)
 		if (rc == 0)
 			rc = load_names(
 				s, "SELECT id, key FROM cause ORDER BY id", &s->causes, err);
+		if (rc == 0)
+			rc = load_names(
+				s, "SELECT id, key FROM scope ORDER BY id", &s->scopes, err);
 		if (rc == 0)
 			rc = load_state(s, err);
 	} else {

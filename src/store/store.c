@@ -124,6 +124,8 @@ int store_op_run(struct store *s, struct store_op *op)
 		return b->do_lanes(s, (struct store_lanes *)op);
 	case STORE_OP_LEDGER_READ:
 		return b->do_ledger_read(s, (struct store_ledger_read *)op);
+	case STORE_OP_COUNTS_READ:
+		return b->do_counts_read(s, (struct store_counts_read *)op);
 	case STORE_OP_PARKS_READ:
 		return b->do_parks_read(s, (struct store_parks_read *)op);
 	case STORE_OP_PARK:
@@ -139,7 +141,7 @@ bool store_op_only_reads(const struct store_op *op)
 	return op->kind == STORE_OP_DUE || op->kind == STORE_OP_BODY || op->kind == STORE_OP_LIST ||
 	       op->kind == STORE_OP_SHOW || op->kind == STORE_OP_SUMMARY ||
 	       op->kind == STORE_OP_LANES || op->kind == STORE_OP_LEDGER_READ ||
-	       op->kind == STORE_OP_PARKS_READ;
+	       op->kind == STORE_OP_COUNTS_READ || op->kind == STORE_OP_PARKS_READ;
 }
 
 bool store_op_needs_room(const struct store_op *op)

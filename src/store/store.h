@@ -7,6 +7,7 @@
 #include "base/time.h"
 #include "io/loop.h"
 #include "io/serial.h"
+#include "limit/book.h"
 #include "provider/verdict.h"
 
 /*
@@ -141,6 +142,7 @@ enum store_op_kind {
 	STORE_OP_SUMMARY,
 	STORE_OP_LANES,
 	STORE_OP_LEDGER_READ,
+	STORE_OP_COUNTS_READ,
 	STORE_OP_PARKS_READ,
 	STORE_OP_PARK,
 	STORE_OP_COUNT,
@@ -181,14 +183,6 @@ struct store_attempt {
 	size_t recipient_count;
 };
 
-/* One ledger row: so many slots of a limit were taken in a bucket of time. Amounts may be negative
- * (reservations given back). Keys: provider/address or tenant id + limit name. */
-struct store_ledger {
-	struct sv key;     /* "submission/erp@contoso.com/recipients-day", "device/scanner-3/..." */
-	int64_t bucket_us; /* steady time of the bucket's newest edge (see store_steady_now) */
-	int32_t amount;
-};
-
 struct store_put {
 	struct store_op op;
 	const struct store_message *message;
@@ -196,7 +190,7 @@ struct store_put {
 	uint32_t chunk_count; /* chunks already written by CHUNK */
 	const struct store_attempt *attempts; /* opened in the same commit */
 	size_t attempt_count;
-	const struct store_ledger *ledger;
+	const struct limit_entry *ledger;
 	size_t ledger_count;
 };
 
@@ -212,7 +206,7 @@ struct store_abort {
 struct store_claim {
 	struct store_op op;
 	struct store_attempt *attempt;
-	const struct store_ledger *ledger;
+	const struct limit_entry *ledger;
 	size_t ledger_count;
 };
 
@@ -233,6 +227,13 @@ struct store_recipient_outcome {
 
 enum {
 	STORE_TRANSCRIPTS_KEPT = 1000 /* those of the newest failures: 6 MB at most */
+};
+
+/* What was counted in a period: "hve m:bulk@contoso.com" in 202611. Kept. */
+struct store_count {
+	struct sv name;
+	uint32_t period;
+	uint64_t amount; /* 0: none */
 };
 
 /*
@@ -256,8 +257,9 @@ struct store_outcome {
 	struct sv transcript;
 	const struct store_recipient_outcome *recipients;
 	size_t recipient_count;
-	const struct store_ledger *ledger;
+	const struct limit_entry *ledger;
 	size_t ledger_count;
+	struct store_count count;
 	uint32_t set_flags; /* STORE_MSG_DELAY_NOTICED */
 	bool out_finished;  /* the message is history now */
 };
@@ -337,12 +339,26 @@ int64_t store_steady_now(const struct store *s, struct mono_time now);
  */
 uint64_t store_doubtful_us(const struct store *s);
 
+/* A page of the ledger. The same struct again continues behind it. */
 struct store_ledger_read {
 	struct store_op op;
-	int64_t since_us; /* buckets whose newest edge is later */
-	struct sv prefix; /* only keys that begin with it, found by their index; empty: all */
+	int64_t since;     /* buckets behind this one */
+	const char *kinds; /* of scopes, by their first letter: "mc" */
+	size_t limit;      /* entries that are looked at */
+	/* Out: in `out_arena`, which the caller resets. */
 	struct arena *out_arena;
-	struct store_ledger *out_rows;
+	struct limit_entry *out_entries;
+	size_t out_count;
+	bool out_more;
+	bool resumed; /* private to store/, like the next line: zero at first */
+	int64_t after_bucket, after_scope;
+};
+
+struct store_counts_read {
+	struct store_op op;
+	uint32_t period;
+	struct arena *out_arena;
+	struct store_count *out_counts;
 	size_t out_count;
 };
 
@@ -454,16 +470,13 @@ enum store_uncertain_policy {
 	STORE_UNCERTAIN_ASSUME_SENT
 };
 /* Blocking; before the loop runs. Recipients wait until `retry_at` under RETRY. */
-enum {
-	STORE_UNCERTAIN_LEDGER_MAX = 2
-};
 struct store_uncertain {
 	enum store_uncertain_policy policy;
 	struct wall_time now, retry_at;
-	/* Rows that count such an attempt until nobody can have counted it later; NULL: none. How many. Keys
-	 * in the arena. Asked again if the commit is repeated. */
-	size_t (*ledger)(void *arg, struct arena *arena, struct sv lane, uint32_t recipients,
-		struct store_ledger out[STORE_UNCERTAIN_LEDGER_MAX]);
+	/* Entries that count such an attempt until nobody can have counted it later; NULL: none. How many. Asked
+	 * again if the commit is repeated. */
+	size_t (*ledger)(void *arg, struct sv lane, uint32_t recipients,
+		struct limit_entry out[LIMIT_ENTRIES_MAX]);
 	void *arg;
 };
 NODISCARD int store_resolve_uncertain(

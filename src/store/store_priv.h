@@ -116,6 +116,7 @@ struct store_backend {
 	int (*do_summary)(struct store *s, struct store_summary *op);
 	int (*do_lanes)(struct store *s, struct store_lanes *op);
 	int (*do_ledger_read)(struct store *s, struct store_ledger_read *op);
+	int (*do_counts_read)(struct store *s, struct store_counts_read *op);
 	int (*do_parks_read)(struct store *s, struct store_parks_read *op);
 	int (*do_park)(struct store *s, struct store_park *op);
 };

@@ -340,6 +340,39 @@ def test_what_graph_cannot_carry_goes_by_another_door(door, process, folder):
     assert [m["subject"] for m in sent(server)] == ["after"]
 
 
+@pytest.mark.parametrize("how", ["reload", "restart"])
+def test_another_door_forgets_nothing_of_the_day(door, process, folder, how):
+    """A mailbox whose provider changes at noon has one day, not two."""
+    kept, port = folder / "kept.eml", support.free_port()
+    p = process(["/usr/bin/python3", "-c", AIOSMTPD, str(port), str(kept)], "aiosmtpd")
+    wait_for(lambda: support.listens(port) or not p.alive())
+    # The connector only makes its port known at the start.
+    server, relay = door(limits="{ messages_per_minute: 1000, recipients_per_day: 2, share: 100% }",
+                         more=f"connectors:\n  - {{ name: lab, provider: smtp, host: localhost, port: {port}, tls: none }}")
+    for n in range(2):
+        send(relay, mail(f"m{n}"), ["anna@example.org"])
+    sent(server, 2)
+    wait_for(lambda: not relay.waiting())
+    text = relay.config.read_text()
+    secret = folder / "password"
+    secret.write_text("x\n")
+    secret.chmod(0o600)
+    relay.config.write_text(text.replace("provider: graph, auth: app,", f'provider: submission, auth: password, '
+                                         f'endpoint: {{ host: localhost, port: {port} }}, password: "file:{secret}",'))
+    assert relay.config.read_text() != text
+    if how == "reload":
+        relay.cli("reload")
+    else:
+        relay.stop()
+        relay.start()
+    send(relay, mail("one more"), ["anna@example.org"])
+    wait_for(lambda: relay.waiting())
+    row = next(r for r in relay.rows("mailboxes") if r.get("lane") == f"submission/{MAILBOX}")
+    assert (row["day_used"], row["day_capacity"]) == (2, 2)
+    assert row["state"] == "waiting", row
+    assert not kept.exists()
+
+
 # ---- what can break ----
 
 def test_throttled_with_retry_after(door):

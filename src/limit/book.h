@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+#include "base/attr.h"
+#include "base/sv.h"
+#include "base/time.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * The book: what each scope has used of its windows, and the entries of the ledger that say so durably. The only place
+ * that makes and reads the ledger's keys and buckets. Pure: the owner writes the entries in the commit of the deed.
+ *
+ * A scope is what the receiver counts, whichever door carries it: "m:erp@contoso.com", a mailbox; "c:lab", a connector; and whom we
+ * count ourselves (inbound/quota.c): "d:scanner-3", a device; "u:erp", a user.
+ * Its windows count messages by the minute and recipients by the day, as the receiver may see them (limit/window.h). A
+ * limit that is taken away is counted on: it may come back within its window.
+ */
+struct limit_book;
+struct limit_scope;
+
+/*
+ * What a scope has used by a minute of steady time (one that rises over restarts; its owner says how). Amounts may be
+ * negative: given back. A bucket whose number is a multiple of LIMIT_BUCKET_MINUTES holds as many minutes, up to that
+ * one. Any other is an instant: the latest at which an attempt without an answer may have been counted.
+ *
+ * There are no entries by the minute: after a start a minute is used by what the bucket of now says.
+ */
+struct limit_entry {
+	struct sv scope;
+	int64_t bucket;
+	int32_t messages, recipients;
+	int64_t bytes;
+};
+enum {
+	LIMIT_BUCKET_MINUTES =
+		15,            /* what a restart makes of a day errs by so much, to the safe side */
+	LIMIT_ENTRIES_MAX = 2, /* of one call */
+};
+/* The bucket of what is counted at this steady time. */
+int64_t limit_bucket(int64_t steady_us);
+
+/* `steady_us`: the steady time at which the monotonic clock is 0. */
+NODISCARD struct limit_book *limit_book_new(int64_t steady_us, struct mono_time now);
+void limit_book_free(struct limit_book *b);
+DEFINE_CLEANUP(struct limit_book, limit_book_free);
+
+/* The first bucket that may still occupy something, when the book was made. */
+int64_t limit_book_since(const struct limit_book *b);
+/* At start: what the ledger says. An instant that lies ahead is used until it has passed. */
+void limit_book_restore(struct limit_book *b, const struct limit_entry *e);
+/* Of "submission/erp@contoso.com", "smtp/lab": the key of a lane. Made at first use; lives as long as the book. */
+struct limit_scope *limit_book_of_lane(struct limit_book *b, struct sv lane);
+bool limit_book_knows(const struct limit_book *b, struct sv lane); /* something was used, or made */
+struct sv limit_scope_key(const struct limit_scope *s);            /* lives as long as the book */
+
+struct limit_caps {
+	uint32_t messages_per_minute; /* 0: no limit */
+	uint32_t recipients_per_day;  /* likewise */
+};
+void limit_scope_set(struct limit_scope *s, const struct limit_caps *caps);
+/* How many of `wanted` recipients the next message may carry: 0 when nothing may leave. */
+uint32_t limit_scope_room(struct limit_scope *s, struct mono_time now, uint32_t wanted);
+/* How many messages, of a recipient each, could leave now; UINT32_MAX: no limit. */
+uint32_t limit_scope_messages(struct limit_scope *s, struct mono_time now);
+/* When there is room for one more message; `now` if there is. */
+struct mono_time limit_scope_room_at(struct limit_scope *s, struct mono_time now);
+
+struct limit_use {
+	uint32_t minute_used, minute_capacity; /* capacity 0: no limit */
+	uint32_t day_used, day_capacity;
+};
+struct limit_use limit_scope_use(struct limit_scope *s, struct mono_time now);
+
+/* What one message holds of a scope, from before its dot to its end; all zero: nothing. */
+struct limit_slot {
+	struct limit_scope *scope;
+	uint32_t recipients;
+	bool entered; /* the ledger has it, in this bucket */
+	int64_t bucket;
+};
+/* Takes it; must not exceed the room. This and the next return how many entries are in `out`. */
+size_t limit_slot_take(struct limit_slot *slot, struct limit_scope *s, struct mono_time now,
+	uint32_t recipients, struct limit_entry out[LIMIT_ENTRIES_MAX]);
+/* The final reply came. */
+size_t limit_slot_settle(
+	struct limit_slot *slot, struct mono_time now, struct limit_entry out[LIMIT_ENTRIES_MAX]);
+/* No reply came: it may be counted until `latest`. */
+size_t limit_slot_expect(struct limit_slot *slot, struct mono_time latest,
+	struct limit_entry out[LIMIT_ENTRIES_MAX]);
+/* The dot never left. `out` NULL: nor is it in the ledger. */
+size_t limit_slot_withdraw(struct limit_slot *slot, struct limit_entry out[LIMIT_ENTRIES_MAX]);
+/* An attempt of an earlier life, of which nobody knows more. */
+struct limit_entry limit_scope_expect(
+	struct limit_scope *s, struct mono_time latest, uint32_t recipients);
