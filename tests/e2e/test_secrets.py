@@ -2,6 +2,7 @@
 import base64
 import json
 import os
+import re
 import shutil
 import smtplib
 import subprocess
@@ -153,6 +154,46 @@ def test_no_secret_is_in_a_core(everything, folder):
         pytest.skip(f"gcore could not attach: {done.stderr.decode(errors='replace')[-200:]}")
     data = made[0].read_bytes()
     assert_no_marks("the core", data, {k: MARKS[k] for k in ("mailbox", "vault", "app")})
+
+
+def places(pid, marks):
+    """(secret, is it in locked pages) of each place in a process's memory; ranges that nobody may read have none."""
+    locked, found, at = {}, [], None
+    with open(f"/proc/{pid}/smaps") as f:
+        for line in f:
+            if m := re.match(r"([0-9a-f]+)-([0-9a-f]+) r.*", line):
+                at = int(m[1], 16), int(m[2], 16)
+            elif re.match(r"[0-9a-f]+-", line):
+                at = None
+            elif at and line.startswith("VmFlags:"):
+                locked[at] = " lo" in line
+    with open(f"/proc/{pid}/mem", "rb", 0) as f:
+        for (low, high), is_locked in locked.items():
+            try:
+                f.seek(low)
+                data = f.read(high - low)
+            except (OSError, ValueError, OverflowError):
+                continue
+            found += [(name, is_locked) for name, mark in marks.items() for form in forms(mark) if form in data]
+    return found
+
+
+def test_secrets_that_were_used_lie_in_locked_pages_only(everything):
+    """After use, by every protocol: what a client signed in with is nowhere, what is kept is in its locked pages alone."""
+    s, server, r, port = everything
+    for mechanism in ("PLAIN", "LOGIN"):
+        for n in ("mailbox", "vault", "app"):
+            run(["swaks", "--server", f"127.0.0.1:{port}", "-a", mechanism, "-au", "tester", "-ap", MARKS["user"], "--from",
+                 f"{n}@contoso.com", "--to", "anna@example.org"])
+    wait_for(lambda: len(s.messages()) == 4 and len(server.messages()) == 2 and not r.waiting())
+    try:
+        found = places(r.process.pid, MARKS)
+    except PermissionError as e:
+        pytest.skip(f"this user may not read the daemon's memory: {e}")
+    # Else it looked at nothing.
+    assert {name for name, _ in found} & {"mailbox", "vault", "app"}, found
+    assert not [name for name, is_locked in found if not is_locked], found
+    assert "user" not in {name for name, _ in found}, found
 
 
 def test_a_refused_configuration_does_not_repeat_a_secret(folder, relay):
