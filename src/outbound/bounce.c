@@ -251,8 +251,8 @@ static void notice_queued(struct store_op *op)
 			"qmgr",
 			"a notice could not be queued, trying again: %s",
 			op->err.text);
-		io_timer_start(
-			&j->again, mono_add(io_now(o->loop), outbound_queue_pause(j->failures++)));
+		io_timer_start(&j->again,
+			mono_add(io_now(o->loop), outbound_queue_pause(op->rc, j->failures++)));
 		return;
 	}
 	(void)snprintf(text,

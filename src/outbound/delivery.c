@@ -118,8 +118,8 @@ static void look_again(struct lane *l, int rc)
 		lane_queued(l);
 		return;
 	}
-	l->next_due =
-		wall_add(outbound_due_now(l->o), (int64_t)outbound_queue_pause(l->read_failures++));
+	l->next_due = wall_add(
+		outbound_due_now(l->o), (int64_t)outbound_queue_pause(rc, l->read_failures++));
 	lane_poke(l);
 }
 

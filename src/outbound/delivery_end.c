@@ -504,7 +504,8 @@ static void outcome_written(struct store_op *op)
 			"an outcome could not be written, trying again: %s",
 			op->err.text);
 		io_timer_start(&d->again,
-			mono_add(io_now(l->o->loop), outbound_queue_pause(d->write_failures++)));
+			mono_add(io_now(l->o->loop),
+				outbound_queue_pause(op->rc, d->write_failures++)));
 		return;
 	}
 	for (size_t i = 0; i < d->count; i++) {

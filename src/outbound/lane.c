@@ -315,8 +315,8 @@ static void page_read(struct store_op *op)
 	l->next_due.us = INT64_MAX;
 	if (op->rc != 0) {
 		l->due.out_count = 0;
-		l->next_due = wall_add(
-			outbound_due_now(l->o), (int64_t)outbound_queue_pause(l->read_failures++));
+		l->next_due = wall_add(outbound_due_now(l->o),
+			(int64_t)outbound_queue_pause(op->rc, l->read_failures++));
 		log_line(LOG_WARN, "qmgr", "the queue could not be read: %s", op->err.text);
 	} else {
 		l->read_failures = 0;

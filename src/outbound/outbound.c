@@ -16,7 +16,8 @@
 /* A disk that is busy is soon well again; a damaged page never is. */
 #define QUEUE_PAUSE_US US_PER_S
 enum {
-	QUEUE_DOUBLINGS = 6
+	TROUBLE_DOUBLINGS = 2,
+	DAMAGE_DOUBLINGS = 6
 };
 
 static void drain_check(void *arg);
@@ -142,9 +143,10 @@ struct wall_time outbound_age_now(struct outbound *o)
 	return wall.us < most.us ? wall : most;
 }
 
-uint64_t outbound_queue_pause(unsigned failures)
+uint64_t outbound_queue_pause(int rc, unsigned failures)
 {
-	unsigned doublings = failures > QUEUE_DOUBLINGS ? QUEUE_DOUBLINGS : failures;
+	unsigned most = rc == RC_CORRUPT ? DAMAGE_DOUBLINGS : TROUBLE_DOUBLINGS;
+	unsigned doublings = failures > most ? most : failures;
 
 	return QUEUE_PAUSE_US << doublings;
 }

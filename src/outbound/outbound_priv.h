@@ -329,7 +329,7 @@ struct delivery {
 struct wall_time outbound_due_now(struct outbound *o);
 void outbound_configured(struct outbound *o); /* by a new snapshot */
 /* Till the queue is asked again, after it has failed so many times in a row for the same. */
-uint64_t outbound_queue_pause(unsigned failures);
+uint64_t outbound_queue_pause(int rc, unsigned failures);
 struct sched_policy outbound_policy(const struct outbound *o);
 void outbound_count_uncertain(struct outbound *o, uint64_t recipients);
 void outbound_check_drained(struct outbound *o);
