@@ -133,6 +133,7 @@ int inbound_reload(
 	(void)conf_ref(conf);
 	conf_unref(in->conf);
 	in->conf = conf;
+	accounts_set(in, conf);
 	sessions_review(in, before);
 	identity_users_unref(before);
 	drop_reload(in->drop);

@@ -429,6 +429,14 @@ static void a_uid_gets_its_share_of_the_sessions(void **state)
 	client_ask(&b, c[0], "QUIT", "221");
 	client_end(&b, c[0]);
 	(void)client_hello(&b, "submit");
+	/* More of them by a reload, and fewer: who is there stays. */
+	bench_reload(&b, "limits: { inbound_connections: 40 }\n" LISTEN LAB);
+	c[0] = client_hello(&b, "submit");
+	bench_reload(&b, "limits: { inbound_connections: 8 }\n" LISTEN LAB);
+	c[20] = client_open(&b, "submit");
+	client_expect(&b, c[20], "421 4.3.2");
+	client_end(&b, c[20]);
+	client_ask(&b, c[0], "NOOP", "250");
 	bench_close(&b);
 }
 
