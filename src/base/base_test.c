@@ -125,6 +125,7 @@ static void words_of_others_become_one_line(void **state)
 			"[31mred 5m" },
 		{ SV_INIT("a\0b"), "a b" },
 		{ SV_INIT("caf\xc3\xa9 \xff\xe2\x80\xae!"), "caf\xc3\xa9 !" },
+		{ SV_INIT("\xef\xbb\xbfname \xef\xbf\xbe\xef\xbf\xbf"), "name" },
 		{ SV_INIT("0123456789 12"),
 			"0123456789" }, /* 12 with the NUL: no room for the blank */
 		{ SV_INIT("0123456789\xc3\xa9"), "0123456789" }, /* nor for half a letter */

@@ -17,7 +17,7 @@ NODISCARD int text_base64_decode(struct buf *out, struct sv text);
  * The one judge of what may reach a terminal. The length of the character at the front of `v`, which is not
  * empty: 1 for a byte that is none in UTF-8. Not safe are C0 (tab and line end, too), DEL, C1, the
  * marks that turn the direction of writing or end a line (U+061C, U+200E, U+200F, U+2028 to U+202E, U+2066 to
- * U+2069), and what is no UTF-8.
+ * U+2069), U+FEFF, what is no character (U+FFFE, U+FFFF: no YAML either), and what is no UTF-8.
  */
 NODISCARD size_t text_next(struct sv v, bool *out_safe);
 NODISCARD bool text_is_cut(struct sv v); /* could it be the beginning of one character? */

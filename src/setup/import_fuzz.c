@@ -2,6 +2,7 @@
 #include "setup/import.h"
 
 #include "base/must.h"
+#include "base/text.h"
 #include "conf/conf.h"
 
 #include <stdlib.h>
@@ -26,6 +27,17 @@ static void check_printable(struct sv text)
 {
 	for (size_t i = 0; i < text.len; i++)
 		must(text.ptr[i] >= ' ' && text.ptr[i] <= '~');
+}
+
+/* Of a comment: letters of any language, one line. */
+static void check_line(struct sv text)
+{
+	while (text.len) {
+		bool safe;
+
+		text = sv_skip(text, text_next(text, &safe));
+		must(safe);
+	}
 }
 
 static void check_text(const struct setup_import *im)
@@ -63,7 +75,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	im = xcalloc(1, sizeof(*im));
 	if (readers[data[0] % COUNT_OF(readers)](im, &from, NULL) == 0) {
 		for (size_t i = 0; i < im->note_count; i++)
-			check_printable(im->notes[i].text);
+			check_line(im->notes[i].text);
 		for (size_t i = 0; i < im->secret_count; i++) {
 			check_printable(im->secrets[i].file);
 			must(sv_find_char(im->secrets[i].file, '/') < 0);
