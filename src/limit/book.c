@@ -240,7 +240,9 @@ static struct mono_time free_at(
 {
 	int64_t at = used_us + (int64_t)length_us - b->steady_us;
 
-	return at > (int64_t)now.us ? (struct mono_time){ (uint64_t)at } : now;
+	if (at > (int64_t)now.us)
+		now.us = (uint64_t)at;
+	return now;
 }
 
 void limit_book_restore(struct limit_book *b, const struct limit_entry *e)

@@ -13,7 +13,7 @@ from support import wait_for
 from test_reload import add_user
 from wire import Wire
 
-PERFDATA = re.compile(r"[a-z_]+=\d+(s|B)?;\d*;\d*;0")
+PERFDATA = re.compile(r"[a-z_]+=\d+(s|us|B)?;\d*;\d*;0")
 
 
 def health(relay, *args, **kw):
