@@ -685,7 +685,7 @@ static void a_transcript_ends_with_the_history(void **state)
 {
 	struct bench *b = *state;
 	uint64_t ago = 20 * US_PER_DAY;
-	uint32_t zero = 0, number;
+	uint32_t zero = 0, number = 0;
 	uint64_t id;
 
 	bench_open(b);
