@@ -4,7 +4,7 @@ BUILD ?= build
 PYTHON ?= /usr/bin/python3
 DESTDIR ?=
 # Tests wait more than they work.
-E2E_WORKERS ?= 3
+E2E_WORKERS ?= 4
 
 .PHONY: all demo test test-unit test-e2e test-system lint bench fuzz install deb clean format pages sim
 
