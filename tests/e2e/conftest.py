@@ -8,9 +8,22 @@ import support
 
 
 @pytest.fixture
-def folder(tmp_path: pathlib.Path):
-    # Unix socket paths are short: pytest's own folders are not always.
-    return tmp_path
+def folder(request, tmp_path: pathlib.Path):
+    """Of one test. What passed leaves nothing: all of them would leave 12 GB. What failed stays, to be looked at."""
+    failed = request.session.testsfailed
+    yield tmp_path
+    if request.session.testsfailed == failed:
+        shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def module_folder(request, tmp_path_factory):
+    """One that all tests of a file share."""
+    failed = request.session.testsfailed
+    path = tmp_path_factory.mktemp("m")
+    yield path
+    if request.session.testsfailed == failed:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture

@@ -165,8 +165,8 @@ class TokenService(http.server.ThreadingHTTPServer):
 
 
 @pytest.fixture(scope="module")
-def pki(tmp_path_factory):
-    return Pki(tmp_path_factory.mktemp("certificates") / "pki")
+def pki(module_folder):
+    return Pki(module_folder / "pki")
 
 
 def test_only_the_right_certificates_get_mail(pki, relay):

@@ -253,9 +253,9 @@ def readable(parsed):
 
 
 @pytest.fixture(scope="module")
-def one_door(tmp_path_factory):
+def one_door(module_folder):
     """One door for all shapes: what passes before may not harm what comes behind."""
-    folder = tmp_path_factory.mktemp("shapes")
+    folder = module_folder
     ca, certificate, key = support.make_certificate(folder / "graph-tls")
     server = graph_server.GraphServer(certificate, key, [MAILBOX])
     secret = folder / "app.secret"

@@ -16,9 +16,9 @@ pytestmark = pytest.mark.skipif(not shutil.which("postfix") or os.geteuid() != 0
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory):
+def both(module_folder):
     """(port of postern, its sink), (port of Postfix, its sink), and a way to call sendmail of each."""
-    folder = tmp_path_factory.mktemp("like")
+    folder = module_folder
     sinks = [peers.Sink(), peers.Sink()]
     relay = support.Relay(folder / "relay", f"""
 connectors:

@@ -68,8 +68,8 @@ class Estate:
 
 
 @pytest.fixture(scope="module")
-def estate(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("e")
+def estate(module_folder):
+    folder = module_folder
     made = []
 
     def sandbox():

@@ -18,8 +18,8 @@ LISTS = {b"to", b"cc", b"bcc"}
 
 
 @pytest.fixture(scope="module")
-def doors(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("messages")
+def doors(module_folder):
+    folder = module_folder
     ca, certificate, key = support.make_certificate(folder / "tls")
     sink, graph = peers.Sink(), graph_server.GraphServer(certificate, key, [BOX])
     (folder / "app.secret").write_text(graph.secret + "\n")

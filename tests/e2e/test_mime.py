@@ -88,9 +88,9 @@ def compare(sent: bytes, got: bytes, line_end_added: bool):
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory):
+def pair(module_folder):
     """One sandbox and one relay for all of the corpus: what passes before may not harm what comes behind."""
-    folder = tmp_path_factory.mktemp("mime")
+    folder = module_folder
     secret = folder / "mailbox.secret"
     secret.write_text("sandbox\n")
     secret.chmod(0o600)

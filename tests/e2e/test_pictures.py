@@ -15,13 +15,12 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    out = tmp_path_factory.mktemp("pictures")
+def pictures(module_folder):
     build = pathlib.Path(support.POSTERN).parents[2]
-    done = subprocess.run([ROOT / "tools" / "pictures", build, out], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=8 * PATIENCE,
+    done = subprocess.run([ROOT / "tools" / "pictures", build, module_folder], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=8 * PATIENCE,
                           check=False)
     assert done.returncode == 0, done.stdout.decode()
-    return out
+    return module_folder
 
 
 def test_no_colour_and_no_long_line(pictures):
