@@ -329,9 +329,30 @@ static int open_controls(struct daemon *d, struct err *err)
 	return 0;
 }
 
+static int open_inbound(struct daemon *d, struct err *err)
+{
+	struct inbound_options options;
+
+	(void)snprintf(d->salt_key_file,
+		sizeof(d->salt_key_file),
+		"%.*s/scram.key",
+		SV_ARG(conf_general(d->conf)->data_dir));
+	options = (struct inbound_options){ .loop = d->loop,
+		.store = d->store,
+		.workers = d->workers,
+		.conf = d->conf,
+		.dispatch = { d->outbound,
+			outbound_claim,
+			outbound_committed,
+			outbound_withdrawn,
+			outbound_queued },
+		.salt_key_file = d->salt_key_file };
+	d->inbound = inbound_new(&options, err);
+	return d->inbound ? 0 : RC_CONFIG;
+}
+
 static int start(struct daemon *d, struct err *err)
 {
-	struct inbound_options inbound;
 	int rc = open_store(d, err);
 
 	if (rc != 0)
@@ -363,23 +384,9 @@ static int start(struct daemon *d, struct err *err)
 	rc = resolve_uncertain(d, err);
 	if (rc != 0)
 		return rc;
-	(void)snprintf(d->salt_key_file,
-		sizeof(d->salt_key_file),
-		"%.*s/scram.key",
-		SV_ARG(conf_general(d->conf)->data_dir));
-	inbound = (struct inbound_options){ .loop = d->loop,
-		.store = d->store,
-		.workers = d->workers,
-		.conf = d->conf,
-		.dispatch = { d->outbound,
-			outbound_claim,
-			outbound_committed,
-			outbound_withdrawn,
-			outbound_queued },
-		.salt_key_file = d->salt_key_file };
-	d->inbound = inbound_new(&inbound, err);
-	if (!d->inbound)
-		return RC_CONFIG;
+	rc = open_inbound(d, err);
+	if (rc != 0)
+		return rc;
 	d->reload = cli_reload_new(&(struct cli_reload_parts){ .config_path = d->ctx->config_path,
 		.salt_key_file = d->salt_key_file,
 		.loop = d->loop,
