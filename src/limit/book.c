@@ -310,32 +310,27 @@ size_t limit_slot_take(struct limit_slot *slot, struct limit_scope *s, struct mo
 	return slot->entered ? enter(slot, 1, out) : 0;
 }
 
+static size_t end(
+	struct limit_slot *slot, struct mono_time at, int64_t bucket, struct limit_entry *out)
+{
+	size_t n;
+
+	settle(slot->scope, at, slot->recipients);
+	n = move(slot, bucket, out);
+	*slot = (struct limit_slot){ 0 };
+	return n;
+}
+
 size_t limit_slot_settle(
 	struct limit_slot *slot, struct mono_time now, struct limit_entry out[LIMIT_ENTRIES_MAX])
 {
-	struct limit_scope *s = slot->scope;
-	size_t n = 0;
-
-	if (!s)
-		return 0;
-	settle(s, now, slot->recipients);
-	n = move(slot, bucket_of(s->book, now), out);
-	*slot = (struct limit_slot){ 0 };
-	return n;
+	return slot->scope ? end(slot, now, bucket_of(slot->scope->book, now), out) : 0;
 }
 
 size_t limit_slot_expect(
 	struct limit_slot *slot, struct mono_time latest, struct limit_entry out[LIMIT_ENTRIES_MAX])
 {
-	struct limit_scope *s = slot->scope;
-	size_t n = 0;
-
-	if (!s)
-		return 0;
-	settle(s, latest, slot->recipients);
-	n = move(slot, instant_of(s->book, latest), out);
-	*slot = (struct limit_slot){ 0 };
-	return n;
+	return slot->scope ? end(slot, latest, instant_of(slot->scope->book, latest), out) : 0;
 }
 
 size_t limit_slot_withdraw(struct limit_slot *slot, struct limit_entry out[LIMIT_ENTRIES_MAX])

@@ -204,7 +204,7 @@ static void a_limit_that_comes_back_has_counted_on(void **state)
 	limit_book_free(d.b);
 }
 
-/* ---- whose it is ---- */
+/* ---- who has which scope ---- */
 
 static void all_doors_of_a_mailbox_have_one_scope(void **state)
 {

@@ -277,7 +277,7 @@ void outbound_reload(struct outbound *o, struct conf *conf, struct outbound_fres
 	o->conf = conf_ref(conf);
 	conf_unref(old);
 	outbound_configured(o);
-	/* What an administrator changed may have mended it. */
+	/* What an administrator changed may have freed it. */
 	park_probe_all(o, NULL);
 	take_tls(o, fresh);
 	o->reload.task = (struct io_task){ .run = reload_some, .arg = o };
