@@ -189,13 +189,7 @@ static void routes_match_on_the_device(void **state)
 
 static void restart(struct bench *b, const char *conf, unsigned *out_port)
 {
-	b->drained = false;
-	inbound_drain(b->in, bench_on_drained, b);
-	bench_until(b, bench_drained);
-	store_close(b->store);
-	inbound_free(b->in);
-	conf_unref(b->conf);
-	b->drained = false;
+	bench_shut(b);
 	(void)bench_open_store(b);
 	*out_port = bench_begin_tcp(b, conf);
 }

@@ -29,15 +29,7 @@ static uint64_t used(struct bench *b, enum quota_kind kind)
 
 static void restart(struct bench *b, const char *conf)
 {
-	for (size_t i = 0; i < b->client_count; i++)
-		client_close(&b->clients[i]);
-	b->drained = false;
-	inbound_drain(b->in, bench_on_drained, b);
-	bench_until(b, bench_drained);
-	store_close(b->store);
-	inbound_free(b->in);
-	conf_unref(b->conf);
-	b->drained = false;
+	bench_shut(b);
 	(void)bench_open_store(b);
 	bench_begin(b, conf);
 }

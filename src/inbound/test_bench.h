@@ -272,19 +272,26 @@ static inline void client_close(struct client *c)
 	c->over = true;
 }
 
-static inline void bench_close(struct bench *b)
+/* What bench_begin() needs before it comes again: bench_open_store(). */
+static inline void bench_shut(struct bench *b)
 {
-	for (size_t i = 0; i < b->client_count; i++) {
+	for (size_t i = 0; i < b->client_count; i++)
 		client_close(&b->clients[i]);
-		buf_deinit(&b->clients[i].got);
-	}
 	if (!b->drained)
 		inbound_drain(b->in, bench_on_drained, b);
 	bench_until(b, bench_drained);
-	store_close(b->store);
+	must(store_close(b->store));
 	inbound_free(b->in);
-	io_workers_free(b->workers);
 	conf_unref(b->conf);
+	b->drained = false;
+}
+
+static inline void bench_close(struct bench *b)
+{
+	bench_shut(b);
+	for (size_t i = 0; i < b->client_count; i++)
+		buf_deinit(&b->clients[i].got);
+	io_workers_free(b->workers);
 	io_timer_stop(&b->poll);
 	io_loop_free(b->loop);
 	assert_int_equal(nftw(b->folder, bench_remove, 8, FTW_DEPTH | FTW_PHYS), 0);
