@@ -203,6 +203,12 @@ def refusal(relay):
     return None
 
 
+def comes_back(relay, faulty):
+    faulty.heal()
+    wait_for(lambda: refusal(relay) is None)
+    wait_for(lambda: "disk_trouble" not in relay_row(relay))
+
+
 def relay_row(relay):
     return next(r for r in relay.rows("status") if r["type"] == "relay")
 
@@ -223,9 +229,7 @@ def test_a_disk_that_fails_is_loud_and_comes_back(submission, faulty, calls, err
     wait_for(lambda: "disk-trouble" in relay.log())
     assert "451" in relay.cli("status")
     # An end in the middle of it is no kill.
-    faulty.heal()
-    wait_for(lambda: refusal(relay) is None)
-    wait_for(lambda: "disk_trouble" not in relay_row(relay))
+    comes_back(relay, faulty)
     wait_for(lambda: "disk-well" in relay.log())
     wait_for(lambda: len([r for r in relay.rows("trace") if r["state"] == "delivered"]) >= 2)
     assert relay.stop() == 0
@@ -254,9 +258,7 @@ def test_a_disk_that_hangs_is_said_and_nobody_waits_for_it(submission, faulty):
     # What waits behind the commit is answered: the commands go on.
     asked = support.run([POSTERN, "queue", "list", "--config", str(relay.config)], code=None)
     assert asked.returncode != 0 and b"disk" in asked.stderr
-    faulty.heal()
-    wait_for(lambda: refusal(relay) is None)
-    wait_for(lambda: "disk_trouble" not in relay_row(relay))
+    comes_back(relay, faulty)
     wait_for(lambda: len(sandbox.messages()) >= 1)
     assert relay.stop() == 0
 
