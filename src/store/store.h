@@ -8,7 +8,7 @@
 #include "io/loop.h"
 #include "io/serial.h"
 #include "limit/book.h"
-#include "mail/class.h"
+#include "mail/flow.h"
 #include "provider/verdict.h"
 
 /*
@@ -57,28 +57,12 @@ enum {
 	STORE_MSG_FORCE = 16, /* where From is replaced, no Reply-To remembers the original */
 };
 
-/*
- * Where mail waits: the unit of order and fairness. Which lane carries it is said when it is taken, not before (bound late).
- */
-struct store_flow_key {
-	/*
-	 * Tiers of members, a '\n' between them, the next only while the one before is held for authentication, quota or
-	 * outage: "m:erp@contoso.com", a mailbox with all of its doors; "c:lab", a connector. Empty: no route.
-	 */
-	struct sv queue;
-	enum mail_class class;
-	struct sv principal; /* who gave it: a user, "local:NAME", a device, a listener */
-	bool external;       /* the recipient is outside of the tenant of the first member */
-	/* Its sender is held, or was: this mail waits apart, so that nobody looks at it in vain. Usually empty. */
-	struct sv sender;
-};
-
 struct store_recipient {
 	uint32_t index; /* 0.. within the message */
 	struct sv address;
 	struct sv orcpt;
 	uint8_t dsn_notify;
-	struct store_flow_key flow; /* where it waits, or waited */
+	struct mail_flow flow; /* where it waits, or waited */
 	struct sv lane; /* what carries or carried it: empty before its first attempt */
 	struct sv rewrite_from; /* envelope sender and From become this when it leaves; usually empty */
 	enum store_recipient_state state;
@@ -223,7 +207,7 @@ struct store_abort {
  */
 struct store_take {
 	struct store_op op;
-	const struct store_flow_key *flow;
+	const struct mail_flow *flow;
 	struct sv lane;       /* what will carry it */
 	struct wall_time now; /* what is due at this time */
 	struct wall_time at;  /* of the attempt */
@@ -249,7 +233,7 @@ struct store_recipient_outcome {
 	uint32_t index;
 	enum store_recipient_state state; /* QUEUED (again), HELD, DELIVERED, BOUNCED, EXPIRED */
 	struct wall_time next_at;         /* for QUEUED */
-	const struct store_flow_key *flow; /* for QUEUED: it waits there now; NULL: where it waited */
+	const struct mail_flow *flow; /* for QUEUED: it waits there now; NULL: where it waited */
 	/* Its route was found anew: this replaces what it had. NULL ptr: it stays. */
 	struct sv rewrite_from;
 	struct verdict verdict;
@@ -310,7 +294,7 @@ struct store_body {
 
 /* All flows with waiting mail. */
 struct store_flow_info {
-	struct store_flow_key key;
+	struct mail_flow key;
 	uint64_t waiting, bytes;  /* recipients that are QUEUED, exact; bytes: of their messages, counted a recipient */
 	struct wall_time next_at; /* first due */
 };
@@ -464,7 +448,7 @@ struct store_edit {
 };
 
 struct store_summary_row {
-	struct store_flow_key flow;
+	struct mail_flow flow;
 	struct sv cause;
 	enum store_recipient_state state;
 	uint64_t count;
