@@ -370,9 +370,8 @@ const struct conf_tenant *const *conf_tenants(const struct conf *c, size_t *out_
 /* Is the address in an accepted domain of `tenant`, or of any tenant when that is NULL? */
 NODISCARD bool conf_is_internal(
 	const struct conf *c, const struct conf_tenant *tenant, struct sv address);
-const struct conf_lane *conf_lanes(
-	const struct conf *c, size_t *out_count);                       /* doors, connectors */
-const struct conf_lane *conf_lane(const struct conf *c, struct sv key); /* NULL: gone */
+const struct conf_lane *conf_lanes(const struct conf *c, size_t *out_count); /* doors, connectors */
+const struct conf_lane *conf_lane(const struct conf *c, struct sv key);      /* NULL: gone */
 const struct conf_member *conf_members(
 	const struct conf *c, size_t *out_count); /* mailboxes, connectors */
 const struct conf_member *conf_member(const struct conf *c, struct sv key); /* NULL: gone */

@@ -28,6 +28,7 @@ static const struct provider_defaults defaults[] = {
 		.idle_us_max = 30 * US_PER_S, /* ours: a slot of three is not held for nothing */
 		.null_sender = false,         /* the sender must be the mailbox or one it may send as */
 		.needs_login = true,
+		.shares_mailbox = true,
 		/* https://learn.microsoft.com/exchange/client-developer/legacy-protocols/how-to-authenticate-an-imap-pop-smtp-application-by-using-oauth */
 		.app_scope = "/.default",
 		.user_scope = "/SMTP.Send",
@@ -110,6 +111,7 @@ static const struct provider_defaults defaults[] = {
 		.null_sender = false,
 		.needs_login = true,
 		.is_http = true,
+		.shares_mailbox = true,
 		.app_scope = "/.default",
 		.user_scope = "/Mail.Send",
 	},

@@ -24,6 +24,7 @@ struct provider_defaults {
 	bool own_sender;    /* MAIL FROM and From must be the account's: the lane rewrites */
 	bool is_connector;  /* listed under connectors: there is no mailbox behind it */
 	bool is_http;       /* no SMTP */
+	bool shares_mailbox; /* other doors lead to the same mailbox, and what leaves by one counts for all */
 	uint32_t recipients_per_domain; /* of one domain in one message; 0: no limit */
 	/* The scope behind the cloud's scope host (or graph host), app and user; NULL: no tokens. */
 	const char *app_scope, *user_scope;
