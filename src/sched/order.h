@@ -39,7 +39,8 @@ struct sched_share; /* private */
 
 /* `seed`: random, since peers choose the senders. */
 NODISCARD struct sched_order *sched_order_new(uint64_t seed);
-void sched_order_free(struct sched_order *o); /* with all that belongs to it */
+/* With all that belongs to it; picks that are under way never end. */
+void sched_order_free(struct sched_order *o);
 DEFINE_CLEANUP(struct sched_order, sched_order_free);
 
 /* ---- who takes ---- */
@@ -93,7 +94,7 @@ void sched_flow_add(struct sched_flow *f, uint32_t recipients, struct wall_time 
 /* Some left without a take: expired, dropped, held by an operator, put into another flow. What is not told is found out when a take
  * finds nothing, and costs that take. */
 void sched_flow_left(struct sched_flow *f, uint32_t recipients);
-uint32_t sched_flow_waiting(
+uint64_t sched_flow_waiting(
 	const struct sched_flow *f); /* without those of takes that have ended */
 /* The taker by which mail of this flow would leave now; NULL: none, as each is held or the flow's sender is (sched/why.h says by what). */
 struct sched_taker *sched_flow_taker(const struct sched_flow *f);
@@ -113,23 +114,26 @@ struct sched_pick {
 	/* private: */
 	struct sched_share *share;
 	uint64_t serial;
+	struct wall_time at;
 };
 /* False: nothing for this room. Several picks of one flow may be under way, but never more than recipients are due in it. */
 NODISCARD bool sched_pick(struct sched_taker *t, struct wall_time now,
 	const struct sched_room *room, struct sched_pick *out);
 /*
- * How the take ended; once for each pick. `taken` 0: nothing was due, or the take failed (then `next_due` is when to try again).
- * `next_due`: of all that is left in the flow; SCHED_NEVER: nothing is. What was added since the pick is remembered beside it, as the
- * take may not have seen it.
+ * How the take ended; once for each pick. `taken` 0: nothing was due. `next_due`: of all that is left in the flow; SCHED_NEVER: nothing
+ * is. What was added since the pick is remembered beside it, as the take may not have seen it. Takes of a flow look at the store in the
+ * order of their picks; their ends may come in any.
  */
 void sched_took(const struct sched_pick *p, uint32_t taken, struct wall_time next_due);
+/* Instead of sched_took(): the take has not looked (its connection broke, the store failed). The flow is as it was, and so may be picked at once. */
+void sched_pick_withdraw(const struct sched_pick *p);
 /*
  * The quick way: may new mail of this flow leave by this taker at once? Not if it has another taker now, nor if mail of an equal or
  * better class waits there.
  */
 NODISCARD bool sched_may_pass(struct sched_flow *f, struct sched_taker *t, struct wall_time now);
 /* Recipients that could leave by it now, for sched/burst: an estimate, not less than 1 if there are any; 0: none. */
-uint32_t sched_due_count(struct sched_taker *t, struct wall_time now);
+uint64_t sched_due_count(struct sched_taker *t, struct wall_time now);
 
 /*
  * Takers that should ask for a pick, each once; NULL: no more. One that has been named is not named again before a pick of its has
@@ -137,5 +141,5 @@ uint32_t sched_due_count(struct sched_taker *t, struct wall_time now);
  * too: its owner knows when there is more.
  */
 struct sched_taker *sched_wake(struct sched_order *o, struct wall_time now);
-/* When the next flow becomes due that can be taken: call sched_wake() then. SCHED_NEVER: none. */
+/* When the next flow becomes due: call sched_wake() then. (One of a taker that is held counts, once.) SCHED_NEVER: none. */
 struct wall_time sched_order_next(const struct sched_order *o);
