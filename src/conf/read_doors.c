@@ -63,12 +63,12 @@ static void check_together(struct conf_load *ld, struct conf_doors *doors)
 		if (doors->count > 1 && !provider_defaults(d->provider)->shares_mailbox)
 			conf_error(ld,
 				d->at,
-				"doors: %s leads to nothing that another door leads to, too: list "
-				"it %s, and name both in a route: through: [ADDRESS, OTHER]",
+				"doors: only submission and graph lead to the same mailbox: list "
+				"%s %s, and name both in a route: through: [ADDRESS, OTHER]",
 				provider_name(d->provider),
 				provider_defaults(d->provider)->is_connector
 					? "under connectors"
-					: "as a mailbox of its own");
+					: "as a separate mailbox");
 		else
 			doors->items[kept++] = *d;
 	}

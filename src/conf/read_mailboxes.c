@@ -297,6 +297,8 @@ static void check_sign_in(const struct checking *x)
 				"login: needs a password beside it: add password: file:/PATH");
 		return;
 	}
+	if (l->sign_in != CONF_SIGN_IN_PASSWORD)
+		l->password = (struct conf_secret){ 0 };
 	if (!l->login.len)
 		l->login = l->name;
 }
