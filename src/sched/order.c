@@ -593,7 +593,9 @@ static void learn(struct sched_flow *f, struct wall_time next_due)
 		f->waiting = f->unseen;
 	if (next_due.us > now.us) {
 		f->hot = least(f->hot, f->unseen);
-		set_timer(f, f->unseen ? earlier(timer_of(f), next_due) : next_due);
+		set_timer(f,
+			f->unseen_due.us == SCHED_NEVER.us ? next_due
+							   : earlier(timer_of(f), next_due));
 	}
 	if (next.us <= now.us) {
 		f->hot = most(f->hot, 1);

@@ -125,8 +125,13 @@ static void forget(struct class *c)
 	struct heap_node *first;
 
 	while ((first = heap_first(&c->resting)) != NULL &&
-		(first->key <= c->present || is_idle(c)))
-		share_free(CONTAINER_OF(first, struct sched_share, resting));
+		(first->key <= c->present || is_idle(c))) {
+		struct sched_share *s = CONTAINER_OF(first, struct sched_share, resting);
+
+		heap_remove(&c->resting, first);
+		(void)htable_take(&c->shares, sv_from(s->principal));
+		share_free(s);
+	}
 }
 
 /* After each change of what waits, is under way, or was given. */
