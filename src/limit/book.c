@@ -310,6 +310,16 @@ size_t limit_slot_take(struct limit_slot *slot, struct limit_scope *s, struct mo
 	return slot->entered ? enter(slot, 1, out) : 0;
 }
 
+void limit_slot_shrink(struct limit_slot *slot, uint32_t recipients)
+{
+	uint32_t rest = slot->recipients - recipients;
+
+	must(recipients <= slot->recipients);
+	slot->recipients = recipients;
+	if (slot->scope->day)
+		limit_window_withdraw(slot->scope->day, take_open(&slot->scope->day_open, rest));
+}
+
 static size_t end(
 	struct limit_slot *slot, struct mono_time at, int64_t bucket, struct limit_entry *out)
 {

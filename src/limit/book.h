@@ -83,6 +83,8 @@ struct limit_slot {
 /* Takes it; must not exceed the room. This and the next return how many entries are in `out`. */
 size_t limit_slot_take(struct limit_slot *slot, struct limit_scope *s, struct mono_time now,
 	uint32_t recipients, struct limit_entry out[LIMIT_ENTRIES_MAX]);
+/* Fewer recipients than it was taken for: the rest is given back. The ledger's entries are the caller's to lower. */
+void limit_slot_shrink(struct limit_slot *slot, uint32_t recipients);
 /* The final reply came. */
 size_t limit_slot_settle(
 	struct limit_slot *slot, struct mono_time now, struct limit_entry out[LIMIT_ENTRIES_MAX]);

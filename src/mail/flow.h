@@ -29,3 +29,9 @@ struct mail_flow {
 	/* Its sender is held, or was: this mail waits apart, so that nobody looks at it in vain. Usually empty. */
 	struct sv sender;
 };
+
+static inline bool mail_flow_eq(const struct mail_flow *a, const struct mail_flow *b)
+{
+	return a->class == b->class && a->external == b->external && sv_eq(a->queue, b->queue) &&
+	       sv_eq(a->principal, b->principal) && sv_eq(a->sender, b->sender);
+}

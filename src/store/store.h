@@ -219,7 +219,9 @@ struct store_take {
 	/* `recipients` of each becomes the number that was taken, with its sign. */
 	struct limit_entry *ledger;
 	size_t ledger_count;
-	struct buf *body; /* appended; its room bounds the read. As a header that is edited must be whole it may be grown */
+	/* Appended; its room bounds the read, but is made as large as the header, which may be edited as a whole. What cannot be
+	 * read of it leaves it short: STORE_OP_BODY says why. */
+	struct buf *body;
 	/* Out: in `out_arena`. The message has only the recipients that were taken, OPEN. */
 	struct arena *out_arena;
 	struct store_message *out_message;
@@ -372,6 +374,7 @@ struct store_filter {
 	struct sv recipient;
 	struct sv lane; /* exact key of what carries or carried it; or, while it waits... */
 	struct sv member; /* ... a member of its queue. Empty both: any */
+	const struct mail_flow *flow; /* waits in this flow; NULL: any */
 	struct sv cause;                                /* of the last attempt */
 	int state;                                      /* enum store_recipient_state, or -1 */
 	bool waiting_only;                              /* not final */
