@@ -118,7 +118,10 @@ static const struct conf_lane *lane_of_sender(const struct delivery *d)
 		.has_body = true,
 		.header = no_header };
 
-	return d->m.sender.len ? conf_route_find(d->lane->o->conf, &q).lane : NULL;
+	const struct conf_member *m =
+		d->m.sender.len ? conf_route_find(d->lane->o->conf, &q).member : NULL;
+
+	return m ? &m->lanes[0] : NULL;
 }
 
 /* The mailbox or connector named in `bounces:`, else the lane that failed; mail that never had one goes
@@ -280,7 +283,7 @@ static void notice_queued(struct store_op *op)
 			LOG_N("nrcpt", SV("1")),
 			LOG_F("message-id", j->message.message_id) },
 		4);
-	outbound_queued(o, j->recipient.lane);
+	outbound_queued(o, &j->recipient.flow, 1);
 	j->action++;
 	next_action(j);
 }
@@ -341,7 +344,7 @@ static void submit_notice(
 	body = buf_sv(&j->body);
 	blank = sv_find(body, SV("\r\n\r\n"));
 	j->recipient = (struct store_recipient){ .address = to,
-		.lane = lane ? lane->key : SV(""),
+		.flow = { .queue = lane ? lane->member->key : SV(""), .class = MAIL_CLASS_NORMAL },
 		.state = STORE_RCPT_QUEUED,
 		.dsn_notify = DSN_NOTIFY_NEVER,
 		.next_at = outbound_due_now(o) };

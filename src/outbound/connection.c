@@ -269,6 +269,13 @@ bool connection_has_room(const struct connection *c)
 	return c && !c->ended && c->kind->has_room(c);
 }
 
+bool connection_ends_soon(const struct connection *c)
+{
+	return c->state == CONNECTION_BUSY && !c->ended && !c->worn && c->c == c->lane->c &&
+	       c->delivery && c->delivery->wants_body &&
+	       mono_before(io_now(c->o->loop), connection_token_until(c));
+}
+
 void connection_body(struct connection *c, struct sv bytes, bool end)
 {
 	c->kind->body(c, bytes, end);

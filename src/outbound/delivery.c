@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
+#include "conf/route.h"
 #include "io/log.h"
 #include "mail/address.h"
 #include "outbound/outbound_priv.h"
@@ -9,7 +10,7 @@
 
 /*
  * One attempt. It ends in exactly one outcome in the queue:
- *   claim committed -> transaction -> [dot released] -> verdicts -> notices -> outcome
+ *   attempt committed -> transaction -> [dot released] -> verdicts -> notices -> outcome
  * The dot is released only after the claim was committed (I5), so whatever dies, the queue knows of it.
  */
 /* ---- life ---- */
@@ -47,7 +48,7 @@ void delivery_free(struct delivery *d)
 	outbound_check_drained(o);
 }
 
-static void set_recipients(
+void delivery_set_recipients(
 	struct delivery *d, const struct store_recipient *recipients, size_t count)
 {
 	d->count = count;
@@ -78,16 +79,18 @@ void delivery_copy_message(struct delivery *d, const struct store_message *m,
 	d->m = *m;
 	for (size_t i = 0; i < COUNT_OF(views); i++)
 		*views[i] = arena_sv(&d->arena, *views[i]);
-	set_recipients(d, recipients, count);
+	delivery_set_recipients(d, recipients, count);
 	for (size_t i = 0; i < count; i++) {
 		struct store_recipient *r = &d->recipients[i].r;
 
 		r->address = d->envelope[i].address = arena_sv(&d->arena, r->address);
 		r->orcpt = d->envelope[i].orcpt = arena_sv(&d->arena, r->orcpt);
-		r->lane = d->lane->key;
 		r->last_reply = arena_sv(&d->arena, r->last_reply);
 		r->last_cause = arena_sv(&d->arena, r->last_cause);
-		r->alternatives = arena_sv(&d->arena, r->alternatives);
+		r->lane = arena_sv(&d->arena, r->lane);
+		r->flow.queue = arena_sv(&d->arena, r->flow.queue);
+		r->flow.principal = arena_sv(&d->arena, r->flow.principal);
+		r->flow.sender = arena_sv(&d->arena, r->flow.sender);
 		r->rewrite_from = arena_sv(&d->arena, r->rewrite_from);
 	}
 }
@@ -111,86 +114,20 @@ static void set_attempt(struct delivery *d)
 		.recipient_count = d->count };
 }
 
-/* What is there now is read anew. A page that takes no attempt must not be tried in a circle. */
-static void look_again(struct lane *l, int rc)
-{
-	if (rc == RC_STATE || (rc == RC_CORRUPT && ++l->claim_failures < CLAIMS_FAILED_MAX)) {
-		lane_queued(l);
-		return;
-	}
-	l->next_due = wall_add(
-		outbound_due_now(l->o), (int64_t)outbound_queue_pause(rc, l->read_failures++));
-	lane_poke(l);
-}
-
-static void no_claim(struct delivery *d)
-{
-	struct lane *l = d->lane;
-	int rc = d->claim.op.rc;
-
-	d->claim_failed = true;
-	if (d->connection)
-		connection_abandon(d->connection);
-	(void)limit_slot_withdraw(&d->slot, NULL);
-	if (d->probe)
-		l->probes--;
-	/* An operator was faster, or the queue could not be written. */
-	if (rc != RC_STATE)
-		log_line(LOG_WARN, "qmgr", "an attempt could not begin: %s", d->claim.op.err.text);
-	look_again(l, rc);
-	delivery_free(d);
-}
-
-static void claim_done(struct store_op *op)
-{
-	struct delivery *d = CONTAINER_OF(op, struct delivery, claim.op);
-
-	d->claim_running = false;
-	if (op->rc != 0) {
-		if (!d->body_running)
-			no_claim(d);
-		else
-			d->claim_failed = true;
-		return;
-	}
-	d->claimed = true;
-	d->lane->claim_failures = 0;
-	if (d->over)
-		delivery_finish(d);
-	else if (d->connection)
-		connection_pump(d->connection);
-}
-
 static void read_body(struct delivery *d);
-
-struct delivery *delivery_from_queue(struct lane *l, const struct store_message *m,
-	const struct store_recipient *recipients, size_t count)
-{
-	struct delivery *d = delivery_new(l);
-
-	delivery_copy_message(d, m, recipients, count);
-	for (size_t i = 0; i < count; i++)
-		d->recipients[i].r.attempts++;
-	set_attempt(d);
-	d->claim = (struct store_claim){ .op.kind = STORE_OP_CLAIM,
-		.op.done = claim_done,
-		.attempt = &d->attempt,
-		.ledger = d->ledger,
-		.ledger_count = reserve(d) };
-	d->claim_running = true;
-	store_submit(l->o->store, &d->claim.op);
-	read_body(d);
-	return d;
-}
 
 /* ---- the fresh way ---- */
 
 static bool is_way_free(struct lane *l, const struct store_message *m)
 {
-	for (size_t i = 0; i < m->recipient_count; i++)
-		if (park_find(l, m->sender, m->recipients[i].address) ||
-			door_obstacle(l, m, &m->recipients[i]) != DOOR_OPEN)
+	for (size_t i = 0; i < m->recipient_count; i++) {
+		struct sv address = m->recipients[i].address;
+
+		if (park_find(l, m->sender, address) ||
+			conf_lane_obstacle(l->o->conf, l->c, address, m->size) !=
+				CONF_OBSTACLE_NONE)
 			return false;
+	}
 	return true;
 }
 
@@ -198,14 +135,16 @@ static bool may_claim(struct lane *l, struct store_put *put, const struct store_
 {
 	struct lane_now state = lane_now(l);
 
-	/* Behind mail that waits already it queues up like the rest. */
 	return l->c && !l->o->draining && l->o->started && put->chunk_count == 0 && !state.held &&
-	       !state.probing && l->next_due.us > outbound_due_now(l->o).us &&
-	       l->page_at >= l->due.out_count && !l->due_running &&
+	       !state.probing &&
 	       /* Nobody must call it uncertain that never had a connection (decision 0103). */
-	       l->fresh_count + l->claims_running < lane_ready_connections(l) &&
+	       l->fresh_count + l->claims_running + l->takes_running < lane_ready_connections(l) &&
 	       lane_room(l, m->recipients, m->recipient_count) == m->recipient_count &&
-	       is_way_free(l, m);
+	       is_way_free(l, m) &&
+	       /* Behind mail that waits already it queues up like the rest. */
+	       sched_may_pass(flow_get(l->o, &m->recipients[0].flow),
+		       l->taker,
+		       outbound_due_now(l->o));
 }
 
 static void show_hold(struct lane *l, struct arena *a, struct store_message *m,
@@ -228,19 +167,22 @@ void *outbound_claim(void *outbound, struct arena *arena, struct store_put *put,
 	struct delivery *d;
 	struct lane *l;
 
-	door_choose(o, arena, message, recipients);
-	l = lane_get(o, recipients[0].lane);
 	for (size_t i = 1; i < message->recipient_count; i++)
-		if (!sv_eq(recipients[i].lane, recipients[0].lane) ||
+		if (!mail_flow_eq(&recipients[i].flow, &recipients[0].flow) ||
 			!sv_eq(recipients[i].rewrite_from, recipients[0].rewrite_from))
 			return NULL;
+	l = lane_of_flow(o, &recipients[0].flow);
+	if (!l)
+		return NULL;
 	if (!may_claim(l, put, message)) {
 		show_hold(l, arena, message, recipients);
 		return NULL;
 	}
+	for (size_t i = 0; i < message->recipient_count; i++)
+		recipients[i].lane = l->key;
 	d = delivery_new(l);
 	d->m = *message;
-	set_recipients(d, recipients, message->recipient_count);
+	delivery_set_recipients(d, recipients, message->recipient_count);
 	for (size_t i = 0; i < d->count; i++)
 		d->recipients[i].r.attempts = 1;
 	set_attempt(d);
@@ -399,13 +341,8 @@ static void body_read(struct store_op *op)
 	struct delivery *d = CONTAINER_OF(op, struct delivery, body_op.op);
 
 	d->body_running = false;
-	if (d->claim_failed) {
-		no_claim(d);
-		return;
-	}
 	if (d->over) {
-		if (!d->claim_running)
-			delivery_finish(d);
+		delivery_finish(d);
 		return;
 	}
 	if (d->connection && !d->begun)

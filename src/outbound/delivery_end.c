@@ -12,8 +12,6 @@ enum {
 	NO_ROUTE_PAUSE_S = 900,
 };
 
-#define PROBE_LOOK_US (15 * US_PER_S)
-
 static void outcome_written(struct store_op *op);
 
 /* ---- verdicts ---- */
@@ -277,30 +275,25 @@ static bool goes_next(const struct delivery *d, const struct delivery_recipient 
 	       r->verdict.cause == CAUSE_TOO_MANY_RECIPIENTS;
 }
 
-/*
- * This door cannot carry this one message, though it carries others, or its tenant may send no more to
- * the outside: another of its route may. Doors of the same tenant share its limit.
- */
+/* This door cannot carry this one message, though it carries others: another member of its queue may. */
 static void try_other_door(
 	struct delivery *d, const struct delivery_recipient *r, struct store_recipient_outcome *out)
 {
 	const struct verdict *v = &r->verdict;
-	bool external = v->scope == VERDICT_SCOPE_TENANT_EXTERNAL;
-	bool parked = v->kind == VERDICT_PARK && (v->scope == VERDICT_SCOPE_MESSAGE || external);
-	const struct lane *other;
+	bool parked = v->kind == VERDICT_PARK && v->scope == VERDICT_SCOPE_MESSAGE;
+	const struct mail_flow *flow;
 
 	if (out->state != STORE_RCPT_QUEUED || out->uncertain || (!parked && !r->alone) ||
-		!verdict_may_go_elsewhere(v) || !d->lane->c)
+		!verdict_may_go_elsewhere(v))
 		return;
-	other = door_other(d->lane, &d->m, &r->r);
-	if (!other || (external && other->c->tenant && d->lane->c->tenant &&
-			      sv_eq(other->c->tenant->name, d->lane->c->tenant->name)))
+	flow = flow_without(d, &r->r);
+	if (!flow || !lane_of_flow(d->lane->o, flow))
 		return;
-	out->lane = other->key;
+	out->flow = flow;
 	out->next_at = outbound_due_now(d->lane->o);
 }
 
-static void decide(struct delivery *d, size_t i)
+void delivery_decide_one(struct delivery *d, size_t i)
 {
 	struct delivery_recipient *r = &d->recipients[i];
 	struct store_recipient_outcome *out = &d->outcomes[i];
@@ -322,7 +315,6 @@ static void decide(struct delivery *d, size_t i)
 		.state = state_of(a.deed),
 		/* Due times follow the clock that cannot go back. */
 		.next_at = wall_add(outbound_due_now(o), a.next_at.us - fact.now.us),
-		.lane = d->lane->key,
 		.verdict = r->verdict,
 		.reply = r->reply,
 		.remote_message_id = d->remote_message_id,
@@ -365,6 +357,9 @@ static void tell_lane(struct delivery *d)
 	}
 	d->probe = false;
 	if (delivered) {
+		sched_better_left(&d->lane->member->better,
+			d->recipients[0].r.flow.class,
+			io_now(d->lane->o->loop));
 		/* One that had left before the hold says nothing of it: the others of a mailbox run on. */
 		if (mono_before(d->lane->held_at, d->begun_at))
 			lane_succeeded(d->lane);
@@ -448,7 +443,7 @@ void delivery_finish(struct delivery *d)
 		d->connection->delivery = NULL;
 		d->connection = NULL;
 	}
-	if (d->claim_running || d->body_running)
+	if (d->body_running)
 		return;
 	if (d->taken_back) {
 		delivery_withdraw(d, NULL, SV(""));
@@ -458,7 +453,7 @@ void delivery_finish(struct delivery *d)
 	park_weigh(d);
 	d->outcomes = arena_alloc(&d->arena, d->count * sizeof(*d->outcomes));
 	for (size_t i = 0; i < d->count; i++) {
-		decide(d, i);
+		delivery_decide_one(d, i);
 		log_recipient(d, &d->outcomes[i], d->recipients[i].r.address, relay);
 	}
 	prepare_outcome(d, d->attempt.number);
@@ -510,19 +505,12 @@ static void outcome_written(struct store_op *op)
 	}
 	for (size_t i = 0; i < d->count; i++) {
 		const struct store_recipient_outcome *out = &d->outcomes[i];
-		struct lane *to = l;
+		const struct mail_flow *flow = out->flow ? out->flow : &d->recipients[i].r.flow;
 
-		if (out->state != STORE_RCPT_QUEUED)
-			continue;
-		if (!sv_eq(out->lane, l->key))
-			to = lane_get(l->o, out->lane);
-		/* Only now: a page that was asked for before this commit has come back by now. */
-		lane_expect_look_at(to, &d->m);
-		if (out->next_at.us < to->next_due.us) {
-			to->next_due = out->next_at;
-			lane_poke(to);
-		}
+		if (out->state == STORE_RCPT_QUEUED)
+			sched_flow_add(flow_get(l->o, flow), d->attempt.number || out->flow, out->next_at);
 	}
+	outbound_wake(l->o);
 	delivery_free(d);
 }
 
@@ -537,7 +525,6 @@ void delivery_set_outcomes(struct delivery *d, enum store_recipient_state state,
 			(struct store_recipient_outcome){ .index = d->recipients[i].r.index,
 				.state = state,
 				.next_at = next_at,
-				.lane = d->lane->key,
 				.reply = reply };
 		if (v)
 			d->outcomes[i].verdict = *v;
@@ -550,47 +537,24 @@ void delivery_withdraw(struct delivery *d, const struct verdict *v, struct sv re
 		d->connection->delivery = NULL;
 	d->connection = NULL;
 	/* The queue still works on it: once more when that is done. */
-	if (d->claim_running || d->body_running) {
+	if (d->body_running) {
 		d->over = true;
 		d->taken_back = true;
 		return;
 	}
 	delivery_set_outcomes(
 		d, STORE_RCPT_QUEUED, outbound_due_now(d->lane->o), v, arena_sv(&d->arena, reply));
+	delivery_return(d);
+}
+
+void delivery_return(struct delivery *d)
+{
 	prepare_outcome(d, d->attempt.number);
 	d->outcome.withdrawn = true;
 	d->outcome.ledger_count = limit_slot_withdraw(&d->slot, d->ledger);
-	if (d->probe)
-		d->lane->probes--;
-	write_outcome(d);
-}
-
-static int64_t postponed_us(struct outbound *o, const struct park *park)
-{
-	/* Another message of the sender tries: this one looks soon what became of it. */
-	if (park->tried)
-		return PROBE_LOOK_US;
-	/* Only a person releases it, and makes it due then. */
-	if (park->probe_at.us == MONO_NEVER.us)
-		return US_PER_DAY;
-	return (int64_t)mono_span(io_now(o->loop), park->probe_at);
-}
-
-void delivery_postpone(struct lane *l, const struct store_message *m,
-	const struct store_recipient *recipients, size_t count, const struct park *park)
-{
-	struct delivery *d = delivery_new(l);
-	struct verdict v = { .kind = VERDICT_PARK, .scope = VERDICT_SCOPE_SENDER };
-
-	delivery_copy_message(d, m, recipients, count);
-	v.cause = park->why.cause;
-	delivery_set_outcomes(d,
-		STORE_RCPT_QUEUED,
-		wall_add(outbound_due_now(l->o), postponed_us(l->o, park)),
-		&v,
-		arena_sv(&d->arena, sv_from(park->why.reply)));
-	prepare_outcome(d, 0);
-	write_outcome(d);
+	d->lane->probes -= d->probe;
+	d->probe = false;
+	bounce_send(d, write_outcome);
 }
 
 /* A delivery for mail that waits for its lane: the lane's reason is its reason. */
@@ -635,7 +599,7 @@ void delivery_decide(struct delivery *d)
 {
 	d->outcomes = arena_alloc(&d->arena, d->count * sizeof(*d->outcomes));
 	for (size_t i = 0; i < d->count; i++) {
-		decide(d, i);
+		delivery_decide_one(d, i);
 		log_recipient(d, &d->outcomes[i], d->recipients[i].r.address, SV(""));
 	}
 	prepare_outcome(d, 0);
@@ -678,13 +642,21 @@ static bool no_header(void *arg, struct sv name, struct sv *out_value)
 	return false;
 }
 
-static struct sv further_lanes(struct delivery *d, const struct conf_route_answer *a)
+static const struct mail_flow *routed_flow(
+	struct delivery *d, size_t i, const struct conf_route_answer *a)
 {
-	CLEANUP(buf_deinitp) struct buf keys = BUF_INIT(CONF_THROUGH_MAX * (LIMIT_ADDRESS + 64));
+	const struct store_recipient *r = &d->recipients[i].r;
+	struct mail_flow *flow = arena_alloc(&d->arena, sizeof(*flow));
 
-	for (size_t i = 1; i < a->lane_count; i++)
-		must(buf_printf(&keys, "%s%.*s", i > 1 ? "\n" : "", SV_ARG(a->lanes[i]->key)) == 0);
-	return arena_sv(&d->arena, buf_sv(&keys));
+	*flow = (struct mail_flow){ .class = r->flow.class, .principal = r->flow.principal };
+	flow->queue = conf_queue_key(d->lane->o->conf,
+		a->members,
+		a->member_count,
+		r->address,
+		d->m.size,
+		&d->arena,
+		&flow->external);
+	return flow;
 }
 
 /* Local mail whose recipient got no domain when the maildrop was read: no route can ever lead there. */
@@ -734,12 +706,11 @@ void delivery_reroute(struct lane *l, const struct store_message *m)
 			continue;
 		}
 		a = conf_route_find(l->o->conf, &q);
-		if (!a.lane)
+		if (!a.member)
 			continue;
-		d->outcomes[i].new_plan = true;
-		d->outcomes[i].alternatives = further_lanes(d, &a);
-		d->outcomes[i].rewrite_from = arena_sv(&d->arena, a.route->rewrite_from);
-		d->outcomes[i].lane = arena_sv(&d->arena, a.lane->key);
+		d->outcomes[i].rewrite_from =
+			arena_sv(&d->arena, a.route->rewrite_from);
+		d->outcomes[i].flow = routed_flow(d, i, &a);
 		d->outcomes[i].next_at = now;
 		d->outcomes[i].verdict.cause = CAUSE_NONE;
 		d->outcomes[i].reply = SV("");

@@ -31,12 +31,12 @@ struct lane *lane_get(struct outbound *o, struct sv key)
 	list_init(&l->fresh);
 	list_init(&l->connections);
 	list_init(&l->starved);
-	l->next_due.us = INT64_MAX;
-	l->look_at.us = INT64_MAX;
 	io_timer_init(&l->timer, o->loop, on_timer, l);
 	l->task = (struct io_task){ .run = pump, .arg = l };
 	l->sched = sched_lane_new();
 	l->scope = limit_book_of_lane(o->book, key);
+	l->member = member_of_lane(o, l);
+	l->taker = sched_taker_new(l->member->sched, 0, l);
 	htable_put(&o->lanes, key, l);
 	if (o->lane_count == o->lane_cap) {
 		o->lane_cap = o->lane_cap ? 2 * o->lane_cap : 16;
@@ -52,10 +52,10 @@ void lane_free(struct lane *l)
 	io_timer_stop(&l->timer);
 	io_task_cancel(l->o->loop, &l->task);
 	list_remove(&l->starved);
+	sched_taker_free(l->taker);
 	sched_lane_free(l->sched);
 	lane_forget_secrets(l);
 	hold_reason_clear(&l->why);
-	arena_reset(&l->page);
 	htable_deinit(&l->apart);
 	conf_unref(l->conf);
 	free((void *)(uintptr_t)l->key.ptr);
@@ -83,9 +83,10 @@ void lane_configure(struct lane *l)
 		open = lane_idle_connection(l))
 		connection_quit(open);
 	l->stale_serial = 0;
-	if (l->look_at.us != INT64_MAX)
-		l->look_at.us = 0; /* the times may be others now */
+	if (c)
+		sched_taker_rank(l->taker, c->door);
 	lane_reload_secrets(l, before);
+	lane_tell_order(l);
 	conf_unref(old);
 }
 
@@ -106,25 +107,6 @@ static void withdraw_fresh(struct lane *l, const struct verdict *v, struct sv re
 		list_remove(&d->node);
 		l->fresh_count--;
 		delivery_withdraw(d, v, reply);
-	}
-}
-
-/* The mail that a connection was opened for: it shows why it waits. */
-static void tell_waiting(struct lane *l, const struct verdict *v, struct sv reply)
-{
-	size_t first = l->page_at + (l->recipient_at > 0);
-
-	for (size_t i = first; !l->sweeping && !l->due_running && i < l->due.out_count; i++) {
-		const struct store_message *m = &l->due.out_messages[i];
-		struct delivery *d = delivery_new(l);
-
-		delivery_copy_message(d, m, m->recipients, m->recipient_count);
-		delivery_set_outcomes(d,
-			STORE_RCPT_QUEUED,
-			m->recipients[0].next_at,
-			v,
-			arena_sv(&d->arena, reply));
-		delivery_change(d);
 	}
 }
 
@@ -190,9 +172,6 @@ void lane_hold(struct lane *l, const struct verdict *v, struct sv reply, struct 
 			l->secrets_stale = true;
 		stop_opening(l);
 	}
-	/* Its mail may have another door. */
-	if (o->has_alternatives && door_may_leave(&l->why))
-		l->swept_at.us = 0;
 	if (news || park)
 		log_event(park ? LOG_WARN : LOG_INFO,
 			"qmgr",
@@ -206,9 +185,8 @@ void lane_hold(struct lane *l, const struct verdict *v, struct sv reply, struct 
 				LOG_F("why", sv_from(v->summary)),
 				LOG_F("reply", reply) },
 			5);
-	if (news)
-		tell_waiting(l, v, reply);
 	withdraw_fresh(l, v, reply);
+	lane_tell_order(l);
 	lane_poke(l);
 }
 
@@ -217,22 +195,6 @@ void lane_hold_for_token(struct lane *l, const struct verdict *v, struct sv repl
 	l->token_trouble = true;
 	lane_hold(l, v, reply, SV(""));
 	l->token_trouble = false;
-}
-
-/* A door opened: lanes that are held and may send elsewhere look at their mail again. */
-static void look_elsewhere(struct outbound *o)
-{
-	if (!o->has_alternatives)
-		return;
-	htable_each (&o->lanes, slot) {
-		struct lane *l = slot->value;
-		struct lane_now now = lane_now(l);
-
-		if (l->c && now.held && door_may_leave(now.why)) {
-			l->swept_at.us = 0;
-			lane_poke(l);
-		}
-	}
 }
 
 void lane_succeeded(struct lane *l)
@@ -254,7 +216,7 @@ void lane_succeeded(struct lane *l)
 		park_tell_lane(l, true);
 	hold_reason_clear(&l->why);
 	l->moved = 0;
-	look_elsewhere(l->o);
+	lane_tell_order(l);
 }
 
 uint32_t outbound_month(const struct outbound *o)
@@ -303,202 +265,56 @@ struct lane_now lane_now(struct lane *l)
 		.until = MONO_NEVER };
 }
 
-/* ---- the page of due mail ---- */
-
-static void page_read(struct store_op *op)
+void lane_tell_order(struct lane *l)
 {
-	struct lane *l = CONTAINER_OF(op, struct lane, due.op);
+	struct lane_now now = lane_now(l);
+	const struct hold_reason *outside = park_of_outside(l);
 
-	l->due_running = false;
-	l->page_at = 0;
-	l->recipient_at = 0;
-	l->next_due.us = INT64_MAX;
-	if (op->rc != 0) {
-		l->due.out_count = 0;
-		l->next_due = wall_add(outbound_due_now(l->o),
-			(int64_t)outbound_queue_pause(op->rc, l->read_failures++));
-		log_line(LOG_WARN, "qmgr", "the queue could not be read: %s", op->err.text);
-	} else {
-		l->read_failures = 0;
-		/* More than a page is due, or later mail is: look there after this page. */
-		l->next_due = l->due.out_next_at;
-	}
-	lane_pump(l);
-}
-
-void lane_read_page(struct lane *l)
-{
-	l->due_running = true;
-	arena_reset(&l->page);
-	l->due.out_count = 0;
-	l->due = (struct store_due){ .op.kind = STORE_OP_DUE,
-		.op.done = page_read,
-		.lane = l->key,
-		.until = l->sweeping ? l->sweep_until : outbound_due_now(l->o),
-		.after_at = l->sweeping ? l->sweep_after_at : (struct wall_time){ 0 },
-		.after_id = l->sweeping ? l->sweep_after_id : 0,
-		.limit = DUE_PAGE,
-		.out_arena = &l->page };
-	store_submit(l->o->store, &l->due.op);
-}
-
-bool lane_page_has_more(const struct lane *l)
-{
-	return !l->due_running && l->page_at < l->due.out_count;
-}
-
-void lane_page_skip(struct lane *l)
-{
-	l->page_at++;
-	l->recipient_at = 0;
-}
-
-/* Mail of a lane that is not configured any more finds its new lane, or waits with the reason. */
-static void reroute_page(struct lane *l)
-{
-	while (lane_page_has_more(l)) {
-		delivery_reroute(l, &l->due.out_messages[l->page_at]);
-		lane_page_skip(l);
-	}
+	sched_taker_set(l->taker,
+		&(struct sched_taker_state){ .is_configured = l->c != NULL,
+			.held = now.held || now.probing,
+			.may_elsewhere = now.why && hold_may_elsewhere(now.why),
+			.probing = now.probing && !now.held,
+			.external_held = outside != NULL,
+			.external_elsewhere = outside && hold_may_elsewhere(outside) });
+	outbound_wake(l->o);
 }
 
 /* ---- what leaves next ---- */
-
-/* What becomes of a recipient that is due. */
-struct way {
-	const struct park *park;
-	enum door_obstacle obstacle;
-	struct lane *other; /* where it can go in spite of them */
-};
-
-static struct way find_way(
-	struct lane *l, const struct store_message *m, const struct store_recipient *r)
-{
-	struct way w = { .park = park_find(l, m->sender, r->address) };
-
-	if (!w.park)
-		w.obstacle = door_obstacle(l, m, r);
-	if (w.obstacle != DOOR_OPEN || (w.park && door_may_leave(&w.park->why)))
-		w.other = door_other(l, m, r);
-	return w;
-}
-
-/* Those with the same answer and the same plan go together. */
-static size_t same_way(struct lane *l, const struct store_message *m,
-	const struct store_recipient *first, size_t left, const struct way *way)
-{
-	size_t count = 1;
-
-	for (; count < left; count++) {
-		struct way w = find_way(l, m, &first[count]);
-
-		if (w.park != way->park || w.obstacle != way->obstacle || w.other != way->other ||
-			!sv_eq(first[count].rewrite_from, first->rewrite_from))
-			break;
-	}
-	return count;
-}
 
 static struct sv address_of(const void *arg, size_t i)
 {
 	return ((const struct store_recipient *)arg)[i].address;
 }
 
+/* All go to one address then: the domain of the others does not matter. */
+uint32_t lane_per_domain(const struct lane *l)
+{
+	return conf_general(l->o->conf)->redirect_all.len ? 0 : l->c->limits.recipients_per_domain;
+}
+
 uint32_t lane_room(struct lane *l, const struct store_recipient *recipients, size_t count)
 {
-	/* All go to one address then: the domain of the others does not matter. */
-	uint32_t max =
-		conf_general(l->o->conf)->redirect_all.len ? 0 : l->c->limits.recipients_per_domain;
+	uint32_t max = l->c->limits.recipients_per_message;
 
-	count = sched_domain_room(count, max, address_of, recipients);
-	max = l->c->limits.recipients_per_message;
+	count = sched_domain_room(count, lane_per_domain(l), address_of, recipients);
 	return limit_scope_room(
 		l->scope, io_now(l->o->loop), (uint32_t)(max && count > max ? max : count));
 }
 
-/* Is it one of those that caused what holds it, or its lane? */
-static bool is_culprit(struct lane *l, const struct store_message *m, bool probing)
+/* By its limits, for whatever comes next. */
+static struct sched_room room_of(struct lane *l)
 {
-	return (probing && sched_hold_is_culprit(&l->proof, m->id)) ||
-	       park_is_culprit(l, m, m->recipients[0].address);
-}
+	struct mono_time now = io_now(l->o->loop);
+	uint32_t most = l->c->limits.recipients_per_message;
+	struct limit_use use = limit_scope_use(l->scope, now);
 
-/* A message behind this one in the page that may be the probe in its place. */
-static bool others_may_probe(struct lane *l, const struct store_message *m, bool probing)
-{
-	bool of_sender = park_is_culprit(l, m, m->recipients[0].address);
-
-	for (size_t i = l->page_at + 1; i < l->due.out_count; i++) {
-		const struct store_message *other = &l->due.out_messages[i];
-		const struct store_recipient *r = &other->recipients[0];
-
-		if (is_culprit(l, other, probing) || park_find(l, other->sender, r->address) ||
-			door_obstacle(l, other, r) != DOOR_OPEN)
-			continue;
-		if (probing || (of_sender && sv_eq_nocase(other->sender, m->sender)))
-			return true;
-	}
-	return false;
-}
-
-/* Leaves the probe to another; it is looked at again when this page is read to its end. */
-static bool leaves_probe(struct lane *l, const struct store_message *m, bool probing)
-{
-	if (l->recipient_at > 0 || !is_culprit(l, m, probing) || !others_may_probe(l, m, probing))
-		return false;
-	lane_page_skip(l);
-	l->next_due.us = 0;
-	return true;
-}
-
-/* The next recipients of the page that may leave now; NULL: none in this page. */
-static struct delivery *next_queued(struct lane *l, bool probing)
-{
-	while (lane_page_has_more(l)) {
-		const struct store_message *m = &l->due.out_messages[l->page_at];
-		const struct store_recipient *first = &m->recipients[l->recipient_at];
-
-		if (leaves_probe(l, m, probing))
-			continue;
-		if (l->recipient_at == 0 && lane_expire_if_over(l, m)) {
-			lane_page_skip(l);
-			continue;
-		}
-		struct way way = find_way(l, m, first);
-		size_t count = same_way(l, m, first, m->recipient_count - l->recipient_at, &way);
-		bool leaves = !way.park && way.obstacle == DOOR_OPEN;
-
-		if (leaves)
-			count = lane_room(l, first, count);
-		if (count == 0)
-			return NULL;
-		if (leaves && graph_goes_apart(l, m->id))
-			count = 1;
-		l->recipient_at += (uint32_t)count;
-		if (l->recipient_at >= m->recipient_count)
-			lane_page_skip(l);
-		if (leaves)
-			return delivery_from_queue(l, m, first, count);
-		if (way.other)
-			door_move(l, m, first, count, way.other);
-		else if (way.park)
-			delivery_postpone(l, m, first, count, way.park);
-		else
-			door_refuse(l, m, first, count, way.obstacle);
-	}
-	return NULL;
-}
-
-static struct delivery *next_work(struct lane *l, bool probing)
-{
-	struct delivery *d;
-
-	if (list_empty(&l->fresh))
-		return next_queued(l, probing);
-	d = list_entry(l->fresh.next, struct delivery, node);
-	list_remove(&d->node);
-	l->fresh_count--;
-	return d;
+	if (most == 0 || most > LIMIT_RCPT)
+		most = LIMIT_RCPT;
+	if (l->apart_left)
+		most = 1;
+	return sched_room_of(
+		limit_scope_room(l->scope, now, most), &use, &l->member->better, now);
 }
 
 uint32_t lane_ready_connections(const struct lane *l)
@@ -514,11 +330,6 @@ uint32_t lane_ready_connections(const struct lane *l)
 	return n;
 }
 
-static bool has_due(struct lane *l)
-{
-	return lane_page_has_more(l) || l->next_due.us <= outbound_due_now(l->o).us;
-}
-
 struct connection *lane_idle_connection(const struct lane *l)
 {
 	list_each (at, &l->connections) {
@@ -530,14 +341,19 @@ struct connection *lane_idle_connection(const struct lane *l)
 	return NULL;
 }
 
+static uint32_t due_count(struct lane *l)
+{
+	uint64_t n = sched_due_count(l->taker, outbound_due_now(l->o));
+
+	return n > UINT32_MAX / 2 ? UINT32_MAX / 2 : (uint32_t)n;
+}
+
 /* How it stands with its connections. */
 static struct sched_burst burst_of(struct lane *l, bool probing)
 {
 	bool has_session = false;
 	struct sched_burst b = {
-		.waiting = l->fresh_count +
-			   (uint32_t)(l->due_running ? 0 : l->due.out_count - l->page_at),
-		.more = l->due_running || l->next_due.us <= outbound_due_now(l->o).us,
+		.waiting = l->fresh_count + l->takes_running + due_count(l),
 		.room = limit_scope_messages(l->scope, io_now(l->o->loop)),
 		.open = l->connection_count,
 		.max = connections_max(l),
@@ -554,8 +370,8 @@ static struct sched_burst burst_of(struct lane *l, bool probing)
 	b.one_at_a_time = probing || (l->c && l->c->sign_in != CONF_SIGN_IN_NONE && !has_session);
 	b.scarce = connections_are_scarce(l);
 	/* These have their slots already. */
-	if (l->fresh_count && b.room < UINT32_MAX)
-		b.room += l->fresh_count;
+	if (b.room < UINT32_MAX)
+		b.room += l->fresh_count + l->takes_running;
 	return b;
 }
 
@@ -563,7 +379,7 @@ bool lane_rests(struct lane *l)
 {
 	const struct sched_burst b = burst_of(l, false);
 
-	return !l->c || lane_now(l).held || (sched_burst_rests(&b) && l->claims_running == 0);
+	return !l->c || lane_now(l).held || (sched_burst_rests(&b) && l->claims_running + l->takes_running == 0);
 }
 
 /* Opens as many connections as the waiting work is worth. */
@@ -600,30 +416,21 @@ static void set_timer(struct lane *l, const struct lane_now *state)
 {
 	struct outbound *o = l->o;
 	struct mono_time now = io_now(o->loop), at = MONO_NEVER;
-	int64_t wait =
-		l->next_due.us == INT64_MAX ? INT64_MAX : l->next_due.us - outbound_due_now(o).us;
-	bool due = lane_page_has_more(l) || wait <= 0;
 
-	if (state->held && l->c) {
+	if (!l->c) {
+		io_timer_start(&l->timer, MONO_NEVER);
+		return;
+	}
+	if (state->held)
 		at = state->until;
-	} else if (due && limit_scope_room(l->scope, now, 1) == 0)
+	else if (due_count(l) == 0)
+		at = MONO_NEVER;
+	else if (limit_scope_room(l->scope, now, 1) == 0)
 		at = limit_scope_room_at(l->scope, now);
-	else if (!due && wait != INT64_MAX)
-		at = mono_add(now, (uint64_t)wait);
-	/* An open reservation ends the wait when it settles, and says so; till then a slow look. */
-	if (at.us == MONO_NEVER.us && has_due(l) && !(state->held && l->c))
+	else
+		/* What is left to better classes; or a reservation ends the wait when it settles. Till then a slow look. */
 		at = mono_add(now, US_PER_S);
-	/* In between, mail may come past its time. */
-	if (l->c)
-		at = mono_min(at, lane_sweep_at(l, state));
 	io_timer_start(&l->timer, at);
-}
-
-/* True when the page must be read (again) first. */
-static bool needs_page(struct lane *l)
-{
-	return !l->due_running && !lane_page_has_more(l) &&
-	       l->next_due.us <= outbound_due_now(l->o).us;
 }
 
 static void withdraw_all(struct lane *l, const struct lane_now *state)
@@ -636,45 +443,62 @@ static void withdraw_all(struct lane *l, const struct lane_now *state)
 	withdraw_fresh(l, &v, sv_from(state->why->reply));
 }
 
-static void send_pump(struct lane *l, bool probing)
+/* Messages that may be in our hands now: one for each connection that has none, and one for each that is about to end its own. */
+static uint32_t takes_max(const struct lane *l)
 {
-	struct outbound *o = l->o;
-	struct mono_time now = io_now(o->loop);
+	uint32_t n = lane_ready_connections(l);
 
-	while (!o->draining) {
-		struct connection *c;
+	/* Of those nobody could tell that they never left. */
+	if (conf_general(l->o->conf)->uncertain != CONF_UNCERTAIN_RETRY)
+		return n;
+	list_each (at, &l->connections)
+		n += connection_ends_soon(list_entry(at, struct connection, node));
+	return n;
+}
+
+static void take_some(struct lane *l, bool probing)
+{
+	while (l->takes_running + l->claims_running + l->fresh_count < takes_max(l)) {
+		struct sched_room room = room_of(l);
+		struct sched_pick pick;
+
+		if ((probing && l->probes > 0) ||
+			!sched_pick(l->taker, outbound_due_now(l->o), &room, &pick))
+			return;
+		delivery_take(l, &pick, probing);
+	}
+}
+
+static void give_fresh(struct lane *l)
+{
+	while (!list_empty(&l->fresh)) {
+		struct connection *c = lane_idle_connection(l);
 		struct delivery *d;
 
-		if (probing && l->probes > 0)
+		if (!c)
 			return;
-		if (list_empty(&l->fresh) && (needs_page(l) || l->due_running)) {
-			if (!l->due_running)
-				lane_read_page(l);
-			return;
-		}
-		if (list_empty(&l->fresh) &&
-			(!lane_page_has_more(l) || limit_scope_room(l->scope, now, 1) == 0))
-			return;
-		if (probing)
-			park_take_probe(l);
-		c = lane_idle_connection(l);
-		if (!c) {
-			open_connections(l, probing);
-			return;
-		}
 		/* A token that ends is not used for another message. */
-		if (!mono_before(now, connection_token_until(c))) {
+		if (!mono_before(io_now(l->o->loop), connection_token_until(c))) {
 			connection_quit(c);
 			continue;
 		}
-		d = next_work(l, probing);
-		if (!d)
-			continue;
-		park_begin(l, d);
-		d->probe = probing;
-		l->probes += probing;
+		d = list_entry(l->fresh.next, struct delivery, node);
+		list_remove(&d->node);
+		l->fresh_count--;
 		connection_give(c, d);
 	}
+}
+
+static void send_pump(struct lane *l, bool probing)
+{
+	if (l->o->draining)
+		return;
+	give_fresh(l);
+	if (probing && l->probes == 0 && due_count(l))
+		park_take_probe(l);
+	take_some(l, probing);
+	if (!(probing && l->probes > 0 && list_empty(&l->fresh)))
+		open_connections(l, probing);
 }
 
 static void pump(void *arg)
@@ -689,18 +513,15 @@ void lane_pump(struct lane *l)
 
 	if (!o->started)
 		return;
-	if (!l->c) {
+	/* Time alone may have changed it. */
+	lane_tell_order(l);
+	if (!l->c)
 		withdraw_fresh(l, NULL, SV(""));
-		if (needs_page(l) && !o->draining)
-			lane_read_page(l);
-		reroute_page(l);
-	} else {
-		if (state.held)
-			withdraw_all(l, &state);
-		if (!lane_sweep(l, &state) && !state.held)
-			/* After a hold, one message at a time until one gets through. */
-			send_pump(l, state.probing);
-	}
+	else if (state.held)
+		withdraw_all(l, &state);
+	else
+		/* After a hold, one message at a time until one gets through. */
+		send_pump(l, state.probing);
 	set_timer(l, &state);
 	connections_give_way(l);
 }
@@ -713,12 +534,4 @@ static void on_timer(void *arg)
 void lane_poke(struct lane *l)
 {
 	io_task_post(l->o->loop, &l->task);
-}
-
-void lane_queued(struct lane *l)
-{
-	l->next_due.us = 0;
-	l->new_mail = true;
-	lane_expect_look(l);
-	lane_poke(l);
 }

@@ -23,20 +23,8 @@ enum {
 static void drain_check(void *arg);
 static void say_loudly(const struct conf *conf);
 
-static bool has_alternatives(const struct conf *conf)
-{
-	size_t count;
-	const struct conf_route *routes = conf_routes(conf, &count);
-	bool any = false;
-
-	for (size_t i = 0; i < count; i++)
-		any |= routes[i].through_count > 1;
-	return any;
-}
-
 void outbound_configured(struct outbound *o)
 {
-	o->has_alternatives = has_alternatives(o->conf);
 	say_loudly(o->conf);
 }
 
@@ -55,10 +43,14 @@ struct outbound *outbound_new(const struct outbound_options *options)
 	o->event = options->event;
 	o->event_arg = options->event_arg;
 	o->conf = conf_ref(options->conf);
-	o->has_alternatives = has_alternatives(o->conf);
 	list_init(&o->starved);
 	list_init(&o->idle);
 	list_init(&o->quiet);
+	list_init(&o->resolves);
+	o->order = sched_order_new(io_random_u64());
+	o->wake = (struct io_task){ .run = flows_wake, .arg = o };
+	io_timer_init(&o->due_timer, o->loop, flows_wake, o);
+	io_timer_init(&o->park_timer, o->loop, parks_tell_order, o);
 	o->slots = (struct io_task){ .run = connections_serve, .arg = o };
 	o->drain_check = (struct io_task){ .run = drain_check, .arg = o };
 	o->last_wall = io_wall(o->loop);
@@ -80,6 +72,9 @@ void outbound_free(struct outbound *o)
 	io_task_cancel(o->loop, &o->drain_check);
 	io_task_cancel(o->loop, &o->slots);
 	io_task_cancel(o->loop, &o->reload.task);
+	io_task_cancel(o->loop, &o->wake);
+	io_timer_stop(&o->due_timer);
+	io_timer_stop(&o->park_timer);
 	outbound_fresh_free(o->reload.fresh);
 	htable_each (&o->lanes, slot)
 		lane_free(slot->value);
@@ -90,7 +85,9 @@ void outbound_free(struct outbound *o)
 	htable_each (&o->tls, slot)
 		io_tls_unref(slot->value);
 	htable_deinit(&o->tls);
-	arena_reset(&o->lanes_arena);
+	members_free(o);
+	sched_order_free(o->order);
+	arena_reset(&o->flows.arena);
 	arena_reset(&o->parks_arena);
 	arena_reset(&o->ledger_arena);
 	arena_reset(&o->counts_arena);
@@ -220,10 +217,10 @@ static void read_done(struct outbound *o)
 	if (--o->reads_left > 0)
 		return;
 	o->started = true;
-	arena_reset(&o->lanes_arena);
 	arena_reset(&o->parks_arena);
+	parks_tell_order(o);
 	htable_each (&o->lanes, slot)
-		lane_poke(slot->value);
+		lane_tell_order(slot->value);
 }
 
 static bool read_failed(struct outbound *o, const struct store_op *op)
@@ -233,22 +230,6 @@ static bool read_failed(struct outbound *o, const struct store_op *op)
 	if (op->rc != 0)
 		read_done(o);
 	return op->rc != 0;
-}
-
-static void lanes_read(struct store_op *op)
-{
-	struct outbound *o = CONTAINER_OF(op, struct outbound, lanes_op.op);
-
-	if (read_failed(o, op))
-		return;
-	for (size_t i = 0; i < o->lanes_op.out_count; i++) {
-		struct lane *l = lane_get(o, o->lanes_op.out_lanes[i].lane);
-
-		if (o->lanes_op.out_lanes[i].next_at.us < l->next_due.us)
-			l->next_due = o->lanes_op.out_lanes[i].next_at;
-		lane_look_after_start(l);
-	}
-	read_done(o);
 }
 
 static void parks_read(struct store_op *op)
@@ -330,13 +311,10 @@ void outbound_start(struct outbound *o)
 	o->parks_op = (struct store_parks_read){
 		.op.kind = STORE_OP_PARKS_READ, .op.done = parks_read, .out_arena = &o->parks_arena
 	};
-	o->lanes_op = (struct store_lanes){
-		.op.kind = STORE_OP_LANES, .op.done = lanes_read, .out_arena = &o->lanes_arena
-	};
 	store_submit(o->store, &o->ledger_op.op);
 	store_submit(o->store, &o->counts_op.op);
 	store_submit(o->store, &o->parks_op.op);
-	store_submit(o->store, &o->lanes_op.op);
+	flows_look(o, read_done);
 }
 
 /* ---- drain ---- */
@@ -414,11 +392,6 @@ void outbound_give_up(struct outbound *o)
 
 /* ---- what others ask ---- */
 
-void outbound_queued(void *outbound, struct sv lane)
-{
-	lane_queued(lane_get(outbound, lane));
-}
-
 /* A person says that it is put right: nothing of before is believed, neither a password nor a refusal. */
 static void forget_sign_in(struct lane *l)
 {
@@ -438,10 +411,10 @@ void outbound_kick(struct outbound *o, bool probe, struct sv lane)
 			forget_sign_in(l);
 		if (probe && (l->why.nature != VERDICT_NATURE_REPUTATION || sv_eq(lane, l->key)))
 			sched_lane_probe_now(l->sched, io_now(o->loop));
-		/* What a person released may be old. */
-		l->look_at.us = 0;
-		lane_queued(l);
+		lane_tell_order(l);
+		lane_poke(l);
 	}
+	flows_look(o, NULL);
 }
 
 bool outbound_probe(struct outbound *o, struct sv lane)
@@ -452,7 +425,8 @@ bool outbound_probe(struct outbound *o, struct sv lane)
 	stopped |= park_probe_lane(l);
 	forget_sign_in(l);
 	sched_lane_probe_now(l->sched, io_now(o->loop));
-	lane_queued(l);
+	lane_tell_order(l);
+	lane_poke(l);
 	return stopped;
 }
 

@@ -88,8 +88,8 @@ void *outbound_claim(void *outbound, struct arena *arena, struct store_put *put,
 	struct store_message *message, struct store_recipient *recipients);
 void outbound_committed(void *outbound, void *claim, struct arena *arena, struct buf *body);
 void outbound_withdrawn(void *outbound, void *claim);
-/* Mail for this lane was queued, due at once. */
-void outbound_queued(void *outbound, struct sv lane);
+/* So many recipients were queued in this flow, due at once. */
+void outbound_queued(void *outbound, const struct mail_flow *flow, uint32_t recipients);
 
 /*
  * An operator changed what waits: every lane looks again; held ones probe when `probe`. A lane that is

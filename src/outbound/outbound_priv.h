@@ -13,6 +13,8 @@
 #include "sched/burst.h"
 #include "sched/endpoint.h"
 #include "sched/hold.h"
+#include "sched/order.h"
+#include "sched/room.h"
 #include "sched/split.h"
 #include "smtp/client.h"
 
@@ -23,20 +25,20 @@
  * sign_in.c    secrets and tokens of lanes
  * park.c       what is held beyond a lane: senders on a mailbox, tenants; and the records of all parks
  * witness.c    what a refused message says of itself, for the verdict and for sched/hold
- * door.c       which mail a door takes, and the next door when one is held
- * delivery.c   one attempt: its message, claim and body; delivery_end.c: its verdicts and outcome
+ * flows.c      where mail waits, and which lanes look for work; queues without a member
+ * take.c       a message leaves its flow for a lane, or goes back
+ * delivery.c   one attempt: its message and body; delivery_end.c: its verdicts and outcome
  * endpoint.c   budgets of handshakes and connections: who connects next, who gives way
  * connection.c one session with a provider: what all have; connection_smtp.c: by SMTP; graph.c: by HTTPS
  * rewrite.c    what leaves differs from what is stored
- * sweep.c      mail that waits too long: expiry, notices of delay, other doors
+ * sweep.c      mail that waits too long: expiry, notices of delay
  * look.c       what others see of lanes and holds
  * bounce.c     notices to the sender
  */
 enum {
-	DUE_PAGE = 50,                /* messages a lane reads at once */
 	BODY_PIECE = 4 * LIMIT_CHUNK, /* of a body that is read from the queue */
 	OUTCOME_TRIES_MAX = 5,        /* where the place in the queue is damaged */
-	CLAIMS_FAILED_MAX = 64,       /* in a row: then the lane takes a pause */
+	PARK_PROOFS_MAX = 4,          /* beside the lane's own: of its tenant, of mail outside, of a sender */
 	HOURS_KEPT = 25,
 	LEDGER_PAGE = 10000,
 	CONNECTION_QUIT_S = 5, /* for a goodbye; then it is closed */
@@ -61,6 +63,7 @@ struct park {
 	uint64_t pause_us;
 	const struct lane *prober; /* of a tenant's: the one lane that tries */
 	uint64_t tried;            /* of a sender's: the message that tries; 0: none */
+	bool of_sender;
 	struct sched_proof proof;  /* what caused it */
 };
 
@@ -109,9 +112,22 @@ struct outbound {
 	struct io_task slots;
 	size_t deliveries; /* alive, outcomes under way included */
 
+	struct sched_order *order; /* of what waits */
+	struct htable members;     /* "m:ADDRESS", "c:NAME" -> struct member */
+	struct io_timer due_timer; /* the next flow becomes due */
+	struct io_timer park_timer; /* the next park lets a message try */
+	struct mono_time parks_next; /* when that is; 0: none */
+	struct io_task wake;
+	struct {
+		struct store_flows op;
+		struct arena arena;
+		bool running, again;
+		void (*then)(struct outbound *o);
+	} flows;
+	struct list resolves;
+
 	unsigned reads_left; /* of start() */
 	bool started, draining;
-	bool has_alternatives; /* a route has more than one way */
 	void (*drained)(void *arg);
 	void *drained_arg;
 	struct io_task drain_check;
@@ -121,17 +137,22 @@ struct outbound {
 	struct mono_time doubted_at;
 	struct wall_time last_wall, first_wall;
 	struct mono_time last_mono, first_mono;
-	struct store_lanes lanes_op;
 	struct store_parks_read parks_op;
 	struct limit_book *book;
 	struct store_ledger_read ledger_op;
 	struct store_counts_read counts_op;
-	struct arena lanes_arena, parks_arena, ledger_arena, counts_arena;
+	struct arena parks_arena, ledger_arena, counts_arena;
 	/* Recipients whose attempt ended uncertain, by the hour. */
 	struct {
 		int64_t hour;
 		uint64_t count;
 	} uncertain[HOURS_KEPT];
+};
+
+/* What all doors of a mailbox share. */
+struct member {
+	struct sched_member *sched;
+	struct sched_better better;
 };
 
 struct lane {
@@ -141,6 +162,8 @@ struct lane {
 	const struct conf_lane *c; /* NULL: not configured any more, or no route */
 	struct sched_lane *sched;
 	struct limit_scope *scope; /* what it may send: shared by all doors of a mailbox */
+	struct member *member;
+	struct sched_taker *taker; /* as the order of mail sees it */
 	struct secret *password, *certificate_key, *passphrase;
 	struct secrets_job *secrets_job;    /* runs: no connection is opened before it ends */
 	bool secrets_failed, secrets_stale; /* read again before the next connection */
@@ -155,32 +178,18 @@ struct lane {
 	uint32_t fresh_count;
 	struct list connections;
 	uint32_t connection_count;
-	uint32_t claims_running;   /* handed to the queue, not committed yet */
+	/* Of the quick way; and from a flow: handed to the queue, not committed yet. */
+	uint32_t claims_running, takes_running;
 	struct endpoint *endpoint; /* NULL: by HTTPS, or not configured */
 	struct list starved;       /* in that of its endpoint, or of all */
 	struct io_timer timer;
 	struct io_task task;
-	/* A page of due messages. */
-	struct store_due due;
-	struct arena page;
-	bool due_running;
-	unsigned read_failures, claim_failures; /* of the queue, in a row */
-	size_t page_at;                         /* next message of the page */
-	uint32_t recipient_at;                  /* next recipient in it */
-	struct wall_time next_due; /* the earliest that is not in the page; INT64_MAX: none known */
-	bool sweeping;             /* the page is read to find mail past its time, not to send */
-	struct wall_time sweep_after_at;
-	uint64_t sweep_after_id;
-	struct wall_time sweep_until; /* due times that it reads */
-	struct mono_time
-		swept_at; /* the last that looked at all began then; 0: none has, or a door has opened */
-	struct mono_time sweep_from; /* no sweep before that */
-	struct wall_time look_at;    /* before that no mail of it is past its time; see sweep.c */
+	unsigned read_failures; /* of the queue, in a row */
 	struct htable apart; /* ids of messages whose recipients go one by one; see graph.c */
 	unsigned probes;     /* deliveries that run as probe */
 	uint32_t month;      /* 202611; what was delivered in it, where deliveries cost */
 	uint64_t delivered_month;
-	bool new_mail; /* came while it was held: maybe it has another door */
+	uint32_t apart_left; /* of these, takes that carry a single recipient */
 	/* Recipients that went by another door since it is held, and the last such door. */
 	uint64_t moved;
 	const struct lane *moved_to;
@@ -304,14 +313,15 @@ struct delivery {
 	struct sv header;           /* as stored, once `body` has left it behind; see witness.c */
 	struct buf head;            /* goes instead of the stored header; empty: that goes */
 	size_t head_given;          /* of it */
-	bool claimed, claim_failed; /* the attempt is committed; or cannot be */
-	bool claim_running, body_running, wants_body, released, over, probe;
+	bool claimed; /* the attempt is committed */
+	bool body_running, wants_body, released, over, probe;
 	bool begun;      /* the connection works on it */
 	bool taken_back; /* over without having left */
 	struct mono_time begun_at;
 	struct limit_slot slot; /* of what its mailbox or connector may send */
 	struct store_attempt attempt;
-	struct store_claim claim;
+	struct sched_pick pick; /* of the take */
+	struct store_take take;
 	struct store_body body_op;
 	struct store_outcome outcome;
 	struct limit_entry ledger[LIMIT_ENTRIES_MAX];
@@ -344,7 +354,6 @@ struct lane *lane_get(struct outbound *o, struct sv key); /* makes it */
 void lane_free(struct lane *l);
 void lane_configure(struct lane *l); /* after a new snapshot */
 void lane_poke(struct lane *l);      /* looks for work soon */
-void lane_queued(struct lane *l);    /* mail is due now */
 void lane_pump(struct lane *l);      /* looks for work now; never from inside a connection */
 bool lane_rests(struct lane *l);     /* nothing may leave by its idle connections now */
 uint32_t lane_ready_connections(const struct lane *l);         /* idle ones, whose token is good */
@@ -360,9 +369,25 @@ struct lane_now lane_now(struct lane *l);
 /* How many of these may leave in one message now. */
 uint32_t lane_room(struct lane *l, const struct store_recipient *recipients, size_t count);
 
-void lane_read_page(struct lane *l);
-bool lane_page_has_more(const struct lane *l);
-void lane_page_skip(struct lane *l);
+uint32_t lane_per_domain(const struct lane *l); /* recipients of one domain; 0: no limit */
+void lane_tell_order(struct lane *l);           /* how it stands: after each change */
+
+/* ---- flows.c ---- */
+struct member *member_of_lane(struct outbound *o, const struct lane *l);
+void members_free(struct outbound *o);
+struct sched_flow *flow_get(struct outbound *o, const struct mail_flow *key); /* and its lanes */
+/* The lane by which its mail would leave now; NULL: none. */
+struct lane *lane_of_flow(struct outbound *o, const struct mail_flow *key);
+struct lane *lane_first_of(struct outbound *o, const struct mail_flow *key); /* if none were held */
+/* Its flow in the queue of the other members that can carry it; NULL: there is none. In the delivery's memory. */
+const struct mail_flow *flow_without(struct delivery *d, const struct store_recipient *r);
+void outbound_wake(struct outbound *o); /* lanes with work look for it soon */
+void flows_wake(void *outbound);
+/* Asks the queue what waits where; then `then`, if it is not NULL. */
+void flows_look(struct outbound *o, void (*then)(struct outbound *o));
+
+/* ---- take.c ---- */
+void delivery_take(struct lane *l, const struct sched_pick *pick, bool probe);
 
 /* ---- reload.c ---- */
 struct io_tls *outbound_tls(struct lane *l, struct err *err); /* borrowed */
@@ -371,15 +396,8 @@ const struct secret *outbound_fresh_secret(
 	const struct outbound_fresh *f, const struct conf_secret *where, const char **out_warning);
 
 /* ---- sweep.c ---- */
-/* New mail, accepted now at the earliest, will need a look some day. */
-void lane_expect_look(struct lane *l);
-void lane_expect_look_at(struct lane *l, const struct store_message *m); /* this mail waits again */
-void lane_look_after_start(struct lane *l);
-/* True: it has the page, and nothing else may. */
-bool lane_sweep(struct lane *l, const struct lane_now *state);
-struct mono_time lane_sweep_at(const struct lane *l, const struct lane_now *state); /* the next */
-/* Mail that is over when its turn comes is not sent. True: it is gone. */
-bool lane_expire_if_over(struct lane *l, const struct store_message *m);
+/* Its time is over now that its turn has come: it is not sent. True: it is on its way out. */
+bool look_ends(struct delivery *d);
 
 /* ---- sign_in.c ---- */
 void lane_load_secrets(struct lane *l); /* may hold the lane; may take a while (secrets_job) */
@@ -414,8 +432,14 @@ void park_weigh(struct delivery *d);
 void park_begin(struct lane *l, const struct delivery *d);
 /* It has ended, and was not refused for that park: the next may try. */
 void park_tried(struct lane *l, const struct delivery *d);
-/* Whether it caused what holds its sender, its tenant or mail to the outside. */
-bool park_is_culprit(struct lane *l, const struct store_message *m, struct sv recipient);
+/* Who caused what may hold mail of this flow on this lane, beside the lane itself. How many. */
+size_t park_proofs(struct lane *l, const struct mail_flow *flow,
+	const struct sched_proof *out[PARK_PROOFS_MAX]);
+struct sv park_sender(struct arena *a, struct sv sender); /* as a flow's `sender` names it */
+/* Why mail to the outside does not leave by this lane now; NULL: it does. */
+const struct hold_reason *park_of_outside(struct lane *l);
+void parks_tell_order(void *outbound); /* what time has changed */
+bool hold_may_elsewhere(const struct hold_reason *why); /* its mail may go by another door */
 /* A message of this sender got through. */
 void park_clear(struct lane *l, struct sv sender, bool external);
 void park_clear_sign_in(struct lane *l); /* a token came */
@@ -436,34 +460,9 @@ struct provider_own witness_words(
 struct sched_refusal witness_of(struct delivery *d, const struct delivery_recipient *r);
 void witness_keep_header(struct delivery *d); /* before its body is read on */
 
-/* ---- door.c ---- */
-enum door_obstacle {
-	DOOR_OPEN,
-	DOOR_INTERNAL,  /* takes recipients of its own tenant only */
-	DOOR_TOO_SMALL, /* the message is larger than it takes */
-};
-enum door_obstacle door_obstacle(
-	const struct lane *l, const struct store_message *m, const struct store_recipient *r);
-/* The first of the recipient's alternatives that is not held and can take it; NULL: none. */
-struct lane *door_other(
-	struct lane *l, const struct store_message *m, const struct store_recipient *r);
-bool door_may_leave(const struct hold_reason *why); /* by another door, when this one is held */
-/* A new message, before it is in the queue: recipients whose door is held, or cannot take them, get the
- * next one. */
-void door_choose(struct outbound *o, struct arena *arena, const struct store_message *m,
-	struct store_recipient *recipients);
-/* Recipients of a message that could leave now, but not by this door. */
-void door_move(struct lane *l, const struct store_message *m,
-	const struct store_recipient *recipients, size_t count, struct lane *to);
-void door_refuse(struct lane *l, const struct store_message *m,
-	const struct store_recipient *recipients, size_t count, enum door_obstacle obstacle);
-
 /* ---- delivery.c ---- */
 struct delivery *delivery_new(struct lane *l);
 void delivery_free(struct delivery *d);
-/* Takes recipients of a queued message; reserves, and submits the claim. */
-struct delivery *delivery_from_queue(struct lane *l, const struct store_message *m,
-	const struct store_recipient *recipients, size_t count);
 /*
  * It has its connection. Gets ready what leaves. False: not yet, connection_begin() is called again when
  * the header is read; or it is finished, and the connection has no delivery any more.
@@ -472,6 +471,8 @@ NODISCARD bool delivery_ready(struct delivery *d);
 /* What leaves, for any door: sender, recipients (one, when all are redirected), size. In its memory. */
 const struct smtp_client_message *delivery_message(struct delivery *d);
 void delivery_feed(struct delivery *d); /* the connection has room for more body */
+void delivery_set_recipients(
+	struct delivery *d, const struct store_recipient *recipients, size_t count);
 void delivery_copy_message(struct delivery *d, const struct store_message *m,
 	const struct store_recipient *recipients, size_t count);
 
@@ -484,14 +485,13 @@ void delivery_finish(struct delivery *d);
 void delivery_event(struct delivery *d, const struct smtp_client_event *e);
 /* Never left: back to the queue, with the reason. NULL verdict: none. */
 void delivery_withdraw(struct delivery *d, const struct verdict *v, struct sv reply);
+void delivery_return(struct delivery *d); /* never left: back to the queue, as its outcomes are set */
+void delivery_decide_one(struct delivery *d, size_t i); /* its outcome, by its verdict */
 /* A change to waiting recipients without an attempt. */
-void delivery_postpone(struct lane *l, const struct store_message *m,
-	const struct store_recipient *recipients, size_t count, const struct park *park);
 void delivery_expire(struct lane *l, const struct store_message *m);
 void delivery_is_due(struct lane *l, const struct store_message *m); /* now, whatever was planned */
 void delivery_delayed(struct lane *l, const struct store_message *m); /* its sender is told */
 void delivery_reroute(struct lane *l, const struct store_message *m);
-/* For door.c: an outcome without an attempt. */
 void delivery_set_outcomes(struct delivery *d, enum store_recipient_state state,
 	struct wall_time next_at, const struct verdict *v, struct sv reply);
 void delivery_change(struct delivery *d); /* written as set */
@@ -503,6 +503,7 @@ void connection_give(struct connection *c, struct delivery *d);
 void connection_body(struct connection *c, struct sv bytes, bool end);
 void connection_begin(struct connection *c); /* its delivery, as soon as that is ready */
 bool connection_has_room(const struct connection *c);
+bool connection_ends_soon(const struct connection *c); /* its message is on its way; then it takes another */
 void connection_pump(struct connection *c);
 void connection_abandon(struct connection *c);   /* gives the running transaction up */
 void connection_quit(struct connection *c);      /* an idle one */

@@ -160,6 +160,16 @@ static void sender_key(struct lane *l, struct sv sender, struct buf *out)
 		must(buf_append(out, sv_head(sender, LIMIT_ADDRESS)) == 0);
 }
 
+/* As it stands in the key of its park. */
+struct sv park_sender(struct arena *a, struct sv sender)
+{
+	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(LIMIT_ADDRESS + 16);
+
+	if (address_key(&text, sender) == 0)
+		return arena_sv(a, buf_sv(&text));
+	return arena_sv(a, sv_head(sender, LIMIT_ADDRESS));
+}
+
 static bool tenant_key(struct lane *l, const char *kind, struct buf *out)
 {
 	if (!l->c || !l->c->tenant)
@@ -190,6 +200,77 @@ static void poke_lanes_of(struct outbound *o, struct sv key)
 		if (l->c && l->c->tenant)
 			lane_poke(l);
 	}
+}
+
+/* ---- what the order of mail hears ---- */
+
+bool hold_may_elsewhere(const struct hold_reason *why)
+{
+	const struct verdict v = { .nature = why->nature };
+
+	return verdict_may_go_elsewhere(&v);
+}
+
+static bool is_held(struct outbound *o, const struct park *p)
+{
+	return mono_before(io_now(o->loop), p->probe_at);
+}
+
+/* "sender:LANE:ADDRESS": no lane has a colon in its key. */
+static void tell_sender(struct outbound *o, struct sv key, bool held)
+{
+	struct sv lane, rest = sv_skip(key, sizeof("sender:") - 1);
+
+	(void)sv_cut_char(&rest, ':', &lane);
+	sched_sender_set(lane_get(o, lane)->member->sched, rest, held);
+}
+
+static void tell_lanes(struct outbound *o, struct sv key)
+{
+	struct sv tenant = sv_skip(key, (size_t)(sv_find_char(key, ':') + 1));
+
+	htable_each (&o->lanes, slot) {
+		struct lane *l = slot->value;
+
+		if (l->c && l->c->tenant && sv_eq(l->c->tenant->name, tenant))
+			lane_tell_order(l);
+	}
+}
+
+/* After each change of a park. */
+static void tell_order(struct outbound *o, struct sv key, const struct park *p, bool held)
+{
+	if (p->of_sender)
+		tell_sender(o, key, held);
+	else
+		tell_lanes(o, key);
+	if (held && p->probe_at.us != MONO_NEVER.us &&
+		(o->parks_next.us == 0 || mono_before(p->probe_at, o->parks_next))) {
+		o->parks_next = p->probe_at;
+		io_timer_start(&o->park_timer, p->probe_at);
+	}
+	outbound_wake(o);
+}
+
+void parks_tell_order(void *outbound)
+{
+	struct outbound *o = outbound;
+
+	o->parks_next.us = 0;
+	htable_each (&o->parks, slot) {
+		const struct park *p = slot->value;
+
+		tell_order(o, sv_make(slot->key, slot->key_len), p, is_held(o, p));
+	}
+}
+
+/* A message may try now. */
+static void probe_now(struct outbound *o, struct sv key, struct park *p)
+{
+	p->probe_at = io_now(o->loop);
+	p->prober = NULL;
+	p->tried = 0;
+	tell_order(o, key, p, false);
 }
 
 /* Stopped for reputation: neither what is heard meanwhile nor mail under way changes that. */
@@ -225,6 +306,7 @@ static void set(struct lane *l, struct sv key, const struct verdict *v, struct s
 		return;
 	if (!p) {
 		p = xcalloc(1, sizeof(*p));
+		p->of_sender = sv_starts(key, SV("sender:"));
 		htable_put(&o->parks, key, p);
 		drop_suspect(o, key, &p->proof);
 		log_event(LOG_WARN,
@@ -251,6 +333,7 @@ static void set(struct lane *l, struct sv key, const struct verdict *v, struct s
 	record(o, key, &p->why, &p->proof, wall_at(o, p->probe_at));
 	if (news)
 		tell(l, key, &p->why, p->probe_at, false);
+	tell_order(o, key, p, true);
 	poke_lanes_of(o, key);
 }
 
@@ -345,16 +428,42 @@ const struct park *park_find(struct lane *l, struct sv sender, struct sv recipie
 	return NULL;
 }
 
-bool park_is_culprit(struct lane *l, const struct store_message *m, struct sv recipient)
+const struct hold_reason *park_of_outside(struct lane *l)
 {
-	const struct park *tenant = tenants_park(l);
-	struct park *both[2];
-	size_t n = find_both(l, m->sender, recipient, both);
-	bool culprit = tenant && sched_hold_is_culprit(&tenant->proof, m->id);
+	const struct park *p = l->o->parks.count && l->c && l->c->tenant
+				       ? find(l, VERDICT_SCOPE_TENANT_EXTERNAL, SV(""))
+				       : NULL;
 
-	for (size_t i = 0; i < n; i++)
-		culprit |= sched_hold_is_culprit(&both[i]->proof, m->id);
-	return culprit;
+	return p && is_held(l->o, p) ? &p->why : NULL;
+}
+
+size_t park_proofs(struct lane *l, const struct mail_flow *flow,
+	const struct sched_proof *out[PARK_PROOFS_MAX])
+{
+	const struct park *p = tenants_park(l);
+	size_t n = 0;
+
+	if (l->o->parks.count == 0)
+		return 0;
+	if (p)
+		out[n++] = &p->proof;
+	p = flow->sender.len ? find(l, VERDICT_SCOPE_SENDER, flow->sender) : NULL;
+	if (p)
+		out[n++] = &p->proof;
+	p = flow->external ? find(l, VERDICT_SCOPE_TENANT_EXTERNAL, flow->sender) : NULL;
+	if (p)
+		out[n++] = &p->proof;
+	return n;
+}
+
+static void tell_of_both(struct lane *l, const struct park *p, struct sv sender, bool held)
+{
+	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(1024);
+	enum verdict_scope scope =
+		p->of_sender ? VERDICT_SCOPE_SENDER : VERDICT_SCOPE_TENANT_EXTERNAL;
+
+	if (park_key(l, scope, sender, &key))
+		tell_order(l->o, buf_sv(&key), p, held);
 }
 
 void park_begin(struct lane *l, const struct delivery *d)
@@ -370,6 +479,7 @@ void park_begin(struct lane *l, const struct delivery *d)
 				continue;
 			both[i]->tried = d->m.id;
 			both[i]->probe_at = mono_add(io_now(l->o->loop), PROBE_TURN_US);
+			tell_of_both(l, both[i], d->m.sender, true);
 		}
 	}
 }
@@ -387,6 +497,7 @@ void park_tried(struct lane *l, const struct delivery *d)
 			sched_hold_probed(&both[i]->proof, d->m.id);
 			both[i]->tried = 0;
 			both[i]->probe_at = io_now(l->o->loop);
+			tell_of_both(l, both[i], d->m.sender, false);
 		}
 	}
 }
@@ -469,6 +580,7 @@ static void drop_park(struct lane *l, struct sv key)
 		2);
 	record_clear(o, key);
 	tell(l, key, &p->why, MONO_NEVER, true);
+	tell_order(o, key, p, false);
 	poke_lanes_of(o, key);
 	hold_reason_clear(&p->why);
 	free(p);
@@ -523,9 +635,7 @@ void park_probe_all(struct outbound *o, const struct lane *named)
 		if (p->why.nature == VERDICT_NATURE_REPUTATION &&
 			!(named && concerns(named, sv_make(slot->key, slot->key_len))))
 			continue;
-		p->probe_at = io_now(o->loop);
-		p->prober = NULL;
-		p->tried = 0;
+		probe_now(o, sv_make(slot->key, slot->key_len), p);
 	}
 }
 
@@ -539,9 +649,7 @@ bool park_probe_lane(const struct lane *l)
 		if (!concerns(l, sv_make(slot->key, slot->key_len)))
 			continue;
 		stopped |= p->why.nature == VERDICT_NATURE_REPUTATION;
-		p->probe_at = io_now(l->o->loop);
-		p->prober = NULL;
-		p->tried = 0;
+		probe_now(l->o, sv_make(slot->key, slot->key_len), p);
 	}
 	return stopped;
 }
@@ -596,6 +704,7 @@ void park_loaded(struct outbound *o, const struct store_park_row *row)
 	} else {
 		struct park *p = xcalloc(1, sizeof(*p));
 
+		p->of_sender = sv_starts(row->key, SV("sender:"));
 		sched_proof_read(row->proof, &p->proof);
 		hold_reason_set(&p->why, row->since, &v, row->reply, SV(""));
 		p->probe_at = row->nature == VERDICT_NATURE_REPUTATION

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/must.h"
+#include "conf/route.h"
+#include "io/log.h"
+#include "outbound/outbound_priv.h"
+
+#include <stdlib.h>
+
+/* Between where mail waits (sched/order) and the lanes that take it: who is a taker of what, and who should look for work. */
+
+/* ---- members ---- */
+
+struct member *member_of_lane(struct outbound *o, const struct lane *l)
+{
+	struct sv key = limit_scope_key(l->scope);
+	struct member *m = htable_get(&o->members, key);
+
+	if (m)
+		return m;
+	m = xcalloc(1, sizeof(*m));
+	m->sched = sched_member_get(o->order, key);
+	htable_put(&o->members, key, m);
+	return m;
+}
+
+void members_free(struct outbound *o)
+{
+	htable_each (&o->members, slot)
+		free(slot->value);
+	htable_deinit(&o->members);
+}
+
+/* Its lanes are there from when mail first waits for one of them. */
+static void make_lanes(struct outbound *o, struct sv queue)
+{
+	const struct conf_member *members[CONF_THROUGH_MAX];
+	size_t count = conf_queue_members(o->conf, queue, members);
+
+	for (size_t i = 0; i < count; i++)
+		for (size_t k = 0; k < members[i]->lane_count; k++)
+			(void)lane_get(o, members[i]->lanes[k].key);
+}
+
+struct sched_flow *flow_get(struct outbound *o, const struct mail_flow *key)
+{
+	make_lanes(o, key->queue);
+	return sched_flow_get(o->order, key);
+}
+
+struct lane *lane_of_flow(struct outbound *o, const struct mail_flow *key)
+{
+	struct sched_taker *t = sched_flow_taker(flow_get(o, key));
+
+	return t ? sched_taker_owner(t) : NULL;
+}
+
+struct lane *lane_first_of(struct outbound *o, const struct mail_flow *key)
+{
+	const struct conf_member *members[CONF_THROUGH_MAX];
+
+	return conf_queue_members(o->conf, key->queue, members) > 0
+		       ? lane_get(o, members[0]->lanes[0].key)
+		       : NULL;
+}
+
+const struct mail_flow *flow_without(struct delivery *d, const struct store_recipient *r)
+{
+	const struct conf_member *members[CONF_THROUGH_MAX];
+	const struct conf *conf = d->lane->o->conf;
+	size_t count = conf_queue_members(conf, r->flow.queue, members), left = 0;
+	struct mail_flow *flow;
+
+	for (size_t i = 0; i < count; i++)
+		if (members[i] != (d->lane->c ? d->lane->c->member : NULL) &&
+			conf_member_takes(conf, members[i], r->address, d->m.size))
+			members[left++] = members[i];
+	if (left == 0)
+		return NULL;
+	flow = arena_alloc(&d->arena, sizeof(*flow));
+	*flow = r->flow;
+	flow->queue = conf_queue_key(
+		conf, members, left, r->address, d->m.size, &d->arena, &flow->external);
+	return flow;
+}
+
+/* ---- who looks for work ---- */
+
+static void set_due_timer(struct outbound *o)
+{
+	struct wall_time next = sched_order_next(o->order);
+	int64_t wait = next.us - outbound_due_now(o).us;
+
+	io_timer_start(&o->due_timer,
+		next.us == SCHED_NEVER.us
+			? MONO_NEVER
+			: mono_add(io_now(o->loop), wait > 0 ? (uint64_t)wait : 0));
+}
+
+void flows_wake(void *outbound)
+{
+	struct outbound *o = outbound;
+	struct sched_taker *t;
+
+	while ((t = sched_wake(o->order, outbound_due_now(o))))
+		lane_poke(sched_taker_owner(t));
+	set_due_timer(o);
+}
+
+void outbound_wake(struct outbound *o)
+{
+	io_task_post(o->loop, &o->wake);
+}
+
+void outbound_queued(void *outbound, const struct mail_flow *flow, uint32_t recipients)
+{
+	struct outbound *o = outbound;
+
+	sched_flow_add(flow_get(o, flow), recipients, outbound_due_now(o));
+	outbound_wake(o);
+}
+
+/* ---- queues without a member ---- */
+
+/*
+ * Nothing of what its queue names is configured any more, or no route matched: each message of the flow looks for its route
+ * once, at the start and after a reload. It waits on if there is none.
+ */
+struct resolve {
+	struct list node; /* in o->resolves */
+	struct outbound *o;
+	struct mail_flow flow;
+	struct store_list list;
+	struct arena own, page;
+};
+
+static void resolve_free(struct resolve *r)
+{
+	list_remove(&r->node);
+	arena_reset(&r->own);
+	arena_reset(&r->page);
+	free(r);
+}
+
+/* The rows of a page that belong to one message, which come side by side. */
+static size_t resolve_message(struct resolve *r, size_t first)
+{
+	const struct store_list_row *rows = &r->list.out_rows[first];
+	size_t left = r->list.out_count - first, count = 1;
+	struct store_recipient *recipients;
+	struct store_message m = rows[0].message;
+
+	while (count < left && rows[count].message.id == m.id)
+		count++;
+	recipients = arena_alloc(&r->page, count * sizeof(*recipients));
+	for (size_t i = 0; i < count; i++)
+		recipients[i] = rows[i].recipient;
+	m.recipients = recipients;
+	m.recipient_count = count;
+	delivery_reroute(lane_get(r->o, SV("")), &m);
+	return count;
+}
+
+static void resolve_page(struct store_op *op)
+{
+	struct resolve *r = CONTAINER_OF(op, struct resolve, list.op);
+
+	if (op->rc != 0)
+		log_line(LOG_WARN, "qmgr", "mail without a route could not be read: %s", op->err.text);
+	for (size_t i = 0; op->rc == 0 && i < r->list.out_count;)
+		i += resolve_message(r, i);
+	arena_reset(&r->page);
+	if (op->rc == 0 && r->list.out_more && !r->o->draining)
+		store_submit(r->o->store, op);
+	else
+		resolve_free(r);
+}
+
+static void resolve(struct outbound *o, const struct mail_flow *flow)
+{
+	struct resolve *r;
+
+	list_each (at, &o->resolves)
+		if (mail_flow_eq(&list_entry(at, struct resolve, node)->flow, flow))
+			return;
+	r = xcalloc(1, sizeof(*r));
+	r->o = o;
+	r->flow = (struct mail_flow){ .queue = arena_sv(&r->own, flow->queue),
+		.class = flow->class,
+		.principal = arena_sv(&r->own, flow->principal),
+		.external = flow->external,
+		.sender = arena_sv(&r->own, flow->sender) };
+	r->list = (struct store_list){ .op.kind = STORE_OP_LIST,
+		.op.done = resolve_page,
+		.filter = { .state = STORE_RCPT_QUEUED, .flow = &r->flow },
+		.after_index = UINT32_MAX,
+		.limit = LIMIT_PAGE,
+		.out_arena = &r->page };
+	list_append(&o->resolves, &r->node);
+	store_submit(o->store, &r->list.op);
+}
+
+/* ---- what the queue holds ---- */
+
+static void take_over(struct outbound *o, const struct store_flow_info *info)
+{
+	const struct conf_member *members[CONF_THROUGH_MAX];
+	struct sched_flow *f = flow_get(o, &info->key);
+	uint64_t known = sched_flow_waiting(f);
+
+	if (conf_queue_members(o->conf, info->key.queue, members) == 0)
+		resolve(o, &info->key);
+	sched_flow_add(f,
+		info->waiting > known ? (uint32_t)(info->waiting - known) : 0,
+		info->next_at);
+}
+
+static void flows_read(struct store_op *op)
+{
+	struct outbound *o = CONTAINER_OF(op, struct outbound, flows.op.op);
+
+	o->flows.running = false;
+	if (op->rc != 0)
+		log_line(LOG_ERROR, "qmgr", "the queue could not be read: %s", op->err.text);
+	for (size_t i = 0; op->rc == 0 && i < o->flows.op.out_count; i++)
+		take_over(o, &o->flows.op.out_flows[i]);
+	arena_reset(&o->flows.arena);
+	if (o->flows.again)
+		flows_look(o, NULL);
+	outbound_wake(o);
+	if (o->flows.then)
+		o->flows.then(o);
+	o->flows.then = NULL;
+}
+
+void flows_look(struct outbound *o, void (*then)(struct outbound *o))
+{
+	if (then)
+		o->flows.then = then;
+	o->flows.again = o->flows.running;
+	if (o->flows.running)
+		return;
+	o->flows.running = true;
+	o->flows.op = (struct store_flows){
+		.op.kind = STORE_OP_FLOWS, .op.done = flows_read, .out_arena = &o->flows.arena
+	};
+	store_submit(o->store, &o->flows.op.op);
+}

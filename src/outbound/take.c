@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/must.h"
+#include "conf/route.h"
+#include "io/log.h"
+#include "outbound/outbound_priv.h"
+#include "provider/defaults.h"
+
+#include <stdio.h>
+
+/*
+ * A message leaves its flow for a lane: the attempt is open when it arrives here. What cannot leave after all, since its sender is
+ * held, or no door of the mailbox can carry it, goes back in one commit, and never left.
+ */
+
+/* ---- which messages come last ---- */
+
+static size_t add_proof(uint64_t *out, const struct sched_proof *proof)
+{
+	for (uint32_t i = 0; proof && i < proof->count; i++)
+		out[i] = proof->who[i].message;
+	return proof ? proof->count : 0;
+}
+
+/* What caused a hold is not its probe, while another message is there. */
+static void set_last(struct delivery *d)
+{
+	const struct mail_flow *flow = d->take.flow;
+	const struct sched_proof *proofs[PARK_PROOFS_MAX];
+	size_t count = park_proofs(d->lane, flow, proofs), n = 0;
+	uint64_t *last;
+
+	if (d->probe)
+		proofs[count++] = &d->lane->proof;
+	if (count == 0)
+		return;
+	last = arena_alloc(&d->arena, count * SCHED_WITNESSES * sizeof(*last));
+	for (size_t i = 0; i < count; i++)
+		n += add_proof(last + n, proofs[i]);
+	d->take.last = last;
+	d->take.last_count = n;
+}
+
+/* ---- what cannot leave ---- */
+
+/* Why a recipient does not leave by this lane now. */
+struct stop {
+	const struct park *park;
+	enum conf_obstacle obstacle;
+};
+
+static struct stop stop_of(const struct delivery *d, size_t i)
+{
+	struct lane *l = d->lane;
+	const struct store_recipient *r = &d->recipients[i].r;
+	struct stop s = { .park = park_find(l, d->m.sender, r->address) };
+
+	if (!s.park)
+		s.obstacle = conf_lane_obstacle(l->o->conf, l->c, r->address, d->m.size);
+	return s;
+}
+
+static bool stops(const struct stop *s)
+{
+	return s->park || s->obstacle != CONF_OBSTACLE_NONE;
+}
+
+static struct mail_flow *copy_flow(struct delivery *d, const struct mail_flow *flow)
+{
+	struct mail_flow *copy = arena_alloc(&d->arena, sizeof(*copy));
+
+	*copy = *flow;
+	return copy;
+}
+
+static void wait_for_park(struct delivery *d, size_t i, const struct park *park)
+{
+	struct store_recipient_outcome *out = &d->outcomes[i];
+	struct mail_flow *flow = copy_flow(d, &d->recipients[i].r.flow);
+
+	if (park->of_sender)
+		flow->sender = park_sender(&d->arena, d->m.sender);
+	else
+		flow->external = true;
+	out->flow = flow;
+	out->verdict = (struct verdict){ .kind = VERDICT_PARK,
+		.scope = VERDICT_SCOPE_SENDER,
+		.cause = park->why.cause };
+	out->reply = arena_sv(&d->arena, sv_from(park->why.reply));
+}
+
+static struct sv obstacle_words(struct delivery *d, enum conf_obstacle obstacle)
+{
+	const struct lane *l = d->lane;
+	char text[LIMIT_ADDRESS + 128];
+
+	if (obstacle == CONF_OBSTACLE_INTERNAL)
+		(void)snprintf(text,
+			sizeof(text),
+			"%.*s takes no recipient outside of its organisation",
+			SV_ARG(l->key));
+	else
+		(void)snprintf(text,
+			sizeof(text),
+			"%llu bytes, and %.*s takes %llu",
+			(unsigned long long)d->m.size,
+			SV_ARG(l->key),
+			(unsigned long long)l->c->limits.message_bytes_max);
+	return arena_sv(&d->arena, sv_from(text));
+}
+
+/* Another door of the mailbox, or another member of its queue, that can carry it; else it is refused. */
+static void meet_obstacle(struct delivery *d, size_t i, enum conf_obstacle obstacle)
+{
+	static const enum cause causes[] = { [CONF_OBSTACLE_INTERNAL] = CAUSE_DOOR_IS_INTERNAL,
+		[CONF_OBSTACLE_SIZE] = CAUSE_MESSAGE_TOO_LARGE };
+	struct delivery_recipient *r = &d->recipients[i];
+	const struct mail_flow *flow = flow_without(d, &r->r);
+
+	if (!flow) {
+		r->verdict = cause_verdict(causes[obstacle]);
+		r->reply = obstacle_words(d, obstacle);
+		r->said = SCHED_SAID_SESSION;
+		delivery_decide_one(d, i);
+		return;
+	}
+	d->outcomes[i].flow = flow;
+	d->outcomes[i].verdict = cause_verdict(CAUSE_OTHER_DOOR);
+	d->outcomes[i].reply = obstacle_words(d, obstacle);
+}
+
+/* True: not all of it can leave, and it is on its way back. */
+static bool goes_back(struct delivery *d)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < d->count && !any; i++) {
+		struct stop s = stop_of(d, i);
+
+		any = stops(&s);
+	}
+	if (!any)
+		return false;
+	delivery_set_outcomes(d, STORE_RCPT_QUEUED, outbound_due_now(d->lane->o), NULL, SV(""));
+	for (size_t i = 0; i < d->count; i++) {
+		struct stop s = stop_of(d, i);
+
+		if (s.park)
+			wait_for_park(d, i, s.park);
+		else if (s.obstacle != CONF_OBSTACLE_NONE)
+			meet_obstacle(d, i, s.obstacle);
+	}
+	delivery_return(d);
+	return true;
+}
+
+/* One of its recipients at a time: the rest waits for the next takes. */
+static bool goes_apart(struct delivery *d)
+{
+	struct lane *l = d->lane;
+
+	if (d->count == 1 || !graph_goes_apart(l, d->m.id)) {
+		l->apart_left -= l->apart_left > 0;
+		return false;
+	}
+	l->apart_left += (uint32_t)d->count;
+	delivery_withdraw(d, NULL, SV(""));
+	return true;
+}
+
+/* ---- the take ---- */
+
+static void count_moved(const struct delivery *d)
+{
+	struct lane *first = lane_first_of(d->lane->o, d->take.flow);
+
+	if (!first || first == d->lane || !lane_now(first).held)
+		return;
+	first->moved += d->count;
+	first->moved_to = d->lane;
+}
+
+static void no_take(struct delivery *d)
+{
+	struct lane *l = d->lane;
+	struct outbound *o = l->o;
+	struct wall_time next = d->take.out_next_due;
+	int rc = d->take.op.rc;
+
+	if (rc != RC_NOT_FOUND) {
+		log_line(LOG_WARN, "qmgr", "an attempt could not begin: %s", d->take.op.err.text);
+		next = wall_add(outbound_due_now(o),
+			(int64_t)outbound_queue_pause(rc, l->read_failures++));
+	}
+	sched_took(&d->pick, 0, next);
+	(void)limit_slot_withdraw(&d->slot, NULL);
+	l->probes -= d->probe;
+	lane_poke(l);
+	delivery_free(d);
+}
+
+static void take_done(struct store_op *op)
+{
+	struct delivery *d = CONTAINER_OF(op, struct delivery, take.op);
+	struct lane *l = d->lane;
+	const struct store_message *m = d->take.out_message;
+
+	l->takes_running--;
+	outbound_wake(l->o);
+	if (op->rc != 0) {
+		no_take(d);
+		return;
+	}
+	l->read_failures = 0;
+	d->claimed = true;
+	d->m = *m;
+	d->attempt.number = d->take.out_attempt;
+	delivery_set_recipients(d, m->recipients, m->recipient_count);
+	limit_slot_shrink(&d->slot, (uint32_t)d->count);
+	count_moved(d);
+	sched_took(&d->pick, (uint32_t)d->count, d->take.out_next_due);
+	if (l->o->draining || !l->c || lane_now(l).held) {
+		delivery_withdraw(d, NULL, SV(""));
+		return;
+	}
+	if (look_ends(d) || goes_back(d) || goes_apart(d))
+		return;
+	park_begin(l, d);
+	list_append(&l->fresh, &d->node);
+	l->fresh_count++;
+	lane_poke(l);
+}
+
+void delivery_take(struct lane *l, const struct sched_pick *pick, bool probe)
+{
+	struct outbound *o = l->o;
+	struct delivery *d = delivery_new(l);
+
+	d->pick = *pick;
+	d->probe = probe;
+	l->probes += probe;
+	l->takes_running++;
+	d->take = (struct store_take){ .op.kind = STORE_OP_TAKE,
+		.op.done = take_done,
+		.flow = sched_flow_key(pick->flow),
+		.lane = l->key,
+		.now = outbound_due_now(o),
+		.at = io_wall(o->loop),
+		.wanted = pick->wanted,
+		.per_domain = lane_per_domain(l),
+		.ledger = d->ledger,
+		.ledger_count = limit_slot_take(
+			&d->slot, l->scope, io_now(o->loop), pick->wanted, d->ledger),
+		.body = &d->body,
+		.out_arena = &d->arena };
+	set_last(d);
+	store_submit(o->store, &d->take.op);
+}
