@@ -217,8 +217,14 @@ static void settle_moved(struct sched_order *o)
 	struct sched_lot *lot;
 
 	while ((lot = sched_queues_moved(o->queues)) != NULL)
-		list_each (at, sched_lot_flows(lot))
-			flow_settle(list_entry(at, struct sched_flow, of_lot));
+		list_each (at, sched_lot_flows(lot)) {
+			struct sched_flow *f = list_entry(at, struct sched_flow, of_lot);
+
+			flow_settle(f);
+			/* Where it stands still, another may try it now. */
+			if (has_due(f))
+				wake_for(f, f->counted_at);
+		}
 }
 
 /* So many more are due, the first of them then. */
@@ -334,12 +340,6 @@ struct sched_member *sched_taker_member(const struct sched_taker *t)
 	return sched_door_member(t->door);
 }
 
-void sched_taker_rank(struct sched_taker *t, uint32_t rank)
-{
-	sched_door_rank(t->door, rank);
-	settle_moved(t->order);
-}
-
 void sched_sender_set(struct sched_member *m, struct sv sender, bool held)
 {
 	sched_member_hold(m, sender, held);
@@ -380,16 +380,29 @@ static bool has_work(const struct sched_taker *t)
 	return t->due[0] > 0 || (t->due[1] > 0 && all.external) || passed_flow(t, &all) != NULL;
 }
 
+/* After a change of what it may take. */
+static void wake_if_work(struct sched_taker *t)
+{
+	if (!may_ask(t))
+		sleep_again(t);
+	else if (has_work(t))
+		wake(t);
+}
+
+void sched_taker_rank(struct sched_taker *t, uint32_t rank)
+{
+	sched_door_rank(t->door, rank);
+	settle_moved(t->order);
+	wake_if_work(t);
+}
+
 void sched_taker_set(struct sched_taker *t, const struct sched_taker_state *s)
 {
 	if (memcmp(state_of(t), s, sizeof(*s)) == 0)
 		return;
 	sched_door_set(t->door, s);
 	settle_moved(t->order);
-	if (!may_ask(t))
-		sleep_again(t);
-	else if (has_work(t))
-		wake(t);
+	wake_if_work(t);
 }
 
 struct sched_taker *sched_wake(struct sched_order *o, struct wall_time now)
@@ -590,7 +603,7 @@ static void learn(struct sched_flow *f, struct wall_time next_due)
 	struct wall_time now = f->order->now, next = earlier(next_due, f->unseen_due);
 
 	if (next_due.us == SCHED_NEVER.us)
-		f->waiting = f->unseen;
+		f->waiting = least(f->waiting, f->unseen);
 	if (next_due.us > now.us) {
 		f->hot = least(f->hot, f->unseen);
 		set_timer(f,

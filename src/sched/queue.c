@@ -154,9 +154,6 @@ static bool holds_sender(const struct sched_member *m, const struct sched_lot *l
 /* Stands at the first tier that lets it, and is told of changes by that and those before, no others. */
 static void lot_resolve(struct sched_lot *lot)
 {
-	const struct sched_door *was = lot->door;
-	bool was_stopped = lot->is_stopped;
-
 	lot->door = NULL;
 	for (size_t i = 0; i < lot->tier_count; i++) {
 		struct tier *t = &lot->tiers[i];
@@ -174,8 +171,6 @@ static void lot_resolve(struct sched_lot *lot)
 	if (lot->passed_all)
 		lot->door = first_configured(lot);
 	lot->is_stopped = lot->door && holds_sender(lot->door->member, lot);
-	if (lot->door == was && lot->is_stopped == was_stopped)
-		return;
 	list_remove(&lot->moved);
 	list_append(&lot->queues->moved, &lot->moved);
 }
@@ -257,7 +252,7 @@ struct sched_lot *sched_door_passed(const struct sched_door *d, const struct sch
 
 /* ---- doors ---- */
 
-/* `doors`: there are others than before, or in another order: so what has passed all may stand at another. */
+/* `doors`: there are others than before, or in another order: so what stands at the same one may have passed others. */
 static void member_changed(struct sched_member *m, bool doors)
 {
 	struct sched_door *now[2] = { way_of(m, false), way_of(m, true) };
@@ -270,7 +265,7 @@ static void member_changed(struct sched_member *m, bool doors)
 	list_each_safe (at, after, &m->lots) {
 		struct sched_lot *lot = list_entry(at, struct tier, watch)->lot;
 
-		if (changed[lot->external] || lot->passed_all)
+		if (changed[lot->external] || doors)
 			lot_resolve(lot);
 	}
 }

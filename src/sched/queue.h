@@ -45,5 +45,5 @@ bool sched_lot_is_stopped(const struct sched_lot *lot); /* its sender is held th
 struct sched_door *sched_lot_passed(const struct sched_lot *lot, const struct sched_door *last);
 /* The lots that have passed a door, likewise. */
 struct sched_lot *sched_door_passed(const struct sched_door *d, const struct sched_lot *last);
-/* A lot that stands elsewhere, or is stopped, or no more, since it was asked last; NULL: none. */
+/* A lot that may stand elsewhere since it was asked last, have passed others, or be stopped, or no more; NULL: none. */
 struct sched_lot *sched_queues_moved(struct sched_queues *q);
