@@ -13,6 +13,7 @@ enum mail_class {
 	MAIL_CLASS_BULK, /* newsletters, statements: tomorrow will do */
 	MAIL_CLASS_COUNT,
 };
+struct sv mail_class_name(enum mail_class class); /* "transactional"; as in the configuration */
 
 /*
  * Where mail waits: the unit of order and fairness. Which lane carries it is said when it is taken, not before (bound late).

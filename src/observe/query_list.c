@@ -3,6 +3,7 @@
 #include "base/must.h"
 #include "base/text.h"
 #include "observe/query_priv.h"
+#include "observe/where.h"
 
 #include <stdlib.h>
 #include <sysexits.h>
@@ -185,13 +186,14 @@ static void count(struct observe_list *l, const struct store_list_row *row, bool
 	l->bytes += row->message.size;
 }
 
-static void take_row(struct observe_query *q, const struct store_list_row *row)
+static void take_row(struct observe_query *q, struct store_list_row *row)
 {
 	struct observe_list *l = q->listed;
 	struct outbound_hold hold = { .parked = false };
 	json_t *o;
 	bool parked;
 
+	observe_set_lane(q->sources->outbound, q->conf, &row->recipient);
 	if (l->state == LIST_PARKED || l->state == LIST_WAITING)
 		(void)observe_hold_of(q, &row->recipient, row->message.sender, &hold);
 	if (!is_wanted(q, row, &hold))

@@ -2,6 +2,7 @@
 #include "base/must.h"
 #include "base/text.h"
 #include "observe/query_priv.h"
+#include "observe/where.h"
 
 #include <sysexits.h>
 
@@ -112,6 +113,7 @@ static void show_rows(struct observe_query *q)
 		observe_query_fail(q, EX_NOINPUT, "there is no message with this id");
 		return;
 	}
+	observe_set_lanes(q->sources->outbound, q->conf, &q->page, q->show.out_message);
 	o = observe_message_json(m);
 	observe_json_sv(o, "type", SV("message"));
 	observe_json_wall(o, "finished_at", q->show.out_finished_at);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "observe/cause.h"
 #include "observe/query_priv.h"
+#include "observe/where.h"
 
 #include "base/must.h"
 #include "base/text.h"
@@ -31,20 +32,6 @@ json_t *observe_message_json(const struct store_message *m)
 	if (m->bounce_of)
 		observe_json_sv(o, "bounce_of", sv_from(text_id(m->bounce_of, id)));
 	return o;
-}
-
-/* The lanes that are taken while the first is parked. */
-static void alternatives_json(json_t *o, struct sv keys)
-{
-	json_t *list = json_array();
-	struct sv key;
-
-	while (keys.len) {
-		(void)sv_cut_char(&keys, '\n', &key);
-		/* What is no UTF-8 cannot come from a configuration. */
-		(void)json_array_append_new(list, json_stringn(key.ptr, key.len));
-	}
-	must(json_object_set_new(o, "alternatives", list) == 0);
 }
 
 static void hold_json(const struct observe_query *q, json_t *o, const struct store_message *m,
@@ -84,8 +71,9 @@ bool observe_recipient_put(const struct observe_query *q, json_t *o, const struc
 	if (parked)
 		must(json_object_set_new(o, "parked", json_true()) == 0);
 	observe_json_sv(o, "lane", r->lane);
-	if (r->alternatives.len)
-		alternatives_json(o, r->alternatives);
+	if (r->flow.queue.len)
+		must(json_object_set_new(o, "queue", observe_queue_json(r->flow.queue)) == 0);
+	observe_json_sv(o, "class", mail_class_name(r->flow.class));
 	observe_json_sv(o, "rewrite_from", r->rewrite_from);
 	if (r->state == STORE_RCPT_QUEUED)
 		observe_json_wall(o, "next_at", r->next_at);

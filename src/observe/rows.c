@@ -2,6 +2,7 @@
 #include "observe/rows.h"
 
 #include "base/must.h"
+#include "observe/where.h"
 #include "sched/burst.h"
 
 static void add_waiting(struct arena *a, struct observe_row *r, const struct store_summary_row *s)
@@ -18,9 +19,11 @@ static void add_waiting(struct arena *a, struct observe_row *r, const struct sto
 }
 
 void observe_rows_begin(struct observe_rows *r, struct arena *a, const struct conf *conf,
-	const struct store_summary *summary)
+	struct outbound *outbound, const struct store_summary *summary)
 {
-	*r = (struct observe_rows){ .arena = a, .summary = summary };
+	*r = (struct observe_rows){
+		.arena = a, .conf = conf, .outbound = outbound, .summary = summary
+	};
 	r->lanes = conf_lanes(conf, &r->lane_count);
 	r->steps = r->lane_count + summary->out_count;
 	r->items = arena_alloc(a, (r->steps + 1) * sizeof(*r->items));
@@ -40,22 +43,24 @@ void observe_rows_add(struct observe_rows *r, size_t step)
 {
 	const struct store_summary_row *s;
 	struct observe_row *row;
+	struct sv lane;
 
 	if (step < r->lane_count) {
 		(void)new_row(r, r->lanes[step].key, &r->lanes[step]);
 		return;
 	}
 	s = &r->summary->out_rows[step - r->lane_count];
-	row = observe_rows_find(r, s->lane);
-	add_waiting(r->arena, row ? row : new_row(r, s->lane, NULL), s);
+	lane = arena_sv(r->arena, observe_flow_lane(r->outbound, r->conf, &s->flow));
+	row = observe_rows_find(r, lane);
+	add_waiting(r->arena, row ? row : new_row(r, lane, NULL), s);
 }
 
 /* The lane's own texts may be gone in the next turn; what holds nothing has none. */
-void observe_row_look(struct observe_rows *r, size_t at, struct outbound *outbound)
+void observe_row_look(struct observe_rows *r, size_t at)
 {
 	struct observe_row *row = &r->items[at];
 
-	row->has_status = outbound_lane_look(outbound, row->key, &row->status);
+	row->has_status = outbound_lane_look(r->outbound, row->key, &row->status);
 	if (!row->has_status)
 		return;
 	if (row->status.summary.len)

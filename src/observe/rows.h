@@ -30,17 +30,19 @@ struct observe_rows {
 	size_t count;
 	struct htable by_key;
 	struct arena *arena;
+	const struct conf *conf;
+	struct outbound *outbound;
 	const struct conf_lane *lanes;
 	size_t lane_count;
 	const struct store_summary *summary;
 	size_t steps;
 };
 
-/* All is borrowed; then add() for each step from 0 on, and look() for each row, where a daemon runs. */
+/* All is borrowed; then add() for each step from 0 on, and look() for each row, where a daemon runs (`outbound`). */
 void observe_rows_begin(struct observe_rows *r, struct arena *a, const struct conf *conf,
-	const struct store_summary *summary);
+	struct outbound *outbound, const struct store_summary *summary);
 void observe_rows_add(struct observe_rows *r, size_t step);
-void observe_row_look(struct observe_rows *r, size_t at, struct outbound *outbound);
+void observe_row_look(struct observe_rows *r, size_t at);
 struct observe_row *observe_rows_find(const struct observe_rows *r, struct sv key); /* or NULL */
 void observe_rows_deinit(struct observe_rows *r);
 

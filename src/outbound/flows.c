@@ -63,6 +63,15 @@ struct lane *lane_first_of(struct outbound *o, const struct mail_flow *key)
 		       : NULL;
 }
 
+struct sv outbound_lane_of(struct outbound *o, const struct mail_flow *flow)
+{
+	struct lane *l = lane_of_flow(o, flow);
+
+	if (!l)
+		l = lane_first_of(o, flow);
+	return l ? l->key : SV("");
+}
+
 const struct mail_flow *flow_without(struct delivery *d, const struct store_recipient *r)
 {
 	const struct conf_member *members[CONF_THROUGH_MAX];

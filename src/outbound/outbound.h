@@ -127,6 +127,9 @@ struct outbound_lane_status outbound_lane_at(struct outbound *o, size_t at);
 /* One of them. False: it never had mail. */
 bool outbound_lane_look(struct outbound *o, struct sv lane, struct outbound_lane_status *out);
 
+/* The lane by which mail of this flow would leave now; if none can, its first; empty: none is configured. Lives as long as it. */
+struct sv outbound_lane_of(struct outbound *o, const struct mail_flow *flow);
+
 /* What holds mail: a lane, or what reaches beyond it or only to a sender on it. */
 struct outbound_hold {
 	struct sv
