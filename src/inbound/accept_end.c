@@ -6,6 +6,7 @@
 #include "io/log.h"
 #include "mail/address.h"
 #include "mail/trace.h"
+#include "sched/look.h"
 #include "store/store_health.h"
 
 #include <errno.h>
@@ -246,12 +247,19 @@ static struct wall_time expires_at(const struct accept *a, struct wall_time now)
 static void fill_message(struct accept *a, struct store_recipient *recipients)
 {
 	struct wall_time now = io_wall(a->in->loop);
+	struct wall_time ends = expires_at(a, now);
 
-	for (size_t i = 0; i < a->recipient_count; i++)
+	for (size_t i = 0; i < a->recipient_count; i++) {
+		struct wall_time own = conf_class_end(a->conf, recipients[i].flow.class, now);
+
 		recipients[i].next_at = now;
+		recipients[i].look_at = sched_look_first(now,
+			own.us < ends.us ? own : ends,
+			conf_general(a->conf)->delay_notice_us);
+	}
 	a->message = (struct store_message){ .id = a->id,
 		.accepted_at = now,
-		.expires_at = expires_at(a, now),
+		.expires_at = ends,
 		.sender = a->sender,
 		.envid = a->envid,
 		.dsn_ret = a->dsn_ret,
