@@ -152,14 +152,20 @@ uint32_t limit_scope_messages(struct limit_scope *s, struct mono_time now)
 	return minute < day ? minute : day;
 }
 
-struct mono_time limit_scope_room_at(struct limit_scope *s, struct mono_time now)
+struct mono_time limit_scope_free_at(
+	struct limit_scope *s, struct mono_time now, uint32_t messages, uint32_t recipients)
 {
 	struct mono_time at = now, day;
 
 	if (minute_of(s))
-		at = limit_window_room_at(s->minute, now, 1);
-	day = day_of(s) ? limit_window_room_at(s->day, now, 1) : now;
+		at = limit_window_room_at(s->minute, now, messages);
+	day = day_of(s) ? limit_window_room_at(s->day, now, recipients) : now;
 	return mono_before(at, day) ? day : at;
+}
+
+struct mono_time limit_scope_room_at(struct limit_scope *s, struct mono_time now)
+{
+	return limit_scope_free_at(s, now, 1, 1);
 }
 
 struct limit_use limit_scope_use(struct limit_scope *s, struct mono_time now)

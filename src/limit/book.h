@@ -66,6 +66,9 @@ uint32_t limit_scope_room(struct limit_scope *s, struct mono_time now, uint32_t 
 uint32_t limit_scope_messages(struct limit_scope *s, struct mono_time now);
 /* When there is room for one more message; `now` if there is. */
 struct mono_time limit_scope_room_at(struct limit_scope *s, struct mono_time now);
+/* When so many messages, and so many recipients in all, could leave if nothing else did. MONO_NEVER: more than a limit has. */
+struct mono_time limit_scope_free_at(
+	struct limit_scope *s, struct mono_time now, uint32_t messages, uint32_t recipients);
 
 struct limit_use {
 	uint32_t minute_used, minute_capacity; /* capacity 0: no limit */

@@ -50,6 +50,7 @@ struct sched_flow {
 	/* What was added later than the pick `unseen_since`: takes up to that one may not have seen it. */
 	uint64_t unseen, unseen_since;
 	struct wall_time unseen_due;
+	bool is_in_doubt; /* `waiting` may be too small: takes have ended in another order than they looked */
 	uint64_t heard; /* of the last pick whose take has told what is left */
 	struct sched_turn turn;
 	/* Counted there as due. */
@@ -225,6 +226,12 @@ static void settle_moved(struct sched_order *o)
 			if (has_due(f))
 				wake_for(f, f->counted_at);
 		}
+}
+
+/* In doubt about what has left already one stays, for a take to find out. */
+static uint64_t less(const struct sched_flow *f, uint64_t n, uint64_t left)
+{
+	return most(n - least(n, left), least(n, f->is_in_doubt));
 }
 
 /* So many more are due, the first of them then. */
@@ -537,7 +544,7 @@ void sched_flow_add(struct sched_flow *f, uint32_t recipients, struct wall_time 
 
 void sched_flow_left(struct sched_flow *f, uint32_t recipients)
 {
-	f->waiting -= least(f->waiting, recipients);
+	f->waiting = less(f, f->waiting, recipients);
 	f->hot = least(f->hot, f->waiting);
 	flow_settle(f);
 }
@@ -604,6 +611,7 @@ static void learn(struct sched_flow *f, struct wall_time next_due)
 
 	if (next_due.us == SCHED_NEVER.us)
 		f->waiting = least(f->waiting, f->unseen);
+	f->is_in_doubt &= next.us != SCHED_NEVER.us;
 	if (next_due.us > now.us) {
 		f->hot = least(f->hot, f->unseen);
 		set_timer(f,
@@ -615,18 +623,6 @@ static void learn(struct sched_flow *f, struct wall_time next_due)
 		f->due = next;
 	}
 	f->waiting = most(f->waiting, next.us == SCHED_NEVER.us ? f->hot : most(f->hot, 1));
-}
-
-static uint64_t less(uint64_t n, uint64_t taken, uint64_t floor)
-{
-	return most(n - least(n, taken), least(n, floor));
-}
-
-/* `old`: of a flow that we know more of already. It may have taken of what was counted off before: one is left to make sure. */
-static void subtract(struct sched_flow *f, uint32_t taken, bool old)
-{
-	f->waiting = less(f->waiting, taken, old);
-	f->hot = less(f->hot, taken, old);
 }
 
 static void take_ended(const struct sched_pick *p, uint32_t taken)
@@ -643,7 +639,10 @@ void sched_took(const struct sched_pick *p, uint32_t taken, struct wall_time nex
 	bool old = p->serial < f->heard;
 
 	take_ended(p, taken);
-	subtract(f, taken, old);
+	/* It may have taken of what has been counted off already. */
+	f->is_in_doubt |= old;
+	f->waiting = less(f, f->waiting, taken);
+	f->hot = less(f, f->hot, taken);
 	if (p->serial > f->unseen_since) {
 		f->unseen = 0;
 		f->unseen_due = SCHED_NEVER;
