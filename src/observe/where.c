@@ -24,8 +24,7 @@ struct sv observe_flow_lane(
 	return sv_skip(first, 2);
 }
 
-void observe_set_lane(
-	struct outbound *outbound, const struct conf *conf, struct store_recipient *r)
+void observe_set_lane(struct outbound *outbound, const struct conf *conf, struct store_recipient *r)
 {
 	if (r->state == STORE_RCPT_QUEUED || r->state == STORE_RCPT_HELD)
 		r->lane = observe_flow_lane(outbound, conf, &r->flow);

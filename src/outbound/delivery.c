@@ -142,9 +142,8 @@ static bool may_claim(struct lane *l, struct store_put *put, const struct store_
 	       lane_room(l, m->recipients, m->recipient_count) == m->recipient_count &&
 	       is_way_free(l, m) &&
 	       /* Behind mail that waits already it queues up like the rest. */
-	       sched_may_pass(flow_get(l->o, &m->recipients[0].flow),
-		       l->taker,
-		       outbound_due_now(l->o));
+	       sched_may_pass(
+		       flow_get(l->o, &m->recipients[0].flow), l->taker, outbound_due_now(l->o));
 }
 
 static void show_hold(struct lane *l, struct arena *a, struct store_message *m,

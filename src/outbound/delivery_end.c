@@ -508,7 +508,8 @@ static void outcome_written(struct store_op *op)
 		const struct mail_flow *flow = out->flow ? out->flow : &d->recipients[i].r.flow;
 
 		if (out->state == STORE_RCPT_QUEUED)
-			sched_flow_add(flow_get(l->o, flow), d->attempt.number || out->flow, out->next_at);
+			sched_flow_add(
+				flow_get(l->o, flow), d->attempt.number || out->flow, out->next_at);
 	}
 	outbound_wake(l->o);
 	delivery_free(d);
@@ -708,8 +709,7 @@ void delivery_reroute(struct lane *l, const struct store_message *m)
 		a = conf_route_find(l->o->conf, &q);
 		if (!a.member)
 			continue;
-		d->outcomes[i].rewrite_from =
-			arena_sv(&d->arena, a.route->rewrite_from);
+		d->outcomes[i].rewrite_from = arena_sv(&d->arena, a.route->rewrite_from);
 		d->outcomes[i].flow = routed_flow(d, i, &a);
 		d->outcomes[i].next_at = now;
 		d->outcomes[i].verdict.cause = CAUSE_NONE;

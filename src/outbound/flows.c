@@ -174,7 +174,10 @@ static void resolve_page(struct store_op *op)
 	struct resolve *r = CONTAINER_OF(op, struct resolve, list.op);
 
 	if (op->rc != 0)
-		log_line(LOG_WARN, "qmgr", "mail without a route could not be read: %s", op->err.text);
+		log_line(LOG_WARN,
+			"qmgr",
+			"mail without a route could not be read: %s",
+			op->err.text);
 	for (size_t i = 0; op->rc == 0 && i < r->list.out_count;)
 		i += resolve_message(r, i);
 	arena_reset(&r->page);
@@ -218,9 +221,8 @@ static void take_over(struct outbound *o, const struct store_flow_info *info)
 
 	if (conf_queue_members(o->conf, info->key.queue, members) == 0)
 		resolve(o, &info->key);
-	sched_flow_add(f,
-		info->waiting > known ? (uint32_t)(info->waiting - known) : 0,
-		info->next_at);
+	sched_flow_add(
+		f, info->waiting > known ? (uint32_t)(info->waiting - known) : 0, info->next_at);
 }
 
 static void flows_read(struct store_op *op)

@@ -297,7 +297,7 @@ uint32_t lane_room(struct lane *l, const struct store_recipient *recipients, siz
 {
 	uint32_t max = l->c->limits.recipients_per_message;
 
-	count = sched_domain_room(count, lane_per_domain(l), address_of, recipients);
+	count = mail_domain_room(count, lane_per_domain(l), address_of, recipients);
 	return limit_scope_room(
 		l->scope, io_now(l->o->loop), (uint32_t)(max && count > max ? max : count));
 }
@@ -313,8 +313,7 @@ static struct sched_room room_of(struct lane *l)
 		most = LIMIT_RCPT;
 	if (l->apart_left)
 		most = 1;
-	return sched_room_of(
-		limit_scope_room(l->scope, now, most), &use, &l->member->better, now);
+	return sched_room_of(limit_scope_room(l->scope, now, most), &use, &l->member->better, now);
 }
 
 uint32_t lane_ready_connections(const struct lane *l)
@@ -379,7 +378,8 @@ bool lane_rests(struct lane *l)
 {
 	const struct sched_burst b = burst_of(l, false);
 
-	return !l->c || lane_now(l).held || (sched_burst_rests(&b) && l->claims_running + l->takes_running == 0);
+	return !l->c || lane_now(l).held ||
+	       (sched_burst_rests(&b) && l->claims_running + l->takes_running == 0);
 }
 
 /* Opens as many connections as the waiting work is worth. */

@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "base/secret.h"
 #include "io/stream.h"
+#include "mail/domain_room.h"
 #include "outbound/outbound.h"
 #include "outbound/rewrite.h"
 #include "provider/reply.h"
@@ -15,7 +16,6 @@
 #include "sched/hold.h"
 #include "sched/order.h"
 #include "sched/room.h"
-#include "sched/split.h"
 #include "smtp/client.h"
 
 /*
@@ -38,7 +38,8 @@
 enum {
 	BODY_PIECE = 4 * LIMIT_CHUNK, /* of a body that is read from the queue */
 	OUTCOME_TRIES_MAX = 5,        /* where the place in the queue is damaged */
-	PARK_PROOFS_MAX = 4,          /* beside the lane's own: of its tenant, of mail outside, of a sender */
+	PARK_PROOFS_MAX =
+		4, /* beside the lane's own: of its tenant, of mail outside, of a sender */
 	HOURS_KEPT = 25,
 	LEDGER_PAGE = 10000,
 	CONNECTION_QUIT_S = 5, /* for a goodbye; then it is closed */
@@ -64,7 +65,7 @@ struct park {
 	const struct lane *prober; /* of a tenant's: the one lane that tries */
 	uint64_t tried;            /* of a sender's: the message that tries; 0: none */
 	bool of_sender;
-	struct sched_proof proof;  /* what caused it */
+	struct sched_proof proof; /* what caused it */
 };
 
 /* Where connections go: host and port, or a domain whose mail exchangers are asked. */
@@ -112,10 +113,10 @@ struct outbound {
 	struct io_task slots;
 	size_t deliveries; /* alive, outcomes under way included */
 
-	struct sched_order *order; /* of what waits */
-	struct htable members;     /* "m:ADDRESS", "c:NAME" -> struct member */
-	struct io_timer due_timer; /* the next flow becomes due */
-	struct io_timer park_timer; /* the next park lets a message try */
+	struct sched_order *order;   /* of what waits */
+	struct htable members;       /* "m:ADDRESS", "c:NAME" -> struct member */
+	struct io_timer due_timer;   /* the next flow becomes due */
+	struct io_timer park_timer;  /* the next park lets a message try */
 	struct mono_time parks_next; /* when that is; 0: none */
 	struct io_task wake;
 	struct {
@@ -185,9 +186,9 @@ struct lane {
 	struct io_timer timer;
 	struct io_task task;
 	unsigned read_failures; /* of the queue, in a row */
-	struct htable apart; /* ids of messages whose recipients go one by one; see graph.c */
-	unsigned probes;     /* deliveries that run as probe */
-	uint32_t month;      /* 202611; what was delivered in it, where deliveries cost */
+	struct htable apart;    /* ids of messages whose recipients go one by one; see graph.c */
+	unsigned probes;        /* deliveries that run as probe */
+	uint32_t month;         /* 202611; what was delivered in it, where deliveries cost */
 	uint64_t delivered_month;
 	uint32_t apart_left; /* of these, takes that carry a single recipient */
 	/* Recipients that went by another door since it is held, and the last such door. */
@@ -310,10 +311,10 @@ struct delivery {
 	uint64_t body_at;    /* offset of body[0] in the message */
 	uint64_t body_given; /* handed to the client */
 	struct rewrite rewrite;
-	struct sv header;           /* as stored, once `body` has left it behind; see witness.c */
-	struct buf head;            /* goes instead of the stored header; empty: that goes */
-	size_t head_given;          /* of it */
-	bool claimed; /* the attempt is committed */
+	struct sv header;  /* as stored, once `body` has left it behind; see witness.c */
+	struct buf head;   /* goes instead of the stored header; empty: that goes */
+	size_t head_given; /* of it */
+	bool claimed;      /* the attempt is committed */
 	bool body_running, wants_body, released, over, probe;
 	bool begun;      /* the connection works on it */
 	bool taken_back; /* over without having left */
@@ -438,7 +439,7 @@ size_t park_proofs(struct lane *l, const struct mail_flow *flow,
 struct sv park_sender(struct arena *a, struct sv sender); /* as a flow's `sender` names it */
 /* Why mail to the outside does not leave by this lane now; NULL: it does. */
 const struct hold_reason *park_of_outside(struct lane *l);
-void parks_tell_order(void *outbound); /* what time has changed */
+void parks_tell_order(void *outbound);                  /* what time has changed */
 bool hold_may_elsewhere(const struct hold_reason *why); /* its mail may go by another door */
 /* A message of this sender got through. */
 void park_clear(struct lane *l, struct sv sender, bool external);
@@ -485,7 +486,8 @@ void delivery_finish(struct delivery *d);
 void delivery_event(struct delivery *d, const struct smtp_client_event *e);
 /* Never left: back to the queue, with the reason. NULL verdict: none. */
 void delivery_withdraw(struct delivery *d, const struct verdict *v, struct sv reply);
-void delivery_return(struct delivery *d); /* never left: back to the queue, as its outcomes are set */
+void delivery_return(
+	struct delivery *d); /* never left: back to the queue, as its outcomes are set */
 void delivery_decide_one(struct delivery *d, size_t i); /* its outcome, by its verdict */
 /* A change to waiting recipients without an attempt. */
 void delivery_expire(struct lane *l, const struct store_message *m);
@@ -503,7 +505,8 @@ void connection_give(struct connection *c, struct delivery *d);
 void connection_body(struct connection *c, struct sv bytes, bool end);
 void connection_begin(struct connection *c); /* its delivery, as soon as that is ready */
 bool connection_has_room(const struct connection *c);
-bool connection_ends_soon(const struct connection *c); /* its message is on its way; then it takes another */
+bool connection_ends_soon(
+	const struct connection *c); /* its message is on its way; then it takes another */
 void connection_pump(struct connection *c);
 void connection_abandon(struct connection *c);   /* gives the running transaction up */
 void connection_quit(struct connection *c);      /* an idle one */

@@ -82,9 +82,9 @@ static void wait_for_park(struct delivery *d, size_t i, const struct park *park)
 	else
 		flow->external = true;
 	out->flow = flow;
-	out->verdict = (struct verdict){ .kind = VERDICT_PARK,
-		.scope = VERDICT_SCOPE_SENDER,
-		.cause = park->why.cause };
+	out->verdict = (struct verdict){
+		.kind = VERDICT_PARK, .scope = VERDICT_SCOPE_SENDER, .cause = park->why.cause
+	};
 	out->reply = arena_sv(&d->arena, sv_from(park->why.reply));
 }
 
@@ -188,8 +188,8 @@ static void no_take(struct delivery *d)
 
 	if (rc != RC_NOT_FOUND) {
 		log_line(LOG_WARN, "qmgr", "an attempt could not begin: %s", d->take.op.err.text);
-		next = wall_add(outbound_due_now(o),
-			(int64_t)outbound_queue_pause(rc, l->read_failures++));
+		next = wall_add(
+			outbound_due_now(o), (int64_t)outbound_queue_pause(rc, l->read_failures++));
 	}
 	sched_took(&d->pick, 0, next);
 	(void)limit_slot_withdraw(&d->slot, NULL);

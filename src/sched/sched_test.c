@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sched/act.h"
 #include "sched/lane.h"
-#include "sched/split.h"
+#include "mail/domain_room.h"
 
 #include "base/must.h"
 
@@ -461,12 +461,12 @@ static void a_message_has_so_many_of_a_domain(void **state)
 	};
 
 	(void)state;
-	assert_int_equal(sched_domain_room(5, 0, one_of, to), 5);
-	assert_int_equal(sched_domain_room(5, 5, one_of, to), 5);
-	assert_int_equal(sched_domain_room(5, 3, one_of, to), 5);
-	assert_int_equal(sched_domain_room(5, 2, one_of, to), 3);
-	assert_int_equal(sched_domain_room(5, 1, one_of, to), 1);
-	assert_int_equal(sched_domain_room(1, 1, one_of, to), 1);
+	assert_int_equal(mail_domain_room(5, 0, one_of, to), 5);
+	assert_int_equal(mail_domain_room(5, 5, one_of, to), 5);
+	assert_int_equal(mail_domain_room(5, 3, one_of, to), 5);
+	assert_int_equal(mail_domain_room(5, 2, one_of, to), 3);
+	assert_int_equal(mail_domain_room(5, 1, one_of, to), 1);
+	assert_int_equal(mail_domain_room(1, 1, one_of, to), 1);
 }
 
 static void states_have_names(void **state)

@@ -29,6 +29,7 @@ struct store_mark store_mark_now(const struct store_sqlite *s)
 		s->lanes.count,
 		s->causes.count,
 		s->scopes.count,
+		s->flows.count,
 		s->delivered_now,
 		s->bounced_now,
 		s->writing };
@@ -43,6 +44,7 @@ void store_mark_back(struct store_sqlite *s, const struct store_mark *m)
 	store_names_cut(&s->lanes, m->lanes);
 	store_names_cut(&s->causes, m->causes);
 	store_names_cut(&s->scopes, m->scopes);
+	store_names_cut(&s->flows, m->flows);
 }
 
 /*
@@ -367,8 +369,8 @@ static void run_singly(struct store_sqlite *s, struct store_op *first)
 /* The message that an operation is about, if it is about one that waits; else 0. */
 static uint64_t message_of(struct store_op *op)
 {
-	if (op->kind == STORE_OP_CLAIM)
-		return CONTAINER_OF(op, struct store_claim, op)->attempt->message_id;
+	if (op->kind == STORE_OP_TAKE)
+		return CONTAINER_OF(op, struct store_take, op)->out_message->id;
 	if (op->kind == STORE_OP_OUTCOME)
 		return CONTAINER_OF(op, struct store_outcome, op)->message_id;
 	return op->kind == STORE_OP_BODY ? CONTAINER_OF(op, struct store_body, op)->message_id : 0;

@@ -71,11 +71,19 @@ int store_scope_number(struct store_sqlite *s, struct sv key, int64_t *out, stru
 	return number_of(s, &s->scopes, SQL_SCOPE_ADD, key, out, err);
 }
 
-int64_t store_lane_known(const struct store_sqlite *s, struct sv key)
+int store_flow_text_number(struct store_sqlite *s, struct sv text, int64_t *out, struct err *err)
 {
-	int64_t number = key.len ? (int64_t)(uintptr_t)htable_get(&s->lanes.numbers, key) : 0;
+	return number_of(s, &s->flows, SQL_FLOW_ADD, text, out, err);
+}
 
-	return key.len && number == 0 ? -1 : number;
+int64_t store_flow_text_known(const struct store_sqlite *s, struct sv text)
+{
+	return (int64_t)(uintptr_t)htable_get(&s->flows.numbers, text);
+}
+
+struct sv store_flow_text(const struct store_sqlite *s, int64_t number)
+{
+	return text_of(&s->flows, number);
 }
 
 struct sv store_lane_text(const struct store_sqlite *s, int64_t number)

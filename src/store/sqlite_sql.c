@@ -8,7 +8,7 @@
 #include <sys/statvfs.h>
 
 enum {
-	SCHEMA_VERSION = 6,
+	SCHEMA_VERSION = 7,
 	LEDGER_VERSION = 5, /* the first that has it by scopes */
 	CACHE_KIB = 8192,
 	NAMES_GAP_MAX = 100000,
@@ -24,6 +24,10 @@ enum {
 	"WITHOUT ROWID;"
 
 #define LOOK_INDEX "CREATE INDEX recipient_look ON recipient(look) WHERE state=0;"
+
+#define FLOWS                                                                         \
+	"CREATE TABLE flow(id INTEGER PRIMARY KEY, key TEXT UNIQUE, waiting, bytes);" \
+	"CREATE INDEX recipient_due ON recipient(flow, due, id, cause) WHERE due IS NOT NULL;"
 
 static const char schema[] =
 	"CREATE TABLE state(one INTEGER PRIMARY KEY CHECK(one=1), commits, messages, bytes, "
@@ -43,8 +47,7 @@ static const char schema[] =
 	" user, client, listener, device, sum);"
 	"CREATE TABLE recipient(id INTEGER PRIMARY KEY, lane, state, due, cause, attempts, "
 	"uncertain,"
-	" dsn_notify, address, orcpt, last_reply, alternatives, rewrite_from, sum, look DEFAULT 0);"
-	"CREATE INDEX recipient_due ON recipient(lane, due, id, cause) WHERE due IS NOT NULL;"
+	" dsn_notify, address, orcpt, last_reply, flow, rewrite_from, sum, look DEFAULT 0);" FLOWS
 	"CREATE INDEX recipient_wait ON recipient(id) WHERE due IS NOT NULL;" LOOK_INDEX
 	"CREATE TABLE attempt(id INTEGER PRIMARY KEY, lane, at, ended_at, uncertain, relay, stage, "
 	"story);"
@@ -52,7 +55,7 @@ static const char schema[] =
 	"CREATE TABLE park(key TEXT PRIMARY KEY, cause, summary, reply, since, probe_at, nature, "
 	"proof, transcript) WITHOUT ROWID;"
 	"CREATE TABLE transcript(id INTEGER PRIMARY KEY, message_id INTEGER UNIQUE, attempt, text);"
-	"PRAGMA user_version=6;";
+	"PRAGMA user_version=7;";
 
 /*
  * The ledger of format 4, from the table ledger_4, where a key names the door, too: "graph/erp@contoso.com/messages-minute".
@@ -88,8 +91,8 @@ const char *store_ledger_from_4(void)
 	return ledger_from_4;
 }
 
-/* From format 1 to 2, from 2 to 3...; each leaves the tables as `schema` makes them. */
-static const char *const migrations[SCHEMA_VERSION - 1] = {
+/* From format 1 to 2, from 2 to 3...; the last step is store_flows_from_6(). */
+static const char *const migrations[SCHEMA_VERSION - 2] = {
 	"ALTER TABLE message ADD COLUMN device;"
 	"ALTER TABLE recipient ADD COLUMN alternatives;"
 	"ALTER TABLE recipient ADD COLUMN rewrite_from;"
@@ -116,14 +119,14 @@ const char *store_schema(void)
 #define RECIPIENT_COLUMNS                                                                \
 	"id, lane, state, due, cause, attempts, uncertain, dsn_notify, address, orcpt, " \
 	"last_reply, "                                                                   \
-	"alternatives, rewrite_from, sum, look"
+	"flow, rewrite_from, sum, look"
 
 #define RECIPIENT_OUTCOME                                                                      \
-	"UPDATE recipient SET lane=coalesce(?2, lane), state=?3, due=?4, cause=coalesce(?5, "  \
+	"UPDATE recipient SET flow=coalesce(?2, flow), state=?3, due=?4, cause=coalesce(?5, "  \
 	"cause),"                                                                              \
 	" last_reply=coalesce(?6, last_reply), uncertain=uncertain+?7, attempts=attempts-?8, " \
-	"alternatives=coalesce(?9, alternatives), rewrite_from=coalesce(?10, rewrite_from), "  \
-	"look=CASE WHEN ?3<3 THEN coalesce(?11, look) ELSE 0 END WHERE id=?1 AND state"
+	"rewrite_from=coalesce(?9, rewrite_from), "                                            \
+	"look=CASE WHEN ?3<3 THEN coalesce(?10, look) ELSE 0 END WHERE id=?1 AND state"
 
 static const char *const texts[SQL_COUNT] = {
 	[SQL_BEGIN] = "BEGIN",
@@ -172,9 +175,9 @@ static const char *const texts[SQL_COUNT] = {
 	/* Who is in an attempt, and who waits: nothing else may change (docs/design-queue.md). */
 	[SQL_RECIPIENT_UPDATE] = RECIPIENT_OUTCOME "=1",
 	[SQL_RECIPIENT_CHANGE] = RECIPIENT_OUTCOME " IN (0, 2)",
-	[SQL_RECIPIENT_EDIT] = "UPDATE recipient SET lane=?2, state=?3, due=?4, cause=?5,"
-			       " alternatives=coalesce(?6, alternatives),"
+	[SQL_RECIPIENT_EDIT] = "UPDATE recipient SET flow=?2, state=?3, due=?4, cause=?5,"
 			       " look=CASE WHEN ?3<3 THEN look ELSE 0 END WHERE id=?1",
+	[SQL_RECIPIENT_FLOW] = "SELECT flow, state FROM recipient WHERE id=?",
 	[SQL_RECIPIENT_LOOK] = "UPDATE recipient SET look=?2 WHERE id=?1 AND state=0",
 	[SQL_ATTEMPT_LAST] = "SELECT max(id) FROM attempt WHERE id BETWEEN ? AND ?",
 	[SQL_ATTEMPT_ADD] = "INSERT OR REPLACE INTO attempt VALUES(?,?,?,NULL,0,NULL,NULL,?)",
@@ -193,31 +196,27 @@ static const char *const texts[SQL_COUNT] = {
 	/* Continuing inside a run of equal times: (due, id)>(?,?) would read the run from its start, as
 	 * SQLite takes only the first column for the index. A million of them are equal after a bulk retry. */
 	[SQL_DUE] = "SELECT id, due FROM recipient INDEXED BY recipient_due"
-		    " WHERE lane=?1 AND due=?2 AND id>?3 AND ?2<=?4"
+		    " WHERE flow=?1 AND due=?2 AND id>?3 AND ?2<=?4"
 		    " UNION ALL SELECT id, due FROM recipient INDEXED BY recipient_due"
-		    " WHERE lane=?1 AND due>?2 AND due<=?4 ORDER BY due, id LIMIT ?5",
-	[SQL_DUE_NEXT] = "SELECT id, due FROM recipient INDEXED BY recipient_due"
-			 " WHERE lane=?1 AND due=?2 AND id>?3"
-			 " UNION ALL SELECT id, due FROM recipient INDEXED BY recipient_due"
-			 " WHERE lane=?1 AND due>?2 ORDER BY due, id LIMIT 1",
-	/* ?1 is DUE's alone: both are bound alike. */
+		    " WHERE flow=?1 AND due>?2 AND due<=?4 ORDER BY due, id LIMIT ?5",
 	[SQL_LOOK] = "SELECT id, look FROM recipient INDEXED BY recipient_look"
-		     " WHERE state=0 AND look=?2 AND id>?3 AND ?2<=?4"
+		     " WHERE state=0 AND look=?1 AND id>?2 AND ?1<=?3"
 		     " UNION ALL SELECT id, look FROM recipient INDEXED BY recipient_look"
-		     " WHERE state=0 AND look>?2 AND look<=?4 ORDER BY look, id LIMIT ?5",
+		     " WHERE state=0 AND look>?1 AND look<=?3 ORDER BY look, id LIMIT ?4",
 	[SQL_LOOK_NEXT] = "SELECT id, look FROM recipient INDEXED BY recipient_look"
-			  " WHERE state=0 AND look=?2 AND id>?3"
+			  " WHERE state=0 AND look=?1 AND id>?2"
 			  " UNION ALL SELECT id, look FROM recipient INDEXED BY recipient_look"
-			  " WHERE state=0 AND look>?2 ORDER BY look, id LIMIT 1",
-	[SQL_LANE_FIRST] =
-		"SELECT due FROM recipient WHERE lane=? AND due IS NOT NULL ORDER BY due LIMIT 1",
-	[SQL_LANE_LAST] = "SELECT due FROM recipient INDEXED BY recipient_due WHERE lane=? AND"
+			  " WHERE state=0 AND look>?1 ORDER BY look, id LIMIT 1",
+	[SQL_FLOW_FIRST] = "SELECT due FROM recipient INDEXED BY recipient_due WHERE flow=? AND"
+			   " due IS NOT NULL ORDER BY due LIMIT 1",
+	[SQL_FLOW_LAST] = "SELECT due FROM recipient INDEXED BY recipient_due WHERE flow=? AND"
 			  " due<9223372036854775807 ORDER BY due DESC LIMIT 1",
-	[SQL_LANE_COUNT] = "SELECT count(*) FROM (SELECT 1 FROM recipient WHERE lane=? AND due IS "
-			   "NOT NULL LIMIT ?)",
-	[SQL_AHEAD] = "SELECT id FROM recipient INDEXED BY recipient_due WHERE lane=?1 AND due<?2"
+	[SQL_FLOW_ADD] = "INSERT INTO flow VALUES(?,?,0,0)",
+	[SQL_FLOW_COUNT] = "UPDATE flow SET waiting=waiting+?2, bytes=bytes+?3 WHERE id=?1",
+	[SQL_FLOW_READ] = "SELECT waiting, bytes FROM flow WHERE id=?",
+	[SQL_AHEAD] = "SELECT id FROM recipient INDEXED BY recipient_due WHERE flow=?1 AND due<?2"
 		      " UNION ALL SELECT id FROM recipient INDEXED BY recipient_due"
-		      " WHERE lane=?1 AND due=?2 AND id<?3 LIMIT ?4",
+		      " WHERE flow=?1 AND due=?2 AND id<?3 LIMIT ?4",
 	[SQL_SCOPE_ADD] = "INSERT INTO scope VALUES(?,?)",
 	[SQL_LEDGER_ADD] = "INSERT INTO ledger VALUES(?1,?2,?3,?4,?5) ON CONFLICT DO UPDATE SET"
 			   " messages=messages+?3, recipients=recipients+?4, bytes=bytes+?5",
@@ -241,12 +240,12 @@ static const char *const texts[SQL_COUNT] = {
 		" ORDER BY 1 LIMIT ?3",
 	[SQL_ALL_FROM] = "SELECT id FROM recipient WHERE id>?1 AND id<?2 ORDER BY id LIMIT ?3",
 	[SQL_SUMMARY] =
-		"SELECT lane, due, id, cause FROM recipient INDEXED BY recipient_due"
-		" WHERE lane=?1 AND due=?2 AND id>?3"
-		" UNION ALL SELECT lane, due, id, cause FROM recipient INDEXED BY recipient_due"
-		" WHERE lane=?1 AND due>?2"
-		" UNION ALL SELECT lane, due, id, cause FROM recipient INDEXED BY recipient_due"
-		" WHERE lane>?1 AND due IS NOT NULL ORDER BY lane, due, id LIMIT ?4",
+		"SELECT flow, due, id, cause FROM recipient INDEXED BY recipient_due"
+		" WHERE flow=?1 AND due=?2 AND id>?3"
+		" UNION ALL SELECT flow, due, id, cause FROM recipient INDEXED BY recipient_due"
+		" WHERE flow=?1 AND due>?2"
+		" UNION ALL SELECT flow, due, id, cause FROM recipient INDEXED BY recipient_due"
+		" WHERE flow>?1 AND due IS NOT NULL ORDER BY flow, due, id LIMIT ?4",
 	[SQL_HISTORY_FROM] =
 		"SELECT id, finished_at, story_bytes FROM message WHERE id>? ORDER BY id LIMIT ?",
 	[SQL_HISTORY_RESTAMP] = "UPDATE message SET finished_at=?2 WHERE id=?1",
@@ -384,6 +383,8 @@ static int set_up(struct store_sqlite *s, struct err *err)
 			rc = exec(s, migrations[step], err);
 	if (rc == 0 && version > 0 && version < LEDGER_VERSION)
 		rc = exec(s, ledger_from_4, err);
+	if (rc == 0 && version > 0)
+		rc = exec(s, store_flows_from_6(s->db), err);
 	return rc ? rc : exec(s, "COMMIT", err);
 }
 
@@ -501,6 +502,8 @@ int store_db_open(struct store_sqlite *s, struct err *err)
 		if (rc == 0)
 			rc = load_names(
 				s, "SELECT id, key FROM scope ORDER BY id", &s->scopes, err);
+		if (rc == 0)
+			rc = load_names(s, "SELECT id, key FROM flow ORDER BY id", &s->flows, err);
 		if (rc == 0)
 			rc = load_state(s, err);
 	} else {

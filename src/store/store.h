@@ -63,8 +63,9 @@ struct store_recipient {
 	struct sv orcpt;
 	uint8_t dsn_notify;
 	struct mail_flow flow; /* where it waits, or waited */
-	struct sv lane; /* what carries or carried it: empty before its first attempt */
-	struct sv rewrite_from; /* envelope sender and From become this when it leaves; usually empty */
+	struct sv lane;        /* what carries or carried it: empty before its first attempt */
+	struct sv
+		rewrite_from; /* envelope sender and From become this when it leaves; usually empty */
 	enum store_recipient_state state;
 	struct wall_time next_at;
 	struct wall_time look_at; /* see struct store_look; 0: soon */
@@ -333,7 +334,8 @@ struct store_body {
 /* All flows with waiting mail. */
 struct store_flow_info {
 	struct mail_flow key;
-	uint64_t waiting, bytes;  /* recipients that are QUEUED, exact; bytes: of their messages, counted a recipient */
+	uint64_t waiting,
+		bytes; /* recipients that are QUEUED, exact; bytes: of their messages, counted a recipient */
 	struct wall_time next_at; /* first due */
 	struct wall_time last_at; /* last due of those that nobody holds; 0: none */
 };
@@ -409,9 +411,9 @@ struct store_filter {
 	uint64_t id;      /* 0: any */
 	struct sv sender; /* address patterns; empty: any */
 	struct sv recipient;
-	struct sv lane; /* exact key of what carries or carried it; or, while it waits... */
+	struct sv lane;   /* exact key of what carries or carried it; or, while it waits... */
 	struct sv member; /* ... a member of its queue. Empty both: any */
-	const struct mail_flow *flow; /* waits in this flow; NULL: any */
+	const struct mail_flow *flow;                   /* waits in this flow; NULL: any */
 	struct sv cause;                                /* of the last attempt */
 	int state;                                      /* enum store_recipient_state, or -1 */
 	bool waiting_only;                              /* not final */
@@ -489,6 +491,7 @@ struct store_edit {
 
 struct store_summary_row {
 	struct mail_flow flow;
+	int64_t number; /* of the flow; private to store/ */
 	struct sv cause;
 	enum store_recipient_state state;
 	uint64_t count;

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/must.h"
+#include "store/sqlite_priv.h"
+
+#include <stdio.h>
+
+/*
+ * From format 6 to 7: what waits, or is in an attempt, gets its flow. Format 6 had a lane and "alternatives", keys of lanes with a
+ * line each; a lane is now a door of a member ("submission/erp@contoso.com" of "m:erp@contoso.com", "smtp/lab" of "c:lab"). Rows of
+ * history keep what they have: nobody reads it there.
+ */
+enum {
+	QUEUE_MAX = 65536
+};
+
+static struct sv column_text(sqlite3_value *v)
+{
+	const char *text = (const char *)sqlite3_value_text(v);
+
+	return sv_make(text ? text : "", (size_t)sqlite3_value_bytes(v));
+}
+
+static bool has(struct sv list, struct sv key)
+{
+	struct sv one;
+
+	while (list.len) {
+		(void)sv_cut_char(&list, '\n', &one);
+		if (sv_eq(one, key))
+			return true;
+	}
+	return false;
+}
+
+static void add_member(struct buf *queue, struct sv lane)
+{
+	char text[LIMIT_ADDRESS + 128];
+	struct sv name = sv_skip(lane, (size_t)(sv_find_char(lane, '/') + 1));
+	int n;
+
+	if (name.len == 0 || name.len > sizeof(text) - 3)
+		return;
+	/* No connector has an @ in its name (limit/book.h). */
+	n = snprintf(text,
+		sizeof(text),
+		"%c:%.*s",
+		sv_find_char(name, '@') >= 0 ? 'm' : 'c',
+		SV_ARG(name));
+	if (!has(buf_sv(queue), sv_make(text, (size_t)n)))
+		must(buf_printf(queue, "%s%s", queue->len ? "\n" : "", text) == 0);
+}
+
+/* flow_text(lane, alternatives, user, device, listener) */
+static void flow_text(sqlite3_context *context, int count, sqlite3_value **values)
+{
+	CLEANUP(buf_deinitp) struct buf queue = BUF_INIT(QUEUE_MAX);
+	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(2 * QUEUE_MAX);
+	struct sv alternatives = column_text(values[1]), lane, principal = SV("");
+
+	add_member(&queue, column_text(values[0]));
+	while (alternatives.len) {
+		(void)sv_cut_char(&alternatives, '\n', &lane);
+		add_member(&queue, lane);
+	}
+	for (int i = 2; i < count && principal.len == 0; i++)
+		principal = column_text(values[i]);
+	store_flow_render(&(struct mail_flow){ .queue = buf_sv(&queue),
+				  .class = MAIL_CLASS_NORMAL,
+				  .principal = principal },
+		&text);
+	sqlite3_result_text(context, text.ptr, (int)text.len, SQLITE_TRANSIENT);
+}
+
+const char *store_flows_from_6(sqlite3 *db)
+{
+	(void)sqlite3_create_function_v2(
+		db, "flow_text", 5, SQLITE_UTF8, NULL, flow_text, NULL, NULL, NULL);
+	return "DROP INDEX recipient_due;"
+	       "CREATE TEMP TABLE moving(id INTEGER PRIMARY KEY, key);"
+	       "INSERT INTO moving SELECT r.id, flow_text(l.key, r.alternatives, m.user, m.device, "
+	       "m.listener)"
+	       " FROM (SELECT id FROM recipient INDEXED BY recipient_wait WHERE due IS NOT NULL"
+	       " UNION SELECT r.id FROM attempt a INDEXED BY attempt_open"
+	       " CROSS JOIN recipient r NOT INDEXED"
+	       " ON r.id BETWEEN (a.id & ~4095) AND (a.id | 4095) AND r.state=1"
+	       " WHERE a.ended_at IS NULL) w JOIN recipient r ON r.id=w.id"
+	       " LEFT JOIN lane l ON l.id=r.lane LEFT JOIN message m ON m.id=r.id>>12;"
+	       "ALTER TABLE recipient RENAME COLUMN alternatives TO flow;"
+	       "CREATE TABLE flow(id INTEGER PRIMARY KEY, key TEXT UNIQUE, waiting, bytes);"
+	       "INSERT INTO flow(key, waiting, bytes) SELECT key, 0, 0 FROM moving GROUP BY key;"
+	       "UPDATE recipient SET flow=(SELECT f.id FROM moving v JOIN flow f ON f.key=v.key"
+	       " WHERE v.id=recipient.id) WHERE id IN (SELECT id FROM moving);"
+	       "UPDATE flow SET waiting=t.n, bytes=t.b FROM (SELECT r.flow AS f, count(*) AS n,"
+	       " coalesce(sum(m.size),0) AS b FROM moving v JOIN recipient r ON r.id=v.id"
+	       " LEFT JOIN message m ON m.id=v.id>>12 WHERE r.state=0 GROUP BY r.flow) t"
+	       " WHERE flow.id=t.f;"
+	       "DROP TABLE moving;"
+	       "CREATE INDEX recipient_due ON recipient(flow, due, id, cause) WHERE due IS NOT "
+	       "NULL;"
+	       "PRAGMA user_version=7;";
+}
