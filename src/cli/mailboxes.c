@@ -276,7 +276,7 @@ static void print_line(void *arg, const json_t *line)
 			"the stop for reputation is released: if the provider still objects, it is "
 			"held again\n");
 	(void)printf("%s tries now; %lld recipients wait for it\n",
-		cli_text(line, "lane"),
+		cli_text(line, "mailbox"),
 		number(line, "waiting"));
 }
 

@@ -165,12 +165,6 @@ static void failure_answer(int rc, struct answer *out)
 		answer_set(out, 451, "4.3.0", "The message could not be stored, try again later");
 }
 
-/* Of one message, so its principal is the same. */
-static bool is_same_flow(const struct mail_flow *a, const struct mail_flow *b)
-{
-	return a->class == b->class && a->external == b->external && sv_eq(a->queue, b->queue);
-}
-
 static void mark_claimed(const struct accept *a, bool *claimed)
 {
 	for (size_t i = 0; i < a->put.attempt_count; i++)
@@ -193,7 +187,7 @@ static void tell_flows(struct accept *a)
 
 		if (claimed[i])
 			continue;
-		if (flow && !is_same_flow(flow, its)) {
+		if (flow && !mail_flow_eq(flow, its)) {
 			d->queued(d->arg, flow, count);
 			count = 0;
 		}

@@ -200,7 +200,8 @@ static void take_row(struct observe_query *q, struct store_list_row *row)
 		return;
 	o = observe_message_json(&row->message);
 	parked = observe_recipient_put(q, o, &row->message, &row->recipient);
-	observe_json_wall(o, "expires_at", observe_expires_at(q, &row->message, parked));
+	observe_json_wall(
+		o, "expires_at", observe_expires_at(q, &row->message, &row->recipient, parked));
 	observe_json_wall(o, "finished_at", row->finished_at);
 	count(l, row, parked);
 	if (l->key) {

@@ -107,7 +107,7 @@ static void show_rows(struct observe_query *q)
 {
 	const struct store_message *m = q->show.out_message;
 	json_t *o, *recipients;
-	bool parked = false;
+	struct wall_time expires_at = { 0 };
 
 	if (!m) {
 		observe_query_fail(q, EX_NOINPUT, "there is no message with this id");
@@ -119,14 +119,17 @@ static void show_rows(struct observe_query *q)
 	observe_json_wall(o, "finished_at", q->show.out_finished_at);
 	recipients = json_array();
 	for (size_t i = 0; i < m->recipient_count; i++) {
+		const struct store_recipient *its = &m->recipients[i];
 		json_t *r = json_object();
+		struct wall_time at;
 
 		observe_json_sv(r, "type", SV("recipient"));
-		parked |= observe_recipient_put(q, r, m, &m->recipients[i]);
+		at = observe_expires_at(q, m, its, observe_recipient_put(q, r, m, its));
+		expires_at = at.us > expires_at.us ? at : expires_at;
 		put_turn(q, r, i);
 		must(json_array_append_new(recipients, r) == 0);
 	}
-	observe_json_wall(o, "expires_at", observe_expires_at(q, m, parked));
+	observe_json_wall(o, "expires_at", expires_at);
 	observe_query_emit(q, o);
 	for (size_t i = 0; i < m->recipient_count; i++)
 		observe_query_emit(q, json_incref(json_array_get(recipients, i)));

@@ -5,6 +5,7 @@
 
 #include "base/must.h"
 #include "base/text.h"
+#include "conf/route.h"
 
 /* A message and its recipients for `queue list`, `queue show` and `trace`. */
 
@@ -50,13 +51,15 @@ static void hold_json(const struct observe_query *q, json_t *o, const struct sto
 	must(json_object_set_new(o, "hold", hold) == 0);
 }
 
-struct wall_time observe_expires_at(
-	const struct observe_query *q, const struct store_message *m, bool parked)
+struct wall_time observe_expires_at(const struct observe_query *q, const struct store_message *m,
+	const struct store_recipient *r, bool parked)
 {
-	struct wall_time at = m->expires_at, longer;
+	struct wall_time at = m->expires_at, longer, class;
 
 	longer = wall_add(m->accepted_at, (int64_t)conf_general(q->conf)->parked_expire_us);
-	return parked && longer.us > at.us ? longer : at;
+	class = conf_class_end(q->conf, r->flow.class, m->accepted_at);
+	at = parked && longer.us > at.us ? longer : at;
+	return class.us < at.us ? class : at;
 }
 
 bool observe_recipient_put(const struct observe_query *q, json_t *o, const struct store_message *m,
@@ -74,6 +77,7 @@ bool observe_recipient_put(const struct observe_query *q, json_t *o, const struc
 	if (r->flow.queue.len)
 		must(json_object_set_new(o, "queue", observe_queue_json(r->flow.queue)) == 0);
 	observe_json_sv(o, "class", mail_class_name(r->flow.class));
+	observe_json_sv(o, "principal", r->flow.principal);
 	observe_json_sv(o, "rewrite_from", r->rewrite_from);
 	if (r->state == STORE_RCPT_QUEUED)
 		observe_json_wall(o, "next_at", r->next_at);
