@@ -32,7 +32,6 @@ struct sched_taker {
 	struct sched_door *door;
 	void *owner;
 	struct sched_turns *turns; /* NULL: nothing has waited here yet */
-	uint64_t due[2];           /* recipients, to the inside and to the outside */
 	bool is_awake; /* named, or about to be, since its last pick that found nothing */
 };
 
@@ -53,9 +52,7 @@ struct sched_flow {
 	bool is_in_doubt; /* `waiting` may be too small: takes have ended in another order than they looked */
 	uint64_t heard; /* of the last pick whose take has told what is left */
 	struct sched_turn turn;
-	/* Counted there as due. */
-	struct sched_taker *counted_at;
-	uint64_t counted;
+	struct sched_taker *stands_at; /* with what is due; NULL: nowhere */
 };
 
 /* Signed, as the clock of the wall may be; the order stays. */
@@ -142,18 +139,6 @@ static void wake_for(struct sched_flow *f, struct sched_taker *t)
 			wake(sched_door_taker(d));
 }
 
-static void count(struct sched_flow *f, struct sched_taker *t)
-{
-	bool external = f->key.external;
-
-	if (f->counted_at)
-		f->counted_at->due[external] -= f->counted;
-	f->counted_at = t;
-	f->counted = t ? f->hot - f->picks : 0;
-	if (t)
-		t->due[external] += f->counted;
-}
-
 static struct sched_turns *turns_of(struct sched_taker *t)
 {
 	if (!t->turns)
@@ -167,18 +152,17 @@ static void flow_stand(struct sched_flow *f)
 	struct sched_door *d = sched_lot_door(f->lot);
 	struct sched_taker *t =
 		d && has_due(f) && !sched_lot_is_stopped(f->lot) ? sched_door_taker(d) : NULL;
-	bool was_due = f->counted_at != NULL && f->counted_at == t;
+	bool same = t && t == f->stands_at;
 
-	count(f, t);
-	if (!t) {
-		sched_turn_leave(&f->turn);
-	} else if (was_due) {
-		sched_turn_set_due(&f->turn, f->due);
-	} else {
-		sched_turn_leave(&f->turn);
-		sched_turn_enter(turns_of(t), &f->turn, &f->key, f->due);
+	f->stands_at = t;
+	if (same) {
+		sched_turn_set(&f->turn, f->due, f->hot - f->picks);
+		return;
 	}
-	if (has_due(f) && !was_due)
+	sched_turn_leave(&f->turn);
+	if (t)
+		sched_turn_enter(turns_of(t), &f->turn, &f->key, f->due, f->hot - f->picks);
+	if (has_due(f))
 		wake_for(f, t);
 }
 
@@ -224,7 +208,7 @@ static void settle_moved(struct sched_order *o)
 			flow_settle(f);
 			/* Where it stands still, another may try it now. */
 			if (has_due(f))
-				wake_for(f, f->counted_at);
+				wake_for(f, f->stands_at);
 		}
 }
 
@@ -330,7 +314,6 @@ void sched_taker_free(struct sched_taker *t)
 		return;
 	sched_door_free(t->door);
 	settle_moved(t->order);
-	must(t->due[0] == 0 && t->due[1] == 0);
 	list_remove(&t->wake);
 	list_remove(&t->of_order);
 	sched_turns_free(t->turns);
@@ -340,6 +323,11 @@ void sched_taker_free(struct sched_taker *t)
 void *sched_taker_owner(const struct sched_taker *t)
 {
 	return t->owner;
+}
+
+const struct sched_taker_state *sched_taker_state(const struct sched_taker *t)
+{
+	return state_of(t);
 }
 
 struct sched_member *sched_taker_member(const struct sched_taker *t)
@@ -380,11 +368,17 @@ static struct sched_turn_rule rule_of(const struct sched_taker *t, enum mail_cla
 	return rule;
 }
 
+static uint64_t due_of(const struct sched_taker *t, bool external)
+{
+	return t->turns ? sched_turns_due(t->turns, external) : 0;
+}
+
 static bool has_work(const struct sched_taker *t)
 {
 	const struct sched_turn_rule all = rule_of(t, MAIL_CLASS_BULK);
 
-	return t->due[0] > 0 || (t->due[1] > 0 && all.external) || passed_flow(t, &all) != NULL;
+	return due_of(t, false) > 0 || (all.external && due_of(t, true) > 0) ||
+	       passed_flow(t, &all) != NULL;
 }
 
 /* After a change of what it may take. */
@@ -549,9 +543,20 @@ void sched_flow_left(struct sched_flow *f, uint32_t recipients)
 	flow_settle(f);
 }
 
+struct sched_standing sched_flow_standing(const struct sched_flow *f, uint64_t before)
+{
+	const struct sched_door *d = sched_lot_door(f->lot);
+	struct sched_standing s = { .taker = d ? sched_door_taker(d) : NULL,
+		.sender_held = sched_lot_is_stopped(f->lot) };
+
+	s.takes = d && !s.sender_held && sched_door_takes(d, f->key.external);
+	s.ahead = d && s.taker->turns ? sched_turns_ahead(s.taker->turns, &f->key, before) : before;
+	return s;
+}
+
 struct sched_taker *sched_flow_taker(const struct sched_flow *f)
 {
-	struct sched_door *d = sched_lot_door(f->lot);
+	const struct sched_door *d = sched_lot_door(f->lot);
 
 	if (!d || sched_lot_is_stopped(f->lot) || !sched_door_takes(d, f->key.external))
 		return NULL;
@@ -675,6 +680,7 @@ bool sched_may_pass(struct sched_flow *f, struct sched_taker *t, struct wall_tim
 uint64_t sched_due_count(struct sched_taker *t, struct wall_time now)
 {
 	const struct sched_taker_state *s = state_of(t);
+	uint64_t out;
 
 	fire(t->order, now);
 	if (!may_ask(t) || !has_work(t))
@@ -682,5 +688,6 @@ uint64_t sched_due_count(struct sched_taker *t, struct wall_time now)
 	if (s->held)
 		return 1;
 	/* A probe of the outside is one message. */
-	return most(1, t->due[0] + (s->external_held ? least(t->due[1], s->probing) : t->due[1]));
+	out = s->external_held ? least(due_of(t, true), s->probing) : due_of(t, true);
+	return most(1, due_of(t, false) + out);
 }

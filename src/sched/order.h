@@ -69,6 +69,7 @@ struct sched_taker_state {
 	bool external_held;      /* takes no mail to the outside (of its tenant) */
 	bool external_elsewhere; /* and that may go by another door or member */
 };
+const struct sched_taker_state *sched_taker_state(const struct sched_taker *t);
 /* Pushed at each change; what is the same as before costs nothing. */
 void sched_taker_set(struct sched_taker *t, const struct sched_taker_state *s);
 /* Senders that are held on a member: while it is the member of a flow with that `sender`, nothing is taken of the flow. */
@@ -98,6 +99,16 @@ uint64_t sched_flow_waiting(
 	const struct sched_flow *f); /* without those of takes that have ended */
 /* The taker by which mail of this flow would leave now; NULL: none, as each is held or the flow's sender is (sched/why.h says by what). */
 struct sched_taker *sched_flow_taker(const struct sched_flow *f);
+/* Where its mail stands, whether that takes it now or not (sched/why.h says it in other words). */
+struct sched_standing {
+	/* NULL: no member is configured. Where all doors let it go, and no other has it: the first. */
+	struct sched_taker *taker;
+	bool takes;
+	bool sender_held;
+	/* About how many recipients, of its own class and of better ones, leave before one that has `before` others of its flow before it. */
+	uint64_t ahead;
+};
+struct sched_standing sched_flow_standing(const struct sched_flow *f, uint64_t before);
 
 /* ---- what next ---- */
 

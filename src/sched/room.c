@@ -29,23 +29,40 @@ static uint32_t headroom(uint32_t capacity, uint32_t part)
 	return kept < capacity ? kept : capacity - 1;
 }
 
-struct sched_room sched_room_of(uint32_t room, const struct limit_use *use,
-	const struct sched_better *better, struct mono_time now)
+struct limit_use sched_room_bulk_use(
+	const struct limit_use *use, const struct sched_better *better, struct mono_time now)
 {
-	struct sched_room out = { .wanted = room, .wanted_bulk = room };
-	uint32_t minute = use->minute_capacity - headroom(use->minute_capacity, OF_MINUTE);
-	uint32_t day = use->day_capacity - headroom(use->day_capacity, OF_DAY);
+	struct limit_use out = *use;
 
 	if (!expects_better(better, now))
 		return out;
-	if (use->minute_capacity > 0 && use->minute_used >= minute)
-		out.wanted_bulk = 0;
-	if (use->day_capacity > 0) {
-		uint32_t left = use->day_used < day ? day - use->day_used : 0;
-
-		out.wanted_bulk = out.wanted_bulk < left ? out.wanted_bulk : left;
-	}
+	out.minute_capacity -= headroom(use->minute_capacity, OF_MINUTE);
+	out.day_capacity -= headroom(use->day_capacity, OF_DAY);
 	return out;
+}
+
+static uint32_t left(uint32_t used, uint32_t capacity)
+{
+	if (capacity == 0)
+		return UINT32_MAX;
+	return used < capacity ? capacity - used : 0;
+}
+
+static uint32_t least(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+struct sched_room sched_room_of(uint32_t room, const struct limit_use *use,
+	const struct sched_better *better, struct mono_time now)
+{
+	const struct limit_use bulk = sched_room_bulk_use(use, better, now);
+	uint32_t minute = left(bulk.minute_used, bulk.minute_capacity);
+
+	return (struct sched_room){
+		.wanted = room,
+		.wanted_bulk = minute ? least(room, left(bulk.day_used, bulk.day_capacity)) : 0,
+	};
 }
 
 struct mono_time sched_room_bulk_at(

@@ -22,6 +22,9 @@ void sched_better_left(struct sched_better *b, enum mail_class class, struct mon
 /* `room`: recipients that the next message may carry by all of its limits (limit_scope_room()). */
 struct sched_room sched_room_of(uint32_t room, const struct limit_use *use,
 	const struct sched_better *better, struct mono_time now);
+/* The limits as they are for bulk. */
+struct limit_use sched_room_bulk_use(
+	const struct limit_use *use, const struct sched_better *better, struct mono_time now);
 /* When bulk may have room for one more message, if nothing else leaves; `now` if it has. (For all others: limit_scope_room_at().) */
 struct mono_time sched_room_bulk_at(
 	struct limit_scope *s, const struct sched_better *better, struct mono_time now);

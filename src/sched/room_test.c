@@ -66,7 +66,7 @@ static void bulk_leaves_a_fiftieth_of_a_day(void **state)
 
 static void only_where_better_mail_left_within_a_day(void **state)
 {
-	const struct limit_use use = { 29, 30, 9900, 10000 };
+	const struct limit_use use = { 29, 30, 9400, 10000 };
 	struct sched_better b = { 0 };
 
 	(void)state;

@@ -25,6 +25,7 @@ struct class
 	uint64_t clock;   /* in strides */
 	uint64_t present; /* of its principals, in recipients */
 	struct htable shares;
+	uint64_t due[SIDES];      /* recipients */
 	struct heap ready[SIDES]; /* shares with waiting mail there, by clock */
 	struct heap resting;      /* those with none that had more than the others */
 };
@@ -41,6 +42,7 @@ struct sched_turns {
 struct place {
 	struct heap_node node; /* in class.ready */
 	struct heap flows;     /* turns by due */
+	uint64_t due;          /* recipients */
 };
 
 struct sched_share {
@@ -182,13 +184,24 @@ static enum side side_of(const struct sched_turn *turn)
 	return turn->external ? EXTERNAL : INTERNAL;
 }
 
+static void count(struct sched_turn *turn, uint64_t n)
+{
+	struct sched_share *s = turn->share;
+	enum side side = side_of(turn);
+
+	s->places[side].due += n - turn->count;
+	s->class->due[side] += n - turn->count;
+	turn->count = n;
+}
+
 void sched_turn_enter(struct sched_turns *all, struct sched_turn *turn, const struct mail_flow *key,
-	struct wall_time due)
+	struct wall_time due, uint64_t n)
 {
 	must(!turn->share && !all->gone);
+	*turn = (struct sched_turn){ .external = key->external };
 	turn->share = share_get(&all->classes[key->class], key->principal);
-	turn->external = key->external;
 	heap_insert(&turn->share->places[side_of(turn)].flows, &turn->node, key_of(due));
+	count(turn, n);
 	share_settle(turn->share);
 }
 
@@ -198,14 +211,16 @@ void sched_turn_leave(struct sched_turn *turn)
 
 	if (!s)
 		return;
+	count(turn, 0);
 	heap_remove(&s->places[side_of(turn)].flows, &turn->node);
 	turn->share = NULL;
 	share_settle(s);
 }
 
-void sched_turn_set_due(struct sched_turn *turn, struct wall_time due)
+void sched_turn_set(struct sched_turn *turn, struct wall_time due, uint64_t n)
 {
 	must(turn->share != NULL);
+	count(turn, n);
 	if (turn->node.key != key_of(due))
 		heap_update(&turn->share->places[side_of(turn)].flows, &turn->node, key_of(due));
 }
@@ -213,6 +228,48 @@ void sched_turn_set_due(struct sched_turn *turn, struct wall_time due)
 struct sched_turns *sched_turn_all(const struct sched_turn *turn)
 {
 	return turn->share ? turn->share->class->all : NULL;
+}
+
+/* ---- how much ---- */
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t due_of_class(const struct class *c)
+{
+	return c->due[INTERNAL] + c->due[EXTERNAL];
+}
+
+uint64_t sched_turns_due(const struct sched_turns *all, bool external)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < COUNT_OF(all->classes); i++)
+		n += all->classes[i].due[external ? EXTERNAL : INTERNAL];
+	return n;
+}
+
+uint64_t sched_turns_ahead(
+	const struct sched_turns *all, const struct mail_flow *key, uint64_t before)
+{
+	const struct class *c = &all->classes[key->class];
+	const struct sched_share *own = htable_get(&c->shares, key->principal);
+	uint64_t ahead = before, better = 0;
+
+	/* Each of the others has as much as this one, until it has had all. */
+	htable_each (&c->shares, slot) {
+		const struct sched_share *s = slot->value;
+
+		if (s != own)
+			ahead += least(
+				s->places[INTERNAL].due + s->places[EXTERNAL].due, before + 1);
+	}
+	for (size_t i = 0; i < key->class; i++)
+		better += least(due_of_class(&all->classes[i]),
+			(ahead + 1) * (stride_of[key->class] / stride_of[i]));
+	return ahead + better;
 }
 
 /* ---- turns ---- */

@@ -27,6 +27,7 @@ struct sched_turn {
 	struct heap_node node;
 	struct sched_share *share; /* NULL: in none */
 	bool external;
+	uint64_t count;
 };
 
 /* It joins `home`, a list of the caller's. */
@@ -36,13 +37,22 @@ void sched_turns_free(struct sched_turns *all);
 /* All that are left in `home`, and what is in them: no take will end, no flow will leave. */
 void sched_turns_free_home(struct list *home);
 
-/* `key`: of the flow; lives as long as it is in. */
+/* `count`: recipients that are due. */
 void sched_turn_enter(struct sched_turns *all, struct sched_turn *turn, const struct mail_flow *key,
-	struct wall_time due);
+	struct wall_time due, uint64_t count);
 void sched_turn_leave(struct sched_turn *turn); /* nothing when it is in none */
-void sched_turn_set_due(struct sched_turn *turn, struct wall_time due);
+void sched_turn_set(struct sched_turn *turn, struct wall_time due, uint64_t count);
 /* NULL: in none. */
 struct sched_turns *sched_turn_all(const struct sched_turn *turn);
+
+/* Recipients that are due, to one side. */
+uint64_t sched_turns_due(const struct sched_turns *all, bool external);
+/*
+ * About how many recipients leave before one that has `before` others of its flow before it: those of its own class, and of better
+ * ones; by their weights, and by what its principal has of them.
+ */
+uint64_t sched_turns_ahead(
+	const struct sched_turns *all, const struct mail_flow *key, uint64_t before);
 
 /* Which classes may take, and whether that to the outside may. */
 struct sched_turn_rule {
