@@ -139,6 +139,14 @@ const struct conf_lane *conf_lane_named(const struct conf *c, struct sv name)
 	return place ? &c->lanes[*place - 1] : conf_mailbox_lane(c, name);
 }
 
+const struct conf_lane *conf_person_door(const struct conf_member *m)
+{
+	for (size_t i = 0; i < m->lane_count; i++)
+		if (m->lanes[i].sign_in == CONF_SIGN_IN_USER)
+			return &m->lanes[i];
+	return NULL;
+}
+
 bool conf_has_password(const struct conf *c, enum provider_kind provider)
 {
 	return c->has_password[provider];

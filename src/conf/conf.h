@@ -376,6 +376,8 @@ const struct conf_member *conf_members(
 	const struct conf *c, size_t *out_count); /* mailboxes, connectors */
 const struct conf_member *conf_member(const struct conf *c, struct sv key); /* NULL: gone */
 const struct conf_member *conf_member_named(const struct conf *c, struct sv name);
+/* The first of its doors that a person signs in for: once for all of them. NULL: none. */
+const struct conf_lane *conf_person_door(const struct conf_member *m);
 /* Does a mailbox of this provider sign in with a password? */
 bool conf_has_password(const struct conf *c, enum provider_kind provider);
 /* The first door of a mailbox, or a connector. */
