@@ -271,6 +271,14 @@ static int on_send(void *arg, char *peer, char *own, int peer_port, int own_port
 	return r->sent++ > 0 && r->once ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
+static int on_socket(void *request, curl_socket_t fd, curlsocktype purpose)
+{
+	(void)request;
+	(void)purpose;
+	io_watch_peer(fd);
+	return CURL_SOCKOPT_OK;
+}
+
 /* ---- options ---- */
 
 #define SET(r, option, value) must(curl_easy_setopt((r)->easy, (option), (value)) == CURLE_OK)
@@ -400,6 +408,7 @@ static void set_manners(struct io_https_request *r)
 	SET(r, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	SET(r, CURLOPT_HTTP09_ALLOWED, 0L);
 	SET(r, CURLOPT_TCP_NODELAY, 1L);
+	SET(r, CURLOPT_SOCKOPTFUNCTION, on_socket);
 	SET(r, CURLOPT_TIMEOUT_MS, 0L); /* ours counts from the first instant */
 	SET(r, CURLOPT_USERAGENT, "postern/" POSTERN_VERSION);
 	SET(r, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE); /* the proxy sees no token */
