@@ -132,8 +132,7 @@ static void no_claim(struct delivery *d)
 	if (d->connection)
 		connection_abandon(d->connection);
 	(void)limit_slot_withdraw(&d->slot, NULL);
-	if (d->probe)
-		l->probes--;
+	park_end(d, false);
 	/* An operator was faster, or the queue could not be written. */
 	if (rc != RC_STATE)
 		log_line(LOG_WARN, "qmgr", "an attempt could not begin: %s", d->claim.op.err.text);
@@ -196,7 +195,7 @@ static bool is_way_free(struct lane *l, const struct store_message *m)
 
 static bool may_claim(struct lane *l, struct store_put *put, const struct store_message *m)
 {
-	struct lane_now state = lane_now(l);
+	struct sched_lane_now state = lane_now(l);
 
 	/* Behind mail that waits already it queues up like the rest. */
 	return l->c && !l->o->draining && l->o->started && put->chunk_count == 0 && !state.held &&
@@ -211,9 +210,9 @@ static bool may_claim(struct lane *l, struct store_put *put, const struct store_
 static void show_hold(struct lane *l, struct arena *a, struct store_message *m,
 	struct store_recipient *recipients)
 {
-	const struct park *p = park_find(l, m->sender, recipients[0].address);
-	struct lane_now state = lane_now(l);
-	const struct hold_reason *why = p ? &p->why : state.held ? state.why : NULL;
+	const struct sched_hold *p = park_find(l, m->sender, recipients[0].address);
+	struct sched_lane_now state = lane_now(l);
+	const struct sched_hold_reason *why = p ? sched_hold_why(p) : state.held ? state.why : NULL;
 
 	for (size_t i = 0; why && i < m->recipient_count; i++) {
 		recipients[i].last_cause = arena_sv(a, sv_from(cause_name(why->cause)));

@@ -12,8 +12,6 @@ enum {
 	NO_ROUTE_PAUSE_S = 900,
 };
 
-#define PROBE_LOOK_US (15 * US_PER_S)
-
 static void outcome_written(struct store_op *op);
 
 /* ---- verdicts ---- */
@@ -335,44 +333,27 @@ static void decide(struct delivery *d, size_t i)
 /* What the verdicts mean beyond this message. */
 static void tell_lane(struct delivery *d)
 {
-	const struct verdict *hold = NULL;
-	struct sv hold_reply = SV("");
-	bool delivered = false, external = false;
+	const struct delivery_recipient *own = NULL;
+	struct lane *l = d->lane;
 
 	for (size_t i = 0; i < d->count; i++) {
-		struct delivery_recipient *r = &d->recipients[i];
+		const struct delivery_recipient *r = &d->recipients[i];
 		const struct verdict *v = &r->verdict;
+		struct sched_hold *h;
 
-		delivered |= v->kind == VERDICT_DELIVERED;
-		external |= v->kind == VERDICT_DELIVERED && d->lane->c && d->lane->c->tenant &&
-			    !conf_is_internal(d->lane->o->conf, d->lane->c->tenant, r->r.address);
-		if (r->alone)
+		if (r->alone || !sched_is_wide(v))
 			continue;
-		bool tenant = v->scope == VERDICT_SCOPE_TENANT && d->lane->c && d->lane->c->tenant;
-
-		if (sched_holds_lane(v) && !tenant) {
-			hold = v;
-			hold_reply = r->reply;
-		} else if (v->kind == VERDICT_PARK || v->scope == VERDICT_SCOPE_TENANT) {
-			if (v->kind == VERDICT_PARK || v->kind == VERDICT_RETRY)
-				park_set(d->lane, v, d->m.sender, r->reply);
-		}
+		h = sched_lane_hold_of(l->sched, v, d->m.sender);
+		if (h == sched_lane_own(l->sched))
+			own = r;
+		else if (h && (v->kind == VERDICT_PARK || v->scope == VERDICT_SCOPE_TENANT))
+			(void)park_set(
+				l, h, &(struct park_heard){ .verdict = v, .reply = r->reply });
 	}
-	if (d->probe) {
-		d->lane->probes--;
-		if (!delivered)
-			sched_hold_probed(&d->lane->proof, d->m.id);
-	}
-	d->probe = false;
-	if (delivered) {
-		/* One that had left before the hold says nothing of it: the others of a mailbox run on. */
-		if (mono_before(d->lane->held_at, d->begun_at))
-			lane_succeeded(d->lane);
-		park_clear(d->lane, d->m.sender, external);
-	}
-	park_tried(d->lane, d);
-	if (hold)
-		lane_hold(d->lane, hold, hold_reply, d->transcript);
+	park_succeed(d);
+	park_end(d, true);
+	if (own)
+		lane_hold(l, &own->verdict, own->reply, d->transcript);
 }
 
 static size_t settle(struct delivery *d)
@@ -560,35 +541,24 @@ void delivery_withdraw(struct delivery *d, const struct verdict *v, struct sv re
 	prepare_outcome(d, d->attempt.number);
 	d->outcome.withdrawn = true;
 	d->outcome.ledger_count = limit_slot_withdraw(&d->slot, d->ledger);
-	if (d->probe)
-		d->lane->probes--;
+	park_end(d, false);
 	write_outcome(d);
 }
 
-static int64_t postponed_us(struct outbound *o, const struct park *park)
-{
-	/* Another message of the sender tries: this one looks soon what became of it. */
-	if (park->tried)
-		return PROBE_LOOK_US;
-	/* Only a person releases it, and makes it due then. */
-	if (park->probe_at.us == MONO_NEVER.us)
-		return US_PER_DAY;
-	return (int64_t)mono_span(io_now(o->loop), park->probe_at);
-}
-
 void delivery_postpone(struct lane *l, const struct store_message *m,
-	const struct store_recipient *recipients, size_t count, const struct park *park)
+	const struct store_recipient *recipients, size_t count, const struct sched_hold *park)
 {
 	struct delivery *d = delivery_new(l);
 	struct verdict v = { .kind = VERDICT_PARK, .scope = VERDICT_SCOPE_SENDER };
 
 	delivery_copy_message(d, m, recipients, count);
-	v.cause = park->why.cause;
+	v.cause = sched_hold_why(park)->cause;
 	delivery_set_outcomes(d,
 		STORE_RCPT_QUEUED,
-		wall_add(outbound_due_now(l->o), postponed_us(l->o, park)),
+		wall_add(outbound_due_now(l->o),
+			(int64_t)sched_hold_look_us(park, io_now(l->o->loop))),
 		&v,
-		arena_sv(&d->arena, sv_from(park->why.reply)));
+		arena_sv(&d->arena, sv_from(sched_hold_why(park)->reply)));
 	prepare_outcome(d, 0);
 	write_outcome(d);
 }
@@ -598,14 +568,14 @@ static struct delivery *new_waiting(
 	struct lane *l, const struct store_message *m, enum store_recipient_state state)
 {
 	struct delivery *d = delivery_new(l);
-	const struct hold_reason *why = lane_now(l).why;
-	const struct park *p = park_find(l, m->sender, m->recipients[0].address);
+	const struct sched_hold_reason *why = lane_now(l).why;
+	const struct sched_hold *p = park_find(l, m->sender, m->recipients[0].address);
 	bool full = limit_scope_room(l->scope, io_now(l->o->loop), 1) == 0;
 	struct verdict v = cause_verdict(full ? CAUSE_LIMIT : CAUSE_EXPIRED);
 	struct sv reply;
 
 	delivery_copy_message(d, m, m->recipients, m->recipient_count);
-	why = why ? why : p ? &p->why : NULL;
+	why = why ? why : sched_hold_why(p);
 	v.kind = VERDICT_RETRY;
 	v.scope = VERDICT_SCOPE_MESSAGE;
 	(void)snprintf(v.enhanced, sizeof(v.enhanced), "4.4.7");

@@ -25,13 +25,6 @@ enum door_obstacle door_obstacle(
 	return DOOR_OPEN;
 }
 
-bool door_may_leave(const struct hold_reason *why)
-{
-	const struct verdict v = { .nature = why->nature };
-
-	return verdict_may_go_elsewhere(&v);
-}
-
 struct lane *door_other(
 	struct lane *l, const struct store_message *m, const struct store_recipient *r)
 {
@@ -53,7 +46,7 @@ struct lane *door_other(
 	return NULL;
 }
 
-static struct sv words(struct lane *l, const struct lane *to, const struct hold_reason *why,
+static struct sv words(struct lane *l, const struct lane *to, const struct sched_hold_reason *why,
 	enum door_obstacle obstacle, struct arena *arena)
 {
 	char text[LIMIT_REPLY_KEPT];
@@ -84,7 +77,7 @@ void door_choose(struct outbound *o, struct arena *arena, const struct store_mes
 	for (size_t i = 0; i < m->recipient_count; i++) {
 		struct store_recipient *r = &recipients[i];
 		enum door_obstacle obstacle;
-		struct lane_now now;
+		struct sched_lane_now now;
 		struct lane *l, *to;
 
 		if (r->alternatives.len == 0)
@@ -94,7 +87,7 @@ void door_choose(struct outbound *o, struct arena *arena, const struct store_mes
 			continue;
 		now = lane_now(l);
 		obstacle = door_obstacle(l, m, r);
-		if (obstacle == DOOR_OPEN && !(now.held && door_may_leave(now.why)))
+		if (obstacle == DOOR_OPEN && !(now.held && sched_hold_may_leave(now.by)))
 			continue;
 		to = door_other(l, m, r);
 		if (!to)
@@ -112,8 +105,8 @@ void door_move(struct lane *l, const struct store_message *m,
 {
 	const struct verdict v = cause_verdict(CAUSE_OTHER_DOOR);
 	enum door_obstacle obstacle = door_obstacle(l, m, recipients);
-	const struct park *p = park_find(l, m->sender, recipients[0].address);
-	const struct hold_reason *why = p ? &p->why : lane_now(l).why;
+	const struct sched_hold *p = park_find(l, m->sender, recipients[0].address);
+	const struct sched_hold_reason *why = p ? sched_hold_why(p) : lane_now(l).why;
 	struct delivery *d = delivery_new(l);
 
 	delivery_copy_message(d, m, recipients, count);

@@ -48,10 +48,10 @@ static void a_parked_sender_does_not_stop_the_others(void **state)
 	bench_start(&b);
 	first = bench_queue(&b, &crm);
 	bench_wait_for(&b, first, 0, STORE_RCPT_QUEUED, "send-as-denied");
-	assert_int_equal(b.o->parks.count, 0);
+	assert_int_equal(bench_parks(&b), 0);
 	second = bench_queue(&b, &crm);
 	bench_wait_for(&b, second, 0, STORE_RCPT_QUEUED, "send-as-denied");
-	assert_int_equal(b.o->parks.count, 1);
+	assert_int_equal(bench_parks(&b), 1);
 	third = bench_queue(&b, &crm);
 	(void)bench_queue(&b, &erp);
 	bench_wait_for_mails(&b, 1, 0);
@@ -65,7 +65,7 @@ static void a_parked_sender_does_not_stop_the_others(void **state)
 	bench_retry(&b);
 	bench_wait_for_mails(&b, 4, 0);
 	bench_wait_for(&b, first, 0, STORE_RCPT_DELIVERED, NULL);
-	assert_int_equal(b.o->parks.count, 0);
+	assert_int_equal(bench_parks(&b), 0);
 	bench_close(&b);
 }
 
@@ -84,7 +84,7 @@ static void a_parked_sender_stays_so_over_a_restart(void **state)
 		bench_wait_for(&b, id, 0, STORE_RCPT_QUEUED, "send-as-denied");
 	}
 	bench_restart(&b);
-	assert_int_equal(b.o->parks.count, 1);
+	assert_int_equal(bench_parks(&b), 1);
 	/* New mail of this sender is not tried either; it says why from its first moment. */
 	id = bench_fresh(&b, &crm, &claimed);
 	assert_false(claimed);

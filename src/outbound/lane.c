@@ -35,7 +35,7 @@ struct lane *lane_get(struct outbound *o, struct sv key)
 	l->look_at.us = INT64_MAX;
 	io_timer_init(&l->timer, o->loop, on_timer, l);
 	l->task = (struct io_task){ .run = pump, .arg = l };
-	l->sched = sched_lane_new();
+	l->sched = sched_lane_new(o->holds, key);
 	l->scope = limit_book_of_lane(o->book, key);
 	htable_put(&o->lanes, key, l);
 	if (o->lane_count == o->lane_cap) {
@@ -54,7 +54,6 @@ void lane_free(struct lane *l)
 	list_remove(&l->starved);
 	sched_lane_free(l->sched);
 	lane_forget_secrets(l);
-	hold_reason_clear(&l->why);
 	arena_reset(&l->page);
 	htable_deinit(&l->apart);
 	conf_unref(l->conf);
@@ -69,6 +68,8 @@ void lane_configure(struct lane *l)
 
 	l->conf = conf_ref(l->o->conf);
 	l->c = c;
+	sched_lane_set(
+		l->sched, c && c->tenant ? c->tenant->name : SV(""), c && lane_needs_token(c));
 	/* Of one that is gone they stay: it may come back within its windows. */
 	if (c)
 		limit_scope_set(l->scope,
@@ -142,81 +143,45 @@ static void stop_opening(struct lane *l)
 	}
 }
 
-/* Returns the pause; UINT64_MAX: until a person acts. */
-static uint64_t park_or_wait(struct lane *l, const struct verdict *v, bool park)
+static void hold(struct lane *l, const struct verdict *v, struct sv reply, struct sv transcript,
+	const struct sched_retry *retry)
 {
-	struct outbound *o = l->o;
-	struct sched_policy policy = outbound_policy(o);
-	struct sched_retry retry = sched_retry_after(&policy.retry, v);
-	struct mono_time now = io_now(o->loop);
+	struct sched_hold *own = sched_lane_own(l->sched);
+	unsigned what = park_set(l,
+		own,
+		&(struct park_heard){
+			.verdict = v, .reply = reply, .transcript = transcript, .retry = retry });
 
-	/* The broker paces what is asked of the token service: the lane only asks the broker. */
-	if (l->token_trouble)
-		retry = (struct sched_retry){ TOKEN_ASK_FIRST_US, TOKEN_ASK_CEILING_US };
-	if (!park)
-		return sched_lane_wait(l->sched, now, v->retry_after_us, &retry, io_prng(o->loop));
-	if (v->nature == VERDICT_NATURE_REPUTATION) {
-		sched_lane_stop(l->sched);
-		return UINT64_MAX;
-	}
-	return sched_lane_park(l->sched, now, v->retry_after_us, io_prng(o->loop));
-}
-
-void lane_hold(struct lane *l, const struct verdict *v, struct sv reply, struct sv transcript)
-{
-	struct outbound *o = l->o;
-	bool park = v->kind == VERDICT_PARK && v->scope != VERDICT_SCOPE_MAILBOX_WINDOW;
-	bool news = !l->why.cause || l->why.cause != v->cause;
-	bool stopped = l->why.nature == VERDICT_NATURE_REPUTATION &&
-		       sched_lane_until(l->sched).us == MONO_NEVER.us &&
-		       sched_lane_state(l->sched, io_now(o->loop)) == SCHED_LANE_PARKED;
-	char span[TEXT_DURATION_MAX];
-	uint64_t pause;
-
-	/* What is heard of a lane that a person must release does not replace the reason. */
-	if (stopped) {
-		withdraw_fresh(l, v, reply);
-		return;
-	}
-	l->held_at = io_now(o->loop);
-	hold_reason_set(&l->why, io_wall(o->loop), v, reply, transcript);
-	pause = park_or_wait(l, v, park);
-	if (park) {
-		park_record_lane(l, false);
-		if (news || !l->parked_told)
-			park_tell_lane(l, false);
+	if (what & SCHED_HOLD_HELD && sched_hold_parks(own, v)) {
 		/* Not now: whoever puts it right in its file does so before the next try, not before this. */
 		if (v->scope == VERDICT_SCOPE_MAILBOX)
 			l->secrets_stale = true;
 		stop_opening(l);
 	}
 	/* Its mail may have another door. */
-	if (o->has_alternatives && door_may_leave(&l->why))
+	if (what && l->o->has_alternatives && sched_hold_may_leave(own))
 		l->swept_at.us = 0;
-	if (news || park)
-		log_event(park ? LOG_WARN : LOG_INFO,
-			"qmgr",
-			SV(""),
-			park ? "lane parked" : "lane waits",
-			(const struct log_field[]){ LOG_F("lane", l->key),
-				LOG_F("cause", sv_from(cause_name(v->cause))),
-				LOG_F("again",
-					pause == UINT64_MAX ? SV("when a person releases it")
-							    : sv_from(text_span(pause, span))),
-				LOG_F("why", sv_from(v->summary)),
-				LOG_F("reply", reply) },
-			5);
-	if (news)
+	if (what & SCHED_HOLD_NEWS)
 		tell_waiting(l, v, reply);
 	withdraw_fresh(l, v, reply);
-	lane_poke(l);
+	if (what)
+		lane_poke(l);
+}
+
+void lane_hold(struct lane *l, const struct verdict *v, struct sv reply, struct sv transcript)
+{
+	const struct sched_policy policy = outbound_policy(l->o);
+	const struct sched_retry retry = sched_retry_after(&policy.retry, v);
+
+	hold(l, v, reply, transcript, &retry);
 }
 
 void lane_hold_for_token(struct lane *l, const struct verdict *v, struct sv reply)
 {
-	l->token_trouble = true;
-	lane_hold(l, v, reply, SV(""));
-	l->token_trouble = false;
+	/* The broker paces what is asked of the token service: the lane only asks the broker. */
+	static const struct sched_retry ask = { TOKEN_ASK_FIRST_US, TOKEN_ASK_CEILING_US };
+
+	hold(l, v, reply, SV(""), &ask);
 }
 
 /* A door opened: lanes that are held and may send elsewhere look at their mail again. */
@@ -226,33 +191,17 @@ static void look_elsewhere(struct outbound *o)
 		return;
 	htable_each (&o->lanes, slot) {
 		struct lane *l = slot->value;
-		struct lane_now now = lane_now(l);
+		struct sched_lane_now now = lane_now(l);
 
-		if (l->c && now.held && door_may_leave(now.why)) {
+		if (l->c && now.held && sched_hold_may_leave(now.by)) {
 			l->swept_at.us = 0;
 			lane_poke(l);
 		}
 	}
 }
 
-void lane_succeeded(struct lane *l)
+void lane_goes_on(struct lane *l)
 {
-	l->delivered_at = io_wall(l->o->loop);
-	if (!l->why.cause)
-		return;
-	log_event(LOG_INFO,
-		"qmgr",
-		SV(""),
-		"lane goes on",
-		(const struct log_field[]){
-			LOG_F("lane", l->key), LOG_F("cause", sv_from(cause_name(l->why.cause))) },
-		2);
-	sched_lane_clear(l->sched);
-	l->proof.count = 0;
-	park_record_lane(l, true);
-	if (l->parked_told)
-		park_tell_lane(l, true);
-	hold_reason_clear(&l->why);
 	l->moved = 0;
 	look_elsewhere(l->o);
 }
@@ -280,27 +229,9 @@ void lane_count_delivered(struct lane *l, uint32_t month, uint64_t count)
 	l->delivered_month += count;
 }
 
-struct lane_now lane_now(struct lane *l)
+struct sched_lane_now lane_now(struct lane *l)
 {
-	enum sched_lane_state state = sched_lane_state(l->sched, io_now(l->o->loop));
-	bool waits = state == SCHED_LANE_WAITING, held;
-	const struct park *p = park_of_lane(l, &held);
-
-	if (held)
-		return (struct lane_now){
-			.held = true, .parked = true, .why = &p->why, .until = p->probe_at
-		};
-	if (waits || state == SCHED_LANE_PARKED)
-		return (struct lane_now){ .held = true,
-			.parked = !waits,
-			.why = &l->why,
-			.until = sched_lane_until(l->sched) };
-	return (struct lane_now){ .parked = l->why.cause || p,
-		.probing = state == SCHED_LANE_PROBING || l->why.cause || p,
-		.why = l->why.cause ? &l->why
-		       : p          ? &p->why
-				    : NULL,
-		.until = MONO_NEVER };
+	return sched_lane_now(l->sched, io_now(l->o->loop));
 }
 
 /* ---- the page of due mail ---- */
@@ -366,7 +297,7 @@ static void reroute_page(struct lane *l)
 
 /* What becomes of a recipient that is due. */
 struct way {
-	const struct park *park;
+	const struct sched_hold *park;
 	enum door_obstacle obstacle;
 	struct lane *other; /* where it can go in spite of them */
 };
@@ -378,7 +309,7 @@ static struct way find_way(
 
 	if (!w.park)
 		w.obstacle = door_obstacle(l, m, r);
-	if (w.obstacle != DOOR_OPEN || (w.park && door_may_leave(&w.park->why)))
+	if (w.obstacle != DOOR_OPEN || (w.park && sched_hold_may_leave(w.park)))
 		w.other = door_other(l, m, r);
 	return w;
 }
@@ -416,23 +347,16 @@ uint32_t lane_room(struct lane *l, const struct store_recipient *recipients, siz
 		l->scope, io_now(l->o->loop), (uint32_t)(max && count > max ? max : count));
 }
 
-/* Is it one of those that caused what holds it, or its lane? */
-static bool is_culprit(struct lane *l, const struct store_message *m, bool probing)
-{
-	return (probing && sched_hold_is_culprit(&l->proof, m->id)) ||
-	       park_is_culprit(l, m, m->recipients[0].address);
-}
-
 /* A message behind this one in the page that may be the probe in its place. */
 static bool others_may_probe(struct lane *l, const struct store_message *m, bool probing)
 {
-	bool of_sender = park_is_culprit(l, m, m->recipients[0].address);
+	bool of_sender = park_is_culprit(l, m, true);
 
 	for (size_t i = l->page_at + 1; i < l->due.out_count; i++) {
 		const struct store_message *other = &l->due.out_messages[i];
 		const struct store_recipient *r = &other->recipients[0];
 
-		if (is_culprit(l, other, probing) || park_find(l, other->sender, r->address) ||
+		if (park_is_culprit(l, other, false) || park_find(l, other->sender, r->address) ||
 			door_obstacle(l, other, r) != DOOR_OPEN)
 			continue;
 		if (probing || (of_sender && sv_eq_nocase(other->sender, m->sender)))
@@ -444,7 +368,8 @@ static bool others_may_probe(struct lane *l, const struct store_message *m, bool
 /* Leaves the probe to another; it is looked at again when this page is read to its end. */
 static bool leaves_probe(struct lane *l, const struct store_message *m, bool probing)
 {
-	if (l->recipient_at > 0 || !is_culprit(l, m, probing) || !others_may_probe(l, m, probing))
+	if (l->recipient_at > 0 || !park_is_culprit(l, m, false) ||
+		!others_may_probe(l, m, probing))
 		return false;
 	lane_page_skip(l);
 	l->next_due.us = 0;
@@ -596,7 +521,7 @@ static void open_connections(struct lane *l, bool probing)
 
 /* ---- the pump ---- */
 
-static void set_timer(struct lane *l, const struct lane_now *state)
+static void set_timer(struct lane *l, const struct sched_lane_now *state)
 {
 	struct outbound *o = l->o;
 	struct mono_time now = io_now(o->loop), at = MONO_NEVER;
@@ -626,7 +551,7 @@ static bool needs_page(struct lane *l)
 	       l->next_due.us <= outbound_due_now(l->o).us;
 }
 
-static void withdraw_all(struct lane *l, const struct lane_now *state)
+static void withdraw_all(struct lane *l, const struct sched_lane_now *state)
 {
 	const struct verdict v = { .kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_MAILBOX,
@@ -645,7 +570,7 @@ static void send_pump(struct lane *l, bool probing)
 		struct connection *c;
 		struct delivery *d;
 
-		if (probing && l->probes > 0)
+		if (probing && sched_lane_is_trying(l->sched))
 			return;
 		if (list_empty(&l->fresh) && (needs_page(l) || l->due_running)) {
 			if (!l->due_running)
@@ -656,7 +581,7 @@ static void send_pump(struct lane *l, bool probing)
 			(!lane_page_has_more(l) || limit_scope_room(l->scope, now, 1) == 0))
 			return;
 		if (probing)
-			park_take_probe(l);
+			sched_lane_take_turn(l->sched, now);
 		c = lane_idle_connection(l);
 		if (!c) {
 			open_connections(l, probing);
@@ -670,9 +595,7 @@ static void send_pump(struct lane *l, bool probing)
 		d = next_work(l, probing);
 		if (!d)
 			continue;
-		park_begin(l, d);
-		d->probe = probing;
-		l->probes += probing;
+		park_begin(d, probing);
 		connection_give(c, d);
 	}
 }
@@ -685,7 +608,7 @@ static void pump(void *arg)
 void lane_pump(struct lane *l)
 {
 	struct outbound *o = l->o;
-	struct lane_now state = lane_now(l);
+	struct sched_lane_now state = lane_now(l);
 
 	if (!o->started)
 		return;

@@ -56,6 +56,7 @@ struct outbound *outbound_new(const struct outbound_options *options)
 	o->event_arg = options->event_arg;
 	o->conf = conf_ref(options->conf);
 	o->has_alternatives = has_alternatives(o->conf);
+	o->holds = sched_holds_new();
 	list_init(&o->starved);
 	list_init(&o->idle);
 	list_init(&o->quiet);
@@ -86,7 +87,7 @@ void outbound_free(struct outbound *o)
 	htable_deinit(&o->lanes);
 	free(o->all_lanes);
 	endpoints_free(o);
-	parks_free(o);
+	sched_holds_free(o->holds);
 	htable_each (&o->tls, slot)
 		io_tls_unref(slot->value);
 	htable_deinit(&o->tls);
@@ -430,14 +431,18 @@ static void forget_sign_in(struct lane *l)
 void outbound_kick(struct outbound *o, bool probe, struct sv lane)
 {
 	if (probe)
-		park_probe_all(o, lane.len ? lane_get(o, lane) : NULL);
+		park_probe_all(o);
+	/* Even what was stopped: it was named. */
+	if (probe && lane.len)
+		(void)park_probe_lane(lane_get(o, lane));
 	htable_each (&o->lanes, slot) {
 		struct lane *l = slot->value;
+		const struct sched_hold_reason *why = sched_hold_why(sched_lane_own(l->sched));
 
-		if (probe && l->why.cause)
+		if (probe && why)
 			forget_sign_in(l);
-		if (probe && (l->why.nature != VERDICT_NATURE_REPUTATION || sv_eq(lane, l->key)))
-			sched_lane_probe_now(l->sched, io_now(o->loop));
+		if (probe && why && why->nature != VERDICT_NATURE_REPUTATION)
+			sched_hold_probe_now(sched_lane_own(l->sched), io_now(o->loop));
 		/* What a person released may be old. */
 		l->look_at.us = 0;
 		lane_queued(l);
@@ -447,11 +452,9 @@ void outbound_kick(struct outbound *o, bool probe, struct sv lane)
 bool outbound_probe(struct outbound *o, struct sv lane)
 {
 	struct lane *l = lane_get(o, lane);
-	bool stopped = l->why.cause && l->why.nature == VERDICT_NATURE_REPUTATION;
+	bool stopped = park_probe_lane(l);
 
-	stopped |= park_probe_lane(l);
 	forget_sign_in(l);
-	sched_lane_probe_now(l->sched, io_now(o->loop));
 	lane_queued(l);
 	return stopped;
 }
@@ -459,7 +462,7 @@ bool outbound_probe(struct outbound *o, struct sv lane)
 bool outbound_is_healthy(struct outbound *o, struct sv lane)
 {
 	struct lane *l;
-	struct lane_now now;
+	struct sched_lane_now now;
 
 	if (!conf_lane(o->conf, lane))
 		return false;

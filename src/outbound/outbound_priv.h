@@ -12,7 +12,7 @@
 #include "sched/act.h"
 #include "sched/burst.h"
 #include "sched/endpoint.h"
-#include "sched/hold.h"
+#include "sched/proof.h"
 #include "sched/split.h"
 #include "smtp/client.h"
 
@@ -21,7 +21,7 @@
  * reload.c     a new snapshot: what a worker reads for it, and the change of the lanes; TLS contexts
  * lane.c       one lane: which work next, on which connection, timers
  * sign_in.c    secrets and tokens of lanes
- * park.c       what is held beyond a lane: senders on a mailbox, tenants; and the records of all parks
+ * park.c       the hands of what is held: records, alerts, the log; and what a message is to it
  * witness.c    what a refused message says of itself, for the verdict and for sched/hold
  * door.c       which mail a door takes, and the next door when one is held
  * delivery.c   one attempt: its message, claim and body; delivery_end.c: its verdicts and outcome
@@ -45,24 +45,6 @@ enum {
 #define COUNT_HVE "hve "
 /* An uncertain attempt may be counted by the receiver until its own time for the dot is over. */
 #define UNCERTAIN_SETTLE_US (10 * US_PER_MIN)
-
-/* Why a lane, a sender or a tenant is held. Texts are on the heap; what is all zero holds nothing. */
-struct hold_reason {
-	enum cause cause; /* CAUSE_NONE: nothing holds it */
-	char *summary, *reply;
-	char *transcript; /* of the session in which it was heard; NULL: none */
-	struct wall_time since;
-	enum verdict_nature nature;
-};
-
-struct park {
-	struct hold_reason why;
-	struct mono_time probe_at; /* MONO_NEVER: a person releases it */
-	uint64_t pause_us;
-	const struct lane *prober; /* of a tenant's: the one lane that tries */
-	uint64_t tried;            /* of a sender's: the message that tries; 0: none */
-	struct sched_proof proof;  /* what caused it */
-};
 
 /* Where connections go: host and port, or a domain whose mail exchangers are asked. */
 struct endpoint {
@@ -89,10 +71,8 @@ struct outbound {
 	struct htable lanes;     /* key -> struct lane; "" is mail without a route */
 	struct lane **all_lanes; /* the same, in the order in which they came */
 	size_t lane_count, lane_cap;
-	struct htable
-		suspects;    /* keys of parks -> struct sched_proof: refused, but nothing is held */
-	struct htable parks; /* "sender:LANE:ADDRESS", "tenant:ID", ... -> struct park */
-	struct htable tls;   /* CA file, "" for the system's -> struct io_tls */
+	struct sched_holds *holds;
+	struct htable tls; /* CA file, "" for the system's -> struct io_tls */
 	struct {
 		struct io_task task;
 		struct outbound_fresh *fresh;
@@ -144,14 +124,9 @@ struct lane {
 	struct secret *password, *certificate_key, *passphrase;
 	struct secrets_job *secrets_job;    /* runs: no connection is opened before it ends */
 	bool secrets_failed, secrets_stale; /* read again before the next connection */
-	bool token_trouble;       /* while it is held for one: asked again soon, the broker paces */
-	uint64_t stale_serial;    /* of a token that was refused, and is replaced; 0 */
-	struct hold_reason why;   /* while waiting or parked */
-	struct mono_time held_at; /* the last time it was */
-	struct sched_proof proof; /* what caused it, or was refused since the last success */
-	bool parked_told;         /* that it is parked is recorded, and was told */
-	struct wall_time delivered_at; /* the last message that got through; 0 */
-	struct list fresh;             /* claimed deliveries without a connection */
+	uint64_t stale_serial;              /* of a token that was refused, and is replaced; 0 */
+	struct wall_time delivered_at;      /* the last message that got through; 0 */
+	struct list fresh;                  /* claimed deliveries without a connection */
 	uint32_t fresh_count;
 	struct list connections;
 	uint32_t connection_count;
@@ -177,22 +152,12 @@ struct lane {
 	struct mono_time sweep_from; /* no sweep before that */
 	struct wall_time look_at;    /* before that no mail of it is past its time; see sweep.c */
 	struct htable apart; /* ids of messages whose recipients go one by one; see graph.c */
-	unsigned probes;     /* deliveries that run as probe */
 	uint32_t month;      /* 202611; what was delivered in it, where deliveries cost */
 	uint64_t delivered_month;
 	bool new_mail; /* came while it was held: maybe it has another door */
 	/* Recipients that went by another door since it is held, and the last such door. */
 	uint64_t moved;
 	const struct lane *moved_to;
-};
-
-/* What holds a lane now: itself, or its tenant. */
-struct lane_now {
-	bool held;
-	bool parked;  /* held, or trying again after it: expiry is that of parked mail */
-	bool probing; /* one message may try */
-	const struct hold_reason *why; /* NULL: nothing */
-	struct mono_time until;        /* held: till then; MONO_NEVER: till a person acts */
 };
 
 enum connection_state {
@@ -353,10 +318,10 @@ struct connection *lane_idle_connection(const struct lane *l); /* NULL: none */
  * failed; may be empty. */
 void lane_hold(struct lane *l, const struct verdict *v, struct sv reply, struct sv transcript);
 void lane_hold_for_token(struct lane *l, const struct verdict *v, struct sv reply);
-void lane_succeeded(struct lane *l);
+void lane_goes_on(struct lane *l);                 /* what held it has ended */
 uint32_t outbound_month(const struct outbound *o); /* 202611 */
 void lane_count_delivered(struct lane *l, uint32_t month, uint64_t count);
-struct lane_now lane_now(struct lane *l);
+struct sched_lane_now lane_now(struct lane *l);
 /* How many of these may leave in one message now. */
 uint32_t lane_room(struct lane *l, const struct store_recipient *recipients, size_t count);
 
@@ -376,8 +341,9 @@ void lane_expect_look(struct lane *l);
 void lane_expect_look_at(struct lane *l, const struct store_message *m); /* this mail waits again */
 void lane_look_after_start(struct lane *l);
 /* True: it has the page, and nothing else may. */
-bool lane_sweep(struct lane *l, const struct lane_now *state);
-struct mono_time lane_sweep_at(const struct lane *l, const struct lane_now *state); /* the next */
+bool lane_sweep(struct lane *l, const struct sched_lane_now *state);
+struct mono_time lane_sweep_at(
+	const struct lane *l, const struct sched_lane_now *state); /* the next */
 /* Mail that is over when its turn comes is not sent. True: it is gone. */
 bool lane_expire_if_over(struct lane *l, const struct store_message *m);
 
@@ -395,39 +361,35 @@ struct mono_time connection_token_until(const struct connection *c);
 NODISCARD bool connection_token_refused(struct connection *c, const struct verdict *v);
 
 /* ---- park.c ---- */
-void hold_reason_set(struct hold_reason *why, struct wall_time now, const struct verdict *v,
-	struct sv reply, struct sv transcript);
-void hold_reason_clear(struct hold_reason *why);
-/* Holds a sender on a lane, or a tenant. */
-void park_set(struct lane *l, const struct verdict *v, struct sv sender, struct sv reply);
+struct park_heard {
+	const struct verdict *verdict;
+	struct sv reply, transcript;
+	const struct sched_retry *retry; /* for a lane that only waits */
+};
+/* What was heard holds it. Returns what happened (sched/hold.h); 0: a person must release it, and it stays as it is. */
+unsigned park_set(struct lane *l, struct sched_hold *h, const struct park_heard *heard);
 /* The tenant's sign-in does not work: every lane of it that needs a token. False: no tenant. */
 NODISCARD bool park_set_sign_in(struct lane *l, const struct verdict *v, struct sv reply);
-/* The park of its tenant; NULL: none. *out_held: it may not try now. */
-const struct park *park_of_lane(struct lane *l, bool *out_held);
-/* This lane tries for its tenant; the others wait for what it finds. */
-void park_take_probe(struct lane *l);
-/* The park that stops this message now, which is not its lane's; NULL: none, or its probe is due. */
-const struct park *park_find(struct lane *l, struct sv sender, struct sv recipient);
+void park_clear_sign_in(struct lane *l); /* a token came */
+/* What stops this message now, and is not its lane's; NULL: nothing, or its probe is due. */
+const struct sched_hold *park_find(struct lane *l, struct sv sender, struct sv recipient);
+/* The same, also where its probe is due. */
+const struct sched_hold *park_of(struct lane *l, struct sv sender, struct sv recipient);
+/* Whether it caused what holds it; `beyond`: what is not its lane's alone. */
+bool park_is_culprit(struct lane *l, const struct store_message *m, bool beyond);
 /* What each refusal holds: sets `alone` where that is only its message, and remembers it. */
 void park_weigh(struct delivery *d);
-/* The message leaves: where a park of its sender or tenant is due for its probe, this is the probe. */
-void park_begin(struct lane *l, const struct delivery *d);
-/* It has ended, and was not refused for that park: the next may try. */
-void park_tried(struct lane *l, const struct delivery *d);
-/* Whether it caused what holds its sender, its tenant or mail to the outside. */
-bool park_is_culprit(struct lane *l, const struct store_message *m, struct sv recipient);
-/* A message of this sender got through. */
-void park_clear(struct lane *l, struct sv sender, bool external);
-void park_clear_sign_in(struct lane *l); /* a token came */
-/* Reputation only where it holds `named`, the lane that a person released; NULL: none. */
-void park_probe_all(struct outbound *o, const struct lane *named);
+/* The message leaves. `probe`: for its lane; for what else is due for one, this is it. */
+void park_begin(struct delivery *d, bool probe);
+void park_succeed(struct delivery *d); /* if it reached anybody */
+void park_end(struct delivery *d, bool left);
+/* What was held is tried: all but lanes, and what a person must release. */
+void park_probe_all(struct outbound *o);
 /* What holds this lane or a sender on it is tried now. True: a stop for reputation was among it. */
-NODISCARD bool park_probe_lane(const struct lane *l);
-void parks_free(struct outbound *o);
-/* The record of a lane's own park in the queue. */
-void park_record_lane(struct lane *l, bool clear);
-void park_tell_lane(struct lane *l, bool ended);
+bool park_probe_lane(struct lane *l);
 void park_loaded(struct outbound *o, const struct store_park_row *row);
+/* Does what has happened to holds; `l`: where it showed. NULL: it only changed. */
+void parks_execute(struct outbound *o, struct lane *l);
 
 /* ---- witness.c ---- */
 /* What a reply at this stage may repeat; `recipient`: at RCPT. In the delivery's memory. */
@@ -447,7 +409,6 @@ enum door_obstacle door_obstacle(
 /* The first of the recipient's alternatives that is not held and can take it; NULL: none. */
 struct lane *door_other(
 	struct lane *l, const struct store_message *m, const struct store_recipient *r);
-bool door_may_leave(const struct hold_reason *why); /* by another door, when this one is held */
 /* A new message, before it is in the queue: recipients whose door is held, or cannot take them, get the
  * next one. */
 void door_choose(struct outbound *o, struct arena *arena, const struct store_message *m,
@@ -486,7 +447,7 @@ void delivery_event(struct delivery *d, const struct smtp_client_event *e);
 void delivery_withdraw(struct delivery *d, const struct verdict *v, struct sv reply);
 /* A change to waiting recipients without an attempt. */
 void delivery_postpone(struct lane *l, const struct store_message *m,
-	const struct store_recipient *recipients, size_t count, const struct park *park);
+	const struct store_recipient *recipients, size_t count, const struct sched_hold *park);
 void delivery_expire(struct lane *l, const struct store_message *m);
 void delivery_is_due(struct lane *l, const struct store_message *m); /* now, whatever was planned */
 void delivery_delayed(struct lane *l, const struct store_message *m); /* its sender is told */

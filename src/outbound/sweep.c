@@ -68,12 +68,12 @@ void lane_look_after_start(struct lane *l)
 	l->sweep_from = mono_add(io_now(l->o->loop), SWEEP_AFTER_START_US);
 }
 
-static bool looks_elsewhere(const struct lane *l, const struct lane_now *state)
+static bool looks_elsewhere(const struct lane *l, const struct sched_lane_now *state)
 {
-	return state->held && l->o->has_alternatives && door_may_leave(state->why);
+	return state->held && l->o->has_alternatives && sched_hold_may_leave(state->by);
 }
 
-struct mono_time lane_sweep_at(const struct lane *l, const struct lane_now *state)
+struct mono_time lane_sweep_at(const struct lane *l, const struct sched_lane_now *state)
 {
 	struct mono_time now = io_now(l->o->loop), at = MONO_NEVER;
 	int64_t wait = l->look_at.us - outbound_age_now(l->o).us;
@@ -135,7 +135,7 @@ static bool is_far(struct lane *l, const struct store_message *m)
 }
 
 static void sweep_message(
-	struct lane *l, const struct lane_now *state, const struct store_message *m)
+	struct lane *l, const struct sched_lane_now *state, const struct store_message *m)
 {
 	struct wall_time next = { INT64_MAX };
 	bool due = m->recipients[0].next_at.us <= outbound_due_now(l->o).us;
@@ -159,7 +159,7 @@ static void sweep_message(
 	look_before(l, next);
 }
 
-static void sweep_page(struct lane *l, const struct lane_now *state)
+static void sweep_page(struct lane *l, const struct sched_lane_now *state)
 {
 	for (; lane_page_has_more(l); lane_page_skip(l)) {
 		const struct store_message *m = &l->due.out_messages[l->page_at];
@@ -197,7 +197,7 @@ static bool is_look_due(const struct lane *l, struct mono_time now)
 	return l->look_at.us <= outbound_age_now(l->o).us && !mono_before(now, l->sweep_from);
 }
 
-bool lane_sweep(struct lane *l, const struct lane_now *state)
+bool lane_sweep(struct lane *l, const struct sched_lane_now *state)
 {
 	struct mono_time now = io_now(l->o->loop);
 	bool elsewhere = looks_elsewhere(l, state);

@@ -455,6 +455,17 @@ static inline uint64_t bench_fresh(struct bench *b, const struct letter *l, bool
 
 /* ---- lanes ---- */
 
+/* What is held beyond lanes. */
+static inline size_t bench_parks(const struct bench *b)
+{
+	size_t n = 0;
+
+	for (const struct sched_hold *h = sched_holds_next(b->o->holds, NULL); h;
+		h = sched_holds_next(b->o->holds, h))
+		n += sched_hold_scope(h) != SCHED_HOLD_MAILBOX;
+	return n;
+}
+
 struct lane_look {
 	const char *lane;
 	bool found;

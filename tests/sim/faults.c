@@ -38,10 +38,10 @@ struct endpoint *__wrap_endpoint_get(struct outbound *o, const struct conf_lane 
 }
 
 /* Mail was looked at for its age only while its lane was held, and when its turn came. */
-bool __real_lane_sweep(struct lane *l, const struct lane_now *state);
-bool __wrap_lane_sweep(struct lane *l, const struct lane_now *state);
+bool __real_lane_sweep(struct lane *l, const struct sched_lane_now *state);
+bool __wrap_lane_sweep(struct lane *l, const struct sched_lane_now *state);
 
-bool __wrap_lane_sweep(struct lane *l, const struct lane_now *state)
+bool __wrap_lane_sweep(struct lane *l, const struct sched_lane_now *state)
 {
 	return (!no_ttl || state->held) && __real_lane_sweep(l, state);
 }
@@ -54,10 +54,10 @@ bool __wrap_lane_expire_if_over(struct lane *l, const struct store_message *m)
 	return !no_ttl && __real_lane_expire_if_over(l, m);
 }
 
-struct mono_time __real_lane_sweep_at(const struct lane *l, const struct lane_now *state);
-struct mono_time __wrap_lane_sweep_at(const struct lane *l, const struct lane_now *state);
+struct mono_time __real_lane_sweep_at(const struct lane *l, const struct sched_lane_now *state);
+struct mono_time __wrap_lane_sweep_at(const struct lane *l, const struct sched_lane_now *state);
 
-struct mono_time __wrap_lane_sweep_at(const struct lane *l, const struct lane_now *state)
+struct mono_time __wrap_lane_sweep_at(const struct lane *l, const struct sched_lane_now *state)
 {
 	return no_ttl ? MONO_NEVER : __real_lane_sweep_at(l, state);
 }
