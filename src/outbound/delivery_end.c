@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "conf/route.h"
 #include "io/log.h"
+#include "mail/address.h"
 #include "outbound/outbound_priv.h"
 
 #include <stdio.h>
@@ -663,7 +664,7 @@ static bool end_without_domain(struct delivery *d, size_t i)
 	const struct store_recipient *r = &d->recipients[i].r;
 	struct store_recipient_outcome *o = &d->outcomes[i];
 
-	if (sv_rfind_char(r->address, '@') >= 0)
+	if (address_at(r->address) >= 0)
 		return false;
 	o->state = STORE_RCPT_BOUNCED;
 	o->verdict = cause_verdict(CAUSE_BAD_RECIPIENT_ADDRESS);
