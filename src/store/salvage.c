@@ -83,8 +83,8 @@ static bool is_of(const struct salvage *s, enum salvage_table which, const struc
 	case SALVAGE_TABLE_MESSAGE:
 	case SALVAGE_TABLE_RECIPIENT:
 	case SALVAGE_TABLE_ATTEMPT:
-		return is_int(row, 1) && is_int(row, 2);
 	case SALVAGE_TABLE_TRANSCRIPT:
+		return is_int(row, 1) && is_int(row, 2);
 	case SALVAGE_TABLE_LEDGER:
 		/* Rows of the index of what waits are numbers, too; they begin with that of a lane. */
 		return is_int(row, 1) && is_int(row, 2) && row->columns[0].number > LANES_MAX;

@@ -83,6 +83,7 @@ static const char settle[] =
 					"state=2;"
 					"UPDATE recipient SET due=NULL WHERE state NOT IN (0,2);"
 					"UPDATE recipient SET due=0 WHERE state=0 AND due IS NULL;"
+					"UPDATE recipient SET look=0 WHERE look IS NULL;"
 					"UPDATE message SET pending=(SELECT count(*) FROM "
 					"recipient WHERE state<3 "
 					"AND " OF("message.id",

@@ -113,6 +113,7 @@ static int put_recipient(struct store_sqlite *s, const struct store_put *op,
 	store_bind_optional(q, 11, r->alternatives);
 	store_bind_optional(q, 12, r->rewrite_from);
 	(void)sqlite3_bind_int64(q, 13, store_sum_recipient(op->message->id, r));
+	(void)sqlite3_bind_int64(q, 14, r->look_at.us);
 	return store_run(s, q, err);
 }
 

@@ -13,7 +13,7 @@
  *   chunk, recipient, attempt .id   message.id << 12 | number within the message
  * recipient.due is set while a recipient waits: its next attempt's time, or DUE_HELD; NULL while it is
  * in an open attempt or final. Only waiting rows stand in the indexes, so the usual message (stored
- * already claimed, delivered at once) never touches one.
+ * already claimed, delivered at once) never touches one. recipient.look stays through attempts; 0: soon.
  */
 enum {
 	STORE_NUMBER_BITS = 12,
@@ -75,6 +75,7 @@ enum store_sql {
 	SQL_RECIPIENT_UPDATE,
 	SQL_RECIPIENT_CHANGE,
 	SQL_RECIPIENT_EDIT,
+	SQL_RECIPIENT_LOOK,
 	SQL_ATTEMPT_LAST,
 	SQL_ATTEMPT_ADD,
 	SQL_ATTEMPT_END,
@@ -85,7 +86,10 @@ enum store_sql {
 	SQL_ATTEMPT_READ,
 	SQL_DUE,
 	SQL_DUE_NEXT,
+	SQL_LOOK,
+	SQL_LOOK_NEXT,
 	SQL_LANE_FIRST,
+	SQL_LANE_LAST,
 	SQL_LANE_COUNT,
 	SQL_AHEAD,
 	SQL_SCOPE_ADD,
@@ -203,6 +207,8 @@ int store_do_abort(struct store *front, struct store_abort *op);
 int store_do_claim(struct store *front, struct store_claim *op);
 int store_do_outcome(struct store *front, struct store_outcome *op);
 int store_do_due(struct store *front, struct store_due *op);
+int store_do_look(struct store *front, struct store_look *op);
+int store_do_look_later(struct store *front, struct store_look_later *op);
 int store_do_body(struct store *front, struct store_body *op);
 int store_do_list(struct store *front, struct store_list *op);
 int store_do_show(struct store *front, struct store_show *op);

@@ -32,6 +32,7 @@ static int look_at_places(struct store_sqlite *s, struct store_recovery *out, st
 {
 	static const char *const places[] = {
 		"SELECT count(*) FROM recipient INDEXED BY recipient_due WHERE due IS NOT NULL",
+		"SELECT count(*) FROM recipient INDEXED BY recipient_look WHERE state=0",
 		"SELECT max(id) FROM recipient",
 		"SELECT max(id) FROM chunk",
 		"SELECT max(id) FROM attempt",

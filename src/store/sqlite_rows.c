@@ -53,6 +53,7 @@ void store_recipient_row(
 		.last_reply = store_column_copy(q, 10, a),
 		.alternatives = store_column_copy(q, 11, a),
 		.rewrite_from = store_column_copy(q, 12, a),
+		.look_at.us = sqlite3_column_int64(q, 14),
 	};
 	if (out->state == STORE_RCPT_HELD)
 		out->next_at.us = 0;

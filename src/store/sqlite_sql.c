@@ -8,7 +8,8 @@
 #include <stdio.h>
 
 enum {
-	SCHEMA_VERSION = 5,
+	SCHEMA_VERSION = 6,
+	LEDGER_VERSION = 5, /* the first that has it by scopes */
 	CACHE_KIB = 8192,
 	NAMES_GAP_MAX = 100000,
 	WAL_KEPT_BYTES = 16 << 20, /* of the WAL file after a checkpoint */
@@ -21,6 +22,8 @@ enum {
 	" PRIMARY KEY(bucket, scope)) WITHOUT ROWID;"                                       \
 	"CREATE TABLE count(period INTEGER, name TEXT, amount, PRIMARY KEY(period, name)) " \
 	"WITHOUT ROWID;"
+
+#define LOOK_INDEX "CREATE INDEX recipient_look ON recipient(look) WHERE state=0;"
 
 static const char schema[] =
 	"CREATE TABLE state(one INTEGER PRIMARY KEY CHECK(one=1), commits, messages, bytes, "
@@ -40,16 +43,16 @@ static const char schema[] =
 	" user, client, listener, device, sum);"
 	"CREATE TABLE recipient(id INTEGER PRIMARY KEY, lane, state, due, cause, attempts, "
 	"uncertain,"
-	" dsn_notify, address, orcpt, last_reply, alternatives, rewrite_from, sum);"
+	" dsn_notify, address, orcpt, last_reply, alternatives, rewrite_from, sum, look DEFAULT 0);"
 	"CREATE INDEX recipient_due ON recipient(lane, due, id, cause) WHERE due IS NOT NULL;"
-	"CREATE INDEX recipient_wait ON recipient(id) WHERE due IS NOT NULL;"
+	"CREATE INDEX recipient_wait ON recipient(id) WHERE due IS NOT NULL;" LOOK_INDEX
 	"CREATE TABLE attempt(id INTEGER PRIMARY KEY, lane, at, ended_at, uncertain, relay, stage, "
 	"story);"
 	"CREATE INDEX attempt_open ON attempt(id) WHERE ended_at IS NULL;" LEDGER
 	"CREATE TABLE park(key TEXT PRIMARY KEY, cause, summary, reply, since, probe_at, nature, "
 	"proof, transcript) WITHOUT ROWID;"
 	"CREATE TABLE transcript(id INTEGER PRIMARY KEY, message_id INTEGER UNIQUE, attempt, text);"
-	"PRAGMA user_version=5;";
+	"PRAGMA user_version=6;";
 
 /*
  * The ledger of format 4, from the table ledger_4, where a key names the door, too: "graph/erp@contoso.com/messages-minute".
@@ -101,6 +104,8 @@ static const char *const migrations[SCHEMA_VERSION - 1] = {
 	"ALTER TABLE park ADD COLUMN transcript;"
 	"CREATE TABLE transcript(id INTEGER PRIMARY KEY, message_id INTEGER UNIQUE, attempt, text);"
 	"ALTER TABLE ledger RENAME TO ledger_4;" LEDGER "PRAGMA user_version=5;",
+	/* What waits is looked at once, and has its time from then on: no row is written here. */
+	"ALTER TABLE recipient ADD COLUMN look DEFAULT 0;" LOOK_INDEX "PRAGMA user_version=6;",
 };
 
 const char *store_schema(void)
@@ -111,14 +116,14 @@ const char *store_schema(void)
 #define RECIPIENT_COLUMNS                                                                \
 	"id, lane, state, due, cause, attempts, uncertain, dsn_notify, address, orcpt, " \
 	"last_reply, "                                                                   \
-	"alternatives, rewrite_from, sum"
+	"alternatives, rewrite_from, sum, look"
 
 #define RECIPIENT_OUTCOME                                                                      \
 	"UPDATE recipient SET lane=coalesce(?2, lane), state=?3, due=?4, cause=coalesce(?5, "  \
 	"cause),"                                                                              \
 	" last_reply=coalesce(?6, last_reply), uncertain=uncertain+?7, attempts=attempts-?8, " \
-	"alternatives=coalesce(?9, alternatives), rewrite_from=coalesce(?10, rewrite_from) "   \
-	"WHERE id=?1 AND state"
+	"alternatives=coalesce(?9, alternatives), rewrite_from=coalesce(?10, rewrite_from), "  \
+	"look=CASE WHEN ?3<3 THEN coalesce(?11, look) ELSE 0 END WHERE id=?1 AND state"
 
 static const char *const texts[SQL_COUNT] = {
 	[SQL_BEGIN] = "BEGIN",
@@ -157,7 +162,7 @@ static const char *const texts[SQL_COUNT] = {
 				"FROM message WHERE id=?",
 	[SQL_MESSAGE_UPDATE] = "UPDATE message SET pending=?2, flags=?3, finished_at=?4, "
 			       "story_bytes=?5 WHERE id=?1",
-	[SQL_RECIPIENT_ADD] = "INSERT INTO recipient VALUES(?,?,?,?,?,?,0,?,?,?,?,?,?,?)",
+	[SQL_RECIPIENT_ADD] = "INSERT INTO recipient VALUES(?,?,?,?,?,?,0,?,?,?,?,?,?,?,?)",
 	[SQL_RECIPIENT_READ] = "SELECT " RECIPIENT_COLUMNS " FROM recipient WHERE id=?",
 	[SQL_RECIPIENTS_OF] =
 		"SELECT " RECIPIENT_COLUMNS " FROM recipient WHERE id BETWEEN ? AND ? ORDER BY id",
@@ -168,7 +173,9 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_RECIPIENT_UPDATE] = RECIPIENT_OUTCOME "=1",
 	[SQL_RECIPIENT_CHANGE] = RECIPIENT_OUTCOME " IN (0, 2)",
 	[SQL_RECIPIENT_EDIT] = "UPDATE recipient SET lane=?2, state=?3, due=?4, cause=?5,"
-			       " alternatives=coalesce(?6, alternatives) WHERE id=?1",
+			       " alternatives=coalesce(?6, alternatives),"
+			       " look=CASE WHEN ?3<3 THEN look ELSE 0 END WHERE id=?1",
+	[SQL_RECIPIENT_LOOK] = "UPDATE recipient SET look=?2 WHERE id=?1 AND state=0",
 	[SQL_ATTEMPT_LAST] = "SELECT max(id) FROM attempt WHERE id BETWEEN ? AND ?",
 	[SQL_ATTEMPT_ADD] = "INSERT OR REPLACE INTO attempt VALUES(?,?,?,NULL,0,NULL,NULL,?)",
 	[SQL_ATTEMPT_END] =
@@ -193,8 +200,19 @@ static const char *const texts[SQL_COUNT] = {
 			 " WHERE lane=?1 AND due=?2 AND id>?3"
 			 " UNION ALL SELECT id, due FROM recipient INDEXED BY recipient_due"
 			 " WHERE lane=?1 AND due>?2 ORDER BY due, id LIMIT 1",
+	/* ?1 is DUE's alone: both are bound alike. */
+	[SQL_LOOK] = "SELECT id, look FROM recipient INDEXED BY recipient_look"
+		     " WHERE state=0 AND look=?2 AND id>?3 AND ?2<=?4"
+		     " UNION ALL SELECT id, look FROM recipient INDEXED BY recipient_look"
+		     " WHERE state=0 AND look>?2 AND look<=?4 ORDER BY look, id LIMIT ?5",
+	[SQL_LOOK_NEXT] = "SELECT id, look FROM recipient INDEXED BY recipient_look"
+			  " WHERE state=0 AND look=?2 AND id>?3"
+			  " UNION ALL SELECT id, look FROM recipient INDEXED BY recipient_look"
+			  " WHERE state=0 AND look>?2 ORDER BY look, id LIMIT 1",
 	[SQL_LANE_FIRST] =
 		"SELECT due FROM recipient WHERE lane=? AND due IS NOT NULL ORDER BY due LIMIT 1",
+	[SQL_LANE_LAST] = "SELECT due FROM recipient INDEXED BY recipient_due WHERE lane=? AND"
+			  " due<9223372036854775807 ORDER BY due DESC LIMIT 1",
 	[SQL_LANE_COUNT] = "SELECT count(*) FROM (SELECT 1 FROM recipient WHERE lane=? AND due IS "
 			   "NOT NULL LIMIT ?)",
 	[SQL_AHEAD] = "SELECT id FROM recipient INDEXED BY recipient_due WHERE lane=?1 AND due<?2"
@@ -361,7 +379,7 @@ static int set_up(struct store_sqlite *s, struct err *err)
 	for (size_t step = 0; step < COUNT_OF(migrations) && rc == 0; step++)
 		if (version > 0 && (int64_t)step + 1 >= version)
 			rc = exec(s, migrations[step], err);
-	if (rc == 0 && version > 0)
+	if (rc == 0 && version > 0 && version < LEDGER_VERSION)
 		rc = exec(s, ledger_from_4, err);
 	return rc ? rc : exec(s, "COMMIT", err);
 }

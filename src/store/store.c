@@ -107,6 +107,10 @@ int store_op_run(struct store *s, struct store_op *op)
 		return b->do_outcome(s, (struct store_outcome *)op);
 	case STORE_OP_DUE:
 		return b->do_due(s, (struct store_due *)op);
+	case STORE_OP_LOOK:
+		return b->do_look(s, (struct store_look *)op);
+	case STORE_OP_LOOK_LATER:
+		return b->do_look_later(s, (struct store_look_later *)op);
 	case STORE_OP_BODY:
 		return b->do_body(s, (struct store_body *)op);
 	case STORE_OP_LIST:
@@ -135,10 +139,11 @@ int store_op_run(struct store *s, struct store_op *op)
 
 bool store_op_only_reads(const struct store_op *op)
 {
-	return op->kind == STORE_OP_DUE || op->kind == STORE_OP_BODY || op->kind == STORE_OP_LIST ||
-	       op->kind == STORE_OP_SHOW || op->kind == STORE_OP_SUMMARY ||
-	       op->kind == STORE_OP_LANES || op->kind == STORE_OP_LEDGER_READ ||
-	       op->kind == STORE_OP_COUNTS_READ || op->kind == STORE_OP_PARKS_READ;
+	return op->kind == STORE_OP_DUE || op->kind == STORE_OP_LOOK || op->kind == STORE_OP_BODY ||
+	       op->kind == STORE_OP_LIST || op->kind == STORE_OP_SHOW ||
+	       op->kind == STORE_OP_SUMMARY || op->kind == STORE_OP_LANES ||
+	       op->kind == STORE_OP_LEDGER_READ || op->kind == STORE_OP_COUNTS_READ ||
+	       op->kind == STORE_OP_PARKS_READ;
 }
 
 bool store_op_needs_room(const struct store_op *op)

@@ -67,6 +67,7 @@ struct store_recipient {
 	struct sv rewrite_from; /* envelope sender and From become this when it leaves */
 	enum store_recipient_state state;
 	struct wall_time next_at;
+	struct wall_time look_at; /* see struct store_look; 0: soon */
 	uint32_t attempts;
 	uint32_t uncertain;   /* attempts that ended uncertain */
 	struct sv last_reply; /* of the last attempt; or our own words */
@@ -135,6 +136,8 @@ enum store_op_kind {
 	STORE_OP_CLAIM,
 	STORE_OP_OUTCOME,
 	STORE_OP_DUE,
+	STORE_OP_LOOK,
+	STORE_OP_LOOK_LATER,
 	STORE_OP_BODY,
 	STORE_OP_LIST,
 	STORE_OP_SHOW,
@@ -214,6 +217,7 @@ struct store_recipient_outcome {
 	uint32_t index;
 	enum store_recipient_state state; /* QUEUED (again), HELD, DELIVERED, BOUNCED, EXPIRED */
 	struct wall_time next_at;         /* for QUEUED */
+	struct wall_time look_at;         /* for QUEUED: the next look; 0: as it was */
 	struct sv lane;                   /* for QUEUED: where it waits now */
 	/* Its route was found anew: these two replace its plan. Else the plan stays, in a move to one of
 	 * its alternatives as well. */
@@ -280,6 +284,38 @@ struct store_due {
 	struct wall_time out_next_at; /* first due time after this page; INT64_MAX: none */
 };
 
+/*
+ * Mail that waits is looked at for its age, whatever it waits for: each recipient has a time (look_at) at which it is
+ * asked what becomes of it. This is when to ask, not when it ends: who asks gives it the next time, by an outcome or by
+ * LOOK_LATER, else it comes with each page. PUT gives the first; it stays through attempts and holds.
+ *
+ * A page of messages with recipients that are QUEUED, due or not, whose time has come; the oldest time first. At most
+ * LIMIT_PAGE recipients.
+ */
+struct store_look {
+	struct store_op op;
+	struct wall_time until;
+	uint32_t
+		limit; /* messages; one whose recipients have different times comes more than once */
+	/* Out, as in store_due: only recipients that are to be looked at. */
+	struct arena *out_arena;
+	struct store_message *out_messages;
+	size_t out_count;
+	struct wall_time out_next_at; /* the first time after this page; INT64_MAX: none */
+};
+
+/* Nothing becomes of them now. Whoever does not wait any more is left alone. */
+struct store_look_at {
+	uint64_t message_id;
+	uint32_t index;
+	struct wall_time at;
+};
+struct store_look_later {
+	struct store_op op;
+	const struct store_look_at *looks; /* LIMIT_PAGE at most */
+	size_t count;
+};
+
 /* Reads a piece of a stored message. */
 struct store_body {
 	struct store_op op;
@@ -295,6 +331,7 @@ struct store_lane_info {
 	struct sv lane;
 	uint64_t waiting;         /* recipients; exact up to a bound, see store_lanes */
 	struct wall_time next_at; /* first due */
+	struct wall_time last_at; /* last due of those that nobody holds; 0: none */
 };
 struct store_lanes {
 	struct store_op op;

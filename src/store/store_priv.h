@@ -108,6 +108,8 @@ struct store_backend {
 	int (*do_claim)(struct store *s, struct store_claim *op);
 	int (*do_outcome)(struct store *s, struct store_outcome *op);
 	int (*do_due)(struct store *s, struct store_due *op);
+	int (*do_look)(struct store *s, struct store_look *op);
+	int (*do_look_later)(struct store *s, struct store_look_later *op);
 	int (*do_body)(struct store *s, struct store_body *op);
 	int (*do_list)(struct store *s, struct store_list *op);
 	int (*do_show)(struct store *s, struct store_show *op);

@@ -68,6 +68,9 @@ static const char *const bench_audit_sql[] = {
 	/* Due exactly while it waits (I9). */
 	"SELECT count(*) FROM recipient WHERE (due IS NOT NULL) <> (state IN (0,2))",
 	"SELECT count(*) FROM recipient WHERE (due=9223372036854775807) <> (state=2)",
+	/* Whatever waits is looked at some day, and for nothing else a time is kept. */
+	"SELECT count(*) FROM recipient WHERE look IS NULL OR (look<>0 AND state>2)",
+	"SELECT count(*) FROM recipient INDEXED BY recipient_look WHERE state=0 AND look IS NULL",
 	/* Open exactly while in an open attempt (I5). */
 	"SELECT (SELECT count(*) FROM recipient WHERE state=1) - (SELECT"
 	" coalesce(sum(length(story)-length(replace(story,' ',''))+1),0)"

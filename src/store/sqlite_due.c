@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/must.h"
+#include "store/sqlite_priv.h"
+
+/* Pages of what waits: what is due in a lane, and what is to be looked at for its age. */
+
+struct row {
+	int64_t id, at;
+};
+
+/* Which rows, in the order of their time. */
+struct range {
+	enum store_sql rows, next;
+	int64_t lane; /* of DUE */
+	int64_t until;
+	uint32_t limit; /* messages */
+};
+
+struct page {
+	struct range range;
+	struct arena *arena;
+	struct store_message *messages;
+	size_t count;
+	struct wall_time next_at;
+	struct err *err;
+};
+
+static sqlite3_stmt *bind_range(
+	struct store_sqlite *s, enum store_sql which, const struct range *range, struct row after)
+{
+	sqlite3_stmt *q = store_sql(s, which);
+
+	(void)sqlite3_bind_int64(q, 1, range->lane);
+	(void)sqlite3_bind_int64(q, 2, after.at);
+	(void)sqlite3_bind_int64(q, 3, after.id);
+	return q;
+}
+
+static int read_rows(struct store_sqlite *s, const struct page *page, struct row after,
+	struct row rows[LIMIT_PAGE], size_t *out_count)
+{
+	sqlite3_stmt *q = bind_range(s, page->range.rows, &page->range, after);
+	uint32_t messages = 0;
+	size_t count = 0;
+	int rc;
+
+	(void)sqlite3_bind_int64(q, 4, page->range.until);
+	(void)sqlite3_bind_int64(q, 5, LIMIT_PAGE);
+	while ((rc = store_step(s, q, page->err)) == 1) {
+		struct row row = { sqlite3_column_int64(q, 0), sqlite3_column_int64(q, 1) };
+
+		if (count == 0 || row_message(row.id) != row_message(rows[count - 1].id))
+			messages++;
+		if (messages > page->range.limit)
+			break;
+		rows[count++] = row;
+	}
+	(void)sqlite3_reset(q);
+	/* The rest of the last message may lie behind the page's end: all of it comes with the next page.
+	 * A message larger than a page comes in pieces. */
+	if (count == LIMIT_PAGE && row_message(rows[0].id) != row_message(rows[count - 1].id))
+		while (row_message(rows[count - 1].id) == row_message(rows[LIMIT_PAGE - 1].id))
+			count--;
+	*out_count = count;
+	return rc < 0 ? rc : 0;
+}
+
+static int read_next(struct store_sqlite *s, struct page *page, struct row after)
+{
+	sqlite3_stmt *q = bind_range(s, page->range.next, &page->range, after);
+	int rc = store_step(s, q, page->err);
+
+	page->next_at.us = rc == 1 ? sqlite3_column_int64(q, 1) : INT64_MAX;
+	(void)sqlite3_reset(q);
+	return rc < 0 ? rc : 0;
+}
+
+static int read_recipient(struct store_sqlite *s, int64_t id, struct arena *a,
+	struct store_recipient *out, struct err *err)
+{
+	sqlite3_stmt *q = store_sql(s, SQL_RECIPIENT_READ);
+	int rc;
+
+	(void)sqlite3_bind_int64(q, 1, id);
+	rc = store_step(s, q, err);
+	if (rc == 1) {
+		store_recipient_row(s, q, a, out);
+		/* An address that the disk has changed is somebody else's. */
+		if (!store_sum_fits(q, 13, store_sum_recipient(row_message(id), out)))
+			rc = err_set(err, RC_CORRUPT, "recipient %u is damaged", out->index);
+	}
+	(void)sqlite3_reset(q);
+	return rc == 1  ? 0
+	       : rc < 0 ? rc
+			: err_set(err, RC_CORRUPT, "a waiting recipient has no row");
+}
+
+static int message_fits(struct store_sqlite *s, const struct store_message *m, struct err *err)
+{
+	sqlite3_stmt *q = store_sql(s, SQL_MESSAGE_SUM);
+	int rc;
+
+	(void)sqlite3_bind_int64(q, 1, (int64_t)m->id);
+	rc = store_step(s, q, err);
+	if (rc == 1 && !store_sum_fits(q, 0, store_sum_message(m)))
+		rc = err_set(err, RC_CORRUPT, "the envelope of the message is damaged");
+	(void)sqlite3_reset(q);
+	return rc < 0 ? rc : 0;
+}
+
+/* True: it is damaged and passed over, so that the others leave. Only outside of a transaction, see is_lost(). */
+static bool pass_over(struct store_sqlite *s, uint64_t id, uint32_t index, int *rc, struct err *err)
+{
+	if (*rc != RC_CORRUPT || !sqlite3_get_autocommit(s->db))
+		return false;
+	store_damage_note(&s->front, id, index, err->text);
+	err->text[0] = '\0';
+	*rc = 0;
+	return true;
+}
+
+static int read_recipients(struct store_sqlite *s, const struct page *page, const struct row *rows,
+	size_t count, struct store_message *m)
+{
+	struct store_recipient *list = arena_alloc(page->arena, count * sizeof(*list));
+	int rc = 0;
+
+	m->recipients = list;
+	m->recipient_count = 0;
+	for (size_t i = 0; i < count && rc == 0; i++) {
+		uint32_t index = row_number(rows[i].id);
+
+		if (store_damage_knows(&s->front, m->id, index))
+			continue;
+		rc = read_recipient(
+			s, rows[i].id, page->arena, &list[m->recipient_count], page->err);
+		if (!pass_over(s, m->id, index, &rc, page->err))
+			m->recipient_count += rc == 0;
+	}
+	return rc;
+}
+
+/* The recipients of one message, rows[0..count). */
+static int read_message(
+	struct store_sqlite *s, struct page *page, const struct row *rows, size_t count)
+{
+	struct store_message *m = &page->messages[page->count];
+	uint64_t id = row_message(rows[0].id);
+	int rc;
+
+	if (store_damage_knows(&s->front, id, STORE_WHOLE_MESSAGE))
+		return 0;
+	rc = store_read_message(s, id, page->arena, m, NULL, page->err);
+	if (rc == RC_NOT_FOUND)
+		rc = err_set(page->err, RC_CORRUPT, "a waiting recipient has no message");
+	if (rc == 0)
+		rc = message_fits(s, m, page->err);
+	if (rc != 0) {
+		(void)pass_over(s, id, STORE_WHOLE_MESSAGE, &rc, page->err);
+		return rc;
+	}
+	rc = read_recipients(s, page, rows, count, m);
+	page->count += rc == 0 && m->recipient_count;
+	return rc;
+}
+
+static int read_messages(
+	struct store_sqlite *s, struct page *page, const struct row *rows, size_t count)
+{
+	size_t first = 0;
+	int rc = 0;
+
+	page->messages = arena_alloc(page->arena, count * sizeof(*page->messages));
+	for (size_t i = 1; i <= count && rc == 0; i++) {
+		if (i < count && row_message(rows[i].id) == row_message(rows[first].id))
+			continue;
+		rc = read_message(s, page, &rows[first], i - first);
+		first = i;
+	}
+	return rc;
+}
+
+static int read_page(struct store_sqlite *s, struct page *page, struct row after)
+{
+	struct row rows[LIMIT_PAGE];
+	size_t count = 0, scanned = 0;
+	int rc;
+
+	/* Usually once: a page of which all is damaged must not hide what stands behind it. */
+	do {
+		rc = read_rows(s, page, after, rows, &count);
+		if (rc == 0 && count)
+			after = rows[count - 1];
+		if (rc == 0)
+			rc = read_next(s, page, after);
+		if (rc == 0 && count)
+			rc = read_messages(s, page, rows, count);
+		scanned += count;
+	} while (rc == 0 && count && page->count == 0 && scanned < STORE_SCAN_MAX);
+	if (rc == 0 && count && page->count == 0)
+		rc = err_set(page->err,
+			RC_CORRUPT,
+			"the first %zu recipients that are due are damaged",
+			scanned);
+	return rc;
+}
+
+int store_do_due(struct store *front, struct store_due *op)
+{
+	struct store_sqlite *s = store_sqlite_of(front);
+	struct page page = { .range = { .rows = SQL_DUE,
+				     .next = SQL_DUE_NEXT,
+				     .lane = store_lane_known(s, op->lane),
+				     .until = op->until.us,
+				     .limit = op->limit },
+		.arena = op->out_arena,
+		.err = &op->op.err };
+	struct row after = { op->after_id ? row_id(op->after_id, STORE_NUMBER_MAX) : 0,
+		op->after_at.us };
+	int rc = read_page(s, &page, after);
+
+	op->out_messages = page.messages;
+	op->out_count = page.count;
+	op->out_next_at = page.next_at;
+	return rc;
+}
+
+int store_do_look(struct store *front, struct store_look *op)
+{
+	struct store_sqlite *s = store_sqlite_of(front);
+	struct page page = { .range = { .rows = SQL_LOOK,
+				     .next = SQL_LOOK_NEXT,
+				     .until = op->until.us,
+				     .limit = op->limit },
+		.arena = op->out_arena,
+		.err = &op->op.err };
+	/* What has been given none stands at 0. */
+	int rc = read_page(s, &page, (struct row){ .at = -1 });
+
+	op->out_messages = page.messages;
+	op->out_count = page.count;
+	op->out_next_at = page.next_at;
+	return rc;
+}
+
+int store_do_look_later(struct store *front, struct store_look_later *op)
+{
+	struct store_sqlite *s = store_sqlite_of(front);
+	int rc = 0;
+
+	for (size_t i = 0; i < op->count && rc == 0; i++) {
+		const struct store_look_at *to = &op->looks[i];
+		sqlite3_stmt *q = store_sql(s, SQL_RECIPIENT_LOOK);
+
+		(void)sqlite3_bind_int64(q, 1, row_id(to->message_id, to->index));
+		(void)sqlite3_bind_int64(q, 2, to->at.us);
+		rc = store_run(s, q, &op->op.err);
+	}
+	return rc;
+}
