@@ -5,6 +5,7 @@
 #include "io/log.h"
 #include "mail/address.h"
 #include "mail/trace.h"
+#include "sched/look.h"
 #include "store/store_health.h"
 
 #include <errno.h>
@@ -202,12 +203,15 @@ static void fill_message(struct accept *a, struct store_recipient *recipients)
 {
 	const struct conf_general *g = conf_general(a->conf);
 	struct wall_time now = io_wall(a->in->loop);
+	struct wall_time expires_at = wall_add(now, (int64_t)g->retry_expire_us);
 
-	for (size_t i = 0; i < a->recipient_count; i++)
+	for (size_t i = 0; i < a->recipient_count; i++) {
 		recipients[i].next_at = now;
+		recipients[i].look_at = sched_look_first(now, expires_at, g->delay_notice_us);
+	}
 	a->message = (struct store_message){ .id = a->id,
 		.accepted_at = now,
-		.expires_at = wall_add(now, (int64_t)g->retry_expire_us),
+		.expires_at = expires_at,
 		.sender = a->sender,
 		.envid = a->envid,
 		.dsn_ret = a->dsn_ret,

@@ -31,6 +31,8 @@ struct delivery *delivery_new(struct lane *l)
 	d->begun_at = io_now(l->o->loop);
 	io_timer_init(&d->again, l->o->loop, write_again, d);
 	l->o->deliveries++;
+	list_append(&l->o->all_deliveries, &d->all);
+	d->of_look = overdue_adopts(l->o);
 	return d;
 }
 
@@ -43,6 +45,9 @@ void delivery_free(struct delivery *d)
 	buf_deinit(&d->head);
 	arena_reset(&d->arena);
 	o->deliveries--;
+	list_remove(&d->all);
+	if (d->of_look)
+		overdue_written(o);
 	free(d);
 	outbound_check_drained(o);
 }

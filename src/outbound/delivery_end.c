@@ -499,7 +499,7 @@ static void outcome_written(struct store_op *op)
 		if (!sv_eq(out->lane, l->key))
 			to = lane_get(l->o, out->lane);
 		/* Only now: a page that was asked for before this commit has come back by now. */
-		lane_expect_look_at(to, &d->m);
+		overdue_expect(l->o, out->look_at.us ? out->look_at : d->recipients[i].r.look_at);
 		if (out->next_at.us < to->next_due.us) {
 			to->next_due = out->next_at;
 			lane_poke(to);
@@ -572,7 +572,9 @@ static struct delivery *new_waiting(
 	const struct sched_hold_reason *why = lane_now(l).why;
 	const struct sched_hold *p = park_find(l, m->sender, m->recipients[0].address);
 	bool full = limit_scope_room(l->scope, io_now(l->o->loop), 1) == 0;
-	struct verdict v = cause_verdict(full ? CAUSE_LIMIT : CAUSE_EXPIRED);
+	struct verdict v = cause_verdict(full   ? CAUSE_LIMIT
+					 : l->c ? CAUSE_EXPIRED
+						: CAUSE_NO_ROUTE);
 	struct sv reply;
 
 	delivery_copy_message(d, m, m->recipients, m->recipient_count);
@@ -635,9 +637,13 @@ void delivery_is_due(struct lane *l, const struct store_message *m)
 	delivery_change(d);
 }
 
-void delivery_delayed(struct lane *l, const struct store_message *m)
+void delivery_delayed(struct lane *l, const struct store_message *m, struct wall_time look_at)
 {
-	bounce_send(new_waiting(l, m, STORE_RCPT_QUEUED), write_outcome);
+	struct delivery *d = new_waiting(l, m, STORE_RCPT_QUEUED);
+
+	for (size_t i = 0; i < d->count; i++)
+		d->outcomes[i].look_at = look_at;
+	bounce_send(d, write_outcome);
 }
 
 /* The header lies in the queue: routes by a header do not match here. */

@@ -32,7 +32,6 @@ struct lane *lane_get(struct outbound *o, struct sv key)
 	list_init(&l->connections);
 	list_init(&l->starved);
 	l->next_due.us = INT64_MAX;
-	l->look_at.us = INT64_MAX;
 	io_timer_init(&l->timer, o->loop, on_timer, l);
 	l->task = (struct io_task){ .run = pump, .arg = l };
 	l->sched = sched_lane_new(o->holds, key);
@@ -84,8 +83,6 @@ void lane_configure(struct lane *l)
 		open = lane_idle_connection(l))
 		connection_quit(open);
 	l->stale_serial = 0;
-	if (l->look_at.us != INT64_MAX)
-		l->look_at.us = 0; /* the times may be others now */
 	lane_reload_secrets(l, before);
 	conf_unref(old);
 }
@@ -385,7 +382,7 @@ static struct delivery *next_queued(struct lane *l, bool probing)
 
 		if (leaves_probe(l, m, probing))
 			continue;
-		if (l->recipient_at == 0 && lane_expire_if_over(l, m)) {
+		if (l->recipient_at == 0 && overdue_passes_over(l, m)) {
 			lane_page_skip(l);
 			continue;
 		}
@@ -538,9 +535,8 @@ static void set_timer(struct lane *l, const struct sched_lane_now *state)
 	/* An open reservation ends the wait when it settles, and says so; till then a slow look. */
 	if (at.us == MONO_NEVER.us && has_due(l) && !(state->held && l->c))
 		at = mono_add(now, US_PER_S);
-	/* In between, mail may come past its time. */
 	if (l->c)
-		at = mono_min(at, lane_sweep_at(l, state));
+		at = mono_min(at, elsewhere_at(l, state));
 	io_timer_start(&l->timer, at);
 }
 
@@ -620,7 +616,7 @@ void lane_pump(struct lane *l)
 	} else {
 		if (state.held)
 			withdraw_all(l, &state);
-		if (!lane_sweep(l, &state) && !state.held)
+		if (!elsewhere_sweep(l, &state) && !state.held)
 			/* After a hold, one message at a time until one gets through. */
 			send_pump(l, state.probing);
 	}
@@ -642,6 +638,6 @@ void lane_queued(struct lane *l)
 {
 	l->next_due.us = 0;
 	l->new_mail = true;
-	lane_expect_look(l);
+	overdue_expect_new(l->o);
 	lane_poke(l);
 }

@@ -60,6 +60,8 @@ struct outbound *outbound_new(const struct outbound_options *options)
 	list_init(&o->starved);
 	list_init(&o->idle);
 	list_init(&o->quiet);
+	list_init(&o->all_deliveries);
+	o->overdue = overdue_new(o);
 	o->slots = (struct io_task){ .run = connections_serve, .arg = o };
 	o->drain_check = (struct io_task){ .run = drain_check, .arg = o };
 	o->last_wall = io_wall(o->loop);
@@ -95,6 +97,7 @@ void outbound_free(struct outbound *o)
 	arena_reset(&o->parks_arena);
 	arena_reset(&o->ledger_arena);
 	arena_reset(&o->counts_arena);
+	overdue_free(o->overdue);
 	limit_book_free(o->book);
 	conf_unref(o->conf);
 	free(o);
@@ -221,6 +224,8 @@ static void read_done(struct outbound *o)
 	if (--o->reads_left > 0)
 		return;
 	o->started = true;
+	/* Where the lanes could not be read, there may be some. */
+	overdue_start(o, o->lanes_op.op.rc != 0 || o->lanes_op.out_count > 0);
 	arena_reset(&o->lanes_arena);
 	arena_reset(&o->parks_arena);
 	htable_each (&o->lanes, slot)
@@ -247,7 +252,7 @@ static void lanes_read(struct store_op *op)
 
 		if (o->lanes_op.out_lanes[i].next_at.us < l->next_due.us)
 			l->next_due = o->lanes_op.out_lanes[i].next_at;
-		lane_look_after_start(l);
+		elsewhere_start(l, o->lanes_op.out_lanes[i].last_at);
 	}
 	read_done(o);
 }
@@ -443,10 +448,10 @@ void outbound_kick(struct outbound *o, bool probe, struct sv lane)
 			forget_sign_in(l);
 		if (probe && why && why->nature != VERDICT_NATURE_REPUTATION)
 			sched_hold_probe_now(sched_lane_own(l->sched), io_now(o->loop));
-		/* What a person released may be old. */
-		l->look_at.us = 0;
 		lane_queued(l);
 	}
+	/* What a person released may be old. */
+	overdue_expect(o, (struct wall_time){ 0 });
 }
 
 bool outbound_probe(struct outbound *o, struct sv lane)

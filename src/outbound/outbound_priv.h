@@ -28,7 +28,8 @@
  * endpoint.c   budgets of handshakes and connections: who connects next, who gives way
  * connection.c one session with a provider: what all have; connection_smtp.c: by SMTP; graph.c: by HTTPS
  * rewrite.c    what leaves differs from what is stored
- * sweep.c      mail that waits too long: expiry, notices of delay, other doors
+ * overdue.c    mail that waits too long: expiry, notices of delay
+ * elsewhere.c  mail of a held lane that has another door
  * look.c       what others see of lanes and holds
  * bounce.c     notices to the sender
  */
@@ -88,6 +89,8 @@ struct outbound {
 		quiet; /* connections whose host has accepted and said nothing yet, oldest first */
 	struct io_task slots;
 	size_t deliveries; /* alive, outcomes under way included */
+	struct list all_deliveries;
+	struct overdue *overdue;
 
 	unsigned reads_left; /* of start() */
 	bool started, draining;
@@ -143,14 +146,14 @@ struct lane {
 	size_t page_at;                         /* next message of the page */
 	uint32_t recipient_at;                  /* next recipient in it */
 	struct wall_time next_due; /* the earliest that is not in the page; INT64_MAX: none known */
-	bool sweeping;             /* the page is read to find mail past its time, not to send */
+	bool sweeping;             /* the page is read to move mail elsewhere, not to send */
+	bool is_far;               /* some of its mail was planned by a clock that was ahead */
+	bool passed_over;          /* mail that was too old to be sent; see overdue.c */
 	struct wall_time sweep_after_at;
 	uint64_t sweep_after_id;
 	struct wall_time sweep_until; /* due times that it reads */
 	struct mono_time
 		swept_at; /* the last that looked at all began then; 0: none has, or a door has opened */
-	struct mono_time sweep_from; /* no sweep before that */
-	struct wall_time look_at;    /* before that no mail of it is past its time; see sweep.c */
 	struct htable apart; /* ids of messages whose recipients go one by one; see graph.c */
 	uint32_t month;      /* 202611; what was delivered in it, where deliveries cost */
 	uint64_t delivered_month;
@@ -254,6 +257,7 @@ struct delivery_recipient {
 
 struct delivery {
 	struct list node; /* in lane->fresh */
+	struct list all;  /* in outbound->all_deliveries */
 	struct lane *lane;
 	struct connection *connection;
 	struct arena arena;
@@ -273,6 +277,7 @@ struct delivery {
 	bool claim_running, body_running, wants_body, released, over, probe;
 	bool begun;      /* the connection works on it */
 	bool taken_back; /* over without having left */
+	bool of_look;    /* overdue.c waits for it */
 	struct mono_time begun_at;
 	struct limit_slot slot; /* of what its mailbox or connector may send */
 	struct store_attempt attempt;
@@ -335,17 +340,27 @@ struct io_tls *outbound_tls(struct lane *l, struct err *err); /* borrowed */
 const struct secret *outbound_fresh_secret(
 	const struct outbound_fresh *f, const struct conf_secret *where, const char **out_warning);
 
-/* ---- sweep.c ---- */
-/* New mail, accepted now at the earliest, will need a look some day. */
-void lane_expect_look(struct lane *l);
-void lane_expect_look_at(struct lane *l, const struct store_message *m); /* this mail waits again */
-void lane_look_after_start(struct lane *l);
+/* ---- overdue.c ---- */
+struct overdue *overdue_new(struct outbound *o);
+void overdue_free(struct overdue *v);
+void overdue_start(struct outbound *o, bool waits); /* `waits`: there is mail of before */
+/* Something that waits is to be looked at then. */
+void overdue_expect(struct outbound *o, struct wall_time at);
+void overdue_expect_new(struct outbound *o); /* mail that came now */
+/* Mail that is over when its turn comes is not sent: it ends by the look that comes now. */
+bool overdue_passes_over(struct lane *l, const struct store_message *m);
+/* A new delivery. True: it is of the look, which waits until overdue_written(). */
+bool overdue_adopts(struct outbound *o);
+void overdue_written(struct outbound *o);
+
+/* ---- elsewhere.c ---- */
+void elsewhere_start(struct lane *l, struct wall_time last_due); /* of its mail, at the start */
 /* True: it has the page, and nothing else may. */
-bool lane_sweep(struct lane *l, const struct sched_lane_now *state);
-struct mono_time lane_sweep_at(
+bool elsewhere_sweep(struct lane *l, const struct sched_lane_now *state);
+struct mono_time elsewhere_at(
 	const struct lane *l, const struct sched_lane_now *state); /* the next */
-/* Mail that is over when its turn comes is not sent. True: it is gone. */
-bool lane_expire_if_over(struct lane *l, const struct store_message *m);
+/* Those of a message that are due and have another door go there, while their lane is held. How many. */
+size_t elsewhere_move(struct lane *l, const struct store_message *m);
 
 /* ---- sign_in.c ---- */
 void lane_load_secrets(struct lane *l); /* may hold the lane; may take a while (secrets_job) */
@@ -450,7 +465,8 @@ void delivery_postpone(struct lane *l, const struct store_message *m,
 	const struct store_recipient *recipients, size_t count, const struct sched_hold *park);
 void delivery_expire(struct lane *l, const struct store_message *m);
 void delivery_is_due(struct lane *l, const struct store_message *m); /* now, whatever was planned */
-void delivery_delayed(struct lane *l, const struct store_message *m); /* its sender is told */
+/* Its sender is told. */
+void delivery_delayed(struct lane *l, const struct store_message *m, struct wall_time look_at);
 void delivery_reroute(struct lane *l, const struct store_message *m);
 /* For door.c: an outcome without an attempt. */
 void delivery_set_outcomes(struct delivery *d, enum store_recipient_state state,

@@ -343,6 +343,7 @@ struct letter {
 	uint8_t notify;
 	const char *rewrite_from, *alternatives, *device;
 	uint64_t age_us; /* it came so long ago; its time is a day */
+	uint64_t due_us; /* it is due in so long */
 };
 
 struct post {
@@ -373,7 +374,8 @@ static inline void post_make(struct post *p, struct bench *b, const struct lette
 			.alternatives = arena_sv(&p->arena, sv_from(l->alternatives)),
 			.rewrite_from = arena_sv(&p->arena, sv_from(l->rewrite_from)),
 			.state = STORE_RCPT_QUEUED,
-			.next_at = now,
+			.next_at = wall_add(now, (int64_t)l->due_us),
+			.look_at = now,
 		};
 		p->m.recipient_count++;
 	}

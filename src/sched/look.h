@@ -25,12 +25,16 @@ enum sched_look {
 	SCHED_LOOK_EXPIRE,
 };
 
-/* `out_next`: when to look at it again if it still waits then; unchanged after EXPIRE. */
+/* When mail that came is looked at first. */
+struct wall_time sched_look_first(
+	struct wall_time accepted_at, struct wall_time expires_at, uint64_t notice_us);
+
+/*
+ * `out_next`: when to look at it again if it still waits then; unchanged after EXPIRE. Each day at least, as a clock may
+ * have been wrong; each hour, once only what holds it keeps it, as that may end.
+ */
 enum sched_look sched_look(
 	const struct sched_waiting *w, struct wall_time now, struct wall_time *out_next);
 
-/*
- * A look at all mail of a lane costs time that grows with the mail. The next one waits for so long behind one
- * that took `took_us`, so that looking is a small part of what a lane does.
- */
+/* A page of it took so long: how long the next one waits, so that looking is a small part of what is done. */
 uint64_t sched_look_pause(uint64_t took_us);

@@ -30,7 +30,18 @@ static const struct {
 		{ .expires_at = { 5 * H }, .parked = true, .parked_expire_us = 9 * H },
 		6 * H,
 		SCHED_LOOK_LATER,
+		7 },
+	{ "and its last hour",
+		{ .expires_at = { 5 * H }, .parked = true, .parked_expire_us = 9 * H },
+		8 * H + 1,
+		SCHED_LOOK_LATER,
 		9 },
+	{ "it may not be parked then: looked at by its own end",
+		{ .expires_at = { 5 * H }, .parked = true, .parked_expire_us = 9 * H },
+		2 * H,
+		SCHED_LOOK_LATER,
+		5 },
+	{ "each day", { .expires_at = { 99 * H } }, 2 * H, SCHED_LOOK_LATER, 26 },
 	{ "which is never shorter",
 		{ .expires_at = { 5 * H }, .parked = true, .parked_expire_us = H },
 		2 * H,
@@ -87,17 +98,28 @@ static void mail_expires_and_its_sender_hears_of_the_delay(void **state)
 	}
 }
 
+static void new_mail_is_looked_at_when_its_sender_should_hear_of_it(void **state)
+{
+	const struct wall_time now = { 7 * H }, ends = { 12 * H };
+
+	(void)state;
+	assert_int_equal(sched_look_first(now, ends, 4 * H).us, 11 * H);
+	assert_int_equal(sched_look_first(now, ends, 6 * H).us, 12 * H);
+	assert_int_equal(sched_look_first(now, ends, 0).us, 12 * H);
+}
+
 static void looking_is_a_small_part_of_the_time(void **state)
 {
 	(void)state;
-	assert_int_equal(sched_look_pause(0), US_PER_S);
-	assert_int_equal(sched_look_pause(3 * US_PER_S), US_PER_MIN);
+	assert_int_equal(sched_look_pause(0), 0);
+	assert_int_equal(sched_look_pause(3 * US_PER_S), 12 * US_PER_S);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(mail_expires_and_its_sender_hears_of_the_delay),
+		cmocka_unit_test(new_mail_is_looked_at_when_its_sender_should_hear_of_it),
 		cmocka_unit_test(looking_is_a_small_part_of_the_time),
 	};
 
