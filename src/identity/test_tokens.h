@@ -459,7 +459,7 @@ static inline struct identity *only_identity(struct bench *b)
 /* The pause is over. */
 static inline void skip_pause(struct bench *b)
 {
-	only_identity(b)->paused_until = io_now(b->loop);
+	only_identity(b)->backoff.until = io_now(b->loop);
 }
 
 static inline void sign_in(struct bench *b, const char *token, const char *previous)

@@ -29,7 +29,6 @@
 enum {
 	REPLY_MAX = 1024,
 	KEY_MAX = 4096,
-	DOUBLINGS_MAX = 12,
 	JITTER_PERCENT = 10,
 };
 
@@ -189,7 +188,7 @@ static void give_token(struct identity *id, identity_token_fn *done, void *arg)
 static void give_failure(struct identity *id, identity_token_fn *done, void *arg)
 {
 	struct identity_token answer = { .verdict = id->verdict, .reply = sv_from(id->reply) };
-	uint64_t left = mono_span(now_of(id), id->paused_until);
+	uint64_t left = mono_span(now_of(id), id->backoff.until);
 
 	if (answer.verdict.retry_after_us < left || answer.verdict.kind == VERDICT_RETRY)
 		answer.verdict.retry_after_us = left;
@@ -252,32 +251,31 @@ void identity_took(struct identity *id)
 	id->expires_wall = wall_add(id->refreshed_wall, (int64_t)id->life_us);
 	id->refreshes++;
 	id->failed = false;
-	id->failures = 0;
+	id->backoff = (struct sched_backoff){ 0 };
 	io_timer_start(&id->timer, id->refresh_at);
 	answer_all(id, give_token);
 }
 
 void identity_failed(struct identity *id, const struct verdict *verdict, struct sv reply)
 {
+	static const struct sched_retry passes = { RETRY_US_FIRST, RETRY_US_MAX };
+	static const struct sched_retry to_mend = { PARK_US_FIRST, PARK_US_MAX };
 	bool park = verdict->kind == VERDICT_PARK;
-	uint64_t pause = park ? PARK_US_FIRST : RETRY_US_FIRST;
-	uint64_t most = park ? PARK_US_MAX : RETRY_US_MAX;
+	uint64_t asked =
+		verdict->retry_after_us < PARK_US_MAX ? verdict->retry_after_us : PARK_US_MAX;
 
-	for (unsigned i = 0; i < id->failures && i < DOUBLINGS_MAX && pause < most; i++)
-		pause *= 2;
-	pause = jitter(id, pause < most ? pause : most);
-	if (!park && verdict->retry_after_us > pause)
-		pause = verdict->retry_after_us < PARK_US_MAX ? verdict->retry_after_us
-							      : PARK_US_MAX;
+	(void)sched_backoff_fail(&id->backoff,
+		park ? &to_mend : &passes,
+		park ? 0 : asked,
+		now_of(id),
+		io_prng(id->broker->o.loop));
 	id->failed = true;
-	id->failures++;
 	id->verdict = *verdict;
 	free(id->reply);
 	id->reply = sv_dup(sv_head(reply, REPLY_MAX));
-	id->paused_until = mono_add(now_of(id), pause);
 	/* A token that still lives is kept and refreshed behind the pause. */
 	if (id->token)
-		io_timer_start(&id->timer, id->paused_until);
+		io_timer_start(&id->timer, id->backoff.until);
 	answer_all(id, give_failure);
 }
 
@@ -355,7 +353,7 @@ bool identity_token_get(struct identity_tokens *t, struct conf *conf, const stru
 	}
 	set_conf(id, conf, lane);
 	id->asked_at = now;
-	paused = id->failed && mono_before(now, id->paused_until);
+	paused = id->failed && mono_before(now, id->backoff.until);
 	was_refused = htable_get(&id->refused, lane->key) != NULL;
 	if (!was_refused && is_fit(id, now, left_us_min)) {
 		if (id->state == IDENTITY_IDLE && !paused && !mono_before(now, id->refresh_at))
@@ -432,7 +430,7 @@ void identity_tokens_free(struct identity_tokens *t)
 static void forgive(struct identity *id)
 {
 	id->failed = false;
-	id->failures = 0;
+	id->backoff = (struct sched_backoff){ 0 };
 }
 
 /* The lane that asked last may be gone, or sign in otherwise now. */
@@ -488,7 +486,6 @@ void identity_tokens_retry(
 		return;
 	set_conf(id, conf, lane);
 	forgive(id);
-	id->paused_until = io_now(t->o.loop);
 }
 
 struct sv *identity_tokens_keys(const struct identity_tokens *t, struct arena *a, size_t *out_count)

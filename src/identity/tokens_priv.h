@@ -7,6 +7,7 @@
 #include "identity/logins.h"
 #include "identity/oauth.h"
 #include "identity/tokens.h"
+#include "sched/retry.h"
 
 /*
  * tokens.c       the broker: identities, what they have, who waits for it
@@ -89,10 +90,9 @@ struct identity {
 
 	/* The last failure. */
 	bool failed;
-	unsigned failures;
+	struct sched_backoff backoff;
 	struct verdict verdict;
 	char *reply;
-	struct mono_time paused_until;
 
 	struct mono_time asked_at;
 	struct io_timer timer;

@@ -74,7 +74,7 @@ void accept_free(struct accept *a)
 struct sv accept_complete(struct accept *a, struct sv address, bool by_alias)
 {
 	const struct conf_general *g = conf_general(a->conf);
-	ptrdiff_t at = sv_rfind_char(address, '@');
+	ptrdiff_t at = address_at(address);
 	struct sv alias, domain = sv_skip(address, (size_t)(at + 1));
 	char text[LIMIT_ADDRESS + 2];
 	int n;
@@ -86,7 +86,7 @@ struct sv accept_complete(struct accept *a, struct sv address, bool by_alias)
 		if (alias.len)
 			address = alias;
 	}
-	if (sv_rfind_char(address, '@') >= 0)
+	if (address_at(address) >= 0)
 		return arena_sv(&a->arena, address);
 	if (g->qualify.len == 0 || address.len + 1 + g->qualify.len > LIMIT_ADDRESS)
 		return SV("");

@@ -194,6 +194,7 @@ static void names_become_addresses(void **state)
 		{ "a@b.example", "backup", "a@b.example", "backup@contoso.com" },
 		{ "a@b.example", "root@b.example", "a@b.example", "root@b.example" },
 		{ "", "root", "", "it@contoso.com" },
+		{ "\"a@b.c\"", "\"root@x\"", "\"a@b.c\"@contoso.com", "\"root@x\"@contoso.com" },
 	};
 	struct arena arena = { 0 };
 	struct store_list list;
@@ -232,6 +233,7 @@ static void without_a_domain_to_give_bare_names_are_refused(void **state)
 	client_ask(&b, c, "MAIL FROM:<root>", "553 5.1.7");
 	client_ask(&b, c, "MAIL FROM:<a@b.example>", "250");
 	client_ask(&b, c, "RCPT TO:<root>", "553 5.1.3");
+	client_ask(&b, c, "RCPT TO:<\"root@b.example\">", "553 5.1.3");
 	client_ask(&b, c, "RCPT TO:<anna@example.org>", "250");
 	bench_close(&b);
 }

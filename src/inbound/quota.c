@@ -275,7 +275,7 @@ static void restore(struct inbound *in, const struct limit_entry *e)
 	int64_t left = (e->bucket + DAY_MINUTES) * (int64_t)US_PER_MIN -
 		       store_steady_now(in->store, io_now(in->loop));
 
-	for (size_t i = 0; i < QUOTA_COUNT && left > 0; i++)
+	for (unsigned i = 0; i < QUOTA_COUNT && left > 0; i++)
 		if (used[i] > 0)
 			limit_window_restore(window_of(use_of(in, e->scope), i),
 				mono_add(io_now(in->loop), (uint64_t)left),
@@ -345,7 +345,7 @@ bool inbound_quota_look(struct inbound *in, struct sv key, struct inbound_quota_
 		.legacy_sessions = use->legacy_sessions };
 	any = use->accepted || use->refused || use->legacy_sessions;
 	limited = status.is_device;
-	for (size_t i = 0; i < QUOTA_COUNT; i++) {
+	for (unsigned i = 0; i < QUOTA_COUNT; i++) {
 		uint64_t unit = i == QUOTA_BYTES ? UNIT : 1;
 
 		status.of[i].limit = unit * limit_of(&q, i);

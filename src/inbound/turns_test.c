@@ -80,7 +80,7 @@ static size_t least_before_an_answer(
 	for (unsigned i = 0; i < 10; i++) {
 		size_t before = lines_of_all(bad), after;
 
-		client_say(b, good, "NOOP");
+		client_say(b, good, "NOOP\r\n");
 		while (client_reply_len(good) == 0)
 			one_round(b);
 		after = lines_of_all(bad);

@@ -24,6 +24,15 @@ struct wall_time io_clock_wall(void)
 	return (struct wall_time){ (int64_t)ts.tv_sec * (int64_t)US_PER_S + ts.tv_nsec / 1000 };
 }
 
+void io_sleep(uint64_t us)
+{
+	struct timespec left = { .tv_sec = (time_t)(us / US_PER_S),
+		.tv_nsec = (long)(us % US_PER_S) * 1000 };
+
+	while (nanosleep(&left, &left) != 0)
+		must(errno == EINTR);
+}
+
 const char *io_local_time(struct wall_time t, char out[IO_LOCAL_TIME_MAX])
 {
 	time_t second = (time_t)(t.us / (int64_t)US_PER_S);

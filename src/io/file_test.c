@@ -5,7 +5,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -161,33 +160,6 @@ static void folders_are_made_with_their_parents(void **state)
 	assert_int_equal(rmdir(path_of("a")), 0);
 }
 
-static void disks_are_measured(void **state)
-{
-	struct err err = { 0 };
-	uint64_t bytes = 7;
-
-	(void)state;
-	assert_int_equal(io_disk_free(folder, &bytes, &err), 0);
-	assert_true(bytes != 7);
-	assert_int_equal(io_disk_free("/nonexistent", &bytes, &err), -ENOENT);
-	assert_false(io_disk_is_network("/nonexistent"));
-	assert_false(io_disk_is_network("/proc"));
-}
-
-static void closing_keeps_errno_and_forgets(void **state)
-{
-	int fds[2];
-
-	(void)state;
-	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
-	errno = EXDEV;
-	io_closep(&fds[0]);
-	io_closep(&fds[0]);
-	io_closep(&fds[1]);
-	assert_int_equal(errno, EXDEV);
-	assert_int_equal(fds[0], -1);
-}
-
 /* ---- systemd ---- */
 
 static const char *receive(int fd)
@@ -249,8 +221,6 @@ int main(void)
 		cmocka_unit_test(a_durable_file_that_fails_leaves_nothing),
 		cmocka_unit_test(reading_is_bounded),
 		cmocka_unit_test(folders_are_made_with_their_parents),
-		cmocka_unit_test(disks_are_measured),
-		cmocka_unit_test(closing_keeps_errno_and_forgets),
 		cmocka_unit_test(the_manager_is_told),
 		cmocka_unit_test(the_manager_is_understood),
 	};

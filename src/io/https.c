@@ -5,6 +5,8 @@
 #include "base/must.h"
 #include "io/https_priv.h"
 
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +26,8 @@ struct https_socket {
 	struct io_watch *watch;
 	curl_socket_t fd;
 	unsigned events;
+	struct io_https_request *request; /* that it serves; NULL: none */
+	uint64_t before;                  /* what had come when that request got it */
 };
 
 /* ---- outcomes ---- */
@@ -33,6 +37,12 @@ static void leave_multi(struct io_https_request *r)
 	if (r->added)
 		must(curl_multi_remove_handle(r->h->multi, r->easy) == CURLM_OK);
 	r->added = false;
+	list_each (at, &r->h->sockets) {
+		struct https_socket *s = list_entry(at, struct https_socket, node);
+
+		if (s->request == r)
+			s->request = NULL;
+	}
 }
 
 static void finish(struct io_https_request *r)
@@ -103,6 +113,32 @@ static void take_outcomes(struct io_https *h)
 	}
 }
 
+/* ---- what came ---- */
+
+/*
+ * libcurl throws away without a word to us what is neither body nor header: extensions of chunks, trailers, a proxy's
+ * answers. So what came is counted where nothing is left out. 0 where the kernel does not count: time ends it there.
+ */
+static uint64_t received(curl_socket_t fd)
+{
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof(info);
+
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 ? info.tcpi_bytes_received
+								       : 0;
+}
+
+bool https_has_too_much(const struct io_https_request *r)
+{
+	list_each (at, &r->h->sockets) {
+		const struct https_socket *s = list_entry(at, struct https_socket, node);
+
+		if (s->request == r)
+			return received(s->fd) > s->before + 2 * r->answer_max + HTTPS_BESIDE_MAX;
+	}
+	return false;
+}
+
 /* ---- libcurl's sockets and timer ---- */
 
 static struct https_socket *find_socket(struct io_https *h, curl_socket_t fd)
@@ -161,8 +197,8 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *so
 {
 	struct io_https *h = arg;
 	struct https_socket *s = socket;
+	struct io_https_request *r = NULL;
 
-	(void)easy;
 	if (what == CURL_POLL_REMOVE) {
 		if (s)
 			socket_free(s);
@@ -177,6 +213,11 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *so
 		if (!s)
 			return 0; /* the request ends by its timeout */
 		must(curl_multi_assign(h->multi, fd, s) == CURLM_OK);
+	}
+	must(curl_easy_getinfo(easy, CURLINFO_PRIVATE, &r) == CURLE_OK);
+	if (s->request != r) {
+		s->request = r;
+		s->before = received(fd);
 	}
 	s->events = (what & CURL_POLL_IN ? (unsigned)IO_READABLE : 0) |
 		    (what & CURL_POLL_OUT ? (unsigned)IO_WRITABLE : 0);

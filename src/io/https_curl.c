@@ -255,6 +255,20 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *arg)
 	return len;
 }
 
+/* After each read, also between the bytes of a proxy's answer, which libcurl reads without coming back to the loop. */
+static int on_progress(
+	void *arg, curl_off_t down_all, curl_off_t down, curl_off_t up_all, curl_off_t up)
+{
+	struct io_https_request *r = arg;
+
+	(void)down_all;
+	(void)down;
+	(void)up_all;
+	(void)up;
+	r->too_large |= https_has_too_much(r);
+	return r->too_large;
+}
+
 /*
  * libcurl sends a request again on its own when a kept connection died under it. For a POST that may
  * be a second message: its owner decides.
@@ -269,6 +283,14 @@ static int on_send(void *arg, char *peer, char *own, int peer_port, int own_port
 	(void)peer_port;
 	(void)own_port;
 	return r->sent++ > 0 && r->once ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
+static int on_socket(void *request, curl_socket_t fd, curlsocktype purpose)
+{
+	(void)request;
+	(void)purpose;
+	io_watch_peer(fd);
+	return CURL_SOCKOPT_OK;
 }
 
 /* ---- options ---- */
@@ -400,6 +422,7 @@ static void set_manners(struct io_https_request *r)
 	SET(r, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	SET(r, CURLOPT_HTTP09_ALLOWED, 0L);
 	SET(r, CURLOPT_TCP_NODELAY, 1L);
+	SET(r, CURLOPT_SOCKOPTFUNCTION, on_socket);
 	SET(r, CURLOPT_TIMEOUT_MS, 0L); /* ours counts from the first instant */
 	SET(r, CURLOPT_USERAGENT, "postern/" POSTERN_VERSION);
 	SET(r, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE); /* the proxy sees no token */
@@ -408,6 +431,9 @@ static void set_manners(struct io_https_request *r)
 	SET(r, CURLOPT_WRITEDATA, r);
 	SET(r, CURLOPT_HEADERFUNCTION, on_header);
 	SET(r, CURLOPT_HEADERDATA, r);
+	SET(r, CURLOPT_NOPROGRESS, 0L);
+	SET(r, CURLOPT_XFERINFOFUNCTION, on_progress);
+	SET(r, CURLOPT_XFERINFODATA, r);
 	SET(r, CURLOPT_PREREQFUNCTION, on_send);
 	SET(r, CURLOPT_PREREQDATA, r);
 }
@@ -518,7 +544,7 @@ void https_fail(struct io_https_request *r, CURLcode code)
 	long by_proxy = 0;
 
 	(void)curl_easy_getinfo(r->easy, CURLINFO_HTTP_CONNECTCODE, &by_proxy);
-	r->rc = rc_of(r, code);
+	r->rc = r->too_large ? RC_LIMIT : rc_of(r, code);
 	if (r->by_proxy && by_proxy >= 300) {
 		r->rc = by_proxy == 407 ? RC_CONFIG : -ECONNREFUSED;
 		(void)snprintf(r->words,

@@ -10,6 +10,8 @@
 enum {
 	HTTPS_ANSWER_DEFAULT = 65536,
 	HTTPS_HEADERS_MAX = 65536, /* bytes of header lines of one answer */
+	/* Bytes of a connection beside twice the body: handshake, headers, frames of chunks and of TLS. */
+	HTTPS_BESIDE_MAX = 262144,
 	HTTPS_LOCATION_MAX = 4096, /* upload sessions of Graph have URLs of about 1 KB */
 	HTTPS_REQUEST_ID_MAX = 64, /* a UUID */
 	HTTPS_PER_HOST_MAX = 64,   /* connections; further requests wait for one of them */
@@ -91,6 +93,8 @@ void https_curl_init(void);
 NODISCARD int https_place_parse(struct sv url, const char *scheme, struct https_place *out_place);
 /* Makes r->easy for the call; sets r->rc and r->words when it cannot be made. */
 NODISCARD int https_prepare(struct io_https_request *r, const struct io_https_call *call);
+/* Whether more has come for it than its answer can have. */
+NODISCARD bool https_has_too_much(const struct io_https_request *r);
 /* Words and code of what libcurl said. */
 void https_fail(struct io_https_request *r, CURLcode code);
 void https_request_free(struct io_https_request *r);

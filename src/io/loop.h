@@ -54,6 +54,8 @@ struct mono_time io_clock_mono(void);
 struct wall_time io_clock_wall(void);
 /* Somebody has set the wall clock by a time server: the kernel knows. */
 bool io_clock_is_synced(void);
+/* Stops this thread, which is not that of a loop. */
+void io_sleep(uint64_t us);
 /*
  * Long work on the loop is done in slices, with everything else in between. Is the one that began then over?
  */

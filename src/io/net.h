@@ -38,6 +38,12 @@ const char *io_address_site(const struct sockaddr *addr, char out[IO_ADDRESS_TEX
 /* Who is at the other end of a connected socket: the address, and of a unix socket the uid. RC_STATE when
  * the kernel does not know. */
 NODISCARD int io_peer_of(int fd, struct io_address *out_address, unsigned *out_uid);
+/*
+ * Of a connection that is ours: a peer that has gone without a word, or a gateway that has forgotten it, is found
+ * out within half a minute. Bytes that nobody acknowledges end it, and while nothing is to be sent, probes do. By
+ * itself TCP would try for a quarter of an hour, and not look at all while it waits for a reply.
+ */
+void io_watch_peer(int fd);
 
 /* "10.0.0.0/8", "::1/128", "192.0.2.7". IPv4-mapped IPv6 peers match IPv4 networks. */
 struct io_network {

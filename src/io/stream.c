@@ -538,12 +538,7 @@ static void set_no_delay(int fd)
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 
-/*
- * A peer that has gone without a word, or a gateway that has forgotten the connection, is found out within half
- * a minute: bytes that nobody acknowledges end it, and while nothing is to be sent, probes do. By itself TCP
- * would try for a quarter of an hour, and not look at all while it waits for a reply.
- */
-static void watch_peer(int fd)
+void io_watch_peer(int fd)
 {
 	const int on = 1, idle_s = 10, every_s = 5, probes = 3, unacknowledged_ms = 25000;
 
@@ -625,7 +620,7 @@ struct io_stream *io_stream_connect_from(struct io_loop *l, const struct sockadd
 	}
 	if (error == 0) {
 		set_no_delay(fd);
-		watch_peer(fd);
+		io_watch_peer(fd);
 		if (connect(fd, addr, addr_len) != 0 && errno != EINPROGRESS)
 			error = errno;
 	}

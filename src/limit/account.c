@@ -274,7 +274,7 @@ void limit_payer_give(struct limit_payer *p, enum limit_resource resource, uint6
 
 void limit_payer_end(struct limit_payer *p, struct mono_time now)
 {
-	for (size_t i = 0; i < LIMIT_RESOURCE_COUNT && p->all; i++)
+	for (unsigned i = 0; i < LIMIT_RESOURCE_COUNT && p->all; i++)
 		limit_payer_give(p, i, p->held[i]);
 	for (unsigned i = 0; i < p->count; i++)
 		limit_account_close(p->accounts[i], now);

@@ -296,11 +296,15 @@ static bool local_matches(struct sv pattern, struct sv local)
 	       sv_matches_nocase(plain_pattern, plain);
 }
 
+ptrdiff_t address_at(struct sv text)
+{
+	/* The last one: a quoted local part may hold some, a domain never does. Nor does a domain end in a quote. */
+	return text.len && text.ptr[text.len - 1] == '"' ? -1 : sv_rfind_char(text, '@');
+}
+
 bool address_matches(struct sv pattern, struct sv text)
 {
-	/* The last '@': a quoted local part may hold one, a domain never does. */
-	ptrdiff_t pattern_at = sv_rfind_char(pattern, '@');
-	ptrdiff_t text_at = sv_rfind_char(text, '@');
+	ptrdiff_t pattern_at = address_at(pattern), text_at = address_at(text);
 
 	if (sv_eq(pattern, SV("*")))
 		return true;
@@ -318,7 +322,7 @@ int address_pattern_check(struct sv pattern)
 {
 	char plain[LIMIT_ADDRESS];
 	struct address unused;
-	ptrdiff_t at = sv_rfind_char(pattern, '@');
+	ptrdiff_t at = address_at(pattern);
 
 	if (pattern.len == 0 || sv_eq(pattern, SV("*")))
 		return 0;

@@ -37,6 +37,9 @@ NODISCARD int address_parse(struct sv text, unsigned flags, struct address *out_
  */
 NODISCARD int address_clean(struct buf *out, struct sv text, unsigned flags);
 
+/* Where its '@' is, behind which the domain begins; negative: it has none. One in a quoted local part is none. */
+NODISCARD ptrdiff_t address_at(struct sv text);
+
 /* Same mailbox for our purposes: domain and local part without regard to ASCII case. */
 NODISCARD bool address_eq(struct sv a, struct sv b);
 NODISCARD bool address_needs_utf8(struct sv text); /* any byte above 0x7f */

@@ -134,6 +134,8 @@ static const struct match_row match_rows[] = {
 	{ "a..b@c.d", "\"a..b\"@c.d", true },
 	{ "\"a b\"@c.d", "\"A\\ b\"@c.d", true },
 	{ "*@c.d", "\"a..b\"@c.d", true },
+	{ "*@*", "\"a@b\"", false },
+	{ "*@contoso.com", "\"x@contoso.com\"", false },
 };
 
 static void patterns_match_part_by_part(void **state)
@@ -146,6 +148,28 @@ static void patterns_match_part_by_part(void **state)
 			fail_msg("'%s' on '%s'", row->pattern, row->text);
 		assert_int_equal(address_pattern_check(sv_from(row->pattern)), 0);
 	}
+}
+
+static void an_at_in_quotes_begins_no_domain(void **state)
+{
+	static const struct {
+		const char *text;
+		ptrdiff_t at;
+	} rows[] = {
+		{ "a@b.c", 1 },
+		{ "\"x@y\"@b.c", 5 },
+		{ "root", -1 },
+		{ "\"x@y\"", -1 },
+		{ "\"x\\\"@y\"", -1 },
+		{ "", -1 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++)
+		if (address_at(sv_from(rows[i].text)) != rows[i].at)
+			fail_msg("%s", rows[i].text);
+	/* In the one form, too: quotes that are not needed go, and what they held stays. */
+	assert_true(address_matches(SV("\"a )\\)@ ;\""), SV("\"a ))@ ;\"")));
 }
 
 static void what_is_no_pattern_is_refused(void **state)
@@ -394,6 +418,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(addresses_are_parsed_whole_or_refused),
 		cmocka_unit_test(patterns_match_part_by_part),
+		cmocka_unit_test(an_at_in_quotes_begins_no_domain),
 		cmocka_unit_test(what_is_no_pattern_is_refused),
 		cmocka_unit_test(a_mean_pattern_costs_no_more_than_its_size),
 		cmocka_unit_test(keys_and_equality_ignore_case),

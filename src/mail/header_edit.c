@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 #include "base/must.h"
+#include "mail/address.h"
 #include "mail/header_priv.h"
 
 /*
@@ -104,7 +105,7 @@ static int qualify_list(const struct render *r, struct sv raw, size_t value_at)
 		if (rc <= 0)
 			break;
 		rc = 0;
-		if (item.address.len == 0 || sv_rfind_char(item.address, '@') >= 0)
+		if (item.address.len == 0 || address_at(item.address) >= 0)
 			continue;
 		end = item.at + item.len;
 		rc = buf_append(r->out, sv_head(sv_skip(value, copied), end - copied));

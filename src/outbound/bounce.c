@@ -343,11 +343,6 @@ static void submit_notice(
 	}
 	body = buf_sv(&j->body);
 	blank = sv_find(body, SV("\r\n\r\n"));
-	j->recipient = (struct store_recipient){ .address = to,
-		.flow = { .queue = lane ? lane->member->key : SV(""), .class = MAIL_CLASS_NORMAL },
-		.state = STORE_RCPT_QUEUED,
-		.dsn_notify = DSN_NOTIFY_NEVER,
-		.next_at = outbound_due_now(o) };
 	j->message = (struct store_message){ .id = id,
 		.message_id = j->message.message_id,
 		.accepted_at = io_wall(o->loop),
@@ -361,6 +356,12 @@ static void submit_notice(
 		.bounce_of = d->m.id,
 		.recipients = &j->recipient,
 		.recipient_count = 1 };
+	j->recipient = (struct store_recipient){ .address = to,
+		.flow = { .queue = lane ? lane->member->key : SV(""), .class = MAIL_CLASS_NORMAL },
+		.state = STORE_RCPT_QUEUED,
+		.dsn_notify = DSN_NOTIFY_NEVER,
+		.next_at = outbound_due_now(o),
+		.look_at = j->message.expires_at };
 	j->put = (struct store_put){ .op.kind = STORE_OP_PUT,
 		.op.done = notice_queued,
 		.message = &j->message,

@@ -32,6 +32,8 @@ struct delivery *delivery_new(struct lane *l)
 	d->begun_at = io_now(l->o->loop);
 	io_timer_init(&d->again, l->o->loop, write_again, d);
 	l->o->deliveries++;
+	list_append(&l->o->all_deliveries, &d->all);
+	d->of_look = overdue_adopts(l->o);
 	return d;
 }
 
@@ -44,6 +46,9 @@ void delivery_free(struct delivery *d)
 	buf_deinit(&d->head);
 	arena_reset(&d->arena);
 	o->deliveries--;
+	list_remove(&d->all);
+	if (d->of_look)
+		overdue_written(o);
 	free(d);
 	outbound_check_drained(o);
 }
@@ -133,7 +138,7 @@ static bool is_way_free(struct lane *l, const struct store_message *m)
 
 static bool may_claim(struct lane *l, struct store_put *put, const struct store_message *m)
 {
-	struct lane_now state = lane_now(l);
+	struct sched_lane_now state = lane_now(l);
 
 	return l->c && !l->o->draining && l->o->started && put->chunk_count == 0 && !state.held &&
 	       !state.probing &&
@@ -149,9 +154,9 @@ static bool may_claim(struct lane *l, struct store_put *put, const struct store_
 static void show_hold(struct lane *l, struct arena *a, struct store_message *m,
 	struct store_recipient *recipients)
 {
-	const struct park *p = park_find(l, m->sender, recipients[0].address);
-	struct lane_now state = lane_now(l);
-	const struct hold_reason *why = p ? &p->why : state.held ? state.why : NULL;
+	const struct sched_hold *p = park_find(l, m->sender, recipients[0].address);
+	struct sched_lane_now state = lane_now(l);
+	const struct sched_hold_reason *why = p ? sched_hold_why(p) : state.held ? state.why : NULL;
 
 	for (size_t i = 0; why && i < m->recipient_count; i++) {
 		recipients[i].last_cause = arena_sv(a, sv_from(cause_name(why->cause)));

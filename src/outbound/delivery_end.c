@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "conf/route.h"
 #include "io/log.h"
+#include "mail/address.h"
 #include "outbound/outbound_priv.h"
 
 #include <stdio.h>
@@ -327,47 +328,29 @@ void delivery_decide_one(struct delivery *d, size_t i)
 /* What the verdicts mean beyond this message. */
 static void tell_lane(struct delivery *d)
 {
-	const struct verdict *hold = NULL;
-	struct sv hold_reply = SV("");
-	bool delivered = false, external = false;
+	const struct delivery_recipient *own = NULL;
+	struct lane *l = d->lane;
 
 	for (size_t i = 0; i < d->count; i++) {
-		struct delivery_recipient *r = &d->recipients[i];
+		const struct delivery_recipient *r = &d->recipients[i];
 		const struct verdict *v = &r->verdict;
+		struct sched_hold *h;
 
-		delivered |= v->kind == VERDICT_DELIVERED;
-		external |= v->kind == VERDICT_DELIVERED && d->lane->c && d->lane->c->tenant &&
-			    !conf_is_internal(d->lane->o->conf, d->lane->c->tenant, r->r.address);
-		if (r->alone)
+		if (r->alone || !sched_is_wide(v))
 			continue;
-		bool tenant = v->scope == VERDICT_SCOPE_TENANT && d->lane->c && d->lane->c->tenant;
-
-		if (sched_holds_lane(v) && !tenant) {
-			hold = v;
-			hold_reply = r->reply;
-		} else if (v->kind == VERDICT_PARK || v->scope == VERDICT_SCOPE_TENANT) {
-			if (v->kind == VERDICT_PARK || v->kind == VERDICT_RETRY)
-				park_set(d->lane, v, d->m.sender, r->reply);
-		}
+		h = sched_lane_hold_of(l->sched, v, d->m.sender);
+		if (h == sched_lane_own(l->sched))
+			own = r;
+		else if (h && (v->kind == VERDICT_PARK || v->scope == VERDICT_SCOPE_TENANT))
+			(void)park_set(
+				l, h, &(struct park_heard){ .verdict = v, .reply = r->reply });
 	}
-	if (d->probe) {
-		d->lane->probes--;
-		if (!delivered)
-			sched_hold_probed(&d->lane->proof, d->m.id);
-	}
-	d->probe = false;
-	if (delivered) {
-		sched_better_left(&d->lane->member->better,
-			d->recipients[0].r.flow.class,
-			io_now(d->lane->o->loop));
-		/* One that had left before the hold says nothing of it: the others of a mailbox run on. */
-		if (mono_before(d->lane->held_at, d->begun_at))
-			lane_succeeded(d->lane);
-		park_clear(d->lane, d->m.sender, external);
-	}
-	park_tried(d->lane, d);
-	if (hold)
-		lane_hold(d->lane, hold, hold_reply, d->transcript);
+	if (park_succeed(d))
+		sched_better_left(
+			&l->member->better, d->recipients[0].r.flow.class, io_now(l->o->loop));
+	park_end(d, true);
+	if (own)
+		lane_hold(l, &own->verdict, own->reply, d->transcript);
 }
 
 static size_t settle(struct delivery *d)
@@ -507,11 +490,12 @@ static void outcome_written(struct store_op *op)
 		const struct store_recipient_outcome *out = &d->outcomes[i];
 		const struct mail_flow *flow = out->flow ? out->flow : &d->recipients[i].r.flow;
 
-		if (out->state == STORE_RCPT_QUEUED)
-			sched_flow_add(
-				flow_get(l->o, flow), d->attempt.number || out->flow, out->next_at);
+		if (out->state != STORE_RCPT_QUEUED)
+			continue;
+		/* Only now: a page that was asked for before this commit has come back by now. */
+		overdue_expect(l->o, out->look_at.us ? out->look_at : d->recipients[i].r.look_at);
+		sched_flow_add(flow_get(l->o, flow), d->attempt.number || out->flow, out->next_at);
 	}
-	outbound_wake(l->o);
 	delivery_free(d);
 }
 
@@ -553,8 +537,7 @@ void delivery_return(struct delivery *d)
 	prepare_outcome(d, d->attempt.number);
 	d->outcome.withdrawn = true;
 	d->outcome.ledger_count = limit_slot_withdraw(&d->slot, d->ledger);
-	d->lane->probes -= d->probe;
-	d->probe = false;
+	park_end(d, false);
 	bounce_send(d, write_outcome);
 }
 
@@ -563,14 +546,16 @@ static struct delivery *new_waiting(
 	struct lane *l, const struct store_message *m, enum store_recipient_state state)
 {
 	struct delivery *d = delivery_new(l);
-	const struct hold_reason *why = lane_now(l).why;
-	const struct park *p = park_find(l, m->sender, m->recipients[0].address);
+	const struct sched_hold_reason *why = lane_now(l).why;
+	const struct sched_hold *p = park_find(l, m->sender, m->recipients[0].address);
 	bool full = limit_scope_room(l->scope, io_now(l->o->loop), 1) == 0;
-	struct verdict v = cause_verdict(full ? CAUSE_LIMIT : CAUSE_EXPIRED);
+	struct verdict v = cause_verdict(full   ? CAUSE_LIMIT
+					 : l->c ? CAUSE_EXPIRED
+						: CAUSE_NO_ROUTE);
 	struct sv reply;
 
 	delivery_copy_message(d, m, m->recipients, m->recipient_count);
-	why = why ? why : p ? &p->why : NULL;
+	why = why ? why : sched_hold_why(p);
 	v.kind = VERDICT_RETRY;
 	v.scope = VERDICT_SCOPE_MESSAGE;
 	(void)snprintf(v.enhanced, sizeof(v.enhanced), "4.4.7");
@@ -629,9 +614,13 @@ void delivery_is_due(struct lane *l, const struct store_message *m)
 	delivery_change(d);
 }
 
-void delivery_delayed(struct lane *l, const struct store_message *m)
+void delivery_delayed(struct lane *l, const struct store_message *m, struct wall_time look_at)
 {
-	bounce_send(new_waiting(l, m, STORE_RCPT_QUEUED), write_outcome);
+	struct delivery *d = new_waiting(l, m, STORE_RCPT_QUEUED);
+
+	for (size_t i = 0; i < d->count; i++)
+		d->outcomes[i].look_at = look_at;
+	bounce_send(d, write_outcome);
 }
 
 /* The header lies in the queue: routes by a header do not match here. */
@@ -666,7 +655,7 @@ static bool end_without_domain(struct delivery *d, size_t i)
 	const struct store_recipient *r = &d->recipients[i].r;
 	struct store_recipient_outcome *o = &d->outcomes[i];
 
-	if (sv_rfind_char(r->address, '@') >= 0)
+	if (address_at(r->address) >= 0)
 		return false;
 	o->state = STORE_RCPT_BOUNCED;
 	o->verdict = cause_verdict(CAUSE_BAD_RECIPIENT_ADDRESS);

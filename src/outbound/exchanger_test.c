@@ -29,7 +29,7 @@ static const struct dns_row mixed[] = {
 
 static struct sv cause_of_lab(struct bench *b)
 {
-	return sv_from(cause_name(lane_get(b->o, SV("connector/lab"))->why.cause));
+	return sv_from(bench_lane(b, "connector/lab").cause);
 }
 
 static bool is_held(struct bench *b)
@@ -55,7 +55,9 @@ static void assert_cause(const char *conf, const struct dns_row *rows, size_t co
 	(void)bench_queue(&b, &letter);
 	bench_until(&b, is_held);
 	assert_string_equal(cause_of_lab(&b).ptr, cause);
-	assert_non_null(strstr(lane_get(b.o, SV("connector/lab"))->why.reply, reply));
+	assert_non_null(strstr(
+		sched_hold_why(sched_lane_own(lane_get(b.o, SV("connector/lab"))->sched))->reply,
+		reply));
 	assert_int_equal(b.a.most_sessions > 0, connects);
 	dns_close(&dns);
 	bench_close(&b);

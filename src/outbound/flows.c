@@ -125,6 +125,7 @@ void outbound_queued(void *outbound, const struct mail_flow *flow, uint32_t reci
 	struct outbound *o = outbound;
 
 	sched_flow_add(flow_get(o, flow), recipients, outbound_due_now(o));
+	overdue_expect_new(o);
 	outbound_wake(o);
 }
 

@@ -48,10 +48,10 @@ static void a_parked_sender_does_not_stop_the_others(void **state)
 	bench_start(&b);
 	first = bench_queue(&b, &crm);
 	bench_wait_for(&b, first, 0, STORE_RCPT_QUEUED, "send-as-denied");
-	assert_int_equal(b.o->parks.count, 0);
+	assert_int_equal(bench_parks(&b), 0);
 	second = bench_queue(&b, &crm);
 	bench_wait_for(&b, second, 0, STORE_RCPT_QUEUED, "send-as-denied");
-	assert_int_equal(b.o->parks.count, 1);
+	assert_int_equal(bench_parks(&b), 1);
 	third = bench_queue(&b, &crm);
 	(void)bench_queue(&b, &erp);
 	bench_wait_for_mails(&b, 1, 0);
@@ -65,7 +65,7 @@ static void a_parked_sender_does_not_stop_the_others(void **state)
 	bench_retry(&b);
 	bench_wait_for_mails(&b, 4, 0);
 	bench_wait_for(&b, first, 0, STORE_RCPT_DELIVERED, NULL);
-	assert_int_equal(b.o->parks.count, 0);
+	assert_int_equal(bench_parks(&b), 0);
 	bench_close(&b);
 }
 
@@ -84,7 +84,7 @@ static void a_parked_sender_stays_so_over_a_restart(void **state)
 		bench_wait_for(&b, id, 0, STORE_RCPT_QUEUED, "send-as-denied");
 	}
 	bench_restart(&b);
-	assert_int_equal(b.o->parks.count, 1);
+	assert_int_equal(bench_parks(&b), 1);
 	/* New mail of this sender is not tried either; it says why from its first moment. */
 	id = bench_fresh(&b, &crm, &claimed);
 	assert_false(claimed);
@@ -454,6 +454,70 @@ static void waiting_for_a_limit_ends_too(void **state)
 	bench_close(&b);
 }
 
+/* A page that a lane has read may still have it, when a look has ended it. */
+static void what_a_look_has_ended_does_not_end_once_more(void **state)
+{
+	struct bench b;
+	uint64_t over;
+
+	(void)state;
+	bench_open(&b, SLOW("1"));
+	bench_start(&b);
+	b.o->started_at.us = 0;
+	(void)bench_queue(&b, &erp);
+	bench_wait_for_mails(&b, 1, 0);
+	over = bench_queue(&b,
+		&(struct letter){ .sender = "erp@contoso.com",
+			.recipients = "anna@example.org",
+			.age_us = 25 * US_PER_HOUR });
+	(void)bench_queue(&b, &crm);
+	bench_wait_for(&b, over, 0, STORE_RCPT_EXPIRED, "limit");
+	bench_reload(&b, SLOW("9"));
+	/* The other one, and one notice. */
+	bench_wait_for_mails(&b, 3, 0);
+	while (b.o->deliveries || bench_summary(&b).out_messages_waiting)
+		bench_turn(&b);
+	assert_int_equal(b.a.mail_count, 3);
+	bench_close(&b);
+}
+
+static void mail_without_a_route_ends_too(void **state)
+{
+	struct bench b;
+	uint64_t id;
+
+	(void)state;
+	bench_open(&b, "parked_expire: 1h\ndelay_notice: off\n" OTHER);
+	bench_start(&b);
+	b.o->started_at.us = 0;
+	id = bench_queue(&b,
+		&(struct letter){ .sender = "crm@contoso.com",
+			.recipients = "bea@example.org",
+			.lane = "",
+			.age_us = 25 * US_PER_HOUR });
+	bench_wait_for(&b, id, 0, STORE_RCPT_EXPIRED, "no-route");
+	bench_close(&b);
+}
+
+/* What a clock that was ahead has planned does not wait for that time. */
+static void mail_that_was_planned_too_far_is_due_after_a_start(void **state)
+{
+	struct bench b;
+	uint64_t id, now;
+
+	(void)state;
+	bench_open(&b, LAB);
+	id = bench_queue(&b,
+		&(struct letter){ .sender = "erp@contoso.com",
+			.recipients = "anna@example.org",
+			.due_us = 4000 * US_PER_DAY });
+	now = bench_queue(&b, &crm);
+	bench_start(&b);
+	bench_wait_for(&b, now, 0, STORE_RCPT_DELIVERED, NULL);
+	bench_wait_for(&b, id, 0, STORE_RCPT_DELIVERED, NULL);
+	bench_close(&b);
+}
+
 static void what_was_over_before_the_start_has_its_try(void **state)
 {
 	struct bench b;
@@ -645,6 +709,9 @@ int main(void)
 		cmocka_unit_test(what_was_refused_before_the_dot_uses_nothing),
 		cmocka_unit_test(a_mailbox_that_comes_back_has_its_windows),
 		cmocka_unit_test(waiting_for_a_limit_ends_too),
+		cmocka_unit_test(what_a_look_has_ended_does_not_end_once_more),
+		cmocka_unit_test(mail_without_a_route_ends_too),
+		cmocka_unit_test(mail_that_was_planned_too_far_is_due_after_a_start),
 		cmocka_unit_test(what_was_over_before_the_start_has_its_try),
 		cmocka_unit_test(what_ended_uncertain_is_counted_over_restarts),
 		cmocka_unit_test(attempts_without_an_outcome_are_counted_over_restarts),

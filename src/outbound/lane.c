@@ -33,7 +33,7 @@ struct lane *lane_get(struct outbound *o, struct sv key)
 	list_init(&l->starved);
 	io_timer_init(&l->timer, o->loop, on_timer, l);
 	l->task = (struct io_task){ .run = pump, .arg = l };
-	l->sched = sched_lane_new();
+	l->sched = sched_lane_new(o->holds, key);
 	l->scope = limit_book_of_lane(o->book, key);
 	l->member = member_of_lane(o, l);
 	l->taker = sched_taker_new(l->member->sched, 0, l);
@@ -55,7 +55,6 @@ void lane_free(struct lane *l)
 	sched_taker_free(l->taker);
 	sched_lane_free(l->sched);
 	lane_forget_secrets(l);
-	hold_reason_clear(&l->why);
 	htable_deinit(&l->apart);
 	conf_unref(l->conf);
 	free((void *)(uintptr_t)l->key.ptr);
@@ -69,6 +68,8 @@ void lane_configure(struct lane *l)
 
 	l->conf = conf_ref(l->o->conf);
 	l->c = c;
+	sched_lane_set(
+		l->sched, c && c->tenant ? c->tenant->name : SV(""), c && lane_needs_token(c));
 	/* Of one that is gone they stay: it may come back within its windows. */
 	if (c)
 		limit_scope_set(l->scope,
@@ -124,97 +125,45 @@ static void stop_opening(struct lane *l)
 	}
 }
 
-/* Returns the pause; UINT64_MAX: until a person acts. */
-static uint64_t park_or_wait(struct lane *l, const struct verdict *v, bool park)
+static void hold(struct lane *l, const struct verdict *v, struct sv reply, struct sv transcript,
+	const struct sched_retry *retry)
 {
-	struct outbound *o = l->o;
-	struct sched_policy policy = outbound_policy(o);
-	struct sched_retry retry = sched_retry_after(&policy.retry, v);
-	struct mono_time now = io_now(o->loop);
+	struct sched_hold *own = sched_lane_own(l->sched);
+	unsigned what = park_set(l,
+		own,
+		&(struct park_heard){
+			.verdict = v, .reply = reply, .transcript = transcript, .retry = retry });
 
-	/* The broker paces what is asked of the token service: the lane only asks the broker. */
-	if (l->token_trouble)
-		retry = (struct sched_retry){ TOKEN_ASK_FIRST_US, TOKEN_ASK_CEILING_US };
-	if (!park)
-		return sched_lane_wait(l->sched, now, v->retry_after_us, &retry, io_prng(o->loop));
-	if (v->nature == VERDICT_NATURE_REPUTATION) {
-		sched_lane_stop(l->sched);
-		return UINT64_MAX;
-	}
-	return sched_lane_park(l->sched, now, v->retry_after_us, io_prng(o->loop));
-}
-
-void lane_hold(struct lane *l, const struct verdict *v, struct sv reply, struct sv transcript)
-{
-	struct outbound *o = l->o;
-	bool park = v->kind == VERDICT_PARK && v->scope != VERDICT_SCOPE_MAILBOX_WINDOW;
-	bool news = !l->why.cause || l->why.cause != v->cause;
-	bool stopped = l->why.nature == VERDICT_NATURE_REPUTATION &&
-		       sched_lane_until(l->sched).us == MONO_NEVER.us &&
-		       sched_lane_state(l->sched, io_now(o->loop)) == SCHED_LANE_PARKED;
-	char span[TEXT_DURATION_MAX];
-	uint64_t pause;
-
-	/* What is heard of a lane that a person must release does not replace the reason. */
-	if (stopped) {
-		withdraw_fresh(l, v, reply);
-		return;
-	}
-	l->held_at = io_now(o->loop);
-	hold_reason_set(&l->why, io_wall(o->loop), v, reply, transcript);
-	pause = park_or_wait(l, v, park);
-	if (park) {
-		park_record_lane(l, false);
-		if (news || !l->parked_told)
-			park_tell_lane(l, false);
+	if (what & SCHED_HOLD_HELD && sched_hold_parks(own, v)) {
 		/* Not now: whoever puts it right in its file does so before the next try, not before this. */
 		if (v->scope == VERDICT_SCOPE_MAILBOX)
 			l->secrets_stale = true;
 		stop_opening(l);
 	}
-	if (news || park)
-		log_event(park ? LOG_WARN : LOG_INFO,
-			"qmgr",
-			SV(""),
-			park ? "lane parked" : "lane waits",
-			(const struct log_field[]){ LOG_F("lane", l->key),
-				LOG_F("cause", sv_from(cause_name(v->cause))),
-				LOG_F("again",
-					pause == UINT64_MAX ? SV("when a person releases it")
-							    : sv_from(text_span(pause, span))),
-				LOG_F("why", sv_from(v->summary)),
-				LOG_F("reply", reply) },
-			5);
 	withdraw_fresh(l, v, reply);
 	lane_tell_order(l);
-	lane_poke(l);
+	if (what)
+		lane_poke(l);
+}
+
+void lane_hold(struct lane *l, const struct verdict *v, struct sv reply, struct sv transcript)
+{
+	const struct sched_policy policy = outbound_policy(l->o);
+	const struct sched_retry retry = sched_retry_after(&policy.retry, v);
+
+	hold(l, v, reply, transcript, &retry);
 }
 
 void lane_hold_for_token(struct lane *l, const struct verdict *v, struct sv reply)
 {
-	l->token_trouble = true;
-	lane_hold(l, v, reply, SV(""));
-	l->token_trouble = false;
+	/* The broker paces what is asked of the token service: the lane only asks the broker. */
+	static const struct sched_retry ask = { TOKEN_ASK_FIRST_US, TOKEN_ASK_CEILING_US };
+
+	hold(l, v, reply, SV(""), &ask);
 }
 
-void lane_succeeded(struct lane *l)
+void lane_goes_on(struct lane *l)
 {
-	l->delivered_at = io_wall(l->o->loop);
-	if (!l->why.cause)
-		return;
-	log_event(LOG_INFO,
-		"qmgr",
-		SV(""),
-		"lane goes on",
-		(const struct log_field[]){
-			LOG_F("lane", l->key), LOG_F("cause", sv_from(cause_name(l->why.cause))) },
-		2);
-	sched_lane_clear(l->sched);
-	l->proof.count = 0;
-	park_record_lane(l, true);
-	if (l->parked_told)
-		park_tell_lane(l, true);
-	hold_reason_clear(&l->why);
 	l->moved = 0;
 	lane_tell_order(l);
 }
@@ -242,41 +191,24 @@ void lane_count_delivered(struct lane *l, uint32_t month, uint64_t count)
 	l->delivered_month += count;
 }
 
-struct lane_now lane_now(struct lane *l)
+struct sched_lane_now lane_now(struct lane *l)
 {
-	enum sched_lane_state state = sched_lane_state(l->sched, io_now(l->o->loop));
-	bool waits = state == SCHED_LANE_WAITING, held;
-	const struct park *p = park_of_lane(l, &held);
-
-	if (held)
-		return (struct lane_now){
-			.held = true, .parked = true, .why = &p->why, .until = p->probe_at
-		};
-	if (waits || state == SCHED_LANE_PARKED)
-		return (struct lane_now){ .held = true,
-			.parked = !waits,
-			.why = &l->why,
-			.until = sched_lane_until(l->sched) };
-	return (struct lane_now){ .parked = l->why.cause || p,
-		.probing = state == SCHED_LANE_PROBING || l->why.cause || p,
-		.why = l->why.cause ? &l->why
-		       : p          ? &p->why
-				    : NULL,
-		.until = MONO_NEVER };
+	return sched_lane_now(l->sched, io_now(l->o->loop));
 }
 
 void lane_tell_order(struct lane *l)
 {
-	struct lane_now now = lane_now(l);
-	const struct hold_reason *outside = park_of_outside(l);
+	struct mono_time now = io_now(l->o->loop);
+	struct sched_lane_now state = sched_lane_now(l->sched, now);
+	const struct sched_hold *outside = sched_lane_stops_outside(l->sched, now);
 
 	sched_taker_set(l->taker,
 		&(struct sched_taker_state){ .is_configured = l->c != NULL,
-			.held = now.held || now.probing,
-			.may_elsewhere = now.why && hold_may_elsewhere(now.why),
-			.probing = now.probing && !now.held,
+			.held = state.held || state.probing,
+			.may_elsewhere = state.by && sched_hold_may_leave(state.by),
+			.probing = state.probing && !state.held,
 			.external_held = outside != NULL,
-			.external_elsewhere = outside && hold_may_elsewhere(outside) });
+			.external_elsewhere = outside && sched_hold_may_leave(outside) });
 	outbound_wake(l->o);
 }
 
@@ -412,7 +344,7 @@ static void open_connections(struct lane *l, bool probing)
 
 /* ---- the pump ---- */
 
-static void set_timer(struct lane *l, const struct lane_now *state)
+static void set_timer(struct lane *l, const struct sched_lane_now *state)
 {
 	struct outbound *o = l->o;
 	struct mono_time now = io_now(o->loop), at = MONO_NEVER;
@@ -433,7 +365,7 @@ static void set_timer(struct lane *l, const struct lane_now *state)
 	io_timer_start(&l->timer, at);
 }
 
-static void withdraw_all(struct lane *l, const struct lane_now *state)
+static void withdraw_all(struct lane *l, const struct sched_lane_now *state)
 {
 	const struct verdict v = { .kind = VERDICT_PARK,
 		.scope = VERDICT_SCOPE_MAILBOX,
@@ -456,13 +388,19 @@ static uint32_t takes_max(const struct lane *l)
 	return n;
 }
 
+/* One message at a time may try. */
+static bool is_trying(const struct lane *l)
+{
+	return l->probe_taken || sched_lane_is_trying(l->sched);
+}
+
 static void take_some(struct lane *l, bool probing)
 {
 	while (l->takes_running + l->claims_running + l->fresh_count < takes_max(l)) {
 		struct sched_room room = room_of(l);
 		struct sched_pick pick;
 
-		if ((probing && l->probes > 0) ||
+		if ((probing && is_trying(l)) ||
 			!sched_pick(l->taker, outbound_due_now(l->o), &room, &pick))
 			return;
 		delivery_take(l, &pick, probing);
@@ -494,10 +432,10 @@ static void send_pump(struct lane *l, bool probing)
 	if (l->o->draining)
 		return;
 	give_fresh(l);
-	if (probing && l->probes == 0 && due_count(l))
-		park_take_probe(l);
+	if (probing && !is_trying(l) && due_count(l))
+		sched_lane_take_turn(l->sched, io_now(l->o->loop));
 	take_some(l, probing);
-	if (!(probing && l->probes > 0 && list_empty(&l->fresh)))
+	if (!(probing && is_trying(l) && list_empty(&l->fresh)))
 		open_connections(l, probing);
 }
 
@@ -509,7 +447,7 @@ static void pump(void *arg)
 void lane_pump(struct lane *l)
 {
 	struct outbound *o = l->o;
-	struct lane_now state = lane_now(l);
+	struct sched_lane_now state = lane_now(l);
 
 	if (!o->started)
 		return;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
-#include "mail/address.h"
 #include "outbound/outbound_priv.h"
 #include "provider/remedy.h"
 
@@ -55,7 +54,7 @@ static struct outbound_lane_status status_of(struct lane *l)
 {
 	struct outbound *o = l->o;
 	struct mono_time now = io_now(o->loop);
-	struct lane_now state = lane_now(l);
+	struct sched_lane_now state = lane_now(l);
 	struct mono_time until = state.until;
 	struct outbound_lane_status status = { .lane = l->key,
 		.state = sched_lane_state(l->sched, now),
@@ -106,8 +105,10 @@ bool outbound_lane_look(struct outbound *o, struct sv lane, struct outbound_lane
 /* ---- what holds mail ---- */
 
 static struct outbound_hold hold_of(
-	struct outbound *o, struct sv key, const struct hold_reason *why, struct mono_time until)
+	struct outbound *o, struct sv key, const struct sched_hold *h, struct mono_time until)
 {
+	const struct sched_hold_reason *why = sched_hold_why(h);
+
 	return (struct outbound_hold){ .key = key,
 		.cause = sv_from(cause_name(why->cause)),
 		.summary = sv_from(why->summary),
@@ -122,63 +123,41 @@ static struct outbound_hold hold_of(
 void outbound_each_hold(
 	struct outbound *o, void (*each)(void *arg, const struct outbound_hold *hold), void *arg)
 {
-	htable_each (&o->parks, slot) {
-		const struct park *p = slot->value;
+	const struct mono_time now = io_now(o->loop);
+
+	for (const struct sched_hold *h = sched_holds_next(o->holds, NULL); h;
+		h = sched_holds_next(o->holds, h)) {
 		struct outbound_hold hold =
-			hold_of(o, sv_make(slot->key, slot->key_len), &p->why, p->probe_at);
+			hold_of(o, sched_hold_key(h), h, sched_hold_until(h, now));
 
-		each(arg, &hold);
+		if (sched_hold_scope(h) != SCHED_HOLD_MAILBOX)
+			each(arg, &hold);
 	}
-}
-
-static bool park_at(struct outbound *o, struct sv key, struct outbound_hold *out)
-{
-	const struct park *p = htable_get(&o->parks, key);
-
-	if (!p)
-		return false;
-	*out = hold_of(o, key, &p->why, p->probe_at);
-	return true;
-}
-
-static bool hold_of_sender(
-	struct lane *l, struct sv sender, struct sv recipient, struct outbound_hold *out)
-{
-	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(1024);
-	struct outbound *o = l->o;
-
-	if (o->parks.count == 0)
-		return false;
-	if (buf_printf(&key, "sender:%.*s:", SV_ARG(l->key)) == 0 &&
-		(address_key(&key, sender) == 0 || buf_append(&key, sender) == 0) &&
-		park_at(o, buf_sv(&key), out)) {
-		out->key = SV("sender");
-		return true;
-	}
-	if (!l->c || !l->c->tenant || conf_is_internal(o->conf, l->c->tenant, recipient))
-		return false;
-	key.len = 0;
-	if (buf_printf(&key, "tenant-external:%.*s", SV_ARG(l->c->tenant->name)) != 0 ||
-		!park_at(o, buf_sv(&key), out))
-		return false;
-	out->key = SV("tenant-external");
-	return true;
 }
 
 bool outbound_hold_of(struct outbound *o, struct sv lane, struct sv sender, struct sv recipient,
 	struct outbound_hold *out)
 {
 	struct lane *l = htable_get(&o->lanes, lane);
-	struct lane_now now;
+	const struct sched_hold *h;
+	struct sched_lane_now now;
 
 	if (!l)
 		return false;
 	now = lane_now(l);
-	if (now.why && (now.held || now.parked)) {
-		*out = hold_of(
-			o, now.why == &l->why ? SV("mailbox") : SV("tenant"), now.why, now.until);
+	if (now.by) {
+		bool own = now.by == sched_lane_own(l->sched);
+
+		*out = hold_of(o, own ? SV("mailbox") : SV("tenant"), now.by, now.until);
 		out->parked = now.parked;
 		return true;
 	}
-	return hold_of_sender(l, sender, recipient, out);
+	h = park_of(l, sender, recipient);
+	if (!h)
+		return false;
+	*out = hold_of(o,
+		sched_hold_scope(h) == SCHED_HOLD_SENDER ? SV("sender") : SV("tenant-external"),
+		h,
+		sched_hold_until(h, io_now(o->loop)));
+	return true;
 }

@@ -43,6 +43,7 @@ struct outbound *outbound_new(const struct outbound_options *options)
 	o->event = options->event;
 	o->event_arg = options->event_arg;
 	o->conf = conf_ref(options->conf);
+	o->holds = sched_holds_new();
 	list_init(&o->starved);
 	list_init(&o->idle);
 	list_init(&o->quiet);
@@ -51,6 +52,8 @@ struct outbound *outbound_new(const struct outbound_options *options)
 	o->wake = (struct io_task){ .run = flows_wake, .arg = o };
 	io_timer_init(&o->due_timer, o->loop, flows_wake, o);
 	io_timer_init(&o->park_timer, o->loop, parks_tell_order, o);
+	list_init(&o->all_deliveries);
+	o->overdue = overdue_new(o);
 	o->slots = (struct io_task){ .run = connections_serve, .arg = o };
 	o->drain_check = (struct io_task){ .run = drain_check, .arg = o };
 	o->last_wall = io_wall(o->loop);
@@ -81,7 +84,7 @@ void outbound_free(struct outbound *o)
 	htable_deinit(&o->lanes);
 	free(o->all_lanes);
 	endpoints_free(o);
-	parks_free(o);
+	sched_holds_free(o->holds);
 	htable_each (&o->tls, slot)
 		io_tls_unref(slot->value);
 	htable_deinit(&o->tls);
@@ -91,6 +94,7 @@ void outbound_free(struct outbound *o)
 	arena_reset(&o->parks_arena);
 	arena_reset(&o->ledger_arena);
 	arena_reset(&o->counts_arena);
+	overdue_free(o->overdue);
 	limit_book_free(o->book);
 	conf_unref(o->conf);
 	free(o);
@@ -217,10 +221,12 @@ static void read_done(struct outbound *o)
 	if (--o->reads_left > 0)
 		return;
 	o->started = true;
+	/* Where the flows could not be read, there may be some. */
+	overdue_start(o, o->flows.op.op.rc != 0 || o->flows.op.out_count > 0);
 	arena_reset(&o->parks_arena);
-	parks_tell_order(o);
 	htable_each (&o->lanes, slot)
 		lane_tell_order(slot->value);
+	parks_tell_order(o);
 }
 
 static bool read_failed(struct outbound *o, const struct store_op *op)
@@ -403,29 +409,35 @@ static void forget_sign_in(struct lane *l)
 void outbound_kick(struct outbound *o, bool probe, struct sv lane)
 {
 	if (probe)
-		park_probe_all(o, lane.len ? lane_get(o, lane) : NULL);
+		park_probe_all(o);
+	/* Even what was stopped: it was named. */
+	if (probe && lane.len)
+		(void)park_probe_lane(lane_get(o, lane));
 	htable_each (&o->lanes, slot) {
 		struct lane *l = slot->value;
+		const struct sched_hold_reason *why = sched_hold_why(sched_lane_own(l->sched));
 
-		if (probe && l->why.cause)
+		if (probe && why)
 			forget_sign_in(l);
-		if (probe && (l->why.nature != VERDICT_NATURE_REPUTATION || sv_eq(lane, l->key)))
-			sched_lane_probe_now(l->sched, io_now(o->loop));
+		if (probe && why && why->nature != VERDICT_NATURE_REPUTATION)
+			sched_hold_probe_now(sched_lane_own(l->sched), io_now(o->loop));
 		lane_tell_order(l);
 		lane_poke(l);
 	}
+	parks_tell_order(o);
 	flows_look(o, NULL);
+	/* What a person released may be old. */
+	overdue_expect(o, (struct wall_time){ 0 });
 }
 
 bool outbound_probe(struct outbound *o, struct sv lane)
 {
 	struct lane *l = lane_get(o, lane);
-	bool stopped = l->why.cause && l->why.nature == VERDICT_NATURE_REPUTATION;
+	bool stopped = park_probe_lane(l);
 
-	stopped |= park_probe_lane(l);
 	forget_sign_in(l);
-	sched_lane_probe_now(l->sched, io_now(o->loop));
 	lane_tell_order(l);
+	parks_tell_order(o);
 	lane_poke(l);
 	return stopped;
 }
@@ -433,7 +445,7 @@ bool outbound_probe(struct outbound *o, struct sv lane)
 bool outbound_is_healthy(struct outbound *o, struct sv lane)
 {
 	struct lane *l;
-	struct lane_now now;
+	struct sched_lane_now now;
 
 	if (!conf_lane(o->conf, lane))
 		return false;

@@ -13,8 +13,8 @@
 #include "sched/act.h"
 #include "sched/burst.h"
 #include "sched/endpoint.h"
-#include "sched/hold.h"
 #include "sched/order.h"
+#include "sched/proof.h"
 #include "sched/room.h"
 #include "smtp/client.h"
 
@@ -23,7 +23,7 @@
  * reload.c     a new snapshot: what a worker reads for it, and the change of the lanes; TLS contexts
  * lane.c       one lane: which work next, on which connection, timers
  * sign_in.c    secrets and tokens of lanes
- * park.c       what is held beyond a lane: senders on a mailbox, tenants; and the records of all parks
+ * park.c       the hands of what is held: records, alerts, the log; and what a message is to it
  * witness.c    what a refused message says of itself, for the verdict and for sched/hold
  * flows.c      where mail waits, and which lanes look for work; queues without a member
  * take.c       a message leaves its flow for a lane, or goes back
@@ -31,15 +31,14 @@
  * endpoint.c   budgets of handshakes and connections: who connects next, who gives way
  * connection.c one session with a provider: what all have; connection_smtp.c: by SMTP; graph.c: by HTTPS
  * rewrite.c    what leaves differs from what is stored
- * sweep.c      mail that waits too long: expiry, notices of delay
+ * overdue.c    mail that waits too long: expiry, notices of delay
  * look.c       what others see of lanes and holds
  * bounce.c     notices to the sender
  */
 enum {
 	BODY_PIECE = 4 * LIMIT_CHUNK, /* of a body that is read from the queue */
 	OUTCOME_TRIES_MAX = 5,        /* where the place in the queue is damaged */
-	PARK_PROOFS_MAX =
-		4, /* beside the lane's own: of its tenant, of mail outside, of a sender */
+	PARK_CULPRITS_MAX = 5 * SCHED_WITNESSES,
 	HOURS_KEPT = 25,
 	LEDGER_PAGE = 10000,
 	CONNECTION_QUIT_S = 5, /* for a goodbye; then it is closed */
@@ -48,25 +47,6 @@ enum {
 #define COUNT_HVE "hve "
 /* An uncertain attempt may be counted by the receiver until its own time for the dot is over. */
 #define UNCERTAIN_SETTLE_US (10 * US_PER_MIN)
-
-/* Why a lane, a sender or a tenant is held. Texts are on the heap; what is all zero holds nothing. */
-struct hold_reason {
-	enum cause cause; /* CAUSE_NONE: nothing holds it */
-	char *summary, *reply;
-	char *transcript; /* of the session in which it was heard; NULL: none */
-	struct wall_time since;
-	enum verdict_nature nature;
-};
-
-struct park {
-	struct hold_reason why;
-	struct mono_time probe_at; /* MONO_NEVER: a person releases it */
-	uint64_t pause_us;
-	const struct lane *prober; /* of a tenant's: the one lane that tries */
-	uint64_t tried;            /* of a sender's: the message that tries; 0: none */
-	bool of_sender;
-	struct sched_proof proof; /* what caused it */
-};
 
 /* Where connections go: host and port, or a domain whose mail exchangers are asked. */
 struct endpoint {
@@ -93,10 +73,8 @@ struct outbound {
 	struct htable lanes;     /* key -> struct lane; "" is mail without a route */
 	struct lane **all_lanes; /* the same, in the order in which they came */
 	size_t lane_count, lane_cap;
-	struct htable
-		suspects;    /* keys of parks -> struct sched_proof: refused, but nothing is held */
-	struct htable parks; /* "sender:LANE:ADDRESS", "tenant:ID", ... -> struct park */
-	struct htable tls;   /* CA file, "" for the system's -> struct io_tls */
+	struct sched_holds *holds;
+	struct htable tls; /* CA file, "" for the system's -> struct io_tls */
 	struct {
 		struct io_task task;
 		struct outbound_fresh *fresh;
@@ -112,12 +90,14 @@ struct outbound {
 		quiet; /* connections whose host has accepted and said nothing yet, oldest first */
 	struct io_task slots;
 	size_t deliveries; /* alive, outcomes under way included */
+	struct list all_deliveries;
+	struct overdue *overdue;
 
 	struct sched_order *order;   /* of what waits */
 	struct htable members;       /* "m:ADDRESS", "c:NAME" -> struct member */
 	struct io_timer due_timer;   /* the next flow becomes due */
-	struct io_timer park_timer;  /* the next park lets a message try */
-	struct mono_time parks_next; /* when that is; 0: none */
+	struct io_timer park_timer;  /* the next hold lets a message try */
+	struct mono_time parks_next; /* when that is */
 	struct io_task wake;
 	struct {
 		struct store_flows op;
@@ -168,41 +148,27 @@ struct lane {
 	struct secret *password, *certificate_key, *passphrase;
 	struct secrets_job *secrets_job;    /* runs: no connection is opened before it ends */
 	bool secrets_failed, secrets_stale; /* read again before the next connection */
-	bool token_trouble;       /* while it is held for one: asked again soon, the broker paces */
-	uint64_t stale_serial;    /* of a token that was refused, and is replaced; 0 */
-	struct hold_reason why;   /* while waiting or parked */
-	struct mono_time held_at; /* the last time it was */
-	struct sched_proof proof; /* what caused it, or was refused since the last success */
-	bool parked_told;         /* that it is parked is recorded, and was told */
-	struct wall_time delivered_at; /* the last message that got through; 0 */
-	struct list fresh;             /* claimed deliveries without a connection */
+	uint64_t stale_serial;              /* of a token that was refused, and is replaced; 0 */
+	struct wall_time delivered_at;      /* the last message that got through; 0 */
+	struct list fresh;                  /* claimed deliveries without a connection */
 	uint32_t fresh_count;
 	struct list connections;
 	uint32_t connection_count;
 	/* Of the quick way; and from a flow: handed to the queue, not committed yet. */
 	uint32_t claims_running, takes_running;
+	bool probe_taken;          /* one of these is to be a probe */
 	struct endpoint *endpoint; /* NULL: by HTTPS, or not configured */
 	struct list starved;       /* in that of its endpoint, or of all */
 	struct io_timer timer;
 	struct io_task task;
 	unsigned read_failures; /* of the queue, in a row */
 	struct htable apart;    /* ids of messages whose recipients go one by one; see graph.c */
-	unsigned probes;        /* deliveries that run as probe */
 	uint32_t month;         /* 202611; what was delivered in it, where deliveries cost */
 	uint64_t delivered_month;
-	uint32_t apart_left; /* of these, takes that carry a single recipient */
+	uint32_t apart_left; /* takes that carry a single recipient, of these */
 	/* Recipients that went by another door since it is held, and the last such door. */
 	uint64_t moved;
 	const struct lane *moved_to;
-};
-
-/* What holds a lane now: itself, or its tenant. */
-struct lane_now {
-	bool held;
-	bool parked;  /* held, or trying again after it: expiry is that of parked mail */
-	bool probing; /* one message may try */
-	const struct hold_reason *why; /* NULL: nothing */
-	struct mono_time until;        /* held: till then; MONO_NEVER: till a person acts */
 };
 
 enum connection_state {
@@ -299,6 +265,7 @@ struct delivery_recipient {
 
 struct delivery {
 	struct list node; /* in lane->fresh */
+	struct list all;  /* in outbound->all_deliveries */
 	struct lane *lane;
 	struct connection *connection;
 	struct arena arena;
@@ -318,6 +285,7 @@ struct delivery {
 	bool body_running, wants_body, released, over, probe;
 	bool begun;      /* the connection works on it */
 	bool taken_back; /* over without having left */
+	bool of_look;    /* overdue.c waits for it */
 	struct mono_time begun_at;
 	struct limit_slot slot; /* of what its mailbox or connector may send */
 	struct store_attempt attempt;
@@ -363,10 +331,10 @@ struct connection *lane_idle_connection(const struct lane *l); /* NULL: none */
  * failed; may be empty. */
 void lane_hold(struct lane *l, const struct verdict *v, struct sv reply, struct sv transcript);
 void lane_hold_for_token(struct lane *l, const struct verdict *v, struct sv reply);
-void lane_succeeded(struct lane *l);
+void lane_goes_on(struct lane *l);                 /* what held it has ended */
 uint32_t outbound_month(const struct outbound *o); /* 202611 */
 void lane_count_delivered(struct lane *l, uint32_t month, uint64_t count);
-struct lane_now lane_now(struct lane *l);
+struct sched_lane_now lane_now(struct lane *l);
 /* How many of these may leave in one message now. */
 uint32_t lane_room(struct lane *l, const struct store_recipient *recipients, size_t count);
 
@@ -396,9 +364,18 @@ struct io_tls *outbound_tls(struct lane *l, struct err *err); /* borrowed */
 const struct secret *outbound_fresh_secret(
 	const struct outbound_fresh *f, const struct conf_secret *where, const char **out_warning);
 
-/* ---- sweep.c ---- */
-/* Its time is over now that its turn has come: it is not sent. True: it is on its way out. */
-bool look_ends(struct delivery *d);
+/* ---- overdue.c ---- */
+struct overdue *overdue_new(struct outbound *o);
+void overdue_free(struct overdue *v);
+void overdue_start(struct outbound *o, bool waits); /* `waits`: there is mail of before */
+/* Something that waits is to be looked at then. */
+void overdue_expect(struct outbound *o, struct wall_time at);
+void overdue_expect_new(struct outbound *o); /* mail that came now */
+/* Mail that is over when its turn comes is not sent: it ends by the look that comes now. */
+bool overdue_passes_over(struct lane *l, const struct store_message *m);
+/* A new delivery. True: it is of the look, which waits until overdue_written(). */
+bool overdue_adopts(struct outbound *o);
+void overdue_written(struct outbound *o);
 
 /* ---- sign_in.c ---- */
 void lane_load_secrets(struct lane *l); /* may hold the lane; may take a while (secrets_job) */
@@ -414,45 +391,37 @@ struct mono_time connection_token_until(const struct connection *c);
 NODISCARD bool connection_token_refused(struct connection *c, const struct verdict *v);
 
 /* ---- park.c ---- */
-void hold_reason_set(struct hold_reason *why, struct wall_time now, const struct verdict *v,
-	struct sv reply, struct sv transcript);
-void hold_reason_clear(struct hold_reason *why);
-/* Holds a sender on a lane, or a tenant. */
-void park_set(struct lane *l, const struct verdict *v, struct sv sender, struct sv reply);
+struct park_heard {
+	const struct verdict *verdict;
+	struct sv reply, transcript;
+	const struct sched_retry *retry; /* for a lane that only waits */
+};
+/* What was heard holds it. Returns what happened (sched/hold.h); 0: a person must release it, and it stays as it is. */
+unsigned park_set(struct lane *l, struct sched_hold *h, const struct park_heard *heard);
 /* The tenant's sign-in does not work: every lane of it that needs a token. False: no tenant. */
 NODISCARD bool park_set_sign_in(struct lane *l, const struct verdict *v, struct sv reply);
-/* The park of its tenant; NULL: none. *out_held: it may not try now. */
-const struct park *park_of_lane(struct lane *l, bool *out_held);
-/* This lane tries for its tenant; the others wait for what it finds. */
-void park_take_probe(struct lane *l);
-/* The park that stops this message now, which is not its lane's; NULL: none, or its probe is due. */
-const struct park *park_find(struct lane *l, struct sv sender, struct sv recipient);
+void park_clear_sign_in(struct lane *l); /* a token came */
+/* What stops this message now, and is not its lane's; NULL: nothing, or its probe is due. */
+const struct sched_hold *park_find(struct lane *l, struct sv sender, struct sv recipient);
+/* The same, also where its probe is due. */
+const struct sched_hold *park_of(struct lane *l, struct sv sender, struct sv recipient);
+/* Who caused what may hold mail of this flow on this lane. How many. */
+size_t park_culprits(struct lane *l, const struct mail_flow *flow, uint64_t out[PARK_CULPRITS_MAX]);
+struct sv park_sender(struct arena *a, struct sv sender); /* as a flow's `sender` names it */
+void parks_tell_order(void *outbound);                    /* what time, or a person, has changed */
 /* What each refusal holds: sets `alone` where that is only its message, and remembers it. */
 void park_weigh(struct delivery *d);
-/* The message leaves: where a park of its sender or tenant is due for its probe, this is the probe. */
-void park_begin(struct lane *l, const struct delivery *d);
-/* It has ended, and was not refused for that park: the next may try. */
-void park_tried(struct lane *l, const struct delivery *d);
-/* Who caused what may hold mail of this flow on this lane, beside the lane itself. How many. */
-size_t park_proofs(struct lane *l, const struct mail_flow *flow,
-	const struct sched_proof *out[PARK_PROOFS_MAX]);
-struct sv park_sender(struct arena *a, struct sv sender); /* as a flow's `sender` names it */
-/* Why mail to the outside does not leave by this lane now; NULL: it does. */
-const struct hold_reason *park_of_outside(struct lane *l);
-void parks_tell_order(void *outbound);                  /* what time has changed */
-bool hold_may_elsewhere(const struct hold_reason *why); /* its mail may go by another door */
-/* A message of this sender got through. */
-void park_clear(struct lane *l, struct sv sender, bool external);
-void park_clear_sign_in(struct lane *l); /* a token came */
-/* Reputation only where it holds `named`, the lane that a person released; NULL: none. */
-void park_probe_all(struct outbound *o, const struct lane *named);
+/* The message leaves. `probe`: for its lane; for what else is due for one, this is it. */
+void park_begin(struct delivery *d, bool probe);
+bool park_succeed(struct delivery *d); /* True: something got through */ /* if it reached anybody */
+void park_end(struct delivery *d, bool left);
+/* What was held is tried: all but lanes, and what a person must release. */
+void park_probe_all(struct outbound *o);
 /* What holds this lane or a sender on it is tried now. True: a stop for reputation was among it. */
-NODISCARD bool park_probe_lane(const struct lane *l);
-void parks_free(struct outbound *o);
-/* The record of a lane's own park in the queue. */
-void park_record_lane(struct lane *l, bool clear);
-void park_tell_lane(struct lane *l, bool ended);
+bool park_probe_lane(struct lane *l);
 void park_loaded(struct outbound *o, const struct store_park_row *row);
+/* Does what has happened to holds; `l`: where it showed. NULL: it only changed. */
+void parks_execute(struct outbound *o, struct lane *l);
 
 /* ---- witness.c ---- */
 /* What a reply at this stage may repeat; `recipient`: at RCPT. In the delivery's memory. */
@@ -492,7 +461,8 @@ void delivery_decide_one(struct delivery *d, size_t i); /* its outcome, by its v
 /* A change to waiting recipients without an attempt. */
 void delivery_expire(struct lane *l, const struct store_message *m);
 void delivery_is_due(struct lane *l, const struct store_message *m); /* now, whatever was planned */
-void delivery_delayed(struct lane *l, const struct store_message *m); /* its sender is told */
+/* Its sender is told. */
+void delivery_delayed(struct lane *l, const struct store_message *m, struct wall_time look_at);
 void delivery_reroute(struct lane *l, const struct store_message *m);
 void delivery_set_outcomes(struct delivery *d, enum store_recipient_state state,
 	struct wall_time next_at, const struct verdict *v, struct sv reply);

@@ -195,9 +195,11 @@ static void take_tls(struct outbound *o, struct outbound_fresh *fresh)
 
 static void reload_lane(struct outbound *o, struct lane *l)
 {
+	const struct sched_hold_reason *why = sched_hold_why(sched_lane_own(l->sched));
+
 	lane_configure(l);
-	if (l->c && l->why.cause && l->why.nature != VERDICT_NATURE_REPUTATION)
-		sched_lane_probe_now(l->sched, io_now(o->loop));
+	if (l->c && why && why->nature != VERDICT_NATURE_REPUTATION)
+		sched_hold_probe_now(sched_lane_own(l->sched), io_now(o->loop));
 	lane_tell_order(l);
 	lane_poke(l);
 }
@@ -241,7 +243,7 @@ void outbound_reload(struct outbound *o, struct conf *conf, struct outbound_fres
 	conf_unref(old);
 	outbound_configured(o);
 	/* What an administrator changed may have freed it. */
-	park_probe_all(o, NULL);
+	park_probe_all(o);
 	take_tls(o, fresh);
 	o->reload.task = (struct io_task){ .run = reload_some, .arg = o };
 	o->reload.fresh = fresh;

@@ -6,6 +6,7 @@
 #include "provider/defaults.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /*
  * A message leaves its flow for a lane: the attempt is open when it arrives here. What cannot leave after all, since its sender is
@@ -14,28 +15,16 @@
 
 /* ---- which messages come last ---- */
 
-static size_t add_proof(uint64_t *out, const struct sched_proof *proof)
-{
-	for (uint32_t i = 0; proof && i < proof->count; i++)
-		out[i] = proof->who[i].message;
-	return proof ? proof->count : 0;
-}
-
 /* What caused a hold is not its probe, while another message is there. */
 static void set_last(struct delivery *d)
 {
-	const struct mail_flow *flow = d->take.flow;
-	const struct sched_proof *proofs[PARK_PROOFS_MAX];
-	size_t count = park_proofs(d->lane, flow, proofs), n = 0;
-	uint64_t *last;
+	uint64_t culprits[PARK_CULPRITS_MAX], *last;
+	size_t n = park_culprits(d->lane, d->take.flow, culprits);
 
-	if (d->probe)
-		proofs[count++] = &d->lane->proof;
-	if (count == 0)
+	if (n == 0)
 		return;
-	last = arena_alloc(&d->arena, count * SCHED_WITNESSES * sizeof(*last));
-	for (size_t i = 0; i < count; i++)
-		n += add_proof(last + n, proofs[i]);
+	last = arena_alloc(&d->arena, n * sizeof(*last));
+	memcpy(last, culprits, n * sizeof(*last));
 	d->take.last = last;
 	d->take.last_count = n;
 }
@@ -44,7 +33,7 @@ static void set_last(struct delivery *d)
 
 /* Why a recipient does not leave by this lane now. */
 struct stop {
-	const struct park *park;
+	const struct sched_hold *park;
 	enum conf_obstacle obstacle;
 };
 
@@ -72,20 +61,21 @@ static struct mail_flow *copy_flow(struct delivery *d, const struct mail_flow *f
 	return copy;
 }
 
-static void wait_for_park(struct delivery *d, size_t i, const struct park *park)
+static void wait_for_park(struct delivery *d, size_t i, const struct sched_hold *park)
 {
 	struct store_recipient_outcome *out = &d->outcomes[i];
 	struct mail_flow *flow = copy_flow(d, &d->recipients[i].r.flow);
+	const struct sched_hold_reason *why = sched_hold_why(park);
 
-	if (park->of_sender)
+	if (sched_hold_scope(park) == SCHED_HOLD_SENDER)
 		flow->sender = park_sender(&d->arena, d->m.sender);
 	else
 		flow->external = true;
 	out->flow = flow;
 	out->verdict = (struct verdict){
-		.kind = VERDICT_PARK, .scope = VERDICT_SCOPE_SENDER, .cause = park->why.cause
+		.kind = VERDICT_PARK, .scope = VERDICT_SCOPE_SENDER, .cause = why->cause
 	};
-	out->reply = arena_sv(&d->arena, sv_from(park->why.reply));
+	out->reply = arena_sv(&d->arena, sv_from(why->reply));
 }
 
 static struct sv obstacle_words(struct delivery *d, enum conf_obstacle obstacle)
@@ -153,6 +143,20 @@ static bool goes_back(struct delivery *d)
 	return true;
 }
 
+/* Its time is over: a look ends it, which is asked for here, and it is no work till then. */
+static bool is_over(struct delivery *d)
+{
+	if (!overdue_passes_over(d->lane, &d->m))
+		return false;
+	delivery_set_outcomes(d,
+		STORE_RCPT_QUEUED,
+		wall_add(outbound_due_now(d->lane->o), 2 * (int64_t)US_PER_S),
+		NULL,
+		SV(""));
+	delivery_return(d);
+	return true;
+}
+
 /* One of its recipients at a time: the rest waits for the next takes. */
 static bool goes_apart(struct delivery *d)
 {
@@ -193,7 +197,7 @@ static void no_take(struct delivery *d)
 	}
 	sched_took(&d->pick, 0, next);
 	(void)limit_slot_withdraw(&d->slot, NULL);
-	l->probes -= d->probe;
+	l->probe_taken = l->probe_taken && !d->probe;
 	lane_poke(l);
 	delivery_free(d);
 }
@@ -203,6 +207,7 @@ static void take_done(struct store_op *op)
 	struct delivery *d = CONTAINER_OF(op, struct delivery, take.op);
 	struct lane *l = d->lane;
 	const struct store_message *m = d->take.out_message;
+	bool probe;
 
 	l->takes_running--;
 	outbound_wake(l->o);
@@ -218,13 +223,17 @@ static void take_done(struct store_op *op)
 	limit_slot_shrink(&d->slot, (uint32_t)d->count);
 	count_moved(d);
 	sched_took(&d->pick, (uint32_t)d->count, d->take.out_next_due);
+	l->probe_taken = l->probe_taken && !d->probe;
 	if (l->o->draining || !l->c || lane_now(l).held) {
+		d->probe = false;
 		delivery_withdraw(d, NULL, SV(""));
 		return;
 	}
-	if (look_ends(d) || goes_back(d) || goes_apart(d))
+	probe = d->probe;
+	d->probe = false;
+	if (is_over(d) || goes_back(d) || goes_apart(d))
 		return;
-	park_begin(l, d);
+	park_begin(d, probe);
 	list_append(&l->fresh, &d->node);
 	l->fresh_count++;
 	lane_poke(l);
@@ -237,7 +246,7 @@ void delivery_take(struct lane *l, const struct sched_pick *pick, bool probe)
 
 	d->pick = *pick;
 	d->probe = probe;
-	l->probes += probe;
+	l->probe_taken = l->probe_taken || probe;
 	l->takes_running++;
 	d->take = (struct store_take){ .op.kind = STORE_OP_TAKE,
 		.op.done = take_done,

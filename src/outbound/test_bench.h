@@ -343,6 +343,7 @@ struct letter {
 	uint8_t notify;
 	const char *rewrite_from, *alternatives, *device;
 	uint64_t age_us; /* it came so long ago; its time is a day */
+	uint64_t due_us; /* it is due in so long */
 };
 
 struct post {
@@ -373,7 +374,8 @@ static inline void post_make(struct post *p, struct bench *b, const struct lette
 			.alternatives = arena_sv(&p->arena, sv_from(l->alternatives)),
 			.rewrite_from = arena_sv(&p->arena, sv_from(l->rewrite_from)),
 			.state = STORE_RCPT_QUEUED,
-			.next_at = now,
+			.next_at = wall_add(now, (int64_t)l->due_us),
+			.look_at = now,
 		};
 		p->m.recipient_count++;
 	}
@@ -454,6 +456,17 @@ static inline uint64_t bench_fresh(struct bench *b, const struct letter *l, bool
 }
 
 /* ---- lanes ---- */
+
+/* What is held beyond lanes. */
+static inline size_t bench_parks(const struct bench *b)
+{
+	size_t n = 0;
+
+	for (const struct sched_hold *h = sched_holds_next(b->o->holds, NULL); h;
+		h = sched_holds_next(b->o->holds, h))
+		n += sched_hold_scope(h) != SCHED_HOLD_MAILBOX;
+	return n;
+}
 
 struct lane_look {
 	const char *lane;

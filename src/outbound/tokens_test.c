@@ -358,7 +358,7 @@ static void a_tenant_that_cannot_sign_in_holds_its_lanes(void **state)
 		.cause = CAUSE_APP_SECRET_WRONG,
 		.summary = "The client secret is wrong." };
 	ids[0] = queue(0);
-	while (bench.o->parks.count == 0)
+	while (bench_parks(&bench) == 0)
 		bench_turn(&bench);
 	for (unsigned i = 1; i < 5; i++)
 		ids[i] = queue(i);
@@ -372,12 +372,12 @@ static void a_tenant_that_cannot_sign_in_holds_its_lanes(void **state)
 	/* It survives a restart, and is mended by one who looks. */
 	bench_restart(&bench);
 	bench.o->tokens = (struct identity_tokens *)&broker;
-	assert_int_equal(bench.o->parks.count, 1);
+	assert_int_equal(bench_parks(&bench), 1);
 	broker.failure.cause = CAUSE_NONE;
 	bench_retry(&bench);
 	for (unsigned i = 0; i < 5; i++)
 		bench_wait_for(&bench, ids[i], 0, STORE_RCPT_DELIVERED, NULL);
-	assert_int_equal(bench.o->parks.count, 0);
+	assert_int_equal(bench_parks(&bench), 0);
 	bench_close(&bench);
 }
 

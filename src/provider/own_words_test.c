@@ -174,7 +174,7 @@ static void no_word_of_a_message_chooses_its_verdict(void **state)
 
 	(void)state;
 	for (size_t f = 0; f < COUNT_OF(frames); f++)
-		for (int p = 0; p < PROVIDER_COUNT; p++)
+		for (unsigned p = 0; p < PROVIDER_COUNT; p++)
 			for (size_t s = 0; p != PROVIDER_GRAPH && s < COUNT_OF(stages); s++)
 				changed += changes(&frames[f], p, stages[s], &tries);
 	assert_true(tries > 40000);

@@ -737,7 +737,10 @@ static void test_known_replies(void **state)
 				verdict_nature_name(v.nature),
 				cause_name(v.cause));
 		if (row->says && !strstr(v.summary, row->says))
-			fail_msg("%s: \"%s\" is missing in: %s", v.cause, row->says, v.summary);
+			fail_msg("%s: \"%s\" is missing in: %s",
+				cause_name(v.cause),
+				row->says,
+				v.summary);
 	}
 }
 

@@ -33,7 +33,7 @@ struct sched_fact {
 	uint64_t parked_expire_us; /* mail that waits for a park has this long */
 	/* It was only one too many in its transaction, which took others (4.5.3). */
 	bool next_transaction;
-	bool alone;      /* what it was refused for is wide, but not proved: see sched/hold.h */
+	bool alone;      /* what it was refused for is wide, but not proved: see sched/proof.h */
 	bool of_session; /* it was said before anything of a message */
 };
 

@@ -3,76 +3,134 @@
 
 #include "base/attr.h"
 #include "base/buf.h"
+#include "base/rng.h"
 #include "base/time.h"
 #include "provider/verdict.h"
+#include "sched/proof.h"
+#include "sched/retry.h"
 
 #include <stdbool.h>
 
 /*
- * Who may stop what. A refusal may speak of a mailbox or a tenant, and still be the fault of the one
- * message that it was said to. So it holds more than that message only
- *   - when it was said before any message was spoken of (connection, greeting, sign-in, token),
- *   - when the reply itself proves a limit (`proved` of the verdict), or
- *   - when a second, different message was refused alike, with no success between them.
- * Until then the message waits by its own back-off. And the probe of a hold is none of the messages that
- * caused it, while another one waits. Pure: values in, an answer out. docs/decisions/0075 has the reasons.
+ * What is held: ONE table of scopes, each with its reason, its back-off, the one that tries, and what proved it. Pure:
+ * what was heard goes in, with `now` and the dice; what is to be done about it comes out as events. Which refusal may
+ * hold more than its message stands in sched/proof.h; which holds concern a lane and its mail, in sched/lane.h.
  */
+struct sched_holds;
+struct sched_hold; /* one scope: it holds something, or was refused something of late, or neither */
 
-/* What had been told to the server when it refused. */
-enum sched_said {
-	SCHED_SAID_SESSION,   /* nothing of a message */
-	SCHED_SAID_SENDER,    /* MAIL: the envelope's sender */
-	SCHED_SAID_RECIPIENT, /* RCPT: and one recipient */
-	SCHED_SAID_CONTENT,   /* DATA and behind it: all */
+enum sched_hold_scope {
+	SCHED_HOLD_MAILBOX,  /* a lane */
+	SCHED_HOLD_SENDER,   /* one sender on a lane */
+	SCHED_HOLD_SIGN_IN,  /* lanes of a tenant that need a token */
+	SCHED_HOLD_TENANT,   /* all of its lanes */
+	SCHED_HOLD_EXTERNAL, /* mail of a tenant to the outside */
+	SCHED_HOLD_SCOPE_COUNT,
 };
 
-/* A message that was refused, as far as it tells it from another: hashes; 0: not known. */
-struct sched_witness {
-	uint64_t message;   /* its id */
-	uint64_t sender;    /* of its envelope */
-	uint64_t author;    /* From in its header */
-	uint64_t content;   /* equal when the same mail is sent twice */
-	uint64_t recipient; /* who was refused; content: the first of them */
-	uint64_t domain;    /* of that recipient */
-	uint64_t cause;     /* what for */
-	struct wall_time at;
+struct sched_hold_reason {
+	enum cause cause;
+	enum verdict_nature nature;
+	struct wall_time since;
+	char *summary, *reply; /* never NULL where it holds */
+	char *transcript;      /* of the session in which it was heard; NULL: none */
 };
 
-/* What proved a hold, or may come to do so: the last ones, oldest first, one of each message. */
-enum {
-	SCHED_WITNESSES = 8
-};
-struct sched_proof {
-	struct sched_witness who[SCHED_WITNESSES];
-	uint32_t count;
-};
+NODISCARD struct sched_holds *sched_holds_new(void);
+void sched_holds_free(struct sched_holds *t);
 
-struct sched_refusal {
+/* A scope, of any kind but a sender; it stays as long as the table. `name`: of the lane or the tenant. */
+struct sched_hold *sched_hold_get(
+	struct sched_holds *t, enum sched_hold_scope scope, struct sv name);
+/* A sender on a lane. NULL, unless it is to be made: nothing was refused. It may be gone after any change of the table. */
+struct sched_hold *sched_hold_of_sender(struct sched_hold *mailbox, struct sv sender, bool make);
+
+/* ---- what happens ---- */
+
+/* A refusal speaks of this scope: it is remembered. True: it may hold the scope, not only its message. */
+NODISCARD bool sched_hold_weigh(struct sched_hold *h, const struct sched_refusal *r);
+
+struct sched_heard {
 	const struct verdict *verdict;
-	enum sched_said said;
-	struct sched_witness who;
-	bool own_author; /* the author is the envelope's sender: nothing is forged */
-	bool own_sender; /* that sender is the mailbox itself */
+	struct sv reply, transcript;
+	const struct sched_retry *retry; /* for a lane that only waits */
+	struct wall_time wall;
+	struct mono_time now;
+	struct prng *rng;
 };
-
-/* Does the verdict speak of more than the message (a sender, a mailbox, a tenant, a route)? */
-NODISCARD bool sched_hold_is_wide(const struct verdict *v);
 /*
- * May the refusal hold all that its verdict speaks of? False: only the message, or the recipient. `before`
- * is what was refused in that scope since the last success.
+ * Holds the scope. Each time in a row lasts longer; what is heard while it is in force belongs to it. For reputation:
+ * until a person releases it, and nothing that is heard meanwhile changes that. Returns what happened (below); 0: it is
+ * stopped, and stays so.
  */
-NODISCARD bool sched_hold_widens(const struct sched_refusal *r, const struct sched_proof *before);
-/* It is remembered; what was said to a session is not, as no message caused it. */
-void sched_hold_note(struct sched_proof *proof, const struct sched_refusal *r);
-/* It was the probe, and neither got through nor was refused for the hold: the next one is another. */
-void sched_hold_probed(struct sched_proof *proof, uint64_t message);
-/* Whether this message is one of those that caused the hold, or was tried for it in vain: no probe, where another
- * message waits. */
-NODISCARD bool sched_hold_is_culprit(const struct sched_proof *proof, uint64_t message);
+unsigned sched_hold_set(struct sched_hold *h, const struct sched_heard *heard);
+/* Parked, and visible as such; else it waits for a time. Of the verdict, for this scope. */
+NODISCARD bool sched_hold_parks(const struct sched_hold *h, const struct verdict *v);
+/* Something of this scope got through, and was begun then: what had left before the hold says nothing of it. */
+void sched_hold_clear(struct sched_hold *h, struct mono_time begun);
+/* The next probe is due now: a person said so, or something was mended. */
+void sched_hold_probe_now(struct sched_hold *h, struct mono_time now);
+/* All but lanes, and what a person must release. */
+void sched_holds_probe_all(struct sched_holds *t, struct mono_time now);
+/* `who` (a lane, or a message) is the one that tries, for a while. False: it may not. */
+bool sched_hold_try(struct sched_hold *h, uint64_t who, struct mono_time now);
+/* Its turn is over, and the message in it (0: none) told nothing of the hold: another one may. */
+void sched_hold_tried(struct sched_hold *h, uint64_t who, uint64_t message);
 
-/* For the store: one line. What is not understood (damaged, or of a newer version) proves nothing. */
+/* ---- what is to be done ---- */
+
 enum {
-	SCHED_PROOF_TEXT_MAX = SCHED_WITNESSES * 8 * 17
+	SCHED_HOLD_RECORD = 1, /* its row is written */
+	SCHED_HOLD_FORGET = 2, /* its row goes */
+	SCHED_HOLD_TELL = 4,   /* to whoever wants to know: parked for this reason; or ended */
+	SCHED_HOLD_LOG = 8,    /* held, or held again */
+	SCHED_HOLD_NEWS = 16,  /* for another cause than before, or none */
+	SCHED_HOLD_HELD = 32,  /* by what was heard now */
+	SCHED_HOLD_ENDED = 64, /* its reason can be asked for till the next event is */
 };
-void sched_proof_write(const struct sched_proof *proof, struct buf *out);
-void sched_proof_read(struct sv text, struct sched_proof *out);
+struct sched_hold_event {
+	struct sched_hold *hold;
+	unsigned what;
+};
+/* To be asked for after each change, until there is none. */
+NODISCARD bool sched_holds_next_event(struct sched_holds *t, struct sched_hold_event *out);
+
+/* ---- what is seen ---- */
+
+bool sched_hold_holds(const struct sched_hold *h);    /* NULL: no */
+bool sched_hold_is_clean(const struct sched_hold *h); /* neither held nor suspected */
+bool sched_hold_is_sender_on(const struct sched_hold *h, const struct sched_hold *mailbox);
+/* Nothing of it may leave now but `who` (0: nobody is meant); else it is free, or its probe is due. */
+bool sched_hold_is_shut(const struct sched_hold *h, uint64_t who, struct mono_time now);
+bool sched_hold_is_parked(const struct sched_hold *h);
+/* When it is shut no more; MONO_NEVER: when a person releases it. */
+struct mono_time sched_hold_until(const struct sched_hold *h, struct mono_time now);
+/* Till mail that it stops is looked at again. */
+uint64_t sched_hold_look_us(const struct sched_hold *h, struct mono_time now);
+/* By its nature: may the mail that it stops leave by another door? Never for reputation. */
+bool sched_hold_may_leave(const struct sched_hold *h);
+/* Did this message cause it, or try for it in vain? It is not the probe while another one waits. */
+bool sched_hold_is_culprit(const struct sched_hold *h, uint64_t message);
+/* These messages: how many. */
+size_t sched_hold_culprits(const struct sched_hold *h, uint64_t out[SCHED_WITNESSES]);
+enum sched_hold_scope sched_hold_scope(const struct sched_hold *h);
+/* "mailbox:LANE", "sender:LANE:ADDRESS", "tenant:NAME", ...: under which it is recorded and told. */
+struct sv sched_hold_key(const struct sched_hold *h);
+const struct sched_hold_reason *sched_hold_why(
+	const struct sched_hold *h); /* NULL: holds nothing */
+void sched_hold_write_proof(const struct sched_hold *h, struct buf *out);
+/* Those that hold something, one after the other; `before` NULL: the first. NULL: no more. */
+struct sched_hold *sched_holds_next(const struct sched_holds *t, const struct sched_hold *before);
+
+/* ---- after a restart ---- */
+
+struct sched_hold_row {
+	struct verdict verdict; /* its nature, cause and summary */
+	struct sv reply, transcript, proof;
+	struct wall_time since, probe_at; /* INT64_MAX: never */
+};
+void sched_hold_load(struct sched_hold *h, const struct sched_hold_row *row, struct wall_time wall,
+	struct mono_time now);
+/* The scope and the name in a key; of a sender: "LANE:ADDRESS". False: it is no hold. */
+NODISCARD bool sched_hold_parse_key(
+	struct sv key, enum sched_hold_scope *out_scope, struct sv *out_name);

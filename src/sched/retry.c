@@ -26,3 +26,22 @@ uint64_t sched_retry_pause(const struct sched_retry *r, uint32_t attempts, struc
 	return pause - pause * JITTER_PERCENT / 100 +
 	       prng_below(rng, pause * 2 * JITTER_PERCENT / 100 + 1) + 1;
 }
+
+uint64_t sched_backoff_fail(struct sched_backoff *b, const struct sched_retry *r, uint64_t least_us,
+	struct mono_time now, struct prng *rng)
+{
+	uint64_t pause = sched_retry_pause(r, ++b->in_row, rng);
+
+	if (pause < least_us)
+		pause = least_us;
+	b->until = mono_add(now, pause);
+	return pause;
+}
+
+void sched_backoff_lengthen(struct sched_backoff *b, uint64_t least_us, struct mono_time now)
+{
+	struct mono_time least = mono_add(now, least_us);
+
+	if (mono_before(b->until, least))
+		b->until = least;
+}

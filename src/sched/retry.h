@@ -18,3 +18,14 @@ struct sched_retry sched_retry_after(const struct sched_retry *r, const struct v
 
 /* The pause after attempt number `attempts` (1 for the first). Never 0. */
 uint64_t sched_retry_pause(const struct sched_retry *r, uint32_t attempts, struct prng *rng);
+
+/* One back-off: pauses that grow as long as nothing succeeds. All zero: nothing has failed. */
+struct sched_backoff {
+	uint32_t in_row;
+	struct mono_time until;
+};
+/* Once more; at least `least_us`. Returns the pause. */
+uint64_t sched_backoff_fail(struct sched_backoff *b, const struct sched_retry *r, uint64_t least_us,
+	struct mono_time now, struct prng *rng);
+/* No other failure, but it is to last at least that long. */
+void sched_backoff_lengthen(struct sched_backoff *b, uint64_t least_us, struct mono_time now);

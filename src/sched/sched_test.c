@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "sched/act.h"
-#include "sched/lane.h"
 #include "mail/domain_room.h"
+#include "sched/act.h"
 
 #include "base/must.h"
 
@@ -269,144 +268,6 @@ static void only_lasting_trouble_of_a_door_holds_the_lane(void **state)
 		}
 }
 
-/* ---- a lane's state ---- */
-
-static struct mono_time at_s(uint64_t s)
-{
-	return (struct mono_time){ (1000 + s) * US_PER_S };
-}
-
-static void a_waiting_lane_goes_on_by_itself(void **state)
-{
-	struct sched_lane *l = sched_lane_new();
-	struct prng rng;
-	uint64_t pause;
-
-	(void)state;
-	prng_seed(&rng, 7);
-	assert_int_equal(sched_lane_state(l, at_s(0)), SCHED_LANE_READY);
-	assert_true(sched_lane_until(l).us == MONO_NEVER.us);
-	pause = sched_lane_wait(l, at_s(0), 0, &minutes, &rng);
-	assert_int_equal(sched_lane_state(l, at_s(0)), SCHED_LANE_WAITING);
-	assert_true(sched_lane_until(l).us == at_s(0).us + pause);
-	assert_int_equal(sched_lane_state(l, (struct mono_time){ at_s(0).us + pause - 1 }),
-		SCHED_LANE_WAITING);
-	assert_int_equal(
-		sched_lane_state(l, (struct mono_time){ at_s(0).us + pause }), SCHED_LANE_READY);
-	sched_lane_free(l);
-}
-
-static void each_hold_in_a_row_lasts_longer(void **state)
-{
-	struct sched_lane *l = sched_lane_new();
-	struct mono_time now = at_s(0);
-	struct prng rng;
-	uint64_t plain = US_PER_MIN;
-
-	(void)state;
-	prng_seed(&rng, 8);
-	for (unsigned i = 0; i < 10; i++) {
-		uint64_t pause = sched_lane_wait(l, now, 0, &minutes, &rng);
-
-		assert_true(pause >= plain - plain / 5 && pause <= plain + plain / 5 + 1);
-		now = sched_lane_until(l);
-		plain = plain * 2 < US_PER_HOUR ? plain * 2 : US_PER_HOUR;
-	}
-	sched_lane_clear(l);
-	assert_int_equal(sched_lane_state(l, now), SCHED_LANE_READY);
-	assert_true(sched_lane_wait(l, now, 0, &minutes, &rng) <= US_PER_MIN / 5 * 6 + 1);
-	sched_lane_free(l);
-}
-
-/* Ten connections that break at once must not make an hour out of a minute. */
-static void a_hold_that_is_in_force_does_not_grow(void **state)
-{
-	struct sched_lane *l = sched_lane_new();
-	struct prng rng;
-	uint64_t pause;
-
-	(void)state;
-	prng_seed(&rng, 9);
-	pause = sched_lane_wait(l, at_s(0), 0, &minutes, &rng);
-	for (unsigned i = 1; i < 10; i++)
-		assert_int_equal(
-			sched_lane_wait(l, at_s(i), 0, &minutes, &rng), pause - i * US_PER_S);
-	/* But what the server asks for is kept. */
-	assert_int_equal(sched_lane_wait(l, at_s(10), US_PER_HOUR, &minutes, &rng), US_PER_HOUR);
-	assert_true(sched_lane_until(l).us == at_s(3610).us);
-	sched_lane_free(l);
-}
-
-static void a_parked_lane_is_probed_and_stays_parked(void **state)
-{
-	struct sched_lane *l = sched_lane_new();
-	struct mono_time now = at_s(0);
-	struct prng rng;
-	uint64_t first, second;
-
-	(void)state;
-	prng_seed(&rng, 10);
-	/* A refusal while it waits makes a park of it. */
-	(void)sched_lane_wait(l, now, 0, &minutes, &rng);
-	first = sched_lane_park(l, now, 15 * US_PER_MIN, &rng);
-	assert_true(first >= 15 * US_PER_MIN);
-	assert_int_equal(sched_lane_state(l, at_s(899)), SCHED_LANE_PARKED);
-	/* A broken line of another connection neither frees it nor brings the probe nearer. */
-	assert_int_equal(sched_lane_wait(l, at_s(1), 0, &minutes, &rng), first - US_PER_S);
-	now = sched_lane_until(l);
-	assert_int_equal(sched_lane_state(l, now), SCHED_LANE_PROBING);
-	second = sched_lane_park(l, now, 15 * US_PER_MIN, &rng);
-	assert_true(second > first);
-	now = sched_lane_until(l);
-	/* The probe hears of something that passes: still parked. */
-	(void)sched_lane_wait(l, now, 0, &minutes, &rng);
-	assert_int_equal(sched_lane_state(l, now), SCHED_LANE_PARKED);
-	sched_lane_probe_now(l, now);
-	assert_int_equal(sched_lane_state(l, now), SCHED_LANE_PROBING);
-	sched_lane_clear(l);
-	assert_int_equal(sched_lane_state(l, now), SCHED_LANE_READY);
-	sched_lane_probe_now(l, now);
-	assert_true(sched_lane_until(l).us == MONO_NEVER.us);
-	sched_lane_free(l);
-}
-
-static void probes_come_at_least_hourly_unless_asked_otherwise(void **state)
-{
-	struct sched_lane *l = sched_lane_new();
-	struct mono_time now = at_s(0);
-	struct prng rng;
-
-	(void)state;
-	prng_seed(&rng, 11);
-	for (unsigned i = 0; i < 20; i++) {
-		assert_true(sched_lane_park(l, now, 0, &rng) <= US_PER_HOUR / 5 * 6 + 1);
-		now = sched_lane_until(l);
-	}
-	assert_true(sched_lane_park(l, now, US_PER_DAY, &rng) >= US_PER_DAY);
-	sched_lane_free(l);
-}
-
-/* Only a person ends it: no time, no other refusal. */
-static void a_stopped_lane_waits_for_a_person(void **state)
-{
-	struct sched_lane *l = sched_lane_new();
-	struct prng rng;
-
-	(void)state;
-	prng_seed(&rng, 12);
-	sched_lane_stop(l);
-	assert_int_equal(sched_lane_state(l, at_s(365 * 86400)), SCHED_LANE_PARKED);
-	assert_true(sched_lane_until(l).us == MONO_NEVER.us);
-	assert_true(sched_lane_park(l, at_s(1), US_PER_MIN, &rng) == UINT64_MAX);
-	assert_true(sched_lane_wait(l, at_s(1), 0, &minutes, &rng) == UINT64_MAX);
-	assert_int_equal(sched_lane_state(l, at_s(365 * 86400)), SCHED_LANE_PARKED);
-	sched_lane_probe_now(l, at_s(2));
-	assert_int_equal(sched_lane_state(l, at_s(2)), SCHED_LANE_PROBING);
-	sched_lane_clear(l);
-	assert_int_equal(sched_lane_state(l, at_s(2)), SCHED_LANE_READY);
-	sched_lane_free(l);
-}
-
 static void reputation_of_a_message_is_an_operators(void **state)
 {
 	struct verdict v = { .kind = VERDICT_PARK,
@@ -469,16 +330,6 @@ static void a_message_has_so_many_of_a_domain(void **state)
 	assert_int_equal(mail_domain_room(1, 1, one_of, to), 1);
 }
 
-static void states_have_names(void **state)
-{
-	(void)state;
-	assert_string_equal(sched_lane_state_name(SCHED_LANE_READY), "ready");
-	assert_string_equal(sched_lane_state_name(SCHED_LANE_WAITING), "waiting");
-	assert_string_equal(sched_lane_state_name(SCHED_LANE_PARKED), "parked");
-	assert_string_equal(sched_lane_state_name(SCHED_LANE_PROBING), "parked");
-	sched_lane_free(NULL);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -490,16 +341,9 @@ int main(void)
 		cmocka_unit_test(an_uncertain_end_is_the_policys),
 		cmocka_unit_test(parked_mail_may_wait_for_ever),
 		cmocka_unit_test(only_lasting_trouble_of_a_door_holds_the_lane),
-		cmocka_unit_test(a_waiting_lane_goes_on_by_itself),
-		cmocka_unit_test(each_hold_in_a_row_lasts_longer),
-		cmocka_unit_test(a_hold_that_is_in_force_does_not_grow),
-		cmocka_unit_test(a_parked_lane_is_probed_and_stays_parked),
-		cmocka_unit_test(probes_come_at_least_hourly_unless_asked_otherwise),
-		cmocka_unit_test(a_stopped_lane_waits_for_a_person),
 		cmocka_unit_test(reputation_of_a_message_is_an_operators),
 		cmocka_unit_test(one_too_many_goes_in_the_next_transaction),
 		cmocka_unit_test(a_message_has_so_many_of_a_domain),
-		cmocka_unit_test(states_have_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -105,6 +105,9 @@ static struct sv file_name(struct setup_import *im, struct sv name, const char *
 
 		text[n++] = plain ? c : '-';
 	}
+	/* Of a file that leaves a name out: nothing but the end would be a hidden file. */
+	if (n == 0)
+		n = (size_t)snprintf(text, sizeof(text), "unnamed");
 	(void)snprintf(text + n, sizeof(text) - n, "%s", end);
 	for (size_t i = 0; i < im->secret_count; i++)
 		if (sv_eq(im->secrets[i].file, sv_from(text)))

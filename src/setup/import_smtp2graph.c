@@ -280,8 +280,10 @@ static void read_users(struct reader *r, const yaml_node_t *list)
 			senders[u->sender_count++] = r->senders[j];
 		if (!u->sender_count)
 			senders[u->sender_count++] = SV("*");
-		u->secret_file = import_secret(r->im, u->name, text_at(r, n, "password"), true);
-		if (u->secret_file.len && u->name.len)
+		if (u->name.len)
+			u->secret_file =
+				import_secret(r->im, u->name, text_at(r, n, "password"), true);
+		if (u->secret_file.len)
 			r->im->user_count++;
 		else
 			import_note(r->im,

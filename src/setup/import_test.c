@@ -196,6 +196,24 @@ static void test_smtp2graph(void **state)
 	end(im, &out);
 }
 
+/* Left out in the file: no secret gets a name that begins with a dot, and none is kept for nobody. */
+static void test_without_names(void **state)
+{
+	struct buf out = BUF_INIT(SETUP_IMPORT_TEXT_MAX);
+	struct setup_import *im = import(setup_import_smtp2graph,
+		"send:\n  appReg: { id: 01234567-89ab-cdef-0123-456789abcdef, secret: " PASSWORD
+		" }\nreceive:\n  allowedFrom: [a@example.com]\n"
+		"  users: [ { username: x }, { password: " PASSWORD "1 } ]\n",
+		NULL,
+		&out);
+
+	(void)state;
+	assert_int_equal(im->user_count, 0);
+	assert_int_equal(im->secret_count, 1);
+	assert_true(im->secrets[0].file.ptr[0] != '.');
+	end(im, &out);
+}
+
 static void test_faults(void **state)
 {
 	static const struct {
@@ -231,6 +249,7 @@ int main(void)
 		cmocka_unit_test(test_postfix_connector),
 		cmocka_unit_test(test_msmtp),
 		cmocka_unit_test(test_smtp2graph),
+		cmocka_unit_test(test_without_names),
 		cmocka_unit_test(test_faults),
 	};
 

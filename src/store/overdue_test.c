@@ -143,7 +143,7 @@ static void the_time_stays_through_attempts_and_holds(void **state)
 	assert_int_equal(change(b, id, 0, STORE_RCPT_EXPIRED, 400), 0);
 	assert_int_equal(look(b, INT64_MAX, 10).messages, 0);
 	/* A crash in between is no end of it. */
-	id = put_with(b, 1, 100, true);
+	(void)put_with(b, 1, 100, true);
 	bench_reopen(b);
 	bench_resolve(b, STORE_UNCERTAIN_RETRY);
 	assert_int_equal(look(b, 1000, 10).one.look_at.us, 100);

@@ -2,16 +2,13 @@
 #include "store/store_salvage.h"
 
 #include "base/must.h"
-#include "io/file.h"
+#include "io/fs.h"
 #include "store/salvage_priv.h"
 #include "store/sqlite_priv.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 /*
  * Rows of the damaged file are put into a new database of today's schema, whatever tree they hung on; then SQL finds
@@ -86,8 +83,8 @@ static bool is_of(const struct salvage *s, enum salvage_table which, const struc
 	case SALVAGE_TABLE_MESSAGE:
 	case SALVAGE_TABLE_RECIPIENT:
 	case SALVAGE_TABLE_ATTEMPT:
-		return is_int(row, 1) && is_int(row, 2);
 	case SALVAGE_TABLE_TRANSCRIPT:
+		return is_int(row, 1) && is_int(row, 2);
 	case SALVAGE_TABLE_LEDGER:
 		/* Rows of the index of what waits are numbers, too; they begin with that of a lane. */
 		return is_int(row, 1) && is_int(row, 2) && row->columns[0].number > LANES_MAX;
@@ -356,12 +353,12 @@ static int lock_folder(const struct store_salvage_options *o, int *out_fd, struc
 
 	if (n < 0 || n >= (int)sizeof(path) || o->data_dir.len >= STORE_PATH_MAX - 64)
 		return err_set(err, -ENAMETOOLONG, "data_dir is too long");
-	*out_fd = open(path, O_RDWR | O_CLOEXEC);
-	if (*out_fd < 0 && errno == ENOENT)
+	*out_fd = io_fs_open(path, O_RDWR);
+	if (*out_fd == -ENOENT)
 		return 0;
 	if (*out_fd < 0)
-		return err_set(err, -errno, "cannot open %s: %s", path, rc_text(-errno));
-	if (flock(*out_fd, LOCK_EX | LOCK_NB) == 0)
+		return err_set(err, *out_fd, "cannot open %s: %s", path, rc_text(*out_fd));
+	if (io_fs_lock(*out_fd, LOCK_EX | LOCK_NB) == 0)
 		return 0;
 	return err_set(
 		err, -EBUSY, "the queue in %.*s is in use by another postern", SV_ARG(o->data_dir));
@@ -375,7 +372,7 @@ static void check_by_sqlite(struct salvage *s, const char *path)
 	bool has_wal;
 
 	(void)snprintf(wal, sizeof(wal), "%s-wal", path);
-	has_wal = access(wal, F_OK) == 0;
+	has_wal = io_fs_exists(wal);
 	if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) == SQLITE_OK) {
 		/* Looking changes nothing: what is in the WAL stays there. */
 		(void)sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, has_wal, NULL);
@@ -444,7 +441,7 @@ int store_salvage(const struct store_salvage_options *options, struct store_salv
 	if (options->repair) {
 		(void)snprintf(
 			fresh, sizeof(fresh), "%.*s/queue.db.new", SV_ARG(options->data_dir));
-		(void)unlink(fresh);
+		(void)io_fs_unlink(fresh);
 	}
 	rc = look(&s, path, fresh);
 	if (rc == 0 && options->repair && out->needed)
@@ -453,6 +450,6 @@ int store_salvage(const struct store_salvage_options *options, struct store_salv
 	if (rc == 0 && options->repair && out->needed)
 		rc = salvage_replace(&s, fresh);
 	else if (options->repair)
-		(void)unlink(fresh);
+		(void)io_fs_unlink(fresh);
 	return rc;
 }

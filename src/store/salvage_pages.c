@@ -2,15 +2,12 @@
 #include "store/salvage_priv.h"
 
 #include "base/must.h"
-#include "io/file.h"
+#include "io/fs.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum {
 	WAL_HEADER = 32,
@@ -96,7 +93,7 @@ static bool wal_begin(struct salvage_pages *p, struct wal *w)
 {
 	unsigned char head[WAL_HEADER];
 
-	if (p->wal_fd < 0 || pread(p->wal_fd, head, sizeof(head), 0) != sizeof(head) ||
+	if (p->wal_fd < 0 || io_fs_read_at(p->wal_fd, 0, head, sizeof(head)) != sizeof(head) ||
 		(be32(head) & ~1U) != 0x377f0682 || be32(head + 8) != SALVAGE_PAGE)
 		return false;
 	*w = (struct wal){ .big_endian = be32(head) & 1 };
@@ -119,9 +116,9 @@ static void read_wal(struct salvage_pages *p)
 	if (!wal_begin(p, &w))
 		return;
 	for (uint32_t i = 0; i < UINT32_MAX - 1; i++) {
-		off_t at = WAL_HEADER + (off_t)i * (off_t)sizeof(frame);
+		uint64_t at = WAL_HEADER + (uint64_t)i * sizeof(frame);
 
-		if (pread(p->wal_fd, frame, sizeof(frame), at) != sizeof(frame))
+		if (io_fs_read_at(p->wal_fd, at, frame, sizeof(frame)) != sizeof(frame))
 			break;
 		if (memcmp(frame + 8, w.salts, sizeof(w.salts)) != 0)
 			continue; /* its header is damaged, or the old generation begins */
@@ -137,9 +134,9 @@ static void read_wal(struct salvage_pages *p)
 	}
 	count = last;
 	for (uint32_t i = 0; i < count; i++) {
-		off_t at = WAL_HEADER + (off_t)i * (off_t)sizeof(frame);
+		uint64_t at = WAL_HEADER + (uint64_t)i * sizeof(frame);
 
-		if (pread(p->wal_fd, frame, WAL_FRAME, at) == WAL_FRAME &&
+		if (io_fs_read_at(p->wal_fd, at, frame, WAL_FRAME) == WAL_FRAME &&
 			memcmp(frame + 8, w.salts, sizeof(w.salts)) == 0)
 			note_frame(p, be32(frame), i);
 	}
@@ -155,10 +152,12 @@ static bool read_page(const struct salvage_pages *p, uint32_t page, unsigned cha
 {
 	uint32_t frame = page < p->frames_cap ? p->frames[page] : 0;
 	int fd = frame ? p->wal_fd : p->fd;
-	off_t at = frame ? WAL_HEADER + (off_t)(frame - 1) * (WAL_FRAME + SALVAGE_PAGE) + WAL_FRAME
-			 : (off_t)(page - 1) * SALVAGE_PAGE;
+	uint64_t at =
+		frame ? WAL_HEADER + (uint64_t)(frame - 1) * (WAL_FRAME + SALVAGE_PAGE) + WAL_FRAME
+		      : (uint64_t)(page - 1) * SALVAGE_PAGE;
 
-	return page >= 1 && page <= p->count && pread(fd, out, SALVAGE_PAGE, at) == SALVAGE_PAGE;
+	return page >= 1 && page <= p->count &&
+	       io_fs_read_at(fd, at, out, SALVAGE_PAGE) == SALVAGE_PAGE;
 }
 
 static bool is_map(uint32_t page)
@@ -421,19 +420,20 @@ int salvage_open(const char *path, struct salvage_pages **out_pages, struct err 
 	CLEANUP(salvage_closep) struct salvage_pages *p = xcalloc(1, sizeof(*p));
 	char wal[PATH_MAX];
 	struct stat st;
-	int n = snprintf(wal, sizeof(wal), "%s-wal", path);
+	int n = snprintf(wal, sizeof(wal), "%s-wal", path), rc;
 
 	p->fd = p->wal_fd = -1;
 	if (n < 0 || (size_t)n >= sizeof(wal))
 		return err_set(err, -ENAMETOOLONG, "data_dir is too long");
-	p->fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (p->fd < 0 && errno == ENOENT)
+	p->fd = io_fs_open(path, O_RDONLY);
+	if (p->fd == -ENOENT)
 		return err_set(err, RC_NOT_FOUND, "there is no %s", path);
-	if (p->fd < 0 || fstat(p->fd, &st) != 0)
-		return err_set(err, -errno, "cannot read %s: %s", path, rc_text(-errno));
-	p->wal_fd = open(wal, O_RDONLY | O_CLOEXEC);
-	if (p->wal_fd < 0 && errno != ENOENT)
-		return err_set(err, -errno, "cannot read %s: %s", wal, rc_text(-errno));
+	rc = p->fd < 0 ? p->fd : io_fs_stat_open(p->fd, &st);
+	if (rc < 0)
+		return err_set(err, rc, "cannot read %s: %s", path, rc_text(rc));
+	p->wal_fd = io_fs_open(wal, O_RDONLY);
+	if (p->wal_fd < 0 && p->wal_fd != -ENOENT)
+		return err_set(err, p->wal_fd, "cannot read %s: %s", wal, rc_text(p->wal_fd));
 	if (st.st_size / SALVAGE_PAGE > SALVAGE_PAGES_MAX)
 		return err_set(err, RC_LIMIT, "%s is too large", path);
 	p->count = (uint32_t)(st.st_size / SALVAGE_PAGE);

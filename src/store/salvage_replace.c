@@ -7,10 +7,7 @@
 #include "store/store_salvage.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 /*
  * Two files make the old queue (queue.db, and what is only in its WAL), one the new. They change places in steps of
@@ -40,10 +37,8 @@ static int set_paths(struct paths *p, struct sv data_dir, struct err *err)
 	return 0;
 }
 
-static int failed(const char *what, const char *path, struct err *err)
+static int failed(int rc, const char *what, const char *path, struct err *err)
 {
-	int rc = errno ? -errno : -EIO;
-
 	return err_set(err, rc, "cannot %s %s: %s", what, path, rc_text(rc));
 }
 
@@ -52,14 +47,16 @@ int store_finish_repair(struct sv data_dir, struct err *err)
 	struct paths p;
 	int rc = set_paths(&p, data_dir, err);
 
-	if (rc != 0 || access(p.ready, F_OK) != 0)
+	if (rc != 0 || !io_fs_exists(p.ready))
 		return rc;
-	if (unlink(p.wal) != 0 && errno != ENOENT)
-		return failed("remove", p.wal, err);
+	rc = io_fs_unlink(p.wal);
+	if (rc != 0 && rc != -ENOENT)
+		return failed(rc, "remove", p.wal, err);
 	rc = io_folder_sync(p.folder, err);
-	if (rc == 0 && rename(p.ready, p.queue) != 0)
-		rc = failed("rename", p.ready, err);
-	return rc ? rc : io_folder_sync(p.folder, err);
+	if (rc != 0)
+		return rc;
+	rc = io_fs_rename(p.ready, p.queue);
+	return rc ? failed(rc, "rename", p.ready, err) : io_folder_sync(p.folder, err);
 }
 
 int salvage_commit(struct salvage *s, const char *fresh)
@@ -74,15 +71,15 @@ int salvage_commit(struct salvage *s, const char *fresh)
 	(void)sqlite3_finalize(q);
 	if (s->rc != 0)
 		return s->rc;
-	fd = open(fresh, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fsync(fd) != 0)
-		s->rc = failed("write", fresh, s->err);
-	return s->rc;
+	fd = io_fs_open(fresh, O_RDONLY);
+	s->rc = fd < 0 ? fd : io_fs_sync(fd);
+	return s->rc ? failed(s->rc, "write", fresh, s->err) : 0;
 }
 
 static int keep_old(struct salvage *s, const struct paths *p)
 {
 	char at[WALL_RFC3339_MAX], name[STORE_KEPT_MAX + 32];
+	int rc;
 
 	(void)wall_rfc3339(io_clock_wall(), at);
 	for (int i = 1; i <= FOLDERS_MAX; i++) {
@@ -92,17 +89,20 @@ static int keep_old(struct salvage *s, const struct paths *p)
 			p->folder,
 			at,
 			i);
-		if (mkdir(s->report->kept, 0700) == 0)
+		rc = io_fs_make_folder(s->report->kept, 0700);
+		if (rc == 0)
 			break;
-		if (errno != EEXIST || i == FOLDERS_MAX)
-			return failed("make", s->report->kept, s->err);
+		if (rc != -EEXIST || i == FOLDERS_MAX)
+			return failed(rc, "make", s->report->kept, s->err);
 	}
 	(void)snprintf(name, sizeof(name), "%s/queue.db", s->report->kept);
-	if (link(p->queue, name) != 0)
-		return failed("keep a copy of", p->queue, s->err);
+	rc = io_fs_link(p->queue, name);
+	if (rc != 0)
+		return failed(rc, "keep a copy of", p->queue, s->err);
 	(void)snprintf(name, sizeof(name), "%s/queue.db-wal", s->report->kept);
-	if (link(p->wal, name) != 0 && errno != ENOENT)
-		return failed("keep a copy of", p->wal, s->err);
+	rc = io_fs_link(p->wal, name);
+	if (rc != 0 && rc != -ENOENT)
+		return failed(rc, "keep a copy of", p->wal, s->err);
 	return io_folder_sync(s->report->kept, s->err);
 }
 
@@ -113,11 +113,14 @@ int salvage_replace(struct salvage *s, const char *fresh)
 
 	if (rc == 0)
 		rc = keep_old(s, &p);
-	if (rc == 0 && chmod(fresh, 0600) != 0)
-		rc = failed("write", fresh, s->err);
-	if (rc == 0 && rename(fresh, p.ready) != 0)
-		rc = failed("rename", fresh, s->err);
-	if (rc == 0)
-		rc = io_folder_sync(p.folder, s->err);
+	if (rc != 0)
+		return rc;
+	rc = io_fs_chmod(fresh, 0600);
+	if (rc != 0)
+		return failed(rc, "write", fresh, s->err);
+	rc = io_fs_rename(fresh, p.ready);
+	if (rc != 0)
+		return failed(rc, "rename", fresh, s->err);
+	rc = io_folder_sync(p.folder, s->err);
 	return rc ? rc : store_finish_repair(s->o->data_dir, s->err);
 }

@@ -4,7 +4,6 @@
 #include "store/sqlite_priv.h"
 
 #include <errno.h>
-#include <time.h>
 
 /*
  * Group commit. All operations of a chain share one transaction, each in a savepoint of its own; their
@@ -19,7 +18,7 @@
  *                           commit counter inside it tells
  */
 enum {
-	REOPEN_PAUSE_MS = 50,
+	REOPEN_PAUSE_US = 50000,
 	REOPEN_QUIET_TRIES = 20,
 };
 
@@ -154,14 +153,13 @@ static bool open_and_look(struct store_sqlite *s, int64_t commits_before)
  */
 static bool reopen(struct store_sqlite *s, int64_t commits_before)
 {
-	const struct timespec pause = { .tv_nsec = REOPEN_PAUSE_MS * 1000000L };
 	unsigned tries = 0;
 
 	store_db_close(s);
 	while (!open_and_look(s, commits_before)) {
 		if (atomic_load(&s->front.closing))
 			return false;
-		(void)nanosleep(&pause, NULL);
+		io_sleep(REOPEN_PAUSE_US);
 		if (++tries > REOPEN_QUIET_TRIES)
 			store_fail_waiting(&s->front);
 	}

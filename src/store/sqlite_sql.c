@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
+#include "io/fs.h"
 #include "mail/address.h"
 #include "store/sqlite_priv.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <sys/statvfs.h>
 
 enum {
 	SCHEMA_VERSION = 7,
@@ -267,10 +267,7 @@ static void note_trouble(struct store_sqlite *s, int sqlite_rc)
 	int error = s->db ? sqlite3_system_errno(s->db) : 0;
 	char words[STORE_PATH_MAX + 200];
 
-	struct statvfs fs;
-
-	if ((sqlite_rc & 0xff) == SQLITE_READONLY ||
-		(statvfs(s->front.folder, &fs) == 0 && fs.f_flag & ST_RDONLY))
+	if ((sqlite_rc & 0xff) == SQLITE_READONLY || io_disk_is_read_only(s->front.folder))
 		error = EROFS;
 	else if (((sqlite_rc & 0xff) != SQLITE_IOERR && (sqlite_rc & 0xff) != SQLITE_CANTOPEN) ||
 		 extended == SQLITE_IOERR_READ || extended == SQLITE_IOERR_SHORT_READ)

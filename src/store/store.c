@@ -6,11 +6,8 @@
 #include "store/store_priv.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 /* Of a clock that no time server has set. */
 #define BELIEVED_US ((int64_t)US_PER_HOUR)
@@ -281,17 +278,14 @@ static int lock_folder(struct store *s, struct err *err)
 	int rc;
 
 	(void)snprintf(path, sizeof(path), "%s/lock", s->folder);
-	s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	s->lock_fd = io_fs_create(path, O_RDWR, 0600);
 	if (s->lock_fd < 0)
-		return err_set(err, -errno, "cannot open %s: %s", path, rc_text(-errno));
-	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0)
-		return 0;
-	rc = errno == EWOULDBLOCK ? -EBUSY : -errno;
-	return err_set(err,
-		rc,
-		rc == -EBUSY ? "the queue in %s is in use by another postern"
-			     : "cannot lock the queue in %s",
-		s->folder);
+		return err_set(err, s->lock_fd, "cannot open %s: %s", path, rc_text(s->lock_fd));
+	rc = io_fs_lock(s->lock_fd, LOCK_EX | LOCK_NB);
+	if (rc == -EWOULDBLOCK)
+		return err_set(
+			err, -EBUSY, "the queue in %s is in use by another postern", s->folder);
+	return rc == 0 ? 0 : err_set(err, rc, "cannot lock the queue in %s", s->folder);
 }
 
 static int set_paths(struct store *s, const struct store_options *o, struct err *err)
@@ -333,6 +327,7 @@ static void free_store(struct store *s)
 	io_timer_stop(&s->look);
 	s->backend->close(s);
 	io_closep(&s->lock_fd);
+	io_mutex_deinit(&s->words_lock);
 	free(s->vfs);
 	free(s);
 }
@@ -353,7 +348,7 @@ struct store *store_open(struct io_loop *l, const struct store_options *options,
 	s->in_spite_of_damage = options->in_spite_of_damage;
 	s->history_keep_us = options->history_keep_us;
 	s->history_bytes_max = options->history_bytes_max;
-	must(pthread_mutex_init(&s->words_lock, NULL) == 0);
+	io_mutex_init(&s->words_lock);
 	io_timer_init(&s->look, l, on_look, s);
 	if (open_all(s, options, out_recovery, err) != 0) {
 		free_store(s);

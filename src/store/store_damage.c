@@ -12,11 +12,11 @@
 
 void store_damage_words(struct store *s, const char *words)
 {
-	must(pthread_mutex_lock(&s->words_lock) == 0);
+	io_mutex_lock(&s->words_lock);
 	if (!s->damage.met)
 		(void)snprintf(s->damage.words, sizeof(s->damage.words), "%s", words);
 	s->damage.met = true;
-	must(pthread_mutex_unlock(&s->words_lock) == 0);
+	io_mutex_unlock(&s->words_lock);
 }
 
 static struct store_damaged *find(struct store *s, uint64_t id, uint32_t index)
@@ -37,11 +37,11 @@ static bool is_named(const struct store *s, uint64_t id)
 
 static void count_message(struct store *s, uint64_t id)
 {
-	must(pthread_mutex_lock(&s->words_lock) == 0);
+	io_mutex_lock(&s->words_lock);
 	if (s->damage.messages < STORE_DAMAGE_NAMED)
 		s->damage.named[s->damage.messages] = id;
 	s->damage.messages++;
-	must(pthread_mutex_unlock(&s->words_lock) == 0);
+	io_mutex_unlock(&s->words_lock);
 }
 
 void store_damage_note(struct store *s, uint64_t id, uint32_t index, const char *words)
@@ -70,8 +70,8 @@ struct store_damage store_damage(struct store *s)
 {
 	struct store_damage d;
 
-	must(pthread_mutex_lock(&s->words_lock) == 0);
+	io_mutex_lock(&s->words_lock);
 	d = s->damage;
-	must(pthread_mutex_unlock(&s->words_lock) == 0);
+	io_mutex_unlock(&s->words_lock);
 	return d;
 }

@@ -2,14 +2,11 @@
 #include "store/store_health.h"
 
 #include "base/must.h"
-#include "io/file.h"
+#include "io/fs.h"
 #include "store/store_priv.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum {
 	ROOM_FRESH_US = 200 * 1000, /* how old a measurement of the disk may be */
@@ -29,17 +26,17 @@ bool store_ballast_make(struct store *s)
 
 	if (s->ballast_bytes == 0)
 		return true;
-	if (stat(s->ballast_path, &st) == 0 && (uint64_t)st.st_size >= s->ballast_bytes)
+	if (io_fs_stat(s->ballast_path, &st) == 0 && (uint64_t)st.st_size >= s->ballast_bytes)
 		return true;
 	/* Only when it leaves as much again. */
-	if (io_disk_free(s->folder, &room, NULL) != 0 || room < 2 * s->ballast_bytes)
+	if (io_disk_free(s->folder, &room) != 0 || room < 2 * s->ballast_bytes)
 		return false;
-	fd = open(s->ballast_path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	fd = io_fs_create(s->ballast_path, O_WRONLY, 0600);
 	if (fd < 0)
 		return false;
-	if (posix_fallocate(fd, 0, (off_t)s->ballast_bytes) == 0)
+	if (io_fs_allocate(fd, s->ballast_bytes) == 0)
 		return true;
-	(void)unlink(s->ballast_path);
+	(void)io_fs_unlink(s->ballast_path);
 	return false;
 }
 
@@ -49,7 +46,7 @@ void store_ballast_give(struct store *s)
 		return;
 	s->ballast_given = true;
 	s->room_look_at = mono_add(io_clock_mono(), ROOM_LOOK_AFTER_US);
-	(void)unlink(s->ballast_path);
+	(void)io_fs_unlink(s->ballast_path);
 }
 
 /* ---- trouble ---- */
@@ -65,20 +62,24 @@ const char *store_trouble_name(enum store_trouble trouble)
 
 void store_trouble_set(struct store *s, enum store_trouble trouble, const char *words)
 {
-	must(pthread_mutex_lock(&s->words_lock) == 0);
-	(void)snprintf(s->trouble_words, sizeof(s->trouble_words), "%s", words);
+	io_mutex_lock(&s->words_lock);
+	(void)snprintf(s->trouble_words,
+		sizeof(s->trouble_words),
+		"%.*s",
+		(int)sizeof(s->trouble_words) - 1,
+		words);
 	atomic_store(&s->trouble, (int)trouble);
-	must(pthread_mutex_unlock(&s->words_lock) == 0);
+	io_mutex_unlock(&s->words_lock);
 }
 
 int store_trouble_fail(struct store *s, struct err *err)
 {
-	must(pthread_mutex_lock(&s->words_lock) == 0);
+	io_mutex_lock(&s->words_lock);
 	(void)err_set(err,
 		-EIO,
 		"%.230s",
 		s->trouble_words[0] ? s->trouble_words : "the disk under data_dir does not answer");
-	must(pthread_mutex_unlock(&s->words_lock) == 0);
+	io_mutex_unlock(&s->words_lock);
 	return -EIO;
 }
 
@@ -100,11 +101,7 @@ enum store_trouble store_trouble_now(struct store *s)
 
 void store_folder_note(struct store *s)
 {
-	struct stat st;
-
-	s->folder_known = stat(s->db_path, &st) == 0;
-	s->folder_device = st.st_dev;
-	s->folder_file = st.st_ino;
+	s->folder_known = io_fs_stat(s->db_path, &s->folder_file) == 0;
 }
 
 bool store_folder_is_there(struct store *s)
@@ -112,8 +109,8 @@ bool store_folder_is_there(struct store *s)
 	struct stat st;
 	char words[STORE_PATH_MAX + 200];
 
-	if (!s->folder_known || (stat(s->db_path, &st) == 0 && st.st_dev == s->folder_device &&
-					st.st_ino == s->folder_file)) {
+	if (!s->folder_known ||
+		(io_fs_stat(s->db_path, &st) == 0 && io_fs_is_same(&st, &s->folder_file))) {
 		if (atomic_load_explicit(&s->trouble, memory_order_relaxed) == STORE_TROUBLE_GONE)
 			store_trouble_clear(s);
 		return true;
@@ -134,7 +131,7 @@ static uint64_t free_bytes(struct store *s)
 
 	if (s->room_read.us == 0 || mono_span(s->room_read, now) > ROOM_FRESH_US) {
 		s->room_read = now;
-		if (io_disk_free(s->folder, &s->room_bytes, NULL) != 0) {
+		if (io_disk_free(s->folder, &s->room_bytes) != 0) {
 			s->room_bytes = 0;
 			(void)store_folder_is_there(s);
 		}
@@ -185,12 +182,12 @@ struct store_health store_health(struct store *s)
 		.trouble = store_trouble_now(s),
 	};
 
-	must(pthread_mutex_lock(&s->words_lock) == 0);
+	io_mutex_lock(&s->words_lock);
 	(void)snprintf(h.trouble_words,
 		sizeof(h.trouble_words),
 		"%s",
 		h.trouble == STORE_TROUBLE_HANGS ? "the disk under data_dir does not answer"
 						 : s->trouble_words);
-	must(pthread_mutex_unlock(&s->words_lock) == 0);
+	io_mutex_unlock(&s->words_lock);
 	return h;
 }

@@ -3,12 +3,12 @@
 
 #include "base/arena.h"
 #include "base/limits.h"
+#include "io/mutex.h"
 #include "store/store.h"
 #include "store/store_health.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
-#include <sys/types.h>
+#include <sys/stat.h>
 
 /*
  * Between the operations (store.c: hand-over, the thread, ids, time) and what keeps them. A backend is a
@@ -55,7 +55,7 @@ struct store {
 	_Atomic uint64_t free_pages_bytes;
 	_Atomic bool disk_full;
 	_Atomic int trouble; /* enum store_trouble; its words are under words_lock */
-	pthread_mutex_t words_lock;
+	struct io_mutex words_lock;
 	char trouble_words[240];
 	struct store_damage damage;     /* under words_lock, too */
 	_Atomic uint64_t busy_since_us; /* the group or step under way began; 0: none is */
@@ -68,8 +68,7 @@ struct store {
 	char db_path[STORE_PATH_MAX +
 		     16]; /* what must stay in its place: see store_folder_is_there() */
 	bool folder_known;
-	dev_t folder_device;
-	ino_t folder_file;
+	struct stat folder_file;
 	int lock_fd;
 	uint64_t ballast_bytes;
 	bool ballast_given, in_spite_of_damage;

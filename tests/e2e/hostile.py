@@ -1,6 +1,7 @@
 """An SMTP server that answers as it is told to at each step, and knows what it has really taken."""
 import contextlib
 import re
+import socket
 import socketserver
 import threading
 
@@ -20,7 +21,7 @@ class Hostile:
     file, which may raise Cut. `taken` has the uids (see UID) of messages whose end was answered with 2xx, `refused` those that
     heard 5xx, `messages` counts the ends."""
 
-    def __init__(self, answer=None):
+    def __init__(self, answer=None, host="127.0.0.1"):
         self.answer, self.lock = answer, threading.Lock()
         self.taken, self.refused, self.messages, self.connections = set(), set(), 0, 0
         self.busy, self.failures = 0, []  # with pieces that are functions
@@ -101,11 +102,12 @@ class Hostile:
         class Server(socketserver.ThreadingTCPServer):
             daemon_threads = allow_reuse_address = True
             request_queue_size = 200
+            address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
 
             def handle_error(self, request, client_address):
                 pass
 
-        self.server = Server(("127.0.0.1", 0), Handler)
+        self.server = Server((host, 0), Handler)
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 

@@ -24,7 +24,7 @@ def plain(user, password, authzid=""):
 class Sink:
     """SMTP on loopback; `got` has (sender, options of MAIL, recipients, message) for each message."""
 
-    def __init__(self, offers=EVERYTHING):
+    def __init__(self, offers=EVERYTHING, host="127.0.0.1"):
         self.got, self.offers, self.lock = [], offers, threading.Lock()
         sink = self
 
@@ -74,7 +74,7 @@ class Sink:
         class Server(socketserver.ThreadingTCPServer):
             daemon_threads = allow_reuse_address = True
 
-        self.server = Server(("127.0.0.1", 0), Handler)
+        self.server = Server((host, 0), Handler)
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 

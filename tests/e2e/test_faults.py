@@ -3,6 +3,7 @@ import glob
 import os
 import signal
 import smtplib
+import sqlite3
 import time
 
 import pytest
@@ -256,6 +257,47 @@ def test_a_clock_that_is_six_days_ahead_at_the_start_bounces_nothing(submission,
     assert "notification" not in relay.log()
     sandbox.api("DELETE", "/faults")
     wait_for(lambda: subjects(sandbox) == ["a", "b", "c"])
+
+
+def days_are_full(relay):
+    return [r["day_used"] for r in relay.rows("status") if r["type"] == "lane"] == [10, 10]
+
+
+@pytest.mark.parametrize("how", ["reboot", "restart", "kill"])
+def test_a_clock_that_is_25_hours_ahead_at_the_start_forgets_no_day(submission, doubted, how):
+    """Ten recipients a day: a wrong clock gives no second day, to its mailbox as it is used nor to one that was full."""
+    sandbox, relay = submission(limits="{ recipients_per_day: 10, share: 100% }", start=False)
+    sandbox.settings(limits={"recipients_per_day": 10})
+    relay.env = doubted.env
+    relay.start()
+    send(relay, *[f"full{i}" for i in range(12)])
+    send(relay, *[f"half{i}" for i in range(5)], sender="crm@contoso.com")
+    wait_for(lambda: len(sandbox.messages()) == 15)
+    wait_for(lambda: len(relay.waiting()) == 2)
+    if how == "kill":
+        relay.kill()
+    else:
+        relay.stop()
+    doubted.jump("+25h")
+    if how == "reboot":
+        with sqlite3.connect(relay.folder / "data" / "queue.db") as queue:
+            assert queue.execute("UPDATE state SET boot_id = 'before'").rowcount == 1
+        queue.close()
+    relay.start()
+    send(relay, "full12")
+    send(relay, *[f"half{i}" for i in range(5, 11)], sender="crm@contoso.com")
+    # The five that the second may still send leave, and nothing besides.
+    wait_for(lambda: days_are_full(relay) and len(relay.waiting()) == 4)
+    assert sorted(r["subject"] for r in relay.waiting()) == ["full10", "full11", "full12", "half10"]
+    assert len(sandbox.messages()) == 20 and "status=bounced" not in relay.log() and "status=expired" not in relay.log()
+    # Set right again.
+    relay.stop()
+    doubted.jump("+0")
+    relay.start()
+    send(relay, "full13")
+    wait_for(lambda: days_are_full(relay) and len(relay.waiting()) == 5)
+    assert len(sandbox.messages()) == 20
+    assert sandbox.verdict()["limits_broken"] == [] and sandbox.verdict()["duplicates"] == 0
 
 
 @pytest.mark.parametrize("retry", [False, True], ids=["by-itself", "retry"])

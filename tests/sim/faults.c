@@ -37,27 +37,38 @@ struct endpoint *__wrap_endpoint_get(struct outbound *o, const struct conf_lane 
 	return __real_endpoint_get(o, one_budget ? first : c);
 }
 
-/* Mail was looked at for its age only while its lane was held, and when its turn came. */
-bool __real_lane_sweep(struct lane *l, const struct lane_now *state);
-bool __wrap_lane_sweep(struct lane *l, const struct lane_now *state);
+/* What waits was not looked at for its age: only an attempt that failed ended it. */
+void __real_overdue_start(struct outbound *o, bool waits);
+void __wrap_overdue_start(struct outbound *o, bool waits);
 
-bool __wrap_lane_sweep(struct lane *l, const struct lane_now *state)
+void __wrap_overdue_start(struct outbound *o, bool waits)
 {
-	return (!no_ttl || state->held) && __real_lane_sweep(l, state);
+	if (!no_ttl)
+		__real_overdue_start(o, waits);
 }
 
-bool __real_lane_expire_if_over(struct lane *l, const struct store_message *m);
-bool __wrap_lane_expire_if_over(struct lane *l, const struct store_message *m);
+void __real_overdue_expect(struct outbound *o, struct wall_time at);
+void __wrap_overdue_expect(struct outbound *o, struct wall_time at);
 
-bool __wrap_lane_expire_if_over(struct lane *l, const struct store_message *m)
+void __wrap_overdue_expect(struct outbound *o, struct wall_time at)
 {
-	return !no_ttl && __real_lane_expire_if_over(l, m);
+	if (!no_ttl)
+		__real_overdue_expect(o, at);
 }
 
-struct mono_time __real_lane_sweep_at(const struct lane *l, const struct lane_now *state);
-struct mono_time __wrap_lane_sweep_at(const struct lane *l, const struct lane_now *state);
+void __real_overdue_expect_new(struct outbound *o);
+void __wrap_overdue_expect_new(struct outbound *o);
 
-struct mono_time __wrap_lane_sweep_at(const struct lane *l, const struct lane_now *state)
+void __wrap_overdue_expect_new(struct outbound *o)
 {
-	return no_ttl ? MONO_NEVER : __real_lane_sweep_at(l, state);
+	if (!no_ttl)
+		__real_overdue_expect_new(o);
+}
+
+bool __real_overdue_passes_over(struct lane *l, const struct store_message *m);
+bool __wrap_overdue_passes_over(struct lane *l, const struct store_message *m);
+
+bool __wrap_overdue_passes_over(struct lane *l, const struct store_message *m)
+{
+	return !no_ttl && __real_overdue_passes_over(l, m);
 }

@@ -5,6 +5,7 @@
 #include "io/file.h"
 #include "io/worker.h"
 #include "outbound/outbound.h"
+#include "sched/look.h"
 #include "store/fault_vfs.h"
 #include "store/store.h"
 #include "store/store_health.h"
@@ -250,7 +251,8 @@ void relay_put(unsigned mail, unsigned host, unsigned recipients, bool quick)
 			.address = arena_sv(&p->arena, sv_from(address)),
 			.lane = sv_from(lanes[host]),
 			.state = STORE_RCPT_QUEUED,
-			.next_at = now };
+			.next_at = now,
+			.look_at = sched_look_first(now, p->m.expires_at, NOTICE_US) };
 	}
 	p->m.recipients = p->recipients;
 	p->m.recipient_count = recipients;

@@ -29,6 +29,7 @@ enum {
 	RECIPIENTS_MAX = 3,
 };
 #define MAIL_SPAN_US (15 * US_PER_MIN)
+#define NOTICE_US (8 * US_PER_MIN)
 #define EXPIRE_US (20 * US_PER_MIN)
 /* A look comes at the latest a while after the time is over; an attempt ends first. */
 #define EXPIRE_SLACK_US (8 * US_PER_MIN)
