@@ -309,7 +309,8 @@ void delivery_decide_one(struct delivery *d, size_t i)
 		.of_session = r->said == SCHED_SAID_SESSION,
 		.accepted_at = d->m.accepted_at,
 		.expires_at = d->m.expires_at,
-		.parked_expire_us = conf_general(o->conf)->parked_expire_us };
+		.parked_expire_us = conf_general(o->conf)->parked_expire_us,
+		.class_end = conf_class_end(o->conf, r->r.flow.class, d->m.accepted_at) };
 	struct sched_answer a = sched_act(&fact, &policy, io_prng(o->loop));
 
 	*out = (struct store_recipient_outcome){ .index = r->r.index,

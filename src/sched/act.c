@@ -47,6 +47,11 @@ static bool waits_for_lane(const struct sched_fact *f)
 	return sched_holds_lane(f->verdict) && f->of_session && !f->alone;
 }
 
+static bool is_past_class(const struct sched_fact *f)
+{
+	return f->class_end.us && f->now.us >= f->class_end.us;
+}
+
 static struct sched_answer retry(
 	const struct sched_fact *f, const struct sched_policy *p, struct prng *rng)
 {
@@ -54,7 +59,7 @@ static struct sched_answer retry(
 	uint64_t pause = f->verdict->retry_after_us;
 
 	/* Only an attempt that has just failed lets mail expire: a clock that jumps cannot. */
-	if (f->now.us >= f->expires_at.us)
+	if (f->now.us >= f->expires_at.us || is_past_class(f))
 		return at(SCHED_EXPIRE, f->now);
 	if (waits_for_lane(f))
 		return at(SCHED_WAIT_LANE, f->now);
@@ -69,8 +74,10 @@ static struct sched_answer park(
 	const struct sched_fact *f, const struct sched_policy *p, struct prng *rng)
 {
 	/* Parked mail has its own, longer time: a fault of configuration must not bounce it. */
-	if (f->parked_expire_us && f->now.us >= f->accepted_at.us + (int64_t)f->parked_expire_us &&
-		f->now.us >= f->expires_at.us)
+	if (is_past_class(f) ||
+		(f->parked_expire_us &&
+			f->now.us >= f->accepted_at.us + (int64_t)f->parked_expire_us &&
+			f->now.us >= f->expires_at.us))
 		return at(SCHED_EXPIRE, f->now);
 	if (waits_for_lane(f))
 		return at(SCHED_WAIT_LANE, f->now);

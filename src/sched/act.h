@@ -30,7 +30,8 @@ struct sched_fact {
 	uint32_t attempts; /* this one included */
 	bool uncertain;    /* the dot was released and no reply came */
 	struct wall_time now, accepted_at, expires_at;
-	uint64_t parked_expire_us; /* mail that waits for a park has this long */
+	uint64_t parked_expire_us;  /* mail that waits for a park has this long */
+	struct wall_time class_end; /* of its class: through any park; 0: none */
 	/* It was only one too many in its transaction, which took others (4.5.3). */
 	bool next_transaction;
 	bool alone;      /* what it was refused for is wide, but not proved: see sched/proof.h */

@@ -272,8 +272,8 @@ void sched_order_free(struct sched_order *o)
 {
 	if (!o)
 		return;
-	while (!list_empty(&o->takers))
-		sched_taker_free(list_entry(o->takers.next, struct sched_taker, of_order));
+	list_each_safe (at, after, &o->takers)
+		sched_taker_free(list_entry(at, struct sched_taker, of_order));
 	htable_each (&o->flows, slot) {
 		struct sched_flow *f = slot->value;
 
@@ -463,9 +463,11 @@ static struct mail_flow views_of(const char *text, const struct mail_flow *key)
 
 static void forget_empty(struct sched_order *o)
 {
-	while (o->empty_count > SCHED_FLOWS_EMPTY) {
-		flow_free(list_entry(o->empty.next, struct sched_flow, empty));
+	list_each_safe (at, after, &o->empty) {
+		if (o->empty_count <= SCHED_FLOWS_EMPTY)
+			break;
 		o->empty_count--;
+		flow_free(list_entry(at, struct sched_flow, empty));
 	}
 }
 

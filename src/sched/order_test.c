@@ -325,6 +325,32 @@ static void what_comes_during_a_take_is_not_forgotten(void **state)
 	sched_order_free(o);
 }
 
+/* The end that comes last knows less, and takes off again what is gone: that must not hide what came since. */
+static void ends_in_the_wrong_order_hide_nothing(void **state)
+{
+	struct sched_order *o = sched_order_new(1);
+	struct sched_taker *a = door(o, "m:a", 0);
+	struct sched_flow *f = normal(o, "m:a");
+	struct sched_pick first, second;
+
+	(void)state;
+	(void)sched_wake(o, SOON);
+	sched_flow_add(f, 6, AT(0));
+	assert_true(sched_pick(a, SOON, &all, &first));
+	assert_true(sched_pick(a, SOON, &all, &second));
+	/* The first takes three, the second as many; then four come, of which three expire. */
+	sched_flow_add(f, 4, AT(0));
+	sched_took(&second, 3, SCHED_NEVER);
+	sched_took(&first, 3, AT(0));
+	sched_flow_left(f, 3);
+	assert_ptr_equal(offered(a), f);
+	assert_true(sched_pick(a, SOON, &all, &first));
+	sched_took(&first, 1, SCHED_NEVER);
+	assert_int_equal(sched_flow_waiting(f), 0);
+	assert_null(offered(a));
+	sched_order_free(o);
+}
+
 /* A take that has found nothing although something is due, as none of it fits: not again at once. */
 static void a_take_in_vain_is_not_repeated_at_once(void **state)
 {
@@ -747,6 +773,7 @@ int main(void)
 		cmocka_unit_test(mail_is_taken_when_it_is_due),
 		cmocka_unit_test(no_more_picks_than_recipients),
 		cmocka_unit_test(what_comes_during_a_take_is_not_forgotten),
+		cmocka_unit_test(ends_in_the_wrong_order_hide_nothing),
 		cmocka_unit_test(a_take_in_vain_is_not_repeated_at_once),
 		cmocka_unit_test(who_has_been_named_asks_by_itself),
 		cmocka_unit_test(new_mail_passes_unless_as_good_mail_waits),

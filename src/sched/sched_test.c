@@ -257,6 +257,31 @@ static void parked_mail_may_wait_for_ever(void **state)
 	assert_int_equal(sched_act(&fact, &policies[0], &rng).deed, SCHED_RETRY_AT);
 }
 
+/* What came in vain goes on by itself until its class says that nobody waits for it any more. */
+static void a_class_ends_its_mail_whatever_holds_it(void **state)
+{
+	struct prng rng;
+
+	(void)state;
+	prng_seed(&rng, 7);
+	for (unsigned scope = 0; scope < VERDICT_SCOPE_COUNT; scope++) {
+		const struct verdict park = { .kind = VERDICT_PARK, .scope = scope };
+		const struct verdict retry = { .kind = VERDICT_RETRY, .scope = scope };
+		struct sched_fact fact = fact_at(EARLY);
+
+		fact.of_session = true;
+		fact.class_end.us = NOW + 1;
+		fact.verdict = &park;
+		assert_int_not_equal(sched_act(&fact, &policies[0], &rng).deed, SCHED_EXPIRE);
+		fact.verdict = &retry;
+		assert_int_not_equal(sched_act(&fact, &policies[0], &rng).deed, SCHED_EXPIRE);
+		fact.class_end.us = NOW;
+		assert_int_equal(sched_act(&fact, &policies[0], &rng).deed, SCHED_EXPIRE);
+		fact.verdict = &park;
+		assert_int_equal(sched_act(&fact, &policies[0], &rng).deed, SCHED_EXPIRE);
+	}
+}
+
 static void only_lasting_trouble_of_a_door_holds_the_lane(void **state)
 {
 	(void)state;
@@ -340,6 +365,7 @@ int main(void)
 		cmocka_unit_test(every_verdict_of_every_scope_does_what_the_table_says),
 		cmocka_unit_test(an_uncertain_end_is_the_policys),
 		cmocka_unit_test(parked_mail_may_wait_for_ever),
+		cmocka_unit_test(a_class_ends_its_mail_whatever_holds_it),
 		cmocka_unit_test(only_lasting_trouble_of_a_door_holds_the_lane),
 		cmocka_unit_test(reputation_of_a_message_is_an_operators),
 		cmocka_unit_test(one_too_many_goes_in_the_next_transaction),

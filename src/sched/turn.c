@@ -195,13 +195,13 @@ static void count(struct sched_turn *turn, uint64_t n)
 }
 
 void sched_turn_enter(struct sched_turns *all, struct sched_turn *turn, const struct mail_flow *key,
-	struct wall_time due, uint64_t n)
+	struct wall_time due, uint64_t recipients)
 {
 	must(!turn->share && !all->gone);
 	*turn = (struct sched_turn){ .external = key->external };
 	turn->share = share_get(&all->classes[key->class], key->principal);
 	heap_insert(&turn->share->places[side_of(turn)].flows, &turn->node, key_of(due));
-	count(turn, n);
+	count(turn, recipients);
 	share_settle(turn->share);
 }
 
@@ -217,10 +217,10 @@ void sched_turn_leave(struct sched_turn *turn)
 	share_settle(s);
 }
 
-void sched_turn_set(struct sched_turn *turn, struct wall_time due, uint64_t n)
+void sched_turn_set(struct sched_turn *turn, struct wall_time due, uint64_t recipients)
 {
 	must(turn->share != NULL);
-	count(turn, n);
+	count(turn, recipients);
 	if (turn->node.key != key_of(due))
 		heap_update(&turn->share->places[side_of(turn)].flows, &turn->node, key_of(due));
 }
@@ -266,7 +266,7 @@ uint64_t sched_turns_ahead(
 			ahead += least(
 				s->places[INTERNAL].due + s->places[EXTERNAL].due, before + 1);
 	}
-	for (size_t i = 0; i < key->class; i++)
+	for (unsigned i = 0; i < MAIL_CLASS_COUNT && i < key->class; i++)
 		better += least(due_of_class(&all->classes[i]),
 			(ahead + 1) * (stride_of[key->class] / stride_of[i]));
 	return ahead + better;
@@ -342,8 +342,9 @@ struct sched_share *sched_turn_begin(struct sched_turn *turn)
 	return s;
 }
 
-void sched_share_end(struct sched_share *s, uint32_t recipients)
+void sched_share_end(struct sched_share *share, uint32_t recipients)
 {
+	struct sched_share *s = share;
 	struct class *c = s->class;
 	struct sched_turns *all = c->all;
 

@@ -37,11 +37,11 @@ void sched_turns_free(struct sched_turns *all);
 /* All that are left in `home`, and what is in them: no take will end, no flow will leave. */
 void sched_turns_free_home(struct list *home);
 
-/* `count`: recipients that are due. */
+/* `recipients`: so many are due. */
 void sched_turn_enter(struct sched_turns *all, struct sched_turn *turn, const struct mail_flow *key,
-	struct wall_time due, uint64_t count);
+	struct wall_time due, uint64_t recipients);
 void sched_turn_leave(struct sched_turn *turn); /* nothing when it is in none */
-void sched_turn_set(struct sched_turn *turn, struct wall_time due, uint64_t count);
+void sched_turn_set(struct sched_turn *turn, struct wall_time due, uint64_t recipients);
 /* NULL: in none. */
 struct sched_turns *sched_turn_all(const struct sched_turn *turn);
 

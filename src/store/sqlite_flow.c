@@ -123,6 +123,40 @@ static int flow_figures(struct store_sqlite *s, int64_t flow, struct store_flow_
 	return 0;
 }
 
+/* The first or last time at which mail of the flow is due. 1: there is some. */
+static int read_due(
+	struct store_sqlite *s, enum store_sql which, int64_t flow, int64_t *out, struct err *err)
+{
+	sqlite3_stmt *q = store_sql(s, which);
+	int rc;
+
+	(void)sqlite3_bind_int64(q, 1, flow);
+	rc = store_step(s, q, err);
+	if (rc == 1)
+		*out = sqlite3_column_int64(q, 0);
+	(void)sqlite3_reset(q);
+	return rc;
+}
+
+static int read_flow(struct store_sqlite *s, struct store_flows *op, int64_t flow)
+{
+	struct store_flow_info *info = &op->out_flows[op->out_count];
+	int rc;
+
+	*info = (struct store_flow_info){ 0 };
+	rc = read_due(s, SQL_FLOW_LAST, flow, &info->last_at.us, &op->op.err);
+	/* Nothing waits there, or all of it is held. */
+	if (rc != 1)
+		return rc;
+	rc = read_due(s, SQL_FLOW_FIRST, flow, &info->next_at.us, &op->op.err);
+	if (rc < 0)
+		return rc;
+	info->key = store_flow_copy(s, flow, op->out_arena);
+	rc = flow_figures(s, flow, info);
+	op->out_count++;
+	return rc;
+}
+
 int store_do_flows(struct store *front, struct store_flows *op)
 {
 	struct store_sqlite *s = store_sqlite_of(front);
@@ -130,22 +164,7 @@ int store_do_flows(struct store *front, struct store_flows *op)
 
 	op->out_count = 0;
 	op->out_flows = arena_alloc(op->out_arena, (s->flows.count + 1) * sizeof(*op->out_flows));
-	for (size_t i = 1; i <= s->flows.count && rc == 0; i++) {
-		struct store_flow_info *info = &op->out_flows[op->out_count];
-		sqlite3_stmt *q = store_sql(s, SQL_FLOW_FIRST);
-
-		(void)sqlite3_bind_int64(q, 1, (int64_t)i);
-		rc = store_step(s, q, &op->op.err);
-		if (rc < 0)
-			return rc;
-		info->next_at.us = rc == 1 ? sqlite3_column_int64(q, 0) : DUE_HELD;
-		(void)sqlite3_reset(q);
-		rc = 0;
-		if (info->next_at.us == DUE_HELD)
-			continue;
-		info->key = store_flow_copy(s, (int64_t)i, op->out_arena);
-		rc = flow_figures(s, (int64_t)i, info);
-		op->out_count++;
-	}
+	for (size_t i = 1; i <= s->flows.count && rc == 0; i++)
+		rc = read_flow(s, op, (int64_t)i);
 	return rc;
 }

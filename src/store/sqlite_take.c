@@ -48,8 +48,11 @@ static bool pass_over(struct store_sqlite *s, uint64_t id, uint32_t index, int *
 		return false;
 	store_damage_note(&s->front, id, index, err->text);
 	/* Of a transaction that met a damaged page nothing more can be written: it runs again, and knows of it. */
-	if (s->corrupt != s->take_corrupt || sqlite3_get_autocommit(s->db))
+	if (s->corrupt != s->take_corrupt || sqlite3_get_autocommit(s->db)) {
+		if (store_damage_knows(&s->front, id, index))
+			s->part = STORE_PART_ROW;
 		return false;
+	}
 	err->text[0] = '\0';
 	*rc = 0;
 	return true;

@@ -52,23 +52,24 @@ static void what_the_disk_changed_is_not_sent(void **state)
 		struct bench b;
 		struct arena a = { 0 };
 		struct mail mail;
-		struct store_due due = { .op.kind = STORE_OP_DUE,
-			.lane = SV("submission/erp@contoso.com"),
-			.until = { INT64_MAX },
+		const struct mail_flow flow = bench_flow("submission/a");
+		struct store_look look = { .op.kind = STORE_OP_LOOK,
+			.until.us = INT64_MAX,
 			.limit = 10,
 			.out_arena = &a };
+		struct taken taken;
 
 		(void)state;
 		bench_make(&b);
 		bench_open(&b);
 		mail_make(&b, &mail, 1, "submission/a");
-		due.lane = mail.m.recipients[0].lane;
 		assert_int_equal(bench_put(&b, &mail, SV("Subject: x")), 0);
 		bench_shut(&b);
 		bench_exec(&b, changes[i]);
 		bench_open(&b);
-		assert_int_equal(bench_run(&b, &due.op), 0);
-		assert_int_equal(due.out_count, i == 0 ? 1 : 0);
+		assert_int_equal(bench_run(&b, &look.op), 0);
+		assert_int_equal(look.out_count, i == 0 ? 1 : 0);
+		assert_int_equal(bench_take(&b, &flow, 1, &taken), i == 0 ? 0 : RC_NOT_FOUND);
 		assert_int_equal(bench_body(&b, mail.m.id, 0, &body), i == 0 ? RC_CORRUPT : 0);
 		assert_int_equal(store_damage(b.s).messages, 1);
 		assert_true(store_damage(b.s).named[0] == mail.m.id);
