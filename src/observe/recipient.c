@@ -84,8 +84,9 @@ bool observe_recipient_put(const struct observe_query *q, json_t *o, const struc
 	observe_json_int(o, "attempts", r->attempts);
 	if (r->uncertain)
 		observe_json_int(o, "uncertain", r->uncertain);
-	observe_json_sv(o, "reason", r->last_cause);
-	observe_json_sv(o, "reply", r->last_reply);
+	/* No row is written for a hold: what holds it is its reason, and only then what it was told last. */
+	observe_json_sv(o, "reason", held ? hold.cause : r->last_cause);
+	observe_json_sv(o, "reply", held && hold.reply.len ? hold.reply : r->last_reply);
 	if (held)
 		hold_json(q, o, m, r, &hold);
 	return parked;
