@@ -10,7 +10,8 @@
  * history keep what they have: nobody reads it there.
  */
 enum {
-	QUEUE_MAX = 4608, /* a queue that was longer than any configuration can have made loses its end */
+	QUEUE_MAX =
+		4608, /* a queue that was longer than any configuration can have made loses its end */
 	PRINCIPAL_MAX = 1024,
 };
 
@@ -85,10 +86,15 @@ static void flow_text(sqlite3_context *context, int count, sqlite3_value **value
 	" LEFT JOIN lane l ON l.id=r.lane LEFT JOIN message m ON m.id=r.id>>12 "
 #define NAME "flow_text(l.key, r.alternatives, m.user, m.device, m.listener)"
 
-const char *store_flows_from_6(sqlite3 *db)
+static void give_function(sqlite3 *db)
 {
 	(void)sqlite3_create_function_v2(
 		db, "flow_text", 5, SQLITE_UTF8, NULL, flow_text, NULL, NULL, NULL);
+}
+
+const char *store_flows_from_6(sqlite3 *db)
+{
+	give_function(db);
 	/* In memory stand numbers, not names: of a million recipients, too. */
 	return "DROP INDEX recipient_due;"
 	       "CREATE TABLE flow(id INTEGER PRIMARY KEY, key TEXT UNIQUE, waiting, bytes);"
@@ -108,4 +114,35 @@ const char *store_flows_from_6(sqlite3 *db)
 	       "CREATE INDEX recipient_due ON recipient(flow, due, id, cause) WHERE due IS NOT "
 	       "NULL;"
 	       "PRAGMA user_version=7;";
+}
+
+/*
+ * The same of rows that were saved, of which each may be of another format. Of an older one the flow is a text or nothing;
+ * -1 is a flow that was lost: such mail is routed anew.
+ */
+#define SAVED_NAME                                              \
+	"flow_text(CASE WHEN r.flow=-1 THEN '' ELSE l.key END," \
+	" CASE WHEN r.flow=-1 THEN '' ELSE r.flow END, m.user, m.device, m.listener)"
+#define SAVED                                                                      \
+	" FROM recipient r LEFT JOIN lane l ON l.id=r.lane LEFT JOIN message m ON" \
+	" m.id=r.id>>12 WHERE r.state<3 AND (typeof(r.flow)<>'integer' OR r.flow=-1)"
+
+const char *store_flows_saved(sqlite3 *db)
+{
+	give_function(db);
+	return "UPDATE recipient SET flow=-1 WHERE state<3 AND typeof(flow)='integer' AND flow NOT "
+	       "IN"
+	       " (SELECT id FROM flow);"
+	       "INSERT OR IGNORE INTO flow(key, waiting, bytes) SELECT DISTINCT " SAVED_NAME
+	       ", 0, 0" SAVED " ORDER BY 1;"
+	       "CREATE TEMP TABLE moving(id INTEGER PRIMARY KEY, flow);"
+	       "INSERT INTO moving SELECT r.id, (SELECT id FROM flow WHERE key=" SAVED_NAME
+	       ")" SAVED ";"
+	       "UPDATE recipient SET flow=(SELECT flow FROM moving WHERE id=recipient.id)"
+	       " WHERE id IN (SELECT id FROM moving);"
+	       "DROP TABLE moving;"
+	       "UPDATE flow SET waiting=0, bytes=0;"
+	       "UPDATE flow SET waiting=t.n, bytes=t.b FROM (SELECT r.flow AS f, count(*) AS n,"
+	       " coalesce(sum(m.size),0) AS b FROM recipient r LEFT JOIN message m"
+	       " ON m.id=r.id>>12 WHERE r.state=0 GROUP BY r.flow) t WHERE flow.id=t.f;";
 }
