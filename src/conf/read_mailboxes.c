@@ -442,7 +442,7 @@ void conf_read_mailboxes(struct conf_load *ld)
 
 /*
  * Once for all mailboxes. https://techcommunity.microsoft.com/blog/exchange/4489835, 2026-01-27; read on
- * 2026-11-23. High Volume Email keeps passwords until September 2028.
+ * 2026-11-23. High Volume Email keeps passwords until September 2028. Where another door carries on nothing is lost.
  */
 void conf_check_basic_auth(struct conf_load *ld)
 {
@@ -454,7 +454,8 @@ void conf_check_basic_auth(struct conf_load *ld)
 	for (size_t i = 0; i < c->lane_count; i++) {
 		const struct conf_lane *l = &c->lanes[i];
 
-		if (l->provider != PROVIDER_SUBMISSION || l->sign_in != CONF_SIGN_IN_PASSWORD)
+		if (l->provider != PROVIDER_SUBMISSION || l->sign_in != CONF_SIGN_IN_PASSWORD ||
+			l->member->lane_count > 1)
 			continue;
 		first = first ? first : l;
 		count++;
@@ -467,7 +468,7 @@ void conf_check_basic_auth(struct conf_load *ld)
 		"auth: password: %zu mailbox%s in with a password, which Microsoft switches off by "
 		"default at the end of December 2026 (administrators can switch it on again; the "
 		"day of its final removal is told in the second half of 2027): write auth: app or "
-		"auth: user",
+		"auth: user, or doors: [submission, graph], so that Graph carries on",
 		count,
 		count == 1 ? " signs" : "es sign");
 }

@@ -72,7 +72,7 @@ static struct check settings_check(const struct observe_row *r)
 
 static struct check smtp_auth_check(const struct observe_row *r)
 {
-	if (!r->c || r->c->kind == CONF_LANE_CONNECTOR || r->c->provider != PROVIDER_SUBMISSION)
+	if (!r->c || !provider_defaults(r->c->provider)->is_smtp_auth)
 		return check("none", "this door does not need it");
 	return is_smtp_auth_off(r) ? failed(r) : from_mail(r, "SMTP AUTH is on");
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
+#include "conf/route.h"
 #include "io/log.h"
 #include "outbound/outbound_priv.h"
 #include "sched/look.h"
@@ -76,6 +77,8 @@ static enum sched_look look_of(
 	const struct conf_general *g = conf_general(l->o->conf);
 	const struct sched_waiting w = { .accepted_at = m->accepted_at,
 		.expires_at = m->expires_at,
+		.class_end =
+			conf_class_end(l->o->conf, m->recipients[0].flow.class, m->accepted_at),
 		.parked = is_parked(l, m, &m->recipients[0]),
 		.noticed = m->flags & STORE_MSG_DELAY_NOTICED,
 		.started_at = l->o->started_at,
@@ -132,10 +135,14 @@ void overdue_expect_new(struct outbound *o)
 {
 	struct wall_time now = io_wall(o->loop);
 	const struct conf_general *g = conf_general(o->conf);
+	struct wall_time ends = wall_add(now, (int64_t)g->retry_expire_us);
 
-	overdue_expect(o,
-		sched_look_first(
-			now, wall_add(now, (int64_t)g->retry_expire_us), g->delay_notice_us));
+	for (unsigned c = 0; c < MAIL_CLASS_COUNT; c++) {
+		struct wall_time end = conf_class_end(o->conf, c, now);
+
+		ends = end.us < ends.us ? end : ends;
+	}
+	overdue_expect(o, sched_look_first(now, ends, g->delay_notice_us));
 }
 
 void overdue_start(struct outbound *o, bool waits)

@@ -39,6 +39,10 @@ static const struct provider_defaults defaults[] = {
 			"until a final date, to be announced in the second half of 2027. Move to "
 			"`auth: app` or `auth: user`.",
 		.password_end_s = 1798675200, /* 2026-12-31 */
+		.is_smtp_auth = true,
+		.is_microsoft = true,
+		.app_permission = "SMTP.SendAsApp",
+		.user_permission = "SMTP.Send",
 	},
 	[PROVIDER_SMTP] = {
 		.port = 587, /* RFC 6409 3.1 */
@@ -46,6 +50,7 @@ static const struct provider_defaults defaults[] = {
 		.connection_us_max = 15 * US_PER_MIN,
 		.idle_us_max = US_PER_MIN, /* RFC 5321 4.5.3.2.7 asks servers for five minutes */
 		.null_sender = true,       /* RFC 5321 6.1 */
+		.is_any_server = true,
 	},
 	[PROVIDER_HVE] = {
 		/* https://learn.microsoft.com/exchange/mail-flow-best-practices/troubleshoot-high-volume-email-m365
@@ -70,6 +75,10 @@ static const struct provider_defaults defaults[] = {
 		.password_end_s = 1853884800, /* 2028-09-30 */
 		/* https://github.com/tarickb/sasl-xoauth2/issues/98: refused at 8.5 minutes left. */
 		.token_left_us_min = 20 * US_PER_MIN,
+		.needs_account = true,
+		.is_microsoft = true,
+		.app_permission = "Mail.Send",
+		.user_permission = "Mail.Send",
 	},
 	[PROVIDER_CONNECTOR] = {
 		/* https://learn.microsoft.com/exchange/mail-flow-best-practices/how-to-set-up-a-multifunction-device-or-application-to-send-email-using-microsoft-365-or-office-365
@@ -84,6 +93,8 @@ static const struct provider_defaults defaults[] = {
 		.is_connector = true,
 		/* NDR table, 4.5.3: 200 recipients of a domain. */
 		.recipients_per_domain = 200,
+		.knows_relay = true,
+		.is_microsoft = true,
 	},
 	[PROVIDER_DIRECT] = {
 		/* The same page, and 3,600 messages an hour for each recipient. */
@@ -96,6 +107,7 @@ static const struct provider_defaults defaults[] = {
 		.internal_only = true,
 		.is_connector = true,
 		.recipients_per_domain = 200,
+		.is_microsoft = true,
 	},
 	[PROVIDER_GRAPH] = {
 		/* https://learn.microsoft.com/graph/throttling-limits: 4 requests at once for a mailbox.
@@ -114,6 +126,9 @@ static const struct provider_defaults defaults[] = {
 		.shares_mailbox = true,
 		.app_scope = "/.default",
 		.user_scope = "/Mail.Send",
+		.is_microsoft = true,
+		.app_permission = "Mail.Send",
+		.user_permission = "Mail.Send",
 	},
 	[PROVIDER_GMAIL] = {
 		/* https://support.google.com/a/answer/166852: 2,000 messages and 10,000 recipients in 24

@@ -381,20 +381,10 @@ static bool has_work(const struct sched_taker *t)
 	       passed_flow(t, &all) != NULL;
 }
 
-/* After a change of what it may take. */
-static void wake_if_work(struct sched_taker *t)
-{
-	if (!may_ask(t))
-		sleep_again(t);
-	else if (has_work(t))
-		wake(t);
-}
-
 void sched_taker_rank(struct sched_taker *t, uint32_t rank)
 {
 	sched_door_rank(t->door, rank);
 	settle_moved(t->order);
-	wake_if_work(t);
 }
 
 void sched_taker_set(struct sched_taker *t, const struct sched_taker_state *s)
@@ -403,7 +393,10 @@ void sched_taker_set(struct sched_taker *t, const struct sched_taker_state *s)
 		return;
 	sched_door_set(t->door, s);
 	settle_moved(t->order);
-	wake_if_work(t);
+	if (!may_ask(t))
+		sleep_again(t);
+	else if (has_work(t))
+		wake(t);
 }
 
 struct sched_taker *sched_wake(struct sched_order *o, struct wall_time now)

@@ -264,7 +264,7 @@ static void put(struct world *w)
 	if (f->count == MESSAGES)
 		return;
 	m->recipients = 1 + below(w, 5);
-	m->due = w->now + ((int64_t)below(w, 60) - 40) * (int64_t)US_PER_S;
+	m->due = w->now + ((int64_t)below(w, 120) - 40) * (int64_t)US_PER_S;
 	f->count++;
 	f->known += m->recipients;
 	sched_flow_add(real(w, f), m->recipients, wall(m->due));
@@ -307,7 +307,7 @@ static void change_taker(struct world *w)
 	unsigned i = below(w, TAKERS);
 	struct model_taker *t = &w->takers[i];
 	struct sched_taker_state s = { .is_configured = below(w, 6) > 0,
-		.held = below(w, 2) > 0,
+		.held = below(w, 3) == 0,
 		.may_elsewhere = below(w, 3) > 0,
 		.probing = below(w, 4) == 0,
 		.external_held = below(w, 3) == 0,
@@ -498,25 +498,26 @@ static void step(struct world *w)
 	unsigned dice = below(w, 100);
 	struct model_taker *t = &w->takers[below(w, TAKERS)];
 
-	if (dice < 20)
+	/* So that about as often nothing waits as something does. */
+	if (dice < 9)
 		put(w);
-	else if (dice < 24)
+	else if (dice < 12)
 		retry_or_expire(w);
-	else if (dice < 32)
+	else if (dice < 18)
 		change_taker(w);
-	else if (dice < 34)
+	else if (dice < 20)
 		change_sender(w);
-	else if (dice < 60)
+	else if (dice < 50)
 		(void)(!t->asleep || below(w, 8) == 0 ? pick(w, t, false) : false);
-	else if (dice < 75)
+	else if (dice < 68)
 		look(w);
-	else if (dice < 88)
+	else if (dice < 86)
 		end_take(w);
-	else if (dice < 92)
+	else if (dice < 90)
 		check_pass(w);
 	else
 		advance(w);
-	hear(w, dice >= 92);
+	hear(w, dice >= 90);
 	check_all(w);
 }
 

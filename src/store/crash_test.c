@@ -102,7 +102,7 @@ static void NORETURN work_till_death(struct bench *b, int out)
 		struct buf body;
 
 		/* Each in a queue of its own: this one is taken, and no other. */
-		(void)snprintf(queue, sizeof(queue), "q/%u", n);
+		(void)snprintf(queue, sizeof(queue), "q/%d/%u", (int)getpid(), n);
 		mail_make(b, &mail, 2, queue);
 		fill_body(&body, fact.chunks * LIMIT_CHUNK + 100, mail.m.id);
 		fact.id = mail.m.id;

@@ -210,6 +210,7 @@ void store_names_cut(struct store_names *names, size_t count);
 /* ---- sqlite_flow.c ---- */
 /* sqlite_from_6.c: what brings a format 6 forward, in this database. */
 const char *store_flows_from_6(sqlite3 *db);
+const char *store_flows_saved(sqlite3 *db); /* the same for a salvage */
 void store_flow_render(const struct mail_flow *flow, struct buf *out);
 struct mail_flow store_flow_parse(struct sv text);
 NODISCARD int store_flow_number(

@@ -9,28 +9,35 @@ struct due {
 	int64_t id, at;
 };
 
+/* Rows of one message. Usually one, however many are wanted. */
+struct run {
+	struct due *rows;
+	size_t count, cap;
+};
+
 /* The next run of rows of one message, not more than are wanted. */
 static int read_rows(struct store_sqlite *s, struct store_take *op, int64_t flow, struct due after,
-	struct due *rows, size_t *out_count)
+	struct run *run)
 {
 	sqlite3_stmt *q = store_sql(s, SQL_DUE);
-	size_t count = 0;
 	int rc = 0;
 
+	run->count = 0;
 	(void)sqlite3_bind_int64(q, 1, flow);
 	(void)sqlite3_bind_int64(q, 2, after.at);
 	(void)sqlite3_bind_int64(q, 3, after.id);
 	(void)sqlite3_bind_int64(q, 4, op->now.us);
 	(void)sqlite3_bind_int64(q, 5, op->wanted);
-	while (count < op->wanted && (rc = store_step(s, q, &op->op.err)) == 1) {
+	while (run->count < op->wanted && (rc = store_step(s, q, &op->op.err)) == 1) {
 		struct due row = { sqlite3_column_int64(q, 0), sqlite3_column_int64(q, 1) };
 
-		if (count && row_message(row.id) != row_message(rows[0].id))
+		if (run->count && row_message(row.id) != row_message(run->rows[0].id))
 			break;
-		rows[count++] = row;
+		run->rows = arena_more(
+			op->out_arena, run->rows, run->count, &run->cap, sizeof(*run->rows));
+		run->rows[run->count++] = row;
 	}
 	(void)sqlite3_reset(q);
-	*out_count = count;
 	return rc < 0 ? rc : 0;
 }
 
@@ -115,21 +122,21 @@ static int read_message(
 /* 1: found. Of those that come last, or of the others. */
 static int find_among(struct store_sqlite *s, struct store_take *op, int64_t flow, bool last)
 {
-	struct due *rows = arena_alloc(op->out_arena, op->wanted * sizeof(*rows));
+	struct run run = { 0 };
 	struct due after = { 0, -1 };
-	size_t count = 0, scanned = 0;
+	size_t scanned = 0;
 	int rc;
 
 	do {
-		rc = read_rows(s, op, flow, after, rows, &count);
-		if (rc != 0 || count == 0)
+		rc = read_rows(s, op, flow, after, &run);
+		if (rc != 0 || run.count == 0)
 			return rc;
-		after = rows[count - 1];
-		if (comes_last(op, row_message(rows[0].id)) == last)
-			rc = read_message(s, op, rows, count);
+		after = run.rows[run.count - 1];
+		if (comes_last(op, row_message(run.rows[0].id)) == last)
+			rc = read_message(s, op, run.rows, run.count);
 		if (rc != 0)
 			return rc;
-		scanned += count;
+		scanned += run.count;
 	} while (scanned < STORE_SCAN_MAX);
 	return 0;
 }
