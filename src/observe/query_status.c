@@ -285,7 +285,7 @@ static void show_notices(struct observe_query *q, void (*done)(struct observe_qu
 
 static void emit_lane(struct observe_query *q, size_t at)
 {
-	struct observe_row *r = &q->table.items[at];
+	struct observe_row *r = q->table.items[at];
 	json_t *o;
 
 	/* Mail without a route shows among what waits. */

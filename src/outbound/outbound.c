@@ -17,7 +17,8 @@
 #define QUEUE_PAUSE_US US_PER_S
 enum {
 	TROUBLE_DOUBLINGS = 2,
-	DAMAGE_DOUBLINGS = 6
+	DAMAGE_DOUBLINGS = 6,
+	START_LANES_MAX = 500, /* in one slice, whatever the clock says */
 };
 
 static void drain_check(void *arg);
@@ -83,6 +84,9 @@ void outbound_free(struct outbound *o)
 	io_task_cancel(o->loop, &o->drain_check);
 	io_task_cancel(o->loop, &o->slots);
 	io_task_cancel(o->loop, &o->reload.task);
+	io_task_cancel(o->loop, &o->lanes_walk.task);
+	io_task_cancel(o->loop, &o->used_walk.task);
+	io_task_cancel(o->loop, &o->poke_walk.task);
 	outbound_fresh_free(o->reload.fresh);
 	htable_each (&o->lanes, slot)
 		lane_free(slot->value);
@@ -219,6 +223,34 @@ uint64_t outbound_uncertain_day(const struct outbound *o)
 	return count;
 }
 
+/* One step for each lane, some in a turn of the loop. True: all are done. */
+static bool walk(struct outbound *o, struct start_walk *w, size_t count,
+	void (*step)(struct outbound *o, size_t at))
+{
+	struct mono_time began = io_clock_mono();
+
+	for (size_t i = 0; i < START_LANES_MAX && w->at < count; i++) {
+		if (i % 8 == 7 && io_slice_is_over(began))
+			break;
+		step(o, w->at++);
+	}
+	if (w->at < count)
+		io_task_post(o->loop, &w->task);
+	return w->at >= count;
+}
+
+static void poke_lane(struct outbound *o, size_t at)
+{
+	lane_poke(o->all_lanes[at]);
+}
+
+static void poke_lanes(void *arg)
+{
+	struct outbound *o = arg;
+
+	(void)walk(o, &o->poke_walk, o->lane_count, poke_lane);
+}
+
 static void read_done(struct outbound *o)
 {
 	if (--o->reads_left > 0)
@@ -228,8 +260,7 @@ static void read_done(struct outbound *o)
 	overdue_start(o, o->lanes_op.op.rc != 0 || o->lanes_op.out_count > 0);
 	arena_reset(&o->lanes_arena);
 	arena_reset(&o->parks_arena);
-	htable_each (&o->lanes, slot)
-		lane_poke(slot->value);
+	poke_lanes(o);
 }
 
 static bool read_failed(struct outbound *o, const struct store_op *op)
@@ -241,20 +272,29 @@ static bool read_failed(struct outbound *o, const struct store_op *op)
 	return op->rc != 0;
 }
 
+static void make_lane(struct outbound *o, size_t at)
+{
+	struct lane *l = lane_get(o, o->lanes_op.out_lanes[at].lane);
+
+	if (o->lanes_op.out_lanes[at].next_at.us < l->next_due.us)
+		l->next_due = o->lanes_op.out_lanes[at].next_at;
+	elsewhere_start(l, o->lanes_op.out_lanes[at].last_at);
+}
+
+static void make_lanes(void *arg)
+{
+	struct outbound *o = arg;
+
+	if (walk(o, &o->lanes_walk, o->lanes_op.out_count, make_lane))
+		read_done(o);
+}
+
 static void lanes_read(struct store_op *op)
 {
 	struct outbound *o = CONTAINER_OF(op, struct outbound, lanes_op.op);
 
-	if (read_failed(o, op))
-		return;
-	for (size_t i = 0; i < o->lanes_op.out_count; i++) {
-		struct lane *l = lane_get(o, o->lanes_op.out_lanes[i].lane);
-
-		if (o->lanes_op.out_lanes[i].next_at.us < l->next_due.us)
-			l->next_due = o->lanes_op.out_lanes[i].next_at;
-		elsewhere_start(l, o->lanes_op.out_lanes[i].last_at);
-	}
-	read_done(o);
+	if (!read_failed(o, op))
+		make_lanes(o);
 }
 
 static void parks_read(struct store_op *op)
@@ -268,15 +308,24 @@ static void parks_read(struct store_op *op)
 	read_done(o);
 }
 
-/* What has sent is seen, too, where nothing waits. */
-static void show_used(struct outbound *o)
+static void show_lane(struct outbound *o, size_t at)
 {
 	size_t count;
-	const struct conf_lane *lanes = conf_lanes(o->conf, &count);
+	const struct conf_lane *lane = &conf_lanes(o->conf, &count)[at];
 
-	for (size_t i = 0; i < count; i++)
-		if (limit_book_knows(o->book, lanes[i].key))
-			(void)lane_get(o, lanes[i].key);
+	if (limit_book_knows(o->book, lane->key))
+		(void)lane_get(o, lane->key);
+}
+
+/* What has sent is seen, too, where nothing waits. */
+static void show_used(void *arg)
+{
+	struct outbound *o = arg;
+	size_t count;
+
+	(void)conf_lanes(o->conf, &count);
+	if (walk(o, &o->used_walk, count, show_lane))
+		read_done(o);
 }
 
 static void ledger_read(struct store_op *op)
@@ -293,7 +342,6 @@ static void ledger_read(struct store_op *op)
 		return;
 	}
 	show_used(o);
-	read_done(o);
 }
 
 static void counts_read(struct store_op *op)
@@ -323,6 +371,9 @@ void outbound_start(struct outbound *o)
 {
 	say_loudly(o->conf);
 	o->reads_left = 4;
+	o->lanes_walk.task = (struct io_task){ .run = make_lanes, .arg = o };
+	o->used_walk.task = (struct io_task){ .run = show_used, .arg = o };
+	o->poke_walk.task = (struct io_task){ .run = poke_lanes, .arg = o };
 	o->ledger_op = (struct store_ledger_read){ .op.kind = STORE_OP_LEDGER_READ,
 		.op.done = ledger_read,
 		.since = limit_book_since(o->book),

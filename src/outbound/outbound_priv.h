@@ -57,6 +57,12 @@ struct endpoint {
 	int family; /* of the address that answered last; AF_UNSPEC: none has */
 };
 
+/* Over all lanes at the start, some in a turn of the loop. */
+struct start_walk {
+	struct io_task task;
+	size_t at;
+};
+
 struct outbound {
 	struct io_loop *loop;
 	struct store *store;
@@ -104,6 +110,7 @@ struct outbound {
 	struct mono_time doubted_at;
 	struct wall_time last_wall, first_wall;
 	struct mono_time last_mono, first_mono;
+	struct start_walk lanes_walk, used_walk, poke_walk;
 	struct store_lanes lanes_op;
 	struct store_parks_read parks_op;
 	struct limit_book *book;
