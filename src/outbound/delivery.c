@@ -137,7 +137,7 @@ static void no_claim(struct delivery *d)
 	if (d->connection)
 		connection_abandon(d->connection);
 	(void)limit_slot_withdraw(&d->slot, NULL);
-	park_end(d, false);
+	park_withdraw(d);
 	/* An operator was faster, or the queue could not be written. */
 	if (rc != RC_STATE)
 		log_line(LOG_WARN, "qmgr", "an attempt could not begin: %s", d->claim.op.err.text);

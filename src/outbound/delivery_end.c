@@ -264,97 +264,79 @@ static void log_recipient(struct delivery *d, const struct store_recipient_outco
 		9);
 }
 
-/* 4.5.3 at RCPT: one too many for this transaction, which has others. */
-static bool goes_next(const struct delivery *d, const struct delivery_recipient *r)
+/* What sched/verdict is told of it. In the delivery's memory. */
+static struct sched_attempt facts_of(struct delivery *d)
 {
-	bool others = false;
-
-	for (size_t i = 0; i < d->count; i++)
-		others |= d->recipients[i].accepted;
-	return others && !r->accepted && r->verdict.kind == VERDICT_RETRY &&
-	       r->verdict.scope == VERDICT_SCOPE_RECIPIENT &&
-	       r->verdict.cause == CAUSE_TOO_MANY_RECIPIENTS;
-}
-
-/*
- * This door cannot carry this one message, though it carries others, or its tenant may send no more to
- * the outside: another of its route may. Doors of the same tenant share its limit.
- */
-static void try_other_door(
-	struct delivery *d, const struct delivery_recipient *r, struct store_recipient_outcome *out)
-{
-	const struct verdict *v = &r->verdict;
-	bool external = v->scope == VERDICT_SCOPE_TENANT_EXTERNAL;
-	bool parked = v->kind == VERDICT_PARK && (v->scope == VERDICT_SCOPE_MESSAGE || external);
-	const struct lane *other;
-
-	if (out->state != STORE_RCPT_QUEUED || out->uncertain || (!parked && !r->alone) ||
-		!verdict_may_go_elsewhere(v) || !d->lane->c)
-		return;
-	other = door_other(d->lane, &d->m, &r->r);
-	if (!other || (external && other->c->tenant && d->lane->c->tenant &&
-			      sv_eq(other->c->tenant->name, d->lane->c->tenant->name)))
-		return;
-	out->lane = other->key;
-	out->next_at = outbound_due_now(d->lane->o);
-}
-
-static void decide(struct delivery *d, size_t i)
-{
-	struct delivery_recipient *r = &d->recipients[i];
-	struct store_recipient_outcome *out = &d->outcomes[i];
-	struct outbound *o = d->lane->o;
-	struct sched_policy policy = outbound_policy(o);
-	struct sched_fact fact = { .verdict = &r->verdict,
-		.attempts = r->r.attempts,
-		.uncertain = is_uncertain(r),
-		.now = outbound_age_now(o),
-		.next_transaction = goes_next(d, r),
-		.alone = r->alone,
-		.of_session = r->said == SCHED_SAID_SESSION,
+	struct sched_part *parts = arena_alloc(&d->arena, d->count * sizeof(*parts));
+	struct sched_attempt a = { .lane = d->lane->sched,
+		.mail = park_mail(d),
+		.parts = parts,
+		.count = d->count,
+		.begun = d->begun_at,
+		.probe = d->probe,
+		.now = outbound_age_now(d->lane->o),
 		.accepted_at = d->m.accepted_at,
 		.expires_at = d->m.expires_at,
-		.parked_expire_us = conf_general(o->conf)->parked_expire_us };
-	struct sched_answer a = sched_act(&fact, &policy, io_prng(o->loop));
-
-	*out = (struct store_recipient_outcome){ .index = r->r.index,
-		.state = state_of(a.deed),
-		/* Due times follow the clock that cannot go back. */
-		.next_at = wall_add(outbound_due_now(o), a.next_at.us - fact.now.us),
-		.lane = d->lane->key,
-		.verdict = r->verdict,
-		.reply = r->reply,
-		.remote_message_id = d->remote_message_id,
-		.uncertain = fact.uncertain };
-	if (fact.uncertain)
-		outbound_count_uncertain(o, 1);
-	try_other_door(d, r, out);
-}
-
-/* What the verdicts mean beyond this message. */
-static void tell_lane(struct delivery *d)
-{
-	const struct delivery_recipient *own = NULL;
-	struct lane *l = d->lane;
+		.parked_expire_us = conf_general(d->lane->o->conf)->parked_expire_us };
 
 	for (size_t i = 0; i < d->count; i++) {
 		const struct delivery_recipient *r = &d->recipients[i];
-		const struct verdict *v = &r->verdict;
-		struct sched_hold *h;
 
-		if (r->alone || !sched_is_wide(v))
-			continue;
-		h = sched_lane_hold_of(l->sched, v, d->m.sender);
-		if (h == sched_lane_own(l->sched))
-			own = r;
-		else if (h && (v->kind == VERDICT_PARK || v->scope == VERDICT_SCOPE_TENANT))
-			(void)park_set(
-				l, h, &(struct park_heard){ .verdict = v, .reply = r->reply });
+		parts[i] = (struct sched_part){ .verdict = &r->verdict,
+			.reply = r->reply,
+			.said = r->said,
+			.accepted = r->accepted,
+			.uncertain = is_uncertain(r),
+			.alone = r->alone,
+			.external = park_is_external(d->lane, r->r.address),
+			.attempts = r->r.attempts };
 	}
-	park_succeed(d);
-	park_end(d, true);
+	return a;
+}
+
+/* The door to which it moves at once; NULL: it stays. */
+static const struct lane *other_door(struct delivery *d, size_t i, enum sched_move move)
+{
+	const struct lane *other;
+
+	if (move == SCHED_MOVE_NOT || !d->lane->c)
+		return NULL;
+	other = door_other(d->lane, &d->m, &d->recipients[i].r);
+	if (other && move == SCHED_MOVE_TO_OTHER_TENANT && other->c->tenant && d->lane->c->tenant &&
+		sv_eq(other->c->tenant->name, d->lane->c->tenant->name))
+		return NULL;
+	return other;
+}
+
+static void decide(struct delivery *d, const struct sched_attempt *a, size_t i)
+{
+	const struct delivery_recipient *r = &d->recipients[i];
+	struct outbound *o = d->lane->o;
+	const struct sched_policy policy = outbound_policy(o);
+	const struct sched_answer answer = sched_attempt_answer(a, i, &policy, io_prng(o->loop));
+	const struct lane *other = other_door(d, i, answer.move);
+
+	d->outcomes[i] = (struct store_recipient_outcome){ .index = r->r.index,
+		.state = state_of(answer.deed),
+		/* Due times follow the clock that cannot go back. */
+		.next_at = other ? outbound_due_now(o)
+				 : wall_add(outbound_due_now(o), answer.next_at.us - a->now.us),
+		.lane = other ? other->key : d->lane->key,
+		.verdict = r->verdict,
+		.reply = r->reply,
+		.remote_message_id = d->remote_message_id,
+		.uncertain = a->parts[i].uncertain };
+	if (a->parts[i].uncertain)
+		outbound_count_uncertain(o, 1);
+}
+
+/* What the verdicts mean beyond this message. */
+static void tell_lane(struct delivery *d, const struct sched_attempt *a)
+{
+	const struct sched_part *own = park_spread(d, a);
+
 	if (own)
-		lane_hold(l, &own->verdict, own->reply, d->transcript);
+		lane_hold(d->lane, own->verdict, own->reply, d->transcript);
 }
 
 static size_t settle(struct delivery *d)
@@ -420,6 +402,7 @@ static bool reached_all(const struct delivery *d)
 /* The attempt is over: verdicts to deeds, deeds to the queue. The connection is free from here on. */
 void delivery_finish(struct delivery *d)
 {
+	struct sched_attempt a;
 	struct sv relay;
 
 	d->over = true;
@@ -438,9 +421,10 @@ void delivery_finish(struct delivery *d)
 	}
 	relay = d->outcome.relay;
 	park_weigh(d);
+	a = facts_of(d);
 	d->outcomes = arena_alloc(&d->arena, d->count * sizeof(*d->outcomes));
 	for (size_t i = 0; i < d->count; i++) {
-		decide(d, i);
+		decide(d, &a, i);
 		log_recipient(d, &d->outcomes[i], d->recipients[i].r.address, relay);
 	}
 	prepare_outcome(d, d->attempt.number);
@@ -448,7 +432,7 @@ void delivery_finish(struct delivery *d)
 	d->outcome.transcript = d->transcript;
 	d->outcome.ledger_count = settle(d);
 	d->outcome.count = count_month(d);
-	tell_lane(d);
+	tell_lane(d, &a);
 	bounce_send(d, write_outcome);
 }
 
@@ -542,7 +526,7 @@ void delivery_withdraw(struct delivery *d, const struct verdict *v, struct sv re
 	prepare_outcome(d, d->attempt.number);
 	d->outcome.withdrawn = true;
 	d->outcome.ledger_count = limit_slot_withdraw(&d->slot, d->ledger);
-	park_end(d, false);
+	park_withdraw(d);
 	write_outcome(d);
 }
 
@@ -606,9 +590,11 @@ void delivery_change(struct delivery *d)
 
 void delivery_decide(struct delivery *d)
 {
+	const struct sched_attempt a = facts_of(d);
+
 	d->outcomes = arena_alloc(&d->arena, d->count * sizeof(*d->outcomes));
 	for (size_t i = 0; i < d->count; i++) {
-		decide(d, i);
+		decide(d, &a, i);
 		log_recipient(d, &d->outcomes[i], d->recipients[i].r.address, SV(""));
 	}
 	prepare_outcome(d, 0);

@@ -9,11 +9,11 @@
 #include "outbound/outbound.h"
 #include "outbound/rewrite.h"
 #include "provider/reply.h"
-#include "sched/act.h"
 #include "sched/burst.h"
 #include "sched/endpoint.h"
 #include "sched/proof.h"
 #include "sched/split.h"
+#include "sched/verdict.h"
 #include "smtp/client.h"
 
 /*
@@ -403,8 +403,12 @@ bool park_is_culprit(struct lane *l, const struct store_message *m, bool beyond)
 void park_weigh(struct delivery *d);
 /* The message leaves. `probe`: for its lane; for what else is due for one, this is it. */
 void park_begin(struct delivery *d, bool probe);
-void park_succeed(struct delivery *d); /* if it reached anybody */
-void park_end(struct delivery *d, bool left);
+/* What it says of holds. Returns the part that holds its lane; NULL: none does. */
+const struct sched_part *park_spread(struct delivery *d, const struct sched_attempt *a);
+void park_withdraw(struct delivery *d); /* it never left */
+struct sched_mail park_mail(const struct delivery *d);
+/* To the outside of its tenant, where that matters now. */
+bool park_is_external(const struct lane *l, struct sv recipient);
 /* What was held is tried: all but lanes, and what a person must release. */
 void park_probe_all(struct outbound *o);
 /* What holds this lane or a sender on it is tried now. True: a stop for reputation was among it. */
