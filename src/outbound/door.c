@@ -107,19 +107,18 @@ void door_move(struct lane *l, const struct store_message *m,
 	enum door_obstacle obstacle = door_obstacle(l, m, recipients);
 	const struct sched_hold *p = park_find(l, m->sender, recipients[0].address);
 	const struct sched_hold_reason *why = p ? sched_hold_why(p) : lane_now(l).why;
-	struct delivery *d = delivery_new(l);
+	struct change *c = change_new(l, m, recipients, count);
 
-	delivery_copy_message(d, m, recipients, count);
-	delivery_set_outcomes(d,
+	change_set(c,
 		STORE_RCPT_QUEUED,
 		outbound_due_now(l->o),
 		&v,
-		words(l, to, why, obstacle, &d->arena));
+		words(l, to, why, obstacle, &c->arena));
 	for (size_t i = 0; i < count; i++)
-		d->outcomes[i].lane = to->key;
+		c->outcomes[i].lane = to->key;
 	if (obstacle == DOOR_OPEN)
 		count_move(l, to, count);
-	delivery_change(d);
+	change_write(c);
 }
 
 void door_refuse(struct lane *l, const struct store_message *m,
@@ -127,7 +126,15 @@ void door_refuse(struct lane *l, const struct store_message *m,
 {
 	const struct verdict internal = cause_verdict(CAUSE_DOOR_IS_INTERNAL);
 	const struct verdict small = cause_verdict(CAUSE_MESSAGE_TOO_LARGE);
-	struct delivery *d = delivery_new(l);
+	struct change *c = change_new(l, m, recipients, count);
+	struct sched_part *parts = arena_alloc(&c->arena, count * sizeof(*parts));
+	const struct sched_attempt a = { .lane = l->sched,
+		.parts = parts,
+		.count = count,
+		.now = outbound_age_now(l->o),
+		.accepted_at = m->accepted_at,
+		.expires_at = m->expires_at,
+		.parked_expire_us = conf_general(l->o->conf)->parked_expire_us };
 	char text[LIMIT_ADDRESS + 128];
 
 	if (obstacle == DOOR_INTERNAL)
@@ -142,10 +149,14 @@ void door_refuse(struct lane *l, const struct store_message *m,
 			(unsigned long long)m->size,
 			SV_ARG(l->key),
 			(unsigned long long)l->c->limits.message_bytes_max);
-	delivery_copy_message(d, m, recipients, count);
-	delivery_judge_rest(d,
-		obstacle == DOOR_INTERNAL ? &internal : &small,
-		arena_sv(&d->arena, sv_from(text)),
-		SCHED_SAID_SESSION);
-	delivery_decide(d);
+	for (size_t i = 0; i < count; i++)
+		parts[i] = (struct sched_part){ .verdict = obstacle == DOOR_INTERNAL ? &internal
+										     : &small,
+			.reply = arena_sv(&c->arena, sv_from(text)),
+			.said = SCHED_SAID_SESSION,
+			.attempts = recipients[i].attempts };
+	change_decide(c, &a);
+	for (size_t i = 0; i < count; i++)
+		change_log(c, i, SV(""));
+	change_tell(c);
 }

@@ -75,7 +75,7 @@ static void sweep_page(struct lane *l)
 		l->sweep_after_at = m->recipients[m->recipient_count - 1].next_at;
 		l->sweep_after_id = m->id;
 		if (m->recipients[0].next_at.us > far.us)
-			delivery_is_due(l, m);
+			waiting_is_due(l, m);
 		else
 			(void)elsewhere_move(l, m);
 	}

@@ -114,15 +114,10 @@ static void tell_waiting(struct lane *l, const struct verdict *v, struct sv repl
 
 	for (size_t i = first; !l->sweeping && !l->due_running && i < l->due.out_count; i++) {
 		const struct store_message *m = &l->due.out_messages[i];
-		struct delivery *d = delivery_new(l);
+		struct change *c = change_new(l, m, m->recipients, m->recipient_count);
 
-		delivery_copy_message(d, m, m->recipients, m->recipient_count);
-		delivery_set_outcomes(d,
-			STORE_RCPT_QUEUED,
-			m->recipients[0].next_at,
-			v,
-			arena_sv(&d->arena, reply));
-		delivery_change(d);
+		change_set(c, STORE_RCPT_QUEUED, m->recipients[0].next_at, v, reply);
+		change_write(c);
 	}
 }
 
@@ -285,7 +280,7 @@ void lane_page_skip(struct lane *l)
 static void reroute_page(struct lane *l)
 {
 	while (lane_page_has_more(l)) {
-		delivery_reroute(l, &l->due.out_messages[l->page_at]);
+		waiting_reroute(l, &l->due.out_messages[l->page_at]);
 		lane_page_skip(l);
 	}
 }
@@ -404,7 +399,7 @@ static struct delivery *next_queued(struct lane *l, bool probing)
 		if (way.other)
 			door_move(l, m, first, count, way.other);
 		else if (way.park)
-			delivery_postpone(l, m, first, count, way.park);
+			waiting_postpone(l, m, first, count, way.park);
 		else
 			door_refuse(l, m, first, count, way.obstacle);
 	}

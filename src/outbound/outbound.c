@@ -61,7 +61,7 @@ struct outbound *outbound_new(const struct outbound_options *options)
 	list_init(&o->starved);
 	list_init(&o->idle);
 	list_init(&o->quiet);
-	list_init(&o->all_deliveries);
+	list_init(&o->work);
 	o->overdue = overdue_new(o);
 	o->slots = (struct io_task){ .run = connections_serve, .arg = o };
 	o->drain_check = (struct io_task){ .run = drain_check, .arg = o };
@@ -456,9 +456,9 @@ void outbound_give_up(struct outbound *o)
 
 			/* A request that may have sent the message and cannot be asked: its attempt stays
 			 * open in the queue, and that is how the next start knows of it. */
-			if (d && d->released && c->kind == &connection_web)
+			if (d && d->state == ATTEMPT_RELEASED && c->kind == &connection_web)
 				continue;
-			if (d && !d->released) {
+			if (d && d->state != ATTEMPT_RELEASED) {
 				delivery_withdraw(d, NULL, SV(""));
 				connection_abandon(c);
 				continue;

@@ -24,7 +24,8 @@
  * park.c       the hands of what is held: records, alerts, the log; and what a message is to it
  * witness.c    what a refused message says of itself, for the verdict and for sched/hold
  * door.c       which mail a door takes, and the next door when one is held
- * delivery.c   one attempt: its message, claim and body; delivery_end.c: its verdicts and outcome
+ * delivery.c   one attempt: its message, claim and body; delivery_end.c: its verdicts
+ * change.c     how recipients change in the queue: an attempt's end, or what becomes of mail that waits (waiting.c)
  * endpoint.c   budgets of handshakes and connections: who connects next, who gives way
  * connection.c one session with a provider: what all have; connection_smtp.c: by SMTP; graph.c: by HTTPS
  * rewrite.c    what leaves differs from what is stored
@@ -95,7 +96,7 @@ struct outbound {
 		quiet; /* connections whose host has accepted and said nothing yet, oldest first */
 	struct io_task slots;
 	size_t deliveries; /* alive, outcomes under way included */
-	struct list all_deliveries;
+	struct list work;  /* what is counted there: struct work */
 	struct overdue *overdue;
 
 	unsigned reads_left; /* of start() */
@@ -244,6 +245,7 @@ struct connection {
 	struct io_timer timer;
 	struct mono_time connected_at, idle_since;
 	struct delivery *delivery;
+	bool begun; /* it works on its delivery */
 	bool ended, pumping;
 	uint32_t carried; /* messages */
 	bool worn;        /* something went wrong in this session: the next message gets another */
@@ -262,9 +264,39 @@ struct delivery_recipient {
 	struct sv reply;
 };
 
+/* What is to end before we do. */
+struct work {
+	struct outbound *o;
+	struct list node; /* in outbound->work */
+	uint64_t message;
+};
+
+/*
+ * Where an attempt stands, by one setter: delivery_set_state(). Its transaction may begin before it is committed, but
+ * nothing is released before (I5). Its end is a struct change: the sender is told, the outcome is written.
+ */
+enum attempt_state {
+	ATTEMPT_CLAIMING, /* its place in the queue is being taken */
+	ATTEMPT_READY,    /* it is taken */
+	ATTEMPT_RUNNING,  /* and its transaction runs */
+	ATTEMPT_RELEASED, /* the dot may have left: attempt_release() */
+	ATTEMPT_ENDING,   /* it is over, and the queue still works on it */
+	ATTEMPT_STATE_COUNT,
+};
+enum attempt_end {
+	ATTEMPT_JUDGED,    /* its recipients have their verdicts */
+	ATTEMPT_WITHDRAWN, /* it never left */
+	ATTEMPT_UNCLAIMED, /* its place could not be taken */
+};
+/* What the queue does for it now. */
+enum {
+	ATTEMPT_CLAIMS = 1,
+	ATTEMPT_READS = 2,
+};
+
 struct delivery {
+	struct work work;
 	struct list node; /* in lane->fresh */
-	struct list all;  /* in outbound->all_deliveries */
 	struct lane *lane;
 	struct connection *connection;
 	struct arena arena;
@@ -277,28 +309,43 @@ struct delivery {
 	uint64_t body_at;    /* offset of body[0] in the message */
 	uint64_t body_given; /* handed to the client */
 	struct rewrite rewrite;
-	struct sv header;           /* as stored, once `body` has left it behind; see witness.c */
-	struct buf head;            /* goes instead of the stored header; empty: that goes */
-	size_t head_given;          /* of it */
-	bool claimed, claim_failed; /* the attempt is committed; or cannot be */
-	bool claim_running, body_running, wants_body, released, over, probe;
-	bool begun;      /* the connection works on it */
-	bool taken_back; /* over without having left */
-	bool of_look;    /* overdue.c waits for it */
+	struct sv header;  /* as stored, once `body` has left it behind; see witness.c */
+	struct buf head;   /* goes instead of the stored header; empty: that goes */
+	size_t head_given; /* of it */
+	enum attempt_state state;
+	enum attempt_end end; /* while ENDING */
+	unsigned ops;         /* under way */
+	bool wants_body, probe;
+	bool stayed; /* released, but it is known that it never left */
 	struct mono_time begun_at;
 	struct limit_slot slot; /* of what its mailbox or connector may send */
 	struct store_attempt attempt;
 	struct store_claim claim;
 	struct store_body body_op;
-	struct store_outcome outcome;
 	struct limit_entry ledger[LIMIT_ENTRIES_MAX];
-	struct store_recipient_outcome *outcomes;
-	struct io_timer again; /* the outcome could not be written */
-	unsigned write_failures;
+	struct sv stage;   /* in which it ended */
 	bool next_hop_dsn; /* it takes NOTIFY over from us */
 	struct sv remote_message_id;
 	struct smtp_client_message message;
+	struct sv relay;
 	struct sv transcript; /* of its session, where it did not reach all recipients */
+};
+
+/* Recipients change in the queue; see change.c. */
+struct change {
+	struct work work;
+	bool of_look; /* overdue.c waits for it */
+	struct lane *lane;
+	struct arena arena;
+	struct store_message m;
+	struct store_recipient *recipients;
+	size_t count;
+	struct store_recipient_outcome *outcomes;
+	struct store_outcome op;
+	struct limit_entry ledger[LIMIT_ENTRIES_MAX];
+	struct io_timer again;
+	unsigned failures;
+	bool next_hop_dsn;
 };
 
 /* ---- outbound.c ---- */
@@ -356,7 +403,7 @@ void overdue_expect(struct outbound *o, struct wall_time at);
 void overdue_expect_new(struct outbound *o); /* mail that came now */
 /* Mail that is over when its turn comes is not sent: it ends by the look that comes now. */
 bool overdue_passes_over(struct lane *l, const struct store_message *m);
-/* A new delivery. True: it is of the look, which waits until overdue_written(). */
+/* A new change. True: it is of the look, which waits until overdue_written(). */
 bool overdue_adopts(struct outbound *o);
 void overdue_written(struct outbound *o);
 
@@ -459,31 +506,50 @@ NODISCARD bool delivery_ready(struct delivery *d);
 /* What leaves, for any door: sender, recipients (one, when all are redirected), size. In its memory. */
 const struct smtp_client_message *delivery_message(struct delivery *d);
 void delivery_feed(struct delivery *d); /* the connection has room for more body */
-void delivery_copy_message(struct delivery *d, const struct store_message *m,
-	const struct store_recipient *recipients, size_t count);
+void delivery_set_state(struct delivery *d, enum attempt_state next);
+/* The dot leaves, or whatever a door has for it: from here on a lost answer is uncertain. */
+void attempt_release(struct delivery *d);
+void delivery_unclaimed(struct delivery *d);
 
 /* ---- delivery_end.c ---- */
 /* Everybody who is not refused already gets this verdict; `said`: what the server had heard. */
 void delivery_judge_rest(
 	struct delivery *d, const struct verdict *v, struct sv reply, enum sched_said said);
-/* The attempt is over: verdicts to deeds, deeds to the queue. The connection is free from here on. */
+/* The attempt is over: verdicts to deeds, deeds to the queue. The connection is free from here on; `d` is gone. */
 void delivery_finish(struct delivery *d);
+/* It is over, or its end can go on now. */
+void delivery_end(struct delivery *d, enum attempt_end end);
 void delivery_event(struct delivery *d, const struct smtp_client_event *e);
 /* Never left: back to the queue, with the reason. NULL verdict: none. */
 void delivery_withdraw(struct delivery *d, const struct verdict *v, struct sv reply);
-/* A change to waiting recipients without an attempt. */
-void delivery_postpone(struct lane *l, const struct store_message *m,
+
+/* ---- change.c ---- */
+void work_begin(struct work *w, struct outbound *o);
+void work_end(struct work *w);
+void change_copy_message(struct arena *a, struct store_message *m); /* its texts */
+void change_copy_recipient(struct arena *a, struct store_recipient *r, struct sv lane);
+/* Copies all. Outcomes are not set yet. */
+struct change *change_new(struct lane *l, const struct store_message *m,
+	const struct store_recipient *recipients, size_t count);
+/* Takes the memory over in which all is. */
+struct change *change_of(struct lane *l, struct arena *arena, const struct store_message *m,
+	struct store_recipient *recipients, size_t count);
+/* The same for all. */
+void change_set(struct change *c, enum store_recipient_state state, struct wall_time next_at,
+	const struct verdict *v, struct sv reply);
+void change_decide(struct change *c, const struct sched_attempt *a); /* by the answers */
+void change_log(const struct change *c, size_t i, struct sv redirected_to);
+void change_write(struct change *c); /* and that is all */
+void change_tell(struct change *c);  /* its sender, where he wants it; then it is written */
+
+/* ---- waiting.c ---- */
+void waiting_postpone(struct lane *l, const struct store_message *m,
 	const struct store_recipient *recipients, size_t count, const struct sched_hold *park);
-void delivery_expire(struct lane *l, const struct store_message *m);
-void delivery_is_due(struct lane *l, const struct store_message *m); /* now, whatever was planned */
-/* Its sender is told. */
-void delivery_delayed(struct lane *l, const struct store_message *m, struct wall_time look_at);
-void delivery_reroute(struct lane *l, const struct store_message *m);
-/* For door.c: an outcome without an attempt. */
-void delivery_set_outcomes(struct delivery *d, enum store_recipient_state state,
-	struct wall_time next_at, const struct verdict *v, struct sv reply);
-void delivery_change(struct delivery *d); /* written as set */
-void delivery_decide(struct delivery *d); /* by the recipients' verdicts; notices; then written */
+void waiting_expire(struct lane *l, const struct store_message *m);
+void waiting_is_due(struct lane *l, const struct store_message *m); /* now, whatever was planned */
+/* Its sender is told; it is looked at again then. */
+void waiting_delayed(struct lane *l, const struct store_message *m, struct wall_time look_at);
+void waiting_reroute(struct lane *l, const struct store_message *m);
 
 /* ---- connection.c ---- */
 struct connection *connection_open(struct lane *l);
@@ -529,4 +595,4 @@ bool graph_goes_apart(const struct lane *l, uint64_t message_id);
 /* ---- bounce.c ---- */
 struct bounce_job;
 /* Tells the sender; `then` runs when the notice is in the queue, or was not needed. */
-void bounce_send(struct delivery *d, void (*then)(struct delivery *d));
+void bounce_send(struct change *c, void (*then)(struct change *c));
