@@ -348,7 +348,7 @@ def ratios(ours, theirs):
 
 def against(build, other, messages, rounds, say):
     """This build and another one, in turns; each begins every second round."""
-    say(f"| this build to {other.name} | accepted | delivered | peak RSS |")
+    say(f"| this build to {other} | accepted | delivered | peak RSS |")
     say("|---|---|---|---|")
     for keep in (False, True):
         got = {build: [], other: []}
