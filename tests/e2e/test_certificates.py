@@ -262,7 +262,7 @@ def test_every_listener_speaks_tls_with_forward_secrecy_only(relay, folder):
             assert not connects(port, kind, version, "-cipher", "ALL:@SECLEVEL=0"), (kind, version)
 
 
-def testssl(folder, kind, port, *options):
+def run_testssl(folder, kind, port, *options):
     """What it found: {id: (severity, words)}."""
     found = folder / "testssl.json"
     subprocess.run(["testssl", "--quiet", "--color", "0", "--warnings", "off", "--nodns", "none", *options, "--fast",
@@ -286,7 +286,7 @@ needs_testssl = pytest.mark.skipif(not shutil.which("testssl"), reason="testssl.
 def test_testssl_finds_nothing_weak_at_a_glance(relay, folder):
     """Versions and classes of suites, by OpenSSL: half a minute. What each kind of listener offers is looked at above."""
     _, ports = listeners(relay, folder)
-    found = testssl(folder, "implicit", ports["implicit", "rsa"], "--ssl-native", "-p", "-s")
+    found = run_testssl(folder, "implicit", ports["implicit", "rsa"], "--ssl-native", "-p", "-s")
     assert [found[name][1] for name in ("TLS1", "TLS1_1", "TLS1_2", "TLS1_3")] == ["not offered", "not offered", "offered", "offered"]
     assert [found["cipherlist_" + name][1] for name in ("NULL", "aNULL", "AVERAGE", "STRONG")] == [*["not offered"] * 3, "offered"]
     assert weak(found) == {}
@@ -297,6 +297,6 @@ def test_testssl_finds_nothing_weak_at_a_glance(relay, folder):
 @pytest.mark.parametrize("kind", [("starttls", "ec"), ("required", "rsa"), ("implicit", "rsa")])
 def test_testssl_finds_nothing_weak(relay, folder, kind):
     _, ports = listeners(relay, folder)
-    found = testssl(folder, kind[0], ports[kind], "-p", "-s", "-f", "-P", "-S", "-U")
+    found = run_testssl(folder, kind[0], ports[kind], "-p", "-s", "-f", "-P", "-S", "-U")
     assert {"TLS1", "TLS1_1", "TLS1_2", "TLS1_3"} <= found.keys() and len(found) > 40, "it looked"
     assert weak(found) == {}
