@@ -79,9 +79,12 @@ static void tell(struct lane *l, const struct sched_hold *h, bool ended)
 	const struct sched_hold_reason *why = sched_hold_why(h);
 	struct outbound *o = l->o;
 	struct mono_time until = sched_hold_until(h, io_now(o->loop));
+	struct wall_time next_at = { 0 };
 
 	if (!o->event)
 		return;
+	if (until.us != MONO_NEVER.us)
+		next_at = wall_at(o, until);
 	o->event(o->event_arg,
 		&(struct outbound_event){ .ended = ended,
 			.scope = sched_hold_key(h),
@@ -91,8 +94,7 @@ static void tell(struct lane *l, const struct sched_hold *h, bool ended)
 			.reply = sv_from(why->reply),
 			.nature = why->nature,
 			.since = why->since,
-			.next_at = until.us == MONO_NEVER.us ? (struct wall_time){ 0 }
-							     : wall_at(o, until) });
+			.next_at = next_at });
 }
 
 static void log_held(struct lane *l, const struct sched_hold *h)
