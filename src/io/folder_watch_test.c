@@ -10,18 +10,7 @@
 #include <sys/resource.h>
 
 #include "cmocka_all.h"
-
-static char folder[64];
-
-static const char *path_of(const char *name)
-{
-	static char paths[2][128];
-	static unsigned turn;
-	char *path = paths[turn++ % 2];
-
-	(void)snprintf(path, sizeof(paths[0]), "%s/%s", folder, name);
-	return path;
-}
+#include "io/test_folder.h"
 
 struct seen {
 	struct io_loop *loop;
@@ -70,9 +59,8 @@ static int begin(void **state)
 	static struct seen s;
 
 	s = (struct seen){ .loop = io_loop_new() };
-	(void)snprintf(folder, sizeof(folder), "/tmp/postern-test-XXXXXX");
 	*state = &s;
-	return mkdtemp(folder) ? 0 : -1;
+	return make_folder(state);
 }
 
 static int end(void **state)
@@ -81,7 +69,7 @@ static int end(void **state)
 
 	io_folder_watch_free(s->watch);
 	io_loop_free(s->loop);
-	return io_fs_remove_folder(folder);
+	return remove_folder(state);
 }
 
 static void a_file_that_gets_its_name_is_an_arrival(void **state)

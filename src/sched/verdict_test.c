@@ -318,7 +318,7 @@ static const char *held_by(const struct door *d)
 	return h ? sched_hold_key(h).ptr : "";
 }
 
-/* What each radius holds, for what passes and for what is to be mended; with a tenant and without. */
+/* What each radius holds, for what passes by itself and for what an administrator puts right; with a tenant and without. */
 static void each_radius_holds_its_own(void **state)
 {
 	static const struct {
