@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 """Measures postern beside Postfix and beside the load tools alone, in one run, and prints the ratios.
 
-  bench/run.py --build build [--messages 5000] [--rounds 3] [--quick] [--write]
+  bench/run.py --build build [--against OTHER] [--messages 5000] [--rounds 3] [--quick] [--write]
 
 smtp-source -> relay -> smtp-sink, 4 KiB messages, fsync on, all on loopback and on the same cores.
-Absolute figures of a noisy machine mean little: read the ratios, and the ceiling measured beside them.
+Absolute figures of a noisy machine mean little: read the ratios, and the ceiling measured beside them. --against names
+the build folder of another commit, which takes turns with this one in the same rounds.
 """
 import argparse
 import datetime
@@ -340,6 +341,25 @@ def delays(build, messages):
     return {"p50_ms": spans[len(spans) // 2], "p99_ms": spans[int(len(spans) * 0.99)]} if spans else {}
 
 
+def ratios(ours, theirs):
+    each = [a / b for a, b in zip(ours, theirs)]
+    return f"{statistics.median(each):.2f} ({min(each):.2f}-{max(each):.2f})"
+
+
+def against(build, other, messages, rounds, say):
+    """This build and another one, in turns; each begins every second round."""
+    say(f"| this build to {other} | accepted | delivered | peak RSS |")
+    say("|---|---|---|---|")
+    for keep in (False, True):
+        got = {build: [], other: []}
+        for n in range(rounds):
+            for which in (build, other) if n % 2 == 0 else (other, build):
+                got[which].append(relay_round(Postern, which, messages, keep))
+        columns = [ratios([a[k] for a in got[build]], [b[k] for b in got[other]]) for k in ("accept", "delivered", "rss_kb")]
+        say(f"| {'kept connections' if keep else 'a connection each'} | {' | '.join(columns)} |")
+    say("")
+
+
 def spread(values):
     return f"{statistics.median(values):,.0f} ({min(values):,.0f}-{max(values):,.0f})"
 
@@ -347,6 +367,7 @@ def spread(values):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default="build", type=pathlib.Path)
+    parser.add_argument("--against", type=pathlib.Path, help="build folder of another commit: only the ratios to it")
     parser.add_argument("--messages", default=5000, type=int)
     parser.add_argument("--rounds", default=3, type=int)
     parser.add_argument("--queue", default=100000, type=int)
@@ -367,6 +388,9 @@ def main():
         print(text, flush=True)
         lines.append(text)
 
+    if o.against:
+        o.only = "against"
+        against(build, o.against.resolve(), o.messages, o.rounds, say)
     if o.only in (None, "rate"):
         say("| mode | ceiling msg/s | postern accept | postern delivered | Postfix delivered | ratio delivered | postern peak RSS |")
         say("|---|---|---|---|---|---|---|")

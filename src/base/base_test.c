@@ -54,6 +54,27 @@ static void buf_respects_its_maximum(void **state)
 	buf_deinit(&b);
 }
 
+static void a_wiping_buf_leaves_nothing_behind(void **state)
+{
+	struct buf b;
+
+	(void)state;
+	buf_init_wiping(&b, 5000);
+	for (unsigned i = 0; i < 100; i++)
+		assert_int_equal(buf_append(&b, SV("a secret, of which nothing stays")), 0);
+	buf_consume(&b, 10);
+	assert_int_equal(buf_append(&b, SV("more")), 0);
+	assert_true(sv_starts(buf_sv(&b), SV("of which nothing staysa secret")));
+	assert_int_equal(b.len, 100 * 32 - 10 + 4);
+	buf_reset(&b);
+	assert_true(b.cap >= 100 * 32);
+	for (size_t i = 0; i < b.cap; i++)
+		assert_int_equal(b.ptr[i], 0);
+	buf_deinit(&b);
+	/* And is one again. */
+	assert_true(b.wipes && b.max == 5000);
+}
+
 static void buf_survives_random_use(void **state)
 {
 	struct buf b = BUF_INIT(5000);
@@ -357,6 +378,7 @@ int main(void)
 		cmocka_unit_test(sv_cuts_lines_only_at_crlf),
 		cmocka_unit_test(numbers_have_bounds),
 		cmocka_unit_test(buf_respects_its_maximum),
+		cmocka_unit_test(a_wiping_buf_leaves_nothing_behind),
 		cmocka_unit_test(buf_survives_random_use),
 		cmocka_unit_test(base64_both_ways),
 		cmocka_unit_test(words_of_others_become_one_line),

@@ -18,10 +18,22 @@ void buf_init(struct buf *b, size_t max)
 	*b = (struct buf){ .max = max };
 }
 
+void buf_init_wiping(struct buf *b, size_t max)
+{
+	*b = (struct buf){ .max = max, .wipes = true };
+}
+
+static void wipe(struct buf *b)
+{
+	if (b->wipes && b->ptr)
+		explicit_bzero(b->ptr, b->cap);
+}
+
 void buf_deinit(struct buf *b)
 {
+	wipe(b);
 	free(b->ptr);
-	*b = (struct buf){ .max = b->max };
+	*b = (struct buf){ .max = b->max, .wipes = b->wipes };
 }
 
 void buf_deinitp(struct buf *b)
@@ -31,8 +43,28 @@ void buf_deinitp(struct buf *b)
 
 void buf_reset(struct buf *b)
 {
+	wipe(b);
 	b->head = 0;
 	b->len = 0;
+}
+
+/* Not by realloc() where it wipes: that leaves what it moved behind. */
+static void grow(struct buf *b, size_t cap)
+{
+	char *grown;
+
+	if (!b->wipes) {
+		b->ptr = xrealloc(b->ptr, cap);
+		b->cap = cap;
+		return;
+	}
+	grown = xmalloc(cap);
+	if (b->len)
+		memcpy(grown, b->ptr, b->len);
+	wipe(b);
+	free(b->ptr);
+	b->ptr = grown;
+	b->cap = cap;
 }
 
 int buf_reserve(struct buf *b, size_t n)
@@ -56,10 +88,8 @@ int buf_reserve(struct buf *b, size_t n)
 		memmove(b->ptr, b->ptr + b->head, b->len);
 		b->head = 0;
 	}
-	if (cap != b->cap || !b->ptr) {
-		b->ptr = xrealloc(b->ptr, cap);
-		b->cap = cap;
-	}
+	if (cap != b->cap || !b->ptr)
+		grow(b, cap);
 	return 0;
 }
 

@@ -4,6 +4,7 @@
 #include "base/attr.h"
 #include "base/sv.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -17,6 +18,7 @@ struct buf {
 	size_t len;  /* live bytes */
 	size_t cap;
 	size_t max;
+	bool wipes; /* secrets may come in: no byte of it stays in memory that is given back, nor behind a reset */
 };
 
 #define BUF_INIT(max_bytes)        \
@@ -25,7 +27,8 @@ struct buf {
 	}
 
 void buf_init(struct buf *b, size_t max);
-void buf_deinit(struct buf *b);  /* frees; the maximum stays, so it can be used again */
+void buf_init_wiping(struct buf *b, size_t max);
+void buf_deinit(struct buf *b);  /* frees; what init() set stays, so it can be used again */
 void buf_deinitp(struct buf *b); /* for CLEANUP() on a struct buf */
 void buf_reset(struct buf *b);   /* empty, storage kept */
 

@@ -7,9 +7,10 @@
  * leads to internal recipients only, that `through: sender` finds no mailbox.
  */
 
-/* Patterns of `through: sender` are tried on all mailboxes only while that is quick. */
+/* What would be slow for many patterns is left out when it has been done so often. */
 enum {
-	SENDER_TRIES_MAX = 10000000
+	SENDER_TRIES_MAX = 10000000, /* a pattern of `through: sender` on a mailbox */
+	COMPARISONS_MAX = 20000000,  /* two routes */
 };
 
 /* One sender for certain? */
@@ -108,49 +109,78 @@ static bool covers(const struct conf *c, const struct conf_route *a, const struc
 	       (is_exact(b) && conf_mailbox_of(c, b->sender));
 }
 
+/* The first above `place` that takes all that `b` takes, or NULL. */
+static const struct conf_route *covered_by(
+	struct conf_load *ld, const struct conf_route *place, const struct conf_route *b)
+{
+	const struct conf *c = ld->conf;
+	const struct conf_route_scope scope = { .sender = b->any_sender ? NULL : &b->sender,
+		.recipient = b->any_recipient ? NULL : &b->recipients[0],
+		.user = b->user,
+		.device = b->device };
+	struct conf_route_scan scan = conf_route_scan_begin(c, &scope);
+	const struct conf_route *a = conf_route_scan_next(&scan);
+
+	for (; a && a < place; a = conf_route_scan_next(&scan)) {
+		if (ld->comparisons++ > COMPARISONS_MAX)
+			return NULL;
+		if (covers(c, a, b))
+			return a;
+	}
+	return NULL;
+}
+
 static void check_order(struct conf_load *ld)
 {
 	const struct conf *c = ld->conf;
 
 	for (size_t i = 1; i < c->route_count; i++) {
-		for (size_t k = 0; k < i; k++) {
-			struct conf_node at = conf_node_at(c->routes[i].place);
+		struct conf_node at = conf_node_at(c->routes[i].place);
+		const struct conf_route *above = covered_by(ld, &c->routes[i], &c->routes[i]);
 
-			if (!covers(c, &c->routes[k], &c->routes[i]))
-				continue;
+		if (above)
 			conf_error(ld,
 				&at,
 				"this route can never match: the one in %s line %u takes "
 				"everything first; move this one above it, or remove it",
-				c->routes[k].place.file,
-				c->routes[k].place.line);
-			break;
-		}
+				above->place.file,
+				above->place.line);
 	}
 }
 
 /* Which mailbox could be the sender's? Of all, the first that is `wanted`. */
-static const struct conf_member *sender_mailbox(const struct conf *c, const struct conf_route *r,
+static const struct conf_member *sender_mailbox(struct conf_load *ld, const struct conf_route *r,
 	bool (*wanted)(
-		const struct conf *c, const struct conf_route *r, const struct conf_member *m))
+		struct conf_load *ld, const struct conf_route *r, const struct conf_member *m))
 {
+	const struct conf *c = ld->conf;
+
 	if (is_exact(r)) {
 		const struct conf_member *m = conf_mailbox_of(c, r->sender);
 
-		return m && wanted(c, r, m) ? m : NULL;
+		return m && wanted(ld, r, m) ? m : NULL;
 	}
 	for (size_t i = 0; i < c->member_count; i++)
 		if (c->members[i].kind == CONF_LANE_MAILBOX &&
 			(r->any_sender || address_matches(r->sender, c->members[i].name)) &&
-			wanted(c, r, &c->members[i]))
+			wanted(ld, r, &c->members[i]))
 			return &c->members[i];
 	return NULL;
 }
 
-static bool any_member(
-	const struct conf *c, const struct conf_route *r, const struct conf_member *m)
+/* Is it known soon which mailboxes may be the sender's? */
+static bool may_try_senders(struct conf_load *ld, const struct conf_route *r)
 {
-	(void)c;
+	if (is_exact(r))
+		return true;
+	ld->sender_tries += ld->conf->member_count;
+	return ld->sender_tries <= SENDER_TRIES_MAX;
+}
+
+static bool any_member(
+	struct conf_load *ld, const struct conf_route *r, const struct conf_member *m)
+{
+	(void)ld;
 	(void)r;
 	(void)m;
 	return true;
@@ -160,13 +190,12 @@ static bool any_member(
 void conf_check_route_sender(
 	struct conf_load *ld, const struct conf_node *at, const struct conf_route *r)
 {
-	const struct conf *c = ld->conf;
 	bool asked = false;
 
 	for (size_t i = 0; i < r->through_count; i++)
 		asked = asked || r->through[i].sender;
-	if (!asked || ld->incomplete || c->member_count * c->route_count > SENDER_TRIES_MAX ||
-		sender_mailbox(c, r, any_member))
+	if (!asked || ld->incomplete || !may_try_senders(ld, r) ||
+		sender_mailbox(ld, r, any_member))
 		return;
 	if (r->any_sender)
 		conf_error(ld,
@@ -194,9 +223,10 @@ static bool is_internal_only(const struct conf_member *m)
  * Does it refuse some of the recipients that the route sends there? Not when those outside are
  * taken by a route above `place`: `{ recipient: external, through: relay }`.
  */
-static bool refuses_some(const struct conf *c, const struct conf_route *place,
+static bool refuses_some(struct conf_load *ld, const struct conf_route *place,
 	const struct conf_route *r, const struct conf_member *m)
 {
+	const struct conf *c = ld->conf;
 	const struct conf_through way = { .member = m };
 	struct conf_route outside = *r;
 
@@ -207,26 +237,22 @@ static bool refuses_some(const struct conf *c, const struct conf_route *place,
 	outside.recipient_class = CONF_RECIPIENT_EXTERNAL;
 	outside.through = &way;
 	outside.through_count = 1;
-	for (const struct conf_route *above = c->routes; above < place; above++)
-		if (covers(c, above, &outside))
-			return false;
-	return true;
+	return !covered_by(ld, place, &outside) && ld->comparisons <= COMPARISONS_MAX;
 }
 
 /* The same for the mailbox of a sender: only its own mail is asked about. */
 static bool refuses_some_of_its_own(
-	const struct conf *c, const struct conf_route *r, const struct conf_member *m)
+	struct conf_load *ld, const struct conf_route *r, const struct conf_member *m)
 {
 	struct conf_route own = *r;
 
 	own.sender = m->name;
 	own.any_sender = false;
-	return refuses_some(c, r, &own, m);
+	return refuses_some(ld, r, &own, m);
 }
 
 static void check_internal_only(struct conf_load *ld, const struct conf_route *r)
 {
-	const struct conf *c = ld->conf;
 	struct conf_node at = conf_node_at(r->place);
 	const struct conf_member *m = NULL;
 
@@ -234,9 +260,9 @@ static void check_internal_only(struct conf_load *ld, const struct conf_route *r
 		const struct conf_through *t = &r->through[i];
 
 		if (t->member)
-			m = refuses_some(c, r, r, t->member) ? t->member : NULL;
-		else if (t->sender && c->member_count * c->route_count <= SENDER_TRIES_MAX)
-			m = sender_mailbox(c, r, refuses_some_of_its_own);
+			m = refuses_some(ld, r, r, t->member) ? t->member : NULL;
+		else if (t->sender && may_try_senders(ld, r))
+			m = sender_mailbox(ld, r, refuses_some_of_its_own);
 	}
 	if (m)
 		conf_warn(ld,

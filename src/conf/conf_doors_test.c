@@ -594,8 +594,8 @@ static void secrets_are_not_repeated(void **state)
 		TENANT "    app: { client_id: a, key: \"vault:Hunter2-x!\" }\n" GOOD,
 		DOOR "    source: Hunter2-x\n    host: h\n" DOOR_END,
 		MAILBOX "    sender: Hunter2-x\n" GOOD,
-		"connectors: [ { name: d, host: h } ]\nroutes: [ { header: Hunter2-x, through: d } "
-		"]\n",
+		("connectors: [ { name: d, host: h } ]\nroutes: [ { header: Hunter2-x, through: d "
+		 "} ]\n"),
 	};
 
 	(void)state;

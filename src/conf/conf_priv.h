@@ -30,7 +30,7 @@ enum {
 	CONF_FINDINGS_MAX = 1000, /* past that only counted */
 	CONF_GUESSES_MAX = 50,    /* errors, after which no similar name is looked for */
 	CONF_FIELDS_MAX = 40,     /* of one schema */
-	CONF_ROUTES_MAX = 2000,   /* each is compared with all before it */
+	CONF_ROUTES_MAX = 20000,
 	CONF_LISTENERS_MAX = 256,
 	CONF_DEVICES_MAX = 10000,
 	CONF_NAME_MAX = 64,
@@ -59,6 +59,7 @@ struct conf {
 	bool has_password[PROVIDER_COUNT]; /* a lane of it signs in with one */
 	struct conf_route *routes;
 	size_t route_count;
+	struct conf_route_index *route_index; /* in the arena */
 	struct conf_outside *outsides;
 	size_t outside_count;
 	struct htable user_by_name, device_by_name, lane_by_key, lane_by_name, member_by_key;
@@ -127,6 +128,8 @@ struct conf_load {
 	bool incomplete;     /* a file could not be read: that a name is unknown says nothing */
 	bool passing;        /* one could not for a reason that may pass */
 	size_t hidden_count; /* past CONF_FINDINGS_MAX */
+	size_t comparisons;  /* of routes with each other */
+	size_t sender_tries; /* of mailboxes with patterns of senders */
 };
 
 /* The root of a text, or NULL with a finding; an empty text is an empty map. */
@@ -380,4 +383,21 @@ NODISCARD bool conf_route_asks_body(const struct conf_route *r);
 void *conf_get_lower(const struct htable *t, struct sv name);
 
 /* Room for one more in a growing array; all zero. */
+/* route_index.c: the routes that may take something, in their order; all that can take it are among them. */
+struct conf_route_scope {
+	const struct sv *sender, *recipient; /* NULL: only routes that say nothing of it */
+	bool any_recipient;                  /* it is not known yet: all that say something of it */
+	struct sv user, device;              /* empty: none */
+};
+struct conf_route_scan {
+	const struct conf *conf;
+	const struct route_entry *at[8];
+	size_t count;
+};
+void conf_route_index_build(struct conf *c);
+void conf_route_index_free(struct conf *c);
+struct conf_route_scan conf_route_scan_begin(
+	const struct conf *c, const struct conf_route_scope *w);
+const struct conf_route *conf_route_scan_next(struct conf_route_scan *s); /* NULL: no more */
+
 void *conf_grow(void *array, size_t count, size_t size);

@@ -7,7 +7,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 /* Files and includes, and the order in which sections are read: names before what refers to them. */
 
@@ -32,10 +31,10 @@ static struct conf_load_file *add_file(struct conf_load *ld, const char *path)
 }
 
 /* The file is not to blame, nor is whoever wrote its name. */
-static bool may_pass(int error)
+static bool may_pass(int rc)
 {
-	return error != ENOENT && error != ENOTDIR && error != EISDIR && error != ELOOP &&
-	       error != ENAMETOOLONG;
+	return rc > RC_PARSE && rc != -ENOENT && rc != -ENOTDIR && rc != -EISDIR && rc != -ELOOP &&
+	       rc != -ENAMETOOLONG;
 }
 
 /* The whole of a regular file; a finding at `at` otherwise. A FIFO or device could block for ever. */
@@ -43,14 +42,15 @@ static bool read_whole(struct conf_load *ld, const struct conf_node *at, const c
 	struct buf *out, struct stat *st)
 {
 	struct err err = { 0 };
+	int rc = io_fs_stat(path, st);
 
-	if (stat(path, st) != 0) {
-		ld->passing |= may_pass(errno);
+	if (rc != 0) {
+		ld->passing |= may_pass(rc);
 		conf_error(ld,
 			at,
 			"cannot open %s: %s: correct the path, or its permissions",
 			path,
-			rc_text(-errno));
+			rc_text(rc));
 		return false;
 	}
 	if (!S_ISREG(st->st_mode)) {
@@ -63,7 +63,7 @@ static bool read_whole(struct conf_load *ld, const struct conf_node *at, const c
 		conf_error(ld, at, "%s is larger than %zu MB: split it", path, out->max >> 20);
 	else
 		conf_error(ld, at, "%s: correct the path, or its permissions", err.text);
-	ld->passing |= err.code > -1000 && may_pass(-err.code);
+	ld->passing |= may_pass(err.code);
 	return false;
 }
 
@@ -136,8 +136,7 @@ static bool is_again(struct conf_load *ld, const struct conf_node *at, const str
 		if (f->device != st->st_dev || f->inode != st->st_ino)
 			continue;
 		/* An inode's number is given again: an editor may have replaced the other file since it was read. */
-		if (stat(f->path, &now) != 0 || now.st_dev != st->st_dev ||
-			now.st_ino != st->st_ino)
+		if (io_fs_stat(f->path, &now) != 0 || !io_fs_is_same(&now, st))
 			continue;
 		conf_error(ld,
 			at,

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
 #include "conf/conf_priv.h"
+#include "io/fs.h"
+#include "io/machine.h"
 #include "mail/address.h"
-
-#include <unistd.h>
 
 /* The longest path of a Unix socket, its NUL not counted: sun_path of sockaddr_un has 108 bytes. */
 enum {
@@ -308,9 +308,9 @@ void conf_general_defaults(struct conf_general *g)
 /* The machine's name is taken as it is, when it can be said in EHLO at all. */
 static void default_hostname(struct conf_load *ld)
 {
-	char name[256] = "";
+	char name[IO_MACHINE_NAME_MAX];
 
-	if (ld->on_disk && gethostname(name, sizeof(name) - 1) == 0 && conf_host_ok(sv_from(name)))
+	if (ld->on_disk && io_machine_name(name) == 0 && conf_host_ok(sv_from(name)))
 		ld->conf->general.hostname = conf_keep(ld, sv_from(name));
 	else
 		ld->conf->general.hostname = SV("localhost");
@@ -321,7 +321,7 @@ static void default_anchor(struct conf_load *ld)
 {
 	static const char path[] = "/usr/share/dns/root.key";
 
-	if (ld->on_disk && access(path, R_OK) == 0) {
+	if (ld->on_disk && io_fs_is_readable(path)) {
 		const struct conf_node at = { .file = ld->files[0].path, .line = 1, .column = 1 };
 
 		ld->conf->general.dnssec_anchor = sv_from(path);

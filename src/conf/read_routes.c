@@ -381,7 +381,8 @@ void conf_read_routes(struct conf_load *ld)
 	}
 	if (!any && !ld->incomplete)
 		say_no_route(ld);
-	else if (ld->error_count == errors)
+	conf_route_index_build(ld->conf);
+	if (any && ld->error_count == errors)
 		conf_check_routes(ld);
 }
 

@@ -98,10 +98,14 @@ static size_t find_members(const struct conf *c, const struct conf_route *r, str
 
 struct conf_route_answer conf_route_find(const struct conf *c, const struct conf_route_query *q)
 {
+	const struct conf_route_scope scope = { .sender = &q->sender,
+		.recipient = &q->recipient,
+		.user = q->user,
+		.device = q->device };
+	struct conf_route_scan scan = conf_route_scan_begin(c, &scope);
 	struct conf_route_answer a = { 0 };
 
-	for (size_t i = 0; i < c->route_count; i++) {
-		const struct conf_route *r = &c->routes[i];
+	for (const struct conf_route *r; (r = conf_route_scan_next(&scan));) {
 		bool maybe = !q->has_body && conf_route_asks_body(r);
 		const struct conf_member *members[CONF_THROUGH_MAX];
 		size_t count;
@@ -132,11 +136,14 @@ bool conf_route_possible(const struct conf *c, struct sv sender, struct sv user,
 	const struct conf_route_query q = {
 		.sender = sender, .user = user, .listener = listener, .device = device
 	};
+	const struct conf_route_scope scope = {
+		.sender = &q.sender, .any_recipient = true, .user = user, .device = device
+	};
+	struct conf_route_scan scan = conf_route_scan_begin(c, &scope);
 	const struct conf_member *members[CONF_THROUGH_MAX];
 
-	for (size_t i = 0; i < c->route_count; i++)
-		if (takes_origin(&c->routes[i], &q) &&
-			find_members(c, &c->routes[i], sender, members))
+	for (const struct conf_route *r; (r = conf_route_scan_next(&scan));)
+		if (takes_origin(r, &q) && find_members(c, r, sender, members))
 			return true;
 	return false;
 }

@@ -2,11 +2,11 @@
 #include "base/must.h"
 #include "base/text.h"
 #include "conf/conf_priv.h"
+#include "io/fs.h"
 #include "mail/address.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
 /*
  * One value of each type. A value that has not the right form is never repeated in the message: it may
@@ -23,12 +23,14 @@ static void check_exists(struct conf_load *ld, const struct conf_node *value,
 {
 	struct stat st;
 	char name[VALUE_MAX + 1];
+	int rc;
 
 	if (!ld->on_disk || !(f->flags & CONF_EXISTS))
 		return;
 	(void)snprintf(name, sizeof(name), "%.*s", SV_ARG(path));
 	/* A folder that this user may not look into says nothing: the relay runs as another one. */
-	if (stat(name, &st) == 0 || (errno != ENOENT && errno != ENOTDIR))
+	rc = io_fs_stat(name, &st);
+	if (rc != -ENOENT && rc != -ENOTDIR)
 		return;
 	if (f->flags & CONF_LATER)
 		conf_warn(ld,

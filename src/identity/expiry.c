@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "identity/expiry.h"
 
+#include "base/buf.h"
 #include "base/must.h"
 #include "identity/app.h"
 #include "identity/logins.h"
+#include "io/file.h"
 #include "provider/defaults.h"
 #include "provider/reply.h"
 
@@ -15,6 +17,10 @@
 
 /* https://learn.microsoft.com/entra/identity-platform/refresh-tokens: 90 days without use. */
 #define LOGIN_LIFE_US (90 * (int64_t)US_PER_DAY)
+
+enum {
+	FILE_MAX = 262144 /* as an app may have it (app.c) */
+};
 
 static const char *const kind_names[] = {
 	[IDENTITY_EXPIRY_SECRET] = "client-secret",
@@ -82,15 +88,18 @@ static struct wall_time wall_of(const ASN1_TIME *t)
 /* The first certificate of a PEM file; 0: none. */
 static struct wall_time end_of_file(struct sv path)
 {
+	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(FILE_MAX);
 	struct wall_time end = { 0 };
 	char *name = sv_dup(path);
-	BIO *file = BIO_new_file(name, "r");
-	X509 *x = file ? PEM_read_bio_X509(file, NULL, NULL, NULL) : NULL;
+	BIO *bio = io_file_read(name, FILE_MAX, &text, NULL) == 0 && text.len
+			   ? BIO_new_mem_buf(text.ptr, (int)text.len)
+			   : NULL;
+	X509 *x = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
 
 	if (x)
 		end = wall_of(X509_get0_notAfter(x));
 	X509_free(x);
-	BIO_free(file);
+	BIO_free(bio);
 	ERR_clear_error();
 	free(name);
 	return end;

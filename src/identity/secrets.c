@@ -5,16 +5,14 @@
 #include "base/must.h"
 #include "identity/secrets_priv.h"
 #include "io/confine.h"
-#include "io/file.h"
+#include "io/fs.h"
+#include "io/machine.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum {
 	SECRET_MAX = 65536 /* room for any key file; a password is shorter */
@@ -69,21 +67,17 @@ struct sv identity_secret_line(struct sv text)
 	return text;
 }
 
-/* Not io_file_read(): its buffers are not wiped. */
+/* Not io_file_read(): its buffers are not wiped. Room at once: a buffer that grows leaves copies behind. */
 static int read_all(int fd, struct buf *out)
 {
-	for (;;) {
-		ssize_t n = buf_room(out) ? read(fd, buf_tail(out), buf_room(out)) : 0;
+	ssize_t n;
 
-		if (buf_room(out) == 0)
-			return RC_LIMIT;
-		if (n == 0)
-			return 0;
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n > 0)
-			buf_grew(out, (size_t)n);
-	}
+	must(buf_reserve(out, SECRET_MAX) == 0);
+	n = io_fs_read_at(fd, 0, buf_tail(out), SECRET_MAX);
+	if (n < 0)
+		return (int)n;
+	buf_grew(out, (size_t)n);
+	return n == SECRET_MAX ? RC_LIMIT : 0;
 }
 
 static int load_file(const struct conf_secret *where, const char *path, struct secret **out_secret,
@@ -91,19 +85,15 @@ static int load_file(const struct conf_secret *where, const char *path, struct s
 {
 	CLEANUP(wiped_deinit) struct buf bytes = BUF_INIT(SECRET_MAX);
 	/* Without O_NONBLOCK a FIFO of this name would stop the loop. */
-	CLEANUP(io_closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	CLEANUP(io_closep) int fd = io_fs_open(path, O_RDONLY | O_NONBLOCK);
 	struct stat st = { 0 };
-	int rc;
+	int rc = fd < 0 ? fd : io_fs_stat_open(fd, &st);
 
-	if (fd < 0 || fstat(fd, &st) != 0) {
-		rc = -errno;
+	if (rc != 0)
 		return identity_secret_fail(
 			where, err, rc, "cannot read %s: %s", path, io_confine_rc_text(rc, path));
-	}
 	if (!S_ISREG(st.st_mode))
 		return identity_secret_fail(where, err, -EINVAL, "%s is not a file", path);
-	/* Room at once: a buffer that grows leaves copies behind. */
-	must(buf_reserve(&bytes, SECRET_MAX) == 0);
 	rc = read_all(fd, &bytes);
 	if (rc != 0)
 		return identity_secret_fail(
@@ -124,7 +114,7 @@ static int load_env(const struct conf_secret *where, struct secret **out_secret,
 	if (buf_append(&name, where->name) != 0 || buf_append_char(&name, '\0') != 0)
 		return identity_secret_fail(
 			where, err, RC_LIMIT, "the name of the environment variable is too long");
-	value = getenv(buf_sv(&name).ptr);
+	value = io_machine_variable(buf_sv(&name).ptr);
 	if (!value)
 		return identity_secret_fail(where,
 			err,
@@ -137,7 +127,7 @@ static int load_env(const struct conf_secret *where, struct secret **out_secret,
 static int load_credential(const struct conf_secret *where, struct secret **out_secret,
 	const char **out_warning, struct err *err)
 {
-	const char *folder = getenv("CREDENTIALS_DIRECTORY");
+	const char *folder = io_machine_variable("CREDENTIALS_DIRECTORY");
 	char path[PATH_MAX];
 	int n;
 

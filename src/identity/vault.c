@@ -11,8 +11,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 enum {
 	/* Rewritten when so much of the file is of records that count no more. */
@@ -79,7 +77,7 @@ static int begin(struct identity_vault *v, int how, int *out_fd, struct err *err
 {
 	int rc;
 
-	must(pthread_mutex_lock(&v->lock) == 0);
+	io_mutex_lock(&v->lock);
 	rc = v->key ? 0 : read_key(v, err);
 	if (rc == 0)
 		rc = vault_file_lock(v, how, out_fd, err);
@@ -89,14 +87,14 @@ static int begin(struct identity_vault *v, int how, int *out_fd, struct err *err
 			io_closep(out_fd);
 	}
 	if (rc != 0)
-		must(pthread_mutex_unlock(&v->lock) == 0);
+		io_mutex_unlock(&v->lock);
 	return rc;
 }
 
 static void end(struct identity_vault *v, int *fd)
 {
 	io_closep(fd);
-	must(pthread_mutex_unlock(&v->lock) == 0);
+	io_mutex_unlock(&v->lock);
 }
 
 /* ---- rewriting: everything under the exclusive lock ---- */
@@ -108,7 +106,7 @@ static int rewrite(struct identity_vault *v, struct vault_header *h, struct secr
 	CLEANUP(buf_deinitp) struct buf out = BUF_INIT(VAULT_FILE_MAX);
 	int rc;
 
-	randombytes_buf(h->id, sizeof(h->id));
+	io_random(h->id, sizeof(h->id));
 	h->generation = v->at.header.generation + 1;
 	rc = vault_map_write(v, inner, h, &out);
 	if (rc != 0)
@@ -126,7 +124,7 @@ static struct secret *fresh_inner(const struct identity_vault *v)
 	char *bytes;
 	struct secret *inner = secret_alloc(VAULT_INNER_LEN, &bytes);
 
-	randombytes_buf(bytes, VAULT_INNER_LEN);
+	io_random(bytes, VAULT_INNER_LEN);
 	if (v->inner)
 		memcpy(bytes + VAULT_KEY_LEN,
 			secret_reveal(v->inner).ptr + VAULT_KEY_LEN,
@@ -233,7 +231,7 @@ static int vault_new(struct sv data_dir, const struct conf_secret *key,
 			"file:/etc/postern/vault.key }");
 	must(sodium_init() >= 0);
 	v = xcalloc(1, sizeof(*v));
-	must(pthread_mutex_init(&v->lock, NULL) == 0);
+	io_mutex_init(&v->lock);
 	set_source(v, key);
 	rc = set_paths(v, data_dir, err);
 	if (rc != 0) {
@@ -246,7 +244,9 @@ static int vault_new(struct sv data_dir, const struct conf_secret *key,
 
 static bool is_absent(const struct identity_vault *v)
 {
-	return access(v->path, F_OK) != 0 && errno == ENOENT && access(v->before_path, F_OK) != 0;
+	struct stat st;
+
+	return io_fs_stat(v->path, &st) == -ENOENT && !io_fs_exists(v->before_path);
 }
 
 /* `check` may look at a data_dir that is not made yet: no vault is an empty one. */
@@ -313,7 +313,7 @@ void identity_vault_free(struct identity_vault *v)
 	secret_free(v->key);
 	free((char *)(uintptr_t)v->source.name.ptr);
 	free((char *)(uintptr_t)v->source.place.file);
-	must(pthread_mutex_destroy(&v->lock) == 0);
+	io_mutex_deinit(&v->lock);
 	free(v);
 }
 
@@ -471,12 +471,12 @@ int identity_vault_settle(struct identity_vault *v, struct err *err)
 	char kept[PATH_MAX];
 	int fd = -1, rc;
 
-	must(pthread_mutex_lock(&v->lock) == 0);
+	io_mutex_lock(&v->lock);
 	rc = read_key(v, err);
 	/* Opened by the key of before: found out anew, with this one. */
 	if (rc == 0 && v->at.header.keys > 1)
 		vault_map_forget(v);
-	must(pthread_mutex_unlock(&v->lock) == 0);
+	io_mutex_unlock(&v->lock);
 	if (rc != 0 || is_absent(v))
 		return rc;
 	rc = begin(v, LOCK_EX, &fd, err);
@@ -521,7 +521,7 @@ static int read_what_is_left(struct identity_vault *v, struct err *err)
 
 	if (rc != -EUCLEAN)
 		return rc;
-	rc = access(v->before_path, F_OK) == 0 ? vault_map_read(v, v->before_path, err) : 0;
+	rc = io_fs_exists(v->before_path) ? vault_map_read(v, v->before_path, err) : 0;
 	return rc == -EUCLEAN ? 0 : rc;
 }
 
@@ -530,7 +530,7 @@ int identity_vault_repair(struct identity_vault *v, char out_kept[PATH_MAX], str
 	int fd = -1, rc;
 
 	out_kept[0] = '\0';
-	must(pthread_mutex_lock(&v->lock) == 0);
+	io_mutex_lock(&v->lock);
 	rc = read_key(v, err);
 	if (rc == 0)
 		rc = vault_file_lock(v, LOCK_EX, &fd, err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
 #include "identity/vault_priv.h"
+#include "io/loop.h"
 
 enum {
 	ID_AT = VAULT_MAGIC_LEN,
@@ -28,7 +29,7 @@ void vault_header_add_key(
 
 	must(h->keys < VAULT_KEYS_MAX);
 	slot = h->slots[h->keys++];
-	randombytes_buf(slot, VAULT_NONCE_LEN);
+	io_random(slot, VAULT_NONCE_LEN);
 	must(crypto_aead_xchacha20poly1305_ietf_encrypt(slot + VAULT_NONCE_LEN,
 		     &made,
 		     (const unsigned char *)secret_reveal(inner).ptr,

@@ -2,13 +2,10 @@
 #include "base/must.h"
 #include "identity/secrets.h"
 #include "identity/vault_priv.h"
-#include "io/file.h"
+#include "io/fs.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 /* ---- entries ---- */
 
@@ -272,21 +269,13 @@ static int take_header(struct identity_vault *v, const char *path, struct sv hea
 
 static int read_at(int fd, uint64_t from, uint64_t until, struct buf *out)
 {
-	while (from < until) {
-		size_t want = (size_t)(until - from);
-		ssize_t n = buf_reserve(out, want) == 0
-				    ? pread(fd, buf_tail(out), want, (off_t)from)
-				    : -1;
+	size_t want = until > from ? (size_t)(until - from) : 0;
+	int rc = buf_reserve(out, want);
+	ssize_t n = rc == 0 ? io_fs_read_at(fd, from, buf_tail(out), want) : rc;
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return errno ? -errno : -EIO;
-		if (n == 0)
-			return 0;
-		buf_grew(out, (size_t)n);
-		from += (uint64_t)n;
-	}
+	if (n < 0)
+		return (int)n;
+	buf_grew(out, (size_t)n);
 	return 0;
 }
 
@@ -311,7 +300,7 @@ static bool is_same(const struct identity_vault *v, int fd, struct sv head, uint
 		   memcmp(h.id, v->at.header.id, VAULT_ID_LEN) != 0) {
 		return false;
 	}
-	return pread(fd, last, v->at.last_len, (off_t)v->at.last_at) == (ssize_t)v->at.last_len &&
+	return io_fs_read_at(fd, v->at.last_at, last, v->at.last_len) == (ssize_t)v->at.last_len &&
 	       memcmp(last, v->at.last_head, v->at.last_len) == 0;
 }
 
@@ -323,8 +312,9 @@ static int read_open(struct identity_vault *v, const char *path, int fd, struct 
 	uint64_t size;
 	int rc;
 
-	if (fstat(fd, &st) != 0)
-		return vault_file_failed("read", path, err);
+	rc = io_fs_stat_open(fd, &st);
+	if (rc != 0)
+		return vault_file_failed(rc, "read", path, err);
 	size = (uint64_t)st.st_size;
 	if (size > VAULT_FILE_MAX)
 		return err_set(err, RC_LIMIT, "%.150s is too large", path);
@@ -346,8 +336,8 @@ static int read_open(struct identity_vault *v, const char *path, int fd, struct 
 
 int vault_map_read(struct identity_vault *v, const char *path, struct err *err)
 {
-	CLEANUP(io_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
-	int rc = fd < 0 ? vault_file_failed("read", path, err) : read_open(v, path, fd, err);
+	CLEANUP(io_closep) int fd = io_fs_open(path, O_RDONLY);
+	int rc = fd < 0 ? vault_file_failed(fd, "read", path, err) : read_open(v, path, fd, err);
 
 	/* Half of a file is none. */
 	if (rc != 0)
@@ -357,11 +347,13 @@ int vault_map_read(struct identity_vault *v, const char *path, struct err *err)
 
 int vault_map_refresh(struct identity_vault *v, struct err *err)
 {
-	if (access(v->path, F_OK) == 0 || errno != ENOENT)
+	struct stat st;
+
+	if (io_fs_stat(v->path, &st) != -ENOENT)
 		return vault_map_read(v, v->path, err);
 	vault_map_forget(v);
 	/* A rewrite never leaves it so: somebody took it away. An empty vault in its place would hide that. */
-	if (access(v->before_path, F_OK) == 0)
+	if (io_fs_exists(v->before_path))
 		return err_set(err,
 			-EUCLEAN,
 			"%.100s is gone, but the one before it is there (vault.1): `postern doctor "

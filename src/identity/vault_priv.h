@@ -8,9 +8,9 @@
 #include "base/time.h"
 #include "conf/conf.h"
 #include "identity/vault.h"
+#include "io/mutex.h"
 
 #include <limits.h>
-#include <pthread.h>
 #include <sodium.h>
 #include <sys/types.h>
 
@@ -174,7 +174,7 @@ struct vault_place {
 };
 
 struct identity_vault {
-	pthread_mutex_t lock;
+	struct io_mutex lock;
 	char folder[PATH_MAX], path[PATH_MAX], before_path[PATH_MAX], lock_path[PATH_MAX];
 	struct conf_secret source; /* our copy: where the key is */
 	struct secret *key;        /* NULL: not read yet */
@@ -212,4 +212,4 @@ NODISCARD int vault_file_replace(struct identity_vault *v, struct sv bytes, enum
 	char out_kept[PATH_MAX], struct err *err);
 /* One record at the end of what was read. Nothing else is ever cut off. */
 NODISCARD int vault_file_append(struct identity_vault *v, struct sv record, struct err *err);
-NODISCARD int vault_file_failed(const char *what, const char *path, struct err *err);
+NODISCARD int vault_file_failed(int rc, const char *what, const char *path, struct err *err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
 #include "identity/vault_priv.h"
+#include "io/loop.h"
 
 #include <errno.h>
 
@@ -84,7 +85,7 @@ static void write_head(const struct vault_record *r, const struct vault_seal *se
 		memcpy(head + TAG_AT, r->tag, VAULT_TAG_LEN);
 	else
 		vault_record_tag(seal->inner, r->name, head + TAG_AT);
-	randombytes_buf(head + NONCE_AT, VAULT_NONCE_LEN);
+	io_random(head + NONCE_AT, VAULT_NONCE_LEN);
 	head_proof(seal, head, hash);
 	memcpy(head + PROOF_AT, hash, PROOF_LEN);
 }

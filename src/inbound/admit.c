@@ -6,7 +6,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 /*
  * Who may take what (limit/account.h): the principals of a connection, and the answer at accept(), before
@@ -127,11 +126,11 @@ static enum limit_answer take(struct limit_payer *p, const struct listener *n)
 static void say_no(const struct listener *n, int fd, const struct answer *a)
 {
 	char line[sizeof(*a) + 16];
-	int len = snprintf(
-		line, sizeof(line), "%u %s %s\r\n", (unsigned)a->code, a->enhanced, a->text);
+
+	(void)snprintf(line, sizeof(line), "%u %s %s\r\n", (unsigned)a->code, a->enhanced, a->text);
 
 	if (!n->c || n->c->tls != CONF_TLS_IMPLICIT)
-		(void)send(fd, line, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL);
+		io_peer_tell(fd, sv_from(line));
 }
 
 bool admit(struct listener *n, int fd, const struct io_address *peer, unsigned uid,

@@ -6,14 +6,8 @@
 #include "io/file.h"
 #include "io/log.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/inotify.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 /*
  * The maildrop: what `sendmail` left while the daemon was away. Some files at a time. Before its message is
@@ -62,7 +56,7 @@ static bool is_stale(const char *path)
 {
 	struct stat st;
 
-	return lstat(path, &st) == 0 && drop_is_older(&st, STALE_TMP_S);
+	return io_fs_stat_link(path, &st) == 0 && drop_is_older(&st, STALE_TMP_S);
 }
 
 /* What was set aside a month ago, and nobody came for. Also folders, links and fifos: strays of whoever. */
@@ -73,9 +67,9 @@ static void forget_bad(struct drop *d, const char *name)
 	int rc;
 
 	(void)snprintf(path, sizeof(path), "%s/%s", d->path, name);
-	if (lstat(path, &st) != 0 || !drop_is_older(&st, STALE_BAD_S))
+	if (io_fs_stat_link(path, &st) != 0 || !drop_is_older(&st, STALE_BAD_S))
 		return;
-	rc = S_ISDIR(st.st_mode) ? rmdir(path) : unlink(path);
+	rc = S_ISDIR(st.st_mode) ? io_fs_remove_folder(path) : io_fs_unlink(path);
 	log_event(rc == 0 ? LOG_INFO : LOG_WARN,
 		"pickup",
 		SV(""),
@@ -161,7 +155,7 @@ static void take_entry(struct drop *d, const char *name)
 		/* Somebody was killed while writing; a live writer is done in less. */
 		(void)snprintf(path, sizeof(path), "%s/%s", d->path, name);
 		if (is_stale(path))
-			(void)unlink(path);
+			(void)io_fs_unlink(path);
 	} else if (sv_starts(sv_from(name), SV(DROP_BAD_PREFIX))) {
 		forget_bad(d, name);
 	} else if (is_message(name, &id) && strcmp(name, d->after) > 0) {
@@ -169,11 +163,11 @@ static void take_entry(struct drop *d, const char *name)
 	}
 }
 
-static void scan_end(struct drop *d, int error)
+static void scan_end(struct drop *d, int rc)
 {
-	(void)closedir(TAKE(d->dir));
-	if (error) {
-		drop_trouble(d, error, "read the maildrop");
+	io_fs_list_close(TAKE(d->list));
+	if (rc != 0) {
+		drop_trouble(d, rc, "read the maildrop");
 		batch_clear(d);
 		d->more_behind = false;
 	}
@@ -186,15 +180,14 @@ static void scan_piece(void *arg)
 	struct drop *d = arg;
 
 	for (unsigned i = 0; i < SCAN_PIECE; i++) {
-		const struct dirent *e;
+		const char *name;
+		int rc = io_fs_list_next(d->list, &name);
 
-		errno = 0;
-		e = readdir(d->dir);
-		if (!e) {
-			scan_end(d, errno);
+		if (!name) {
+			scan_end(d, rc);
 			return;
 		}
-		take_entry(d, e->d_name);
+		take_entry(d, name);
 	}
 	io_task_post(d->in->loop, &d->scan);
 }
@@ -214,21 +207,23 @@ static void scan_later(struct drop *d)
 
 static void scan_begin(struct drop *d)
 {
+	int rc;
+
 	batch_clear(d);
 	d->more_behind = d->arrived = false;
 	if (d->from_first)
 		d->after[0] = '\0';
 	d->from_first = false;
-	d->dir = opendir(d->path);
-	if (d->dir) {
+	rc = io_fs_list_open(d->path, &d->list);
+	if (rc == 0) {
 		io_task_post(d->in->loop, &d->scan);
 		return;
 	}
-	drop_trouble(d, errno, "open the maildrop");
+	drop_trouble(d, rc, "open the maildrop");
 	scan_later(d);
 }
 
-void drop_trouble(struct drop *d, int error, const char *what)
+void drop_trouble(struct drop *d, int rc, const char *what)
 {
 	/* Once for a batch: a minute of EMFILE is one line, not a thousand. */
 	if (!d->trouble)
@@ -236,7 +231,7 @@ void drop_trouble(struct drop *d, int error, const char *what)
 			"pickup",
 			"cannot %s; it stays there, and postern tries again: %s",
 			what,
-			rc_text(-error));
+			rc_text(rc));
 	d->trouble = true;
 }
 
@@ -281,7 +276,7 @@ void drop_done(struct drop *d, const char *name)
 /* With files, or with the folder; take_next() looks again afterwards. */
 static bool is_busy(const struct drop *d)
 {
-	return d->running > 0 || d->dir || d->batch_at < d->batch_count;
+	return d->running > 0 || d->list || d->batch_at < d->batch_count;
 }
 
 static void on_timer(void *arg)
@@ -292,14 +287,10 @@ static void on_timer(void *arg)
 		scan_begin(d);
 }
 
-static void on_notify(void *arg, unsigned events)
+static void on_arrival(void *arg)
 {
 	struct drop *d = arg;
-	char ignored[4096];
 
-	(void)events;
-	while (read(d->notify_fd, ignored, sizeof(ignored)) > 0)
-		;
 	d->arrived = true;
 	if (!is_busy(d))
 		scan_soon(d, 0);
@@ -310,24 +301,22 @@ static void on_notify(void *arg, unsigned events)
 static void watch(struct drop *d)
 {
 	struct err err = { 0 };
+	int rc = 0;
 
 	(void)snprintf(
 		d->path, sizeof(d->path), "%.*s", SV_ARG(conf_general(d->in->conf)->maildrop));
-	io_watch_free(d->watch);
-	d->watch = NULL;
-	io_closep(&d->notify_fd);
+	io_folder_watch_free(TAKE(d->watch));
 	if (d->path[0] == '\0')
 		return;
-	if (access(d->path, F_OK) != 0 && io_folder_make(d->path, 0700, &err) != 0)
+	if (!io_fs_exists(d->path) && io_folder_make(d->path, 0700, &err) != 0)
 		log_line(LOG_WARN, "pickup", "no maildrop: %s", err.text);
-	d->notify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	if (d->notify_fd < 0 || inotify_add_watch(d->notify_fd, d->path, IN_MOVED_TO) < 0)
+	d->watch = io_folder_watch_new(d->in->loop, d->path, on_arrival, d, &rc);
+	if (!d->watch)
 		log_line(LOG_WARN,
 			"pickup",
-			"cannot watch the maildrop %s: it is looked at every minute",
-			d->path);
-	else
-		d->watch = io_watch_new(d->in->loop, d->notify_fd, IO_READABLE, on_notify, d);
+			"cannot watch the maildrop %s: %s; it is looked at every minute",
+			d->path,
+			rc_text(rc));
 	/* Also of names that the scan under way has behind it: a reload may be what they wait for. */
 	d->arrived = d->from_first = true;
 	if (!is_busy(d))
@@ -339,7 +328,6 @@ struct drop *drop_open(struct inbound *in)
 	struct drop *d = xcalloc(1, sizeof(*d));
 
 	d->in = in;
-	d->notify_fd = -1;
 	d->batch_max = COUNT_OF(d->batch);
 	d->scan = (struct io_task){ .run = scan_piece, .arg = d };
 	d->sync = (struct io_task){ .run = drop_files_renamed, .arg = d };
@@ -358,13 +346,11 @@ void drop_reload(struct drop *d)
 void drop_free(struct drop *d)
 {
 	io_timer_stop(&d->timer);
-	io_watch_free(d->watch);
-	io_closep(&d->notify_fd);
+	io_folder_watch_free(d->watch);
 	io_task_cancel(d->in->loop, &d->scan);
 	io_task_cancel(d->in->loop, &d->sync);
 	io_task_cancel(d->in->loop, &d->next);
-	if (d->dir)
-		(void)closedir(d->dir);
+	io_fs_list_close(d->list);
 	batch_clear(d);
 	free(d);
 }

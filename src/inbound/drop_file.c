@@ -6,11 +6,8 @@
 #include "io/log.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 /*
  * One file of the maildrop is one message. Who wrote it is its owner, nothing else.
@@ -60,10 +57,12 @@ static void done(struct drop_file *f)
 static void remove_file(struct drop_file *f)
 {
 	char path[PATH_MAX];
+	int rc;
 
 	path_of(f, path);
-	if (unlink(path) != 0)
-		log_line(LOG_ERROR, "pickup", "cannot remove %s: %s", path, rc_text(-errno));
+	rc = io_fs_unlink(path);
+	if (rc != 0)
+		log_line(LOG_ERROR, "pickup", "cannot remove %s: %s", path, rc_text(rc));
 }
 
 /* Kept for a person to look at; never taken again. */
@@ -80,7 +79,7 @@ static void set_aside(struct drop_file *f, const char *why)
 		(const struct log_field[]){
 			LOG_F("file", sv_from(aside)), LOG_F("why", sv_from(why)) },
 		2);
-	(void)rename(path, aside);
+	(void)!io_fs_rename(path, aside);
 	done(f);
 }
 
@@ -88,23 +87,23 @@ static void set_aside(struct drop_file *f, const char *why)
  * sendmail has said that all is well: only what is wrong with the file itself may set it aside. Whatever
  * the machine lacks at the moment passes, and the file waits.
  */
-static void wait_for_better(struct drop_file *f, int error)
+static void wait_for_better(struct drop_file *f, int rc)
 {
 	char what[NAME_MAX + 64];
 
 	/* Gone: somebody removed it. */
-	if (error != ENOENT) {
+	if (rc != -ENOENT) {
 		(void)snprintf(what, sizeof(what), "read %s in the maildrop", f->name);
-		drop_trouble(f->d, error, what);
+		drop_trouble(f->d, rc, what);
 	}
 	done(f);
 }
 
-static void give_up(struct drop_file *f, int error)
+static void give_up(struct drop_file *f, int rc)
 {
 	accept_abort(f->accept);
 	f->accept = NULL;
-	wait_for_better(f, error);
+	wait_for_better(f, rc);
 }
 
 /* ---- checks ---- */
@@ -134,9 +133,9 @@ static int read_envelope(struct drop_file *f, const struct stat *st, struct err 
 
 		if (buf_reserve(&head, READ_PIECE) != 0)
 			return err_set(err, RC_LIMIT, "its envelope is too long");
-		n = pread(f->fd, buf_tail(&head), READ_PIECE, (off_t)head.len);
+		n = io_fs_read_at(f->fd, head.len, buf_tail(&head), READ_PIECE);
 		if (n < 0)
-			return err_set(err, -errno, "%s", rc_text(-errno));
+			return err_set(err, (int)n, "%s", rc_text((int)n));
 		if (n == 0)
 			return err_set(err, RC_PARSE, "it ends within its envelope");
 		buf_grew(&head, (size_t)n);
@@ -191,15 +190,15 @@ static void feed(void *arg)
 		accept_end(f->accept, message_done, f);
 		return;
 	}
-	n = pread(f->fd,
+	n = io_fs_read_at(f->fd,
+		f->body_at + f->given,
 		piece,
-		left < sizeof(piece) ? (size_t)left : sizeof(piece),
-		(off_t)(f->body_at + f->given));
-	if (n <= 0) {
-		if (n < 0) {
-			give_up(f, errno);
-			return;
-		}
+		left < sizeof(piece) ? (size_t)left : sizeof(piece));
+	if (n < 0) {
+		give_up(f, (int)n);
+		return;
+	}
+	if (n == 0) {
 		accept_abort(f->accept);
 		f->accept = NULL;
 		set_aside(f, "it became shorter while it was read");
@@ -248,6 +247,7 @@ static int rename_with_id(struct drop_file *f)
 	char from[PATH_MAX], to[PATH_MAX], id[TEXT_ID_MAX];
 	struct sv base = sv_from(f->name);
 	char name[NAME_MAX + 1];
+	int rc;
 
 	if (!sv_ends_nocase(base, SV(DROP_SUFFIX)))
 		return 0;
@@ -255,8 +255,9 @@ static int rename_with_id(struct drop_file *f)
 	if (snprintf(name, sizeof(name), "%s.%s", f->name, text_id(f->id, id)) >= (int)sizeof(name))
 		return -ENAMETOOLONG;
 	(void)snprintf(to, sizeof(to), "%s/%s", f->d->path, name);
-	if (rename(from, to) != 0)
-		return -errno;
+	rc = io_fs_rename(from, to);
+	if (rc != 0)
+		return rc;
 	(void)snprintf(f->name, sizeof(f->name), "%s", name);
 	return 0;
 }
@@ -313,7 +314,7 @@ static void take_message(struct drop_file *f)
 	f->id = accept_id(f->accept);
 	rc = rename_with_id(f);
 	if (rc != 0) {
-		give_up(f, -rc);
+		give_up(f, rc);
 		return;
 	}
 	accept_on_room(f->accept, on_room, f);
@@ -333,7 +334,7 @@ void drop_files_renamed(void *arg)
 		struct drop_file *next = f->next;
 
 		if (rc != 0)
-			give_up(f, -rc);
+			give_up(f, rc);
 		else
 			io_task_post(d->in->loop, &f->task);
 		f = next;
@@ -361,7 +362,7 @@ static void refuse_or_wait(struct drop_file *f, int rc, const struct err *err)
 	if (rc == RC_PARSE || rc == RC_LIMIT)
 		set_aside(f, err->text);
 	else
-		wait_for_better(f, rc < 0 ? -rc : rc);
+		wait_for_better(f, rc);
 }
 
 static void owner_known(struct drop_file *f)
@@ -395,7 +396,7 @@ static void name_found(void *arg, int rc, struct sv name)
 		return;
 	}
 	if (rc != 0 && rc != RC_NO_NAME) {
-		wait_for_better(f, -rc);
+		wait_for_better(f, rc);
 		return;
 	}
 	if (rc == 0)
@@ -412,6 +413,7 @@ void drop_file_begin(struct drop *d, const char *name, uint64_t id)
 	const char *fault;
 	char path[PATH_MAX];
 	struct stat st;
+	int rc;
 
 	f->d = d;
 	f->id = id;
@@ -419,13 +421,14 @@ void drop_file_begin(struct drop *d, const char *name, uint64_t id)
 	(void)snprintf(f->name, sizeof(f->name), "%s", name);
 	path_of(f, path);
 	/* A fifo must not stop us, nor a link lead us elsewhere. */
-	f->fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (f->fd < 0 && (errno == ELOOP || errno == ENXIO)) {
-		set_aside(f, errno == ELOOP ? "it is a symbolic link" : "it is no plain file");
+	f->fd = io_fs_open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+	if (f->fd == -ELOOP || f->fd == -ENXIO) {
+		set_aside(f, f->fd == -ELOOP ? "it is a symbolic link" : "it is no plain file");
 		return;
 	}
-	if (f->fd < 0 || fstat(f->fd, &st) != 0) {
-		wait_for_better(f, errno);
+	rc = f->fd < 0 ? f->fd : io_fs_stat_open(f->fd, &st);
+	if (rc != 0) {
+		wait_for_better(f, rc);
 		return;
 	}
 	fault = check_file(&st, g);

@@ -2,11 +2,11 @@
 #pragma once
 
 #include "inbound/inbound_priv.h"
+#include "io/folder_watch.h"
+#include "io/fs.h"
 #include "mail/drop_format.h"
 
-#include <dirent.h>
 #include <limits.h>
-#include <sys/stat.h>
 
 enum {
 	STALE_TMP_S = 86400,
@@ -20,13 +20,12 @@ enum {
 struct drop {
 	struct inbound *in;
 	char path[PATH_MAX / 2];
-	int notify_fd;
-	struct io_watch *watch;
+	struct io_folder_watch *watch;
 	struct io_timer timer;
 	unsigned running;          /* files under way */
 	struct drop_file *renamed; /* a chain: their names are to be synced, all at once */
 	struct io_task sync, next;
-	DIR *dir; /* being read, by `scan` */
+	struct io_fs_list *list; /* being read, by `scan` */
 	struct io_task scan;
 	char *batch[DROP_BATCH]; /* names on the heap, by time */
 	size_t batch_count, batch_at;
@@ -48,4 +47,4 @@ void drop_done(struct drop *d, const char *name);
 void drop_files_renamed(void *arg);
 void drop_file_begin(struct drop *d, const char *name, uint64_t id);
 /* A passing trouble, which is no fault of a file: says so, and has the folder looked at again soon. */
-void drop_trouble(struct drop *d, int error, const char *what);
+void drop_trouble(struct drop *d, int rc, const char *what);

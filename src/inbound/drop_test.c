@@ -406,7 +406,7 @@ static bool has_begun(struct bench *b)
 
 static bool has_rest(struct bench *b)
 {
-	return b->in->drop->running == 0 && !b->in->drop->dir &&
+	return b->in->drop->running == 0 && !b->in->drop->list &&
 	       !io_task_is_queued(&b->in->drop->next) &&
 	       b->in->drop->batch_at == b->in->drop->batch_count;
 }

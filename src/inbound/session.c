@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
 #include "inbound/inbound_priv.h"
+#include "io/fs.h"
 #include "io/log.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 /*
  * One SMTP session: bytes of the stream into the machine, its events to the message, answers back. All
@@ -608,12 +608,12 @@ void session_begin(struct listener *n, int fd)
 
 	/* It has gone already. */
 	if (io_peer_of(fd, &peer, &uid) != 0) {
-		(void)close(fd);
+		io_closep(&fd);
 		return;
 	}
 	device = conf_device_at(n->conf, &peer.any);
 	if (!admit(n, fd, &peer, uid, device, &payer)) {
-		(void)close(fd);
+		io_closep(&fd);
 		return;
 	}
 	s = xcalloc(1, sizeof(*s));

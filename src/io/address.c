@@ -168,6 +168,11 @@ int io_peer_of(int fd, struct io_address *out_address, unsigned *out_uid)
 	return 0;
 }
 
+void io_peer_tell(int fd, struct sv bytes)
+{
+	(void)send(fd, bytes.ptr, bytes.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 bool io_address_is_loopback(const struct sockaddr *addr)
 {
 	int family;

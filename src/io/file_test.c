@@ -12,31 +12,9 @@
 #include <unistd.h>
 
 #include "cmocka_all.h"
+#include "io/test_folder.h"
 
 /* ---- files and folders ---- */
-
-static char folder[64];
-
-static const char *path_of(const char *name)
-{
-	static char path[128];
-
-	(void)snprintf(path, sizeof(path), "%s/%s", folder, name);
-	return path;
-}
-
-static int make_folder(void **state)
-{
-	(void)state;
-	(void)snprintf(folder, sizeof(folder), "/tmp/postern-test-XXXXXX");
-	return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-	(void)state;
-	return rmdir(folder);
-}
 
 static unsigned mode_of(const char *path)
 {

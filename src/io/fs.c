@@ -36,12 +36,7 @@ void io_closep(int *fd)
 /* Opening waits where somebody has a lease, and on file systems that go over a network. */
 static int open_file(const char *path, int flags, unsigned mode)
 {
-	int fd;
-
-	do
-		fd = open(path, flags | O_CLOEXEC, mode);
-	while (fd < 0 && errno == EINTR);
-	return result(fd);
+	return result((int)TEMP_FAILURE_RETRY(open(path, flags | O_CLOEXEC, mode)));
 }
 
 int io_fs_open(const char *path, int flags)
@@ -62,11 +57,8 @@ int io_fs_create_temporary(char *path)
 
 ssize_t io_fs_read(int fd, void *out, size_t max)
 {
-	ssize_t n;
+	ssize_t n = TEMP_FAILURE_RETRY(read(fd, out, max));
 
-	do
-		n = read(fd, out, max);
-	while (n < 0 && errno == EINTR);
 	return n < 0 ? result(-1) : n;
 }
 
@@ -124,12 +116,7 @@ int io_write_all(int fd, struct sv bytes)
 
 int io_fs_truncate(int fd, uint64_t size)
 {
-	int rc;
-
-	do
-		rc = result(ftruncate(fd, (off_t)size));
-	while (rc == -EINTR);
-	return rc;
+	return result((int)TEMP_FAILURE_RETRY(ftruncate(fd, (off_t)size)));
 }
 
 int io_fs_allocate(int fd, uint64_t size)
@@ -144,22 +131,17 @@ int io_fs_allocate(int fd, uint64_t size)
 
 int io_fs_sync(int fd)
 {
-	return result(fsync(fd));
+	return result((int)TEMP_FAILURE_RETRY(fsync(fd)));
 }
 
 int io_fs_sync_data(int fd)
 {
-	return result(fdatasync(fd));
+	return result((int)TEMP_FAILURE_RETRY(fdatasync(fd)));
 }
 
 int io_fs_lock(int fd, int how)
 {
-	int rc;
-
-	do
-		rc = result(flock(fd, how));
-	while (rc == -EINTR);
-	return rc;
+	return result((int)TEMP_FAILURE_RETRY(flock(fd, how)));
 }
 
 int io_fs_give(int fd, uid_t uid, gid_t gid)

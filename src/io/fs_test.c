@@ -12,32 +12,7 @@
 #include <unistd.h>
 
 #include "cmocka_all.h"
-
-static char folder[64];
-
-static int make_folder(void **state)
-{
-	(void)state;
-	(void)snprintf(folder, sizeof(folder), "/tmp/postern-test-XXXXXX");
-	return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-	(void)state;
-	return rmdir(folder);
-}
-
-/* Two of them may be used at once. */
-static const char *path_of(const char *name)
-{
-	static char paths[2][128];
-	static unsigned turn;
-	char *path = paths[turn++ % 2];
-
-	(void)snprintf(path, sizeof(paths[0]), "%s/%s", folder, name);
-	return path;
-}
+#include "io/test_folder.h"
 
 static void write_file(const char *name, struct sv bytes)
 {

@@ -38,6 +38,8 @@ const char *io_address_site(const struct sockaddr *addr, char out[IO_ADDRESS_TEX
 /* Who is at the other end of a connected socket: the address, and of a unix socket the uid. RC_STATE when
  * the kernel does not know. */
 NODISCARD int io_peer_of(int fd, struct io_address *out_address, unsigned *out_uid);
+/* A last word to it: what the kernel takes at once. */
+void io_peer_tell(int fd, struct sv bytes);
 /*
  * Of a connection that is ours: a peer that has gone without a word, or a gateway that has forgotten it, is found
  * out within half a minute. Bytes that nobody acknowledges end it, and while nothing is to be sent, probes do. By

@@ -268,7 +268,7 @@ int io_command_run(const struct io_command *c, struct io_command_end *out_end)
 	if (rc == 0) {
 		if (c->output)
 			rc = read_output(&r, c, &out_end->output_len);
-		io_closep(&r.printed);
+		/* Our end stays open: a program that prints too much is ended by us, not by SIGPIPE. */
 		rc = wait_end(&r, rc, &out_end->status);
 	}
 	io_closep(&r.printed);

@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/must.h"
+#include "base/secret.h"
 #include "io/dnssec.h"
 #include "io/file.h"
 #include "io/loop_priv.h"
@@ -169,6 +170,7 @@ static void read_input(struct io_stream *s)
 			break;
 		}
 		must(buf_append(&s->in, sv_make(s->loop->scratch, (size_t)n)) == 0);
+		secret_wipe(s->loop->scratch, (size_t)n); /* a client's password, a server's echo */
 		grew = true;
 		/* A short read of a socket means there is no more now; TLS may still hold a record. */
 		if ((size_t)n < room && s->state != STREAM_TLS)
@@ -519,7 +521,7 @@ static struct io_stream *stream_new(struct io_loop *l, int fd, io_stream_fn *fn,
 	s->fd = fd;
 	s->fn = fn;
 	s->arg = arg;
-	buf_init(&s->in, IO_STREAM_INPUT_MAX);
+	buf_init_wiping(&s->in, IO_STREAM_INPUT_MAX);
 	buf_init(&s->out, IO_STREAM_OUTPUT_MAX);
 	list_init(&s->dirty);
 	list_init(&s->steps);

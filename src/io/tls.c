@@ -92,7 +92,7 @@ static struct io_tls *new_context(const SSL_METHOD *method, bool server, struct 
 	must(SSL_CTX_set_min_proto_version(t->ctx, TLS1_2_VERSION) == 1);
 	(void)SSL_CTX_set_options(t->ctx,
 		SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
-			SSL_OP_IGNORE_UNEXPECTED_EOF);
+			SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_CLEANSE_PLAINTEXT);
 	/* RELEASE_BUFFERS halves what an idle connection costs. */
 	(void)SSL_CTX_set_mode(t->ctx,
 		SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |

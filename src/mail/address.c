@@ -318,6 +318,25 @@ bool address_matches(struct sv pattern, struct sv text)
 		       sv_skip(text, (size_t)text_at + 1));
 }
 
+bool address_fold(struct sv text, char bytes[LIMIT_ADDRESS], struct sv *out)
+{
+	ptrdiff_t at = sv_rfind_char(text, '@');
+	struct sv local = at < 0 ? text : sv_head(text, (size_t)at);
+	struct sv rest = at < 0 ? SV("") : sv_skip(text, (size_t)at), plain;
+	size_t len;
+
+	/* It is written to the beginning of `bytes`. */
+	if (!plain_local(local, bytes, &plain) || plain.len + rest.len > LIMIT_ADDRESS)
+		return false;
+	if (rest.len)
+		memcpy(bytes + plain.len, rest.ptr, rest.len);
+	len = plain.len + rest.len;
+	for (size_t i = 0; i < len; i++)
+		bytes[i] = ascii_lower(bytes[i]);
+	*out = sv_make(bytes, len);
+	return true;
+}
+
 int address_pattern_check(struct sv pattern)
 {
 	char plain[LIMIT_ADDRESS];

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/buf.h"
+#include "base/limits.h"
 #include "base/sv.h"
 
 /*
@@ -49,6 +50,11 @@ NODISCARD bool address_needs_utf8(struct sv text); /* any byte above 0x7f */
  * "" for the null sender. `*` stands for any run of characters in its part. Case is ignored.
  */
 NODISCARD bool address_matches(struct sv pattern, struct sv text);
+/*
+ * The same bytes for two that match each other, whatever their case and quotes; of a text without a star, which
+ * then stands for no run of characters. False: too long, it matches nothing. `*out` points into `bytes`.
+ */
+NODISCARD bool address_fold(struct sv text, char bytes[LIMIT_ADDRESS], struct sv *out);
 NODISCARD int address_pattern_check(struct sv pattern); /* RC_PARSE: not a pattern */
 
 /* Appends "local@domain" in lower case: the key under which a mailbox is counted. */

@@ -4,15 +4,13 @@
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/must.h"
+#include "io/fs.h"
 #include "io/net.h"
 #include "io/stream.h"
 
-#include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum {
 	/* Operators are few; more than this is a script gone wild. */
@@ -176,6 +174,7 @@ struct observe_control *observe_control_open(
 	struct sv path = options->path;
 	struct io_address address;
 	char text[IO_ADDRESS_TEXT_MAX];
+	int rc;
 
 	c->sources = options->sources;
 	c->monitors = options->monitors;
@@ -194,9 +193,10 @@ struct observe_control *observe_control_open(
 		return NULL;
 	}
 	c->has_group = options->group == (gid_t)-1 ||
-		       chown(address.un.sun_path, (uid_t)-1, options->group) == 0;
-	if (chmod(address.un.sun_path, 0660) != 0) {
-		(void)err_set(err, -errno, "chmod %.*s: %s", SV_ARG(path), rc_text(-errno));
+		       io_fs_give_to_group(address.un.sun_path, options->group) == 0;
+	rc = io_fs_chmod(address.un.sun_path, 0660);
+	if (rc != 0) {
+		(void)err_set(err, rc, "chmod %.*s: %s", SV_ARG(path), rc_text(rc));
 		observe_control_close(c);
 		return NULL;
 	}

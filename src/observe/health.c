@@ -3,7 +3,7 @@
 
 #include "base/must.h"
 #include "inbound/inbound.h"
-#include "io/file.h"
+#include "io/fs.h"
 #include "io/log.h"
 #include "outbound/outbound.h"
 #include "provider/remedy.h"
@@ -11,12 +11,8 @@
 #include "store/store.h"
 #include "store/store_health.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum {
 	EVERY_S = 15,
@@ -147,12 +143,12 @@ static void take_clients(struct observe_health *h)
 static int replace(const struct observe_health *h, struct sv text)
 {
 	CLEANUP(io_closep)
-	int fd = open(h->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+	int fd = io_fs_create(h->temporary, O_WRONLY | O_TRUNC | O_NOFOLLOW, 0644);
+	int rc = fd < 0 ? fd : io_fs_chmod_open(fd, 0644);
 
-	if (fd < 0 || fchmod(fd, 0644) != 0 || write(fd, text.ptr, text.len) != (ssize_t)text.len ||
-		rename(h->temporary, h->path) != 0)
-		return -errno;
-	return 0;
+	if (rc == 0)
+		rc = io_write_all(fd, text);
+	return rc == 0 ? io_fs_rename(h->temporary, h->path) : rc;
 }
 
 static void write_file(struct observe_health *h)

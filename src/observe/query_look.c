@@ -323,7 +323,7 @@ static void put_in_tenant(struct observe_look *l, const struct observe_row *r)
 
 static void add_row(struct observe_query *q, size_t at)
 {
-	const struct observe_row *r = &q->table.items[at];
+	const struct observe_row *r = q->table.items[at];
 	struct observe_look *l = q->look;
 
 	put_in_tenant(l, r);
@@ -404,7 +404,7 @@ static int by_use(const void *a, const void *b, void *arg)
 
 static void add_well(struct observe_query *q, size_t at)
 {
-	const struct observe_row *r = &q->table.items[at];
+	const struct observe_row *r = q->table.items[at];
 	struct observe_look *l = q->look;
 	struct limit_use use;
 	struct wall_time done;

@@ -192,7 +192,7 @@ static void emit_row(struct observe_query *q, size_t at)
 
 static void take_row(struct observe_query *q, size_t at)
 {
-	struct observe_row *r = &q->table.items[at];
+	struct observe_row *r = q->table.items[at];
 	struct mailboxes_wanted *w = q->wanted;
 	const char *state;
 

@@ -4,6 +4,7 @@
 #include "identity/tokens.h"
 #include "inbound/inbound.h"
 #include "io/confine.h"
+#include "io/machine.h"
 #include "observe/alerts.h"
 #include "observe/query_priv.h"
 #include "outbound/outbound.h"
@@ -11,7 +12,6 @@
 
 #include <jansson.h>
 #include <stdio.h>
-#include <unistd.h>
 
 /*
  * `postern status`: the relay; what needs a person and what heals by itself, by cause; what is well, a line
@@ -87,7 +87,7 @@ static void emit_relay(struct observe_query *q)
 	(void)json_object_set_new(o, "running", json_boolean(s->outbound != NULL));
 	observe_json_sv(o, "hostname", conf_general(q->conf)->hostname);
 	observe_json_int(o, "uptime_seconds", mono_span(s->started_at, io_now(s->loop)) / US_PER_S);
-	observe_json_int(o, "pid", (uint64_t)getpid());
+	observe_json_int(o, "pid", io_machine_process_id());
 	observe_json_int(o, "messages_waiting", q->summary.out_messages_waiting);
 	observe_json_int(o, "bytes_waiting", q->summary.out_bytes_waiting);
 	observe_json_int(o, "history_messages", q->summary.out_history_messages);
@@ -285,7 +285,7 @@ static void show_notices(struct observe_query *q, void (*done)(struct observe_qu
 
 static void emit_lane(struct observe_query *q, size_t at)
 {
-	struct observe_row *r = &q->table.items[at];
+	struct observe_row *r = q->table.items[at];
 	json_t *o;
 
 	/* Mail without a route shows among what waits. */

@@ -26,14 +26,16 @@ void observe_rows_begin(struct observe_rows *r, struct arena *a, const struct co
 	};
 	r->lanes = conf_lanes(conf, &r->lane_count);
 	r->steps = r->lane_count + summary->out_count;
+	/* One by one: to clear all of 10,000 at once is a long turn. */
 	r->items = arena_alloc(a, (r->steps + 1) * sizeof(*r->items));
 }
 
 static struct observe_row *new_row(
 	struct observe_rows *r, struct sv key, const struct conf_lane *lane)
 {
-	struct observe_row *row = &r->items[r->count++];
+	struct observe_row *row = arena_alloc(r->arena, sizeof(*row));
 
+	r->items[r->count++] = row;
 	*row = (struct observe_row){ .key = key, .c = lane };
 	htable_put(&r->by_key, key, row);
 	return row;
@@ -58,7 +60,7 @@ void observe_rows_add(struct observe_rows *r, size_t step)
 /* The lane's own texts may be gone in the next turn; what holds nothing has none. */
 void observe_row_look(struct observe_rows *r, size_t at)
 {
-	struct observe_row *row = &r->items[at];
+	struct observe_row *row = r->items[at];
 
 	row->has_status = outbound_lane_look(r->outbound, row->key, &row->status);
 	if (!row->has_status)

@@ -26,7 +26,7 @@ struct observe_waiting {
 	const struct observe_waiting *next;
 };
 struct observe_rows {
-	struct observe_row *items;
+	struct observe_row **items;
 	size_t count;
 	struct htable by_key;
 	struct arena *arena;

@@ -25,8 +25,8 @@ enum {
 };
 
 struct bounce_job {
-	struct delivery *d;
-	void (*then)(struct delivery *d);
+	struct change *c;
+	void (*then)(struct change *c);
 	enum dsn_action action; /* under way; failed, then delayed, then relayed */
 	struct buf headers;
 	struct store_body read;
@@ -47,54 +47,54 @@ static bool wants(uint8_t notify, uint8_t bit)
 	return notify ? (notify & bit) != 0 : bit != DSN_NOTIFY_SUCCESS;
 }
 
-static bool is_delay_due(const struct delivery *d)
+static bool is_delay_due(const struct change *c)
 {
-	struct outbound *o = d->lane->o;
+	struct outbound *o = c->lane->o;
 	uint64_t after = conf_general(o->conf)->delay_notice_us;
 
-	return after && !(d->m.flags & STORE_MSG_DELAY_NOTICED) &&
-	       outbound_age_now(o).us >= d->m.accepted_at.us + (int64_t)after;
+	return after && !(c->m.flags & STORE_MSG_DELAY_NOTICED) &&
+	       outbound_age_now(o).us >= c->m.accepted_at.us + (int64_t)after;
 }
 
 /* Does recipient `i` belong into this notice? */
-static bool belongs(const struct delivery *d, size_t i, enum dsn_action action)
+static bool belongs(const struct change *c, size_t i, enum dsn_action action)
 {
-	uint8_t notify = d->recipients[i].r.dsn_notify;
+	uint8_t notify = c->recipients[i].dsn_notify;
 
 	switch (action) {
 	case DSN_FAILED:
-		return (d->outcomes[i].state == STORE_RCPT_BOUNCED ||
-			       d->outcomes[i].state == STORE_RCPT_EXPIRED) &&
+		return (c->outcomes[i].state == STORE_RCPT_BOUNCED ||
+			       c->outcomes[i].state == STORE_RCPT_EXPIRED) &&
 		       wants(notify, DSN_NOTIFY_FAILURE);
 	case DSN_DELAYED:
-		return d->outcomes[i].state == STORE_RCPT_QUEUED && is_delay_due(d) &&
+		return c->outcomes[i].state == STORE_RCPT_QUEUED && is_delay_due(c) &&
 		       wants(notify, DSN_NOTIFY_DELAY);
 	case DSN_RELAYED:
-		return d->outcomes[i].state == STORE_RCPT_DELIVERED && !d->next_hop_dsn &&
+		return c->outcomes[i].state == STORE_RCPT_DELIVERED && !c->next_hop_dsn &&
 		       wants(notify, DSN_NOTIFY_SUCCESS);
 	}
 	return false;
 }
 
-static bool any_belongs(const struct delivery *d, enum dsn_action action)
+static bool any_belongs(const struct change *c, enum dsn_action action)
 {
-	for (size_t i = 0; i < d->count; i++)
-		if (belongs(d, i, action))
+	for (size_t i = 0; i < c->count; i++)
+		if (belongs(c, i, action))
 			return true;
 	return false;
 }
 
 static void done(struct bounce_job *j)
 {
-	struct delivery *d = j->d;
-	void (*then)(struct delivery * d) = j->then;
+	struct change *c = j->c;
+	void (*then)(struct change * c) = j->then;
 
 	io_timer_stop(&j->again);
 	buf_deinit(&j->headers);
 	buf_deinit(&j->body);
 	arena_reset(&j->arena);
 	free(j);
-	then(d);
+	then(c);
 }
 
 /* ---- where a notice goes out ---- */
@@ -108,40 +108,40 @@ static bool no_header(void *arg, struct sv name, struct sv *out_value)
 }
 
 /* Where mail of the sender to himself would go. */
-static const struct conf_lane *lane_of_sender(const struct delivery *d)
+static const struct conf_lane *lane_of_sender(const struct change *c)
 {
-	const struct conf_route_query q = { .sender = d->m.sender,
-		.recipient = d->m.sender,
-		.user = d->m.user,
-		.listener = d->m.listener,
-		.device = d->m.device,
+	const struct conf_route_query q = { .sender = c->m.sender,
+		.recipient = c->m.sender,
+		.user = c->m.user,
+		.listener = c->m.listener,
+		.device = c->m.device,
 		.has_body = true,
 		.header = no_header };
 
 	const struct conf_member *m =
-		d->m.sender.len ? conf_route_find(d->lane->o->conf, &q).member : NULL;
+		c->m.sender.len ? conf_route_find(c->lane->o->conf, &q).member : NULL;
 
 	return m ? &m->lanes[0] : NULL;
 }
 
 /* The mailbox or connector named in `bounces:`, else the lane that failed; mail that never had one goes
  * as its sender's. */
-static const struct conf_lane *notice_lane(const struct delivery *d)
+static const struct conf_lane *notice_lane(const struct change *c)
 {
-	const struct conf_general *g = conf_general(d->lane->o->conf);
+	const struct conf_general *g = conf_general(c->lane->o->conf);
 	const struct conf_lane *lane = NULL;
 
 	if (g->bounces_through.len)
-		lane = conf_lane_named(d->lane->o->conf, g->bounces_through);
+		lane = conf_lane_named(c->lane->o->conf, g->bounces_through);
 	if (!lane)
-		lane = conf_lane(d->lane->o->conf, d->lane->key);
-	return lane ? lane : lane_of_sender(d);
+		lane = conf_lane(c->lane->o->conf, c->lane->key);
+	return lane ? lane : lane_of_sender(c);
 }
 
 /* Who it is from: the mailbox itself, since mailbox doors let nobody else send. */
 static struct sv notice_from(struct bounce_job *j, const struct conf_lane *lane)
 {
-	const struct conf_general *g = conf_general(j->d->lane->o->conf);
+	const struct conf_general *g = conf_general(j->c->lane->o->conf);
 	char text[LIMIT_ADDRESS + 32];
 	int n;
 
@@ -155,17 +155,17 @@ static struct sv notice_from(struct bounce_job *j, const struct conf_lane *lane)
 }
 
 /* Who is told: nobody reads mail at a device. Empty: nobody. */
-static struct sv notice_to(const struct delivery *d)
+static struct sv notice_to(const struct change *c)
 {
-	const struct conf *c = d->lane->o->conf;
-	const struct conf_device *device = d->m.device.len ? conf_device(c, d->m.device) : NULL;
-	struct sv bounces_to = conf_general(c)->bounces_to;
+	const struct conf *conf = c->lane->o->conf;
+	const struct conf_device *device = c->m.device.len ? conf_device(conf, c->m.device) : NULL;
+	struct sv bounces_to = conf_general(conf)->bounces_to;
 
 	if (device && device->errors_to.len)
 		return device->errors_to;
-	if (d->m.device.len && bounces_to.len)
+	if (c->m.device.len && bounces_to.len)
 		return bounces_to;
-	return d->m.sender.len ? d->m.sender : bounces_to;
+	return c->m.sender.len ? c->m.sender : bounces_to;
 }
 
 /* ---- making it ---- */
@@ -195,16 +195,16 @@ static struct sv first_step(struct bounce_job *j, const struct provider_remedy *
 /* The same words as `postern explain` has for it. */
 static void add_remedy(struct bounce_job *j, size_t i, struct dsn_recipient *out)
 {
-	const struct delivery *d = j->d;
-	const struct conf_lane *lane = conf_lane(d->lane->o->conf, d->lane->key);
+	const struct change *c = j->c;
+	const struct conf_lane *lane = conf_lane(c->lane->o->conf, c->lane->key);
 	const struct provider_facts facts = {
 		.provider = lane ? lane->provider : PROVIDER_SMTP,
 		.mailbox = lane && lane->kind == CONF_LANE_MAILBOX ? lane->name : SV(""),
-		.sender = d->m.sender,
-		.recipient = d->recipients[i].r.address,
+		.sender = c->m.sender,
+		.recipient = c->recipients[i].address,
 	};
 	const struct provider_remedy *remedy =
-		provider_remedy(d->outcomes[i].verdict.cause, &facts);
+		provider_remedy(c->outcomes[i].verdict.cause, &facts);
 
 	if (!remedy || j->action == DSN_RELAYED)
 		return;
@@ -214,24 +214,24 @@ static void add_remedy(struct bounce_job *j, size_t i, struct dsn_recipient *out
 
 static size_t list_recipients(struct bounce_job *j, struct dsn_recipient *out)
 {
-	struct delivery *d = j->d;
+	struct change *c = j->c;
 	size_t n = 0;
 
-	for (size_t i = 0; i < d->count; i++) {
-		const struct store_recipient_outcome *o = &d->outcomes[i];
+	for (size_t i = 0; i < c->count; i++) {
+		const struct store_recipient_outcome *o = &c->outcomes[i];
 
-		if (!belongs(d, i, j->action))
+		if (!belongs(c, i, j->action))
 			continue;
-		out[n] = (struct dsn_recipient){ .address = d->recipients[i].r.address,
-			.original = d->recipients[i].r.orcpt,
+		out[n] = (struct dsn_recipient){ .address = c->recipients[i].address,
+			.original = c->recipients[i].orcpt,
 			.enhanced = o->verdict.enhanced[0]     ? sv_from(o->verdict.enhanced)
 				    : j->action == DSN_FAILED  ? SV("5.0.0")
 				    : j->action == DSN_DELAYED ? SV("4.0.0")
 							       : SV("2.0.0"),
 			.reply = o->reply,
-			.relay = d->outcome.relay,
+			.relay = c->op.relay,
 			.summary = sv_from(o->verdict.summary),
-			.last_attempt_at = d->outcome.at };
+			.last_attempt_at = c->op.at };
 		if (n < REMEDIES_MAX)
 			add_remedy(j, i, &out[n]);
 		n++;
@@ -242,7 +242,7 @@ static size_t list_recipients(struct bounce_job *j, struct dsn_recipient *out)
 static void notice_queued(struct store_op *op)
 {
 	struct bounce_job *j = CONTAINER_OF(op, struct bounce_job, put.op);
-	struct outbound *o = j->d->lane->o;
+	struct outbound *o = j->c->lane->o;
 	char id[TEXT_ID_MAX], of[TEXT_ID_MAX], text[128], size[24];
 	static const char *const kinds[][2] = { [DSN_FAILED] = { "failed", "non-delivery" },
 		[DSN_DELAYED] = { "delayed", "delay" },
@@ -265,7 +265,7 @@ static void notice_queued(struct store_op *op)
 		text_id(j->message.id, id));
 	log_record(LOG_INFO,
 		"bounce",
-		sv_from(text_id(j->d->m.id, of)),
+		sv_from(text_id(j->c->m.id, of)),
 		"notice",
 		sv_from(text),
 		(const struct log_field[]){ LOG_F("notice_id", sv_from(id)),
@@ -292,13 +292,13 @@ static void put_again(void *arg)
 {
 	struct bounce_job *j = arg;
 
-	store_submit(j->d->lane->o->store, &j->put.op);
+	store_submit(j->c->lane->o->store, &j->put.op);
 }
 
 static void make_message_id(struct bounce_job *j, uint64_t id)
 {
 	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(512);
-	struct outbound *o = j->d->lane->o;
+	struct outbound *o = j->c->lane->o;
 
 	must(message_id_render(&text, id, io_random_u64(), conf_general(o->conf)->hostname) == 0);
 	j->message.message_id = arena_sv(&j->arena, buf_sv(&text));
@@ -307,10 +307,10 @@ static void make_message_id(struct bounce_job *j, uint64_t id)
 static void submit_notice(
 	struct bounce_job *j, const struct conf_lane *lane, struct sv to, struct sv from)
 {
-	struct delivery *d = j->d;
-	struct outbound *o = d->lane->o;
+	struct change *c = j->c;
+	struct outbound *o = c->lane->o;
 	const struct conf_general *g = conf_general(o->conf);
-	struct dsn_recipient *list = arena_alloc(&j->arena, d->count * sizeof(*list));
+	struct dsn_recipient *list = arena_alloc(&j->arena, c->count * sizeof(*list));
 	uint64_t id = store_new_id(o->store);
 	char of[TEXT_ID_MAX];
 	struct dsn dsn;
@@ -325,11 +325,11 @@ static void submit_notice(
 		.to = to,
 		.message_id = j->message.message_id,
 		.boundary = random_text(j, BOUNDARY_LEN),
-		.envid = d->m.envid,
-		.queue_id = arena_sv(&j->arena, sv_from(text_id(d->m.id, of))),
-		.arrived_at = d->m.accepted_at,
+		.envid = c->m.envid,
+		.queue_id = arena_sv(&j->arena, sv_from(text_id(c->m.id, of))),
+		.arrived_at = c->m.accepted_at,
 		.now = io_wall(o->loop),
-		.expires_at = d->m.expires_at,
+		.expires_at = c->m.expires_at,
 		.original_headers = buf_sv(&j->headers),
 		.recipients = list,
 		.recipient_count = list_recipients(j, list) };
@@ -353,7 +353,7 @@ static void submit_notice(
 		.header_size = blank < 0 ? 0 : (uint32_t)blank + 4,
 		.subject = SV("Delivery status notification"),
 		.client = SV("postern"),
-		.bounce_of = d->m.id,
+		.bounce_of = c->m.id,
 		.recipients = &j->recipient,
 		.recipient_count = 1 };
 	j->recipient = (struct store_recipient){ .address = to,
@@ -372,36 +372,35 @@ static void submit_notice(
 static void headers_read(struct store_op *op)
 {
 	struct bounce_job *j = CONTAINER_OF(op, struct bounce_job, read.op);
-	const struct conf_lane *lane = notice_lane(j->d);
+	const struct conf_lane *lane = notice_lane(j->c);
 
 	if (op->rc != 0)
 		buf_reset(&j->headers);
-	submit_notice(j, lane, notice_to(j->d), notice_from(j, lane));
+	submit_notice(j, lane, notice_to(j->c), notice_from(j, lane));
 }
 
 /* Nobody to tell: said in the log, and that is all that can be done. */
 static bool has_addressee(struct bounce_job *j)
 {
-	struct delivery *d = j->d;
+	struct change *c = j->c;
 	char id[TEXT_ID_MAX];
 
-	if (d->m.flags & STORE_MSG_BOUNCE || d->m.bounce_of) {
+	if (c->m.flags & STORE_MSG_BOUNCE || c->m.bounce_of) {
 		if (j->action == DSN_FAILED)
 			log_event(LOG_WARN,
 				"qmgr",
-				sv_from(text_id(d->m.id, id)),
+				sv_from(text_id(c->m.id, id)),
 				"a notice could not be delivered and is dropped",
-				(const struct log_field[]){
-					LOG_F("to", d->recipients[0].r.address) },
+				(const struct log_field[]){ LOG_F("to", c->recipients[0].address) },
 				1);
 		return false;
 	}
-	if (d->m.sender.len || (j->action == DSN_FAILED && notice_to(d).len))
+	if (c->m.sender.len || (j->action == DSN_FAILED && notice_to(c).len))
 		return true;
 	if (j->action == DSN_FAILED)
 		log_event(LOG_WARN,
 			"qmgr",
-			sv_from(text_id(d->m.id, id)),
+			sv_from(text_id(c->m.id, id)),
 			"undeliverable, and there is no sender to tell (see bounces: to)",
 			NULL,
 			0);
@@ -410,39 +409,39 @@ static bool has_addressee(struct bounce_job *j)
 
 static void next_action(struct bounce_job *j)
 {
-	struct delivery *d = j->d;
+	struct change *c = j->c;
 
-	while (j->action <= DSN_RELAYED && !(any_belongs(d, j->action) && has_addressee(j)))
+	while (j->action <= DSN_RELAYED && !(any_belongs(c, j->action) && has_addressee(j)))
 		j->action++;
 	if (j->action > DSN_RELAYED) {
 		done(j);
 		return;
 	}
 	if (j->action == DSN_DELAYED)
-		d->outcome.set_flags |= STORE_MSG_DELAY_NOTICED;
+		c->op.set_flags |= STORE_MSG_DELAY_NOTICED;
 	buf_reset(&j->headers);
-	j->headers.max = d->m.header_size < HEADERS_MAX ? d->m.header_size : HEADERS_MAX;
+	j->headers.max = c->m.header_size < HEADERS_MAX ? c->m.header_size : HEADERS_MAX;
 	j->read = (struct store_body){ .op.kind = STORE_OP_BODY,
 		.op.done = headers_read,
-		.message_id = d->m.id,
+		.message_id = c->m.id,
 		.out = &j->headers };
-	store_submit(d->lane->o->store, &j->read.op);
+	store_submit(c->lane->o->store, &j->read.op);
 }
 
-void bounce_send(struct delivery *d, void (*then)(struct delivery *d))
+void bounce_send(struct change *c, void (*then)(struct change *c))
 {
 	struct bounce_job *j;
 
-	if (!any_belongs(d, DSN_FAILED) && !any_belongs(d, DSN_DELAYED) &&
-		!any_belongs(d, DSN_RELAYED)) {
-		then(d);
+	if (!any_belongs(c, DSN_FAILED) && !any_belongs(c, DSN_DELAYED) &&
+		!any_belongs(c, DSN_RELAYED)) {
+		then(c);
 		return;
 	}
 	j = xcalloc(1, sizeof(*j));
-	j->d = d;
+	j->c = c;
 	j->then = then;
 	j->action = DSN_FAILED;
 	buf_init(&j->headers, HEADERS_MAX);
-	io_timer_init(&j->again, d->lane->o->loop, put_again, j);
+	io_timer_init(&j->again, c->lane->o->loop, put_again, j);
 	next_action(j);
 }

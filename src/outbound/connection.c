@@ -229,7 +229,7 @@ void connection_pump(struct connection *c)
 		return;
 	c->pumping = true;
 	c->kind->run(c);
-	if (c->ended && c->delivery && c->delivery->begun)
+	if (c->ended && c->delivery && c->begun)
 		c->kind->orphan(c);
 	if (c->ended && c->delivery)
 		delivery_withdraw(c->delivery, NULL, SV(""));
@@ -246,6 +246,7 @@ void connection_give(struct connection *c, struct delivery *d)
 	list_remove(&c->idle);
 	c->state = CONNECTION_BUSY;
 	c->delivery = d;
+	c->begun = false;
 	c->carried++;
 	d->connection = c;
 	connection_begin(c);
@@ -255,7 +256,9 @@ void connection_begin(struct connection *c)
 {
 	c->pumping = true;
 	if (delivery_ready(c->delivery)) {
-		c->delivery->begun = true;
+		c->begun = true;
+		if (c->delivery->state == ATTEMPT_READY)
+			delivery_set_state(c->delivery, ATTEMPT_RUNNING);
 		c->kind->begin(c, c->delivery);
 	} else if (!c->delivery) {
 		connection_ready(c);

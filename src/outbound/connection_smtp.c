@@ -340,7 +340,7 @@ static void session_refused(struct connection *c, const struct smtp_client_event
 static void handle(struct connection *c, const struct smtp_client_event *e)
 {
 	/* Until it has begun, the connection is as good as idle. */
-	struct delivery *d = c->delivery && c->delivery->begun ? c->delivery : NULL;
+	struct delivery *d = c->delivery && c->begun ? c->delivery : NULL;
 
 	switch (e->kind) {
 	case SMTP_CLIENT_EV_STARTTLS:
@@ -396,7 +396,7 @@ static void run_events(struct connection *c)
 			handle(c, &e);
 			more = true;
 		}
-		if (!c->ended && c->delivery && c->delivery->begun)
+		if (!c->ended && c->delivery && c->begun)
 			delivery_feed(c->delivery);
 		send_output(c);
 	}
@@ -433,6 +433,8 @@ static void smtp_body(struct connection *c, struct sv bytes, bool end)
 {
 	struct mono_time now = io_now(c->o->loop);
 
+	if (end)
+		attempt_release(c->delivery);
 	smtp_client_body(c->client, now, bytes);
 	if (end)
 		smtp_client_body_end(c->client, now);

@@ -11,15 +11,30 @@
 /*
  * One attempt. It ends in exactly one outcome in the queue:
  *   attempt committed -> transaction -> [dot released] -> verdicts -> notices -> outcome
- * The dot is released only after the claim was committed (I5), so whatever dies, the queue knows of it.
+ * The dot is released only after the attempt was committed (I5), so whatever dies, the queue knows of it.
  */
 /* ---- life ---- */
 
-static void write_again(void *arg)
-{
-	struct delivery *d = arg;
+#define AFTER(state) (1U << (state))
 
-	store_submit(d->lane->o->store, &d->outcome.op);
+/* What follows what. Once the dot is released, nothing takes the attempt back. */
+static const unsigned may_follow[ATTEMPT_STATE_COUNT] = {
+	[ATTEMPT_TAKING] = AFTER(ATTEMPT_READY),
+	[ATTEMPT_READY] = AFTER(ATTEMPT_RUNNING) | AFTER(ATTEMPT_ENDING),
+	[ATTEMPT_RUNNING] = AFTER(ATTEMPT_RELEASED) | AFTER(ATTEMPT_ENDING),
+	[ATTEMPT_RELEASED] = AFTER(ATTEMPT_RELEASED) | AFTER(ATTEMPT_ENDING),
+};
+
+void delivery_set_state(struct delivery *d, enum attempt_state next)
+{
+	must(may_follow[d->state] & AFTER(next));
+	d->state = next;
+}
+
+void attempt_release(struct delivery *d)
+{
+	delivery_set_state(d, ATTEMPT_RELEASED);
+	d->stayed = false;
 }
 
 struct delivery *delivery_new(struct lane *l)
@@ -30,32 +45,23 @@ struct delivery *delivery_new(struct lane *l)
 	list_init(&d->node);
 	buf_init(&d->body, BODY_PIECE);
 	d->begun_at = io_now(l->o->loop);
-	io_timer_init(&d->again, l->o->loop, write_again, d);
-	l->o->deliveries++;
-	list_append(&l->o->all_deliveries, &d->all);
-	d->of_look = overdue_adopts(l->o);
+	work_begin(&d->work, l->o);
 	return d;
 }
 
 void delivery_free(struct delivery *d)
 {
-	struct outbound *o = d->lane->o;
-
-	io_timer_stop(&d->again);
 	buf_deinit(&d->body);
 	buf_deinit(&d->head);
 	arena_reset(&d->arena);
-	o->deliveries--;
-	list_remove(&d->all);
-	if (d->of_look)
-		overdue_written(o);
+	work_end(&d->work);
 	free(d);
-	outbound_check_drained(o);
 }
 
 void delivery_set_recipients(
 	struct delivery *d, const struct store_recipient *recipients, size_t count)
 {
+	d->work.message = d->m.id;
 	d->count = count;
 	d->recipients = arena_alloc(&d->arena, count * sizeof(*d->recipients));
 	d->envelope = arena_alloc(&d->arena, count * sizeof(*d->envelope));
@@ -69,38 +75,7 @@ void delivery_set_recipients(
 	}
 }
 
-void delivery_copy_message(struct delivery *d, const struct store_message *m,
-	const struct store_recipient *recipients, size_t count)
-{
-	struct sv *const views[] = { &d->m.sender,
-		&d->m.envid,
-		&d->m.message_id,
-		&d->m.subject,
-		&d->m.user,
-		&d->m.client,
-		&d->m.listener,
-		&d->m.device };
-
-	d->m = *m;
-	for (size_t i = 0; i < COUNT_OF(views); i++)
-		*views[i] = arena_sv(&d->arena, *views[i]);
-	delivery_set_recipients(d, recipients, count);
-	for (size_t i = 0; i < count; i++) {
-		struct store_recipient *r = &d->recipients[i].r;
-
-		r->address = d->envelope[i].address = arena_sv(&d->arena, r->address);
-		r->orcpt = d->envelope[i].orcpt = arena_sv(&d->arena, r->orcpt);
-		r->last_reply = arena_sv(&d->arena, r->last_reply);
-		r->last_cause = arena_sv(&d->arena, r->last_cause);
-		r->lane = arena_sv(&d->arena, r->lane);
-		r->flow.queue = arena_sv(&d->arena, r->flow.queue);
-		r->flow.principal = arena_sv(&d->arena, r->flow.principal);
-		r->flow.sender = arena_sv(&d->arena, r->flow.sender);
-		r->rewrite_from = arena_sv(&d->arena, r->rewrite_from);
-	}
-}
-
-/* ---- claims ---- */
+/* ---- the fresh way ---- */
 
 /* What it may send is taken before its claim, and in the ledger with it. */
 static size_t reserve(struct delivery *d)
@@ -118,10 +93,6 @@ static void set_attempt(struct delivery *d)
 		.recipients = d->indexes,
 		.recipient_count = d->count };
 }
-
-static void read_body(struct delivery *d);
-
-/* ---- the fresh way ---- */
 
 static bool is_way_free(struct lane *l, const struct store_message *m)
 {
@@ -212,7 +183,7 @@ void outbound_committed(void *outbound, void *claim, struct arena *arena, struct
 	buf_deinit(&d->body);
 	d->body = *body;
 	*body = (struct buf){ 0 };
-	d->claimed = true;
+	delivery_set_state(d, ATTEMPT_READY);
 	l->claims_running--;
 	list_append(&l->fresh, &d->node);
 	l->fresh_count++;
@@ -240,7 +211,7 @@ void outbound_withdrawn(void *outbound, void *claim)
 static void body_unreadable(struct delivery *d, struct sv why)
 {
 	const struct verdict v = cause_verdict(CAUSE_QUEUE_UNREADABLE);
-	struct connection *c = d->begun ? d->connection : NULL;
+	struct connection *c = d->connection && d->connection->begun ? d->connection : NULL;
 
 	log_event(LOG_ERROR,
 		"qmgr",
@@ -297,7 +268,7 @@ bool delivery_ready(struct delivery *d)
 	if (!edit)
 		return true;
 	/* The buffer is the store's until it says so. */
-	if (d->body_running)
+	if (d->reads)
 		return false;
 	if (d->body.len < d->m.header_size) {
 		body_unreadable(d, sv_from(d->body_op.op.err.text));
@@ -344,12 +315,12 @@ static void body_read(struct store_op *op)
 {
 	struct delivery *d = CONTAINER_OF(op, struct delivery, body_op.op);
 
-	d->body_running = false;
-	if (d->over) {
-		delivery_finish(d);
+	d->reads = false;
+	if (d->state == ATTEMPT_ENDING) {
+		delivery_end(d, d->end);
 		return;
 	}
-	if (d->connection && !d->begun)
+	if (d->connection && !d->connection->begun)
 		connection_begin(d->connection);
 	else if (op->rc != 0 || d->body.len == 0)
 		body_unreadable(d, sv_from(op->err.text));
@@ -370,7 +341,7 @@ static void read_body(struct delivery *d)
 		.message_id = d->m.id,
 		.offset = d->body_at,
 		.out = &d->body };
-	d->body_running = true;
+	d->reads = true;
 	store_submit(d->lane->o->store, &d->body_op.op);
 }
 
@@ -382,8 +353,7 @@ static uint64_t rest_of(const struct delivery *d)
 
 void delivery_feed(struct delivery *d)
 {
-	while (d->wants_body && !d->released && !d->body_running &&
-		connection_has_room(d->connection)) {
+	while (d->wants_body && !d->reads && connection_has_room(d->connection)) {
 		struct sv piece = sv_skip(buf_sv(&d->head), d->head_given);
 		bool edited = piece.len > 0, last;
 
@@ -395,14 +365,11 @@ void delivery_feed(struct delivery *d)
 			return;
 		}
 		last = rest_of(d) == piece.len;
-		/* The last piece waits for the commit, so that it and the dot leave in one write. */
-		if (last && !d->claimed)
-			return;
 		if (edited)
 			d->head_given += piece.len;
 		else
 			d->body_given += piece.len;
-		d->released = last;
+		d->wants_body = !last;
 		connection_body(d->connection, piece, last);
 	}
 }

@@ -9,11 +9,6 @@
 #include <stdio.h>
 
 /* How an attempt ends: answers become verdicts, verdicts become deeds, deeds one outcome in the queue. */
-enum {
-	NO_ROUTE_PAUSE_S = 900,
-};
-
-static void outcome_written(struct store_op *op);
 
 /* ---- verdicts ---- */
 
@@ -144,8 +139,9 @@ static void on_failed(struct delivery *d, const struct smtp_client_event *e)
 	for (size_t i = 0; i < d->count && e->uncertain; i++)
 		if (d->recipients[i].accepted)
 			d->recipients[i].r.uncertain++;
-	d->released = e->uncertain;
-	d->outcome.stage = arena_sv(&d->arena, sv_from(smtp_client_stage_text(e->stage)));
+	/* Behind the dot a line may break before the dot has left us. */
+	d->stayed = !e->uncertain;
+	d->stage = arena_sv(&d->arena, sv_from(smtp_client_stage_text(e->stage)));
 	delivery_finish(d);
 }
 
@@ -196,214 +192,84 @@ static bool is_uncertain(const struct delivery_recipient *r)
 	return r->accepted && r->verdict.cause == CAUSE_UNCERTAIN;
 }
 
-static enum store_recipient_state state_of(enum sched_deed deed)
+struct sched_attempt delivery_facts(struct delivery *d)
 {
-	switch (deed) {
-	case SCHED_DELIVERED:
-		return STORE_RCPT_DELIVERED;
-	case SCHED_HOLD:
-		return STORE_RCPT_HELD;
-	case SCHED_BOUNCE:
-		return STORE_RCPT_BOUNCED;
-	case SCHED_EXPIRE:
-		return STORE_RCPT_EXPIRED;
-	case SCHED_RETRY_AT:
-	case SCHED_WAIT_LANE:
-		break;
-	}
-	return STORE_RCPT_QUEUED;
-}
-
-static const char *status_word(enum store_recipient_state state)
-{
-	switch (state) {
-	case STORE_RCPT_DELIVERED:
-		return "sent";
-	case STORE_RCPT_BOUNCED:
-		return "bounced";
-	case STORE_RCPT_EXPIRED:
-		return "expired";
-	case STORE_RCPT_HELD:
-		return "held";
-	case STORE_RCPT_QUEUED:
-	case STORE_RCPT_OPEN:
-	case STORE_RCPT_DROPPED:
-	case STORE_RCPT_COUNT:
-		break;
-	}
-	return "deferred";
-}
-
-static void log_recipient(struct delivery *d, const struct store_recipient_outcome *out,
-	struct sv address, struct sv relay)
-{
-	char id[TEXT_ID_MAX], delay[32];
-	int64_t age = io_wall(d->lane->o->loop).us - d->m.accepted_at.us;
-
-	(void)text_id(d->m.id, id);
-	(void)snprintf(
-		delay, sizeof(delay), "%.2f", (double)(age > 0 ? age : 0) / (double)US_PER_S);
-	/* The order is that of Postfix up to the reply: pflogsumm and logwatch insist on it. */
-	log_record(LOG_INFO,
-		sv_starts(d->lane->key, SV("graph/")) ? "graph" : "smtp",
-		sv_from(id),
-		"attempt",
-		SV(""),
-		(const struct log_field[]){ LOG_A("to", address),
-			LOG_F("relay", relay.len ? relay : SV("none")),
-			LOG_N("delay", sv_from(delay)),
-			LOG_F("dsn", sv_from(out->verdict.enhanced)),
-			LOG_F("status", sv_from(status_word(out->state))),
-			LOG_R("reply", out->reply),
-			LOG_F("cause",
-				out->state == STORE_RCPT_DELIVERED
-					? SV("")
-					: sv_from(cause_name(out->verdict.cause))),
-			LOG_F("lane", d->lane->key),
-			LOG_F("redirected_to", d->rewrite.redirect) },
-		9);
-}
-
-/* 4.5.3 at RCPT: one too many for this transaction, which has others. */
-static bool goes_next(const struct delivery *d, const struct delivery_recipient *r)
-{
-	bool others = false;
-
-	for (size_t i = 0; i < d->count; i++)
-		others |= d->recipients[i].accepted;
-	return others && !r->accepted && r->verdict.kind == VERDICT_RETRY &&
-	       r->verdict.scope == VERDICT_SCOPE_RECIPIENT &&
-	       r->verdict.cause == CAUSE_TOO_MANY_RECIPIENTS;
-}
-
-/* This door cannot carry this one message, though it carries others: another member of its queue may. */
-static void try_other_door(
-	struct delivery *d, const struct delivery_recipient *r, struct store_recipient_outcome *out)
-{
-	const struct verdict *v = &r->verdict;
-	bool parked = v->kind == VERDICT_PARK && v->scope == VERDICT_SCOPE_MESSAGE;
-	const struct mail_flow *flow;
-
-	if (out->state != STORE_RCPT_QUEUED || out->uncertain || (!parked && !r->alone) ||
-		!verdict_may_go_elsewhere(v))
-		return;
-	flow = flow_without(d, &r->r);
-	if (!flow || !lane_of_flow(d->lane->o, flow))
-		return;
-	out->flow = flow;
-	out->next_at = outbound_due_now(d->lane->o);
-}
-
-void delivery_decide_one(struct delivery *d, size_t i)
-{
-	struct delivery_recipient *r = &d->recipients[i];
-	struct store_recipient_outcome *out = &d->outcomes[i];
-	struct outbound *o = d->lane->o;
-	struct sched_policy policy = outbound_policy(o);
-	struct sched_fact fact = { .verdict = &r->verdict,
-		.attempts = r->r.attempts,
-		.uncertain = is_uncertain(r),
-		.now = outbound_age_now(o),
-		.next_transaction = goes_next(d, r),
-		.alone = r->alone,
-		.of_session = r->said == SCHED_SAID_SESSION,
+	struct sched_part *parts = arena_alloc(&d->arena, d->count * sizeof(*parts));
+	struct sched_attempt a = { .lane = d->lane->sched,
+		.mail = park_mail(d),
+		.parts = parts,
+		.count = d->count,
+		.begun = d->begun_at,
+		.probe = d->probe,
+		.now = outbound_age_now(d->lane->o),
 		.accepted_at = d->m.accepted_at,
 		.expires_at = d->m.expires_at,
-		.parked_expire_us = conf_general(o->conf)->parked_expire_us,
-		.class_end = conf_class_end(o->conf, r->r.flow.class, d->m.accepted_at) };
-	struct sched_answer a = sched_act(&fact, &policy, io_prng(o->loop));
-
-	*out = (struct store_recipient_outcome){ .index = r->r.index,
-		.state = state_of(a.deed),
-		/* Due times follow the clock that cannot go back. */
-		.next_at = wall_add(outbound_due_now(o), a.next_at.us - fact.now.us),
-		.verdict = r->verdict,
-		.reply = r->reply,
-		.remote_message_id = d->remote_message_id,
-		.uncertain = fact.uncertain };
-	if (fact.uncertain)
-		outbound_count_uncertain(o, 1);
-	try_other_door(d, r, out);
-}
-
-/* What the verdicts mean beyond this message. */
-static void tell_lane(struct delivery *d)
-{
-	const struct delivery_recipient *own = NULL;
-	struct lane *l = d->lane;
+		.parked_expire_us = conf_general(d->lane->o->conf)->parked_expire_us,
+		/* All of an attempt come from one flow, or go with one message to one. */
+		.class_end = conf_class_end(
+			d->lane->o->conf, d->recipients[0].r.flow.class, d->m.accepted_at) };
 
 	for (size_t i = 0; i < d->count; i++) {
 		const struct delivery_recipient *r = &d->recipients[i];
-		const struct verdict *v = &r->verdict;
-		struct sched_hold *h;
 
-		if (r->alone || !sched_is_wide(v))
-			continue;
-		h = sched_lane_hold_of(l->sched, v, d->m.sender);
-		if (h == sched_lane_own(l->sched))
-			own = r;
-		else if (h && (v->kind == VERDICT_PARK || v->scope == VERDICT_SCOPE_TENANT))
-			(void)park_set(
-				l, h, &(struct park_heard){ .verdict = v, .reply = r->reply });
+		parts[i] = (struct sched_part){ .verdict = &r->verdict,
+			.reply = r->reply,
+			.said = r->said,
+			.accepted = r->accepted,
+			.uncertain = is_uncertain(r),
+			.alone = r->alone,
+			.external = park_is_external(d->lane, r->r.address),
+			.attempts = r->r.attempts };
 	}
-	if (park_succeed(d))
-		sched_better_left(
-			&l->member->better, d->recipients[0].r.flow.class, io_now(l->o->loop));
-	park_end(d, true);
-	if (own)
-		lane_hold(l, &own->verdict, own->reply, d->transcript);
+	return a;
 }
 
-static size_t settle(struct delivery *d)
+/* What the verdicts mean beyond this message. */
+static void tell_lane(struct delivery *d, const struct sched_attempt *a)
 {
-	struct lane *l = d->lane;
-	struct mono_time now = io_now(l->o->loop);
+	const struct sched_part *own = park_spread(d, a);
+	bool reached = false;
+
+	for (size_t i = 0; i < a->count; i++)
+		reached |= a->parts[i].verdict->kind == VERDICT_DELIVERED;
+	if (reached)
+		sched_better_left(&d->lane->member->better,
+			d->recipients[0].r.flow.class,
+			io_now(d->lane->o->loop));
+	if (own)
+		lane_hold(d->lane, own->verdict, own->reply, d->transcript);
+}
+
+/* Into `out`: what its slot leaves in the ledger. */
+static size_t settle(struct delivery *d, bool left, struct limit_entry *out)
+{
+	struct mono_time now = io_now(d->lane->o->loop);
 	bool any_uncertain = false;
 
 	for (size_t i = 0; i < d->count; i++)
 		any_uncertain |= is_uncertain(&d->recipients[i]);
 	if (any_uncertain)
-		return limit_slot_expect(&d->slot, mono_add(now, UNCERTAIN_SETTLE_US), d->ledger);
-	if (!d->released)
-		return limit_slot_withdraw(&d->slot, d->ledger);
-	return limit_slot_settle(&d->slot, now, d->ledger);
-}
-
-static void write_outcome(struct delivery *d)
-{
-	store_submit(d->lane->o->store, &d->outcome.op);
+		return limit_slot_expect(&d->slot, mono_add(now, UNCERTAIN_SETTLE_US), out);
+	if (!left)
+		return limit_slot_withdraw(&d->slot, out);
+	return limit_slot_settle(&d->slot, now, out);
 }
 
 /* Where each delivered recipient costs: counted by months, durably. */
-static struct store_count count_month(struct delivery *d)
+static struct store_count count_month(struct change *c)
 {
-	struct lane *l = d->lane;
+	struct lane *l = c->lane;
 	struct store_count count = { .period = outbound_month(l->o) };
 	CLEANUP(buf_deinitp) struct buf name = BUF_INIT(LIMIT_ADDRESS + 128);
 
 	if (!l->c || l->c->provider != PROVIDER_HVE)
 		return count;
-	for (size_t i = 0; i < d->count; i++)
-		count.amount += d->outcomes[i].state == STORE_RCPT_DELIVERED;
+	for (size_t i = 0; i < c->count; i++)
+		count.amount += c->outcomes[i].state == STORE_RCPT_DELIVERED;
 	must(buf_printf(&name, COUNT_HVE "%.*s", SV_ARG(limit_scope_key(l->scope))) == 0);
-	count.name = arena_sv(&d->arena, buf_sv(&name));
+	count.name = arena_sv(&c->arena, buf_sv(&name));
 	lane_count_delivered(l, count.period, count.amount);
 	return count;
-}
-
-static void prepare_outcome(struct delivery *d, uint32_t attempt)
-{
-	struct sv stage = d->outcome.stage;
-
-	d->outcome = (struct store_outcome){ .op.kind = STORE_OP_OUTCOME,
-		.op.done = outcome_written,
-		.message_id = d->m.id,
-		.attempt = attempt,
-		.at = io_wall(d->lane->o->loop),
-		.stage = stage,
-		.recipients = d->outcomes,
-		.recipient_count = d->count,
-		.ledger = d->ledger };
 }
 
 static bool reached_all(const struct delivery *d)
@@ -414,300 +280,110 @@ static bool reached_all(const struct delivery *d)
 	return true;
 }
 
-/* The attempt is over: verdicts to deeds, deeds to the queue. The connection is free from here on. */
-void delivery_finish(struct delivery *d)
+/* The end of the attempt in the queue: it takes over the memory, and with it what was found out. */
+static struct change *change_of_end(struct delivery *d)
 {
-	struct sv relay;
+	struct store_recipient *recipients = arena_alloc(&d->arena, d->count * sizeof(*recipients));
+	struct change *c;
 
-	d->over = true;
-	if (d->connection) {
-		if (!reached_all(d))
-			d->transcript = connection_transcript(d->connection, &d->arena);
-		d->outcome.relay = arena_sv(&d->arena, sv_from(d->connection->relay));
-		d->connection->delivery = NULL;
-		d->connection = NULL;
-	}
-	if (d->body_running)
-		return;
-	if (d->taken_back) {
-		delivery_withdraw(d, NULL, SV(""));
-		return;
-	}
-	relay = d->outcome.relay;
+	for (size_t i = 0; i < d->count; i++)
+		recipients[i] = d->recipients[i].r;
+	c = change_of(d->lane, &d->arena, &d->m, recipients, d->count);
+	c->op.attempt = d->attempt.number;
+	c->op.stage = d->stage;
+	return c;
+}
+
+static void end_judged(struct delivery *d, bool left)
+{
+	struct sched_attempt a;
+	struct change *c;
+
 	park_weigh(d);
-	d->outcomes = arena_alloc(&d->arena, d->count * sizeof(*d->outcomes));
-	for (size_t i = 0; i < d->count; i++) {
-		delivery_decide_one(d, i);
-		log_recipient(d, &d->outcomes[i], d->recipients[i].r.address, relay);
+	a = delivery_facts(d);
+	c = change_of_end(d);
+	c->op.relay = d->relay;
+	c->op.transcript = d->transcript;
+	c->next_hop_dsn = d->next_hop_dsn;
+	for (size_t i = 0; i < c->count; i++) {
+		change_decide_one(c, &a, i, i);
+		c->outcomes[i].remote_message_id = d->remote_message_id;
+		change_log(c, i, d->rewrite.redirect);
 	}
-	prepare_outcome(d, d->attempt.number);
-	d->outcome.relay = relay;
-	d->outcome.transcript = d->transcript;
-	d->outcome.ledger_count = settle(d);
-	d->outcome.count = count_month(d);
-	tell_lane(d);
-	bounce_send(d, write_outcome);
-}
-
-/* The queue shows it on its way until it is repaired: then it is held, as nobody can tell what became of it. */
-static void stays_open(const struct delivery *d)
-{
-	char id[TEXT_ID_MAX];
-
-	(void)text_id(d->m.id, id);
-	log_record(LOG_ERROR,
-		"qmgr",
-		sv_from(id),
-		"unrecorded",
-		SV("what became of this attempt cannot be recorded, as its place in the queue is "
-		   "damaged: "
-		   "stop postern and run `postern doctor --repair`"),
-		(const struct log_field[]){ LOG_F("to", d->recipients[0].r.address),
-			LOG_F("status", sv_from(status_word(d->outcomes[0].state))) },
-		2);
-}
-
-static void outcome_written(struct store_op *op)
-{
-	struct delivery *d = CONTAINER_OF(op, struct delivery, outcome.op);
-	struct lane *l = d->lane;
-
-	if (op->rc == RC_CORRUPT && d->write_failures >= OUTCOME_TRIES_MAX) {
-		stays_open(d);
-		delivery_free(d);
-		return;
-	}
-	if (op->rc != 0 && op->rc != RC_NOT_FOUND) {
-		log_line(LOG_ERROR,
-			"qmgr",
-			"an outcome could not be written, trying again: %s",
-			op->err.text);
-		io_timer_start(&d->again,
-			mono_add(io_now(l->o->loop),
-				outbound_queue_pause(op->rc, d->write_failures++)));
-		return;
-	}
-	for (size_t i = 0; i < d->count; i++) {
-		const struct store_recipient_outcome *out = &d->outcomes[i];
-		const struct mail_flow *flow = out->flow ? out->flow : &d->recipients[i].r.flow;
-
-		if (out->state != STORE_RCPT_QUEUED)
-			continue;
-		/* Only now: a page that was asked for before this commit has come back by now. */
-		overdue_expect(l->o, out->look_at.us ? out->look_at : d->recipients[i].r.look_at);
-		sched_flow_add(flow_get(l->o, flow), d->attempt.number || out->flow, out->next_at);
-	}
+	c->op.ledger_count = settle(d, left, c->ledger);
+	c->op.count = count_month(c);
+	tell_lane(d, &a);
 	delivery_free(d);
+	change_tell(c);
 }
 
-/* ---- outcomes without an attempt of their own ---- */
-
-void delivery_set_outcomes(struct delivery *d, enum store_recipient_state state,
-	struct wall_time next_at, const struct verdict *v, struct sv reply)
+struct change *delivery_return(struct delivery *d)
 {
-	d->outcomes = arena_alloc(&d->arena, d->count * sizeof(*d->outcomes));
-	for (size_t i = 0; i < d->count; i++) {
-		d->outcomes[i] =
-			(struct store_recipient_outcome){ .index = d->recipients[i].r.index,
-				.state = state,
-				.next_at = next_at,
-				.reply = reply };
-		if (v)
-			d->outcomes[i].verdict = *v;
-	}
+	struct change *c = change_of_end(d);
+
+	change_set(c, STORE_RCPT_QUEUED, outbound_due_now(d->lane->o), NULL, SV(""));
+	c->op.withdrawn = true;
+	c->op.ledger_count = limit_slot_withdraw(&d->slot, c->ledger);
+	park_withdraw(d);
+	delivery_free(d);
+	return c;
 }
 
-void delivery_withdraw(struct delivery *d, const struct verdict *v, struct sv reply)
+static void end_withdrawn(struct delivery *d, const struct verdict *v, struct sv reply)
+{
+	struct change *c = delivery_return(d);
+
+	for (size_t i = 0; i < c->count && v; i++) {
+		c->outcomes[i].verdict = *v;
+		c->outcomes[i].reply = arena_sv(&c->arena, reply);
+	}
+	change_write(c);
+}
+
+static void leave_connection(struct delivery *d)
 {
 	if (d->connection)
 		d->connection->delivery = NULL;
 	d->connection = NULL;
-	/* The queue still works on it: once more when that is done. */
-	if (d->body_running) {
-		d->over = true;
-		d->taken_back = true;
+}
+
+/* True: the queue still reads its body, and it ends when that is done. */
+static bool ends_later(struct delivery *d, enum attempt_end end)
+{
+	if (d->state != ATTEMPT_ENDING) {
+		delivery_set_state(d, ATTEMPT_ENDING);
+		d->end = end;
+	}
+	return d->reads;
+}
+
+void delivery_end(struct delivery *d, enum attempt_end end)
+{
+	bool left = d->state == ATTEMPT_RELEASED && !d->stayed;
+
+	if (ends_later(d, end))
 		return;
-	}
-	delivery_set_outcomes(
-		d, STORE_RCPT_QUEUED, outbound_due_now(d->lane->o), v, arena_sv(&d->arena, reply));
-	delivery_return(d);
-}
-
-void delivery_return(struct delivery *d)
-{
-	prepare_outcome(d, d->attempt.number);
-	d->outcome.withdrawn = true;
-	d->outcome.ledger_count = limit_slot_withdraw(&d->slot, d->ledger);
-	park_end(d, false);
-	bounce_send(d, write_outcome);
-}
-
-/* A delivery for mail that waits for its lane: the lane's reason is its reason. */
-static struct delivery *new_waiting(
-	struct lane *l, const struct store_message *m, enum store_recipient_state state)
-{
-	struct delivery *d = delivery_new(l);
-	const struct sched_hold_reason *why = lane_now(l).why;
-	const struct sched_hold *p = park_find(l, m->sender, m->recipients[0].address);
-	bool full = limit_scope_room(l->scope, io_now(l->o->loop), 1) == 0;
-	struct verdict v = cause_verdict(full   ? CAUSE_LIMIT
-					 : l->c ? CAUSE_EXPIRED
-						: CAUSE_NO_ROUTE);
-	struct sv reply;
-
-	delivery_copy_message(d, m, m->recipients, m->recipient_count);
-	why = why ? why : sched_hold_why(p);
-	v.kind = VERDICT_RETRY;
-	v.scope = VERDICT_SCOPE_MESSAGE;
-	(void)snprintf(v.enhanced, sizeof(v.enhanced), "4.4.7");
-	v.cause = why ? why->cause : v.cause;
-	v.summary = why ? arena_str(&d->arena, sv_from(why->summary)) : v.summary;
-	/* What the last attempt was told, where nothing holds the lane and it waits for its turn. */
-	reply = why    ? arena_sv(&d->arena, sv_from(why->reply))
-		: full ? SV("the limit of the mailbox or connector is used up")
-		       : d->recipients[0].r.last_reply;
-	delivery_set_outcomes(d, state, m->recipients[0].next_at, &v, reply);
-	for (size_t i = 0; i < d->count; i++) {
-		d->outcomes[i].next_at = d->recipients[i].r.next_at;
-		d->recipients[i].verdict = v;
-		d->recipients[i].reply = reply;
-	}
-	prepare_outcome(d, 0);
-	return d;
-}
-
-void delivery_change(struct delivery *d)
-{
-	prepare_outcome(d, 0);
-	write_outcome(d);
-}
-
-void delivery_decide(struct delivery *d)
-{
-	d->outcomes = arena_alloc(&d->arena, d->count * sizeof(*d->outcomes));
-	for (size_t i = 0; i < d->count; i++) {
-		delivery_decide_one(d, i);
-		log_recipient(d, &d->outcomes[i], d->recipients[i].r.address, SV(""));
-	}
-	prepare_outcome(d, 0);
-	bounce_send(d, write_outcome);
-}
-
-void delivery_expire(struct lane *l, const struct store_message *m)
-{
-	struct delivery *d = new_waiting(l, m, STORE_RCPT_EXPIRED);
-
-	for (size_t i = 0; i < d->count; i++)
-		log_recipient(d, &d->outcomes[i], d->recipients[i].r.address, SV(""));
-	bounce_send(d, write_outcome);
-}
-
-void delivery_is_due(struct lane *l, const struct store_message *m)
-{
-	struct delivery *d = delivery_new(l);
-
-	delivery_copy_message(d, m, m->recipients, m->recipient_count);
-	delivery_set_outcomes(d, STORE_RCPT_QUEUED, outbound_due_now(l->o), NULL, SV(""));
-	for (size_t i = 0; i < d->count; i++) {
-		d->outcomes[i].verdict.cause = cause_parse(d->recipients[i].r.last_cause);
-		d->outcomes[i].reply = d->recipients[i].r.last_reply;
-	}
-	delivery_change(d);
-}
-
-void delivery_delayed(struct lane *l, const struct store_message *m, struct wall_time look_at)
-{
-	struct delivery *d = new_waiting(l, m, STORE_RCPT_QUEUED);
-
-	for (size_t i = 0; i < d->count; i++)
-		d->outcomes[i].look_at = look_at;
-	bounce_send(d, write_outcome);
-}
-
-/* The header lies in the queue: routes by a header do not match here. */
-static bool no_header(void *arg, struct sv name, struct sv *out_value)
-{
-	(void)arg;
-	(void)name;
-	(void)out_value;
-	return false;
-}
-
-static const struct mail_flow *routed_flow(
-	struct delivery *d, size_t i, const struct conf_route_answer *a)
-{
-	const struct store_recipient *r = &d->recipients[i].r;
-	struct mail_flow *flow = arena_alloc(&d->arena, sizeof(*flow));
-
-	*flow = (struct mail_flow){ .class = r->flow.class, .principal = r->flow.principal };
-	flow->queue = conf_queue_key(d->lane->o->conf,
-		a->members,
-		a->member_count,
-		r->address,
-		d->m.size,
-		&d->arena,
-		&flow->external);
-	return flow;
-}
-
-/* Local mail whose recipient got no domain when the maildrop was read: no route can ever lead there. */
-static bool end_without_domain(struct delivery *d, size_t i)
-{
-	const struct store_recipient *r = &d->recipients[i].r;
-	struct store_recipient_outcome *o = &d->outcomes[i];
-
-	if (address_at(r->address) >= 0)
-		return false;
-	o->state = STORE_RCPT_BOUNCED;
-	o->verdict = cause_verdict(CAUSE_BAD_RECIPIENT_ADDRESS);
-	o->verdict.kind = VERDICT_BOUNCE;
-	(void)snprintf(o->verdict.enhanced, sizeof(o->verdict.enhanced), "5.1.3");
-	o->reply = r->last_reply.len ? r->last_reply : SV("553 5.1.3 The recipient has no domain");
-	log_recipient(d, o, r->address, SV(""));
-	return true;
-}
-
-void delivery_reroute(struct lane *l, const struct store_message *m)
-{
-	const struct verdict none = cause_verdict(CAUSE_NO_ROUTE);
-	struct delivery *d = delivery_new(l);
-	struct wall_time now = outbound_due_now(l->o);
-	bool bounces = false;
-
-	delivery_copy_message(d, m, m->recipients, m->recipient_count);
-	delivery_set_outcomes(d,
-		STORE_RCPT_QUEUED,
-		wall_add(now, NO_ROUTE_PAUSE_S * (int64_t)US_PER_S),
-		&none,
-		SV("no route leads to a mailbox or connector: change `routes:` or use `postern "
-		   "queue reroute`"));
-	for (size_t i = 0; i < d->count; i++) {
-		const struct conf_route_query q = { .sender = d->m.sender,
-			.recipient = d->recipients[i].r.address,
-			.user = d->m.user,
-			.listener = d->m.listener,
-			.device = d->m.device,
-			.has_body = true,
-			.size = d->m.size,
-			.header = no_header };
-		struct conf_route_answer a = { 0 };
-
-		if (end_without_domain(d, i)) {
-			bounces = true;
-			continue;
-		}
-		a = conf_route_find(l->o->conf, &q);
-		if (!a.member)
-			continue;
-		d->outcomes[i].rewrite_from = arena_sv(&d->arena, a.route->rewrite_from);
-		d->outcomes[i].flow = routed_flow(d, i, &a);
-		d->outcomes[i].next_at = now;
-		d->outcomes[i].verdict.cause = CAUSE_NONE;
-		d->outcomes[i].reply = SV("");
-	}
-	prepare_outcome(d, 0);
-	if (bounces)
-		bounce_send(d, write_outcome);
+	if (d->end == ATTEMPT_JUDGED)
+		end_judged(d, left);
 	else
-		write_outcome(d);
+		end_withdrawn(d, NULL, SV(""));
+}
+
+void delivery_finish(struct delivery *d)
+{
+	if (d->connection) {
+		if (!reached_all(d))
+			d->transcript = connection_transcript(d->connection, &d->arena);
+		d->relay = arena_sv(&d->arena, sv_from(d->connection->relay));
+	}
+	leave_connection(d);
+	delivery_end(d, ATTEMPT_JUDGED);
+}
+
+void delivery_withdraw(struct delivery *d, const struct verdict *v, struct sv reply)
+{
+	must(d->state != ATTEMPT_RELEASED);
+	leave_connection(d);
+	if (!ends_later(d, ATTEMPT_WITHDRAWN))
+		end_withdrawn(d, v, reply);
 }

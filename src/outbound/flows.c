@@ -72,23 +72,28 @@ struct sv outbound_lane_of(struct outbound *o, const struct mail_flow *flow)
 	return l ? l->key : SV("");
 }
 
-const struct mail_flow *flow_without(struct delivery *d, const struct store_recipient *r)
+static bool is_of_tenant(const struct conf_member *m, const struct conf_member *of)
 {
-	const struct conf_member *members[CONF_THROUGH_MAX];
-	const struct conf *conf = d->lane->o->conf;
+	return m->tenant && of->tenant && sv_eq(m->tenant->name, of->tenant->name);
+}
+
+const struct mail_flow *flow_without(const struct lane *by, bool other_tenant,
+	const struct store_message *m, const struct store_recipient *r, struct arena *a)
+{
+	const struct conf_member *members[CONF_THROUGH_MAX], *own = by->c ? by->c->member : NULL;
+	const struct conf *conf = by->o->conf;
 	size_t count = conf_queue_members(conf, r->flow.queue, members), left = 0;
 	struct mail_flow *flow;
 
 	for (size_t i = 0; i < count; i++)
-		if (members[i] != (d->lane->c ? d->lane->c->member : NULL) &&
-			conf_member_takes(conf, members[i], r->address, d->m.size))
+		if (members[i] != own && !(other_tenant && own && is_of_tenant(members[i], own)) &&
+			conf_member_takes(conf, members[i], r->address, m->size))
 			members[left++] = members[i];
 	if (left == 0)
 		return NULL;
-	flow = arena_alloc(&d->arena, sizeof(*flow));
+	flow = arena_alloc(a, sizeof(*flow));
 	*flow = r->flow;
-	flow->queue = conf_queue_key(
-		conf, members, left, r->address, d->m.size, &d->arena, &flow->external);
+	flow->queue = conf_queue_key(conf, members, left, r->address, m->size, a, &flow->external);
 	return flow;
 }
 
@@ -166,7 +171,7 @@ static size_t resolve_message(struct resolve *r, size_t first)
 		recipients[i] = rows[i].recipient;
 	m.recipients = recipients;
 	m.recipient_count = count;
-	delivery_reroute(lane_get(r->o, SV("")), &m);
+	waiting_reroute(lane_get(r->o, SV("")), &m);
 	return count;
 }
 
@@ -226,22 +231,48 @@ static void take_over(struct outbound *o, const struct store_flow_info *info)
 		f, info->waiting > known ? (uint32_t)(info->waiting - known) : 0, info->next_at);
 }
 
-static void flows_read(struct store_op *op)
+void flows_take_over(void *outbound)
 {
-	struct outbound *o = CONTAINER_OF(op, struct outbound, flows.op.op);
+	struct outbound *o = outbound;
+	struct mono_time began = io_clock_mono();
 
+	while (o->flows.at < o->flows.op.out_count) {
+		take_over(o, &o->flows.op.out_flows[o->flows.at++]);
+		if (o->flows.at % 8 == 0 && io_slice_is_over(began)) {
+			io_task_post(o->loop, &o->flows.task);
+			return;
+		}
+	}
 	o->flows.running = false;
-	if (op->rc != 0)
-		log_line(LOG_ERROR, "qmgr", "the queue could not be read: %s", op->err.text);
-	for (size_t i = 0; op->rc == 0 && i < o->flows.op.out_count; i++)
-		take_over(o, &o->flows.op.out_flows[i]);
+	if (o->flows.then)
+		o->flows.then(o);
+	o->flows.then = NULL;
 	arena_reset(&o->flows.arena);
 	if (o->flows.again)
 		flows_look(o, NULL);
 	outbound_wake(o);
-	if (o->flows.then)
-		o->flows.then(o);
-	o->flows.then = NULL;
+}
+
+static void flows_read(struct store_op *op)
+{
+	struct outbound *o = CONTAINER_OF(op, struct outbound, flows.op.op);
+
+	if (op->rc != 0) {
+		log_line(LOG_ERROR, "qmgr", "the queue could not be read: %s", op->err.text);
+		o->flows.op.out_count = 0;
+		io_timer_start(&o->flows.retry,
+			mono_add(io_now(o->loop),
+				outbound_queue_pause(op->rc, o->flows.failures++)));
+	} else {
+		o->flows.failures = 0;
+	}
+	o->flows.at = 0;
+	flows_take_over(o);
+}
+
+void flows_read_again(void *outbound)
+{
+	flows_look(outbound, NULL);
 }
 
 void flows_look(struct outbound *o, void (*then)(struct outbound *o))

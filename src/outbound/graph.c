@@ -193,8 +193,6 @@ static void web_body(struct connection *c, struct sv bytes, bool end)
 	struct delivery *d = c->delivery;
 	size_t used = 0;
 
-	/* Nothing has left by being read; the dot comes later. */
-	d->released = false;
 	if (!g->header_known)
 		used = take_header(g, bytes, end);
 	g->come += bytes.len;
@@ -283,7 +281,7 @@ static void over(struct connection *c)
 		d->recipients[i].r.uncertain += g->uncertain;
 	}
 	if (g->stage)
-		d->outcome.stage = arena_sv(&d->arena, sv_from(g->stage));
+		d->stage = arena_sv(&d->arena, sv_from(g->stage));
 	reset(g);
 	delivery_finish(d);
 	connection_ready(c);
@@ -295,7 +293,7 @@ static void web_run(struct connection *c)
 
 	if (c->state == CONNECTION_SESSION && g->is_open)
 		connection_ready(c);
-	if (c->ended || !c->delivery || !c->delivery->begun)
+	if (c->ended || !c->delivery || !c->begun)
 		return;
 	if (g->step == GRAPH_READING)
 		delivery_feed(c->delivery);

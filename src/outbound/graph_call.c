@@ -118,7 +118,7 @@ static void no_answer(struct graph_session *g, const struct io_https_answer *a)
 		return;
 	}
 	if (is_dot(g))
-		g->c->delivery->released = false;
+		g->c->delivery->stayed = true;
 	g->of_session = !a->began;
 	if (!a->began)
 		v = provider_judge_network(g->c->c->provider, a->rc);
@@ -249,11 +249,8 @@ static void start(struct graph_session *g)
 			      : g->step == GRAPH_DELETE || is_tidying(g) ? DELETE_TIMEOUT_US
 									 : TIMEOUT_US };
 
-	if (is_dot(g)) {
-		/* I5: the attempt is in the queue before the message may leave. */
-		must(g->c->delivery->claimed);
-		g->c->delivery->released = true;
-	}
+	if (is_dot(g))
+		attempt_release(g->c->delivery);
 	smtp_transcript_add_request(&g->c->transcript,
 		io_now(g->c->o->loop),
 		g->method,

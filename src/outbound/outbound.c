@@ -17,7 +17,8 @@
 #define QUEUE_PAUSE_US US_PER_S
 enum {
 	TROUBLE_DOUBLINGS = 2,
-	DAMAGE_DOUBLINGS = 6
+	DAMAGE_DOUBLINGS = 6,
+	START_LANES_MAX = 500, /* in one slice, whatever the clock says */
 };
 
 static void drain_check(void *arg);
@@ -51,8 +52,9 @@ struct outbound *outbound_new(const struct outbound_options *options)
 	o->order = sched_order_new(io_random_u64());
 	o->wake = (struct io_task){ .run = flows_wake, .arg = o };
 	io_timer_init(&o->due_timer, o->loop, flows_wake, o);
+	io_timer_init(&o->flows.retry, o->loop, flows_read_again, o);
 	io_timer_init(&o->park_timer, o->loop, parks_tell_order, o);
-	list_init(&o->all_deliveries);
+	list_init(&o->work);
 	o->overdue = overdue_new(o);
 	o->slots = (struct io_task){ .run = connections_serve, .arg = o };
 	o->drain_check = (struct io_task){ .run = drain_check, .arg = o };
@@ -78,6 +80,10 @@ void outbound_free(struct outbound *o)
 	io_task_cancel(o->loop, &o->wake);
 	io_timer_stop(&o->due_timer);
 	io_timer_stop(&o->park_timer);
+	io_timer_stop(&o->flows.retry);
+	io_task_cancel(o->loop, &o->flows.task);
+	io_task_cancel(o->loop, &o->used_walk.task);
+	io_task_cancel(o->loop, &o->poke_walk.task);
 	outbound_fresh_free(o->reload.fresh);
 	htable_each (&o->lanes, slot)
 		lane_free(slot->value);
@@ -216,6 +222,34 @@ uint64_t outbound_uncertain_day(const struct outbound *o)
 	return count;
 }
 
+/* One step for each lane, some in a turn of the loop. True: all are done. */
+static bool walk(struct outbound *o, struct start_walk *w, size_t count,
+	void (*step)(struct outbound *o, size_t at))
+{
+	struct mono_time began = io_clock_mono();
+
+	for (size_t i = 0; i < START_LANES_MAX && w->at < count; i++) {
+		if (i % 8 == 7 && io_slice_is_over(began))
+			break;
+		step(o, w->at++);
+	}
+	if (w->at < count)
+		io_task_post(o->loop, &w->task);
+	return w->at >= count;
+}
+
+static void poke_lane(struct outbound *o, size_t at)
+{
+	lane_tell_order(o->all_lanes[at]);
+}
+
+static void poke_lanes(void *arg)
+{
+	struct outbound *o = arg;
+
+	(void)walk(o, &o->poke_walk, o->lane_count, poke_lane);
+}
+
 static void read_done(struct outbound *o)
 {
 	if (--o->reads_left > 0)
@@ -224,8 +258,7 @@ static void read_done(struct outbound *o)
 	/* Where the flows could not be read, there may be some. */
 	overdue_start(o, o->flows.op.op.rc != 0 || o->flows.op.out_count > 0);
 	arena_reset(&o->parks_arena);
-	htable_each (&o->lanes, slot)
-		lane_tell_order(slot->value);
+	poke_lanes(o);
 	parks_tell_order(o);
 }
 
@@ -249,15 +282,24 @@ static void parks_read(struct store_op *op)
 	read_done(o);
 }
 
-/* What has sent is seen, too, where nothing waits. */
-static void show_used(struct outbound *o)
+static void show_lane(struct outbound *o, size_t at)
 {
 	size_t count;
-	const struct conf_lane *lanes = conf_lanes(o->conf, &count);
+	const struct conf_lane *lane = &conf_lanes(o->conf, &count)[at];
 
-	for (size_t i = 0; i < count; i++)
-		if (limit_book_knows(o->book, lanes[i].key))
-			(void)lane_get(o, lanes[i].key);
+	if (limit_book_knows(o->book, lane->key))
+		(void)lane_get(o, lane->key);
+}
+
+/* What has sent is seen, too, where nothing waits. */
+static void show_used(void *arg)
+{
+	struct outbound *o = arg;
+	size_t count;
+
+	(void)conf_lanes(o->conf, &count);
+	if (walk(o, &o->used_walk, count, show_lane))
+		read_done(o);
 }
 
 static void ledger_read(struct store_op *op)
@@ -274,7 +316,6 @@ static void ledger_read(struct store_op *op)
 		return;
 	}
 	show_used(o);
-	read_done(o);
 }
 
 static void counts_read(struct store_op *op)
@@ -304,6 +345,9 @@ void outbound_start(struct outbound *o)
 {
 	say_loudly(o->conf);
 	o->reads_left = 4;
+	o->flows.task = (struct io_task){ .run = flows_take_over, .arg = o };
+	o->used_walk.task = (struct io_task){ .run = show_used, .arg = o };
+	o->poke_walk.task = (struct io_task){ .run = poke_lanes, .arg = o };
 	o->ledger_op = (struct store_ledger_read){ .op.kind = STORE_OP_LEDGER_READ,
 		.op.done = ledger_read,
 		.since = limit_book_since(o->book),
@@ -383,9 +427,9 @@ void outbound_give_up(struct outbound *o)
 
 			/* A request that may have sent the message and cannot be asked: its attempt stays
 			 * open in the queue, and that is how the next start knows of it. */
-			if (d && d->released && c->kind == &connection_web)
+			if (d && d->state == ATTEMPT_RELEASED && c->kind == &connection_web)
 				continue;
-			if (d && !d->released) {
+			if (d && d->state != ATTEMPT_RELEASED) {
 				delivery_withdraw(d, NULL, SV(""));
 				connection_abandon(c);
 				continue;

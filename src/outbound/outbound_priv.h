@@ -10,12 +10,12 @@
 #include "outbound/outbound.h"
 #include "outbound/rewrite.h"
 #include "provider/reply.h"
-#include "sched/act.h"
 #include "sched/burst.h"
 #include "sched/endpoint.h"
 #include "sched/order.h"
 #include "sched/proof.h"
 #include "sched/room.h"
+#include "sched/verdict.h"
 #include "smtp/client.h"
 
 /*
@@ -27,7 +27,8 @@
  * witness.c    what a refused message says of itself, for the verdict and for sched/hold
  * flows.c      where mail waits, and which lanes look for work; queues without a member
  * take.c       a message leaves its flow for a lane, or goes back
- * delivery.c   one attempt: its message and body; delivery_end.c: its verdicts and outcome
+ * delivery.c   one attempt: its message and body; delivery_end.c: its verdicts
+ * change.c     how recipients change in the queue: an attempt's end, or what becomes of mail that waits (waiting.c)
  * endpoint.c   budgets of handshakes and connections: who connects next, who gives way
  * connection.c one session with a provider: what all have; connection_smtp.c: by SMTP; graph.c: by HTTPS
  * rewrite.c    what leaves differs from what is stored
@@ -56,6 +57,12 @@ struct endpoint {
 	struct list waiting; /* connections that have their token, and wait for one */
 	struct io_task serve;
 	int family; /* of the address that answered last; AF_UNSPEC: none has */
+};
+
+/* Over all lanes at the start, some in a turn of the loop. */
+struct start_walk {
+	struct io_task task;
+	size_t at;
 };
 
 struct outbound {
@@ -90,7 +97,7 @@ struct outbound {
 		quiet; /* connections whose host has accepted and said nothing yet, oldest first */
 	struct io_task slots;
 	size_t deliveries; /* alive, outcomes under way included */
-	struct list all_deliveries;
+	struct list work;  /* what is counted there: struct work */
 	struct overdue *overdue;
 
 	struct sched_order *order;   /* of what waits */
@@ -103,6 +110,10 @@ struct outbound {
 		struct store_flows op;
 		struct arena arena;
 		bool running, again;
+		struct io_task task; /* what was read is taken over in slices */
+		size_t at;
+		struct io_timer retry; /* it could not be read */
+		unsigned failures;
 		void (*then)(struct outbound *o);
 	} flows;
 	struct list resolves;
@@ -118,6 +129,7 @@ struct outbound {
 	struct mono_time doubted_at;
 	struct wall_time last_wall, first_wall;
 	struct mono_time last_mono, first_mono;
+	struct start_walk used_walk, poke_walk;
 	struct store_parks_read parks_op;
 	struct limit_book *book;
 	struct store_ledger_read ledger_op;
@@ -245,6 +257,7 @@ struct connection {
 	struct io_timer timer;
 	struct mono_time connected_at, idle_since;
 	struct delivery *delivery;
+	bool begun; /* it works on its delivery */
 	bool ended, pumping;
 	uint32_t carried; /* messages */
 	bool worn;        /* something went wrong in this session: the next message gets another */
@@ -263,9 +276,33 @@ struct delivery_recipient {
 	struct sv reply;
 };
 
+/* What is to end before we do. */
+struct work {
+	struct outbound *o;
+	struct list node; /* in outbound->work */
+	uint64_t message;
+};
+
+/*
+ * Where an attempt stands, by one setter: delivery_set_state(). Nothing is done for it before it is committed (I5). Its end
+ * is a struct change: the sender is told, the outcome is written.
+ */
+enum attempt_state {
+	ATTEMPT_TAKING,   /* it is being committed */
+	ATTEMPT_READY,    /* it is committed */
+	ATTEMPT_RUNNING,  /* its transaction runs */
+	ATTEMPT_RELEASED, /* the dot may have left: attempt_release() */
+	ATTEMPT_ENDING,   /* it is over, and the queue still works on it */
+	ATTEMPT_STATE_COUNT,
+};
+enum attempt_end {
+	ATTEMPT_JUDGED,    /* its recipients have their verdicts */
+	ATTEMPT_WITHDRAWN, /* it never left */
+};
+
 struct delivery {
+	struct work work;
 	struct list node; /* in lane->fresh */
-	struct list all;  /* in outbound->all_deliveries */
 	struct lane *lane;
 	struct connection *connection;
 	struct arena arena;
@@ -281,26 +318,41 @@ struct delivery {
 	struct sv header;  /* as stored, once `body` has left it behind; see witness.c */
 	struct buf head;   /* goes instead of the stored header; empty: that goes */
 	size_t head_given; /* of it */
-	bool claimed;      /* the attempt is committed */
-	bool body_running, wants_body, released, over, probe;
-	bool begun;      /* the connection works on it */
-	bool taken_back; /* over without having left */
-	bool of_look;    /* overdue.c waits for it */
+	enum attempt_state state;
+	enum attempt_end end; /* while ENDING */
+	bool reads;           /* the queue reads its body */
+	bool wants_body, probe;
+	bool stayed; /* released, but it is known that it never left */
 	struct mono_time begun_at;
 	struct limit_slot slot; /* of what its mailbox or connector may send */
 	struct store_attempt attempt;
 	struct sched_pick pick; /* of the take */
 	struct store_take take;
 	struct store_body body_op;
-	struct store_outcome outcome;
 	struct limit_entry ledger[LIMIT_ENTRIES_MAX];
-	struct store_recipient_outcome *outcomes;
-	struct io_timer again; /* the outcome could not be written */
-	unsigned write_failures;
+	struct sv stage;   /* in which it ended */
 	bool next_hop_dsn; /* it takes NOTIFY over from us */
 	struct sv remote_message_id;
 	struct smtp_client_message message;
+	struct sv relay;
 	struct sv transcript; /* of its session, where it did not reach all recipients */
+};
+
+/* Recipients change in the queue; see change.c. */
+struct change {
+	struct work work;
+	bool of_look; /* overdue.c waits for it */
+	struct lane *lane;
+	struct arena arena;
+	struct store_message m;
+	struct store_recipient *recipients;
+	size_t count;
+	struct store_recipient_outcome *outcomes;
+	struct store_outcome op;
+	struct limit_entry ledger[LIMIT_ENTRIES_MAX];
+	struct io_timer again;
+	unsigned failures;
+	bool next_hop_dsn;
 };
 
 /* ---- outbound.c ---- */
@@ -348,10 +400,16 @@ struct sched_flow *flow_get(struct outbound *o, const struct mail_flow *key); /*
 /* The lane by which its mail would leave now; NULL: none. */
 struct lane *lane_of_flow(struct outbound *o, const struct mail_flow *key);
 struct lane *lane_first_of(struct outbound *o, const struct mail_flow *key); /* if none were held */
-/* Its flow in the queue of the other members that can carry it; NULL: there is none. In the delivery's memory. */
-const struct mail_flow *flow_without(struct delivery *d, const struct store_recipient *r);
+/*
+ * Its flow in the queue of the other members that can carry it, `by` this lane's; of other tenants only: where all doors
+ * of one share the trouble. NULL: there is none.
+ */
+const struct mail_flow *flow_without(const struct lane *by, bool other_tenant,
+	const struct store_message *m, const struct store_recipient *r, struct arena *a);
 void outbound_wake(struct outbound *o); /* lanes with work look for it soon */
 void flows_wake(void *outbound);
+void flows_take_over(void *outbound); /* some of what was read */
+void flows_read_again(void *outbound);
 /* Asks the queue what waits where; then `then`, if it is not NULL. */
 void flows_look(struct outbound *o, void (*then)(struct outbound *o));
 
@@ -373,7 +431,7 @@ void overdue_expect(struct outbound *o, struct wall_time at);
 void overdue_expect_new(struct outbound *o); /* mail that came now */
 /* Mail that is over when its turn comes is not sent: it ends by the look that comes now. */
 bool overdue_passes_over(struct lane *l, const struct store_message *m);
-/* A new delivery. True: it is of the look, which waits until overdue_written(). */
+/* A new change. True: it is of the look, which waits until overdue_written(). */
 bool overdue_adopts(struct outbound *o);
 void overdue_written(struct outbound *o);
 
@@ -413,8 +471,12 @@ void parks_tell_order(void *outbound);                    /* what time, or a per
 void park_weigh(struct delivery *d);
 /* The message leaves. `probe`: for its lane; for what else is due for one, this is it. */
 void park_begin(struct delivery *d, bool probe);
-bool park_succeed(struct delivery *d); /* True: something got through */ /* if it reached anybody */
-void park_end(struct delivery *d, bool left);
+/* What it says of holds. Returns the part that holds its lane; NULL: none does. */
+const struct sched_part *park_spread(struct delivery *d, const struct sched_attempt *a);
+void park_withdraw(struct delivery *d); /* it never left */
+struct sched_mail park_mail(const struct delivery *d);
+/* To the outside of its tenant, where that matters now. */
+bool park_is_external(const struct lane *l, struct sv recipient);
 /* What was held is tried: all but lanes, and what a person must release. */
 void park_probe_all(struct outbound *o);
 /* What holds this lane or a sender on it is tried now. True: a stop for reputation was among it. */
@@ -443,31 +505,50 @@ const struct smtp_client_message *delivery_message(struct delivery *d);
 void delivery_feed(struct delivery *d); /* the connection has room for more body */
 void delivery_set_recipients(
 	struct delivery *d, const struct store_recipient *recipients, size_t count);
-void delivery_copy_message(struct delivery *d, const struct store_message *m,
-	const struct store_recipient *recipients, size_t count);
+void delivery_set_state(struct delivery *d, enum attempt_state next);
+/* The dot leaves, or whatever a door has for it: from here on a lost answer is uncertain. */
+void attempt_release(struct delivery *d);
 
 /* ---- delivery_end.c ---- */
 /* Everybody who is not refused already gets this verdict; `said`: what the server had heard. */
 void delivery_judge_rest(
 	struct delivery *d, const struct verdict *v, struct sv reply, enum sched_said said);
-/* The attempt is over: verdicts to deeds, deeds to the queue. The connection is free from here on. */
+/* The attempt is over: verdicts to deeds, deeds to the queue. The connection is free from here on; `d` is gone. */
 void delivery_finish(struct delivery *d);
+/* It is over, or its end can go on now. */
+void delivery_end(struct delivery *d, enum attempt_end end);
 void delivery_event(struct delivery *d, const struct smtp_client_event *e);
 /* Never left: back to the queue, with the reason. NULL verdict: none. */
 void delivery_withdraw(struct delivery *d, const struct verdict *v, struct sv reply);
-void delivery_return(
-	struct delivery *d); /* never left: back to the queue, as its outcomes are set */
-void delivery_decide_one(struct delivery *d, size_t i); /* its outcome, by its verdict */
-/* A change to waiting recipients without an attempt. */
-void delivery_expire(struct lane *l, const struct store_message *m);
-void delivery_is_due(struct lane *l, const struct store_message *m); /* now, whatever was planned */
-/* Its sender is told. */
-void delivery_delayed(struct lane *l, const struct store_message *m, struct wall_time look_at);
-void delivery_reroute(struct lane *l, const struct store_message *m);
-void delivery_set_outcomes(struct delivery *d, enum store_recipient_state state,
-	struct wall_time next_at, const struct verdict *v, struct sv reply);
-void delivery_change(struct delivery *d); /* written as set */
-void delivery_decide(struct delivery *d); /* by the recipients' verdicts; notices; then written */
+/* What sched/verdict is told of it. In the delivery's memory. */
+struct sched_attempt delivery_facts(struct delivery *d);
+/* It never left: its place in the queue is given back, due now, unless the caller sets other outcomes. `d` is gone. */
+struct change *delivery_return(struct delivery *d);
+
+/* ---- change.c ---- */
+void work_begin(struct work *w, struct outbound *o);
+void work_end(struct work *w);
+/* Copies all. Outcomes are not set yet. */
+struct change *change_new(struct lane *l, const struct store_message *m,
+	const struct store_recipient *recipients, size_t count);
+/* Takes the memory over in which all is. */
+struct change *change_of(struct lane *l, struct arena *arena, const struct store_message *m,
+	struct store_recipient *recipients, size_t count);
+/* The same for all. */
+void change_set(struct change *c, enum store_recipient_state state, struct wall_time next_at,
+	const struct verdict *v, struct sv reply);
+/* Of recipient `i`, by the answer that it got as this part of the attempt. */
+void change_decide_one(struct change *c, const struct sched_attempt *a, size_t part, size_t i);
+void change_log(const struct change *c, size_t i, struct sv redirected_to);
+void change_write(struct change *c); /* and that is all */
+void change_tell(struct change *c);  /* its sender, where he wants it; then it is written */
+
+/* ---- waiting.c ---- */
+void waiting_expire(struct lane *l, const struct store_message *m);
+void waiting_is_due(struct lane *l, const struct store_message *m); /* now, whatever was planned */
+/* Its sender is told; it is looked at again then. */
+void waiting_delayed(struct lane *l, const struct store_message *m, struct wall_time look_at);
+void waiting_reroute(struct lane *l, const struct store_message *m);
 
 /* ---- connection.c ---- */
 struct connection *connection_open(struct lane *l);
@@ -515,4 +596,4 @@ bool graph_goes_apart(const struct lane *l, uint64_t message_id);
 /* ---- bounce.c ---- */
 struct bounce_job;
 /* Tells the sender; `then` runs when the notice is in the queue, or was not needed. */
-void bounce_send(struct delivery *d, void (*then)(struct delivery *d));
+void bounce_send(struct change *c, void (*then)(struct change *c));

@@ -229,10 +229,10 @@ static void look_at(struct overdue *v, struct lane *l, const struct store_messag
 	case SCHED_LOOK_EXPIRE:
 		if (!is_ending(v, m->id))
 			v->ending[v->ending_count++] = m->id;
-		delivery_expire(l, m);
+		waiting_expire(l, m);
 		break;
 	case SCHED_LOOK_NOTICE:
-		delivery_delayed(l, m, next);
+		waiting_delayed(l, m, next);
 		break;
 	case SCHED_LOOK_LATER:
 		ask_later(v, m, next);
@@ -277,9 +277,9 @@ static void mark_under_way(const struct overdue *v, bool marks[PAGE])
 
 	for (size_t i = 0; i < v->look.out_count; i++)
 		ids[i] = v->look.out_messages[i].id;
-	list_each (at, &v->o->all_deliveries)
+	list_each (at, &v->o->work)
 		for (size_t i = 0; i < v->look.out_count; i++)
-			marks[i] |= list_entry(at, struct delivery, all)->m.id == ids[i];
+			marks[i] |= list_entry(at, struct work, node)->message == ids[i];
 }
 
 static void look_at_page(struct overdue *v)

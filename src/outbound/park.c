@@ -80,9 +80,12 @@ static void tell(struct lane *l, const struct sched_hold *h, bool ended)
 	const struct sched_hold_reason *why = sched_hold_why(h);
 	struct outbound *o = l->o;
 	struct mono_time until = sched_hold_until(h, io_now(o->loop));
+	struct wall_time next_at = { 0 };
 
 	if (!o->event)
 		return;
+	if (until.us != MONO_NEVER.us)
+		next_at = wall_at(o, until);
 	o->event(o->event_arg,
 		&(struct outbound_event){ .ended = ended,
 			.scope = sched_hold_key(h),
@@ -92,8 +95,7 @@ static void tell(struct lane *l, const struct sched_hold *h, bool ended)
 			.reply = sv_from(why->reply),
 			.nature = why->nature,
 			.since = why->since,
-			.next_at = until.us == MONO_NEVER.us ? (struct wall_time){ 0 }
-							     : wall_at(o, until) });
+			.next_at = next_at });
 }
 
 static void log_held(struct lane *l, const struct sched_hold *h)
@@ -285,7 +287,7 @@ void park_clear_sign_in(struct lane *l)
 
 /* ---- a message ---- */
 
-static bool is_external(const struct lane *l, struct sv recipient)
+bool park_is_external(const struct lane *l, struct sv recipient)
 {
 	return sched_lane_minds_external(l->sched) && l->c && l->c->tenant &&
 	       !conf_is_internal(l->o->conf, l->c->tenant, recipient);
@@ -295,7 +297,7 @@ static struct sched_mail mail_of(
 	const struct lane *l, uint64_t message, struct sv sender, struct sv recipient)
 {
 	return (struct sched_mail){
-		.message = message, .sender = sender, .external = is_external(l, recipient)
+		.message = message, .sender = sender, .external = park_is_external(l, recipient)
 	};
 }
 
@@ -322,12 +324,12 @@ const struct sched_hold *park_of(struct lane *l, struct sv sender, struct sv rec
 	return sched_lane_holds(l->sched, &m);
 }
 
-static struct sched_mail mail_of_all(const struct delivery *d)
+struct sched_mail park_mail(const struct delivery *d)
 {
 	struct sched_mail m = { .message = d->m.id, .sender = d->m.sender };
 
 	for (size_t i = 0; i < d->count && !m.external; i++)
-		m.external = is_external(d->lane, d->recipients[i].r.address);
+		m.external = park_is_external(d->lane, d->recipients[i].r.address);
 	return m;
 }
 
@@ -345,18 +347,18 @@ static void tell_beyond(struct lane *l, const struct sched_mail *m)
 
 void park_begin(struct delivery *d, bool probe)
 {
-	const struct sched_mail m = mail_of_all(d);
+	const struct sched_mail m = park_mail(d);
 
 	d->probe = probe;
 	sched_lane_begin(d->lane->sched, &m, probe, io_now(d->lane->o->loop));
 	tell_beyond(d->lane, &m);
 }
 
-void park_end(struct delivery *d, bool left)
+void park_withdraw(struct delivery *d)
 {
-	const struct sched_mail m = mail_of_all(d);
+	const struct sched_mail m = park_mail(d);
 
-	sched_lane_end(d->lane->sched, &m, d->probe, left);
+	sched_lane_end(d->lane->sched, &m, d->probe, false);
 	d->probe = false;
 	tell_beyond(d->lane, &m);
 }
@@ -368,25 +370,21 @@ size_t park_culprits(struct lane *l, const struct mail_flow *flow, uint64_t out[
 	return sched_lane_culprits(l->sched, &m, out, PARK_CULPRITS_MAX);
 }
 
-bool park_succeed(struct delivery *d)
+const struct sched_part *park_spread(struct delivery *d, const struct sched_attempt *a)
 {
-	struct sched_mail m = { .message = d->m.id, .sender = d->m.sender };
-	bool delivered = false;
+	struct outbound *o = d->lane->o;
+	const struct sched_part *own = sched_attempt_spread(a,
+		&(struct sched_heard){ .wall = io_wall(o->loop),
+			.now = io_now(o->loop),
+			.rng = io_prng(o->loop) });
 
-	for (size_t i = 0; i < d->count; i++) {
-		const struct delivery_recipient *r = &d->recipients[i];
-
-		if (r->verdict.kind != VERDICT_DELIVERED)
-			continue;
-		delivered = true;
-		m.external = m.external || is_external(d->lane, r->r.address);
-	}
-	if (!delivered)
-		return false;
-	d->lane->delivered_at = io_wall(d->lane->o->loop);
-	sched_lane_succeed(d->lane->sched, &m, d->begun_at);
-	parks_execute(d->lane->o, d->lane);
-	return true;
+	d->probe = false;
+	for (size_t i = 0; i < a->count; i++)
+		if (a->parts[i].verdict->kind == VERDICT_DELIVERED)
+			d->lane->delivered_at = io_wall(o->loop);
+	parks_execute(o, d->lane);
+	tell_beyond(d->lane, &a->mail);
+	return own;
 }
 
 /* ---- what a refusal holds ---- */
@@ -413,16 +411,12 @@ void park_weigh(struct delivery *d)
 
 	for (size_t i = 0; i < d->count; i++) {
 		struct delivery_recipient *r = &d->recipients[i];
-		struct sched_hold *h;
 		struct sched_refusal refusal;
 
 		if (!sched_is_wide(&r->verdict))
 			continue;
-		h = sched_lane_hold_of(d->lane->sched, &r->verdict, d->m.sender);
-		if (!h)
-			continue;
 		refusal = witness_of(d, r);
-		r->alone = !sched_hold_weigh(h, &refusal);
+		r->alone = !sched_verdict_weigh(d->lane->sched, d->m.sender, &refusal);
 		if (r->alone && !told)
 			tell_alone(d, r);
 		told |= r->alone;

@@ -53,34 +53,27 @@ static bool stops(const struct stop *s)
 	return s->park || s->obstacle != CONF_OBSTACLE_NONE;
 }
 
-static struct mail_flow *copy_flow(struct delivery *d, const struct mail_flow *flow)
+static void wait_for_park(struct change *c, size_t i, const struct sched_hold *park)
 {
-	struct mail_flow *copy = arena_alloc(&d->arena, sizeof(*copy));
-
-	*copy = *flow;
-	return copy;
-}
-
-static void wait_for_park(struct delivery *d, size_t i, const struct sched_hold *park)
-{
-	struct store_recipient_outcome *out = &d->outcomes[i];
-	struct mail_flow *flow = copy_flow(d, &d->recipients[i].r.flow);
+	struct store_recipient_outcome *out = &c->outcomes[i];
+	struct mail_flow *flow = arena_alloc(&c->arena, sizeof(*flow));
 	const struct sched_hold_reason *why = sched_hold_why(park);
 
+	*flow = c->recipients[i].flow;
 	if (sched_hold_scope(park) == SCHED_HOLD_SENDER)
-		flow->sender = park_sender(&d->arena, d->m.sender);
+		flow->sender = park_sender(&c->arena, c->m.sender);
 	else
 		flow->external = true;
 	out->flow = flow;
 	out->verdict = (struct verdict){
 		.kind = VERDICT_PARK, .scope = VERDICT_SCOPE_SENDER, .cause = why->cause
 	};
-	out->reply = arena_sv(&d->arena, sv_from(why->reply));
+	out->reply = arena_sv(&c->arena, sv_from(why->reply));
 }
 
-static struct sv obstacle_words(struct delivery *d, enum conf_obstacle obstacle)
+static struct sv obstacle_words(
+	const struct lane *l, uint64_t size, enum conf_obstacle obstacle, struct arena *a)
 {
-	const struct lane *l = d->lane;
 	char text[LIMIT_ADDRESS + 128];
 
 	if (obstacle == CONF_OBSTACLE_INTERNAL)
@@ -92,68 +85,77 @@ static struct sv obstacle_words(struct delivery *d, enum conf_obstacle obstacle)
 		(void)snprintf(text,
 			sizeof(text),
 			"%llu bytes, and %.*s takes %llu",
-			(unsigned long long)d->m.size,
+			(unsigned long long)size,
 			SV_ARG(l->key),
 			(unsigned long long)l->c->limits.message_bytes_max);
-	return arena_sv(&d->arena, sv_from(text));
+	return arena_sv(a, sv_from(text));
 }
 
-/* Another door of the mailbox, or another member of its queue, that can carry it; else it is refused. */
-static void meet_obstacle(struct delivery *d, size_t i, enum conf_obstacle obstacle)
+/* Another member of its queue that can carry it; else it is refused. */
+static void meet_obstacle(
+	struct change *c, const struct sched_attempt *a, size_t i, enum conf_obstacle obstacle)
 {
 	static const enum cause causes[] = { [CONF_OBSTACLE_INTERNAL] = CAUSE_DOOR_IS_INTERNAL,
 		[CONF_OBSTACLE_SIZE] = CAUSE_MESSAGE_TOO_LARGE };
-	struct delivery_recipient *r = &d->recipients[i];
-	const struct mail_flow *flow = flow_without(d, &r->r);
+	const struct mail_flow *flow =
+		flow_without(c->lane, false, &c->m, &c->recipients[i], &c->arena);
+	struct sv words = obstacle_words(c->lane, c->m.size, obstacle, &c->arena);
+	const struct verdict v = cause_verdict(causes[obstacle]);
+	struct sched_attempt one = *a;
+	struct sched_part part = a->parts[i];
 
-	if (!flow) {
-		r->verdict = cause_verdict(causes[obstacle]);
-		r->reply = obstacle_words(d, obstacle);
-		r->said = SCHED_SAID_SESSION;
-		delivery_decide_one(d, i);
+	if (flow) {
+		c->outcomes[i].flow = flow;
+		c->outcomes[i].verdict = cause_verdict(CAUSE_OTHER_DOOR);
+		c->outcomes[i].reply = words;
 		return;
 	}
-	d->outcomes[i].flow = flow;
-	d->outcomes[i].verdict = cause_verdict(CAUSE_OTHER_DOOR);
-	d->outcomes[i].reply = obstacle_words(d, obstacle);
+	part.verdict = &v;
+	part.reply = words;
+	part.said = SCHED_SAID_SESSION;
+	one.parts = &part;
+	one.count = 1;
+	change_decide_one(c, &one, 0, i);
+	change_log(c, i, SV(""));
 }
 
 /* True: not all of it can leave, and it is on its way back. */
 static bool goes_back(struct delivery *d)
 {
+	struct stop *all = arena_alloc(&d->arena, d->count * sizeof(*all));
+	struct sched_attempt facts;
+	struct change *c;
 	bool any = false;
 
-	for (size_t i = 0; i < d->count && !any; i++) {
-		struct stop s = stop_of(d, i);
-
-		any = stops(&s);
+	for (size_t i = 0; i < d->count; i++) {
+		all[i] = stop_of(d, i);
+		any = any || stops(&all[i]);
 	}
 	if (!any)
 		return false;
-	delivery_set_outcomes(d, STORE_RCPT_QUEUED, outbound_due_now(d->lane->o), NULL, SV(""));
-	for (size_t i = 0; i < d->count; i++) {
-		struct stop s = stop_of(d, i);
-
-		if (s.park)
-			wait_for_park(d, i, s.park);
-		else if (s.obstacle != CONF_OBSTACLE_NONE)
-			meet_obstacle(d, i, s.obstacle);
-	}
-	delivery_return(d);
+	facts = delivery_facts(d);
+	c = delivery_return(d);
+	for (size_t i = 0; i < c->count; i++)
+		if (all[i].park)
+			wait_for_park(c, i, all[i].park);
+		else if (all[i].obstacle != CONF_OBSTACLE_NONE)
+			meet_obstacle(c, &facts, i, all[i].obstacle);
+	change_tell(c);
 	return true;
 }
 
 /* Its time is over: a look ends it, which is asked for here, and it is no work till then. */
 static bool is_over(struct delivery *d)
 {
+	struct change *c;
+
 	if (!overdue_passes_over(d->lane, &d->m))
 		return false;
-	delivery_set_outcomes(d,
-		STORE_RCPT_QUEUED,
-		wall_add(outbound_due_now(d->lane->o), 2 * (int64_t)US_PER_S),
-		NULL,
-		SV(""));
-	delivery_return(d);
+	c = delivery_return(d);
+	for (size_t i = 0; i < c->count; i++)
+		c->outcomes[i].next_at =
+			wall_add(outbound_due_now(c->lane->o), 2 * (int64_t)US_PER_S);
+	change_write(c);
 	return true;
 }
 
@@ -216,7 +218,7 @@ static void take_done(struct store_op *op)
 		return;
 	}
 	l->read_failures = 0;
-	d->claimed = true;
+	delivery_set_state(d, ATTEMPT_READY);
 	d->m = *m;
 	d->attempt.number = d->take.out_attempt;
 	delivery_set_recipients(d, m->recipients, m->recipient_count);

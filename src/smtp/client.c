@@ -92,9 +92,9 @@ struct smtp_client *smtp_client_new(const struct smtp_client_options *options)
 	c->o = *options;
 	smtp_reply_parser_init(&c->parser);
 	buf_init(&c->out, CLIENT_OUTPUT_MAX);
-	buf_init(&c->held, CLIENT_HELD_MAX);
+	buf_init_wiping(&c->held, CLIENT_HELD_MAX);
 	buf_init(&c->refusal_text, SMTP_MASK_GROWTH * (LIMIT_REPLY + SMTP_CHALLENGE_TEXT_MAX));
-	buf_init(&c->challenge, SMTP_CHALLENGE_TEXT_MAX);
+	buf_init_wiping(&c->challenge, SMTP_CHALLENGE_TEXT_MAX);
 	buf_init(&c->masked, SMTP_MASK_GROWTH * LIMIT_REPLY);
 	c->tls = options->tls == SMTP_CLIENT_TLS_IMPLICIT;
 	c->deadline = MONO_NEVER;

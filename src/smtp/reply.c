@@ -11,8 +11,8 @@ static_assert(sizeof(((struct smtp_reply *)0)->enhanced) ==
 void smtp_reply_parser_init(struct smtp_reply_parser *p)
 {
 	*p = (struct smtp_reply_parser){ 0 };
-	buf_init(&p->line, LIMIT_REPLY_LINE);
-	buf_init(&p->text, LIMIT_REPLY);
+	buf_init_wiping(&p->line, LIMIT_REPLY_LINE);
+	buf_init_wiping(&p->text, LIMIT_REPLY);
 }
 
 void smtp_reply_parser_deinit(struct smtp_reply_parser *p)

@@ -67,6 +67,7 @@ void smtp_transcript_add(struct smtp_transcript *t, struct mono_time now,
 
 	if (t->began.us == 0)
 		t->began = now;
+	t->text.wipes = true; /* what a server repeats is taken out only when it is shown */
 	t->text.max = max * (LIMIT_TRANSCRIPT_LINE + LINE_REST);
 	if (t->lines == max)
 		drop_first(t);
@@ -88,7 +89,8 @@ void smtp_transcript_add(struct smtp_transcript *t, struct mono_time now,
 void smtp_transcript_add_reply(
 	struct smtp_transcript *t, struct mono_time now, const struct smtp_reply *r)
 {
-	CLEANUP(buf_deinitp) struct buf line = BUF_INIT(4 * (size_t)LIMIT_TRANSCRIPT_LINE);
+	CLEANUP(buf_deinitp)
+	struct buf line = { .max = 4 * (size_t)LIMIT_TRANSCRIPT_LINE, .wipes = true };
 	struct sv rest = r->text, part;
 	bool more = true;
 

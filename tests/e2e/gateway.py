@@ -120,7 +120,7 @@ class Gateway:
     # ---- what has come by ----
 
     def _listen(self):
-        self.lock, self.seen = threading.Lock(), []
+        self.lock, self.seen, self.told = threading.Lock(), [], 0
         self.packets = self.gate.do(socket.socket, socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
         self.packets.bind(("to1", 3))
         threading.Thread(target=self._hear, daemon=True).start()
@@ -140,14 +140,26 @@ class Gateway:
                 with self.lock:
                     self.seen.append((family, struct.unpack_from(">H", tcp)[0]))
 
-    def syns(self, family):
-        with self.lock:
-            return len([f for f, _ in self.seen if f == family])
-
     def ports(self, family=4):
         """Of the connections that the relay has begun, in order."""
         with self.lock:
             return list(dict.fromkeys(port for f, port in self.seen if f == family))
+
+    def families(self):
+        """Of the SYNs since the last call, in order: 4 or 6. One of our own comes last, so that none is on its way."""
+        with self.near.do(socket.socket) as ours:
+            ours.bind((NEAR, 0))
+            ours.setblocking(False)
+            ours.connect_ex((FAR, 9))
+            port = ours.getsockname()[1]
+            wait_for(lambda: (4, port) in self.seen)
+        with self.lock:
+            end = self.seen.index((4, port))
+            seen = self.seen[self.told:end]
+            # It may be repeated while it is waited for.
+            self.seen = [s for s in self.seen if s != (4, port)]
+            self.told = end
+        return [family for family, _ in seen]
 
     # ---- what it loses ----
 

@@ -54,19 +54,20 @@ def test_temporary_refusal_is_retried(submission):
 ])
 def test_fault_of_configuration_parks_and_never_bounces(submission, scenario, words):
     sandbox, relay = submission("--scenario", scenario, general=QUICK)
-    for i in range(3):
+    for i in range(6):
         send(relay, f"m{i}")
     rows = wait_for(lambda: [r for r in relay.waiting() if words in r.get("reply", "")])
-    assert len(relay.waiting()) == 3
+    assert len(relay.waiting()) == 6
     assert all(r["state"] in ("queued", "open") for r in relay.waiting())
     lanes = wait_for(lambda: [x for x in relay.rows("status") if x["type"] == "lane" and x["state"] == "parked"])
     assert lanes[0]["reason"] == rows[0]["reason"]
-    # The first hit parks, or the second, where it is said to a message: no hammering.
-    assert sandbox.verdict()["refused"] <= 2
+    # The first hit parks, or the second, where it is said to a message, and another one may be under way on the other
+    # connection: no hammering.
+    assert sandbox.verdict()["refused"] <= 3
     # Somebody fixes it; `queue retry` does not wait for the next probe.
     sandbox.settings(tenant_auth=True, basic_auth=True, security_defaults=False, all_full=False)
     relay.cli("queue", "retry", "--sender", "erp@contoso.com")
-    delivered(sandbox, 3)
+    delivered(sandbox, 6)
     assert sandbox.verdict()["limits_broken"] == []
 
 

@@ -114,3 +114,19 @@ def test_events_and_parts_of_the_log():
     rows = table(doc("logs.md"), "part", "event", "when")
     same(events, words(*(row[1] for row in rows)))
     same(parts, words(*(row[0] for row in table(doc("logs.md"), "part", "line"))))
+
+
+def test_each_promise_of_security_has_its_test():
+    """SECURITY.md names tests, files of tests, fuzz targets and commands: each is there."""
+    files = [f for folder in ("src", "tests") for f in (ROOT / folder).rglob("*") if f.suffix in (".c", ".h", ".py")]
+    code = "".join(f.read_text() for f in files if "test" in f.name or f.parent.name in ("e2e", "system"))
+    tests = set(re.findall(r"^(?:static void|\s*def) (\w+)\(", code, re.M))
+    targets = set(re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(), re.M))
+    rows = [row for row in rows_of(doc("../SECURITY.md")) if len(row) == 3][1:]
+    assert len(rows) > 30 and len(tests) > 500, "the pattern is out of date"
+    for promise, _, shown in rows:
+        assert shown.strip(), f"nothing shows: {promise}"
+        for word in words(shown):
+            there = (word in tests or word in {f.name for f in files} or word.removeprefix("make ") in targets
+                     or (ROOT / "src" / f"{word}_fuzz.c").exists() or "/" in word and (ROOT / word).exists())
+            assert there, f"{word}, which is said to show: {promise}"

@@ -9,6 +9,7 @@ import threading
 import pytest
 
 import support
+from test_secrets import assert_only_locked
 from wire import Wire
 
 SECRET = "App~secret+456 %"
@@ -57,7 +58,7 @@ def place(relay, folder):
     ca, certificate, key = support.make_certificate(folder / "pki")
     made = []
 
-    def make(answer):
+    def make(answer, route="through: sender", general=""):
         made[:] = [Server(certificate, key, lambda r, b: (200, {"token_type": "Bearer", "expires_in": 3600, "access_token": "EVIL"}, {})),
                    Server(certificate, key, lambda r, b: answer(r, b, made[0].url, made[1].url))]
         secret = folder / "app.secret"
@@ -72,8 +73,8 @@ tenants:
     endpoints: {{ login: "{made[1].url}", graph: "{made[1].url}", ca_file: "{ca}" }}
 mailboxes:
   - {{ address: erp@contoso.com, tenant: contoso, provider: graph, auth: app }}
-routes: [ {{ through: sender }} ]
-""", general="log: { level: debug }\n")
+routes: [ {{ {route} }} ]
+""", general=general + "log: { level: debug }\n")
 
     yield make
     for s in made:
@@ -158,6 +159,7 @@ def test_a_secret_that_the_token_service_repeats_is_not_shown(place, how):
     assert "its words are not shown" in settled(relay)
     seen = relay.log() + "".join(relay.cli(*words, code=None) for words in (
         ["status"], ["queue", "list"], ["mailboxes"], ["status", "--json"], ["queue", "list", "--json"], ["trace", "--since", "1d"]))
+    assert_only_locked(relay, {"app": SECRET, "as a form": "App%7Esecret%2B456"})
     encoded = "App%7Esecret%2B456"
     assert not any(secret in seen for secret in (SECRET, "secret+456", encoded, encoded.lower(), *[s for s in shown if len(s) < 40]))
     assert "client-secret" in seen or "AADSTS7000215" in seen or "secret" in relay.cli("status").lower(), "still judged by its words"

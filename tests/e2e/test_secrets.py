@@ -178,6 +178,16 @@ def places(pid, marks):
     return found
 
 
+def assert_only_locked(relay, marks):
+    """`marks` lie in locked pages of the relay's memory at most."""
+    try:
+        found = places(relay.process.pid, marks)
+    except PermissionError as e:
+        pytest.skip(f"this user may not read the daemon's memory: {e}")
+    assert not [name for name, is_locked in found if not is_locked], found
+    return {name for name, _ in found}
+
+
 def test_secrets_that_were_used_lie_in_locked_pages_only(everything):
     """After use, by every protocol: what a client signed in with is nowhere, what is kept is in its locked pages alone."""
     s, server, r, port = everything
@@ -186,14 +196,35 @@ def test_secrets_that_were_used_lie_in_locked_pages_only(everything):
             run(["swaks", "--server", f"127.0.0.1:{port}", "-a", mechanism, "-au", "tester", "-ap", MARKS["user"], "--from",
                  f"{n}@contoso.com", "--to", "anna@example.org"])
     wait_for(lambda: len(s.messages()) == 4 and len(server.messages()) == 2 and not r.waiting())
-    try:
-        found = places(r.process.pid, MARKS)
-    except PermissionError as e:
-        pytest.skip(f"this user may not read the daemon's memory: {e}")
+    found = assert_only_locked(r, MARKS)
     # Else it looked at nothing.
-    assert {name for name, _ in found} & {"mailbox", "vault", "app"}, found
-    assert not [name for name, is_locked in found if not is_locked], found
-    assert "user" not in {name for name, _ in found}, found
+    assert found & {"mailbox", "vault", "app"}, found
+    assert "user" not in found, found
+
+
+ECHOES = {
+    "the password": "535 5.7.8 not good: {plain}",
+    "what PLAIN said": "535 5.7.8 not good: {sasl}",
+    "for a while": "454 4.7.0 later: {sasl} {plain}",
+}
+
+
+@pytest.mark.parametrize("echo", ECHOES)
+def test_a_secret_that_a_server_repeats_does_not_stay(relay, sandbox, folder, echo):
+    """Refused sign-ins that say what was sent: it is neither in the memory that was given back, nor in what is kept to show."""
+    mark, box = MARKS["mailbox"], sandbox()
+    sasl = base64.b64encode(f"\0erp@contoso.com\0{mark}".encode()).decode()
+    box.fault(at="auth", do="reply", reply=ECHOES[echo].format(plain=mark, sasl=sasl))
+    r = relay(support.TENANT + "mailboxes:" + support.mailbox("erp@contoso.com", box, secret_file(folder, "mailbox", mark)) +
+              "routes: [{ through: erp@contoso.com }]\n", general="retry: { first: 1h, ceiling: 1h, expire: 5d }")
+    with smtplib.SMTP("127.0.0.1", r.port) as c:
+        c.sendmail("erp@contoso.com", ["anna@example.org"], "Subject: x\r\n\r\nx\r\n")
+    row = wait_for(lambda: [x for x in r.waiting() if x.get("reply") or x.get("hold")])[0]
+    text = r.cli("queue", "show", "--transcript", row["id"])
+    assert "[secret]" in text, "it was repeated"
+    assert_no_marks("the transcript", text.encode())
+    # The password itself is kept, or the search finds nothing at all.
+    assert assert_only_locked(r, {"mailbox": mark}) == {"mailbox"}
 
 
 def test_a_refused_configuration_does_not_repeat_a_secret(folder, relay):

@@ -213,6 +213,10 @@ def relay_row(relay):
     return next(r for r in relay.rows("status") if r["type"] == "relay")
 
 
+def delivered(relay):
+    return len([r for r in relay.rows("trace") if r["state"] == "delivered"])
+
+
 @pytest.mark.parametrize("calls, error, name", [
     ("w", errno.EIO, "disk-fails"), ("s", errno.EIO, "disk-fails"), ("ws", errno.EIO, "disk-fails"),
     ("ws", errno.EROFS, "disk-read-only"), ("wso", errno.EROFS, "disk-read-only"), ("wr", errno.EIO, "disk-fails")],
@@ -222,6 +226,8 @@ def test_a_disk_that_fails_is_loud_and_comes_back(submission, faulty, calls, err
     relay.env = faulty.env
     relay.start()
     send(relay)
+    # One under way when the disk fails is deferred for a minute and more: it would be waited for.
+    wait_for(lambda: delivered(relay) == 1)
     faulty.fail(calls, error, path="/data/queue.db")
     assert refusal(relay) in (451, 452)
     wait_for(lambda: relay_row(relay).get("disk_trouble") in (name, "disk-fails"))
@@ -231,7 +237,7 @@ def test_a_disk_that_fails_is_loud_and_comes_back(submission, faulty, calls, err
     # An end in the middle of it is no kill.
     comes_back(relay, faulty)
     wait_for(lambda: "disk-well" in relay.log())
-    wait_for(lambda: len([r for r in relay.rows("trace") if r["state"] == "delivered"]) >= 2)
+    wait_for(lambda: delivered(relay) >= 2)
     assert relay.stop() == 0
 
 

@@ -157,6 +157,24 @@ class Story:
         expect(int(re.search(r"^Seccomp_filters:\s(\d+)$", m.out(f"cat /proc/{daemon}/status"), re.M)[1]) >= 3, "its own filters")
         expect("confined:" in m.out("journalctl -u postern --no-pager -o cat"), "the log does not say how it is confined")
         print("   " + m.out("journalctl -u postern --no-pager -o cat -g confined: -n 1").strip())
+        said = next(r for r in self.rows("status") if "confined" in r)
+        print("   " + ", ".join(f"{k}: {v}" for k, v in said.items() if k.startswith("confined")))
+        expect(said["confined_system_calls"] is True, said)
+        has = "landlock" in m.out("cat /sys/kernel/security/lsm", code=None)
+        expect(said["confined_files"] is True or not has and said["confined_lacks"], said)
+        expect(m.out(f"pgrep -lP {daemon}", code=None) == "", "no program is named: there is nobody to start one")
+
+    def command_secret(self):
+        """a secret that a program prints, under the unit's rules and the daemon's"""
+        m = self.m
+        m.sh(f"cp -p {CONF} /root/good.yaml && sed -i 's|file:/etc/postern/contoso.secret|command:/bin/cat /etc/postern/contoso.secret|' "
+             f"{CONF} && grep -q 'command:/bin/cat' {CONF} && systemctl restart postern")
+        m.sh("swaks --server 127.0.0.1 --from erp@contoso.com --to you@example.org --header 'Subject: its secret from a program' >/dev/null")
+        m.wait("curl -sS http://127.0.0.1:2580/messages | grep -q 'its secret from a program'", "mail with a secret from a program")
+        daemon = m.out("systemctl show -p MainPID --value postern").strip()
+        expect("postern-runner" in m.out(f"pgrep -lP {daemon}"), "it is the runner that starts the program")
+        expect(next(r for r in self.rows("status") if "confined" in r)["confined_system_calls"] is True, "confined all the same")
+        m.sh(f"cp -p /root/good.yaml {CONF} && systemctl restart postern")
 
     def rights(self):
         """root, a member of postern-admin, and a stranger: each sees what is theirs, a refusal says who may"""
@@ -372,7 +390,7 @@ class Story:
         expect(code == 0, text)
 
 
-STEPS = ["fresh_installation", "microsoft", "readme", "health", "confined", "rights", "demo", "reload", "upgrade", "reinstalled", "crash", "stop",
+STEPS = ["fresh_installation", "microsoft", "readme", "health", "confined", "command_secret", "rights", "demo", "reload", "upgrade", "reinstalled", "crash", "stop",
          "remove", "installed_again", "purge_with_mail", "purge_when_empty", "upgrade_from_0_1_0", "upgrade_from_one_group"]
 # Without these no later step says anything; after another one's failure the story goes on, for one run to show all.
 NEEDED = {"fresh_installation", "microsoft"}
