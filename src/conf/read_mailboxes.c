@@ -386,7 +386,8 @@ static void check_door(const struct checking *x, bool *judged)
 /* A lane for each door. How much may leave is said once, for the mailbox. */
 static void make_doors(struct checking *x, const struct conf_doors *doors, bool sound, bool keep)
 {
-	const struct conf_lane read = *x->l;
+	struct conf_lane *const draft = x->l;
+	const struct conf_lane read = *draft;
 	struct conf_limits shared = read.limits;
 	bool judged = false;
 
@@ -407,6 +408,7 @@ static void make_doors(struct checking *x, const struct conf_doors *doors, bool 
 		if (keep)
 			conf_lane_keep(x->ld, &l);
 	}
+	x->l = draft;
 }
 
 void conf_read_mailbox(struct conf_load *ld, const struct conf_node *map)

@@ -247,9 +247,8 @@ static void fill_message(struct accept *a, struct store_recipient *recipients)
 		struct wall_time own = conf_class_end(a->conf, recipients[i].flow.class, now);
 
 		recipients[i].next_at = now;
-		recipients[i].look_at = sched_look_first(now,
-			own.us < ends.us ? own : ends,
-			conf_general(a->conf)->delay_notice_us);
+		recipients[i].look_at = sched_look_first(
+			now, own.us < ends.us ? own : ends, conf_general(a->conf)->delay_notice_us);
 	}
 	a->message = (struct store_message){ .id = a->id,
 		.accepted_at = now,

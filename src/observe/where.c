@@ -26,7 +26,7 @@ struct sv observe_flow_lane(
 
 void observe_set_lane(struct outbound *outbound, const struct conf *conf, struct store_recipient *r)
 {
-	if (r->state == STORE_RCPT_QUEUED || r->state == STORE_RCPT_HELD)
+	if (r->state == STORE_RCPT_QUEUED || r->state == STORE_RCPT_HELD || !r->lane.len)
 		r->lane = observe_flow_lane(outbound, conf, &r->flow);
 }
 

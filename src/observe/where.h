@@ -12,7 +12,7 @@
 /* The lane by which mail of this flow would leave now; if none can, its first; of one that is gone, its name. */
 struct sv observe_flow_lane(
 	struct outbound *outbound, const struct conf *conf, const struct mail_flow *flow);
-/* A recipient that waits gets that lane, and so is shown like one that has left. */
+/* A recipient that waits, or ended before it was tried, gets that lane, and so is shown like one that has left. */
 void observe_set_lane(
 	struct outbound *outbound, const struct conf *conf, struct store_recipient *r);
 /* Likewise all of a message; their list is made anew. */

@@ -8,7 +8,8 @@
  * No part but the last has a tab, and none a control character that a person could have written into the configuration.
  */
 enum {
-	FLOW_TEXT_MAX = 8192
+	FLOW_TEXT_MAX = 8192,
+	PART_MAX = 1024, /* of a principal, or a sender */
 };
 static const char letters[MAIL_CLASS_COUNT] = { 't', 'n', 'b' };
 
@@ -18,8 +19,8 @@ void store_flow_render(const struct mail_flow *flow, struct buf *out)
 		     "%c\t%c\t%.*s\t%.*s\t%.*s",
 		     letters[flow->class],
 		     flow->external ? 'e' : 'i',
-		     SV_ARG(flow->principal),
-		     SV_ARG(flow->sender),
+		     SV_ARG(sv_head(flow->principal, PART_MAX)),
+		     SV_ARG(sv_head(flow->sender, PART_MAX)),
 		     SV_ARG(flow->queue)) == 0);
 }
 
