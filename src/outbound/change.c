@@ -284,7 +284,7 @@ static void look_again(const struct change *c, size_t i)
 	/* Only now: a page that was asked for before this commit has come back by now. */
 	overdue_expect(o, out->look_at.us ? out->look_at : c->recipients[i].look_at);
 	/* What waited already is counted where it was. */
-	sched_flow_add(flow_get(o, flow), c->op.attempt || out->flow, out->next_at);
+	flow_add(o, flow, c->op.attempt || out->flow, out->next_at);
 }
 
 static void written(struct store_op *op)

@@ -125,13 +125,19 @@ void outbound_wake(struct outbound *o)
 	io_task_post(o->loop, &o->wake);
 }
 
+void flow_add(
+	struct outbound *o, const struct mail_flow *key, uint32_t recipients, struct wall_time due)
+{
+	sched_flow_add(flow_get(o, key), recipients, due);
+	outbound_wake(o);
+}
+
 void outbound_queued(void *outbound, const struct mail_flow *flow, uint32_t recipients)
 {
 	struct outbound *o = outbound;
 
-	sched_flow_add(flow_get(o, flow), recipients, outbound_due_now(o));
+	flow_add(o, flow, recipients, outbound_due_now(o));
 	overdue_expect_new(o);
-	outbound_wake(o);
 }
 
 /* ---- queues without a member ---- */

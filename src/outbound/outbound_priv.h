@@ -397,6 +397,9 @@ void lane_tell_order(struct lane *l);           /* how it stands: after each cha
 struct member *member_of_lane(struct outbound *o, const struct lane *l);
 void members_free(struct outbound *o);
 struct sched_flow *flow_get(struct outbound *o, const struct mail_flow *key); /* and its lanes */
+/* Mail waits there, due then; those who may take it are told. Recipients 0: it waited there before. */
+void flow_add(
+	struct outbound *o, const struct mail_flow *key, uint32_t recipients, struct wall_time due);
 /* The lane by which its mail would leave now; NULL: none. */
 struct lane *lane_of_flow(struct outbound *o, const struct mail_flow *key);
 struct lane *lane_first_of(struct outbound *o, const struct mail_flow *key); /* if none were held */
