@@ -115,6 +115,9 @@ void flows_wake(void *outbound)
 	struct outbound *o = outbound;
 	struct sched_taker *t;
 
+	/* Nobody takes anything yet, and who was told is not told again. */
+	if (!o->started)
+		return;
 	while ((t = sched_wake(o->order, outbound_due_now(o))))
 		lane_poke(sched_taker_owner(t));
 	set_due_timer(o);

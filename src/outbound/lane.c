@@ -396,15 +396,19 @@ static bool is_trying(const struct lane *l)
 
 static void take_some(struct lane *l, bool probing)
 {
-	while (l->takes_running + l->claims_running + l->fresh_count < takes_max(l)) {
-		struct sched_room room = room_of(l);
-		struct sched_pick pick;
+	static const struct sched_room none;
+	struct sched_pick pick;
 
-		if ((probing && is_trying(l)) ||
-			!sched_pick(l->taker, outbound_due_now(l->o), &room, &pick))
+	while (l->takes_running + l->claims_running + l->fresh_count < takes_max(l) &&
+		!(probing && is_trying(l))) {
+		struct sched_room room = room_of(l);
+
+		if (!sched_pick(l->taker, outbound_due_now(l->o), &room, &pick))
 			return;
 		delivery_take(l, &pick, probing);
 	}
+	/* No place for another one: who has not asked in vain is not told of what becomes due. */
+	(void)!sched_pick(l->taker, outbound_due_now(l->o), &none, &pick);
 }
 
 static void give_fresh(struct lane *l)

@@ -258,6 +258,7 @@ static void read_done(struct outbound *o)
 	/* Where the flows could not be read, there may be some. */
 	overdue_start(o, o->flows.op.op.rc != 0 || o->flows.op.out_count > 0);
 	arena_reset(&o->parks_arena);
+	outbound_wake(o);
 	poke_lanes(o);
 	parks_tell_order(o);
 }
