@@ -272,7 +272,7 @@ static void mail_of_a_lane_that_is_gone_finds_another_or_says_so(void **state)
 static void mail_without_a_route_leaves_when_one_comes(void **state)
 {
 	const struct letter lost = {
-		.sender = "crm@contoso.com", .recipients = "bea@example.org", .lane = ""
+		.sender = "crm@contoso.com", .recipients = "bea@example.org", .queue = ""
 	};
 	struct bench b;
 	uint64_t id;
@@ -493,7 +493,7 @@ static void mail_without_a_route_ends_too(void **state)
 	id = bench_queue(&b,
 		&(struct letter){ .sender = "crm@contoso.com",
 			.recipients = "bea@example.org",
-			.lane = "",
+			.queue = "",
 			.age_us = 25 * US_PER_HOUR });
 	bench_wait_for(&b, id, 0, STORE_RCPT_EXPIRED, "no-route");
 	bench_close(&b);
