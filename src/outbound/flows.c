@@ -226,6 +226,53 @@ static void resolve(struct outbound *o, const struct mail_flow *flow)
 	store_submit(o->store, &r->list.op);
 }
 
+/* ---- what a clock that was ahead has planned ---- */
+
+/* Nothing of ours waits so long. */
+static struct wall_time far_from_now(struct outbound *o)
+{
+	uint64_t ceiling = conf_general(o->conf)->retry_ceiling_us;
+
+	return wall_add(
+		outbound_due_now(o), 2 * (int64_t)(ceiling > US_PER_DAY ? ceiling : US_PER_DAY));
+}
+
+static void made_near(struct store_op *op)
+{
+	struct outbound *o = CONTAINER_OF(op, struct outbound, flows.near.op);
+
+	if (op->rc == 0 && o->flows.near.out_more && !o->draining) {
+		store_submit(o->store, op);
+		return;
+	}
+	o->flows.near.op.done = NULL;
+	if (op->rc == 0 && !o->draining)
+		flows_look(o, NULL);
+	else if (op->rc != 0)
+		log_line(LOG_WARN,
+			"qmgr",
+			"mail that a clock far ahead has planned could not be made due: %s",
+			op->err.text);
+}
+
+/* Mail that is due in years is due now: all flows at once, as each of them may have some. */
+static void make_near(struct outbound *o)
+{
+	if (!o->flows.is_far || o->flows.near.op.done || o->draining)
+		return;
+	log_line(LOG_WARN,
+		"qmgr",
+		"mail in the queue was planned by a clock that was far ahead: it is due now");
+	o->flows.near = (struct store_edit){ .op.kind = STORE_OP_EDIT,
+		.op.done = made_near,
+		.kind = STORE_EDIT_RETRY,
+		.filter = { .state = STORE_RCPT_QUEUED,
+			.waiting_only = true,
+			.due_after = far_from_now(o) },
+		.at = outbound_due_now(o) };
+	store_submit(o->store, &o->flows.near.op);
+}
+
 /* ---- what the queue holds ---- */
 
 static void take_over(struct outbound *o, const struct store_flow_info *info)
@@ -234,6 +281,7 @@ static void take_over(struct outbound *o, const struct store_flow_info *info)
 	struct sched_flow *f = flow_get(o, &info->key);
 	uint64_t known = sched_flow_waiting(f);
 
+	o->flows.is_far |= info->last_at.us > far_from_now(o).us;
 	if (conf_queue_members(o->conf, info->key.queue, members) == 0)
 		resolve(o, &info->key);
 	sched_flow_add(
@@ -256,6 +304,7 @@ void flows_take_over(void *outbound)
 	if (o->flows.then)
 		o->flows.then(o);
 	o->flows.then = NULL;
+	make_near(o);
 	arena_reset(&o->flows.arena);
 	if (o->flows.again)
 		flows_look(o, NULL);
@@ -276,6 +325,7 @@ static void flows_read(struct store_op *op)
 		o->flows.failures = 0;
 	}
 	o->flows.at = 0;
+	o->flows.is_far = false;
 	flows_take_over(o);
 }
 

@@ -39,6 +39,7 @@
 enum {
 	BODY_PIECE = 4 * LIMIT_CHUNK, /* of a body that is read from the queue */
 	OUTCOME_TRIES_MAX = 5,        /* where the place in the queue is damaged */
+	DAMAGED_TAKES_MAX = 4,        /* in a row: then the lane takes a pause */
 	PARK_CULPRITS_MAX = 5 * SCHED_WITNESSES,
 	HOURS_KEPT = 25,
 	LEDGER_PAGE = 10000,
@@ -115,6 +116,8 @@ struct outbound {
 		struct io_timer retry; /* it could not be read */
 		unsigned failures;
 		void (*then)(struct outbound *o);
+		bool is_far; /* some is planned for a time that nothing of ours waits for */
+		struct store_edit near;
 	} flows;
 	struct list resolves;
 
@@ -174,6 +177,7 @@ struct lane {
 	struct io_timer timer;
 	struct io_task task;
 	unsigned read_failures; /* of the queue, in a row */
+	unsigned damaged_takes; /* likewise */
 	struct htable apart;    /* ids of messages whose recipients go one by one; see graph.c */
 	uint32_t month;         /* 202611; what was delivered in it, where deliveries cost */
 	uint64_t delivered_month;
@@ -548,7 +552,6 @@ void change_tell(struct change *c);  /* its sender, where he wants it; then it i
 
 /* ---- waiting.c ---- */
 void waiting_expire(struct lane *l, const struct store_message *m);
-void waiting_is_due(struct lane *l, const struct store_message *m); /* now, whatever was planned */
 /* Its sender is told; it is looked at again then. */
 void waiting_delayed(struct lane *l, const struct store_message *m, struct wall_time look_at);
 void waiting_reroute(struct lane *l, const struct store_message *m);

@@ -49,18 +49,6 @@ void waiting_expire(struct lane *l, const struct store_message *m)
 	change_tell(c);
 }
 
-void waiting_is_due(struct lane *l, const struct store_message *m)
-{
-	struct change *c = change_new(l, m, m->recipients, m->recipient_count);
-
-	change_set(c, STORE_RCPT_QUEUED, outbound_due_now(l->o), NULL, SV(""));
-	for (size_t i = 0; i < c->count; i++) {
-		c->outcomes[i].verdict.cause = cause_parse(c->recipients[i].last_cause);
-		c->outcomes[i].reply = c->recipients[i].last_reply;
-	}
-	change_write(c);
-}
-
 void waiting_delayed(struct lane *l, const struct store_message *m, struct wall_time look_at)
 {
 	struct change *c = change_waiting(l, m, STORE_RCPT_QUEUED);

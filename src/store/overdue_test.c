@@ -211,6 +211,37 @@ static void the_last_due_of_a_flow_is_known(void **state)
 	shut_and_audit(b);
 }
 
+/* And becomes due, and nothing else does: not what is due soon, nor what a person holds. */
+static void what_is_due_in_years_can_be_made_due(void **state)
+{
+	struct bench *b = *state;
+	struct arena a = { 0 };
+	struct store_flows flows = { .op.kind = STORE_OP_FLOWS, .out_arena = &a };
+	struct store_edit edit = { .op.kind = STORE_OP_EDIT,
+		.kind = STORE_EDIT_RETRY,
+		.filter = { .state = -1, .waiting_only = true, .due_after.us = 1000 },
+		.at.us = 500 };
+	struct mail mail;
+
+	bench_open(b);
+	mail_make(b, &mail, 4, "submission/a");
+	mail.recipients[0].next_at.us = 1000;
+	mail.recipients[1].next_at.us = 1001;
+	mail.recipients[2].next_at.us = INT64_C(1) << 60;
+	mail.recipients[3].state = STORE_RCPT_HELD;
+	assert_int_equal(bench_put(b, &mail, SV("body")), 0);
+	mail_free(&mail);
+	assert_int_equal(bench_run(b, &edit.op), 0);
+	assert_int_equal(edit.out_changed, 2);
+	assert_false(edit.out_more);
+	assert_int_equal(bench_run(b, &flows.op), 0);
+	assert_int_equal(flows.out_flows[0].next_at.us, 500);
+	assert_int_equal(flows.out_flows[0].last_at.us, 1000);
+	assert_int_equal(flows.out_flows[0].waiting, 3);
+	arena_reset(&a);
+	shut_and_audit(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -218,6 +249,7 @@ int main(void)
 		BENCH_TEST(the_time_stays_through_attempts_and_holds),
 		BENCH_TEST(large_messages_are_looked_at_in_pieces),
 		BENCH_TEST(the_last_due_of_a_flow_is_known),
+		BENCH_TEST(what_is_due_in_years_can_be_made_due),
 	};
 
 	return cmocka_run_group_tests_name("overdue", tests, NULL, NULL);

@@ -49,6 +49,8 @@ bool store_filter_matches(const struct store_sqlite *s, const struct store_filte
 		return false;
 	if (f->sender.len && !address_matches(f->sender, m->sender))
 		return false;
+	if (f->due_after.us && (r->state != STORE_RCPT_QUEUED || r->next_at.us <= f->due_after.us))
+		return false;
 	if (f->accepted_from.us && m->accepted_at.us < f->accepted_from.us)
 		return false;
 	return !f->accepted_until.us || m->accepted_at.us < f->accepted_until.us;

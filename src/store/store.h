@@ -418,6 +418,7 @@ struct store_filter {
 	int state;                                      /* enum store_recipient_state, or -1 */
 	bool waiting_only;                              /* not final */
 	struct wall_time accepted_from, accepted_until; /* 0: open */
+	struct wall_time due_after; /* waits, and is due later than this; 0: any */
 };
 
 /* Recipients with their messages, newest id last; a page at a time. */
