@@ -185,17 +185,25 @@ static void count_moved(const struct delivery *d)
 	first->moved_to = d->lane;
 }
 
+/* When it is tried again. What stands on a damaged page is passed over from now on; a take that finds nothing else goes in no circle. */
+static struct wall_time after_failure(struct lane *l, int rc)
+{
+	struct wall_time now = outbound_due_now(l->o);
+
+	if (rc == RC_CORRUPT && ++l->damaged_takes < DAMAGED_TAKES_MAX)
+		return now;
+	return wall_add(now, (int64_t)outbound_queue_pause(rc, l->read_failures++));
+}
+
 static void no_take(struct delivery *d)
 {
 	struct lane *l = d->lane;
-	struct outbound *o = l->o;
 	struct wall_time next = d->take.out_next_due;
 	int rc = d->take.op.rc;
 
 	if (rc != RC_NOT_FOUND) {
 		log_line(LOG_WARN, "qmgr", "an attempt could not begin: %s", d->take.op.err.text);
-		next = wall_add(
-			outbound_due_now(o), (int64_t)outbound_queue_pause(rc, l->read_failures++));
+		next = after_failure(l, rc);
 	}
 	sched_took(&d->pick, 0, next);
 	(void)limit_slot_withdraw(&d->slot, NULL);
@@ -217,7 +225,7 @@ static void take_done(struct store_op *op)
 		no_take(d);
 		return;
 	}
-	l->read_failures = 0;
+	l->read_failures = l->damaged_takes = 0;
 	delivery_set_state(d, ATTEMPT_READY);
 	d->m = *m;
 	d->attempt.number = d->take.out_attempt;

@@ -150,6 +150,36 @@ static void a_page_costs_what_stands_on_it(void **state)
 	}
 }
 
+/* Where the attempts of some would stand is damaged: these wait, the same take has the next one. */
+static void a_take_leaves_out_what_it_cannot_open(void **state)
+{
+	static const char attempts[] =
+		"INSERT INTO attempt SELECT m.id<<12|(i+100),1,1,1,0,'relay','stage','0 0 0 0 0 0'"
+		" FROM message m, (WITH RECURSIVE c(i) AS (SELECT 0 UNION ALL SELECT i+1 FROM c"
+		" WHERE i<39) SELECT i FROM c)";
+	struct bench b;
+	struct many many;
+	struct looked l;
+	struct store_damage d;
+
+	(void)state;
+	bench_make(&b);
+	bench_open(&b);
+	fill(&b, &many);
+	bench_shut(&b);
+	bench_exec(&b, attempts);
+	damage(&b, page_of(&b, "attempt", false));
+	bench_open(&b);
+	l = send_all(&b);
+	d = store_damage(b.s);
+	assert_int_equal(l.rc, RC_NOT_FOUND);
+	assert_true(d.messages > 0 && d.messages < 10);
+	assert_int_equal(l.messages, MAILS - d.messages);
+	assert_int_equal(send_all(&b).messages, 0);
+	bench_shut(&b);
+	bench_remove(&b);
+}
+
 static void a_damaged_body_is_named(void **state)
 {
 	CLEANUP(buf_deinitp) struct buf body = BUF_INIT(5 * PAGE);
@@ -260,6 +290,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_page_costs_what_stands_on_it),
+		cmocka_unit_test(a_take_leaves_out_what_it_cannot_open),
 		cmocka_unit_test(a_damaged_body_is_named),
 		cmocka_unit_test(what_is_not_the_mail_stops_no_outcome),
 		cmocka_unit_test(a_damaged_index_is_found_at_the_start),

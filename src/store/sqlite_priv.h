@@ -274,7 +274,7 @@ enum store_part {
 	STORE_PART_LEDGER,  /* the windows in memory hold all the same, until a restart */
 	STORE_PART_DAY,     /* figures for `status` */
 	STORE_PART_FLOW,    /* how much waits in a flow */
-	STORE_PART_ROW,     /* one of many: left_out */
+	STORE_PART_ROW,     /* one of many: left_out, or known to be damaged */
 };
 NODISCARD bool store_part_begin(struct store_sqlite *s, enum store_part part);
 NODISCARD int store_part_end(struct store_sqlite *s, int rc);

@@ -236,12 +236,50 @@ static int next_due(struct store_sqlite *s, struct store_take *op, int64_t flow)
 	return rc < 0 ? rc : 0;
 }
 
+static int take_found(struct store_sqlite *s, struct store_take *op, int64_t flow)
+{
+	const struct store_message *m = op->out_message;
+	struct err *err = &op->op.err;
+	int64_t lane;
+	int rc = store_lane_number(s, op->lane, &lane, err);
+
+	if (rc == 0)
+		rc = open_recipients(s, op, lane);
+	if (rc == 0)
+		rc = open_attempt(s, op);
+	if (rc == 0)
+		rc = charge(s, op);
+	if (rc == 0)
+		rc = store_flow_count(s,
+			flow,
+			-(int64_t)m->recipient_count,
+			-(int64_t)(m->recipient_count * m->size),
+			err);
+	return rc ? rc : take_body(s, op);
+}
+
+/* Where its attempt would be written is damaged: it waits, and the take runs again for the next. Not for ever: it may be an index. */
+static int without_it(struct store_sqlite *s, struct store_take *op, int rc)
+{
+	uint64_t id = op->out_message->id;
+
+	if (rc != RC_CORRUPT || s->part != STORE_PART_NONE)
+		return rc;
+	store_damage_note(&s->front, id, STORE_WHOLE_MESSAGE, op->op.err.text);
+	if (s->left_out_count < STORE_LEFT_OUT_MAX &&
+		store_damage_knows(&s->front, id, STORE_WHOLE_MESSAGE)) {
+		s->left_out_count++;
+		s->part = STORE_PART_ROW;
+	}
+	return rc;
+}
+
 int store_do_take(struct store *front, struct store_take *op)
 {
 	struct store_sqlite *s = store_sqlite_of(front);
-	int64_t flow = store_flow_known(s, op->flow), lane;
+	int64_t flow = store_flow_known(s, op->flow);
 	struct err *err = &op->op.err;
-	int rc, found;
+	int rc = 0, found;
 
 	op->out_next_due.us = INT64_MAX;
 	op->out_message = arena_alloc(op->out_arena, sizeof(*op->out_message));
@@ -251,24 +289,8 @@ int store_do_take(struct store *front, struct store_take *op)
 	found = find(s, op, flow);
 	if (found < 0)
 		return found;
-	rc = store_lane_number(s, op->lane, &lane, err);
-	if (found) {
-		if (rc == 0)
-			rc = open_recipients(s, op, lane);
-		if (rc == 0)
-			rc = open_attempt(s, op);
-		if (rc == 0)
-			rc = charge(s, op);
-		if (rc == 0)
-			rc = store_flow_count(s,
-				flow,
-				-(int64_t)op->out_message->recipient_count,
-				-(int64_t)(op->out_message->recipient_count *
-					   op->out_message->size),
-				err);
-		if (rc == 0)
-			rc = take_body(s, op);
-	}
+	if (found)
+		rc = without_it(s, op, take_found(s, op, flow));
 	if (rc == 0)
 		rc = next_due(s, op, flow);
 	if (rc == 0 && !found) {
