@@ -183,6 +183,8 @@ static void put_status(json_t *o, const struct observe_row *r)
 	const struct observe_cause_facts facts = { .lane = r->c };
 
 	observe_json_int(o, "connections", s->connections);
+	observe_json_int(o, "connections_max", s->connections_max);
+	observe_json_int(o, "connections_limit", s->connections_limit);
 	observe_json_sv(o, "sign_in", s->sign_in);
 	observe_json_wall(o, "slot_at", s->slot_at);
 	observe_json_wall(o, "delivered_at", s->delivered_at);

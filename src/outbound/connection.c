@@ -63,6 +63,18 @@ void connection_unreachable(struct connection *c, int rc, const char *text)
 	arena_reset(&a);
 }
 
+bool connection_is_too_many(struct connection *c, struct verdict *v)
+{
+	if (v->cause != CAUSE_TOO_MANY_CONNECTIONS)
+		return false;
+	c->worn = true;
+	if (!lane_has_too_many(c->lane, c->era))
+		return false;
+	*v = cause_verdict(v->cause);
+	v->scope = VERDICT_SCOPE_MESSAGE;
+	return true;
+}
+
 /* ---- opening ---- */
 
 static void on_timer(void *arg)
@@ -127,6 +139,7 @@ struct connection *connection_open(struct lane *l)
 	c->conf = conf_ref(l->conf);
 	c->c = l->c;
 	c->endpoint = l->endpoint;
+	c->era = sched_pace_era(&l->pace);
 	c->tls = tls ? io_tls_ref(tls) : NULL;
 	if (l->password)
 		c->password = secret_new(secret_reveal(l->password));

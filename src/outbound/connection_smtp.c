@@ -305,11 +305,12 @@ static void session_refused(struct connection *c, const struct smtp_client_event
 				   ? provider_judge(&answer)
 				   : provider_judge_failure(c->c->provider, e->stage, e->failure);
 	const struct err *err = c->stream ? io_stream_error(c->stream) : NULL;
+	bool too_many = connection_is_too_many(c, &v);
 	struct arena a = { 0 };
 
 	c->ended = true;
 	endpoint_end(c, handshake_end(e, &v));
-	if (c->state == CONNECTION_QUITTING)
+	if (c->state == CONNECTION_QUITTING || too_many)
 		return;
 	/* An idle connection that the provider closes is nobody's fault. */
 	if (e->stage == SMTP_CLIENT_STAGE_IDLE)

@@ -55,6 +55,7 @@ void delivery_free(struct delivery *d)
 	buf_deinit(&d->head);
 	arena_reset(&d->arena);
 	work_end(&d->work);
+	lane_room_changed(d->lane);
 	free(d);
 }
 

@@ -34,6 +34,8 @@ static struct verdict judge(
 
 	struct verdict v = provider_judge(&answer);
 
+	if (d->connection)
+		(void)connection_is_too_many(d->connection, &v);
 	/* Trouble of the session, or of the host behind it, must not meet the next message there. */
 	if (d->connection && (e->reply.code == 503 ||
 				     (v.kind == VERDICT_RETRY && v.scope == VERDICT_SCOPE_ROUTE)))
@@ -232,10 +234,12 @@ static void tell_lane(struct delivery *d, const struct sched_attempt *a)
 
 	for (size_t i = 0; i < a->count; i++)
 		reached |= a->parts[i].verdict->kind == VERDICT_DELIVERED;
-	if (reached)
+	if (reached) {
 		sched_better_left(&d->lane->member->better,
 			d->recipients[0].r.flow.class,
 			io_now(d->lane->o->loop));
+		lane_message_passed(d->lane);
+	}
 	if (own)
 		lane_hold(d->lane, own->verdict, own->reply, d->transcript);
 }

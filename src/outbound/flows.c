@@ -19,6 +19,7 @@ struct member *member_of_lane(struct outbound *o, const struct lane *l)
 		return m;
 	m = xcalloc(1, sizeof(*m));
 	m->sched = sched_member_get(o->order, key);
+	list_init(&m->lanes);
 	htable_put(&o->members, key, m);
 	return m;
 }

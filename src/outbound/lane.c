@@ -36,6 +36,8 @@ struct lane *lane_get(struct outbound *o, struct sv key)
 	l->sched = sched_lane_new(o->holds, key);
 	l->scope = limit_book_of_lane(o->book, key);
 	l->member = member_of_lane(o, l);
+	list_init(&l->of_member);
+	list_append(&l->member->lanes, &l->of_member);
 	l->taker = sched_taker_new(l->member->sched, 0, l);
 	htable_put(&o->lanes, key, l);
 	if (o->lane_count == o->lane_cap) {
@@ -52,6 +54,7 @@ void lane_free(struct lane *l)
 	io_timer_stop(&l->timer);
 	io_task_cancel(l->o->loop, &l->task);
 	list_remove(&l->starved);
+	list_remove(&l->of_member);
 	sched_taker_free(l->taker);
 	sched_lane_free(l->sched);
 	lane_forget_secrets(l);
@@ -91,11 +94,39 @@ void lane_configure(struct lane *l)
 	conf_unref(old);
 }
 
-static uint32_t connections_max(const struct lane *l)
+/* ---- how many connections ---- */
+
+uint32_t lane_connections_limit(const struct lane *l)
 {
 	return l->c ? sched_share_of_connections(
 			      l->c->limits.connections, l->c->limits.share_percent)
 		    : 0;
+}
+
+uint32_t lane_connections_max(const struct lane *l)
+{
+	return sched_pace_connections(&l->pace, lane_connections_limit(l));
+}
+
+bool lane_has_too_many(struct lane *l, uint64_t era)
+{
+	bool known = era != sched_pace_era(&l->pace);
+	bool fewer =
+		sched_pace_too_many(&l->pace, era, l->connection_count, lane_connections_limit(l));
+
+	if (fewer)
+		log_line(LOG_INFO,
+			"qmgr",
+			"%.*s: its server has too many connections of it; at most %u from now on",
+			SV_ARG(l->key),
+			lane_connections_max(l));
+	/* Alone, they are those of others: it waits. */
+	return (known || fewer) && l->connection_count > 1;
+}
+
+void lane_message_passed(struct lane *l)
+{
+	sched_pace_passed(&l->pace, l->connection_count, lane_connections_limit(l));
 }
 
 /* ---- being held ---- */
@@ -287,7 +318,7 @@ static struct sched_burst burst_of(struct lane *l, bool probing)
 		.waiting = l->fresh_count + l->takes_running + due_count(l),
 		.room = limit_scope_messages(l->scope, io_now(l->o->loop)),
 		.open = l->connection_count,
-		.max = connections_max(l),
+		.max = lane_connections_max(l),
 	};
 
 	list_each (at, &l->connections) {
@@ -344,25 +375,43 @@ static void open_connections(struct lane *l, bool probing)
 
 /* ---- the pump ---- */
 
-static void set_timer(struct lane *l, const struct sched_lane_now *state)
+void lane_room_changed(const struct lane *l)
 {
-	struct outbound *o = l->o;
-	struct mono_time now = io_now(o->loop), at = MONO_NEVER;
+	list_each (at, &l->member->lanes) {
+		struct lane *other = list_entry(at, struct lane, of_member);
 
-	if (!l->c) {
-		io_timer_start(&l->timer, MONO_NEVER);
-		return;
+		if (other != l && other->waits_for_room)
+			lane_poke(other);
 	}
+}
+
+/* It has something to do whose end brings it here again. */
+static bool is_at_work(const struct lane *l)
+{
+	return l->connection_count + l->claims_running + l->takes_running > 0 || l->secrets_job ||
+	       !list_empty(&l->starved) || l->o->draining;
+}
+
+/* When time alone lets it do more. What its own connections, or those of its other doors, hold back ends with them. */
+static struct mono_time next_look(struct lane *l, const struct sched_lane_now *state)
+{
+	struct mono_time now = io_now(l->o->loop);
+	struct sched_room room;
+
+	l->waits_for_room = false;
+	if (!l->c)
+		return MONO_NEVER;
 	if (state->held)
-		at = state->until;
-	else if (due_count(l) == 0)
-		at = MONO_NEVER;
-	else if (limit_scope_room(l->scope, now, 1) == 0)
-		at = limit_scope_room_at(l->scope, now);
-	else
-		/* What is left to better classes; or a reservation ends the wait when it settles. Till then a slow look. */
-		at = mono_add(now, US_PER_S);
-	io_timer_start(&l->timer, at);
+		return state->until;
+	if (due_count(l) == 0)
+		return MONO_NEVER;
+	room = room_of(l);
+	l->waits_for_room = room.wanted == 0 || room.wanted_bulk == 0;
+	if (room.wanted == 0)
+		return limit_scope_room_at(l->scope, now);
+	if (room.wanted_bulk == 0)
+		return sched_room_bulk_at(l->scope, &l->member->better, now);
+	return is_at_work(l) ? MONO_NEVER : mono_add(now, US_PER_S);
 }
 
 static void withdraw_all(struct lane *l, const struct sched_lane_now *state)
@@ -464,7 +513,9 @@ void lane_pump(struct lane *l)
 	else
 		/* After a hold, one message at a time until one gets through. */
 		send_pump(l, state.probing);
-	set_timer(l, &state);
+	io_timer_start(&l->timer, next_look(l, &state));
+	if (l->connection_count < lane_connections_max(l))
+		sched_taker_watch(l->taker);
 	connections_give_way(l);
 }
 

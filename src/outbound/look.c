@@ -59,6 +59,8 @@ static struct outbound_lane_status status_of(struct lane *l)
 	struct outbound_lane_status status = { .lane = l->key,
 		.state = sched_lane_state(l->sched, now),
 		.connections = l->connection_count,
+		.connections_max = lane_connections_max(l),
+		.connections_limit = lane_connections_limit(l),
 		.probing = state.probing,
 		.slot_at = wall_of(o, limit_scope_room_at(l->scope, now)),
 		.delivered_at = l->delivered_at,

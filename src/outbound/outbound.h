@@ -105,6 +105,8 @@ struct outbound_lane_status {
 	struct sv lane;
 	enum sched_lane_state state;
 	uint32_t connections;
+	/* It may have so many, as its server lets it; and so many are configured. */
+	uint32_t connections_max, connections_limit;
 	struct limit_use use;
 	struct wall_time next_at; /* when the state changes by itself; 0: it does not */
 	struct wall_time since;   /* held since; 0 */

@@ -13,6 +13,7 @@
 #include "sched/burst.h"
 #include "sched/endpoint.h"
 #include "sched/order.h"
+#include "sched/pace.h"
 #include "sched/proof.h"
 #include "sched/room.h"
 #include "sched/verdict.h"
@@ -148,6 +149,7 @@ struct outbound {
 /* What all doors of a mailbox share. */
 struct member {
 	struct sched_member *sched;
+	struct list lanes;
 	struct sched_better better;
 };
 
@@ -159,7 +161,10 @@ struct lane {
 	struct sched_lane *sched;
 	struct limit_scope *scope; /* what it may send: shared by all doors of a mailbox */
 	struct member *member;
+	struct list of_member;
 	struct sched_taker *taker; /* as the order of mail sees it */
+	bool waits_for_room;       /* of what its mailbox may send */
+	struct sched_pace pace;    /* how many connections its server lets it have */
 	struct secret *password, *certificate_key, *passphrase;
 	struct secrets_job *secrets_job;    /* runs: no connection is opened before it ends */
 	bool secrets_failed, secrets_stale; /* read again before the next connection */
@@ -264,6 +269,7 @@ struct connection {
 	bool begun; /* it works on its delivery */
 	bool ended, pumping;
 	uint32_t carried; /* messages */
+	uint64_t era;     /* in which it was opened: see sched/pace.h */
 	bool worn;        /* something went wrong in this session: the next message gets another */
 	char relay[256];  /* "smtp.office365.com[52.97.1.2]:587" */
 	/* Since its last message ended; once it has carried one, there is none while it is idle. */
@@ -396,6 +402,14 @@ uint32_t lane_room(struct lane *l, const struct store_recipient *recipients, siz
 
 uint32_t lane_per_domain(const struct lane *l); /* recipients of one domain; 0: no limit */
 void lane_tell_order(struct lane *l);           /* how it stands: after each change */
+/* What its mailbox may send has changed: its other doors may wait for that. */
+void lane_room_changed(const struct lane *l);
+/* Connections: as configured; and as its server lets it have them. */
+uint32_t lane_connections_limit(const struct lane *l);
+uint32_t lane_connections_max(const struct lane *l);
+/* Its server has told a connection of that era that there are too many. True: having fewer is all that is to be done. */
+bool lane_has_too_many(struct lane *l, uint64_t era);
+void lane_message_passed(struct lane *l); /* by one of its connections */
 
 /* ---- flows.c ---- */
 struct member *member_of_lane(struct outbound *o, const struct lane *l);
@@ -565,7 +579,9 @@ bool connection_has_room(const struct connection *c);
 bool connection_ends_soon(
 	const struct connection *c); /* its message is on its way; then it takes another */
 void connection_pump(struct connection *c);
-void connection_abandon(struct connection *c);   /* gives the running transaction up */
+void connection_abandon(struct connection *c); /* gives the running transaction up */
+/* If it is one too many for its server, it ends with its message; the verdict says then what that means. True: only to it. */
+bool connection_is_too_many(struct connection *c, struct verdict *v);
 void connection_quit(struct connection *c);      /* an idle one */
 void connection_take_slot(struct connection *c); /* it may connect, now or when its turn comes */
 void connection_open_now(struct connection *c);  /* its turn has come */

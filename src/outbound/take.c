@@ -208,7 +208,6 @@ static void no_take(struct delivery *d)
 	sched_took(&d->pick, 0, next);
 	(void)limit_slot_withdraw(&d->slot, NULL);
 	l->probe_taken = l->probe_taken && !d->probe;
-	lane_poke(l);
 	delivery_free(d);
 }
 
@@ -220,6 +219,8 @@ static void take_done(struct store_op *op)
 	bool probe;
 
 	l->takes_running--;
+	/* Whatever becomes of it, another one may be taken. */
+	lane_poke(l);
 	outbound_wake(l->o);
 	if (op->rc != 0) {
 		no_take(d);
@@ -231,6 +232,7 @@ static void take_done(struct store_op *op)
 	d->attempt.number = d->take.out_attempt;
 	delivery_set_recipients(d, m->recipients, m->recipient_count);
 	limit_slot_shrink(&d->slot, (uint32_t)d->count);
+	lane_room_changed(l);
 	count_moved(d);
 	sched_took(&d->pick, (uint32_t)d->count, d->take.out_next_due);
 	l->probe_taken = l->probe_taken && !d->probe;
@@ -246,7 +248,6 @@ static void take_done(struct store_op *op)
 	park_begin(d, probe);
 	list_append(&l->fresh, &d->node);
 	l->fresh_count++;
-	lane_poke(l);
 }
 
 void delivery_take(struct lane *l, const struct sched_pick *pick, bool probe)

@@ -414,6 +414,11 @@ struct sched_taker *sched_wake(struct sched_order *o, struct wall_time now)
 	return NULL;
 }
 
+void sched_taker_watch(struct sched_taker *t)
+{
+	sleep_again(t);
+}
+
 struct wall_time sched_order_next(const struct sched_order *o)
 {
 	const struct heap_node *first = heap_first(&o->timers);

@@ -152,5 +152,7 @@ uint64_t sched_due_count(struct sched_taker *t, struct wall_time now);
  * too: its owner knows when there is more.
  */
 struct sched_taker *sched_wake(struct sched_order *o, struct wall_time now);
+/* It asks for no more now, but would open another connection for more: it is named when something comes, or comes back. What there is is not told again. */
+void sched_taker_watch(struct sched_taker *t);
 /* When the next flow becomes due: call sched_wake() then. (One of a taker that is held counts, once.) SCHED_NEVER: none. */
 struct wall_time sched_order_next(const struct sched_order *o);

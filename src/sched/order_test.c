@@ -380,6 +380,35 @@ static void who_has_been_named_asks_by_itself(void **state)
 	sched_order_free(o);
 }
 
+static void who_watches_is_named_for_what_comes(void **state)
+{
+	struct sched_order *o = sched_order_new(1);
+	struct sched_taker *a = door(o, "m:a", 0);
+	struct sched_flow *f = normal(o, "m:a");
+	struct sched_pick p;
+
+	(void)state;
+	sched_flow_add(f, 1, AT(0));
+	assert_ptr_equal(sched_wake(o, SOON), a);
+	assert_true(sched_pick(a, SOON, &all, &p));
+	sched_took(&p, 1, SCHED_NEVER);
+	/* Its one connection is busy; for more it would open another. */
+	sched_taker_watch(a);
+	assert_null(sched_wake(o, SOON));
+	sched_flow_add(f, 1, AT(0));
+	assert_ptr_equal(sched_wake(o, SOON), a);
+	/* What there is is not told again; what becomes due is. */
+	sched_taker_watch(a);
+	assert_null(sched_wake(o, SOON));
+	assert_true(sched_pick(a, SOON, &all, &p));
+	sched_took(&p, 1, SCHED_NEVER);
+	sched_taker_watch(a);
+	sched_flow_add(f, 1, AT(200));
+	assert_null(sched_wake(o, SOON));
+	assert_ptr_equal(sched_wake(o, AT(200)), a);
+	sched_order_free(o);
+}
+
 static void new_mail_passes_unless_as_good_mail_waits(void **state)
 {
 	struct sched_order *o = sched_order_new(1);
@@ -543,6 +572,7 @@ int main(void)
 		cmocka_unit_test(ends_in_the_wrong_order_hide_nothing),
 		cmocka_unit_test(a_take_in_vain_is_not_repeated_at_once),
 		cmocka_unit_test(who_has_been_named_asks_by_itself),
+		cmocka_unit_test(who_watches_is_named_for_what_comes),
 		cmocka_unit_test(new_mail_passes_unless_as_good_mail_waits),
 		cmocka_unit_test(a_taker_goes_while_its_takes_are_under_way),
 		cmocka_unit_test(the_flows_of_a_principal_go_by_due_time),
