@@ -78,14 +78,7 @@ static void model_put(struct model *m, size_t n, size_t count, enum store_recipi
 }
 
 /* Each in one of its own: that one is taken, and no other. */
-static const char *queue_of(size_t n)
-{
-	static const char *const names[] = {
-		"q/0", "q/1", "q/2", "q/3", "q/4", "q/5", "q/6", "q/7"
-	};
-
-	return names[n];
-}
+static const char *const queues[] = { "q/0", "q/1", "q/2", "q/3", "q/4", "q/5", "q/6", "q/7" };
 
 static void step_put(struct world *w, size_t n, size_t count, bool claimed)
 {
@@ -95,7 +88,7 @@ static void step_put(struct world *w, size_t n, size_t count, bool claimed)
 	if (over(w))
 		return;
 	model_put(&next, n, count, claimed ? STORE_RCPT_OPEN : STORE_RCPT_QUEUED);
-	mail_make_as(&mail, id_of(w, n), count, queue_of(n));
+	mail_make_as(&mail, id_of(w, n), count, queues[n]);
 	settle(w,
 		claimed ? bench_put_claimed(&w->b, &mail, SV("body"))
 			: bench_put(&w->b, &mail, SV("body")),
@@ -128,7 +121,7 @@ static void step_put_large(struct world *w, size_t n, uint32_t chunks)
 		(void)bench_abort(&w->b, id_of(w, n));
 		return;
 	}
-	mail_make_as(&mail, id_of(w, n), 1, queue_of(n));
+	mail_make_as(&mail, id_of(w, n), 1, queues[n]);
 	mail.m.size = large_body(w, chunks).len;
 	op.message = &mail.m;
 	op.body = body;
@@ -153,7 +146,7 @@ static void step_claim(struct world *w, size_t n, size_t count)
 		next.mails[n].state[i] = STORE_RCPT_OPEN;
 		next.mails[n].attempts[i]++;
 	}
-	rc = bench_claim(&w->b, id_of(w, n), indexes, count, queue_of(n), &number);
+	rc = bench_claim(&w->b, id_of(w, n), indexes, count, queues[n], &number);
 	assert_true(possible || rc != 0);
 	settle(w, rc, &next);
 }
@@ -261,7 +254,7 @@ static void step_group(struct world *w, size_t n)
 
 	if (over(w))
 		return;
-	mail_make_as(&mail, id_of(w, n), 2, queue_of(n));
+	mail_make_as(&mail, id_of(w, n), 2, queues[n]);
 	mail.m.size = 4;
 	put.message = again.message = &mail.m;
 	list.out_arena = &a;
@@ -323,7 +316,7 @@ static void work(struct world *w)
 
 static bool plan_agrees(const struct store_recipient *r, size_t n, bool moved, bool alone)
 {
-	return sv_eq(r->flow.queue, moved ? SV("q/moved") : sv_from(queue_of(n))) &&
+	return sv_eq(r->flow.queue, moved ? SV("q/moved") : sv_from(queues[n])) &&
 	       sv_eq(r->rewrite_from, moved || alone ? SV("") : SV("shared@contoso.com"));
 }
 
@@ -581,7 +574,7 @@ static void failed_read_harms_no_neighbour(void **state)
 		step_put_large(&w, 2, LARGE_CHUNKS);
 		bench_reopen(&w.b);
 		fault_vfs_plan(&(struct fault_plan){ .nth = n, .calls = FAULT_READS });
-		mail_make_as(&mail, id_of(&w, 0), 1, queue_of(0));
+		mail_make_as(&mail, id_of(&w, 0), 1, queues[0]);
 		mail.m.size = 4;
 		put.message = &mail.m;
 		read.message_id = id_of(&w, 2);
