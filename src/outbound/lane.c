@@ -445,19 +445,15 @@ static bool is_trying(const struct lane *l)
 
 static void take_some(struct lane *l, bool probing)
 {
-	static const struct sched_room none;
-	struct sched_pick pick;
-
 	while (l->takes_running + l->claims_running + l->fresh_count < takes_max(l) &&
 		!(probing && is_trying(l))) {
 		struct sched_room room = room_of(l);
+		struct sched_pick pick;
 
 		if (!sched_pick(l->taker, outbound_due_now(l->o), &room, &pick))
 			return;
 		delivery_take(l, &pick, probing);
 	}
-	/* No place for another one: who has not asked in vain is not told of what becomes due. */
-	(void)!sched_pick(l->taker, outbound_due_now(l->o), &none, &pick);
 }
 
 static void give_fresh(struct lane *l)
@@ -514,6 +510,7 @@ void lane_pump(struct lane *l)
 		/* After a hold, one message at a time until one gets through. */
 		send_pump(l, state.probing);
 	io_timer_start(&l->timer, next_look(l, &state));
+	/* Else one of its connections brings it here again. */
 	if (l->connection_count < lane_connections_max(l))
 		sched_taker_watch(l->taker);
 	connections_give_way(l);
