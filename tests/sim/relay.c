@@ -40,8 +40,8 @@ static const char configuration[] =
 	"      limits: { messages_per_minute: 1 } }\n"
 	"  - { name: slow, host: 127.0.0.1, port: 2505, tls: none, connections: 3 }\n"
 	"routes: [ { through: good } ]\n";
-static const char *const lanes[HOST_COUNT] = {
-	"smtp/good", "smtp/silent", "smtp/moody", "smtp/limit", "smtp/slow"
+static const char *const queues[HOST_COUNT] = {
+	"c:good", "c:silent", "c:moody", "c:limit", "c:slow"
 };
 
 static struct {
@@ -219,7 +219,8 @@ static void put_done(struct store_op *op)
 	if (p->claim)
 		outbound_committed(relay.outbound, p->claim, &p->arena, &p->body);
 	else
-		outbound_queued(relay.outbound, p->recipients[0].lane);
+		outbound_queued(
+			relay.outbound, &p->recipients[0].flow, (uint32_t)p->m.recipient_count);
 	buf_deinit(&p->body);
 	if (!p->claim)
 		arena_reset(&p->arena);
@@ -249,7 +250,7 @@ void relay_put(unsigned mail, unsigned host, unsigned recipients, bool quick)
 		(void)snprintf(address, sizeof(address), "m%ur%u@host.example", mail, i);
 		p->recipients[i] = (struct store_recipient){ .index = i,
 			.address = arena_sv(&p->arena, sv_from(address)),
-			.lane = sv_from(lanes[host]),
+			.flow = { .queue = sv_from(queues[host]), .class = MAIL_CLASS_NORMAL },
 			.state = STORE_RCPT_QUEUED,
 			.next_at = now,
 			.look_at = sched_look_first(now, p->m.expires_at, NOTICE_US) };
