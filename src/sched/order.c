@@ -567,7 +567,18 @@ struct sched_taker *sched_flow_taker(const struct sched_flow *f)
 
 static uint32_t wanted_of(const struct sched_room *room, enum mail_class class)
 {
-	return class == MAIL_CLASS_BULK ? room->wanted_bulk : room->wanted;
+	uint32_t bulk = room->wanted_bulk ? room->wanted_bulk : room->wanted_turn;
+
+	return class == MAIL_CLASS_BULK ? bulk : room->wanted;
+}
+
+/* Where better mail waits, bulk has its turn, or a minute that such mail fills would starve it. */
+static bool bulk_may(const struct sched_taker *t, const struct sched_room *room)
+{
+	const struct sched_turn_rule better = rule_of(t, MAIL_CLASS_BULK - 1);
+
+	return room->wanted_bulk > 0 ||
+	       (room->wanted_turn > 0 && t->turns && sched_turns_next(t->turns, &better) != NULL);
 }
 
 static struct sched_flow *next_flow(const struct sched_taker *t, const struct sched_room *room)
@@ -576,8 +587,9 @@ static struct sched_flow *next_flow(const struct sched_taker *t, const struct sc
 	struct sched_turn *turn;
 	struct sched_flow *f;
 
-	for (unsigned i = 0; i < MAIL_CLASS_COUNT; i++)
-		rule.class[i] = wanted_of(room, i) > 0;
+	for (unsigned i = 0; i < MAIL_CLASS_BULK; i++)
+		rule.class[i] = room->wanted > 0;
+	rule.class[MAIL_CLASS_BULK] = bulk_may(t, room);
 	f = passed_flow(t, &rule);
 	if (f)
 		return f;

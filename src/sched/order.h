@@ -114,9 +114,12 @@ struct sched_standing sched_flow_standing(const struct sched_flow *f, uint64_t b
 
 #define SCHED_NEVER ((struct wall_time){ INT64_MAX })
 
-/* What a lane may take now, by its limits (sched/room.h): recipients at most; 0: nothing. `wanted_bulk` is that for bulk. */
+/* What a lane may take now, by its limits (sched/room.h): recipients at most; 0: nothing. */
 struct sched_room {
-	uint32_t wanted, wanted_bulk;
+	uint32_t wanted;
+	uint32_t wanted_bulk; /* that for bulk alone */
+	/* And for bulk while better mail is due beside it: what is kept is kept for such mail, so the weights decide. */
+	uint32_t wanted_turn;
 };
 /* Handed back to sched_took() as it was; it may be copied meanwhile. */
 struct sched_pick {

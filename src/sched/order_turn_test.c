@@ -80,6 +80,29 @@ static void who_wakes_up_goes_before_bulk_and_is_owed_nothing(void **state)
 	sched_order_free(o);
 }
 
+/* What a minute keeps for better mail is not kept from bulk while that mail is there: it would fill every minute. */
+static void bulk_has_its_turn_beside_better_mail(void **state)
+{
+	static const struct sched_room kept = { 500, 0, 500 };
+	struct sched_order *o = sched_order_new(1);
+	struct sched_taker *t = door(o, "m:a", 0);
+	struct sched_flow *reset = flow_of(o, "m:a", MAIL_CLASS_TRANSACTIONAL, "shop");
+	struct sched_pick p;
+	unsigned bulk = 0;
+
+	(void)state;
+	flood(o, MAIL_CLASS_BULK, "news");
+	assert_false(sched_pick(t, SOON, &kept, &p));
+	sched_flow_add(reset, 1010, AT(0));
+	for (unsigned i = 0; i < 1010; i++) {
+		assert_true(sched_pick(t, SOON, &kept, &p));
+		bulk += sched_flow_key(p.flow)->class == MAIL_CLASS_BULK;
+		sched_took(&p, 1, AT(0));
+	}
+	assert_in_range(bulk, 9, 11);
+	sched_order_free(o);
+}
+
 static void bulk_without_room_is_left_out(void **state)
 {
 	static const struct sched_room headroom = { 500, 0 }, none = { 0, 0 };
@@ -233,6 +256,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(classes_have_their_weights_and_none_starves),
 		cmocka_unit_test(who_wakes_up_goes_before_bulk_and_is_owed_nothing),
+		cmocka_unit_test(bulk_has_its_turn_beside_better_mail),
 		cmocka_unit_test(bulk_without_room_is_left_out),
 		cmocka_unit_test(an_empty_take_costs_no_turn),
 		cmocka_unit_test(principals_share_by_recipients),

@@ -57,11 +57,12 @@ struct sched_room sched_room_of(uint32_t room, const struct limit_use *use,
 	const struct sched_better *better, struct mono_time now)
 {
 	const struct limit_use bulk = sched_room_bulk_use(use, better, now);
-	uint32_t minute = left(bulk.minute_used, bulk.minute_capacity);
+	uint32_t of_day = least(room, left(bulk.day_used, bulk.day_capacity));
 
 	return (struct sched_room){
 		.wanted = room,
-		.wanted_bulk = minute ? least(room, left(bulk.day_used, bulk.day_capacity)) : 0,
+		.wanted_bulk = left(bulk.minute_used, bulk.minute_capacity) ? of_day : 0,
+		.wanted_turn = of_day,
 	};
 }
 

@@ -8,7 +8,9 @@
 /*
  * Headroom: bulk leaves a part of a mailbox to the better classes, or a password reset waits for a minute that newsletters have used
  * up. Of a minute a tenth, rounded up, but never the whole: at one message a minute the order by class alone decides. Of a day the
- * last fiftieth, rounded up. Only where mail of a better class left within a day: a mailbox that sends nothing but bulk has all of it. Pure.
+ * last fiftieth, rounded up. Of the minute it has its turn by weight all the same while better mail waits beside it, or such mail could
+ * fill every minute and starve it. Only where mail of a better class left within a day: a mailbox that sends nothing but bulk has all of
+ * it. Pure.
  */
 #define SCHED_HEADROOM_MEMORY_US US_PER_DAY
 
