@@ -2,6 +2,7 @@
 #include "base/must.h"
 #include "observe/cause.h"
 #include "observe/query_priv.h"
+#include "observe/where.h"
 #include "provider/reply.h"
 
 #include <stdarg.h>
@@ -208,6 +209,19 @@ static void put_status(json_t *o, const struct observe_row *r)
 	observe_cause_put(o, s->cause, &facts);
 }
 
+static void put_pace(const struct observe_query *q, json_t *o, const struct observe_row *r)
+{
+	struct wall_time done = observe_row_done_at(r, io_wall(q->sources->loop));
+	json_t *pace = json_object();
+
+	observe_json_wall(o, "done_at", done);
+	if (done.us)
+		observe_pace_put(pace, &r->pace, r->c);
+	if (json_object_size(pace))
+		(void)json_object_set(o, "pace", pace);
+	json_decref(pace);
+}
+
 json_t *observe_row_json(const struct observe_query *q, const struct observe_row *r)
 {
 	struct limit_use use = observe_row_use(r);
@@ -231,7 +245,7 @@ json_t *observe_row_json(const struct observe_query *q, const struct observe_row
 	observe_json_int(o, "waiting", r->waiting);
 	observe_json_int(o, "held", r->held);
 	observe_json_wall(o, "oldest_at", r->oldest_at);
-	observe_json_wall(o, "done_at", observe_row_done_at(r, io_wall(q->sources->loop)));
+	put_pace(q, o, r);
 	if (r->has_status)
 		put_status(o, r);
 	must(json_object_set_new(o, "checks", checks_json(r, o)) == 0);

@@ -65,6 +65,7 @@ void observe_row_look(struct observe_rows *r, size_t at)
 	row->has_status = outbound_lane_look(r->outbound, row->key, &row->status);
 	if (!row->has_status)
 		return;
+	row->pace = outbound_lane_pace(r->outbound, row->key, row->waiting - row->held);
 	if (row->status.summary.len)
 		row->status.summary = arena_sv(r->arena, row->status.summary);
 	if (row->status.reply.len)
@@ -115,14 +116,8 @@ struct limit_use observe_row_use(const struct observe_row *r)
 
 struct wall_time observe_row_done_at(const struct observe_row *r, struct wall_time now)
 {
-	struct limit_use use = observe_row_use(r);
-	uint64_t waiting = r->waiting - r->held;
-
-	if (waiting == 0 || !r->has_status || use.minute_capacity == 0 ||
+	if (r->waiting == r->held || !r->has_status || r->pace.wait_us == UINT64_MAX ||
 		r->status.state == SCHED_LANE_PARKED || r->status.probing)
 		return (struct wall_time){ 0 };
-	/* The day's limit is used up first: its slots come back one by one, nobody knows when. */
-	if (use.day_capacity && waiting + use.day_used > use.day_capacity)
-		return (struct wall_time){ 0 };
-	return wall_add(now, (int64_t)(waiting * US_PER_MIN / use.minute_capacity));
+	return wall_add(now, (int64_t)r->pace.wait_us);
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "observe/where.h"
 
+#include "base/must.h"
 #include "conf/route.h"
+#include "observe/json.h"
 
 /* Where mail waits, for a reader: the lane by which it would leave now. */
 
@@ -40,6 +42,39 @@ void observe_set_lanes(struct outbound *outbound, const struct conf *conf, struc
 		observe_set_lane(outbound, conf, &list[i]);
 	}
 	m->recipients = list;
+}
+
+void observe_pace_put(json_t *o, const struct sched_reason *why, const struct conf_lane *lane)
+{
+	bool day = why->binding == SCHED_LIMIT_DAY;
+
+	if (why->binding == SCHED_LIMIT_NONE || !lane)
+		return;
+	observe_json_sv(o, "limit", day ? SV("day") : SV("minute"));
+	observe_json_int(o, "rate", why->rate);
+	observe_json_int(o,
+		"configured",
+		day ? lane->limits.recipients_per_day : lane->limits.messages_per_minute);
+	observe_json_int(o, "share", lane->limits.share_percent);
+}
+
+void observe_wait_put(json_t *o, struct outbound *outbound, const struct conf *conf,
+	const struct store_recipient *r, uint64_t before, struct wall_time now)
+{
+	struct sched_reason why;
+	json_t *wait;
+
+	if (!outbound || r->state != STORE_RCPT_QUEUED)
+		return;
+	why = outbound_why(outbound, &r->flow, before, r->next_at);
+	wait = json_object();
+	observe_json_sv(wait, "why", sv_from(sched_why_name(why.why)));
+	if (before != STORE_AHEAD_UNKNOWN)
+		observe_json_int(wait, "ahead", why.ahead);
+	if (why.wait_us != UINT64_MAX && why.wait_us > 0)
+		observe_json_wall(wait, "about_at", wall_add(now, (int64_t)why.wait_us));
+	observe_pace_put(wait, &why, conf_lane(conf, r->lane));
+	must(json_object_set_new(o, "wait", wait) == 0);
 }
 
 json_t *observe_queue_json(struct sv queue)

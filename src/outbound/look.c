@@ -104,6 +104,65 @@ bool outbound_lane_look(struct outbound *o, struct sv lane, struct outbound_lane
 	return l != NULL;
 }
 
+/* ---- why, and when ---- */
+
+static void look_at_limits(struct lane *l, enum mail_class class, struct sched_reason *r)
+{
+	const struct mono_time now = io_now(l->o->loop);
+	const struct sched_better *better = &l->member->better;
+	const struct limit_use all = limit_scope_use(l->scope, now);
+	bool bulk = class == MAIL_CLASS_BULK;
+	const struct limit_use use = bulk ? sched_room_bulk_use(&all, better, now) : all;
+	struct mono_time room_at = bulk ? sched_room_bulk_at(l->scope, better, now)
+					: limit_scope_room_at(l->scope, now);
+
+	/* All of it is under way, and counts for a minute from when it has left. */
+	if (room_at.us == MONO_NEVER.us)
+		room_at = mono_add(now, US_PER_MIN);
+	sched_why_limits(r, &use, now, room_at);
+}
+
+struct sched_reason outbound_why(
+	struct outbound *o, const struct mail_flow *flow, uint64_t before, struct wall_time due)
+{
+	struct sched_question q = {
+		.flow = flow_get(o, flow), .before = before, .due = due, .now = outbound_due_now(o)
+	};
+	uint64_t waiting = sched_flow_waiting(q.flow);
+	struct sched_reason r;
+
+	if (before == UINT64_MAX)
+		q.before = waiting > 0 ? waiting - 1 : 0;
+	r = sched_why(&q);
+	if (r.taker)
+		look_at_limits(sched_taker_owner(r.taker), flow->class, &r);
+	if (before == UINT64_MAX && r.why != SCHED_WHY_DUE)
+		r.wait_us = UINT64_MAX;
+	return r;
+}
+
+struct sched_reason outbound_lane_pace(struct outbound *o, struct sv lane, uint64_t waiting)
+{
+	struct sched_reason r = { .why = waiting > 1 ? SCHED_WHY_TURN : SCHED_WHY_NEXT,
+		.ahead = waiting > 1 ? waiting - 1 : 0,
+		.wait_us = UINT64_MAX };
+	struct lane *l = htable_get(&o->lanes, lane);
+
+	if (l && waiting > 0)
+		look_at_limits(l, MAIL_CLASS_NORMAL, &r);
+	return r;
+}
+
+bool outbound_holds_for(const struct outbound *o, struct sv cause)
+{
+	for (const struct sched_hold *h = sched_holds_next(o->holds, NULL); h;
+		h = sched_holds_next(o->holds, h))
+		if (sched_hold_holds(h) &&
+			sv_eq(sv_from(cause_name(sched_hold_why(h)->cause)), cause))
+			return true;
+	return false;
+}
+
 /* ---- what holds mail ---- */
 
 static struct outbound_hold hold_of(

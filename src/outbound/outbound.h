@@ -12,6 +12,7 @@
 #include "io/net.h"
 #include "io/worker.h"
 #include "sched/lane.h"
+#include "sched/why.h"
 #include "store/store.h"
 
 /*
@@ -132,6 +133,15 @@ bool outbound_lane_look(struct outbound *o, struct sv lane, struct outbound_lane
 /* The lane by which mail of this flow would leave now; if none can, its first; empty: none is configured. Lives as long as it. */
 struct sv outbound_lane_of(struct outbound *o, const struct mail_flow *flow);
 
+/*
+ * Why mail of this flow that is due then does not leave now, and about when it does. `before`: so many messages of its flow leave before
+ * it; UINT64_MAX: nobody has counted them, nor is it known then how long it waits.
+ */
+struct sched_reason outbound_why(
+	struct outbound *o, const struct mail_flow *flow, uint64_t before, struct wall_time due);
+/* About when the last of so many recipients leaves by this lane if nothing holds it, and which limit says so. */
+struct sched_reason outbound_lane_pace(struct outbound *o, struct sv lane, uint64_t waiting);
+
 /* What holds mail: a lane, or what reaches beyond it or only to a sender on it. */
 struct outbound_hold {
 	struct sv
@@ -149,5 +159,7 @@ void outbound_each_hold(
 /* What holds mail of this sender to this recipient on this lane. False: nothing does. */
 bool outbound_hold_of(struct outbound *o, struct sv lane, struct sv sender, struct sv recipient,
 	struct outbound_hold *out);
+/* Whether anything is held for this cause: mail that waits for it may have none of its own. */
+bool outbound_holds_for(const struct outbound *o, struct sv cause);
 /* Recipients whose attempt ended uncertain, in the last 24 hours or since the start. */
 uint64_t outbound_uncertain_day(const struct outbound *o);
