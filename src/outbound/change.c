@@ -185,6 +185,23 @@ void change_decide_one(struct change *c, const struct sched_attempt *a, size_t p
 		outbound_count_uncertain(o, 1);
 }
 
+void change_pass_on(struct change *c)
+{
+	struct outbound *o = c->lane->o;
+
+	for (size_t i = 0; i < c->count; i++) {
+		struct store_recipient_outcome *out = &c->outcomes[i];
+		const struct lane *other;
+
+		if (out->state != STORE_RCPT_QUEUED || out->flow || out->uncertain ||
+			!verdict_may_go_elsewhere(&out->verdict))
+			continue;
+		other = lane_of_flow(o, &c->recipients[i].flow);
+		if (other && other != c->lane)
+			out->next_at = outbound_due_now(o);
+	}
+}
+
 /* ---- the log ---- */
 
 static const char *status_word(enum store_recipient_state state)

@@ -185,6 +185,7 @@ void outbound_committed(void *outbound, void *claim, struct arena *arena, struct
 	d->body = *body;
 	*body = (struct buf){ 0 };
 	delivery_set_state(d, ATTEMPT_READY);
+	delivery_count_moved(d);
 	l->claims_running--;
 	list_append(&l->fresh, &d->node);
 	l->fresh_count++;

@@ -317,6 +317,7 @@ static void end_judged(struct delivery *d, bool left)
 	c->op.ledger_count = settle(d, left, c->ledger);
 	c->op.count = count_month(c);
 	tell_lane(d, &a);
+	change_pass_on(c);
 	delivery_free(d);
 	change_tell(c);
 }

@@ -436,6 +436,8 @@ void flows_look(struct outbound *o, void (*then)(struct outbound *o));
 
 /* ---- take.c ---- */
 void delivery_take(struct lane *l, const struct sched_pick *pick, bool probe);
+/* It is committed: the lane that it would have gone by, were that not held, remembers where it went. */
+void delivery_count_moved(const struct delivery *d);
 
 /* ---- reload.c ---- */
 struct io_tls *outbound_tls(struct lane *l, struct err *err); /* borrowed */
@@ -560,6 +562,8 @@ void change_set(struct change *c, enum store_recipient_state state, struct wall_
 	const struct verdict *v, struct sv reply);
 /* Of recipient `i`, by the answer that it got as this part of the attempt. */
 void change_decide_one(struct change *c, const struct sched_attempt *a, size_t part, size_t i);
+/* What holds the lane now sends mail on to another: who was refused for that does not wait for this one. */
+void change_pass_on(struct change *c);
 void change_log(const struct change *c, size_t i, struct sv redirected_to);
 void change_write(struct change *c); /* and that is all */
 void change_tell(struct change *c);  /* its sender, where he wants it; then it is written */

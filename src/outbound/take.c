@@ -175,9 +175,9 @@ static bool goes_apart(struct delivery *d)
 
 /* ---- the take ---- */
 
-static void count_moved(const struct delivery *d)
+void delivery_count_moved(const struct delivery *d)
 {
-	struct lane *first = lane_first_of(d->lane->o, d->take.flow);
+	struct lane *first = lane_first_of(d->lane->o, &d->recipients[0].r.flow);
 
 	if (!first || first == d->lane || !lane_now(first).held)
 		return;
@@ -233,7 +233,7 @@ static void take_done(struct store_op *op)
 	delivery_set_recipients(d, m->recipients, m->recipient_count);
 	limit_slot_shrink(&d->slot, (uint32_t)d->count);
 	lane_room_changed(l);
-	count_moved(d);
+	delivery_count_moved(d);
 	sched_took(&d->pick, (uint32_t)d->count, d->take.out_next_due);
 	l->probe_taken = l->probe_taken && !d->probe;
 	if (l->o->draining || !l->c || lane_now(l).held) {

@@ -262,13 +262,31 @@ static inline int bench_run(struct bench *b, struct store_op *op)
 	return op->rc;
 }
 
-/* What the queue says of one recipient. */
+/* What a reader sees of one recipient: of mail that waits, where it does, and what holds it there. */
 struct look {
 	enum store_recipient_state state;
 	uint32_t attempts, uncertain;
 	char lane[UP_TEXT_MAX], cause[UP_TEXT_MAX], reply[UP_TEXT_MAX];
 	size_t stories; /* rows of the timeline */
 };
+
+static inline void bench_see(struct bench *b, const struct store_message *m,
+	const struct store_recipient *r, struct look *out)
+{
+	struct sv lane = r->lane, cause = r->last_cause, reply = r->last_reply;
+	struct outbound_hold hold;
+
+	if (r->state == STORE_RCPT_QUEUED) {
+		lane = outbound_lane_of(b->o, &r->flow);
+		if (outbound_hold_of(b->o, lane, m->sender, r->address, &hold)) {
+			cause = hold.cause;
+			reply = hold.reply;
+		}
+	}
+	(void)snprintf(out->lane, sizeof(out->lane), "%.*s", SV_ARG(lane));
+	(void)snprintf(out->cause, sizeof(out->cause), "%.*s", SV_ARG(cause));
+	(void)snprintf(out->reply, sizeof(out->reply), "%.*s", SV_ARG(reply));
+}
 
 static inline void bench_look(struct bench *b, uint64_t id, uint32_t index, struct look *out)
 {
@@ -285,9 +303,7 @@ static inline void bench_look(struct bench *b, uint64_t id, uint32_t index, stru
 		.attempts = r->attempts,
 		.uncertain = r->uncertain,
 		.stories = show.out_attempt_count };
-	(void)snprintf(out->lane, sizeof(out->lane), "%.*s", SV_ARG(r->lane));
-	(void)snprintf(out->cause, sizeof(out->cause), "%.*s", SV_ARG(r->last_cause));
-	(void)snprintf(out->reply, sizeof(out->reply), "%.*s", SV_ARG(r->last_reply));
+	bench_see(b, show.out_message, r, out);
 	arena_reset(&arena);
 }
 

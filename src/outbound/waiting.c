@@ -7,9 +7,6 @@
 #include <stdio.h>
 
 /* What becomes of mail that waits, without an attempt: it waits on, its sender is told, it is over, it finds a route. */
-enum {
-	NO_ROUTE_PAUSE_S = 900,
-};
 
 /* Mail that waits for its lane: the lane's reason is its reason. */
 static struct change *change_waiting(
@@ -108,9 +105,10 @@ void waiting_reroute(struct lane *l, const struct store_message *m)
 	struct wall_time now = outbound_due_now(l->o);
 	bool bounces = false;
 
+	/* Nobody takes it, and once its queue has a member again it has waited long enough. */
 	change_set(c,
 		STORE_RCPT_QUEUED,
-		wall_add(now, NO_ROUTE_PAUSE_S * (int64_t)US_PER_S),
+		now,
 		&none,
 		SV("no route leads to a mailbox or connector: change `routes:` or use `postern "
 		   "queue reroute`"));
@@ -134,7 +132,6 @@ void waiting_reroute(struct lane *l, const struct store_message *m)
 			continue;
 		c->outcomes[i].rewrite_from = arena_sv(&c->arena, a.route->rewrite_from);
 		c->outcomes[i].flow = routed_flow(c, i, &a);
-		c->outcomes[i].next_at = now;
 		c->outcomes[i].verdict.cause = CAUSE_NONE;
 		c->outcomes[i].reply = SV("");
 	}
