@@ -188,14 +188,14 @@ static void tell_flows(struct accept *a)
 		if (claimed[i])
 			continue;
 		if (flow && !mail_flow_eq(flow, its)) {
-			d->queued(d->arg, flow, count);
+			d->queued(d->arg, m->id, flow, count);
 			count = 0;
 		}
 		flow = its;
 		count++;
 	}
 	if (flow)
-		d->queued(d->arg, flow, count);
+		d->queued(d->arg, m->id, flow, count);
 }
 
 static void put_done(struct store_op *op)

@@ -22,8 +22,9 @@ struct inbound_dispatch {
 	/* The PUT is committed: arena and body are taken over. */
 	void (*committed)(void *arg, void *claim, struct arena *arena, struct buf *body);
 	void (*withdrawn)(void *arg, void *claim);
-	/* So many recipients wait in this flow from now on: those that no attempt was opened for. */
-	void (*queued)(void *arg, const struct mail_flow *flow, uint32_t recipients);
+	/* So many recipients of the message wait in this flow from now on: those that no attempt was opened for. */
+	void (*queued)(
+		void *arg, uint64_t message_id, const struct mail_flow *flow, uint32_t recipients);
 };
 
 struct inbound_options {

@@ -129,10 +129,13 @@ static inline void fake_withdrawn(void *arg, void *claim)
 	b->withdrawn++;
 }
 
-static inline void fake_queued(void *arg, const struct mail_flow *flow, uint32_t recipients)
+static inline void fake_queued(
+	void *arg, uint64_t message_id, const struct mail_flow *flow, uint32_t recipients)
 {
 	struct bench *b = arg;
 	size_t len = strlen(b->queued);
+
+	must(message_id != 0);
 
 	(void)snprintf(b->queued + len,
 		sizeof(b->queued) - len,

@@ -41,7 +41,7 @@ static void queued(struct store_op *op)
 	bool ok = op->rc == 0;
 
 	if (ok)
-		outbound_queued(w->a->outbound, &m->recipient.flow, 1);
+		outbound_queued(w->a->outbound, m->message.id, &m->recipient.flow, 1);
 	alert_way_done(w, ok ? ALERT_DONE : ALERT_AGAIN, op->err.text);
 	mail_free(m);
 }

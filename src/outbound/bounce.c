@@ -283,7 +283,7 @@ static void notice_queued(struct store_op *op)
 			LOG_N("nrcpt", SV("1")),
 			LOG_F("message-id", j->message.message_id) },
 		4);
-	outbound_queued(o, &j->recipient.flow, 1);
+	outbound_queued(o, j->message.id, &j->recipient.flow, 1);
 	j->action++;
 	next_action(j);
 }

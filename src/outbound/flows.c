@@ -136,19 +136,11 @@ void flow_add(
 	outbound_wake(o);
 }
 
-void outbound_queued(void *outbound, const struct mail_flow *flow, uint32_t recipients)
-{
-	struct outbound *o = outbound;
-
-	flow_add(o, flow, recipients, outbound_due_now(o));
-	overdue_expect_new(o);
-}
-
 /* ---- queues without a member ---- */
 
 /*
  * Nothing of what its queue names is configured any more, or no route matched: each message of the flow looks for its route
- * once, at the start and after a reload. It waits on if there is none.
+ * when it comes, at the start and after a reload. It waits on if there is none.
  */
 struct resolve {
 	struct list node; /* in o->resolves */
@@ -203,13 +195,24 @@ static void resolve_page(struct store_op *op)
 		resolve_free(r);
 }
 
-static void resolve(struct outbound *o, const struct mail_flow *flow)
+static bool is_resolving(const struct outbound *o, const struct mail_flow *flow, uint64_t id)
+{
+	list_each (at, &o->resolves) {
+		const struct resolve *r = list_entry(at, struct resolve, node);
+
+		if (r->list.filter.id == id && mail_flow_eq(&r->flow, flow))
+			return true;
+	}
+	return false;
+}
+
+/* Of one message; id 0: of all. */
+static void resolve(struct outbound *o, const struct mail_flow *flow, uint64_t id)
 {
 	struct resolve *r;
 
-	list_each (at, &o->resolves)
-		if (mail_flow_eq(&list_entry(at, struct resolve, node)->flow, flow))
-			return;
+	if (is_resolving(o, flow, id))
+		return;
 	r = xcalloc(1, sizeof(*r));
 	r->o = o;
 	r->flow = (struct mail_flow){ .queue = arena_sv(&r->own, flow->queue),
@@ -219,12 +222,24 @@ static void resolve(struct outbound *o, const struct mail_flow *flow)
 		.sender = arena_sv(&r->own, flow->sender) };
 	r->list = (struct store_list){ .op.kind = STORE_OP_LIST,
 		.op.done = resolve_page,
-		.filter = { .state = STORE_RCPT_QUEUED, .flow = &r->flow },
+		.filter = { .id = id, .state = STORE_RCPT_QUEUED, .flow = &r->flow },
 		.after_index = UINT32_MAX,
 		.limit = LIMIT_PAGE,
 		.out_arena = &r->page };
 	list_append(&o->resolves, &r->node);
 	store_submit(o->store, &r->list.op);
+}
+
+void outbound_queued(
+	void *outbound, uint64_t message_id, const struct mail_flow *flow, uint32_t recipients)
+{
+	const struct conf_member *members[CONF_THROUGH_MAX];
+	struct outbound *o = outbound;
+
+	flow_add(o, flow, recipients, outbound_due_now(o));
+	overdue_expect_new(o);
+	if (o->started && conf_queue_members(o->conf, flow->queue, members) == 0)
+		resolve(o, flow, message_id);
 }
 
 /* ---- what a clock that was ahead has planned ---- */
@@ -284,7 +299,7 @@ static void take_over(struct outbound *o, const struct store_flow_info *info)
 
 	o->flows.is_far |= info->last_at.us > far_from_now(o).us;
 	if (conf_queue_members(o->conf, info->key.queue, members) == 0)
-		resolve(o, &info->key);
+		resolve(o, &info->key, 0);
 	sched_flow_add(
 		f, info->waiting > known ? (uint32_t)(info->waiting - known) : 0, info->next_at);
 }

@@ -89,8 +89,9 @@ void *outbound_claim(void *outbound, struct arena *arena, struct store_put *put,
 	struct store_message *message, struct store_recipient *recipients);
 void outbound_committed(void *outbound, void *claim, struct arena *arena, struct buf *body);
 void outbound_withdrawn(void *outbound, void *claim);
-/* So many recipients were queued in this flow, due at once. */
-void outbound_queued(void *outbound, const struct mail_flow *flow, uint32_t recipients);
+/* So many recipients of a message were queued in this flow, due at once. */
+void outbound_queued(
+	void *outbound, uint64_t message_id, const struct mail_flow *flow, uint32_t recipients);
 
 /*
  * An operator changed what waits: every lane looks again; held ones probe when `probe`. A lane that is

@@ -443,7 +443,7 @@ static inline void bench_say_queued(struct bench *b, const struct post *p)
 			all += same;
 		}
 		if (before == 0)
-			outbound_queued(b->o, &p->recipients[i].flow, all);
+			outbound_queued(b->o, p->m.id, &p->recipients[i].flow, all);
 	}
 }
 

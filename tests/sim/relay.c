@@ -254,7 +254,8 @@ static void put_done(struct store_op *op)
 	if (t->claim) {
 		outbound_committed(relay.outbound, t->claim, &t->arena, &t->body);
 	} else {
-		outbound_queued(relay.outbound, &t->recipients[0].flow, t->post.recipients);
+		outbound_queued(
+			relay.outbound, t->m.id, &t->recipients[0].flow, t->post.recipients);
 		arena_reset(&t->arena);
 	}
 	buf_deinit(&t->body);
