@@ -151,36 +151,31 @@ routes:
 
 class Postfix(run.Postfix):
     def __init__(self, folder, sandbox, build, keys):
-        self.auth = run.free_port()
         self.home = folder / "dovecot"
         self.home.mkdir()
-        super().__init__(folder, sandbox.smtp, build)
+        auth = run.free_port()
         self.cert, key = certificate(folder)
-        for name, text in (("passwords", f"[localhost]:{sandbox.smtp} {MAILBOX}:sandbox"),):
-            (folder / name).write_text(text + "\n")
-            (folder / name).chmod(0o600)
-        with open(self.etc / "main.cf", "a") as f:
-            f.write(f"""
-inet_protocols = all
+        (folder / "passwords").write_text(f"[localhost]:{sandbox.smtp} {MAILBOX}:sandbox\n")
+        (folder / "passwords").chmod(0o600)
+        super().__init__(folder, sandbox.smtp, build, f"""
+smtp_host_lookup = native
 relayhost = [localhost]:{sandbox.smtp}
 smtpd_tls_security_level = encrypt
 smtpd_tls_auth_only = yes
 smtpd_tls_cert_file = {self.cert}
 smtpd_tls_key_file = {key}
-smtpd_tls_session_cache_database = btree:{folder}/data/smtpd_scache
 smtpd_sasl_auth_enable = yes
 smtpd_sasl_type = dovecot
-smtpd_sasl_path = inet:127.0.0.1:{self.auth}
+smtpd_sasl_path = inet:127.0.0.1:{auth}
 smtpd_relay_restrictions = permit_sasl_authenticated, reject
 smtp_tls_security_level = secure
+smtp_tls_secure_cert_match = nexthop
 smtp_tls_CAfile = {sandbox.folder}/ca.pem
 smtp_tls_session_cache_database = btree:{folder}/data/smtp_scache
 smtp_sasl_auth_enable = yes
 smtp_sasl_security_options = noanonymous
 smtp_sasl_password_maps = texthash:{folder}/passwords
-smtp_connection_cache_destinations = [localhost]:{sandbox.smtp}
 """)
-        subprocess.run(["postfix", "-c", str(self.etc), "reload"], capture_output=True, check=True)
         (self.home / "users").write_text(f"{USER}:{{SCRAM-SHA-256}}{ROUNDS},{keys[0]},{keys[1]},{keys[2]}\n")
         (self.home / "dovecot.conf").write_text(f"""
 base_dir = {self.home}/run
@@ -203,7 +198,7 @@ userdb {{
 service auth {{
   inet_listener {{
     address = 127.0.0.1
-    port = {self.auth}
+    port = {auth}
   }}
 }}
 service stats {{
@@ -215,7 +210,7 @@ service anvil {{
 """)
         self.dovecot = subprocess.Popen(["dovecot", "-F", "-c", str(self.home / "dovecot.conf")],
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        run.wait_port(self.auth)
+        run.wait_port(auth)
 
     def stop(self):
         super().stop()
