@@ -125,7 +125,7 @@ class Process:
     def alive(self) -> bool:
         return self.process.poll() is None
 
-    def stop(self, sig=signal.SIGTERM, seconds=30):
+    def stop(self, sig=signal.SIGTERM, seconds=PATIENCE):
         if self.alive():
             self.process.send_signal(sig)
         try:

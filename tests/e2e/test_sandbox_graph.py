@@ -4,13 +4,13 @@ import concurrent.futures
 import email
 import email.policy
 import json
-import time
 import urllib.parse
 
 import pytest
 
 import entra
 from entra import APP, GRAPH, call
+from support import wait_for
 
 USER = "a@contoso.com"
 MIME = (b"From: a@contoso.com\r\nTo: B <b@example.org>, c@example.org\r\nCc: b@example.org\r\nBcc: d@example.org\r\n"
@@ -246,12 +246,12 @@ def test_limits(sandbox):
 def test_four_at_once(sandbox):
     s = sandbox()
     g = Client(s)
-    s.fault(at="graph", do="slow", delay_ms=3000)
+    s.fault(at="graph", do="slow", delay_ms=15000)
     with concurrent.futures.ThreadPoolExecutor(5) as pool:
         waiting = []
         for _ in range(4):
             waiting.append(pool.submit(g.mime, MIME))
-        time.sleep(1)
+        wait_for(lambda: s.get("/faults")[0]["done"] == 4)
         status, headers, _ = g.mime(MIME)
         assert status == 429 and headers["Retry-After"] == "1"
         assert [w.result()[0] for w in waiting] == [202] * 4
