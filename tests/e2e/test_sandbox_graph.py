@@ -228,7 +228,7 @@ def test_limits(sandbox):
     for _ in range(3):
         assert g.mime(MIME)[0] == 202
     status, headers, answer = g.mime(MIME)
-    assert (status, answer["error"]["code"]) == (429, "ApplicationThrottled") and 590 <= int(headers["Retry-After"]) <= 600
+    assert (status, answer["error"]["code"]) == (429, "ApplicationThrottled") and 500 <= int(headers["Retry-After"]) <= 600
     assert Client(s, "c@contoso.com").mime(MIME.replace(b"a@c", b"c@c"))[0] == 202
     s.api("PUT", "/clock", {"advance_seconds": 601})
     assert g.mime(MIME)[0] == 202
