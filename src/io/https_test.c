@@ -193,6 +193,8 @@ static void what_could_forge_a_header_is_refused(void **state)
 static void failures_have_a_code_and_words(void **state)
 {
 	struct bench *b = bench_open(NULL);
+	const struct asked *a;
+	bool hung = false;
 	char url[64];
 
 	(void)state;
@@ -235,13 +237,13 @@ static void failures_have_a_code_and_words(void **state)
 		RC_LIMIT,
 		"larger");
 	expect_fault(GET(b, "127.0.0.1", "/heads"), RC_LIMIT, "larger");
-	expect_fault(fetch(b,
-			     "127.0.0.1",
-			     "/hang",
-			     &(struct io_https_call){ .timeout_us = 50 * US_PER_MS }),
-		RC_TIMEOUT,
-		"127.0.0.1: no answer within 1 seconds");
-	assert_true(b->asked[b->count - 1].began);
+	/* Before the request has left, too: on a busy machine the first of them are too short to get so far. */
+	for (uint64_t us = 50 * US_PER_MS; us < US_PER_MIN && !hung; us *= 2) {
+		a = fetch(b, "127.0.0.1", "/hang", &(struct io_https_call){ .timeout_us = us });
+		expect_fault(a, RC_TIMEOUT, "127.0.0.1: no answer within ");
+		hung = a->began;
+	}
+	assert_true(hung);
 	bench_close(b);
 }
 

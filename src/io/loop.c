@@ -125,7 +125,7 @@ static void end_round(struct io_loop *l)
 {
 	run_tasks(l);
 	io_streams_serve(l);
-	if (!list_empty(&l->tasks) || !list_empty(&l->dirty) || !list_empty(&l->steps))
+	if (!list_empty(&l->tasks) || !list_empty(&l->dirty) || l->steps.waiting.count)
 		must(uv_idle_start(&l->idle, on_idle) == 0);
 	else
 		must(uv_idle_stop(&l->idle) == 0);
@@ -217,13 +217,13 @@ struct io_loop *io_loop_new_with(const struct io_loop_options *options)
 	list_init(&l->tasks);
 	list_init(&l->tasks_end);
 	list_init(&l->dirty);
-	list_init(&l->steps);
 	list_init(&l->closing);
 	list_init(&l->signals);
 	l->clock = xcalloc(1, sizeof(*l->clock));
 	if (seed == 0)
 		io_random(&seed, sizeof(seed));
 	prng_seed(&l->prng, seed);
+	io_steps_init(&l->steps, seed);
 	return l;
 }
 
@@ -314,6 +314,7 @@ void io_loop_free(struct io_loop *l)
 		node = heap_first(&l->timers);
 	}
 	heap_deinit(&l->timers);
+	io_steps_deinit(&l->steps);
 	list_each_safe (at, after, &l->signals) {
 		list_remove(at);
 		io_signal_drop(at);

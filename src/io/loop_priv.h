@@ -23,6 +23,16 @@ struct io_turns {
 	uint64_t minute, minute_us, minute_before_us;
 };
 
+/* Streams with a step of their TLS handshake to do. See steps.c. */
+enum {
+	IO_STEP_CLASSES = 256
+};
+struct io_steps {
+	struct heap waiting;
+	uint64_t now; /* the turn that is served */
+	uint64_t turns[IO_STEP_CLASSES], seed;
+};
+
 struct io_loop {
 	uv_loop_t uv;
 	struct io_turns turns;
@@ -36,8 +46,7 @@ struct io_loop {
 	bool firing;
 	struct list tasks, tasks_end; /* those before the end are of this round */
 	struct list dirty;            /* streams with something to do at the end of the round */
-	struct list
-		steps; /* streams with a step of their TLS handshake to do, longest waiting first */
+	struct io_steps steps;
 	struct list closing; /* streams that close gently, and so have no owner */
 	struct list signals;
 	struct prng prng;
@@ -47,10 +56,17 @@ struct io_loop {
 
 /* Serves the streams that are dirty now; what they make dirty waits for the next call. */
 void io_streams_serve(struct io_loop *l);
-/* A round's worth of TLS handshakes. Those that wait longer have their turn in the next. */
+/* A step of a TLS handshake, if any waits. */
 void io_streams_step(struct io_loop *l);
 /* Frees the streams that were closing gently. */
 void io_streams_drop(struct io_loop *l);
+
+struct io_stream;
+void io_steps_init(struct io_steps *steps, uint64_t seed);
+void io_steps_deinit(struct io_steps *steps);
+void io_steps_add(struct io_steps *steps, struct io_stream *s); /* nothing when it waits already */
+void io_steps_remove(struct io_steps *steps, struct io_stream *s);
+struct io_stream *io_steps_take(struct io_steps *steps); /* whose turn it is; NULL: nobody waits */
 
 /* Closes the signal watch whose node this is; it is out of the list already. */
 void io_signal_drop(struct list *node);

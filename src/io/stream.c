@@ -21,12 +21,7 @@
 
 /* Reads from one stream before the others get their turn. */
 enum {
-	READS_PER_TURN = 4,
-	/*
-	 * A step of a TLS handshake signs or verifies: a millisecond and more. Hundreds at once, after an
-	 * outage or from clients, must not keep the loop from everything else; a round costs much less.
-	 */
-	TLS_STEPS_PER_ROUND = 1
+	READS_PER_TURN = 4
 };
 
 static void on_poll(uv_poll_t *handle, int status, int events);
@@ -48,7 +43,7 @@ static void fail(struct io_stream *s)
 		(void)uv_poll_stop(&s->uv);
 	s->armed = 0;
 	list_remove(&s->dirty);
-	list_remove(&s->steps);
+	io_steps_remove(&s->loop->steps, s);
 	if (s->closing)
 		io_stream_free(s);
 	else
@@ -360,7 +355,11 @@ static void begin_tls(struct io_stream *s)
 		return;
 	}
 	s->state = STREAM_HANDSHAKE;
-	handshake(s);
+	/* A client speaks first. A server signs what is there by now, and that has its turn. */
+	if (s->tls->server)
+		arm(s);
+	else
+		handshake(s);
 }
 
 static void plan_tls(struct io_stream *s, struct io_tls *tls)
@@ -434,8 +433,7 @@ static void on_poll(uv_poll_t *handle, int status, int events)
 		connected(s);
 		return;
 	case STREAM_HANDSHAKE:
-		if (list_empty(&s->steps))
-			list_append(&s->loop->steps, &s->steps);
+		io_steps_add(&s->loop->steps, s);
 		return;
 	case STREAM_LEAVING:
 		discard_input(s);
@@ -499,12 +497,10 @@ void io_streams_serve(struct io_loop *l)
 
 void io_streams_step(struct io_loop *l)
 {
-	for (int i = 0; i < TLS_STEPS_PER_ROUND && !list_empty(&l->steps); i++) {
-		struct io_stream *s = list_entry(l->steps.next, struct io_stream, steps);
+	struct io_stream *s = io_steps_take(&l->steps);
 
-		list_remove(&s->steps);
+	if (s)
 		handshake(s);
-	}
 }
 
 void io_streams_drop(struct io_loop *l)
@@ -524,7 +520,6 @@ static struct io_stream *stream_new(struct io_loop *l, int fd, io_stream_fn *fn,
 	buf_init_wiping(&s->in, IO_STREAM_INPUT_MAX);
 	buf_init(&s->out, IO_STREAM_OUTPUT_MAX);
 	list_init(&s->dirty);
-	list_init(&s->steps);
 	list_init(&s->closers);
 	s->uv.data = s;
 	if (fd >= 0)
@@ -650,7 +645,7 @@ void io_stream_free(struct io_stream *s)
 	s->state = STREAM_DEAD;
 	io_timer_stop(&s->close_timer);
 	list_remove(&s->dirty);
-	list_remove(&s->steps);
+	io_steps_remove(&s->loop->steps, s);
 	list_remove(&s->closers);
 	io_tls_unref(s->tls);
 	io_tls_unref(s->tls_next);

@@ -45,8 +45,8 @@ struct io_stream {
 	struct buf in, out;
 	struct list
 		dirty; /* in loop->dirty while there is something to do at the end of the round */
-	struct list steps;   /* in loop->steps while its handshake can go on */
-	struct list closers; /* in loop->closing */
+	struct heap_node step; /* in loop->steps while its handshake can go on */
+	struct list closers;   /* in loop->closing */
 	struct io_timer close_timer;
 	size_t discarded; /* bytes that came after the last output had left */
 	SSL *ssl;

@@ -188,14 +188,16 @@ static void two_hundred_tokens_end_at_once(void **state)
 
 	(void)state;
 	open_bench(LANES);
-	/* A minute must be left; the rest is more than the slowest machine needs for all of them. */
+	/* A minute must be left. Where the rest is not enough for all of them, who comes later asks again. */
 	broker.life_us = US_PER_MIN + 5 * US_PER_S;
 	for (unsigned round = 0; round < 2; round++) {
+		size_t before = broker.asked;
+
 		broker.later = true;
 		for (unsigned i = 0; i < LANES; i++)
 			ids[round * LANES + i] = queue(i);
 		bench_until(&bench, all_ask);
-		assert_int_equal(broker.asked, (round + 1) * LANES);
+		assert_int_equal(broker.asked, before + LANES);
 		assert_int_equal(bench.a.mail_count, round * LANES);
 		broker.serial++;
 		release();
@@ -213,7 +215,6 @@ static void two_hundred_tokens_end_at_once(void **state)
 		assert_int_equal(look.attempts, 1);
 	}
 	assert_int_equal(bench.a.mail_count, 2 * LANES);
-	assert_int_equal(broker.asked, 2 * LANES);
 	assert_int_equal(broker.refused, 0);
 	bench_close(&bench);
 }
@@ -226,24 +227,30 @@ static bool is_held(struct bench *b)
 /* It ends while a message is under way: that one is finished, the next gets a new session. */
 static void a_token_that_ends_is_not_used_for_another_message(void **state)
 {
+	const uint64_t rest_us = 500 * US_PER_MS;
+	struct mono_time end;
 	uint64_t first, second;
+	unsigned signed_in;
 
 	(void)state;
 	open_bench(1);
-	broker.life_us = US_PER_MIN + 200 * US_PER_MS;
+	/* Who needs longer than this to send asks again, until it has been quick enough. */
+	broker.life_us = US_PER_MIN + rest_us;
 	bench.a.rules[0] = (struct up_rule){ .at = SMTP_SERVER_EV_END, .times = 1, .hold = true };
 	first = queue(0);
 	bench_until(&bench, is_held);
 	broker.serial = 2;
 	broker.life_us = US_PER_HOUR;
-	for (unsigned i = 0; i < 150; i++)
+	signed_in = bench.a.asked[SMTP_SERVER_EV_AUTH_TOKEN];
+	end = mono_add(io_clock_mono(), rest_us);
+	while (mono_before(io_clock_mono(), end))
 		bench_turn(&bench);
 	up_release(&bench.a, SMTP_SERVER_EV_END);
 	second = queue(0);
 	bench_wait_for(&bench, first, 0, STORE_RCPT_DELIVERED, NULL);
 	bench_wait_for(&bench, second, 0, STORE_RCPT_DELIVERED, NULL);
 	assert_string_equal(bench.a.password, "token-2");
-	assert_int_equal(bench.a.asked[SMTP_SERVER_EV_AUTH_TOKEN], 2);
+	assert_int_equal(bench.a.asked[SMTP_SERVER_EV_AUTH_TOKEN], signed_in + 1);
 	assert_int_equal(bench.a.mail_count, 2);
 	bench_close(&bench);
 }

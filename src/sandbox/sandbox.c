@@ -255,12 +255,13 @@ static int start(struct sandbox *s, const struct sandbox_options *o, struct err 
 		rc = listen_smtp(s, SANDBOX_DOOR_HVE, o->hve_address, err);
 	if (rc == 0 && o->connector_address.len)
 		rc = listen_smtp(s, SANDBOX_DOOR_CONNECTOR, o->connector_address, err);
+	if (rc == 0 && o->https_address.len)
+		rc = listen_https(s, o, err);
+	/* The last one: whoever reaches it finds all of them. */
 	if (rc == 0 && o->http_address.len) {
 		s->api = sandbox_api_open(s, o->http_address, err);
 		rc = s->api ? 0 : RC_CONFIG;
 	}
-	if (rc == 0 && o->https_address.len)
-		rc = listen_https(s, o, err);
 	return rc;
 }
 

@@ -659,7 +659,7 @@ static void file_shrinks_while_there_is_no_room(void **state)
 	bench_open(&w.b);
 	bench_resolve(&w.b, STORE_UNCERTAIN_HOLD);
 	assert_int_equal(store_room(w.b.s, 0, 0), RC_DISK_FULL);
-	for (int i = 0; i < 100 && file_bytes(&w) > before / 4; i++)
+	for (int i = 0; i < BENCH_GUARD_S * 10 && file_bytes(&w) > before / 4; i++)
 		bench_sleep(100);
 	assert_true(file_bytes(&w) <= before / 4);
 	mail_make(&w.b, &mail, 1, "submission/a");

@@ -44,7 +44,7 @@ static void wait_for_room(struct bench *b, struct sv body)
 	struct mail mail;
 
 	/* What was there has left, and others have made room. */
-	for (int i = 0; i < 100 && store_room(b->s, 0, 0) != 0; i++) {
+	for (int i = 0; i < BENCH_GUARD_S * 10 && store_room(b->s, 0, 0) != 0; i++) {
 		struct store_parks_read read = { .op.kind = STORE_OP_PARKS_READ };
 		struct arena a = { 0 };
 

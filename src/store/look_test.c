@@ -422,7 +422,9 @@ static void ledger_adds_up(void **state)
 	assert_int_equal(bench_run(b, &outcome.op), RC_NOT_FOUND);
 	bench_reopen(b);
 	/* The reaper drops the old ones some time after the start. */
-	for (int i = 0; i < 200 && read_ledger(b, &a, 0, "mcd", list, COUNT_OF(list)) > 4; i++)
+	for (int i = 0;
+		i < BENCH_GUARD_S * 100 && read_ledger(b, &a, 0, "mcd", list, COUNT_OF(list)) > 4;
+		i++)
 		bench_sleep(10);
 	assert_int_equal(read_ledger(b, &a, 0, "mcd", list, COUNT_OF(list)), 4);
 	assert_int_equal(read_ledger(b, &a, 0, "mc", list, COUNT_OF(list)), 3);
@@ -541,7 +543,7 @@ static void wait_for_history(struct bench *b, uint64_t expected)
 	struct store_summary s;
 	struct arena a = { 0 };
 
-	for (int i = 0; i < 200; i++) {
+	for (int i = 0; i < BENCH_GUARD_S * 100; i++) {
 		bench_summary(b, &a, &s);
 		arena_reset(&a);
 		if (s.out_history_messages == expected)

@@ -415,7 +415,7 @@ enum {
 /* Until the reaper has nothing left, or the guard strikes. */
 static void wait_for_reaper(struct bench *b)
 {
-	for (int i = 0; i < 100; i++) {
+	for (int i = 0; i < BENCH_GUARD_S * 50; i++) {
 		bench_sleep(20);
 		bench_shut(b);
 		if (bench_count(b, BENCH_DEAD) == 0)

@@ -28,7 +28,7 @@ class Hostile:
         hostile = self
 
         class Handler(socketserver.StreamRequestHandler):
-            timeout = 5  # it waits no longer for a client that waits for the rest of its answer
+            timeout = 15  # it waits no longer for a client that waits for the rest of its answer
             uids, said_5xx, last = frozenset(), False, b""
 
             def say(self, step):
@@ -50,13 +50,15 @@ class Hostile:
                         self.do(p)
 
             def do(self, piece):
-                hostile.busy += 1
+                with hostile.lock:
+                    hostile.busy += 1
                 try:
                     piece(self.wfile)
                 except AssertionError as e:
                     hostile.failures.append(str(e))
                 finally:
-                    hostile.busy -= 1
+                    with hostile.lock:
+                        hostile.busy -= 1
 
             def handle(self):
                 with hostile.lock:

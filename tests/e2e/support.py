@@ -83,6 +83,18 @@ def listens(port, host="127.0.0.1"):
         return False
 
 
+def answers(control):
+    """Whether the daemon's loop runs: then all of its sockets are there, not the first alone."""
+    try:
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(PATIENCE)
+            s.connect(str(control))
+            s.sendall(b"{}\n")
+            return bool(s.recv(1))
+    except OSError:
+        return False
+
+
 def run(args, code=0, **kw):
     done = subprocess.run(args, capture_output=True, timeout=120, **kw)
     if code is not None:
@@ -125,7 +137,7 @@ class Process:
     def alive(self) -> bool:
         return self.process.poll() is None
 
-    def stop(self, sig=signal.SIGTERM, seconds=30):
+    def stop(self, sig=signal.SIGTERM, seconds=PATIENCE):
         if self.alive():
             self.process.send_signal(sig)
         try:
@@ -232,7 +244,7 @@ listeners:
         self.runs += 1
         self.process = Process(
             [POSTERN, "serve", "--config", str(self.config)], self.folder / f"serve-{self.runs}.log", self.env)
-        wait_for(lambda: (listens(self.port) and self.control.exists()) or not self.process.alive())
+        wait_for(lambda: (listens(self.port) and answers(self.control)) or not self.process.alive())
         assert self.process.alive(), self.process.text()
         return self
 

@@ -353,7 +353,7 @@ def test_bad_rows_stop_no_start(stuck):
     assert "cannot be sent" in doctor(r, code=65)
     r.start()
     assert len({row["id"] for row in r.waiting()}) == MESSAGES
-    assert "postern doctor" in r.log()
+    wait_for(lambda: "postern doctor" in r.log())
 
 
 def test_a_large_queue_shows_progress(stuck):

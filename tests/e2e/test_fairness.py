@@ -98,7 +98,7 @@ def test_half_handshakes_stop_nobody(served, stack):
         return [x["sessions"] for x in relay.rows("status") if x["type"] == "listener" and x["name"].startswith("*")]
 
     wait_for(lambda: sessions() == [100])
-    assert "Too many connections from your address" in relay.log()
+    wait_for(lambda: "Too many connections from your address" in relay.log())
 
 
 def test_a_uid_cannot_take_all_sessions_nor_all_memory(served, stack):
@@ -368,8 +368,8 @@ class Handshakes:
 
 @pytest.mark.parametrize("way", [begun_and_dropped, whole, asked_for_and_dropped, asked_for_and_begun, asked_for_and_whole])
 def test_handshakes_over_and_over_stop_no_mail(served, way):
-    """Each costs a signature; whoever speaks already goes on between two of them, and a good handshake comes through. Counted
-    in what the flood is given for each message and handshake of the good one."""
+    """Each costs a signature; whoever speaks already goes on between two of them, and a good handshake comes through. Shares are
+    counted where both always wait for one (src/io/steps_test.c); a client of Python is slower than its turns."""
     sandbox, relay = served()
     good, flood, context = Good(relay), Handshakes(relay, way), any_certificate()
     try:

@@ -380,7 +380,7 @@ def test_throttled_with_retry_after(door):
     hold = server.fault("sendMail", "hold")
     send(relay, mail("held"), ["anna@example.org"])
     assert hold.reached.wait(60)
-    server.fault("sendMail", "status", status=429, code="ApplicationThrottled", headers={"Retry_After": "15"})
+    server.fault("sendMail", "status", status=429, code="ApplicationThrottled", headers={"Retry_After": "30"})
     send(relay, mail("throttled"), ["anna@example.org"])
 
     def waits():

@@ -86,7 +86,7 @@ def test_device_code_lets_waiting_mail_go(office, folder):
     s, r = office()
     send(r, "waits for a person")
     wait_for(lambda: "login-needed" in r.cli("queue", "list", "--json") or "login-needed" in r.cli("status"))
-    assert f"postern login {USER}" in r.cli("status") + r.cli("queue", "list") + r.log()
+    wait_for(lambda: f"postern login {USER}" in r.cli("status") + r.cli("queue", "list") + r.log())
     assert r.rows("login", "--list") == [
         {"mailbox": USER, "user": USER, "tenant": "contoso", "signed_in_at": None, "last_used_at": None}]
     p, shown = begin(r, folder, USER)
@@ -95,7 +95,7 @@ def test_device_code_lets_waiting_mail_go(office, folder):
     code, text = finish(p)
     assert code == 0 and '"signed_in":true' in text, text
     wait_for(lambda: [m["subject"] for m in s.messages()] == ["waits for a person"])
-    assert not r.waiting()
+    wait_for(lambda: not r.waiting())
     [token] = [line for line in r.rows("status") if line["type"] == "token"]
     assert (token["tenant"], token["user"], token["refreshes"]) == ("contoso", USER, 1) and "reason" not in token
     [login] = r.rows("login", "--list")

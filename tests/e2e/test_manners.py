@@ -129,8 +129,8 @@ def test_a_refused_reload_fails_and_is_logged(submission):
         relay.config.write_text(good.replace("listeners:\n", f"listeners:\n  - address: 127.0.0.1:{port}\n", 1))
         done = run([POSTERN, "reload", "--config", str(relay.config)], code=78)
     assert str(port).encode() in done.stderr
-    assert re.search(rf"postern/serve\[\d+\]: error: .*{port}", relay.log())
-    assert "the old one stays in force" in relay.log()
+    support.wait_for(lambda: re.search(rf"postern/serve\[\d+\]: error: .*{port}", relay.log()))
+    support.wait_for(lambda: "the old one stays in force" in relay.log())
 
 
 def test_a_daemon_that_runs_answers_whatever_the_file_says(submission):
@@ -142,10 +142,10 @@ def test_a_daemon_that_runs_answers_whatever_the_file_says(submission):
     assert b"relay.example.com" in done.stdout and b"nonsense" in done.stderr
     done = run([POSTERN, "reload", "--config", str(relay.config)], code=78)
     assert done.stderr.count(b"unknown key 'nonsense'") == 1
-    assert re.search(r"postern/serve\[\d+\]: error: .*nonsense", relay.log())
+    support.wait_for(lambda: re.search(r"postern/serve\[\d+\]: error: .*nonsense", relay.log()))
     relay.config.write_text(good)
     run([POSTERN, "reload", "--config", str(relay.config)])
-    assert "configuration reloaded" in relay.log()
+    support.wait_for(lambda: "configuration reloaded" in relay.log())
     relay.config.write_text(good + "\nnonsense: true\n")
     relay.stop()
     done = run([POSTERN, "status", "--config", str(relay.config)], code=78)

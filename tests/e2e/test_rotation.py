@@ -196,6 +196,13 @@ def test_killed_at_where_old_tokens_end(office, step):
     assert len(s.messages()) == 1
 
 
+def gone(r):
+    """Whether all has left. An attempt that was under way waits long before the next one: nobody waits for that here."""
+    if r.waiting():
+        r.cli("queue", "retry", "--older", "0s", code=None)
+    return not r.waiting()
+
+
 @pytest.mark.parametrize("strict", [False, True])
 def test_killed_right_behind_the_answer(office, strict):
     """Wherever in these milliseconds the end comes: what was handed out is in the vault."""
@@ -209,11 +216,11 @@ def test_killed_right_behind_the_answer(office, strict):
         time.sleep(n * n * 0.01)
         r.kill()
         r.start()
-        wait_for(lambda: not r.waiting() or "parked" in r.cli("status"))
+        wait_for(lambda: gone(r) or "parked" in r.cli("status"))
         if r.waiting():
             assert strict  # the answer was lost on its way; no client could have it
             sign_in(r)
-            wait_for(lambda: not r.waiting())
+            wait_for(lambda: gone(r))
         r.stop()
     assert {m["subject"] for m in s.messages()} == {f"message {n}" for n in range(ROUNDS)}
     assert APP.encode() in gate.refreshes[0]

@@ -5,9 +5,10 @@ import signal
 import smtplib
 import socket
 import subprocess
-import time
+import threading
 
 import support
+from hostile import Hostile
 from support import wait_for
 
 
@@ -33,17 +34,26 @@ def test_reload_takes_a_good_file_and_refuses_a_bad_one(submission):
     assert support.listens(relay.port)
 
 
-def test_sigterm_drains_and_exits_cleanly(submission):
-    sandbox, relay = submission()
-    sandbox.fault(at="dot", do="slow", delay_ms=1500, times=1)
-    send(relay, "in flight")
-    wait_for(lambda: [r for r in relay.waiting() if r["state"] == "open"])
-    assert relay.stop() == 0
+def test_sigterm_drains_and_exits_cleanly(relay):
+    go = threading.Event()
+    server = Hostile(lambda step, number: [lambda _: go.wait(support.PATIENCE), b"250 2.0.0 taken\r\n"] if step == "dot" else None)
+    r = relay(f"connectors: [{{ name: lab, provider: smtp, host: 127.0.0.1, port: {server.port}, tls: none }}]\n"
+              "routes: [{ through: lab }]\n")
+    try:
+        send(r, "in flight")
+        wait_for(lambda: [x for x in r.waiting() if x["state"] == "open"] and server.messages)
+        r.process.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: not support.listens(r.port))
+        go.set()
+        assert r.process.process.wait(support.PATIENCE) == 0
+    finally:
+        go.set()
+        server.close()
     # The open attempt was waited for: delivered, not uncertain.
-    relay.start()
-    rows = relay.rows("trace")
-    assert [r["state"] for r in rows] == ["delivered"] and not rows[0].get("uncertain")
-    assert len(sandbox.messages()) == 1
+    r.start()
+    rows = r.rows("trace")
+    assert [x["state"] for x in rows] == ["delivered"] and not rows[0].get("uncertain")
+    assert server.messages == 1
 
 
 def test_notifies_systemd(submission, folder):

@@ -104,7 +104,7 @@ def test_an_authzid_is_honoured_or_refused(relay, sink, folder):
             assert scram(c, "app", "pw-app", authzid)[0].startswith(code), authzid
         with p.connect() as c:
             assert c.say("AUTH PLAIN " + peers.plain("app", "pw-app", authzid)).startswith(code), authzid
-    assert p.relay.log().count("it wants to act for another user") == 2
+    support.wait_for(lambda: p.relay.log().count("it wants to act for another user") == 2)
 
 
 def salts(p):
