@@ -163,11 +163,31 @@ static inline struct store_sqlite *store_sqlite_of(struct store *s)
 	return CONTAINER_OF(s, struct store_sqlite, front);
 }
 
+/* ---- sqlite_migrate.c ---- */
+enum {
+	STORE_FORMAT = 7
+};
+/* What more than one format has. */
+/* Buckets and kinds of scopes: limit/book.h. */
+#define STORE_LEDGER                                                                        \
+	"CREATE TABLE scope(id INTEGER PRIMARY KEY, key TEXT UNIQUE);"                      \
+	"CREATE TABLE ledger(bucket INTEGER, scope INTEGER, messages, recipients, bytes,"   \
+	" PRIMARY KEY(bucket, scope)) WITHOUT ROWID;"                                       \
+	"CREATE TABLE count(period INTEGER, name TEXT, amount, PRIMARY KEY(period, name)) " \
+	"WITHOUT ROWID;"
+
+#define STORE_LOOK_INDEX "CREATE INDEX recipient_look ON recipient(look) WHERE state=0;"
+/* A newer one is refused. */
+NODISCARD int store_format_known(struct store_sqlite *s, int64_t version, struct err *err);
+/* Brings an older format forward: all of it, or nothing. */
+NODISCARD int store_migrate(struct store_sqlite *s, int64_t version, struct err *err);
+/* Moves what stands in a table ledger_4, as format 4 had it, into scope, ledger and count; drops it. */
+const char *store_ledger_from_4(void);
+
 /* ---- sqlite_sql.c ---- */
 /* What makes an empty queue. */
 const char *store_schema(void);
-/* Moves what stands in a table ledger_4, as format 4 had it, into scope, ledger and count; drops it. */
-const char *store_ledger_from_4(void);
+NODISCARD int store_exec(struct store_sqlite *s, const char *sql, struct err *err);
 /* salvage_replace.c: a repair that was cut short is finished. Before the file is opened. */
 NODISCARD int store_finish_repair(struct sv data_dir, struct err *err);
 NODISCARD int store_db_open(struct store_sqlite *s, struct err *err);
