@@ -10,6 +10,7 @@
 enum {
 	CACHE_KIB = 8192,
 	NAMES_GAP_MAX = 100000,
+	FLOWS_GAP_MAX = 1 << 22,
 	WAL_KEPT_BYTES = 16 << 20, /* of the WAL file after a checkpoint */
 };
 
@@ -147,6 +148,11 @@ static const char *const texts[SQL_COUNT] = {
 			  " due<9223372036854775807 ORDER BY due DESC LIMIT 1",
 	[SQL_FLOW_ADD] = "INSERT INTO flow VALUES(?,?,0,0)",
 	[SQL_FLOW_COUNT] = "UPDATE flow SET waiting=waiting+?2, bytes=bytes+?3 WHERE id=?1",
+	/* The first flow behind this one in which mail waits, and when the first of it is due. */
+	[SQL_FLOW_NEXT] = "SELECT flow, due FROM recipient INDEXED BY recipient_due WHERE due IS"
+			  " NOT NULL AND flow>? ORDER BY flow, due LIMIT 1",
+	[SQL_FLOW_DROP] = "DELETE FROM flow WHERE id=?",
+	[SQL_FLOWS_NAMED] = "SELECT id, flow FROM recipient WHERE id>? ORDER BY id LIMIT ?",
 	[SQL_FLOW_READ] = "SELECT waiting, bytes FROM flow WHERE id=?",
 	[SQL_AHEAD] = "SELECT id FROM recipient INDEXED BY recipient_due WHERE flow=?1 AND due<?2"
 		      " UNION ALL SELECT id FROM recipient INDEXED BY recipient_due"
@@ -324,12 +330,16 @@ static int prepare_all(struct store_sqlite *s, struct err *err)
 }
 
 /* A name that is missing costs its own mail a new route, not everybody the start. */
-static int fill_gap(struct store_names *names, int64_t next)
+static int fill_gap(const struct store_sqlite *s, struct store_names *names, int64_t next)
 {
+	int64_t most = names == &s->flows ? FLOWS_GAP_MAX : NAMES_GAP_MAX;
 	char text[32];
 
-	if (next <= (int64_t)names->count || next > (int64_t)names->count + NAMES_GAP_MAX)
+	if (next <= (int64_t)names->count || next > (int64_t)names->count + most)
 		return SQLITE_CORRUPT;
+	/* Flows go when nobody names them (sqlite_sweep.c). */
+	if (names == &s->flows)
+		return SQLITE_OK;
 	while (next > (int64_t)names->count + 1) {
 		(void)snprintf(text, sizeof(text), "lost/%zu", names->count + 1);
 		store_names_load(names, (int64_t)names->count + 1, sv_from(text));
@@ -347,7 +357,7 @@ static int load_names(
 		return store_fail(s, rc, err);
 	store_names_free(names);
 	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
-		rc = fill_gap(names, sqlite3_column_int64(q, 0));
+		rc = fill_gap(s, names, sqlite3_column_int64(q, 0));
 		if (rc != SQLITE_OK)
 			break;
 		store_names_load(names, sqlite3_column_int64(q, 0), store_column_sv(q, 1));
