@@ -36,6 +36,7 @@ static void close_queue(struct store *front)
 	struct store_sqlite *s = store_sqlite_of(front);
 
 	store_db_close(s);
+	store_sweep_stop(s);
 	store_names_free(&s->lanes);
 	store_names_free(&s->causes);
 	store_names_free(&s->scopes);

@@ -2,6 +2,8 @@
 #include "base/must.h"
 #include "store/sqlite_priv.h"
 
+#include <stdio.h>
+
 /*
  * Flows: their names, and how much waits in each. A name is one text, so that flows are numbered as lanes are:
  *   class (t, n, b) TAB external (e, i) TAB principal TAB sender TAB queue
@@ -124,48 +126,84 @@ static int flow_figures(struct store_sqlite *s, int64_t flow, struct store_flow_
 	return 0;
 }
 
-/* The first or last time at which mail of the flow is due. 1: there is some. */
-static int read_due(
-	struct store_sqlite *s, enum store_sql which, int64_t flow, int64_t *out, struct err *err)
+/* A name that was lost costs its mail a new route: nothing is configured for such a queue. */
+static int name_lost(struct store_sqlite *s, int64_t flow, struct err *err)
 {
-	sqlite3_stmt *q = store_sql(s, which);
+	char text[32];
+
+	if (store_flow_text(s, flow).len)
+		return 0;
+	if (flow > (int64_t)s->flows.count + STORE_SCAN_MAX)
+		return err_set(err, RC_CORRUPT, "mail waits in a flow that there cannot be");
+	(void)snprintf(text, sizeof(text), "lost/%lld", (long long)flow);
+	store_names_load(&s->flows, flow, sv_from(text));
+	return 0;
+}
+
+/* 1: mail waits in a flow behind `flow`, which becomes that. */
+static int next_flow(
+	struct store_sqlite *s, int64_t *flow, struct wall_time *out_first, struct err *err)
+{
+	sqlite3_stmt *q = store_sql(s, SQL_FLOW_NEXT);
+	int rc;
+
+	(void)sqlite3_bind_int64(q, 1, *flow);
+	rc = store_step(s, q, err);
+	if (rc == 1) {
+		*flow = sqlite3_column_int64(q, 0);
+		out_first->us = sqlite3_column_int64(q, 1);
+	}
+	(void)sqlite3_reset(q);
+	return rc;
+}
+
+static int read_last(struct store_sqlite *s, int64_t flow, struct wall_time *out, struct err *err)
+{
+	sqlite3_stmt *q = store_sql(s, SQL_FLOW_LAST);
 	int rc;
 
 	(void)sqlite3_bind_int64(q, 1, flow);
 	rc = store_step(s, q, err);
 	if (rc == 1)
-		*out = sqlite3_column_int64(q, 0);
+		out->us = sqlite3_column_int64(q, 0);
 	(void)sqlite3_reset(q);
-	return rc;
+	return rc < 0 ? rc : 0;
 }
 
-static int read_flow(struct store_sqlite *s, struct store_flows *op, int64_t flow)
+static int read_flow(
+	struct store_sqlite *s, struct store_flows *op, int64_t flow, struct store_flow_info *info)
 {
-	struct store_flow_info *info = &op->out_flows[op->out_count];
-	int rc;
+	int rc = name_lost(s, flow, &op->op.err);
 
-	*info = (struct store_flow_info){ 0 };
-	rc = read_due(s, SQL_FLOW_LAST, flow, &info->last_at.us, &op->op.err);
-	/* Nothing waits there, or all of it is held. */
-	if (rc != 1)
-		return rc;
-	rc = read_due(s, SQL_FLOW_FIRST, flow, &info->next_at.us, &op->op.err);
-	if (rc < 0)
+	if (rc == 0)
+		rc = read_last(s, flow, &info->last_at, &op->op.err);
+	if (rc != 0)
 		return rc;
 	info->key = store_flow_copy(s, flow, op->out_arena);
-	rc = flow_figures(s, flow, info);
-	op->out_count++;
-	return rc;
+	return flow_figures(s, flow, info);
 }
 
 int store_do_flows(struct store *front, struct store_flows *op)
 {
 	struct store_sqlite *s = store_sqlite_of(front);
-	int rc = 0;
+	struct wall_time first = { 0 };
+	size_t cap = 0;
+	int64_t flow = 0;
+	int rc;
 
 	op->out_count = 0;
-	op->out_flows = arena_alloc(op->out_arena, (s->flows.count + 1) * sizeof(*op->out_flows));
-	for (size_t i = 1; i <= s->flows.count && rc == 0; i++)
-		rc = read_flow(s, op, (int64_t)i);
+	op->out_flows = NULL;
+	while ((rc = next_flow(s, &flow, &first, &op->op.err)) == 1) {
+		/* All of it is held. */
+		if (first.us == DUE_HELD)
+			continue;
+		op->out_flows = arena_more(
+			op->out_arena, op->out_flows, op->out_count, &cap, sizeof(*op->out_flows));
+		op->out_flows[op->out_count] = (struct store_flow_info){ .next_at = first };
+		rc = read_flow(s, op, flow, &op->out_flows[op->out_count]);
+		if (rc != 0)
+			return rc;
+		op->out_count++;
+	}
 	return rc;
 }

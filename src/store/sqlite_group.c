@@ -25,10 +25,10 @@ enum {
 struct store_mark store_mark_now(const struct store_sqlite *s)
 {
 	return (struct store_mark){ s->state,
-		s->lanes.count,
-		s->causes.count,
-		s->scopes.count,
-		s->flows.count,
+		store_names_now(&s->lanes),
+		store_names_now(&s->causes),
+		store_names_now(&s->scopes),
+		store_names_now(&s->flows),
 		s->delivered_now,
 		s->bounced_now,
 		s->writing };

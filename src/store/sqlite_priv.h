@@ -93,6 +93,9 @@ enum store_sql {
 	SQL_FLOW_ADD,
 	SQL_FLOW_COUNT,
 	SQL_FLOW_READ,
+	SQL_FLOW_NEXT,
+	SQL_FLOW_DROP,
+	SQL_FLOWS_NAMED,
 	SQL_AHEAD,
 	SQL_SCOPE_ADD,
 	SQL_LEDGER_ADD,
@@ -121,8 +124,12 @@ enum store_sql {
 /* Texts that repeat in every row are stored as a number; both ways are held in memory. */
 struct store_names {
 	struct htable numbers; /* text -> (void *)(number) */
-	char **texts;
+	char **texts;          /* NULL: nobody has this number */
 	size_t count, cap;
+	/* Of flows: numbers that no row has any more. The last is given next. */
+	int64_t *spare;
+	size_t spare_count, spare_len,
+		spare_cap; /* `len`: those that the open transaction has given, too */
 };
 
 /* One row, written with each commit that changes anything. */
@@ -137,12 +144,23 @@ enum {
 	STORE_LEFT_OUT_MAX = 64
 };
 
+/* Which flows a row names: found out step by step. See sqlite_sweep.c. */
+struct store_sweep {
+	struct mono_time at; /* the next look whether it is worth the while; 0: none yet */
+	bool running, reads; /* rows; then flows are dropped */
+	uint8_t *named;      /* of each number up to `cap`, while it runs */
+	size_t cap, dropped; /* so many of them have been looked at */
+	int64_t after;       /* the last row that was read */
+	size_t kept;         /* flows that the last one left */
+};
+
 struct store_sqlite {
 	struct store front; /* first: store_sqlite_of() */
 	sqlite3 *db;
 	sqlite3_stmt *sql[SQL_COUNT];
 	char path[STORE_PATH_MAX + 16];
 	struct store_names lanes, causes, scopes, flows;
+	struct store_sweep sweep;             /* of flows without mail */
 	struct store_state state, committed;  /* of the open transaction; of the last commit */
 	bool writing;                         /* the open transaction has changed something */
 	unsigned part, without;               /* enum store_part: under way; left out, a bit each */
@@ -163,11 +181,31 @@ static inline struct store_sqlite *store_sqlite_of(struct store *s)
 	return CONTAINER_OF(s, struct store_sqlite, front);
 }
 
+/* ---- sqlite_migrate.c ---- */
+enum {
+	STORE_FORMAT = 7
+};
+/* What more than one format has. */
+/* Buckets and kinds of scopes: limit/book.h. */
+#define STORE_LEDGER                                                                        \
+	"CREATE TABLE scope(id INTEGER PRIMARY KEY, key TEXT UNIQUE);"                      \
+	"CREATE TABLE ledger(bucket INTEGER, scope INTEGER, messages, recipients, bytes,"   \
+	" PRIMARY KEY(bucket, scope)) WITHOUT ROWID;"                                       \
+	"CREATE TABLE count(period INTEGER, name TEXT, amount, PRIMARY KEY(period, name)) " \
+	"WITHOUT ROWID;"
+
+#define STORE_LOOK_INDEX "CREATE INDEX recipient_look ON recipient(look) WHERE state=0;"
+/* A newer one is refused. */
+NODISCARD int store_format_known(struct store_sqlite *s, int64_t version, struct err *err);
+/* Brings an older format forward: all of it, or nothing. */
+NODISCARD int store_migrate(struct store_sqlite *s, int64_t version, struct err *err);
+/* Moves what stands in a table ledger_4, as format 4 had it, into scope, ledger and count; drops it. */
+const char *store_ledger_from_4(void);
+
 /* ---- sqlite_sql.c ---- */
 /* What makes an empty queue. */
 const char *store_schema(void);
-/* Moves what stands in a table ledger_4, as format 4 had it, into scope, ledger and count; drops it. */
-const char *store_ledger_from_4(void);
+NODISCARD int store_exec(struct store_sqlite *s, const char *sql, struct err *err);
 /* salvage_replace.c: a repair that was cut short is finished. Before the file is opened. */
 NODISCARD int store_finish_repair(struct sv data_dir, struct err *err);
 NODISCARD int store_db_open(struct store_sqlite *s, struct err *err);
@@ -202,10 +240,18 @@ struct sv store_flow_text(const struct store_sqlite *s, int64_t number);
 struct sv store_scope_text(const struct store_sqlite *s, int64_t number);
 struct sv store_lane_text(const struct store_sqlite *s, int64_t number);
 struct sv store_cause_text(const struct store_sqlite *s, int64_t number);
+/* Numbers in between belong to nobody. */
 void store_names_load(struct store_names *names, int64_t number, struct sv text);
 void store_names_free(struct store_names *names);
-/* Forgets the newest: the transaction that gave them was rolled back. */
-void store_names_cut(struct store_names *names, size_t count);
+/* How many there are, and how many are spare. */
+struct store_names_mark {
+	size_t count, spare;
+};
+struct store_names_mark store_names_now(const struct store_names *names);
+/* Forgets what was given since: the transaction was rolled back. */
+void store_names_cut(struct store_names *names, struct store_names_mark mark);
+/* No row has this number: its text is forgotten, and another may have it. */
+void store_names_spare(struct store_names *names, int64_t number);
 
 /* ---- sqlite_flow.c ---- */
 /* sqlite_from_6.c: what brings a format 6 forward, in this database. */
@@ -231,6 +277,13 @@ struct store_tallies {
 NODISCARD int store_flow_tally(struct store_sqlite *s, struct store_tally *t, int64_t flow,
 	int sign, int64_t size, struct err *err);
 NODISCARD int store_flow_tally_end(struct store_sqlite *s, struct store_tally *t, struct err *err);
+
+/* ---- sqlite_sweep.c ---- */
+/* A row is about to name this flow. */
+void store_sweep_named(struct store_sqlite *s, int64_t flow);
+/* One bounded step, if there is something to do. True: there is more to do now. */
+bool store_sweep(struct store_sqlite *s, struct mono_time now);
+void store_sweep_stop(struct store_sqlite *s);
 
 /* ---- the operations: each runs inside a savepoint ---- */
 int store_do_chunk(struct store *front, struct store_chunk *op);
@@ -320,7 +373,7 @@ NODISCARD size_t store_filter_rows(struct store_sqlite *s, const struct store_fi
 /* How far back a failed operation takes the store's own memory. */
 struct store_mark {
 	struct store_state state;
-	size_t lanes, causes, scopes, flows;
+	struct store_names_mark lanes, causes, scopes, flows;
 	int64_t delivered, bounced;
 	bool writing;
 };
