@@ -198,7 +198,7 @@ static void add_remedy(struct bounce_job *j, size_t i, struct dsn_recipient *out
 	const struct change *c = j->c;
 	const struct conf_lane *lane = conf_lane(c->lane->o->conf, c->lane->key);
 	const struct provider_facts facts = {
-		.provider = lane ? lane->provider : PROVIDER_SMTP,
+		.provider = lane ? lane->provider : provider_unknown(),
 		.mailbox = lane && lane->kind == CONF_LANE_MAILBOX ? lane->name : SV(""),
 		.sender = c->m.sender,
 		.recipient = c->recipients[i].address,

@@ -106,8 +106,10 @@ static void on_tlsa(void *arg, int rc, const struct io_tlsa *records, size_t cou
 /* Where a CA was named, that one decides. */
 static bool wants_dane(const struct connection *c)
 {
+	const struct provider_defaults *p = provider_defaults(c->c->provider);
+
 	return c->o->dnssec && c->tls && c->c->ca_file.len == 0 &&
-	       (provider_defaults(c->c->provider)->is_connector || c->c->provider == PROVIDER_SMTP);
+	       (p->is_connector || p->is_any_server);
 }
 
 static void on_resolved(void *arg, int rc, const struct io_address *addresses, size_t count)

@@ -5,6 +5,7 @@
 #include "io/log.h"
 #include "mail/address.h"
 #include "outbound/outbound_priv.h"
+#include "provider/defaults.h"
 
 #include <stdio.h>
 
@@ -24,8 +25,7 @@ static struct sv keep_reply(struct delivery *d, const struct smtp_reply *r)
 static struct verdict judge(
 	struct delivery *d, const struct smtp_client_event *e, uint32_t uncertain)
 {
-	const struct provider_answer answer = { .provider = d->lane->c ? d->lane->c->provider
-								       : PROVIDER_SMTP,
+	const struct provider_answer answer = { .provider = lane_provider(d->lane),
 		.stage = e->stage,
 		.reply = &e->reply,
 		.after_uncertain = uncertain > 0,
@@ -131,8 +131,7 @@ static void on_failed(struct delivery *d, const struct smtp_client_event *e)
 	else if (e->failure == SMTP_CLIENT_FAIL_REPLY)
 		v = judge(d, e, 0);
 	else
-		v = provider_judge_failure(
-			d->lane->c ? d->lane->c->provider : PROVIDER_SMTP, e->stage, e->failure);
+		v = provider_judge_failure(lane_provider(d->lane), e->stage, e->failure);
 	/* A connection that broke under one message says nothing of the others. */
 	if (!e->uncertain && v.kind == VERDICT_RETRY && e->stage >= SMTP_CLIENT_STAGE_MAIL &&
 		e->failure != SMTP_CLIENT_FAIL_REPLY)
@@ -266,7 +265,7 @@ static struct store_count count_month(struct change *c)
 	struct store_count count = { .period = outbound_month(l->o) };
 	CLEANUP(buf_deinitp) struct buf name = BUF_INIT(LIMIT_ADDRESS + 128);
 
-	if (!l->c || l->c->provider != PROVIDER_HVE)
+	if (!l->c || !provider_defaults(l->c->provider)->has_cost)
 		return count;
 	for (size_t i = 0; i < c->count; i++)
 		count.amount += c->outcomes[i].state == STORE_RCPT_DELIVERED;

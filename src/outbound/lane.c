@@ -222,6 +222,11 @@ void lane_count_delivered(struct lane *l, uint32_t month, uint64_t count)
 	l->delivered_month += count;
 }
 
+enum provider_kind lane_provider(const struct lane *l)
+{
+	return l->c ? l->c->provider : provider_unknown();
+}
+
 struct sched_lane_now lane_now(struct lane *l)
 {
 	return sched_lane_now(l->sched, io_now(l->o->loop));

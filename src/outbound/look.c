@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
 #include "outbound/outbound_priv.h"
+#include "provider/defaults.h"
 #include "provider/remedy.h"
 
 /* What others see of lanes and of what holds mail. Changes nothing. */
@@ -41,7 +42,7 @@ static void show_cost(const struct lane *l, struct outbound_lane_status *status)
 {
 	const uint64_t million = 1000000;
 
-	if (!l->c || l->c->provider != PROVIDER_HVE)
+	if (!l->c || !provider_defaults(l->c->provider)->has_cost)
 		return;
 	status->has_cost = true;
 	status->delivered_month = l->month == outbound_month(l->o) ? l->delivered_month : 0;

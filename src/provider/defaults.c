@@ -76,6 +76,8 @@ static const struct provider_defaults defaults[] = {
 		/* https://github.com/tarickb/sasl-xoauth2/issues/98: refused at 8.5 minutes left. */
 		.token_left_us_min = 20 * US_PER_MIN,
 		.needs_account = true,
+		/* https://mc.merill.net/message/MC1243552: by the delivered recipient; read on 2026-11-23 */
+		.has_cost = true,
 		.is_microsoft = true,
 		.app_permission = "Mail.Send",
 		.user_permission = "Mail.Send",
@@ -171,6 +173,11 @@ const struct provider_defaults *provider_defaults(enum provider_kind kind)
 {
 	must(kind < PROVIDER_COUNT);
 	return &defaults[kind];
+}
+
+enum provider_kind provider_unknown(void)
+{
+	return PROVIDER_SMTP;
 }
 
 enum {

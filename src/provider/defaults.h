@@ -30,6 +30,7 @@ struct provider_defaults {
 	bool knows_relay;   /* by its certificate or address */
 	bool is_microsoft;  /* else any server, or Google */
 	bool is_any_server; /* named by whoever configures it: its certificate may be anybody's */
+	bool has_cost;      /* each delivered recipient is paid for */
 	bool shares_mailbox; /* other doors lead to the same mailbox, and what leaves by one counts for all */
 	uint32_t recipients_per_domain; /* of one domain in one message; 0: no limit */
 	/* The scope behind the cloud's scope host (or graph host), app and user; NULL: no tokens. */
@@ -43,6 +44,8 @@ struct provider_defaults {
 };
 
 const struct provider_defaults *provider_defaults(enum provider_kind kind);
+/* What a server is of which nothing is known: its lane is gone from the configuration. */
+enum provider_kind provider_unknown(void);
 
 /* Whether a mail exchanger of this name can only be Microsoft's, in any cloud. */
 NODISCARD bool provider_is_exchanger(struct sv host);
