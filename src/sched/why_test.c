@@ -107,6 +107,42 @@ static void senders_the_outside_and_due_times(void **state)
 	sched_order_free(o);
 }
 
+static struct sched_flow *one_in(struct sched_order *o, const char *queue, bool external)
+{
+	struct sched_flow *f = sched_flow_get(
+		o, &(struct mail_flow){ .queue = sv_from(queue), .external = external });
+
+	sched_flow_add(f, 1, AT(0));
+	return f;
+}
+
+/* One inside by a door that is free, one whose mailbox is parked, one outside of a tenant that may send nothing there. */
+static void three_recipients_wait_for_three_reasons(void **state)
+{
+	const struct sched_taker_state parked = { .is_configured = true, .held = true },
+				       inside = { .is_configured = true, .external_held = true };
+	struct sched_order *o = sched_order_new(1);
+	struct sched_taker *hve = door(o, "m:hve"), *b = door(o, "m:b"), *c = door(o, "m:c");
+	const struct sched_flow *first = one_in(o, "m:hve", false), *second, *third;
+
+	(void)state;
+	second = one_in(o, "m:b", false);
+	third = one_in(o, "m:c", true);
+	sched_taker_set(b, &parked);
+	sched_taker_set(c, &inside);
+	assert_int_equal(ask(first, 0).why, SCHED_WHY_NEXT);
+	assert_ptr_equal(ask(first, 0).taker, hve);
+	assert_int_equal(ask(second, 0).why, SCHED_WHY_HELD);
+	assert_ptr_equal(ask(second, 0).taker, b);
+	assert_int_equal(ask(third, 0).why, SCHED_WHY_EXTERNAL);
+	assert_ptr_equal(ask(third, 0).taker, c);
+	/* Each goes on by itself. */
+	sched_taker_set(c, &ready);
+	assert_int_equal(ask(second, 0).why, SCHED_WHY_HELD);
+	assert_int_equal(ask(third, 0).why, SCHED_WHY_NEXT);
+	sched_order_free(o);
+}
+
 static void the_minute_the_day_or_its_turn(void **state)
 {
 	static const struct limit_use minute = { 24, 24, 500, 10000 },
@@ -294,6 +330,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_hold_comes_before_all_else),
 		cmocka_unit_test(senders_the_outside_and_due_times),
+		cmocka_unit_test(three_recipients_wait_for_three_reasons),
 		cmocka_unit_test(the_minute_the_day_or_its_turn),
 		cmocka_unit_test(a_flood_of_others_is_not_ahead),
 		cmocka_unit_test(it_is_about_so),
