@@ -323,10 +323,17 @@ static void end_judged(struct delivery *d, bool left)
 
 struct change *delivery_return(struct delivery *d)
 {
+	struct wall_time now = outbound_due_now(d->lane->o);
 	struct change *c = change_of_end(d);
 
-	change_set(c, STORE_RCPT_QUEUED, outbound_due_now(d->lane->o), NULL, SV(""));
+	change_set(c, STORE_RCPT_QUEUED, now, NULL, SV(""));
+	/* Nor has it lost its place among those that wait. */
+	for (size_t i = 0; i < c->count; i++)
+		if (c->recipients[i].next_at.us > 0 && c->recipients[i].next_at.us < now.us)
+			c->outcomes[i].next_at = c->recipients[i].next_at;
 	c->op.withdrawn = true;
+	if (d->apart)
+		c->op.set_flags |= STORE_MSG_APART;
 	c->op.ledger_count = limit_slot_withdraw(&d->slot, c->ledger);
 	park_withdraw(d);
 	delivery_free(d);

@@ -58,7 +58,6 @@ void lane_free(struct lane *l)
 	sched_taker_free(l->taker);
 	sched_lane_free(l->sched);
 	lane_forget_secrets(l);
-	htable_deinit(&l->apart);
 	conf_unref(l->conf);
 	free((void *)(uintptr_t)l->key.ptr);
 	free(l);
@@ -279,8 +278,6 @@ static struct sched_room room_of(struct lane *l)
 
 	if (most == 0 || most > LIMIT_RCPT)
 		most = LIMIT_RCPT;
-	if (l->apart_left)
-		most = 1;
 	return sched_room_of(limit_scope_room(l->scope, now, most), &use, &l->member->better, now);
 }
 

@@ -183,10 +183,8 @@ struct lane {
 	struct io_task task;
 	unsigned read_failures; /* of the queue, in a row */
 	unsigned damaged_takes; /* likewise */
-	struct htable apart;    /* ids of messages whose recipients go one by one; see graph.c */
 	uint32_t month;         /* 202611; what was delivered in it, where deliveries cost */
 	uint64_t delivered_month;
-	uint32_t apart_left; /* takes that carry a single recipient, of these */
 	/* Recipients that went by another door since it is held, and the last such door. */
 	uint64_t moved;
 	const struct lane *moved_to;
@@ -333,6 +331,7 @@ struct delivery {
 	bool reads;           /* the queue reads its body */
 	bool wants_body, probe;
 	bool stayed; /* released, but it is known that it never left */
+	bool apart;  /* it goes back, and then to one recipient at a time */
 	struct mono_time begun_at;
 	struct limit_slot slot; /* of what its mailbox or connector may send */
 	struct store_attempt attempt;
@@ -615,10 +614,6 @@ void connections_serve(void *outbound);
 bool connections_are_scarce(
 	const struct lane *l);             /* others wait for one, of its endpoint or of all */
 void connections_give_way(struct lane *l); /* what rests is closed, if another lane waits */
-
-/* ---- graph.c ---- */
-/* Whether each recipient of this message gets a copy of his own. */
-bool graph_goes_apart(const struct lane *l, uint64_t message_id);
 
 /* ---- bounce.c ---- */
 struct bounce_job;

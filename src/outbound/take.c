@@ -159,20 +159,6 @@ static bool is_over(struct delivery *d)
 	return true;
 }
 
-/* One of its recipients at a time: the rest waits for the next takes. */
-static bool goes_apart(struct delivery *d)
-{
-	struct lane *l = d->lane;
-
-	if (d->count == 1 || !graph_goes_apart(l, d->m.id)) {
-		l->apart_left -= l->apart_left > 0;
-		return false;
-	}
-	l->apart_left += (uint32_t)d->count;
-	delivery_withdraw(d, NULL, SV(""));
-	return true;
-}
-
 /* ---- the take ---- */
 
 void delivery_count_moved(const struct delivery *d)
@@ -243,7 +229,7 @@ static void take_done(struct store_op *op)
 	}
 	probe = d->probe;
 	d->probe = false;
-	if (is_over(d) || goes_back(d) || goes_apart(d))
+	if (is_over(d) || goes_back(d))
 		return;
 	park_begin(d, probe);
 	list_append(&l->fresh, &d->node);
@@ -267,6 +253,7 @@ void delivery_take(struct lane *l, const struct sched_pick *pick, bool probe)
 		.at = io_wall(o->loop),
 		.wanted = pick->wanted,
 		.per_domain = lane_per_domain(l),
+		.apart = provider_defaults(l->c->provider)->is_http,
 		.ledger = d->ledger,
 		.ledger_count = limit_slot_take(
 			&d->slot, l->scope, io_now(o->loop), pick->wanted, d->ledger),

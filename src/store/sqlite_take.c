@@ -89,7 +89,8 @@ static int read_run(
 			s, rows[i].id, op->out_arena, &list[n], &op->op.err);
 		if (pass_over(s, m->id, index, &rc, &op->op.err) || rc != 0)
 			continue;
-		if (n && !sv_eq(list[n].rewrite_from, list[0].rewrite_from))
+		if (n && ((op->apart && m->flags & STORE_MSG_APART) ||
+				 !sv_eq(list[n].rewrite_from, list[0].rewrite_from)))
 			break;
 		n++;
 	}

@@ -55,6 +55,7 @@ enum {
 		4, /* its header is UTF-8 by RFC 6532: SMTPUTF8 is said where it is offered */
 	STORE_MSG_DELAY_NOTICED = 8,
 	STORE_MSG_FORCE = 16, /* where From is replaced, no Reply-To remembers the original */
+	STORE_MSG_APART = 32, /* by HTTPS each recipient gets a copy of his own */
 };
 
 struct store_recipient {
@@ -217,6 +218,7 @@ struct store_take {
 	struct wall_time at;  /* of the attempt */
 	uint32_t wanted;      /* recipients; at least 1 */
 	uint32_t per_domain;  /* at most so many of one domain; 0: no limit */
+	bool apart;           /* of a message with STORE_MSG_APART one recipient */
 	/* These messages only where nothing else is due: what caused a hold is not its probe. */
 	const uint64_t *last;
 	size_t last_count;
@@ -284,7 +286,7 @@ struct store_outcome {
 	const struct limit_entry *ledger;
 	size_t ledger_count;
 	struct store_count count;
-	uint32_t set_flags; /* STORE_MSG_DELAY_NOTICED */
+	uint32_t set_flags; /* STORE_MSG_DELAY_NOTICED, STORE_MSG_APART */
 	bool out_finished;  /* the message is history now */
 };
 

@@ -157,6 +157,48 @@ static void who_does_not_fit_waits(void **state)
 	shut_and_audit(b);
 }
 
+/* It says so itself, once that is known; a door that can carry it whole does not mind. */
+static void one_at_a_time_where_each_gets_his_own(void **state)
+{
+	struct bench *b = *state;
+	const struct mail_flow flow = bench_flow("q");
+	struct store_recipient_outcome to[3] = { 0 };
+	struct store_outcome op = { .op.kind = STORE_OP_OUTCOME,
+		.withdrawn = true,
+		.recipients = to,
+		.recipient_count = 3,
+		.set_flags = STORE_MSG_APART };
+	struct taken taken;
+	struct asked a;
+
+	bench_open(b);
+	op.message_id = put_due(b, 3, 7);
+	(void)put_due(b, 2, 8);
+	assert_int_equal(bench_take(b, &flow, 5, &taken), 0);
+	assert_int_equal(taken.count, 3);
+	op.attempt = taken.attempt;
+	for (uint32_t i = 0; i < 3; i++)
+		to[i] = (struct store_recipient_outcome){
+			.index = i, .state = STORE_RCPT_QUEUED, .next_at.us = 7
+		};
+	assert_int_equal(bench_run(b, &op.op), 0);
+	for (uint32_t i = 0; i < 2; i++) {
+		ask_make(&a, &flow, 5);
+		a.op.apart = i == 0;
+		assert_int_equal(bench_run(b, &a.op.op), 0);
+		assert_true(a.op.out_message->id == op.message_id);
+		assert_int_equal(a.op.out_message->recipient_count, i + 1);
+		assert_int_equal(a.op.out_message->recipients[0].index, i);
+		ask_free(&a);
+	}
+	ask_make(&a, &flow, 5);
+	a.op.apart = true;
+	assert_int_equal(bench_run(b, &a.op.op), 0);
+	assert_int_equal(a.op.out_message->recipient_count, 2);
+	ask_free(&a);
+	shut_and_audit(b);
+}
+
 /* What caused a hold is its probe only where nothing else is due. */
 static void the_culprit_comes_last(void **state)
 {
@@ -259,6 +301,7 @@ int main(void)
 		BENCH_TEST(the_first_that_is_due_leaves_first),
 		BENCH_TEST(a_message_with_4000_recipients_leaves_in_pieces),
 		BENCH_TEST(who_does_not_fit_waits),
+		BENCH_TEST(one_at_a_time_where_each_gets_his_own),
 		BENCH_TEST(the_culprit_comes_last),
 		BENCH_TEST(the_ledger_counts_who_was_taken),
 		BENCH_TEST(what_is_taken_comes_back_to_its_flow),
