@@ -17,7 +17,7 @@ static long long number(const json_t *line, const char *key)
 
 const char *cli_pace(const json_t *pace, char out[CLI_PACE_MAX])
 {
-	bool day = strcmp(cli_text(pace, "limit"), "day") == 0;
+	bool day = strcmp(cli_text(pace, "limit"), "day") == 0, one = number(pace, "rate") == 1;
 	char rate[CLI_COUNT_MAX], whole[CLI_COUNT_MAX], of[64] = "";
 
 	out[0] = '\0';
@@ -33,7 +33,9 @@ const char *cli_pace(const json_t *pace, char out[CLI_PACE_MAX])
 		CLI_PACE_MAX,
 		"%s %s%s",
 		cli_count(number(pace, "rate"), rate),
-		day ? "recipients in 24 h" : "messages a minute",
+		one   ? day ? "recipient in 24 h" : "message a minute"
+		: day ? "recipients in 24 h"
+		      : "messages a minute",
 		of);
 	return out;
 }

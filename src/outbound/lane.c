@@ -260,25 +260,30 @@ uint32_t lane_per_domain(const struct lane *l)
 	return conf_general(l->o->conf)->redirect_all.len ? 0 : l->c->limits.recipients_per_domain;
 }
 
-uint32_t lane_room(struct lane *l, const struct store_recipient *recipients, size_t count)
-{
-	uint32_t max = l->c->limits.recipients_per_message;
-
-	count = mail_domain_room(count, lane_per_domain(l), address_of, recipients);
-	return limit_scope_room(
-		l->scope, io_now(l->o->loop), (uint32_t)(max && count > max ? max : count));
-}
-
-/* By its limits, for whatever comes next. */
-static struct sched_room room_of(struct lane *l)
+/* By its limits, for whatever comes next, with at most so many recipients. */
+static struct sched_room room_for(struct lane *l, size_t most)
 {
 	struct mono_time now = io_now(l->o->loop);
-	uint32_t most = l->c->limits.recipients_per_message;
+	uint32_t max = l->c->limits.recipients_per_message;
 	struct limit_use use = limit_scope_use(l->scope, now);
 
-	if (most == 0 || most > LIMIT_RCPT)
-		most = LIMIT_RCPT;
-	return sched_room_of(limit_scope_room(l->scope, now, most), &use, &l->member->better, now);
+	if (max && most > max)
+		most = max;
+	return sched_room_of(
+		limit_scope_room(l->scope, now, (uint32_t)most), &use, &l->member->better, now);
+}
+
+static struct sched_room room_of(struct lane *l)
+{
+	return room_for(l, LIMIT_RCPT);
+}
+
+uint32_t lane_room(struct lane *l, const struct store_recipient *recipients, size_t count)
+{
+	const struct sched_room room =
+		room_for(l, mail_domain_room(count, lane_per_domain(l), address_of, recipients));
+
+	return recipients[0].flow.class == MAIL_CLASS_BULK ? room.wanted_bulk : room.wanted;
 }
 
 uint32_t lane_ready_connections(const struct lane *l)

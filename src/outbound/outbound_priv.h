@@ -397,7 +397,7 @@ uint32_t outbound_month(const struct outbound *o); /* 202611 */
 void lane_count_delivered(struct lane *l, uint32_t month, uint64_t count);
 struct sched_lane_now lane_now(struct lane *l);
 enum provider_kind lane_provider(const struct lane *l); /* if it is gone: any server */
-/* How many of these may leave in one message now. */
+/* How many of these, which are of one class, may leave in one message now. */
 uint32_t lane_room(struct lane *l, const struct store_recipient *recipients, size_t count);
 
 uint32_t lane_per_domain(const struct lane *l); /* recipients of one domain; 0: no limit */

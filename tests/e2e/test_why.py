@@ -24,10 +24,10 @@ routes: [{{ through: host }}]
 """
 
 
-def send(relay, count, first=0):
+def send(relay, count, first=0, sender="erp@contoso.com"):
     with smtplib.SMTP("127.0.0.1", relay.port, timeout=PATIENCE) as s:
         for n in range(first, first + count):
-            s.sendmail("erp@contoso.com", [f"r{n}@example.org"], f"From: erp@contoso.com\r\nSubject: {n}\r\n\r\nx\r\n".encode())
+            s.sendmail(sender, [f"r{n}@example.org"], f"From: {sender}\r\nSubject: {n}\r\n\r\nx\r\n".encode())
 
 
 def waits(relay, count, why):
@@ -76,6 +76,21 @@ def test_the_day_sets_the_pace(sink, relay):
     wait, text = show(r, rows[0])
     assert (wait["limit"], wait["rate"], wait["configured"]) == ("day", 2, 4)
     assert "waits for the day of host" in text and "the binding limit is 2 recipients in 24 h (50 % of 4)" in text, text
+
+
+def test_bulk_leaves_a_part_of_the_minute_to_the_others(sink, relay):
+    limits = door(sink.port, ", messages_per_minute: 4")
+    r = relay(limits.replace("routes: [", "routes: [{ sender: news@contoso.com, class: bulk, through: host }, "), SLOW)
+    send(r, 1)
+    wait_for(lambda: len(sink.got) == 1)
+    # A connection is idle, and one of two slots is free: it is kept for better mail.
+    send(r, 2, first=1, sender="news@contoso.com")
+    rows = waits(r, 2, "minute")
+    assert rows[0]["class"] == "bulk" and rows[0]["wait"]["rate"] == 1
+    assert "the binding limit is 1 message a minute (50 % of 4)" in show(r, rows[1])[1]
+    send(r, 1, first=3)
+    wait_for(lambda: len(sink.got) == 2)
+    assert {x["sender"] for x in waits(r, 2, "minute")} == {"news@contoso.com"}
 
 
 def test_mail_is_found_by_the_cause_of_what_holds_it(relay):
