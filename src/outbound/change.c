@@ -14,20 +14,6 @@
 
 /* ---- work: all that drains ---- */
 
-void work_begin(struct work *w, struct outbound *o)
-{
-	w->o = o;
-	list_append(&o->work, &w->node);
-	o->deliveries++;
-}
-
-void work_end(struct work *w)
-{
-	list_remove(&w->node);
-	w->o->deliveries--;
-	outbound_check_drained(w->o);
-}
-
 /* ---- life ---- */
 
 static void write_again(void *arg);

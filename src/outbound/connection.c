@@ -133,7 +133,7 @@ struct connection *connection_open(struct lane *l)
 			return NULL;
 	}
 	c = xcalloc(1, sizeof(*c));
-	c->kind = is_http ? &connection_web : &connection_smtp;
+	c->kind = is_http ? o->by_web : o->by_smtp;
 	c->o = o;
 	c->lane = l;
 	c->conf = conf_ref(l->conf);

@@ -21,6 +21,7 @@
 
 /*
  * outbound.c   life: start, drain, what others call
+ * clocks.c     time as mail has it; work.c: what is under way
  * reload.c     a new snapshot: what a worker reads for it, and the change of the lanes; TLS contexts
  * lane.c       one lane: which work next, on which connection, timers
  * sign_in.c    secrets and tokens of lanes
@@ -78,6 +79,7 @@ struct outbound {
 	struct io_dnssec *dnssec;     /* NULL: no DANE */
 	outbound_event_fn *event;     /* NULL: none */
 	void *event_arg;
+	const struct connection_kind *by_smtp, *by_web; /* what sessions speak */
 	struct conf *conf;
 	struct htable lanes;     /* key -> struct lane; "" is mail without a route */
 	struct lane **all_lanes; /* the same, in the order in which they came */
@@ -364,20 +366,23 @@ struct change {
 	bool next_hop_dsn;
 };
 
-/* ---- outbound.c ---- */
+/* ---- clocks.c ---- */
 /* Time by which mail is due: the wall clock, but never going back while we run. */
 struct wall_time outbound_due_now(struct outbound *o);
-void outbound_configured(struct outbound *o); /* by a new snapshot */
 /* Till the queue is asked again, after it has failed so many times in a row for the same. */
 uint64_t outbound_queue_pause(int rc, unsigned failures);
 struct sched_policy outbound_policy(const struct outbound *o);
 void outbound_count_uncertain(struct outbound *o, uint64_t recipients);
-void outbound_check_drained(struct outbound *o);
 /*
  * By which the age of mail is measured, where no attempt has just failed: the wall clock, but a jump ahead
  * while we run does not make mail old.
  */
 struct wall_time outbound_age_now(struct outbound *o);
+
+/* ---- work.c ---- */
+void work_begin(struct work *w, struct outbound *o);
+void work_end(struct work *w);
+void outbound_check_drained(struct outbound *o);
 
 /* ---- lane.c ---- */
 struct lane *lane_get(struct outbound *o, struct sv key); /* makes it */
@@ -440,6 +445,7 @@ void delivery_take(struct lane *l, const struct sched_pick *pick, bool probe);
 void delivery_count_moved(const struct delivery *d);
 
 /* ---- reload.c ---- */
+void outbound_configured(struct outbound *o);                 /* by a new snapshot */
 struct io_tls *outbound_tls(struct lane *l, struct err *err); /* borrowed */
 /* NULL: nobody has read it. `f` may be NULL. */
 const struct secret *outbound_fresh_secret(
@@ -549,8 +555,6 @@ struct sched_attempt delivery_facts(struct delivery *d);
 struct change *delivery_return(struct delivery *d);
 
 /* ---- change.c ---- */
-void work_begin(struct work *w, struct outbound *o);
-void work_end(struct work *w);
 /* Copies all. Outcomes are not set yet. */
 struct change *change_new(struct lane *l, const struct store_message *m,
 	const struct store_recipient *recipients, size_t count);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
 #include "identity/secrets.h"
+#include "io/log.h"
 #include "outbound/outbound_priv.h"
 #include "provider/defaults.h"
 
@@ -253,4 +254,35 @@ void outbound_reload(struct outbound *o, struct conf *conf, struct outbound_fres
 	/* A lane that comes later begins with the new snapshot. */
 	o->reload.count = o->lane_count;
 	reload_some(o);
+}
+
+/* ---- what is said of it ---- */
+
+const char *outbound_password_notice(const struct conf *conf, enum provider_kind provider)
+{
+	return conf_has_password(conf, provider) ? provider_defaults(provider)->password_ends
+						 : NULL;
+}
+
+/* What an administrator should not overlook, at the start and after each reload. */
+static void say_loudly(const struct conf *conf)
+{
+	const struct conf_general *g = conf_general(conf);
+
+	for (unsigned p = 0; p < PROVIDER_COUNT; p++) {
+		const char *notice = outbound_password_notice(conf, p);
+
+		if (notice)
+			log_line(LOG_WARN, "qmgr", "%s", notice);
+	}
+	if (g->redirect_all.len)
+		log_line(LOG_WARN,
+			"qmgr",
+			"STAGING: redirect_all sends every message to %.*s and to nobody else",
+			SV_ARG(g->redirect_all));
+}
+
+void outbound_configured(struct outbound *o)
+{
+	say_loudly(o->conf);
 }

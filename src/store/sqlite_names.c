@@ -126,6 +126,14 @@ int store_scope_number(struct store_sqlite *s, struct sv key, int64_t *out, stru
 	return number_of(s, &s->scopes, SQL_SCOPE_ADD, key, out, err);
 }
 
+void store_sweep_named(struct store_sqlite *s, int64_t flow)
+{
+	struct store_sweep *w = &s->sweep;
+
+	if (w->running && flow > 0 && (size_t)flow <= w->cap)
+		w->named[flow - 1] = 1;
+}
+
 int store_flow_text_number(struct store_sqlite *s, struct sv text, int64_t *out, struct err *err)
 {
 	int rc = number_of(s, &s->flows, SQL_FLOW_ADD, text, out, err);

@@ -225,6 +225,8 @@ struct sv store_column_sv(sqlite3_stmt *q, int at); /* until the next step */
 struct sv store_column_copy(sqlite3_stmt *q, int at, struct arena *a);
 
 /* ---- sqlite_names.c ---- */
+/* A row is about to name this flow: it is not swept away. */
+void store_sweep_named(struct store_sqlite *s, int64_t flow);
 NODISCARD int store_lane_number(
 	struct store_sqlite *s, struct sv key, int64_t *out, struct err *err);
 NODISCARD int store_scope_number(
@@ -279,8 +281,6 @@ NODISCARD int store_flow_tally(struct store_sqlite *s, struct store_tally *t, in
 NODISCARD int store_flow_tally_end(struct store_sqlite *s, struct store_tally *t, struct err *err);
 
 /* ---- sqlite_sweep.c ---- */
-/* A row is about to name this flow. */
-void store_sweep_named(struct store_sqlite *s, int64_t flow);
 /* One bounded step, if there is something to do. True: there is more to do now. */
 bool store_sweep(struct store_sqlite *s, struct mono_time now);
 void store_sweep_stop(struct store_sqlite *s);

@@ -33,14 +33,6 @@ void store_sweep_stop(struct store_sqlite *s)
 	s->sweep.running = false;
 }
 
-void store_sweep_named(struct store_sqlite *s, int64_t flow)
-{
-	struct store_sweep *w = &s->sweep;
-
-	if (w->running && flow > 0 && (size_t)flow <= w->cap)
-		w->named[flow - 1] = 1;
-}
-
 static void begin(struct store_sqlite *s)
 {
 	struct store_sweep *w = &s->sweep;
