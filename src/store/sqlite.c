@@ -10,6 +10,8 @@ static int open_queue(struct store *front, struct store_recovery *out, struct er
 	struct store_sqlite *s = store_sqlite_of(front);
 	int rc;
 
+	/* Its own count of memory nobody reads, and each piece would cost a lock twice. Refused once SQLite is in use. */
+	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	(void)snprintf(s->path, sizeof(s->path), "%s/queue.db", front->folder);
 	(void)snprintf(front->db_path, sizeof(front->db_path), "%s", s->path);
 	rc = store_finish_repair(sv_from(front->folder), err);
