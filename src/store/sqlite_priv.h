@@ -141,10 +141,12 @@ struct store_sqlite {
 	sqlite3_stmt *sql[SQL_COUNT];
 	char path[STORE_PATH_MAX + 16];
 	struct store_names lanes, causes, scopes;
-	struct store_state state, committed;  /* of the open transaction; of the last commit */
-	bool writing;                         /* the open transaction has changed something */
-	unsigned part, without;               /* enum store_part: under way; left out, a bit each */
-	uint64_t corrupt;                     /* times that SQLite met damage */
+	struct store_state state, committed; /* of the open transaction; of the last commit */
+	bool writing;                        /* the open transaction has changed something */
+	bool savepoints;                     /* one for each operation, this time */
+	bool half_done;         /* without them: one failed that had changed something */
+	unsigned part, without; /* enum store_part: under way; left out, a bit each */
+	uint64_t corrupt;       /* times that SQLite met damage */
 	int64_t left_out[STORE_LEFT_OUT_MAX]; /* rows, of the operation under way */
 	size_t left_out_count;
 	int64_t delivered_now, bounced_now; /* of the open transaction */
@@ -200,7 +202,7 @@ void store_names_free(struct store_names *names);
 /* Forgets the newest: the transaction that gave them was rolled back. */
 void store_names_cut(struct store_names *names, size_t count);
 
-/* ---- the operations: each runs inside a savepoint ---- */
+/* ---- the operations: what one that fails has changed is undone ---- */
 int store_do_chunk(struct store *front, struct store_chunk *op);
 int store_do_put(struct store *front, struct store_put *op);
 int store_do_abort(struct store *front, struct store_abort *op);

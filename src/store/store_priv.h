@@ -101,7 +101,7 @@ struct store_backend {
 	int (*resolve_uncertain)(
 		struct store *s, const struct store_uncertain *how, struct err *err);
 
-	/* The operations: each in a savepoint of its group. 0, STORE_AGAIN, or what went wrong. */
+	/* The operations: what one that fails has changed is undone. 0, STORE_AGAIN, or what went wrong. */
 	int (*do_chunk)(struct store *s, struct store_chunk *op);
 	int (*do_put)(struct store *s, struct store_put *op);
 	int (*do_abort)(struct store *s, struct store_abort *op);
