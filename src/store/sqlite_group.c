@@ -219,7 +219,8 @@ static enum outcome finish(struct store_sqlite *s)
 	rc = store_run(s, store_sql(s, SQL_COMMIT), NULL);
 	if (rc == 0) {
 		s->committed = s->state;
-		if (s->writing && store_folder_is_there(&s->front))
+		if (s->writing && store_trouble_now(&s->front) != STORE_TROUBLE_NONE &&
+			store_folder_is_there(&s->front))
 			store_trouble_clear(&s->front);
 		atomic_fetch_add_explicit(&s->front.stat_commits, s->writing, memory_order_relaxed);
 		return COMMITTED;

@@ -68,6 +68,7 @@ struct store {
 	char db_path[STORE_PATH_MAX +
 		     16]; /* what must stay in its place: see store_folder_is_there() */
 	bool folder_known;
+	struct mono_time folder_look_at; /* when housekeeping asks next whether it is there */
 	struct stat folder_file;
 	int lock_fd;
 	uint64_t ballast_bytes;
