@@ -550,11 +550,19 @@ void io_watch_peer(int fd)
 
 struct io_stream *io_stream_accepted(struct io_loop *l, int fd, io_stream_fn *fn, void *arg)
 {
+	struct io_address peer = { .len = sizeof(peer.un) };
+
+	if (getpeername(fd, &peer.any, &peer.len) != 0)
+		peer.any.sa_family = AF_UNSPEC;
+	return io_stream_accepted_from(l, fd, &peer, fn, arg);
+}
+
+struct io_stream *io_stream_accepted_from(
+	struct io_loop *l, int fd, const struct io_address *peer, io_stream_fn *fn, void *arg)
+{
 	struct io_stream *s = stream_new(l, fd, fn, arg);
 
-	s->peer.len = sizeof(s->peer.un);
-	if (getpeername(fd, &s->peer.any, &s->peer.len) != 0)
-		s->peer.any.sa_family = AF_UNSPEC;
+	s->peer = *peer;
 	(void)io_address_text(&s->peer.any, s->peer_text);
 	set_no_delay(fd);
 	s->state = STREAM_CLEAR;
