@@ -73,6 +73,9 @@ static void arm(struct io_stream *s)
 
 	if (s->gone || s->state == STREAM_DEAD || s->fd < 0)
 		return;
+	/* Its last output leaves in this round, and what is polled for behind that is mostly what is now. */
+	if (s->closing && !list_empty(&s->dirty))
+		return;
 	if (s->state == STREAM_CONNECTING || s->want_write)
 		events |= UV_WRITABLE;
 	if (wants_input(s))
