@@ -205,6 +205,10 @@ static void units_parse_and_print(void **state)
 	assert_string_equal(text_duration(0, out), "0ms");
 	assert_string_equal(text_span(90 * US_PER_S, out), "1m 30s");
 	assert_string_equal(text_size(1536, out), "1.5 KB");
+	*text_digits(0, out) = '\0';
+	assert_string_equal(out, "0");
+	*text_digits(UINT64_MAX, out) = '\0';
+	assert_string_equal(out, "18446744073709551615");
 }
 
 static void dates_are_right(void **state)
@@ -218,6 +222,8 @@ static void dates_are_right(void **state)
 		"Thu, 29 Feb 2024 00:00:00 +0000");
 	assert_string_equal(
 		wall_rfc3339((struct wall_time){ -1 }, out), "1969-12-31T23:59:59.999999Z");
+	assert_string_equal(wall_rfc5322((struct wall_time){ INT64_C(4102444799) * 1000000 }, mail),
+		"Thu, 31 Dec 2099 23:59:59 +0000");
 }
 
 static void heap_sorts_and_keeps_ties(void **state)

@@ -67,14 +67,19 @@ static void grow(struct buf *b, size_t cap)
 	b->cap = cap;
 }
 
+static bool has_room(const struct buf *b, size_t n)
+{
+	return b->cap - b->head - b->len >= n && b->ptr && n <= b->max - b->len;
+}
+
 int buf_reserve(struct buf *b, size_t n)
 {
 	size_t cap;
 
+	if (has_room(b, n))
+		return 0;
 	if (n > b->max - b->len)
 		return RC_LIMIT;
-	if (b->cap - b->head - b->len >= n && b->ptr)
-		return 0;
 	if (b->ptr && b->cap - b->len >= n && b->head >= b->len) {
 		/* Moving fewer bytes than were consumed keeps the whole linear. */
 		memcpy(b->ptr, b->ptr + b->head, b->len);
@@ -108,7 +113,7 @@ int buf_append(struct buf *b, struct sv bytes)
 {
 	if (bytes.len == 0)
 		return 0;
-	if (buf_reserve(b, bytes.len) != 0)
+	if (!has_room(b, bytes.len) && buf_reserve(b, bytes.len) != 0)
 		return RC_LIMIT;
 	memcpy(buf_tail(b), bytes.ptr, bytes.len);
 	b->len += bytes.len;

@@ -396,6 +396,19 @@ const char *text_size(uint64_t bytes, char out[TEXT_DURATION_MAX])
 	return out;
 }
 
+char *text_digits(uint64_t number, char *to)
+{
+	char digits[20];
+	size_t n = 0;
+
+	do
+		digits[n++] = (char)('0' + number % 10);
+	while ((number /= 10) > 0);
+	while (n > 0)
+		*to++ = digits[--n];
+	return to;
+}
+
 const char *text_count(long long number, char out[TEXT_COUNT_MAX])
 {
 	char digits[TEXT_COUNT_MAX];

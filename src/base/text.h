@@ -70,4 +70,6 @@ const char *text_size(uint64_t bytes, char out[TEXT_DURATION_MAX]); /* "12.4 MB"
 enum {
 	TEXT_COUNT_MAX = 32
 };
+/* Its digits, no NUL behind them; to the end. Without printf(): for what every message goes through. */
+char *text_digits(uint64_t number, char *to);
 const char *text_count(long long number, char out[TEXT_COUNT_MAX]); /* "3,494" */

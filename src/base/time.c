@@ -3,7 +3,7 @@
 
 #include "base/err.h"
 
-#include <stdio.h>
+#include <string.h>
 
 /* Days to civil date after Howard Hinnant's public-domain description of the proleptic calendar. */
 struct civil_time wall_civil(struct wall_time t)
@@ -41,21 +41,45 @@ struct civil_time wall_civil(struct wall_time t)
 	return c;
 }
 
+/* The lowest of its digits. Every line of the log and every message has a time: no printf. */
+static char *put_digits(char *to, uint32_t number, size_t digits)
+{
+	for (size_t i = digits; i-- > 0; number /= 10)
+		to[i] = (char)('0' + number % 10);
+	return to + digits;
+}
+
+static char *put_day_time(char *to, const struct civil_time *c)
+{
+	to = put_digits(to, (uint32_t)c->hour, 2);
+	*to++ = ':';
+	to = put_digits(to, (uint32_t)c->minute, 2);
+	*to++ = ':';
+	return put_digits(to, (uint32_t)c->second, 2);
+}
+
 const char *wall_rfc3339(struct wall_time t, char out[WALL_RFC3339_MAX])
 {
 	struct civil_time c = wall_civil(t);
+	char *to = put_digits(out, (uint32_t)c.year, 4);
 
-	(void)snprintf(out,
-		WALL_RFC3339_MAX,
-		"%04u-%02u-%02uT%02u:%02u:%02u.%06uZ",
-		(unsigned)c.year % 10000,
-		(unsigned)c.month % 100,
-		(unsigned)c.day % 100,
-		(unsigned)c.hour % 100,
-		(unsigned)c.minute % 100,
-		(unsigned)c.second % 100,
-		(unsigned)c.micros % 1000000);
+	*to++ = '-';
+	to = put_digits(to, (uint32_t)c.month, 2);
+	*to++ = '-';
+	to = put_digits(to, (uint32_t)c.day, 2);
+	*to++ = 'T';
+	to = put_day_time(to, &c);
+	*to++ = '.';
+	to = put_digits(to, (uint32_t)c.micros, 6);
+	*to++ = 'Z';
+	*to = '\0';
 	return out;
+}
+
+static char *put_name(char *to, const char name[4])
+{
+	memcpy(to, name, 3);
+	return to + 3;
 }
 
 const char *wall_rfc5322(struct wall_time t, char out[WALL_RFC5322_MAX])
@@ -76,17 +100,19 @@ const char *wall_rfc5322(struct wall_time t, char out[WALL_RFC5322_MAX])
 		"Dec",
 	};
 	struct civil_time c = wall_civil(t);
+	char *to = out;
 
-	(void)snprintf(out,
-		WALL_RFC5322_MAX,
-		"%s, %02u %s %04u %02u:%02u:%02u +0000",
-		days[c.weekday],
-		(unsigned)c.day % 100,
-		months[c.month - 1],
-		(unsigned)c.year % 10000,
-		(unsigned)c.hour % 100,
-		(unsigned)c.minute % 100,
-		(unsigned)c.second % 100);
+	to = put_name(to, days[c.weekday]);
+	*to++ = ',';
+	*to++ = ' ';
+	to = put_digits(to, (uint32_t)c.day, 2);
+	*to++ = ' ';
+	to = put_name(to, months[c.month - 1]);
+	*to++ = ' ';
+	to = put_digits(to, (uint32_t)c.year, 4);
+	*to++ = ' ';
+	to = put_day_time(to, &c);
+	memcpy(to, " +0000", sizeof(" +0000"));
 	return out;
 }
 

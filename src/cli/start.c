@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
 #include <netinet/in.h>
@@ -17,6 +18,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum {
@@ -88,20 +90,52 @@ gid_t cli_service_group(void)
 	return g ? g->gr_gid : (gid_t)-1;
 }
 
-gid_t cli_admin_group(void)
+static gid_t find_group(const char *name)
 {
 	/* NOLINTNEXTLINE(concurrency-mt-unsafe): one thread */
-	const struct group *g = getgrnam(CLI_ADMIN_GROUP);
-	gid_t groups[GROUPS_MAX + 1];
+	const struct group *g = getgrnam(name);
+
+	return g ? g->gr_gid : (gid_t)-1;
+}
+
+/*
+ * The libraries of the name services stay in whoever asked (systemd's have 350 KB, those of a directory more), and the
+ * daemon asks once. So a child does.
+ */
+static gid_t find_group_in_child(const char *name)
+{
+	gid_t gid = (gid_t)-1;
+	int ends[2];
+	pid_t child;
+
+	if (pipe2(ends, O_CLOEXEC) != 0)
+		return find_group(name);
+	child = fork();
+	if (child == 0) {
+		gid = find_group(name);
+		_exit(write(ends[1], &gid, sizeof(gid)) == sizeof(gid) ? EX_OK : EX_OSERR);
+	}
+	io_closep(&ends[1]);
+	if (child < 0 || read(ends[0], &gid, sizeof(gid)) != sizeof(gid))
+		gid = find_group(name);
+	io_closep(&ends[0]);
+	while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
+		;
+	return gid;
+}
+
+gid_t cli_admin_group(void)
+{
+	gid_t gid = find_group_in_child(CLI_ADMIN_GROUP), groups[GROUPS_MAX + 1];
 	int count = geteuid() == 0 ? getgroups(GROUPS_MAX, groups) : -1;
 
-	if (!g)
-		return (gid_t)-1;
+	if (gid == (gid_t)-1)
+		return gid;
 	if (count >= 0) {
-		groups[count] = g->gr_gid;
+		groups[count] = gid;
 		(void)!setgroups((size_t)count + 1, groups);
 	}
-	return g->gr_gid;
+	return gid;
 }
 
 int cli_become_daemon(const struct cli_context *ctx, const struct conf *c)

@@ -42,7 +42,7 @@ struct accept *accept_new(struct inbound *in, struct conf *conf, const struct ac
 		a->quota.use = quota_of_device(in, origin->device->name);
 	else if (origin->account)
 		a->quota.use = quota_of_user(in, origin->user);
-	a->known.seed = io_random_u64();
+	a->known.seed = in->names_seed;
 	buf_init(&a->body, LIMIT_HEADER + 4 * LIMIT_CHUNK);
 	in->accepts++;
 	return a;

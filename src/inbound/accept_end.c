@@ -105,7 +105,9 @@ void accept_render_header(struct accept *a)
 		return;
 	make_received(a, &received);
 	make_from(a, &from);
-	must(message_id_render(&message_id, a->id, io_random_u64(), g->hostname) == 0);
+	/* Two of them, one of which may be empty, are looked at by header_block_render(). */
+	if (!facts.message_id.len || header_block_count(a->header, SV("Message-ID")) > 1)
+		must(message_id_render(&message_id, a->id, io_random_u64(), g->hostname) == 0);
 	a->message_id =
 		arena_sv(&a->arena, facts.message_id.len ? facts.message_id : buf_sv(&message_id));
 	if (g->keep_subject)

@@ -2,6 +2,7 @@
 #include "inbound/inbound.h"
 
 #include "base/must.h"
+#include "base/secret.h"
 #include "inbound/inbound_priv.h"
 #include "io/log.h"
 #include "io/passed.h"
@@ -70,6 +71,7 @@ struct inbound *inbound_new(const struct inbound_options *options, struct err *e
 	in->drain_check = (struct io_task){ .run = drain_check, .arg = in };
 	in->accounts = limit_accounts_new(io_random_u64());
 	in->names_seed = io_random_u64();
+	io_random(in->nonce_key, sizeof(in->nonce_key));
 	in->names = io_names_new(in->loop);
 	accounts_set(in, in->conf);
 	io_timer_init(&in->memory_look, in->loop, accounts_look_at_memory, in);
@@ -116,6 +118,7 @@ void inbound_free(struct inbound *in)
 	conf_unref(in->conf);
 	free(in->passed);
 	free(in->salt_key_file);
+	secret_wipe(in->nonce_key, sizeof(in->nonce_key));
 	free(in);
 }
 

@@ -71,7 +71,9 @@ struct inbound {
 	struct io_names *names; /* of local users */
 	struct limit_accounts *accounts;
 	uint64_t refused, sign_ins_failed, sign_ins_blocked; /* since the start */
-	uint64_t names_seed;  /* of hashes over names that strangers choose */
+	uint64_t names_seed; /* of hashes over names that strangers choose */
+	uint64_t sessions_begun;
+	unsigned char nonce_key[SMTP_NONCE_KEY_LEN];
 	uint64_t memory_peak; /* of LIMIT_RESOURCE_BYTES, since memory went back to the kernel */
 	struct io_timer memory_look;
 	size_t accepts;       /* messages alive */

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /*
  * One SMTP session: bytes of the stream into the machine, its events to the message, answers back. All
@@ -458,7 +459,8 @@ static void begin_smtp(struct session *s, bool tls_on)
 		.smtputf8 = true,
 		.dsn = true };
 
-	io_random(o.nonce_key, sizeof(o.nonce_key));
+	memcpy(o.nonce_key, s->in->nonce_key, sizeof(o.nonce_key));
+	o.nonce_session = ++s->in->sessions_begun;
 	if (c) {
 		o.message_bytes_max = c->message_bytes_max;
 		o.rcpt_max = c->rcpt_max;
@@ -630,7 +632,7 @@ void session_begin(struct listener *n, int fd)
 	in->session_count++;
 	list_append(&in->sessions, &s->node);
 	io_timer_init(&s->timer, in->loop, on_timer, s);
-	s->stream = io_stream_accepted(in->loop, fd, on_stream, s);
+	s->stream = io_stream_accepted_from(in->loop, fd, &peer, on_stream, s);
 	s->peer_key = peer_key(s->stream);
 	if (peer.any.sa_family == AF_UNIX)
 		s->name_query = io_names_ask(in->names, uid, name_found, s);

@@ -20,7 +20,7 @@ enum {
 	FEW = 8,
 	SERVED_MAX = 4096,
 	HELLO_MAX = 4096,
-	GUARD_S = 60,
+	GUARD_S = 300,
 };
 
 struct site;
@@ -189,7 +189,7 @@ static void steps_go_by_address_and_not_by_connection(void **state)
 {
 	enum {
 		WARM = 10,
-		ROUNDS = 200
+		ROUNDS = 100
 	};
 	unsigned before;
 
@@ -214,7 +214,7 @@ static void stop(void *arg)
 static void a_round_has_one_step(void **state)
 {
 	enum {
-		ROUNDS = 400
+		ROUNDS = 200
 	};
 
 	(void)state;

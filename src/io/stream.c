@@ -73,6 +73,9 @@ static void arm(struct io_stream *s)
 
 	if (s->gone || s->state == STREAM_DEAD || s->fd < 0)
 		return;
+	/* Its last output leaves in this round, and what is polled for behind that is mostly what is now. */
+	if (s->closing && !list_empty(&s->dirty))
+		return;
 	if (s->state == STREAM_CONNECTING || s->want_write)
 		events |= UV_WRITABLE;
 	if (wants_input(s))
@@ -550,11 +553,19 @@ void io_watch_peer(int fd)
 
 struct io_stream *io_stream_accepted(struct io_loop *l, int fd, io_stream_fn *fn, void *arg)
 {
+	struct io_address peer = { .len = sizeof(peer.un) };
+
+	if (getpeername(fd, &peer.any, &peer.len) != 0)
+		peer.any.sa_family = AF_UNSPEC;
+	return io_stream_accepted_from(l, fd, &peer, fn, arg);
+}
+
+struct io_stream *io_stream_accepted_from(
+	struct io_loop *l, int fd, const struct io_address *peer, io_stream_fn *fn, void *arg)
+{
 	struct io_stream *s = stream_new(l, fd, fn, arg);
 
-	s->peer.len = sizeof(s->peer.un);
-	if (getpeername(fd, &s->peer.any, &s->peer.len) != 0)
-		s->peer.any.sa_family = AF_UNSPEC;
+	s->peer = *peer;
 	(void)io_address_text(&s->peer.any, s->peer_text);
 	set_no_delay(fd);
 	s->state = STREAM_CLEAR;

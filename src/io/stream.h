@@ -17,6 +17,7 @@
 struct io_stream;
 struct io_tls;
 struct io_tlsa;
+struct io_address;
 struct secret;
 
 enum io_stream_event {
@@ -32,6 +33,9 @@ typedef void io_stream_fn(void *arg, enum io_stream_event event);
 /* Takes an accepted descriptor (owned from now on). TCP_NODELAY is set; never fails. */
 NODISCARD struct io_stream *io_stream_accepted(
 	struct io_loop *l, int fd, io_stream_fn *fn, void *arg);
+/* The same for whoever has asked for the peer's address already. */
+NODISCARD struct io_stream *io_stream_accepted_from(
+	struct io_loop *l, int fd, const struct io_address *peer, io_stream_fn *fn, void *arg);
 
 /* Starts connecting; the outcome is an event, also for immediate errors. */
 NODISCARD struct io_stream *io_stream_connect(struct io_loop *l, const struct sockaddr *addr,

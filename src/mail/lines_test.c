@@ -5,6 +5,9 @@
 
 #include "cmocka_all.h"
 
+#include <limits.h>
+#include <string.h>
+
 struct row {
 	struct sv in;
 	struct sv in_header, in_body;
@@ -66,10 +69,40 @@ static void lines_get_one_form_however_they_are_cut(void **state)
 	buf_deinit(&out);
 }
 
+/* Eight bytes are looked at together: what matters is seen at each place, whatever the others are. */
+static void hides_nowhere(char special, char around)
+{
+	for (size_t at = 1; at < 24; at++) {
+		struct mail_lines l = { 0 };
+		struct sv in, piece;
+		char text[24];
+
+		memset(text, around, sizeof(text));
+		text[at] = special;
+		in = sv_make(text, sizeof(text));
+		assert_true(mail_lines_next(&l, &in, false, &piece));
+		if (piece.len != at)
+			fail_msg("%d at %zu among %d: %zu", special, at, around, piece.len);
+	}
+}
+
+static void no_byte_hides_among_others(void **state)
+{
+	(void)state;
+	for (int around = CHAR_MIN; around <= CHAR_MAX; around++) {
+		if (around == '\0' || around == '\n' || around == '\r')
+			continue;
+		hides_nowhere('\0', (char)around);
+		hides_nowhere('\n', (char)around);
+		hides_nowhere('\r', (char)around);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lines_get_one_form_however_they_are_cut),
+		cmocka_unit_test(no_byte_hides_among_others),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,6 +22,14 @@ static struct sv keep_reply(struct delivery *d, const struct smtp_reply *r)
 	return arena_sv(&d->arena, sv_head(buf_sv(&line), LIMIT_REPLY_KEPT));
 }
 
+/* Only a refusal repeats words of the message in which a cause could be seen. */
+static struct provider_own own_words(struct delivery *d, const struct smtp_client_event *e)
+{
+	if (e->reply.code / 100 == 2)
+		return (struct provider_own){ 0 };
+	return witness_words(d, e->stage, e->index);
+}
+
 static struct verdict judge(
 	struct delivery *d, const struct smtp_client_event *e, uint32_t uncertain)
 {
@@ -30,7 +38,7 @@ static struct verdict judge(
 		.reply = &e->reply,
 		.after_uncertain = uncertain > 0,
 		.token = d->connection && d->connection->token,
-		.own = witness_words(d, e->stage, e->index) };
+		.own = own_words(d, e) };
 
 	struct verdict v = provider_judge(&answer);
 

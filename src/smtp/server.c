@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 #include "base/must.h"
+#include "base/text.h"
 #include "smtp/server_priv.h"
 
 #include <stdio.h>
@@ -82,21 +83,28 @@ bool smtp_server_next(struct smtp_server *s, struct smtp_server_event *out_event
 	return true;
 }
 
+static void put_line(struct buf *out, uint16_t code, const char *enhanced, struct sv text)
+{
+	char digits[24], *end = text_digits(code, digits);
+
+	*end++ = ' ';
+	must(buf_append(out, sv_make(digits, (size_t)(end - digits))) == 0);
+	must(buf_append(out, sv_from(enhanced)) == 0);
+	if (enhanced[0])
+		must(buf_append_char(out, ' ') == 0);
+	must(buf_append(out, text) == 0);
+	must(buf_append(out, SV("\r\n")) == 0);
+}
+
 void server_reply(struct smtp_server *s, uint16_t code, const char *enhanced, struct sv text)
 {
-	const char *space = enhanced && enhanced[0] ? " " : "";
 	struct smtp_reply r = { .code = code, .text = text };
 
 	if (s->state == SERVER_CLOSED)
 		return;
 	/* What is read stops far below the maximum, so there is room for any one reply of ours. */
 	if (sv_find_char(text, '\n') < 0) {
-		must(buf_printf(&s->out,
-			     "%u%s%s %.*s\r\n",
-			     (unsigned)code,
-			     space,
-			     enhanced ? enhanced : "",
-			     SV_ARG(sv_head(text, LIMIT_REPLY_LINE))) == 0);
+		put_line(&s->out, code, enhanced ? enhanced : "", sv_head(text, LIMIT_REPLY_LINE));
 		return;
 	}
 	(void)snprintf(r.enhanced, sizeof(r.enhanced), "%s", enhanced ? enhanced : "");

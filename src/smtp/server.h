@@ -83,8 +83,9 @@ struct smtp_server_options {
 	bool binarymime_listed; /* listed for looks only; BODY=BINARYMIME gets 501 (sandbox) */
 	const struct smtp_server_wording *wordings; /* NULL: its own words */
 	size_t wording_count;
-	unsigned char nonce_key
-		[SMTP_NONCE_KEY_LEN]; /* random, for SCRAM: from the kernel, one a session */
+	/* For the nonces of SCRAM: random, from the kernel; of two sessions with the same key each has another number. */
+	unsigned char nonce_key[SMTP_NONCE_KEY_LEN];
+	uint64_t nonce_session;
 };
 
 enum smtp_server_event_kind {

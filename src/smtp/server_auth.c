@@ -184,11 +184,11 @@ static void make_nonce(struct smtp_server *s)
 {
 	static const char letters[] =
 		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const uint64_t which[] = { s->o.nonce_session, ++s->scram_count };
 	unsigned char bytes[32];
 
 	static_assert(SERVER_NONCE_LEN <= sizeof(bytes), "a letter a byte");
-	s->scram_count++;
-	hmac(s->o.nonce_key, sv_make((const char *)&s->scram_count, sizeof(s->scram_count)), bytes);
+	hmac(s->o.nonce_key, sv_make((const char *)which, sizeof(which)), bytes);
 	for (size_t i = 0; i < SERVER_NONCE_LEN; i++)
 		s->scram_nonce[i] = letters[bytes[i] % 64];
 	s->scram_nonce[SERVER_NONCE_LEN] = '\0';

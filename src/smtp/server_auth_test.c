@@ -362,6 +362,37 @@ static void run_scram(const struct scram *t, bool at_once)
 	owner_end(&o);
 }
 
+/* The server's first message, whose nonce no session may have had before. */
+static void ask_for_nonce(uint64_t session, struct buf *out)
+{
+	static const struct scram first = {
+		.gs2 = "n,,", .bare = "n=u,r=abc", .password = "secret"
+	};
+	struct smtp_server_options options = clear_options();
+	struct owner o;
+
+	options.nonce_session = session;
+	owner_hello(&o, &options);
+	make_verifier(&o);
+	first_message(&o, &first, true);
+	take_challenge(&o, out);
+	owner_say(&o, "*\r\n");
+	owner_end(&o);
+}
+
+static void sessions_with_one_key_have_other_nonces(void **state)
+{
+	CLEANUP(buf_deinitp)
+	struct buf a = BUF_INIT(4096), again = BUF_INIT(4096), b = BUF_INIT(4096);
+
+	(void)state;
+	ask_for_nonce(1, &a);
+	ask_for_nonce(1, &again);
+	ask_for_nonce(2, &b);
+	assert_true(sv_eq(buf_sv(&a), buf_sv(&again)));
+	assert_false(sv_eq(buf_sv(&a), buf_sv(&b)));
+}
+
 #define FINE "SCRAM user=u authzid= password= ok=0\nDONE user=u authzid= password= ok=1\n"
 #define BAD_PROOF "SCRAM user=u authzid= password= ok=0\nDONE user=u authzid= password= ok=0\n"
 #define NO_PROOF "SCRAM user=u authzid= password= ok=0\n"
@@ -695,6 +726,7 @@ int main(void)
 		cmocka_unit_test(scram_good_and_bad),
 		cmocka_unit_test(scram_first_messages_that_are_none),
 		cmocka_unit_test(scram_final_messages_that_are_none),
+		cmocka_unit_test(sessions_with_one_key_have_other_nonces),
 		cmocka_unit_test(the_owner_has_no_verifier_now),
 		cmocka_unit_test(a_slow_owner_does_not_time_the_client_out),
 		cmocka_unit_test(shut_while_an_answer_to_auth_is_due),

@@ -44,20 +44,6 @@ static void drop_first(struct smtp_transcript *t)
 	t->lines--;
 }
 
-/* Every line of every session comes through here: no printf. */
-static char *put_ms(char *to, uint64_t ms)
-{
-	char digits[20];
-	size_t n = 0;
-
-	do
-		digits[n++] = (char)('0' + ms % 10);
-	while ((ms /= 10) > 0);
-	while (n > 0)
-		*to++ = digits[--n];
-	return to;
-}
-
 void smtp_transcript_add(struct smtp_transcript *t, struct mono_time now,
 	enum smtp_transcript_side side, struct sv line)
 {
@@ -72,8 +58,9 @@ void smtp_transcript_add(struct smtp_transcript *t, struct mono_time now,
 	if (t->lines == max)
 		drop_first(t);
 	line = sv_head(line, cut ? LIMIT_TRANSCRIPT_LINE - 3 : line.len);
+	/* Every line of every session comes through here: no printf. */
 	must(buf_reserve(&t->text, LIMIT_TRANSCRIPT_LINE + LINE_REST) == 0);
-	to = put_ms(buf_tail(&t->text), mono_span(t->began, now) / 1000);
+	to = text_digits(mono_span(t->began, now) / 1000, buf_tail(&t->text));
 	*to++ = ' ';
 	*to++ = sides[side].sign;
 	*to++ = ' ';
@@ -84,6 +71,18 @@ void smtp_transcript_add(struct smtp_transcript *t, struct mono_time now,
 	*to++ = '\n';
 	buf_grew(&t->text, (size_t)(to - buf_tail(&t->text)));
 	t->lines++;
+}
+
+static void put_reply_line(struct buf *line, const struct smtp_reply *r, struct sv part, bool more)
+{
+	char code[24], *end = text_digits(r->code, code);
+
+	*end++ = more ? '-' : ' ';
+	must(buf_append(line, sv_make(code, (size_t)(end - code))) == 0);
+	must(buf_append(line, sv_from(r->enhanced)) == 0);
+	if (r->enhanced[0])
+		must(buf_append_char(line, ' ') == 0);
+	must(buf_append(line, sv_head(part, 2 * (size_t)LIMIT_TRANSCRIPT_LINE)) == 0);
 }
 
 void smtp_transcript_add_reply(
@@ -97,13 +96,7 @@ void smtp_transcript_add_reply(
 	while (more) {
 		more = sv_cut_char(&rest, '\n', &part);
 		buf_reset(&line);
-		must(buf_printf(&line,
-			     "%u%c%s%s%.*s",
-			     (unsigned)r->code,
-			     more ? '-' : ' ',
-			     r->enhanced,
-			     r->enhanced[0] ? " " : "",
-			     SV_ARG(sv_head(part, 2 * (size_t)LIMIT_TRANSCRIPT_LINE))) == 0);
+		put_reply_line(&line, r, part, more);
 		smtp_transcript_add(t, now, SMTP_TRANSCRIPT_THEIRS, sv_trim(buf_sv(&line)));
 	}
 }

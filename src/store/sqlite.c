@@ -5,11 +5,17 @@
 
 /* The embedded backend: one file, one connection, WAL (docs/design-queue.md). */
 
+enum {
+	FOLDER_LOOK_US = 1000000
+};
+
 static int open_queue(struct store *front, struct store_recovery *out, struct err *err)
 {
 	struct store_sqlite *s = store_sqlite_of(front);
 	int rc;
 
+	/* Its own count of memory nobody reads, and each piece would cost a lock twice. Refused once SQLite is in use. */
+	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	(void)snprintf(s->path, sizeof(s->path), "%s/queue.db", front->folder);
 	(void)snprintf(front->db_path, sizeof(front->db_path), "%s", s->path);
 	rc = store_finish_repair(sv_from(front->folder), err);
@@ -50,7 +56,12 @@ static void run(struct store *front, struct store_op *first)
 
 static bool step(struct store *front, struct mono_time now)
 {
-	(void)store_folder_is_there(front);
+	/* For who only looks; before mail is accepted each group asks for itself. */
+	if (mono_before(front->folder_look_at, now) ||
+		store_trouble_now(front) != STORE_TROUBLE_NONE) {
+		front->folder_look_at = mono_add(now, FOLDER_LOOK_US);
+		(void)store_folder_is_there(front);
+	}
 	return store_reap(store_sqlite_of(front), now);
 }
 

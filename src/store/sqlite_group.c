@@ -6,9 +6,10 @@
 #include <errno.h>
 
 /*
- * Group commit. All operations of a chain share one transaction, each in a savepoint of its own; their
- * answers are given only after the COMMIT. What can go wrong, and what then holds:
- *   an operation fails      its savepoint is rolled back, the others go on
+ * Group commit. All operations of a chain share one transaction; their answers are given only after the COMMIT.
+ * What can go wrong, and what then holds:
+ *   an operation fails      if it has changed nothing, the others go on; else the transaction is rolled back
+ *                           and the chain runs again, each operation in a savepoint that is rolled back alone
  *   the disk is full        the transaction is rolled back, the ballast is given up, and the chain runs
  *                           again without what needs room (accepting): RC_DISK_FULL for those, until
  *                           the ballast is back (sqlite_reap.c)
@@ -55,19 +56,33 @@ static bool is_lost(struct store_sqlite *s, int rc)
 	return sqlite3_get_autocommit(s->db) || rc == RC_DISK_FULL || rc == RC_CORRUPT;
 }
 
-/* 0, STORE_AGAIN or the operation's own failure. A failure of the transaction comes in *out_broken. */
+/*
+ * A savepoint is not free: SQLite keeps a copy of each page that is changed behind it, a quarter of a message's work.
+ * Nearly always no operation fails, and then none was needed.
+ */
+static int run_hoping(struct store_sqlite *s, struct store_op *op, bool *out_broken)
+{
+	struct store_mark mark = store_mark_now(s);
+	int64_t changes = sqlite3_total_changes64(s->db);
+	int rc = store_op_run(&s->front, op);
+
+	if (is_lost(s, rc)) {
+		*out_broken = true;
+		return rc ? rc : -EIO;
+	}
+	if (rc == 0)
+		return 0;
+	store_mark_back(s, &mark);
+	s->half_done = sqlite3_total_changes64(s->db) != changes;
+	*out_broken = s->half_done;
+	return rc;
+}
+
 static int run_in_savepoint(struct store_sqlite *s, struct store_op *op, bool *out_broken)
 {
-	struct store_mark mark;
-	int rc;
+	struct store_mark mark = store_mark_now(s);
+	int rc = store_run(s, store_sql(s, SQL_SAVEPOINT), &op->err);
 
-	if (store_op_only_reads(op)) {
-		rc = store_op_run(&s->front, op);
-		*out_broken = is_lost(s, rc);
-		return rc;
-	}
-	mark = store_mark_now(s);
-	rc = store_run(s, store_sql(s, SQL_SAVEPOINT), &op->err);
 	if (rc == 0)
 		rc = store_op_run(&s->front, op);
 	if (is_lost(s, rc)) {
@@ -84,6 +99,19 @@ static int run_in_savepoint(struct store_sqlite *s, struct store_op *op, bool *o
 		store_run(s, store_sql(s, SQL_RELEASE), NULL) != 0)
 		*out_broken = true;
 	s->writing = mark.writing;
+	return rc;
+}
+
+/* 0, STORE_AGAIN or the operation's own failure. A failure of the transaction comes in *out_broken. */
+static int run_op(struct store_sqlite *s, struct store_op *op, bool *out_broken)
+{
+	int rc;
+
+	if (!store_op_only_reads(op))
+		return s->savepoints ? run_in_savepoint(s, op, out_broken)
+				     : run_hoping(s, op, out_broken);
+	rc = store_op_run(&s->front, op);
+	*out_broken = is_lost(s, rc);
 	return rc;
 }
 
@@ -172,6 +200,7 @@ static bool reopen(struct store_sqlite *s, int64_t commits_before)
 enum outcome {
 	COMMITTED,
 	NOT_COMMITTED,
+	HALF_DONE, /* and not committed: an operation failed behind changes of its own, and had no savepoint */
 	NO_ROOM,
 	UNKNOWN
 };
@@ -192,7 +221,8 @@ static enum outcome finish(struct store_sqlite *s)
 	rc = store_run(s, store_sql(s, SQL_COMMIT), NULL);
 	if (rc == 0) {
 		s->committed = s->state;
-		if (s->writing && store_folder_is_there(&s->front))
+		if (s->writing && store_trouble_now(&s->front) != STORE_TROUBLE_NONE &&
+			store_folder_is_there(&s->front))
 			store_trouble_clear(&s->front);
 		atomic_fetch_add_explicit(&s->front.stat_commits, s->writing, memory_order_relaxed);
 		return COMMITTED;
@@ -243,7 +273,7 @@ static enum outcome run_once(struct store_sqlite *s, struct store_op *first, boo
 	}
 	s->state = s->committed;
 	s->delivered_now = s->bounced_now = 0;
-	s->writing = false;
+	s->writing = s->half_done = false;
 	mark = store_mark_now(s);
 	if (store_run(s, store_sql(s, SQL_BEGIN), NULL) != 0)
 		return NOT_COMMITTED;
@@ -260,7 +290,7 @@ static enum outcome run_once(struct store_sqlite *s, struct store_op *first, boo
 			op->rc = err_set(&op->err, RC_DISK_FULL, "the disk is full");
 			continue;
 		}
-		op->rc = run_in_savepoint(s, op, &broken);
+		op->rc = run_op(s, op, &broken);
 		full = op->rc == RC_DISK_FULL;
 	}
 	if (!broken) {
@@ -272,6 +302,8 @@ static enum outcome run_once(struct store_sqlite *s, struct store_op *first, boo
 	}
 	store_roll_back(s);
 	store_mark_back(s, &mark);
+	if (s->half_done)
+		return HALF_DONE;
 	return full ? NO_ROOM : NOT_COMMITTED;
 }
 
@@ -281,6 +313,7 @@ static int answer_of(enum outcome o)
 	case COMMITTED:
 		return 0;
 	case NOT_COMMITTED:
+	case HALF_DONE:
 		return -EIO;
 	case NO_ROOM:
 		return RC_DISK_FULL;
@@ -310,10 +343,16 @@ static bool is_damaged(const struct store_op *first)
 static enum outcome run_chain(struct store_sqlite *s, struct store_op *first)
 {
 	/* What the ballast has left belongs to the outcomes. */
-	enum outcome o = run_once(s, first, s->front.ballast_given);
+	bool no_room = s->front.ballast_given;
+	enum outcome o;
 
+	s->savepoints = false;
+	o = run_once(s, first, no_room);
+	s->savepoints = true;
+	if (o == HALF_DONE)
+		o = run_once(s, first, no_room);
 	if (o == NOT_COMMITTED && !is_damaged(first))
-		o = run_once(s, first, s->front.ballast_given);
+		o = run_once(s, first, no_room);
 	return o == NO_ROOM ? run_again_without_room(s, first) : o;
 }
 

@@ -26,8 +26,8 @@ int store_do_ledger_read(struct store *front, struct store_ledger_read *op)
 	memset(copies, 0, (s->scopes.count + 1) * sizeof(*copies));
 	op->out_count = 0;
 	op->out_entries = arena_alloc(op->out_arena, op->limit * sizeof(*op->out_entries));
-	(void)sqlite3_bind_int64(q, 1, op->resumed ? op->after_bucket : op->since);
-	(void)sqlite3_bind_int64(q, 2, op->resumed ? op->after_scope : INT64_MAX);
+	(void)sqlite3_bind_int64(q, 1, op->begun_resumed ? op->begun_bucket : op->since);
+	(void)sqlite3_bind_int64(q, 2, op->begun_resumed ? op->begun_scope : INT64_MAX);
 	(void)sqlite3_bind_int64(q, 3, (int64_t)op->limit);
 	while ((rc = store_step(s, q, &op->op.err)) == 1) {
 		struct limit_entry e = { .bucket = sqlite3_column_int64(q, 0),

@@ -160,12 +160,14 @@ struct store_sqlite {
 	sqlite3_stmt *sql[SQL_COUNT];
 	char path[STORE_PATH_MAX + 16];
 	struct store_names lanes, causes, scopes, flows;
-	struct store_sweep sweep;             /* of flows without mail */
-	struct store_state state, committed;  /* of the open transaction; of the last commit */
-	bool writing;                         /* the open transaction has changed something */
-	unsigned part, without;               /* enum store_part: under way; left out, a bit each */
-	uint64_t corrupt;                     /* times that SQLite met damage */
-	uint64_t take_corrupt;                /* of them, when the take under way began */
+	struct store_sweep sweep;            /* of flows without mail */
+	struct store_state state, committed; /* of the open transaction; of the last commit */
+	bool writing;                        /* the open transaction has changed something */
+	bool savepoints;                     /* one for each operation, this time */
+	bool half_done;         /* without them: one failed that had changed something */
+	unsigned part, without; /* enum store_part: under way; left out, a bit each */
+	uint64_t corrupt;       /* times that SQLite met damage */
+	uint64_t take_corrupt;  /* of them, when the take under way began */
 	int64_t left_out[STORE_LEFT_OUT_MAX]; /* rows, of the operation under way */
 	size_t left_out_count;
 	int64_t delivered_now, bounced_now; /* of the open transaction */
@@ -285,7 +287,7 @@ NODISCARD int store_flow_tally_end(struct store_sqlite *s, struct store_tally *t
 bool store_sweep(struct store_sqlite *s, struct mono_time now);
 void store_sweep_stop(struct store_sqlite *s);
 
-/* ---- the operations: each runs inside a savepoint ---- */
+/* ---- the operations: what one that fails has changed is undone ---- */
 int store_do_chunk(struct store *front, struct store_chunk *op);
 int store_do_put(struct store *front, struct store_put *op);
 int store_do_abort(struct store *front, struct store_abort *op);

@@ -251,6 +251,12 @@ static void note_begin(struct store_op *op)
 		struct store_edit *edit = CONTAINER_OF(op, struct store_edit, op);
 
 		edit->begun_id = edit->after_id;
+	} else if (op->kind == STORE_OP_LEDGER_READ) {
+		struct store_ledger_read *read = CONTAINER_OF(op, struct store_ledger_read, op);
+
+		read->begun_resumed = read->resumed;
+		read->begun_bucket = read->after_bucket;
+		read->begun_scope = read->after_scope;
 	}
 }
 

@@ -15,7 +15,7 @@
  * The durable queue, history and ledger. One thread owns the database; operations are handed to it
  * and their completions run on the loop, in the order of hand-over. All operations handed over since
  * the last commit share one commit (group commit), made at once when the thread is idle, never on a
- * timer. A savepoint an operation: one bad operation cannot fail the group.
+ * timer. What one bad operation has done is undone, and does not fail the group.
  *
  * docs/design-queue.md has the states, the transitions and the invariants (I1...) cited here.
  *
@@ -395,8 +395,10 @@ struct store_ledger_read {
 	struct limit_entry *out_entries;
 	size_t out_count;
 	bool out_more;
-	bool resumed; /* private to store/, like the next line: zero at first */
+	bool resumed; /* private to store/, like the next lines: zero at first */
 	int64_t after_bucket, after_scope;
+	bool begun_resumed; /* where this call began, should it run twice */
+	int64_t begun_bucket, begun_scope;
 };
 
 struct store_counts_read {

@@ -68,6 +68,7 @@ struct store {
 	char db_path[STORE_PATH_MAX +
 		     16]; /* what must stay in its place: see store_folder_is_there() */
 	bool folder_known;
+	struct mono_time folder_look_at; /* when housekeeping asks next whether it is there */
 	struct stat folder_file;
 	int lock_fd;
 	uint64_t ballast_bytes;
@@ -101,7 +102,7 @@ struct store_backend {
 	int (*resolve_uncertain)(
 		struct store *s, const struct store_uncertain *how, struct err *err);
 
-	/* The operations: each in a savepoint of its group. 0, STORE_AGAIN, or what went wrong. */
+	/* The operations: what one that fails has changed is undone. 0, STORE_AGAIN, or what went wrong. */
 	int (*do_chunk)(struct store *s, struct store_chunk *op);
 	int (*do_put)(struct store *s, struct store_put *op);
 	int (*do_abort)(struct store *s, struct store_abort *op);

@@ -333,6 +333,79 @@ static void recipients_that_do_not_exist_fail_alone(void **state)
 	mail_free(&mail);
 }
 
+/* One group if the store's thread is slow enough, so it is done often. */
+static void read_beside_a_bad_one(struct bench *b, const struct mail *mail, size_t *out_read)
+{
+	const struct store_recipient_outcome to[] = {
+		{ .index = 0, .state = STORE_RCPT_QUEUED },
+		{ .index = 7, .state = STORE_RCPT_QUEUED },
+	};
+	struct store_outcome bad = { .op.kind = STORE_OP_OUTCOME,
+		.message_id = mail->m.id,
+		.attempt = 1,
+		.recipients = to,
+		.recipient_count = 2 };
+	struct store_park good = { .op.kind = STORE_OP_PARK, .row.key = SV("tenant:x") };
+	struct arena arena = { 0 };
+	struct store_ledger_read read = {
+		.op.kind = STORE_OP_LEDGER_READ, .kinds = "m", .limit = 2, .out_arena = &arena
+	};
+
+	*out_read = 0;
+	do {
+		good.clear = !good.clear;
+		bench_hand(b, &good.op);
+		bench_hand(b, &read.op);
+		bench_hand(b, &bad.op);
+		bench_wait(b);
+		assert_int_equal(bad.op.rc, RC_NOT_FOUND);
+		assert_int_equal(good.op.rc, 0);
+		assert_int_equal(read.op.rc, 0);
+		*out_read += read.out_count;
+	} while (read.out_more);
+	arena_reset(&arena);
+}
+
+/* The group of one that fails behind a change runs twice; whoever reads on in pages loses none by it. */
+static void what_runs_twice_reads_once(void **state)
+{
+	enum {
+		ROUNDS = 50
+	};
+	struct bench *b = *state;
+	const struct limit_entry taken[] = {
+		{ SV("m:a"), INT64_C(1) << 40, 1, 1, 1 },
+		{ SV("m:b"), INT64_C(1) << 40, 1, 1, 1 },
+		{ SV("m:c"), INT64_C(1) << 40, 1, 1, 1 },
+	};
+	struct store_attempt attempt = {
+		.number = 1, .lane = SV("submission/a"), .recipient_count = 1
+	};
+	struct store_put put = { .op.kind = STORE_OP_PUT,
+		.body = SV("body"),
+		.attempts = &attempt,
+		.attempt_count = 1,
+		.ledger = taken,
+		.ledger_count = COUNT_OF(taken) };
+	struct mail mail;
+	size_t count;
+
+	bench_open(b);
+	mail_make(b, &mail, 1, "submission/a");
+	mail.m.size = 4;
+	put.message = &mail.m;
+	attempt.message_id = mail.m.id;
+	attempt.recipients = mail.indexes;
+	assert_int_equal(bench_run(b, &put.op), 0);
+	for (int i = 0; i < ROUNDS; i++) {
+		read_beside_a_bad_one(b, &mail, &count);
+		assert_int_equal(count, COUNT_OF(taken));
+		expect_state(b, mail.m.id, 0, STORE_RCPT_OPEN);
+	}
+	shut_and_audit(b);
+	mail_free(&mail);
+}
+
 /* ---- attempts ---- */
 
 static void withdrawn_attempt_leaves_no_trace(void **state)
@@ -644,6 +717,7 @@ int main(void)
 		BENCH_TEST(only_so_many_transcripts_are_kept),
 		BENCH_TEST(changes_without_an_attempt_leave_others_alone),
 		BENCH_TEST(recipients_that_do_not_exist_fail_alone),
+		BENCH_TEST(what_runs_twice_reads_once),
 		BENCH_TEST(withdrawn_attempt_leaves_no_trace),
 		BENCH_TEST(several_attempts_of_one_message_are_open),
 		BENCH_TEST(large_body_comes_back_in_pieces_and_goes),
