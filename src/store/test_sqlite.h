@@ -83,6 +83,10 @@ static const char *const bench_audit_sql[] = {
 	"SELECT (SELECT count(*) FROM recipient WHERE state=1) - (SELECT"
 	" coalesce(sum(length(story)-length(replace(story,' ',''))+1),0)"
 	" FROM attempt WHERE ended_at IS NULL)",
+	/* What carries it is what its attempt says (I9). */
+	"SELECT count(*) FROM recipient r WHERE state=1 AND NOT EXISTS (SELECT 1 FROM attempt a"
+	" WHERE a.id BETWEEN (r.id & ~4095) AND (r.id | 4095) AND a.ended_at IS NULL"
+	" AND a.lane IS r.lane)",
 	/* The body is whole while the message waits, and nothing else is kept (I2, I6). */
 	"SELECT count(*) FROM message m WHERE finished_at=0 AND size <>"
 	" (SELECT coalesce(sum(length(bytes)),0) FROM chunk WHERE id " OF_MESSAGE ")",
