@@ -105,7 +105,7 @@ static void emit_waiting(struct observe_query *q, size_t at)
 	observe_json_sv(o, "lane", observe_flow_lane(q->sources->outbound, q->conf, &row->flow));
 	observe_json_sv(o, "class", mail_class_name(row->flow.class));
 	observe_json_sv(o, "state", sv_from(store_recipient_state_name(row->state)));
-	observe_json_sv(o, "reason", row->cause);
+	observe_json_sv(o, "reason", observe_flow_cause(q->sources->outbound, row));
 	observe_json_int(o, "count", row->count);
 	observe_json_wall(o, "oldest_at", row->oldest_at);
 	observe_query_emit(q, o);

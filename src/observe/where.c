@@ -26,6 +26,18 @@ struct sv observe_flow_lane(
 	return sv_skip(first, 2);
 }
 
+struct sv observe_flow_cause(struct outbound *outbound, const struct store_summary_row *row)
+{
+	struct outbound_lane_status status;
+	struct sv lane = outbound && row->state == STORE_RCPT_QUEUED
+				 ? outbound_lane_of(outbound, &row->flow)
+				 : SV("");
+
+	return lane.len && outbound_lane_look(outbound, lane, &status) && status.cause.len
+		       ? status.cause
+		       : row->cause;
+}
+
 void observe_set_lane(struct outbound *outbound, const struct conf *conf, struct store_recipient *r)
 {
 	if (r->state == STORE_RCPT_QUEUED || r->state == STORE_RCPT_HELD || !r->lane.len)

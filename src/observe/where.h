@@ -12,6 +12,8 @@
 /* The lane by which mail of this flow would leave now; if none can, its first; of one that is gone, its name. */
 struct sv observe_flow_lane(
 	struct outbound *outbound, const struct conf *conf, const struct mail_flow *flow);
+/* Why those of a row of the summary wait: what holds their lane, else what the last attempt was told. */
+struct sv observe_flow_cause(struct outbound *outbound, const struct store_summary_row *row);
 /* A recipient that waits, or ended before it was tried, gets that lane, and so is shown like one that has left. */
 void observe_set_lane(
 	struct outbound *outbound, const struct conf *conf, struct store_recipient *r);

@@ -406,8 +406,11 @@ static void run_singly(struct store_sqlite *s, struct store_op *first)
 /* The message that an operation is about, if it is about one that waits; else 0. */
 static uint64_t message_of(struct store_op *op)
 {
-	if (op->kind == STORE_OP_TAKE)
-		return CONTAINER_OF(op, struct store_take, op)->out_message->id;
+	if (op->kind == STORE_OP_TAKE) {
+		const struct store_take *take = CONTAINER_OF(op, struct store_take, op);
+
+		return take->out_message ? take->out_message->id : 0;
+	}
 	if (op->kind == STORE_OP_OUTCOME)
 		return CONTAINER_OF(op, struct store_outcome, op)->message_id;
 	return op->kind == STORE_OP_BODY ? CONTAINER_OF(op, struct store_body, op)->message_id : 0;
