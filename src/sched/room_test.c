@@ -122,6 +122,7 @@ static int leave(struct mailbox *m, struct mono_time now)
 		sched_room_of(limit_scope_room(m->scope, now, ONE), &use, &m->better, now);
 	struct limit_slot slot = { 0 };
 	struct sched_pick p;
+	struct wall_time next = SCHED_NEVER;
 	uint64_t left;
 
 	if (!sched_pick(m->taker, (struct wall_time){ (int64_t)now.us }, &room, &p))
@@ -130,7 +131,9 @@ static int leave(struct mailbox *m, struct mono_time now)
 	(void)limit_slot_settle(&slot, now, m->entries);
 	sched_better_left(&m->better, sched_flow_key(p.flow)->class, now);
 	left = sched_flow_waiting(p.flow) - 1;
-	sched_took(&p, ONE, left ? (struct wall_time){ 0 } : SCHED_NEVER);
+	if (left)
+		next.us = 0;
+	sched_took(&p, ONE, next);
 	return (int)sched_flow_key(p.flow)->class;
 }
 

@@ -50,7 +50,7 @@ static void the_first_that_is_due_leaves_first(void **state)
 	struct bench *b = *state;
 	const struct mail_flow flow = bench_flow("q"), other = bench_flow("q2");
 	int64_t later = io_clock_wall().us + (int64_t)US_PER_HOUR;
-	uint64_t third, first, second, late;
+	uint64_t third = 0, first = 0, second = 0, late = 0;
 	const uint64_t *const order[] = { &first, &second, &third };
 	struct asked a;
 	struct taken taken;
