@@ -139,7 +139,7 @@ routes:
 class Postfix:
     name = "Postfix"
 
-    def __init__(self, folder, sink_port, build):
+    def __init__(self, folder, sink_port, build, more=""):
         self.folder, self.port = folder, free_port()
         folder.chmod(0o755)
         for p in folder.parents:
@@ -162,6 +162,7 @@ mynetworks = 127.0.0.0/8
 relayhost = [127.0.0.1]:{sink_port}
 smtpd_relay_restrictions = permit_mynetworks, reject
 maillog_file = /var/log/postfix-bench.log
+{more}
 """)
         master = pathlib.Path("/usr/share/postfix/master.cf.dist").read_text()
         lines = []
@@ -372,7 +373,7 @@ def main():
     parser.add_argument("--rounds", default=3, type=int)
     parser.add_argument("--queue", default=100000, type=int)
     parser.add_argument("--quick", action="store_true", help="1 round, 1000 messages, 5000 queued")
-    parser.add_argument("--only", choices=["rate", "single", "queue", "fsync", "delay", "doors", "many"])
+    parser.add_argument("--only", choices=["rate", "single", "queue", "fsync", "delay", "doors", "secure", "many"])
     parser.add_argument("--mailboxes", default=10000, type=int, help="of the start with many")
     parser.add_argument("--write", action="store_true", help="append to bench/RESULTS.md")
     o = parser.parse_args()
@@ -426,6 +427,10 @@ def main():
         import ledger
         doors.measure(build, 4 * o.messages, o.rounds, o.mailboxes, say)
         ledger.measure(build, 1000, 2000, o.rounds, say)
+    if o.only in (None, "secure"):
+        import secure  # it uses this file
+
+        secure.measure(build, o.messages, o.rounds, say)
     if o.only in (None, "many"):
         import many  # it uses this file
         many.measure(build, 1000 if o.quick else o.mailboxes, say)

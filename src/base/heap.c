@@ -56,7 +56,7 @@ void heap_insert(struct heap *h, struct heap_node *node, uint64_t key)
 {
 	must(node->place == 0);
 	if (h->count == h->cap) {
-		h->cap = h->cap ? h->cap * 2 : 64;
+		h->cap = h->cap ? h->cap * 2 : 4;
 		h->nodes = xrealloc(h->nodes, h->cap * sizeof(struct heap_node *));
 	}
 	node->key = key;

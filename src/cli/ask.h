@@ -66,3 +66,14 @@ void cli_print_remedy(const struct cli_context *ctx, const json_t *of, size_t in
 const char *cli_state(const json_t *line);
 /* The sum behind a list of recipients. */
 void cli_print_totals(const json_t *totals);
+
+/* wait.c: of a line with "wait" (observe/where.h): "waits for the minute of erp@contoso.com"; of what waits for its next try nothing. */
+struct buf;
+void cli_put_waits_for(const json_t *line, struct buf *out);
+/* Nothing holds it: a limit, or those before it. */
+bool cli_waits_for_limits(const json_t *line);
+enum {
+	CLI_PACE_MAX = 128
+};
+/* "24 messages a minute (80 % of 30)"; "": no limit sets the pace. */
+const char *cli_pace(const json_t *pace, char out[CLI_PACE_MAX]);

@@ -351,7 +351,7 @@ static void check_login(struct checker *c, const struct conf_lane *l)
 	struct err err = { 0 };
 	int rc;
 
-	if (l->sign_in != CONF_SIGN_IN_USER || !c->vault ||
+	if (conf_person_door(l->member) != l || !c->vault ||
 		identity_login_name(l->tenant, identity_login_user(l, user), &name) != 0)
 		return;
 	rc = identity_login_load(c->vault, buf_sv(&name), &login, &err);
@@ -491,7 +491,7 @@ static void say_held(struct checker *c)
 
 static void print_sum(const struct checker *c, const struct conf *conf)
 {
-	size_t listeners, lanes, routes;
+	size_t listeners, members, routes;
 
 	if (c->ctx->json)
 		return;
@@ -514,7 +514,7 @@ static void print_sum(const struct checker *c, const struct conf *conf)
 		return;
 	}
 	(void)conf_listeners(conf, &listeners);
-	(void)conf_lanes(conf, &lanes);
+	(void)conf_members(conf, &members);
 	(void)conf_routes(conf, &routes);
 	(void)printf("%sok%s: %zu listener%s, %zu mailbox%s or connector%s, %zu route%s, %zu "
 		     "warning%s\n",
@@ -522,9 +522,9 @@ static void print_sum(const struct checker *c, const struct conf *conf)
 		cli_style(c->ctx, "off"),
 		listeners,
 		listeners == 1 ? "" : "s",
-		lanes,
-		lanes == 1 ? "" : "es",
-		lanes == 1 ? "" : "s",
+		members,
+		members == 1 ? "" : "es",
+		members == 1 ? "" : "s",
 		routes,
 		routes == 1 ? "" : "s",
 		c->warnings,

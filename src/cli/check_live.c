@@ -28,6 +28,12 @@ static void add(struct check_run *l, const struct conf_lane *lane)
 		l->lanes[l->count++] = lane;
 }
 
+static void add_doors(struct check_run *l, const struct conf_member *m)
+{
+	for (size_t i = 0; i < m->lane_count; i++)
+		add(l, &m->lanes[i]);
+}
+
 /* A name alone is completed as the daemon does it. */
 static struct sv complete(struct check_run *l, struct sv what)
 {
@@ -48,11 +54,11 @@ static void find_lanes(struct check_run *l)
 	const struct conf_lane *all = conf_lanes(l->o->conf, &count);
 	struct sv what = sv_from(l->o->what);
 	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(LIMIT_ADDRESS);
-	const struct conf_lane *named = conf_lane_named(l->o->conf, what);
+	const struct conf_member *named = conf_member_named(l->o->conf, what);
 
 	l->lanes = xcalloc(count + 1, sizeof(*l->lanes));
 	if (!named && address_key(&key, what) == 0)
-		named = conf_lane_named(l->o->conf, buf_sv(&key));
+		named = conf_member_named(l->o->conf, buf_sv(&key));
 	if (sv_eq(what, SV("all"))) {
 		for (size_t i = 0; i < count; i++)
 			l->lanes[l->count++] = &all[i];
@@ -62,10 +68,10 @@ static void find_lanes(struct check_run *l)
 	if (l->sender.len)
 		check_ways_find(l->o->conf, l->sender, &l->ways);
 	if (named)
-		add(l, named);
+		add_doors(l, named);
 	for (size_t i = 0; i < l->ways.count && !named; i++)
-		for (size_t k = 0; k < l->ways.ways[i].lane_count; k++)
-			add(l, l->ways.ways[i].lanes[k]);
+		for (size_t k = 0; k < l->ways.ways[i].member_count; k++)
+			add_doors(l, l->ways.ways[i].members[k]);
 }
 
 /* ---- lines ---- */
@@ -366,9 +372,8 @@ static int check_lane(struct check_run *l, struct diagnose *d, const struct conf
 static struct sv sender_on(const struct check_run *l, const struct conf_lane *lane)
 {
 	for (size_t i = 0; i < l->ways.count; i++)
-		for (size_t k = 0; k < l->ways.ways[i].lane_count; k++)
-			if (l->ways.ways[i].lanes[k] == lane)
-				return check_way_sender(&l->ways.ways[i], lane, l->sender);
+		if (check_way_leads_to(&l->ways.ways[i], lane->member))
+			return check_way_sender(&l->ways.ways[i], lane, l->sender);
 	return SV("");
 }
 

@@ -7,8 +7,10 @@
 
 bool check_names_lane(const struct check_run *l)
 {
-	return l->count == 1 && (sv_eq(l->lanes[0]->name, l->sender) ||
-					sv_eq_nocase(l->lanes[0]->name, sv_from(l->o->what)));
+	const struct conf_member *m = l->count ? l->lanes[0]->member : NULL;
+
+	return m && l->count == m->lane_count &&
+	       (sv_eq(m->name, l->sender) || sv_eq_nocase(m->name, sv_from(l->o->what)));
 }
 
 static void put_recipients(const struct check_ways *w, uint32_t which, struct buf *out)
@@ -38,12 +40,12 @@ static void say_way(struct check_run *l, const struct check_way *w)
 	CLEANUP(buf_deinitp)
 	struct buf to = BUF_INIT(LINE_MAX_BYTES), by = BUF_INIT(LINE_MAX_BYTES);
 	CLEANUP(buf_deinitp) struct buf line = BUF_INIT(2 * LINE_MAX_BYTES);
-	struct sv as = check_way_sender(w, w->lanes[0], l->sender);
+	struct sv as = check_way_sender(w, w->members[0]->lanes, l->sender);
 
 	put_recipients(&l->ways, w->recipients, &to);
 	put_condition(w->route, &to);
-	for (size_t i = 0; i < w->lane_count; i++)
-		(void)!buf_printf(&by, "%s%.*s", i ? ", else " : "", SV_ARG(w->lanes[i]->name));
+	for (size_t i = 0; i < w->member_count; i++)
+		(void)!buf_printf(&by, "%s%.*s", i ? ", else " : "", SV_ARG(w->members[i]->name));
 	if (l->o->ctx->json) {
 		check_put_json(json_pack("{s:s, s:o, s:o, s:o, s:o, s:i}",
 			"type",
@@ -130,9 +132,8 @@ static void say_refused(struct check_run *l, bool all)
 static bool leads_elsewhere(const struct check_run *l)
 {
 	for (size_t i = 0; i < l->ways.count; i++)
-		for (size_t k = 0; k < l->ways.ways[i].lane_count; k++)
-			if (l->ways.ways[i].lanes[k] == l->lanes[0])
-				return false;
+		if (check_way_leads_to(&l->ways.ways[i], l->lanes[0]->member))
+			return false;
 	return true;
 }
 

@@ -73,8 +73,8 @@ static void add_way(struct check_ways *w, const struct conf_route_answer *a, siz
 	if (!way) {
 		way = &w->ways[w->count++];
 		way->route = a->route;
-		way->lane_count = a->lane_count;
-		memcpy(way->lanes, a->lanes, sizeof(way->lanes));
+		way->member_count = a->member_count;
+		memcpy(way->members, a->members, sizeof(way->members));
 	}
 	way->recipients |= UINT32_C(1) << recipient;
 }
@@ -92,7 +92,7 @@ static bool ask(
 		q->has_body = sizes[i] > 0;
 		q->size = sizes[i];
 		a = conf_route_find(c, q);
-		if (!a.lane_count)
+		if (!a.member_count)
 			continue;
 		leads = true;
 		add_way(w, &a, recipient);
@@ -142,4 +142,13 @@ struct sv check_way_sender(
 	if (lane->kind == CONF_LANE_MAILBOX && lane->sender != CONF_SENDER_KEEP)
 		return lane->name;
 	return w->route->rewrite_from.len ? w->route->rewrite_from : sender;
+}
+
+bool check_way_leads_to(const struct check_way *w, const struct conf_member *m)
+{
+	bool leads = false;
+
+	for (size_t i = 0; i < w->member_count && !leads; i++)
+		leads = w->members[i] == m;
+	return leads;
 }

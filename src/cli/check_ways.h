@@ -16,8 +16,8 @@ enum {
 /* One route, and what it does with the mail. */
 struct check_way {
 	const struct conf_route *route;
-	const struct conf_lane *lanes[CONF_THROUGH_MAX];
-	size_t lane_count;
+	const struct conf_member *members[CONF_THROUGH_MAX];
+	size_t member_count;
 	/* The recipients of `struct check_ways` that take it: a bit each. */
 	uint32_t recipients;
 };
@@ -38,3 +38,4 @@ void check_ways_deinit(struct check_ways *w);
 /* The address that its mail has on `lane`, by that way. */
 struct sv check_way_sender(
 	const struct check_way *w, const struct conf_lane *lane, struct sv sender);
+NODISCARD bool check_way_leads_to(const struct check_way *w, const struct conf_member *m);

@@ -289,6 +289,7 @@ static int tell_daemon(struct cli_context *ctx, const struct conf *c, struct sv 
 static const struct conf_lane *find_lane(const struct conf *c, const char *mailbox)
 {
 	char name[LOGIN_USER_MAX];
+	const struct conf_member *member;
 	const struct conf_lane *lane;
 	size_t len = strlen(mailbox);
 
@@ -298,19 +299,18 @@ static const struct conf_lane *find_lane(const struct conf *c, const char *mailb
 	}
 	for (size_t i = 0; i <= len; i++)
 		name[i] = ascii_lower(mailbox[i]);
-	lane = conf_lane_named(c, sv_from(name));
-	if (!lane) {
+	member = conf_member_named(c, sv_from(name));
+	if (!member) {
 		(void)cli_fail(0, "there is no mailbox '%s' in the configuration", mailbox);
 		return NULL;
 	}
-	if (lane->sign_in != CONF_SIGN_IN_USER) {
+	lane = conf_person_door(member);
+	if (!lane)
 		(void)cli_fail(0,
 			"%s:%u: mailbox %s does not sign in by a person: write `auth: user` there",
-			lane->place.file,
-			lane->place.line,
+			member->place.file,
+			member->place.line,
 			mailbox);
-		return NULL;
-	}
 	return lane;
 }
 
@@ -458,7 +458,7 @@ static int list(struct cli_context *ctx, const struct conf *c, struct identity_v
 		struct err err = { 0 };
 		int rc;
 
-		if (lanes[i].sign_in != CONF_SIGN_IN_USER)
+		if (conf_person_door(lanes[i].member) != &lanes[i])
 			continue;
 		rc = identity_login_name(
 			lanes[i].tenant, identity_login_user(&lanes[i], user), &name);

@@ -167,7 +167,7 @@ static void print_six(struct table *t, const json_t *line)
 
 static void print_times(const json_t *line)
 {
-	char at[CLI_WHEN_MAX];
+	char at[CLI_WHEN_MAX], pace[CLI_PACE_MAX];
 
 	if (cli_text(line, "delivered_at")[0])
 		(void)printf(
@@ -177,9 +177,11 @@ static void print_times(const json_t *line)
 			"  oldest that waits came %s\n", cli_when(cli_text(line, "oldest_at"), at));
 	if (cli_text(line, "done_at")[0])
 		cli_print(2,
-			"  all that waits has left about %s, at %lld messages a minute\n",
+			"  all that waits has left about %s%s%s\n",
 			cli_when(cli_text(line, "done_at"), at),
-			number(line, "minute_capacity"));
+			cli_pace(json_object_get(line, "pace"), pace)[0] ? "; the binding limit is "
+									 : "",
+			pace);
 	if (json_object_get(line, "delivered_month"))
 		(void)printf("  %lld recipients this month, $%lld.%02lld\n",
 			number(line, "delivered_month"),
@@ -276,7 +278,7 @@ static void print_line(void *arg, const json_t *line)
 			"the stop for reputation is released: if the provider still objects, it is "
 			"held again\n");
 	(void)printf("%s tries now; %lld recipients wait for it\n",
-		cli_text(line, "lane"),
+		cli_text(line, "mailbox"),
 		number(line, "waiting"));
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/ask.h"
 
+#include "base/buf.h"
 #include "base/guess.h"
 #include "base/sv.h"
 #include "base/text.h"
@@ -75,6 +76,8 @@ static void print_row(void *arg, const json_t *line)
 	const json_t *hold = json_object_get(line, "hold");
 	const char *reason = cli_text(hold, "reason"), *sender = cli_text(line, "sender");
 	const char *next_at = cli_text(hold, "next_at"), *state = cli_state(line);
+	const json_t *wait = json_object_get(line, "wait");
+	CLEANUP(buf_deinitp) struct buf words = BUF_INIT(2048);
 	char at[CLI_WHEN_MAX];
 
 	if (json_object_get(line, "totals")) {
@@ -93,7 +96,11 @@ static void print_row(void *arg, const json_t *line)
 		cli_clock(cli_text(line, "accepted_at"), at),
 		sender[0] ? sender : "<>",
 		cli_text(line, "recipient"));
-	if (next_at[0])
+	if (cli_waits_for_limits(line) || (!hold && wait))
+		cli_put_waits_for(line, &words);
+	if (words.len)
+		(void)printf("  %.*s", SV_ARG(buf_sv(&words)));
+	else if (next_at[0])
 		(void)printf("  next try %s", cli_relative(next_at, at));
 	(void)printf("\n");
 	if (reason[0] || cli_text(line, "reply")[0])
@@ -205,32 +212,32 @@ static void print_hold(struct cli_context *ctx, const json_t *line, const json_t
 	cli_print_remedy(ctx, hold, 4);
 }
 
-/* Nothing holds it: it waits for its turn. */
-static void print_turn(const json_t *line)
+/* Nothing holds it: a limit, or those that leave before it. */
+static void print_wait(const json_t *line)
 {
-	char at[CLI_WHEN_MAX], n[2][CLI_COUNT_MAX];
-	long long ahead = number(line, "ahead"), rate = number(line, "per_minute");
+	CLEANUP(buf_deinitp) struct buf words = BUF_INIT(2048);
+	const json_t *wait = json_object_get(line, "wait");
+	const char *about = cli_text(wait, "about_at");
+	char at[CLI_WHEN_MAX], n[CLI_COUNT_MAX], pace[CLI_PACE_MAX];
+	long long ahead = number(wait, "ahead");
 
-	if (json_object_get(line, "per_day")) {
-		cli_print(14,
-			"    waits for the limit of %s: %s recipients in 24 h are used up; the "
-			"next "
-			"slot is %s\n",
-			cli_text(line, "lane"),
-			cli_count(number(line, "per_day"), n[0]),
-			cli_when(cli_text(line, "day_slot_at"), at));
-	} else if (cli_text(line, "about_at")[0] && (ahead || rate)) {
-		cli_print(14,
-			"    waits for its turn: %s message%s before it; leaves %s%s at %s a "
-			"minute\n",
-			cli_count(ahead, n[0]),
-			ahead == 1 ? "" : "s",
-			ahead ? "about " : "",
-			cli_when(cli_text(line, "about_at"), at),
-			cli_count(rate, n[1]));
-	} else {
-		(void)printf("    waits for a connection of %s\n", cli_text(line, "lane"));
+	if (!wait) {
+		(void)printf("    waits until postern runs\n");
+		return;
 	}
+	cli_put_waits_for(line, &words);
+	if (words.len == 0)
+		return;
+	if (ahead)
+		(void)!buf_printf(&words,
+			": %s message%s before it",
+			cli_count(ahead, n),
+			ahead == 1 ? "" : "s");
+	if (about[0])
+		(void)!buf_printf(&words, "; leaves about %s", cli_when(about, at));
+	if (cli_pace(wait, pace)[0])
+		(void)!buf_printf(&words, "; the binding limit is %s", pace);
+	cli_print(14, "    %.*s\n", SV_ARG(buf_sv(&words)));
 }
 
 static void print_recipient(struct cli_context *ctx, const json_t *line)
@@ -254,8 +261,8 @@ static void print_recipient(struct cli_context *ctx, const json_t *line)
 	(void)printf("\n");
 	if (waits && hold)
 		print_hold(ctx, line, hold);
-	else if (queued)
-		print_turn(line);
+	if (queued && (!hold || cli_waits_for_limits(line)))
+		print_wait(line);
 	else if (strcmp(state, "open") == 0)
 		(void)printf("    being sent right now\n");
 }

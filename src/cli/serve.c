@@ -98,11 +98,12 @@ static void set_log(const struct conf *c)
 static int signed_in(void *arg, struct sv mailbox)
 {
 	struct daemon *d = arg;
-	const struct conf_lane *lane = conf_lane_named(d->conf, mailbox);
+	const struct conf_member *m = conf_member_named(d->conf, mailbox);
 
-	if (!lane)
+	if (!m)
 		return RC_NOT_FOUND;
-	identity_tokens_signed_in(d->tokens, d->conf, lane);
+	for (size_t i = 0; i < m->lane_count; i++)
+		identity_tokens_signed_in(d->tokens, d->conf, &m->lanes[i]);
 	log_line(LOG_INFO, "serve", "sign-in of %.*s has changed", SV_ARG(mailbox));
 	return 0;
 }

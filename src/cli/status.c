@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/ask.h"
 
+#include "base/limits.h"
 #include "base/must.h"
 #include "base/text.h"
 #include "cli/when.h"
@@ -45,6 +46,8 @@ struct screen {
 	long long mailboxes, connectors, tenants, used, capacity;
 	long long sessions, accepted, refused;
 	char done_at[CLI_WHEN_MAX];
+	char done_by[CLI_PACE_MAX +
+		     LIMIT_ADDRESS]; /* the one that takes until then, and its limit */
 };
 
 static long long number(const json_t *line, const char *key)
@@ -318,13 +321,14 @@ static void put_wells(struct screen *s, struct buf *out)
 	if (s->tenants > 1)
 		(void)!buf_printf(&who, " in %s tenants", cli_count(s->tenants, n));
 	put(out,
-		"%shealthy%s    %.*s; %.*s%s%s",
+		"%shealthy%s    %.*s; %.*s%s%s%s",
 		style(s, "green"),
 		style(s, "off"),
 		SV_ARG(buf_sv(&who)),
 		SV_ARG(buf_sv(&use)),
 		s->done_at[0] ? ", done about " : "",
-		s->done_at[0] ? cli_when(s->done_at, at) : "");
+		s->done_at[0] ? cli_when(s->done_at, at) : "",
+		s->done_by);
 	for (size_t i = 0; s->tenants > 1 && i < s->wells.count && i < TENANT_LINES; i++) {
 		const json_t *w = s->wells.items[i];
 
@@ -604,6 +608,21 @@ static void keep(struct kept *k, const json_t *line)
 		k->items[k->count++] = json_deep_copy(line);
 }
 
+static void keep_done(struct screen *s, const json_t *line)
+{
+	const json_t *pace = json_object_get(line, "pace");
+	char text[CLI_PACE_MAX];
+
+	(void)snprintf(s->done_at, sizeof(s->done_at), "%s", cli_text(line, "done_at"));
+	s->done_by[0] = '\0';
+	if (cli_pace(pace, text)[0])
+		(void)snprintf(s->done_by,
+			sizeof(s->done_by),
+			" (%.*s: %s)",
+			SV_ARG(sv_head(sv_from(cli_text(pace, "mailbox")), LIMIT_ADDRESS - 8)),
+			text);
+}
+
 static void keep_well(struct screen *s, const json_t *line)
 {
 	s->mailboxes += number(line, "mailboxes");
@@ -613,7 +632,7 @@ static void keep_well(struct screen *s, const json_t *line)
 	s->capacity += number(line, "day_capacity");
 	/* RFC 3339 in UTC: the later one is the greater one. */
 	if (strcmp(cli_text(line, "done_at"), s->done_at) > 0)
-		(void)snprintf(s->done_at, sizeof(s->done_at), "%s", cli_text(line, "done_at"));
+		keep_done(s, line);
 	keep(&s->wells, line);
 }
 

@@ -149,21 +149,22 @@ static void check_order(struct conf_load *ld)
 }
 
 /* Which mailbox could be the sender's? Of all, the first that is `wanted`. */
-static const struct conf_lane *sender_mailbox(struct conf_load *ld, const struct conf_route *r,
-	bool (*wanted)(struct conf_load *ld, const struct conf_route *r, const struct conf_lane *l))
+static const struct conf_member *sender_mailbox(struct conf_load *ld, const struct conf_route *r,
+	bool (*wanted)(
+		struct conf_load *ld, const struct conf_route *r, const struct conf_member *m))
 {
 	const struct conf *c = ld->conf;
 
 	if (is_exact(r)) {
-		const struct conf_lane *l = conf_mailbox_of(c, r->sender);
+		const struct conf_member *m = conf_mailbox_of(c, r->sender);
 
-		return l && wanted(ld, r, l) ? l : NULL;
+		return m && wanted(ld, r, m) ? m : NULL;
 	}
-	for (size_t i = 0; i < c->lane_count; i++)
-		if (c->lanes[i].kind == CONF_LANE_MAILBOX &&
-			(r->any_sender || address_matches(r->sender, c->lanes[i].name)) &&
-			wanted(ld, r, &c->lanes[i]))
-			return &c->lanes[i];
+	for (size_t i = 0; i < c->member_count; i++)
+		if (c->members[i].kind == CONF_LANE_MAILBOX &&
+			(r->any_sender || address_matches(r->sender, c->members[i].name)) &&
+			wanted(ld, r, &c->members[i]))
+			return &c->members[i];
 	return NULL;
 }
 
@@ -172,15 +173,16 @@ static bool may_try_senders(struct conf_load *ld, const struct conf_route *r)
 {
 	if (is_exact(r))
 		return true;
-	ld->sender_tries += ld->conf->lane_count;
+	ld->sender_tries += ld->conf->member_count;
 	return ld->sender_tries <= SENDER_TRIES_MAX;
 }
 
-static bool any_lane(struct conf_load *ld, const struct conf_route *r, const struct conf_lane *l)
+static bool any_member(
+	struct conf_load *ld, const struct conf_route *r, const struct conf_member *m)
 {
 	(void)ld;
 	(void)r;
-	(void)l;
+	(void)m;
 	return true;
 }
 
@@ -192,7 +194,8 @@ void conf_check_route_sender(
 
 	for (size_t i = 0; i < r->through_count; i++)
 		asked = asked || r->through[i].sender;
-	if (!asked || ld->incomplete || !may_try_senders(ld, r) || sender_mailbox(ld, r, any_lane))
+	if (!asked || ld->incomplete || !may_try_senders(ld, r) ||
+		sender_mailbox(ld, r, any_member))
 		return;
 	if (r->any_sender)
 		conf_error(ld,
@@ -207,18 +210,27 @@ void conf_check_route_sender(
 			only_sender(r) ? "route can never match" : "way is never taken");
 }
 
+static bool is_internal_only(const struct conf_member *m)
+{
+	bool all = true;
+
+	for (size_t i = 0; i < m->lane_count; i++)
+		all = all && provider_defaults(m->lanes[i].provider)->internal_only;
+	return all;
+}
+
 /*
- * Does the lane refuse some of the recipients that the route sends there? Not when those outside are
+ * Does it refuse some of the recipients that the route sends there? Not when those outside are
  * taken by a route above `place`: `{ recipient: external, through: relay }`.
  */
 static bool refuses_some(struct conf_load *ld, const struct conf_route *place,
-	const struct conf_route *r, const struct conf_lane *l)
+	const struct conf_route *r, const struct conf_member *m)
 {
 	const struct conf *c = ld->conf;
-	const struct conf_through way = { .lane = l };
+	const struct conf_through way = { .member = m };
 	struct conf_route outside = *r;
 
-	if (!provider_defaults(l->provider)->internal_only || is_internal(c, l->tenant, r))
+	if (!is_internal_only(m) || is_internal(c, m->tenant, r))
 		return false;
 	if (r->recipient_class == CONF_RECIPIENT_INTERNAL)
 		return true; /* a tenant's door, and recipients of another tenant */
@@ -230,37 +242,37 @@ static bool refuses_some(struct conf_load *ld, const struct conf_route *place,
 
 /* The same for the mailbox of a sender: only its own mail is asked about. */
 static bool refuses_some_of_its_own(
-	struct conf_load *ld, const struct conf_route *r, const struct conf_lane *l)
+	struct conf_load *ld, const struct conf_route *r, const struct conf_member *m)
 {
 	struct conf_route own = *r;
 
-	own.sender = l->name;
+	own.sender = m->name;
 	own.any_sender = false;
-	return refuses_some(ld, r, &own, l);
+	return refuses_some(ld, r, &own, m);
 }
 
 static void check_internal_only(struct conf_load *ld, const struct conf_route *r)
 {
 	struct conf_node at = conf_node_at(r->place);
-	const struct conf_lane *l = NULL;
+	const struct conf_member *m = NULL;
 
-	for (size_t i = 0; i < r->through_count && !l; i++) {
+	for (size_t i = 0; i < r->through_count && !m; i++) {
 		const struct conf_through *t = &r->through[i];
 
-		if (t->lane)
-			l = refuses_some(ld, r, r, t->lane) ? t->lane : NULL;
+		if (t->member)
+			m = refuses_some(ld, r, r, t->member) ? t->member : NULL;
 		else if (t->sender && may_try_senders(ld, r))
-			l = sender_mailbox(ld, r, refuses_some_of_its_own);
+			m = sender_mailbox(ld, r, refuses_some_of_its_own);
 	}
-	if (l)
+	if (m)
 		conf_warn(ld,
 			&at,
 			"through: '%.*s' (%s, line %u) reaches recipients in the domains of its "
 			"own tenant only, and mail for others is refused there, but this route "
 			"takes others too: add recipient: internal, and a route for external",
-			SV_ARG(l->name),
-			provider_name(l->provider),
-			l->place.line);
+			SV_ARG(m->name),
+			provider_name(m->lanes[0].provider),
+			m->place.line);
 }
 
 void conf_check_routes(struct conf_load *ld)

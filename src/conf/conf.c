@@ -114,11 +114,37 @@ const struct conf_lane *conf_lane(const struct conf *c, struct sv key)
 	return place ? &c->lanes[*place - 1] : NULL;
 }
 
+const struct conf_member *conf_members(const struct conf *c, size_t *out_count)
+{
+	*out_count = c->member_count;
+	return c->members;
+}
+
+const struct conf_member *conf_member(const struct conf *c, struct sv key)
+{
+	return htable_get(&c->member_by_key, key);
+}
+
+const struct conf_member *conf_member_named(const struct conf *c, struct sv name)
+{
+	const struct conf_lane *lane = conf_lane_named(c, name);
+
+	return lane ? lane->member : NULL;
+}
+
 const struct conf_lane *conf_lane_named(const struct conf *c, struct sv name)
 {
 	const size_t *place = htable_get(&c->lane_by_name, name);
 
-	return place ? &c->lanes[*place - 1] : conf_mailbox_of(c, name);
+	return place ? &c->lanes[*place - 1] : conf_mailbox_lane(c, name);
+}
+
+const struct conf_lane *conf_person_door(const struct conf_member *m)
+{
+	for (size_t i = 0; i < m->lane_count; i++)
+		if (m->lanes[i].sign_in == CONF_SIGN_IN_USER)
+			return &m->lanes[i];
+	return NULL;
 }
 
 bool conf_has_password(const struct conf *c, enum provider_kind provider)
@@ -158,6 +184,7 @@ void conf_unref(struct conf *c)
 	htable_deinit(&c->tenant_by_domain);
 	htable_deinit(&c->lane_by_key);
 	htable_deinit(&c->lane_by_name);
+	htable_deinit(&c->member_by_key);
 	htable_deinit(&c->alias);
 	conf_route_index_free(c);
 	free(c->listeners);

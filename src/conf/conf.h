@@ -5,6 +5,7 @@
 #include "base/sv.h"
 #include "base/time.h"
 #include "io/net.h"
+#include "mail/flow.h"
 #include "provider/cloud.h"
 #include "provider/defaults.h"
 #include "smtp/client.h"
@@ -56,6 +57,14 @@ enum conf_sender {
 	CONF_SENDER_FORCE,   /* the mailbox's, and nothing is left of the original */
 };
 
+/* `class:` of a route, user, device or listener. */
+enum conf_class {
+	CONF_CLASS_UNSAID,
+	CONF_CLASS_TRANSACTIONAL, /* from here on enum mail_class, and one more */
+	CONF_CLASS_NORMAL,
+	CONF_CLASS_BULK,
+};
+
 struct conf_listener {
 	struct sv name;            /* "0.0.0.0:587", or the systemd name */
 	struct io_address address; /* unused when `systemd` */
@@ -76,6 +85,7 @@ struct conf_listener {
 	uint32_t connections_max; /* of this listener */
 	uint32_t connections_per_peer_max;
 	uint64_t idle_us_max;
+	enum conf_class class;
 	struct conf_place place;
 };
 
@@ -111,6 +121,7 @@ struct conf_user {
 	struct sv as;
 	enum conf_from from;
 	struct conf_quota quota; /* of "local:*": of each account that it stands for */
+	enum conf_class class;
 	struct conf_place place;
 };
 
@@ -134,6 +145,7 @@ struct conf_device {
 	struct conf_quota quota;
 	bool legacy_tls;     /* `tls: legacy`: may use a listener with legacy_tls */
 	struct sv errors_to; /* empty: `bounces: { to }` */
+	enum conf_class class;
 	struct conf_place place;
 };
 
@@ -187,13 +199,19 @@ enum conf_sign_in {
 	CONF_SIGN_IN_USER,     /* a token of a person: `postern login` */
 };
 
-/* A mailbox or a connector in one shape: what a lane needs. Name "mailbox" or "connector" by kind. */
+/*
+ * One door of a mailbox, or a connector, in one shape: what a lane needs. Name "mailbox" or "connector" by kind. How
+ * many messages and recipients may leave is the mailbox's: the same in all of its doors.
+ */
 enum conf_lane_kind {
 	CONF_LANE_MAILBOX,
 	CONF_LANE_CONNECTOR
 };
+struct conf_member;
 struct conf_lane {
 	enum conf_lane_kind kind;
+	const struct conf_member *member; /* that it is a door of */
+	uint32_t door;                    /* from 0: the order in which its doors are taken */
 	/* "erp@contoso.com" in lower case (mailbox), or the connector's name. */
 	struct sv name;
 	/* Key in the queue and the ledger: never changes with the configuration's order.
@@ -219,10 +237,24 @@ struct conf_lane {
 	struct conf_place place;
 };
 
+/* Where mail may wait: a mailbox with all of its doors, or a connector, which is its own only one. */
+struct conf_member {
+	struct sv key;  /* in a queue: "m:erp@contoso.com", "c:lab" */
+	struct sv name; /* "erp@contoso.com", "lab" */
+	enum conf_lane_kind kind;
+	const struct conf_tenant *tenant; /* NULL: none */
+	const struct conf_lane *lanes;    /* in the order of `doors:` */
+	size_t lane_count;                /* at least 1 */
+	struct conf_place place;
+};
+enum {
+	CONF_DOORS_MAX = 4
+};
+
 /* One way of `through:`. */
 struct conf_through {
-	bool sender;                  /* the mailbox whose address is the sender */
-	const struct conf_lane *lane; /* else this one */
+	bool sender;                      /* the mailbox whose address is the sender */
+	const struct conf_member *member; /* else this one */
 };
 
 enum conf_recipient_class {
@@ -251,6 +283,7 @@ struct conf_route {
 	const struct conf_through *through;
 	size_t through_count;
 	struct sv rewrite_from; /* envelope sender and From become this; empty: kept */
+	enum conf_class class;
 	struct conf_place place;
 };
 enum {
@@ -287,8 +320,10 @@ struct conf_general {
 	uint64_t retry_first_us, retry_ceiling_us, retry_expire_us;
 	uint64_t delay_notice_us;  /* 0: no notice */
 	uint64_t parked_expire_us; /* parked mail has its own expiry */
+	/* `classes:` the time to live of each class, through any hold; 0: none but the expiry of all mail. */
+	uint64_t class_expire_us[MAIL_CLASS_COUNT];
 	uint64_t history_keep_us, history_bytes_max;
-	struct sv bounces_through; /* mailbox or connector name; empty: the lane that failed */
+	struct sv bounces_through; /* mailbox or connector name; empty: the member that failed */
 	struct sv
 		bounces_to; /* copy target for bounces that have no sender; empty: dropped with a log line */
 	uint64_t min_free_bytes;       /* 0: the default rule */
@@ -335,13 +370,18 @@ const struct conf_tenant *const *conf_tenants(const struct conf *c, size_t *out_
 /* Is the address in an accepted domain of `tenant`, or of any tenant when that is NULL? */
 NODISCARD bool conf_is_internal(
 	const struct conf *c, const struct conf_tenant *tenant, struct sv address);
-const struct conf_lane *conf_lanes(
-	const struct conf *c, size_t *out_count);                       /* mailboxes, connectors */
-const struct conf_lane *conf_lane(const struct conf *c, struct sv key); /* NULL: gone */
+const struct conf_lane *conf_lanes(const struct conf *c, size_t *out_count); /* doors, connectors */
+const struct conf_lane *conf_lane(const struct conf *c, struct sv key);      /* NULL: gone */
+const struct conf_member *conf_members(
+	const struct conf *c, size_t *out_count); /* mailboxes, connectors */
+const struct conf_member *conf_member(const struct conf *c, struct sv key); /* NULL: gone */
+const struct conf_member *conf_member_named(const struct conf *c, struct sv name);
+/* The first of its doors that a person signs in for: once for all of them. NULL: none. */
+const struct conf_lane *conf_person_door(const struct conf_member *m);
 /* Does a mailbox of this provider sign in with a password? */
 bool conf_has_password(const struct conf *c, enum provider_kind provider);
-const struct conf_lane *conf_lane_named(
-	const struct conf *c, struct sv name); /* mailbox or connector */
+/* The first door of a mailbox, or a connector. */
+const struct conf_lane *conf_lane_named(const struct conf *c, struct sv name);
 const struct conf_route *conf_routes(const struct conf *c, size_t *out_count);
 /* `aliases:` one step, already checked for loops: "root" -> "it@contoso.com"; empty: no alias. */
 struct sv conf_alias(const struct conf *c, struct sv local_part);

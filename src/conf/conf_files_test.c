@@ -204,6 +204,34 @@ static void mailboxes_come_from_csv(void **state)
 	conf_unref(c);
 }
 
+static void csv_names_several_doors(void **state)
+{
+	struct conf_findings f;
+	struct conf *c;
+
+	(void)state;
+	(void)put("main.yaml",
+		"tenants: [ { name: t, id: b.c, app: { client_id: a, secret: env:S } } ]\n"
+		"mailboxes_from: out.csv\nroutes: [ { through: sender } ]\n");
+	(void)put("out.csv",
+		"address,tenant,doors\n"
+		"a@b.c,t,submission graph\n"
+		"b@b.c,t,\"graph, submission\"\n"
+		"c@b.c,t,graph\n"
+		"d@b.c,t,\n");
+	c = load_file("main.yaml", &f);
+	print_findings(&f);
+	assert_non_null(c);
+	assert_int_equal(conf_member(c, SV("m:a@b.c"))->lane_count, 2);
+	assert_int_equal(conf_lane(c, SV("graph/a@b.c"))->door, 1);
+	assert_int_equal(conf_lane(c, SV("graph/b@b.c"))->door, 0);
+	assert_int_equal(conf_lane(c, SV("submission/b@b.c"))->door, 1);
+	assert_int_equal(conf_member(c, SV("m:c@b.c"))->lane_count, 1);
+	assert_non_null(conf_lane(c, SV("submission/d@b.c")));
+	conf_findings_free(&f);
+	conf_unref(c);
+}
+
 static void faults_in_csv_have_their_place(void **state)
 {
 	static const struct {
@@ -224,6 +252,9 @@ static void faults_in_csv_have_their_place(void **state)
 		{ "address,password\na@b.c,e\"nv:P\n", 2, 1, "not CSV" },
 		{ "address,password\n\"a@b.c\nd\",env:P\n", 2, 1, "control character" },
 		{ "address\na@b.c\n", 2, 1, "password: is missing" },
+		{ "address,doors\na@b.c,graph hve\n", 2, 7, "as a separate mailbox" },
+		{ "address,doors\na@b.c,graph grahp\n", 2, 7, "did you mean 'graph'?" },
+		{ "address,doors,provider\na@b.c,graph,graph\n", 2, 13, "short form" },
 	};
 
 	(void)state;
@@ -497,6 +528,7 @@ int main(void)
 		cmocka_unit_test(files_that_cannot_be_read),
 		cmocka_unit_test(missing_files_are_named),
 		cmocka_unit_test(mailboxes_come_from_csv),
+		cmocka_unit_test(csv_names_several_doors),
 		cmocka_unit_test(faults_in_csv_have_their_place),
 		cmocka_unit_test(a_whole_sample_is_read),
 		cmocka_unit_test(commands_and_anchors_must_exist),

@@ -15,7 +15,9 @@ static void check_lanes(const struct conf *c)
 		const struct conf_lane *l = &lanes[i];
 
 		must(conf_lane(c, l->key) == l);
-		must(conf_lane_named(c, l->name) == l);
+		must(conf_lane_named(c, l->name) == l - l->door);
+		must(l->member->lanes + l->door == l && l->door < l->member->lane_count);
+		must(l->member->lane_count <= CONF_DOORS_MAX);
 		must((l->host.len > 0) != (l->mx_of.len > 0));
 		must(l->port > 0);
 		must(l->limits.share_percent >= 1 && l->limits.share_percent <= 100);
@@ -30,6 +32,33 @@ static void check_lanes(const struct conf *c)
 		must((l->certificate.len > 0) == (l->certificate_key.kind != CONF_SECRET_NONE));
 		must((l->kind == CONF_LANE_CONNECTOR) || !l->certificate.len);
 	}
+}
+
+/* A mailbox is one, by whatever door. */
+static void check_members(const struct conf *c)
+{
+	size_t count, lanes, doors = 0;
+	const struct conf_member *members = conf_members(c, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		const struct conf_member *m = &members[i];
+
+		must(conf_member(c, m->key) == m && conf_member_named(c, m->name) == m);
+		must(m->lane_count > 0);
+		for (size_t k = 0; k < m->lane_count; k++) {
+			const struct conf_lane *l = &m->lanes[k];
+
+			must(l->member == m && sv_eq(l->name, m->name) && l->kind == m->kind);
+			must(l->limits.messages_per_minute == m->lanes->limits.messages_per_minute);
+			must(l->limits.recipients_per_day == m->lanes->limits.recipients_per_day);
+			must(l->limits.share_percent == m->lanes->limits.share_percent);
+		}
+		doors += m->lane_count;
+	}
+	(void)conf_lanes(c, &lanes);
+	must(doors == lanes);
+	for (unsigned i = 0; i < MAIL_CLASS_COUNT; i++)
+		must(conf_general(c)->class_expire_us[i] <= conf_general(c)->retry_expire_us);
 }
 
 static void check_url(struct sv url, struct sv scheme)
@@ -93,6 +122,26 @@ static bool no_header(void *arg, struct sv name, struct sv *out_value)
 	return false;
 }
 
+/* Some of the members, in their order, and no other. */
+static void check_queue(
+	const struct conf *c, const struct conf_route_answer *found, struct sv recipient)
+{
+	const struct conf_member *members[CONF_THROUGH_MAX];
+	struct arena arena = { 0 };
+	bool external;
+	struct sv key = conf_queue_key(
+		c, found->members, found->member_count, recipient, 1, &arena, &external);
+	size_t count = conf_queue_members(c, key, members), at = 0;
+
+	must((count == 0) == (found->member_count == 0));
+	for (size_t i = 0; i < count; i++, at++) {
+		while (at < found->member_count && found->members[at] != members[i])
+			at++;
+		must(at < found->member_count);
+	}
+	arena_reset(&arena);
+}
+
 /* What was decided before DATA stays so after it. */
 static void check_answer(const struct conf *c, const struct conf_route_query *q)
 {
@@ -103,11 +152,12 @@ static void check_answer(const struct conf *c, const struct conf_route_query *q)
 	full.size = 1000;
 	full.header = no_header;
 	after = conf_route_find(c, &full);
-	must(before.lane == (before.lane_count ? before.lanes[0] : NULL));
-	must(!before.lane || before.route);
+	must(before.member == (before.member_count ? before.members[0] : NULL));
+	must(!before.member || before.route);
 	must(!after.undecided);
 	must(before.undecided ||
-		(before.lane == after.lane && before.lane_count == after.lane_count));
+		(before.member == after.member && before.member_count == after.member_count));
+	check_queue(c, &before, q->recipient);
 }
 
 static void check_routes(const struct conf *c)
@@ -150,6 +200,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_tenants(c);
 		check_devices(c);
 		check_lanes(c);
+		check_members(c);
 		check_listeners(c);
 		check_routes(c);
 	}

@@ -12,7 +12,7 @@
  * How a file becomes a snapshot:
  *   tree.c     YAML events -> nodes, each with its place; read_csv.c makes the same nodes of a row
  *   schema.c   a table of fields is laid over a map of nodes and fills a struct
- *   read_*.c   the tables, and what a table cannot say (combinations, names, routes)
+ *   read_*.c   the tables, and what a table cannot say (combinations, names, doors, routes)
  *   load.c     files and includes, and the order: names are read before what refers to them
  * Nothing stops at the first error; a broken part is left at its default and not judged any further,
  * so that one mistake gives one finding.
@@ -54,13 +54,15 @@ struct conf {
 	size_t tenant_count;
 	struct conf_lane *lanes;
 	size_t lane_count;
+	struct conf_member *members; /* in the arena */
+	size_t member_count;
 	bool has_password[PROVIDER_COUNT]; /* a lane of it signs in with one */
 	struct conf_route *routes;
 	size_t route_count;
 	struct conf_route_index *route_index; /* in the arena */
 	struct conf_outside *outsides;
 	size_t outside_count;
-	struct htable user_by_name, device_by_name, lane_by_key, lane_by_name;
+	struct htable user_by_name, device_by_name, lane_by_key, lane_by_name, member_by_key;
 	struct htable tenant_by_name, tenant_by_domain;
 	struct htable alias; /* lower-case local part -> struct sv * */
 };
@@ -229,6 +231,8 @@ bool conf_read_map(struct conf_load *ld, const struct conf_node *map,
 /* The value given for `name`, or NULL. */
 const struct conf_node *conf_given(
 	const struct conf_field *fields, const struct conf_seen *seen, const char *name);
+/* The value of a key; NULL: not there, or it is no map. */
+const struct conf_node *conf_find(const struct conf_node *map, struct sv key);
 bool conf_is_absent(const struct conf_node *value); /* nothing behind the colon */
 /* Is it a list? An absent value (`listeners:` with all items commented out) is an empty one. */
 bool conf_is_list(struct conf_load *ld, const struct conf_node *value);
@@ -309,12 +313,40 @@ enum provider_kind conf_provider_of(const struct conf_node *map, enum provider_k
 void conf_lane_defaults(struct conf_lane *l, unsigned share);
 void conf_lane_check_server(
 	struct conf_load *ld, const struct conf_node *map, const struct conf_lane *l);
-void conf_lane_check_limits(
+/* False: the limits there may be others than the provider's. */
+bool conf_lane_check_limits(
 	struct conf_load *ld, const struct conf_node *map, const struct conf_lane *l);
 /* Is there one of that name already? Says so. */
 bool conf_lane_is_taken(
 	struct conf_load *ld, const struct conf_node *at, struct sv name, const char *what);
-void conf_lane_keep(struct conf_load *ld, struct conf_lane *l); /* makes its key */
+/* Makes its key. Further doors of a mailbox come right behind the first. */
+void conf_lane_keep(struct conf_load *ld, struct conf_lane *l);
+void conf_members_make(struct conf_load *ld); /* after all lanes */
+
+/* read_doors.c */
+struct conf_door {
+	enum provider_kind provider;
+	const struct conf_node *at;
+};
+struct conf_doors {
+	struct conf_door items[CONF_DOORS_MAX];
+	size_t count; /* at least 1 */
+	bool listed;  /* in `doors:` */
+};
+void conf_doors_read(struct conf_load *ld, const struct conf_node *map, struct conf_doors *out);
+/* The lane of one of several doors, from what was read of their mailbox. */
+struct conf_lane conf_door_lane(
+	const struct conf_lane *read, const struct conf_node *map, const struct conf_door *door);
+
+/* read_classes.c */
+extern const struct conf_field conf_classes_fields[];
+void conf_read_class(struct conf_load *ld, const struct conf_node *value, void *out);
+void conf_classes_check(struct conf_load *ld, const struct conf_node *map);
+#define CONF_CLASS_FIELD(in, member)                                                       \
+	{                                                                                  \
+		.name = SV_INIT("class"), .type = CONF_TYPE_READ, .read = conf_read_class, \
+		.offset = offsetof(in, member)                                             \
+	}
 
 /* read_mailboxes.c */
 void conf_read_mailboxes(struct conf_load *ld);
@@ -340,8 +372,9 @@ void conf_check_route_sender(
 	struct conf_load *ld, const struct conf_node *at, const struct conf_route *r);
 
 /* route.c */
-/* The mailbox whose address is `sender`, or NULL. */
-const struct conf_lane *conf_mailbox_of(const struct conf *c, struct sv sender);
+/* The mailbox whose address is `sender`, or NULL; and its first door, which there is before all are read. */
+const struct conf_lane *conf_mailbox_lane(const struct conf *c, struct sv sender);
+const struct conf_member *conf_mailbox_of(const struct conf *c, struct sv sender);
 
 /* Is something asked for that is known only after DATA? */
 NODISCARD bool conf_route_asks_body(const struct conf_route *r);

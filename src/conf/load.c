@@ -222,8 +222,9 @@ static void read_all(struct conf_load *ld)
 	conf_check_devices(ld);
 	conf_read_mailboxes(ld);
 	conf_read_mailboxes_from(ld);
-	conf_check_basic_auth(ld);
 	conf_read_connectors(ld);
+	conf_members_make(ld);
+	conf_check_basic_auth(ld);
 	conf_read_routes(ld);
 	conf_check_bounces(ld);
 	conf_check_open_networks(ld);

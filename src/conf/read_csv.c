@@ -38,6 +38,7 @@ static const struct sv own[] = {
 	SV_INIT("address"),
 	SV_INIT("tenant"),
 	SV_INIT("provider"),
+	SV_INIT("doors"),
 	SV_INIT("auth"),
 	SV_INIT("password"),
 	SV_INIT("login"),
@@ -209,15 +210,39 @@ static struct conf_node *inner_map(
 	return key->value;
 }
 
+/* "submission graph", as words: a comma would end the field. */
+static void split_words(struct reader *r, struct conf_node *list, const struct cell *c)
+{
+	struct conf_node **last = &list->first;
+	struct sv rest = c->text, word;
+
+	list->kind = CONF_NODE_LIST;
+	while (rest.len) {
+		size_t n = strcspn(arena_str(&r->row, rest), " ,;+");
+
+		word = sv_head(rest, n);
+		rest = sv_skip(rest, n < rest.len ? n + 1 : n);
+		if (!word.len)
+			continue;
+		*last = arena_alloc(&r->row, sizeof(**last));
+		**last = cell_node(r, c);
+		(*last)->text = word;
+		last = &(*last)->next;
+	}
+}
+
 static void add_cell(
 	struct reader *r, struct conf_node *map, struct sv column, const struct cell *c)
 {
-	struct conf_node *at = map;
+	struct conf_node *at = map, *value;
 
 	for (size_t i = 0; i < COUNT_OF(inner); i++)
 		if (sv_eq(inner[i].column, column))
 			at = inner_map(r, map, inner[i].map, c);
-	add_key(r, at, column, c)->value->text = c->text;
+	value = add_key(r, at, column, c)->value;
+	value->text = c->text;
+	if (sv_eq(column, SV("doors")))
+		split_words(r, value, c);
 }
 
 static void take_row(struct reader *r)

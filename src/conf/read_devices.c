@@ -73,6 +73,7 @@ static const struct conf_field device_fields[] = {
 		.offset = offsetof(struct device_draft, device),
 		.read = read_recipients },
 	CONF_QUOTA_FIELDS(struct device_draft, device.quota),
+	CONF_CLASS_FIELD(struct device_draft, device.class),
 	{ .name = SV_INIT("tls"),
 		.type = CONF_TYPE_CHOICE,
 		.offset = offsetof(struct device_draft, tls),

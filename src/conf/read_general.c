@@ -224,6 +224,7 @@ const struct conf_field conf_top_fields[] = {
 	{ .name = SV_INIT("qualify"), .type = CONF_TYPE_HOST, AT(qualify) },
 	SECTION("aliases", keep_aliases),
 	{ .name = SV_INIT("retry"), .type = CONF_TYPE_MAP, .fields = retry_fields },
+	{ .name = SV_INIT("classes"), .type = CONF_TYPE_MAP, .fields = conf_classes_fields },
 	{ .name = SV_INIT("delay_notice"),
 		.type = CONF_TYPE_DURATION,
 		.flags = CONF_OFF,
@@ -388,6 +389,7 @@ void conf_general_check(struct conf_load *ld, const struct conf_seen *seen)
 			retry,
 			"retry: ceiling is longer than expire, so mail would be given up before "
 			"its second try: make expire longer");
+	conf_classes_check(ld, conf_given(conf_top_fields, seen, "classes"));
 	check_services(ld, seen);
 }
 
@@ -536,6 +538,7 @@ static const struct conf_field user_fields[] = {
 		.offset = offsetof(struct conf_user, from),
 		.words = from_words },
 	CONF_QUOTA_FIELDS(struct conf_user, quota),
+	CONF_CLASS_FIELD(struct conf_user, class),
 	CONF_FIELDS_END,
 };
 

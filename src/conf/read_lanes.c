@@ -95,15 +95,10 @@ const struct conf_field conf_lane_limits_fields[] = {
 /* The provider decides what the other fields default to, so it is read before all of them. */
 enum provider_kind conf_provider_of(const struct conf_node *map, enum provider_kind otherwise)
 {
-	enum provider_kind kind = otherwise;
+	const struct conf_node *value = conf_find(map, SV("provider"));
+	enum provider_kind kind;
 
-	if (map->kind != CONF_NODE_MAP)
-		return otherwise;
-	for (const struct conf_node *key = map->first; key; key = key->next)
-		if (sv_eq(key->text, SV("provider")) &&
-			provider_parse(key->value->text, &kind) == 0)
-			return kind;
-	return otherwise;
+	return value && provider_parse(value->text, &kind) == 0 ? kind : otherwise;
 }
 
 /* The host is left out: it may come from the tenant. */
@@ -182,14 +177,14 @@ static void check_limit(struct conf_load *ld, const struct conf_node *map, const
 }
 
 /* Past them the answer is a refusal, or a blocked mailbox. */
-void conf_lane_check_limits(
+bool conf_lane_check_limits(
 	struct conf_load *ld, const struct conf_node *map, const struct conf_lane *l)
 {
 	const struct provider_defaults *d = provider_defaults(l->provider);
 	const struct conf_limits *given = &l->limits;
 
 	if (!is_providers_own(l))
-		return;
+		return false;
 	check_limit(
 		ld, map, "messages_per_minute", given->messages_per_minute, d->messages_per_minute);
 	check_limit(
@@ -214,6 +209,7 @@ void conf_lane_check_limits(
 				"lower it",
 				(unsigned)(d->message_bytes_max >> 20));
 	}
+	return true;
 }
 
 static void make_key(struct conf_load *ld, struct conf_lane *l)
@@ -237,8 +233,41 @@ void conf_lane_keep(struct conf_load *ld, struct conf_lane *l)
 	c->lanes = conf_grow(c->lanes, c->lane_count, sizeof(*c->lanes));
 	c->lanes[c->lane_count++] = *l;
 	*place = c->lane_count;
-	htable_put(&c->lane_by_name, l->name, place);
+	if (l->door == 0)
+		htable_put(&c->lane_by_name, l->name, place);
 	htable_put(&c->lane_by_key, l->key, place);
+}
+
+/* The lanes move no more. */
+void conf_members_make(struct conf_load *ld)
+{
+	struct conf *c = ld->conf;
+	struct conf_member *m = NULL;
+
+	c->members = arena_alloc(&c->arena, (c->lane_count + 1) * sizeof(*c->members));
+	for (size_t i = 0; i < c->lane_count; i++) {
+		struct conf_lane *l = &c->lanes[i];
+
+		if (l->door == 0) {
+			CLEANUP(buf_deinitp) struct buf key = BUF_INIT(LIMIT_ADDRESS + 8);
+
+			/* The scope of its limits, too (limit/book.h). */
+			must(buf_printf(&key,
+				     "%c:%.*s",
+				     l->kind == CONF_LANE_MAILBOX ? 'm' : 'c',
+				     SV_ARG(l->name)) == 0);
+			m = &c->members[c->member_count++];
+			*m = (struct conf_member){ .key = conf_keep(ld, buf_sv(&key)),
+				.name = l->name,
+				.kind = l->kind,
+				.tenant = l->tenant,
+				.lanes = l,
+				.place = l->place };
+			htable_put(&c->member_by_key, m->key, m);
+		}
+		m->lane_count++;
+		l->member = m;
+	}
 }
 
 bool conf_lane_is_taken(

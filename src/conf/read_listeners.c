@@ -178,6 +178,7 @@ static const struct conf_field listener_fields[] = {
 		.min = US_PER_S,
 		.max = US_PER_HOUR },
 	{ .name = SV_INIT("mode"), .type = CONF_TYPE_READ, AT(unix_mode), .read = read_mode },
+	CONF_CLASS_FIELD(struct conf_listener, class),
 	CONF_FIELDS_END,
 };
 

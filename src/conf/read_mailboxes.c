@@ -2,6 +2,8 @@
 #include "base/must.h"
 #include "conf/conf_priv.h"
 
+#include <stdio.h>
+
 /* Mailboxes: identities at a provider, and how each signs in. */
 enum {
 	SHARE_OF_MAILBOX = 80, /* people send from the same mailboxes */
@@ -37,6 +39,14 @@ void conf_read_sender(struct conf_load *ld, const struct conf_node *value, void 
 	conf_error(ld, value, "sender: must be keep, rewrite or force");
 }
 
+/* conf_doors_read() has read them: they decide what the rest defaults to. */
+static void skip_doors(struct conf_load *ld, const struct conf_node *value, void *out)
+{
+	(void)ld;
+	(void)value;
+	(void)out;
+}
+
 static const struct conf_field endpoint_fields[] = { CONF_LANE_SERVER_FIELDS, CONF_FIELDS_END };
 
 static const struct conf_field mailbox_fields[] = {
@@ -52,6 +62,7 @@ static const struct conf_field mailbox_fields[] = {
 		.type = CONF_TYPE_READ,
 		CONF_LANE_AT(provider),
 		.read = conf_read_provider },
+	{ .name = SV_INIT("doors"), .type = CONF_TYPE_READ, .read = skip_doors },
 	{ .name = SV_INIT("auth"),
 		.type = CONF_TYPE_CHOICE,
 		.offset = offsetof(struct conf_lane_draft, auth),
@@ -70,12 +81,15 @@ static const struct conf_field mailbox_fields[] = {
 	CONF_FIELDS_END,
 };
 
-/* A part of one mailbox's check. */
+/* A part of one mailbox's check, for one of its doors. */
 struct checking {
 	struct conf_load *ld;
 	const struct conf_node *map;
 	const struct conf_seen *seen;
 	struct conf_lane *l;
+	const struct conf_node *door; /* in `doors:`; NULL: `provider:` it is, or nothing */
+	bool several;
+	unsigned auth;
 };
 
 /* The value given for a key, or the whole where it is not given. */
@@ -91,6 +105,23 @@ static bool is_given(const struct checking *x, const char *name)
 	return conf_given(mailbox_fields, x->seen, name) != NULL;
 }
 
+/* The key that says the door, and its place. */
+static const char *door_key(const struct checking *x)
+{
+	return x->door ? "doors" : "provider";
+}
+
+static const struct conf_node *at_door(const struct checking *x)
+{
+	return x->door ? x->door : at(x, "provider");
+}
+
+/* Where a sign-in is wrong: as it is written, or the door that follows from nothing written. */
+static const struct conf_node *at_auth(const struct checking *x)
+{
+	return x->several && !is_given(x, "auth") ? x->door : at(x, "auth");
+}
+
 /* Is the provider one for mailboxes, and the tenant one for the provider? */
 static bool check_provider(const struct checking *x)
 {
@@ -100,25 +131,28 @@ static bool check_provider(const struct checking *x)
 
 	if (provider_defaults(l->provider)->is_connector) {
 		conf_error(x->ld,
-			at(x, "provider"),
-			"provider: %s needs no mailbox: list it under connectors",
+			at_door(x),
+			"%s: %s needs no mailbox: list it under connectors",
+			door_key(x),
 			name);
 		return false;
 	}
 	if (google && l->provider != PROVIDER_GMAIL && l->provider != PROVIDER_SMTP) {
 		conf_error(x->ld,
-			at(x, "provider"),
-			"provider: %s is a service of Microsoft, but tenant '%.*s' has cloud: "
+			at_door(x),
+			"%s: %s is a service of Microsoft, but tenant '%.*s' has cloud: "
 			"google: write provider: gmail, or name another tenant",
+			door_key(x),
 			name,
 			SV_ARG(l->tenant->name));
 		return false;
 	}
 	if (!google && l->tenant && l->provider == PROVIDER_GMAIL) {
 		conf_error(x->ld,
-			at(x, "provider"),
-			"provider: gmail needs a tenant of Google, but '%.*s' has cloud: %s: "
+			at_door(x),
+			"%s: gmail needs a tenant of Google, but '%.*s' has cloud: %s: "
 			"write cloud: google there, or name another tenant",
+			door_key(x),
 			SV_ARG(l->tenant->name),
 			provider_cloud(l->tenant->cloud)->name);
 		return false;
@@ -130,11 +164,13 @@ static void check_password(const struct checking *x)
 {
 	const struct conf_lane *l = x->l;
 
-	if (l->provider == PROVIDER_GRAPH)
+	if (provider_defaults(l->provider)->is_http)
 		conf_error(x->ld,
 			at(x, "auth"),
-			"auth: password is not possible with provider: graph: write auth: app or "
-			"auth: user");
+			"auth: password is not possible with %s: %s: write auth: app or "
+			"auth: user",
+			door_key(x),
+			provider_name(l->provider));
 	else if (l->password.kind == CONF_SECRET_NONE)
 		conf_error(x->ld,
 			x->map,
@@ -146,8 +182,14 @@ static void check_password(const struct checking *x)
 static bool check_token(const struct checking *x, const char *word)
 {
 	const struct conf_lane *l = x->l;
+	char who[64];
 
-	if (is_given(x, "password"))
+	/* One door of several does what the others do not. */
+	if (x->several)
+		(void)snprintf(who, sizeof(who), "doors: %s", provider_name(l->provider));
+	else
+		(void)snprintf(who, sizeof(who), "auth: %s", word);
+	if (is_given(x, "password") && !x->several)
 		conf_error(x->ld,
 			at(x, "password"),
 			"password: is of no use with auth: %s: remove one of them",
@@ -155,21 +197,24 @@ static bool check_token(const struct checking *x, const char *word)
 	else if (!provider_defaults(l->provider)->app_scope)
 		conf_error(x->ld,
 			at(x, "auth"),
-			"auth: %s is not possible with provider: %s: write auth: password",
+			"auth: %s is not possible with %s: %s: write auth: password",
 			word,
+			door_key(x),
 			provider_name(l->provider));
 	else if (!l->tenant && !is_given(x, "tenant"))
 		conf_error(x->ld,
-			at(x, "auth"),
-			"auth: %s signs in through the app of a tenant: add tenant: NAME",
-			word);
+			at_auth(x),
+			"%s signs in through the app of a tenant: add tenant: NAME%s",
+			who,
+			x->several ? ", or remove this door" : "");
 	else if (l->tenant && !l->tenant->app.place.line && !x->ld->incomplete)
 		conf_error(x->ld,
-			at(x, "auth"),
-			"auth: %s signs in through the app of tenant '%.*s', but it has none: add "
-			"app: { client_id: ID, secret: file:/PATH } to it",
-			word,
-			SV_ARG(l->tenant->name));
+			at_auth(x),
+			"%s signs in through the app of tenant '%.*s', but it has none: add "
+			"app: { client_id: ID, secret: file:/PATH } to it%s",
+			who,
+			SV_ARG(l->tenant->name),
+			x->several ? ", or remove this door" : "");
 	else
 		return l->tenant && l->tenant->app.client_id.len;
 	return false;
@@ -185,13 +230,13 @@ static void check_app(const struct checking *x)
 		return;
 	if (l->tenant->cloud == PROVIDER_CLOUD_GOOGLE)
 		conf_error(x->ld,
-			at(x, "auth"),
+			at_auth(x),
 			"auth: app needs a service account of Google, but the app of tenant '%.*s' "
 			"has no key: add key: file:/PATH, or write auth: user",
 			SV_ARG(l->tenant->name));
 	else
 		conf_error(x->ld,
-			at(x, "auth"),
+			at_auth(x),
 			"auth: app needs a secret or a certificate, but the app of tenant '%.*s' "
 			"has neither: add secret: file:/PATH, or certificate and key",
 			SV_ARG(l->tenant->name));
@@ -207,27 +252,34 @@ static void check_person(const struct checking *x)
 			"none: add vault: { key: file:/PATH } (`postern vault key` makes one)");
 }
 
-/* What is not written down follows from what is: a password, else the tenant's app. */
-static enum conf_sign_in sign_in_of(const struct checking *x, unsigned auth)
+/*
+ * What is not written down follows from what is: a password, else the tenant's app. Of several doors the password is
+ * for those that take one, and `auth:` for the others.
+ */
+static enum conf_sign_in sign_in_of(const struct checking *x)
 {
 	const struct conf_lane *l = x->l;
 	const struct provider_defaults *d = provider_defaults(l->provider);
+	enum conf_sign_in written = (enum conf_sign_in)(x->auth + CONF_SIGN_IN_PASSWORD);
 
+	if (x->several && is_given(x, "password") && !d->is_http)
+		return CONF_SIGN_IN_PASSWORD;
+	if (x->several && d->is_http && written == CONF_SIGN_IN_PASSWORD)
+		return CONF_SIGN_IN_APP;
 	if (is_given(x, "auth"))
-		return (enum conf_sign_in)(auth + CONF_SIGN_IN_PASSWORD);
+		return written;
 	if (is_given(x, "password"))
 		return CONF_SIGN_IN_PASSWORD;
-	if (l->provider == PROVIDER_GRAPH ||
-		(d->app_scope && l->tenant && l->tenant->app.place.line))
+	if (d->is_http || (d->app_scope && l->tenant && l->tenant->app.place.line))
 		return CONF_SIGN_IN_APP;
 	return d->needs_login ? CONF_SIGN_IN_PASSWORD : CONF_SIGN_IN_NONE;
 }
 
-static void check_sign_in(const struct checking *x, unsigned auth)
+static void check_sign_in(const struct checking *x)
 {
 	struct conf_lane *l = x->l;
 
-	l->sign_in = sign_in_of(x, auth);
+	l->sign_in = sign_in_of(x);
 	switch (l->sign_in) {
 	case CONF_SIGN_IN_PASSWORD:
 		check_password(x);
@@ -245,6 +297,8 @@ static void check_sign_in(const struct checking *x, unsigned auth)
 				"login: needs a password beside it: add password: file:/PATH");
 		return;
 	}
+	if (l->sign_in != CONF_SIGN_IN_PASSWORD)
+		l->password = (struct conf_secret){ 0 };
 	if (!l->login.len)
 		l->login = l->name;
 }
@@ -271,12 +325,14 @@ static void check_host(const struct checking *x)
 {
 	struct conf_lane *l = x->l;
 
-	if (l->provider == PROVIDER_GRAPH) {
-		if (is_given(x, "endpoint"))
+	if (provider_defaults(l->provider)->is_http) {
+		if (is_given(x, "endpoint") && !x->several)
 			conf_error(x->ld,
 				at(x, "endpoint"),
-				"endpoint: has no meaning with provider: graph: write endpoints: { "
-				"graph: \"https://...\" } at the tenant");
+				"endpoint: has no meaning with %s: %s: write endpoints: { "
+				"graph: \"https://...\" } at the tenant",
+				door_key(x),
+				provider_name(l->provider));
 		if (l->tenant)
 			split_url(x->ld, l->tenant->graph_url, l);
 		return;
@@ -306,45 +362,79 @@ static void check_domain(const struct checking *x)
 		SV_ARG(l->tenant->name));
 }
 
-static void check_mailbox(const struct checking *x, unsigned auth)
+static void check_door(const struct checking *x, bool *judged)
 {
 	const struct conf_lane *l = x->l;
 
 	if (!check_provider(x))
 		return;
-	check_sign_in(x, auth);
+	check_sign_in(x);
 	check_host(x);
 	if (l->sender == CONF_SENDER_KEEP && provider_defaults(l->provider)->own_sender)
 		conf_error(x->ld,
 			at(x, "sender"),
-			"sender: keep is not possible with provider: %s, which takes mail From the "
+			"sender: keep is not possible with %s: %s, which takes mail From the "
 			"account itself only: write rewrite (Reply-To keeps the original) or force",
+			door_key(x),
 			provider_name(l->provider));
 	conf_lane_check_server(x->ld, x->map, l);
-	conf_lane_check_limits(x->ld, x->map, l);
-	check_domain(x);
+	*judged = *judged || conf_lane_check_limits(x->ld, x->map, l);
+	if (l->door == 0)
+		check_domain(x);
+}
+
+/* A lane for each door. How much may leave is said once, for the mailbox. */
+static void make_doors(struct checking *x, const struct conf_doors *doors, bool sound, bool keep)
+{
+	struct conf_lane *const draft = x->l;
+	const struct conf_lane read = *draft;
+	struct conf_limits shared = read.limits;
+	bool judged = false;
+
+	x->several = doors->count > 1;
+	for (size_t i = 0; i < doors->count; i++) {
+		struct conf_lane l =
+			x->several ? conf_door_lane(&read, x->map, &doors->items[i]) : read;
+
+		l.door = (uint32_t)i;
+		if (i == 0)
+			shared = l.limits;
+		l.limits.messages_per_minute = shared.messages_per_minute;
+		l.limits.recipients_per_day = shared.recipients_per_day;
+		x->l = &l;
+		x->door = doors->listed ? doors->items[i].at : NULL;
+		if (sound)
+			check_door(x, &judged);
+		if (keep)
+			conf_lane_keep(x->ld, &l);
+	}
+	x->l = draft;
 }
 
 void conf_read_mailbox(struct conf_load *ld, const struct conf_node *map)
 {
-	struct conf_lane_draft d = { .lane = { .kind = CONF_LANE_MAILBOX,
-					     .provider =
-						     conf_provider_of(map, PROVIDER_SUBMISSION) } };
+	struct conf_lane_draft d = { .lane.kind = CONF_LANE_MAILBOX };
 	struct conf_lane *l = &d.lane;
 	struct conf_seen seen = { 0 };
-	const struct checking x = { ld, map, &seen, l };
-	bool ok;
+	struct checking x = { .ld = ld, .map = map, .seen = &seen, .l = l };
+	size_t errors = ld->error_count;
+	struct conf_doors doors;
+	bool sound;
 
+	conf_doors_read(ld, map, &doors);
+	l->provider = doors.items[0].provider;
 	l->place = conf_place_of(ld, map);
 	conf_lane_defaults(l, SHARE_OF_MAILBOX);
-	ok = conf_read_map(ld, map, mailbox_fields, &d, &seen);
+	(void)conf_read_map(ld, map, mailbox_fields, &d, &seen);
 	if (!l->name.len)
 		return;
 	l->name = conf_keep_lower(ld, l->name);
-	if (ok)
-		check_mailbox(&x, d.auth);
-	if (!conf_lane_is_taken(ld, at(&x, "address"), l->name, "address: this mailbox"))
-		conf_lane_keep(ld, l);
+	x.auth = d.auth;
+	sound = ld->error_count == errors;
+	make_doors(&x,
+		&doors,
+		sound,
+		!conf_lane_is_taken(ld, at(&x, "address"), l->name, "address: this mailbox"));
 }
 
 void conf_read_mailboxes(struct conf_load *ld)
@@ -354,7 +444,7 @@ void conf_read_mailboxes(struct conf_load *ld)
 
 /*
  * Once for all mailboxes. https://techcommunity.microsoft.com/blog/exchange/4489835, 2026-01-27; read on
- * 2026-11-23. High Volume Email keeps passwords until September 2028.
+ * 2026-11-23. High Volume Email keeps passwords until September 2028. Where another door carries on nothing is lost.
  */
 void conf_check_basic_auth(struct conf_load *ld)
 {
@@ -366,7 +456,8 @@ void conf_check_basic_auth(struct conf_load *ld)
 	for (size_t i = 0; i < c->lane_count; i++) {
 		const struct conf_lane *l = &c->lanes[i];
 
-		if (l->provider != PROVIDER_SUBMISSION || l->sign_in != CONF_SIGN_IN_PASSWORD)
+		if (l->provider != PROVIDER_SUBMISSION || l->sign_in != CONF_SIGN_IN_PASSWORD ||
+			l->member->lane_count > 1)
 			continue;
 		first = first ? first : l;
 		count++;
@@ -379,7 +470,7 @@ void conf_check_basic_auth(struct conf_load *ld)
 		"auth: password: %zu mailbox%s in with a password, which Microsoft switches off by "
 		"default at the end of December 2026 (administrators can switch it on again; the "
 		"day of its final removal is told in the second half of 2027): write auth: app or "
-		"auth: user",
+		"auth: user, or doors: [submission, graph], so that Graph carries on",
 		count,
 		count == 1 ? " signs" : "es sign");
 }

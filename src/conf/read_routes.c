@@ -44,6 +44,7 @@ static const struct conf_field route_fields[] = {
 	{ .name = SV_INIT("size"), .type = CONF_TYPE_MAP, .fields = size_fields },
 	{ .name = SV_INIT("header"), .type = CONF_TYPE_READ, .read = read_header },
 	{ .name = SV_INIT("rewrite_from"), .type = CONF_TYPE_ADDRESS, AT(rewrite_from) },
+	CONF_CLASS_FIELD(struct route_draft, route.class),
 	CONF_FIELDS_END,
 };
 
@@ -138,18 +139,18 @@ static void read_header(struct conf_load *ld, const struct conf_node *value, voi
 	r->header_pattern = conf_keep(ld, pattern);
 }
 
-static const struct conf_lane *find_lane(
+static const struct conf_member *find_member(
 	struct conf_load *ld, const struct conf_node *at, const char *key, struct sv name)
 {
 	const struct conf *c = ld->conf;
-	const struct conf_lane *lane = conf_lane_named(c, name);
+	const struct conf_member *member = conf_member_named(c, name);
 	struct guess guess = { .name = name };
 	char shown[CONF_SHOWN_MAX];
 
-	if (lane || ld->incomplete)
-		return lane;
-	for (size_t i = 0; i < c->lane_count && ld->error_count < CONF_GUESSES_MAX; i++)
-		guess_try(&guess, c->lanes[i].name);
+	if (member || ld->incomplete)
+		return member;
+	for (size_t i = 0; i < c->member_count && ld->error_count < CONF_GUESSES_MAX; i++)
+		guess_try(&guess, c->members[i].name);
 	if (guess.best.len)
 		conf_error(ld,
 			at,
@@ -283,16 +284,16 @@ static bool read_way(struct conf_load *ld, const struct conf_node *at, struct co
 		return false;
 	way.sender = sv_eq(at->text, SV("sender"));
 	if (!way.sender)
-		way.lane = find_lane(ld, at, "through", at->text);
+		way.member = find_member(ld, at, "through", at->text);
 	for (size_t i = 0; i < r->through_count; i++) {
-		if (t[i].sender != way.sender || t[i].lane != way.lane ||
-			(!way.sender && !way.lane))
+		if (t[i].sender != way.sender || t[i].member != way.member ||
+			(!way.sender && !way.member))
 			continue;
 		conf_error(ld, at, "through: names the same way twice: remove one of them");
 		return false;
 	}
 	t[r->through_count++] = way;
-	return way.sender || way.lane;
+	return way.sender || way.member;
 }
 
 static void read_through(struct conf_load *ld, const struct conf_node *value, struct conf_route *r)
@@ -390,10 +391,10 @@ void conf_check_bounces(struct conf_load *ld)
 	const struct conf_node *at = ld->bounces_through, *alerts = ld->alerts_through;
 
 	if (at)
-		(void)find_lane(ld, at, "through", at->text);
+		(void)find_member(ld, at, "through", at->text);
 	if (alerts && alerts->kind == CONF_NODE_LIST)
 		for (at = alerts->first; at; at = at->next)
-			(void)find_lane(ld, at, "through", at->text);
+			(void)find_member(ld, at, "through", at->text);
 	else if (alerts)
-		(void)find_lane(ld, alerts, "through", alerts->text);
+		(void)find_member(ld, alerts, "through", alerts->text);
 }

@@ -91,15 +91,6 @@ static const struct conf_field app_fields[] = {
 
 #undef AT
 
-/* The value of a key; NULL: not given. */
-static const struct conf_node *find_value(const struct conf_node *map, const char *name)
-{
-	for (const struct conf_node *key = map->first; key; key = key->next)
-		if (sv_eq(key->text, sv_from(name)))
-			return key->value;
-	return NULL;
-}
-
 bool conf_app_can_sign(const struct conf_tenant *t)
 {
 	if (t->cloud == PROVIDER_CLOUD_GOOGLE)
@@ -112,8 +103,8 @@ bool conf_app_can_sign(const struct conf_tenant *t)
 static void check_key(
 	struct conf_load *ld, const struct conf_node *map, const struct conf_tenant *t)
 {
-	const struct conf_node *certificate = find_value(map, "certificate");
-	const struct conf_node *key = find_value(map, "key");
+	const struct conf_node *certificate = conf_find(map, SV("certificate"));
+	const struct conf_node *key = conf_find(map, SV("key"));
 
 	if (t->cloud == PROVIDER_CLOUD_GOOGLE && certificate)
 		conf_error(ld,
@@ -132,12 +123,12 @@ static void check_key(
 static void check_app(
 	struct conf_load *ld, const struct conf_node *map, const struct conf_tenant *t)
 {
-	bool pair = find_value(map, "certificate") || find_value(map, "key");
-	const struct conf_node *secret = find_value(map, "secret");
-	const struct conf_node *pkcs12 = find_value(map, "pkcs12");
-	const struct conf_node *passphrase = find_value(map, "passphrase");
-	const struct conf_node *jwt = find_value(map, "jwt");
-	const struct conf_node *expires = find_value(map, "secret_expires");
+	bool pair = conf_find(map, SV("certificate")) || conf_find(map, SV("key"));
+	const struct conf_node *secret = conf_find(map, SV("secret"));
+	const struct conf_node *pkcs12 = conf_find(map, SV("pkcs12"));
+	const struct conf_node *passphrase = conf_find(map, SV("passphrase"));
+	const struct conf_node *jwt = conf_find(map, SV("jwt"));
+	const struct conf_node *expires = conf_find(map, SV("secret_expires"));
 
 	if (expires && !secret)
 		conf_error(ld,
@@ -150,7 +141,7 @@ static void check_app(
 			"or pkcs12, and remove the others");
 	else
 		check_key(ld, map, t);
-	if (passphrase && !find_value(map, "key") && !pkcs12)
+	if (passphrase && !conf_find(map, SV("key")) && !pkcs12)
 		conf_error(ld,
 			passphrase,
 			"passphrase: opens a key or a pkcs12 file, but there is none: remove it");
@@ -159,7 +150,7 @@ static void check_app(
 			ld, jwt, "jwt: is how a certificate signs, but there is none: remove it");
 	if (t->cloud != PROVIDER_CLOUD_GOOGLE && !is_guid(t->app.client_id))
 		conf_warn(ld,
-			find_value(map, "client_id"),
+			conf_find(map, SV("client_id")),
 			"client_id: has not the form of an application id of Entra "
 			"(00000000-0000-0000-0000-000000000000): copy \"Application (client) ID\" "
 			"from the app's overview");
@@ -243,7 +234,7 @@ static void check_tenant(struct conf_load *ld, const struct conf_node *map, stru
 		check_app(ld, app, t);
 	if (t->cloud == PROVIDER_CLOUD_GOOGLE && t->graph_url.len)
 		conf_error(ld,
-			find_value(endpoints, "graph"),
+			conf_find(endpoints, SV("graph")),
 			"graph: cloud: google has no Graph: remove it");
 }
 

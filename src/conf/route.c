@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "conf/route.h"
 
+#include "base/must.h"
 #include "conf/conf_priv.h"
 #include "mail/address.h"
 
@@ -21,12 +22,19 @@ void *conf_get_lower(const struct htable *t, struct sv name)
 	return htable_get(t, sv_make(low, name.len));
 }
 
-const struct conf_lane *conf_mailbox_of(const struct conf *c, struct sv sender)
+const struct conf_lane *conf_mailbox_lane(const struct conf *c, struct sv sender)
 {
 	const size_t *place = sender.len ? conf_get_lower(&c->lane_by_name, sender) : NULL;
 	const struct conf_lane *lane = place ? &c->lanes[*place - 1] : NULL;
 
 	return lane && lane->kind == CONF_LANE_MAILBOX ? lane : NULL;
+}
+
+const struct conf_member *conf_mailbox_of(const struct conf *c, struct sv sender)
+{
+	const struct conf_lane *lane = conf_mailbox_lane(c, sender);
+
+	return lane ? lane->member : NULL;
 }
 
 bool conf_route_asks_body(const struct conf_route *r)
@@ -69,21 +77,21 @@ static bool takes_body(const struct conf_route *r, const struct conf_route_query
 }
 
 /* The ways of a route for this sender; none: it goes past. */
-static size_t find_lanes(const struct conf *c, const struct conf_route *r, struct sv sender,
-	const struct conf_lane *lanes[CONF_THROUGH_MAX])
+static size_t find_members(const struct conf *c, const struct conf_route *r, struct sv sender,
+	const struct conf_member *members[CONF_THROUGH_MAX])
 {
 	size_t count = 0;
 
 	for (size_t i = 0; i < r->through_count; i++) {
 		const struct conf_through *t = &r->through[i];
-		const struct conf_lane *lane = t->sender ? conf_mailbox_of(c, sender) : t->lane;
+		const struct conf_member *m = t->sender ? conf_mailbox_of(c, sender) : t->member;
 		bool again = false;
 
 		/* The sender's mailbox may be named beside `sender`. */
 		for (size_t k = 0; k < count; k++)
-			again = again || lanes[k] == lane;
-		if (lane && !again)
-			lanes[count++] = lane;
+			again = again || members[k] == m;
+		if (m && !again)
+			members[count++] = m;
 	}
 	return count;
 }
@@ -99,21 +107,22 @@ struct conf_route_answer conf_route_find(const struct conf *c, const struct conf
 
 	for (const struct conf_route *r; (r = conf_route_scan_next(&scan));) {
 		bool maybe = !q->has_body && conf_route_asks_body(r);
-		const struct conf_lane *lanes[CONF_THROUGH_MAX];
+		const struct conf_member *members[CONF_THROUGH_MAX];
 		size_t count;
 
 		if (!takes_origin(r, q) || !takes_recipient(c, r, q->recipient) ||
 			(q->has_body && !takes_body(r, q)))
 			continue;
-		count = find_lanes(c, r, q->sender, lanes);
+		count = find_members(c, r, q->sender, members);
 		if (!a.route)
 			a.route = r;
-		if (!count || (maybe && a.lane_count)) /* the first that may match stands for all */
+		if (!count ||
+			(maybe && a.member_count)) /* the first that may match stands for all */
 			continue;
 		a.route = r;
-		memcpy(a.lanes, lanes, count * sizeof(lanes[0]));
-		a.lane_count = count;
-		a.lane = a.lanes[0];
+		memcpy(a.members, members, count * sizeof(members[0]));
+		a.member_count = count;
+		a.member = a.members[0];
 		if (!maybe)
 			break;
 		a.undecided = true;
@@ -131,10 +140,76 @@ bool conf_route_possible(const struct conf *c, struct sv sender, struct sv user,
 		.sender = &q.sender, .any_recipient = true, .user = user, .device = device
 	};
 	struct conf_route_scan scan = conf_route_scan_begin(c, &scope);
-	const struct conf_lane *lanes[CONF_THROUGH_MAX];
+	const struct conf_member *members[CONF_THROUGH_MAX];
 
 	for (const struct conf_route *r; (r = conf_route_scan_next(&scan));)
-		if (takes_origin(r, &q) && find_lanes(c, r, sender, lanes))
+		if (takes_origin(r, &q) && find_members(c, r, sender, members))
 			return true;
 	return false;
+}
+
+/* ---- the queue ---- */
+
+static struct sv who_gets_it(const struct conf *c, struct sv recipient)
+{
+	const struct sv redirect = conf_general(c)->redirect_all;
+
+	return redirect.len ? redirect : recipient;
+}
+
+enum conf_obstacle conf_lane_obstacle(
+	const struct conf *c, const struct conf_lane *lane, struct sv recipient, uint64_t size)
+{
+	if (lane->limits.message_bytes_max && size > lane->limits.message_bytes_max)
+		return CONF_OBSTACLE_SIZE;
+	if (provider_defaults(lane->provider)->internal_only &&
+		!conf_is_internal(c, lane->tenant, who_gets_it(c, recipient)))
+		return CONF_OBSTACLE_INTERNAL;
+	return CONF_OBSTACLE_NONE;
+}
+
+bool conf_member_takes(
+	const struct conf *c, const struct conf_member *m, struct sv recipient, uint64_t size)
+{
+	bool takes = false;
+
+	for (size_t i = 0; i < m->lane_count && !takes; i++)
+		takes = conf_lane_obstacle(c, &m->lanes[i], recipient, size) == CONF_OBSTACLE_NONE;
+	return takes;
+}
+
+struct sv conf_queue_key(const struct conf *c, const struct conf_member *const *members,
+	size_t count, struct sv recipient, uint64_t size, struct arena *arena, bool *out_external)
+{
+	CLEANUP(buf_deinitp)
+	struct buf key = BUF_INIT(CONF_THROUGH_MAX * (LIMIT_ADDRESS + 8));
+	const struct conf_member *first = NULL;
+	bool any = false;
+
+	for (size_t i = 0; i < count && !any; i++)
+		any = conf_member_takes(c, members[i], recipient, size);
+	for (size_t i = 0; i < count; i++) {
+		if (any && !conf_member_takes(c, members[i], recipient, size))
+			continue;
+		/* Names and addresses of the configuration: they fit. */
+		must(buf_printf(&key, "%s%.*s", first ? "\n" : "", SV_ARG(members[i]->key)) == 0);
+		first = first ? first : members[i];
+	}
+	*out_external = first && !conf_is_internal(c, first->tenant, who_gets_it(c, recipient));
+	return arena_sv(arena, buf_sv(&key));
+}
+
+size_t conf_queue_members(
+	const struct conf *c, struct sv key, const struct conf_member *out[CONF_THROUGH_MAX])
+{
+	size_t count = 0;
+	struct sv part;
+	bool more = key.len > 0;
+
+	while (more && count < CONF_THROUGH_MAX) {
+		more = sv_cut_char(&key, '\n', &part);
+		out[count] = conf_member(c, part);
+		count += out[count] != NULL;
+	}
+	return count;
 }

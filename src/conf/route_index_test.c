@@ -94,7 +94,8 @@ static struct conf_route throw_route(struct prng *dice, struct conf *c)
 	r.through_count = 1 + prng_below(dice, 2);
 	for (size_t i = 0; i < r.through_count; i++) {
 		ways[i].sender = now_and_then(dice);
-		ways[i].lane = ways[i].sender ? NULL : &c->lanes[prng_below(dice, c->lane_count)];
+		ways[i].member =
+			ways[i].sender ? NULL : &c->members[prng_below(dice, c->member_count)];
 	}
 	return r;
 }
@@ -116,14 +117,14 @@ static bool takes(
 	return hit && !(q->has_body && r->size_over && q->size <= r->size_over);
 }
 
-static const struct conf_lane *first_way(
+static const struct conf_member *first_way(
 	const struct conf *c, const struct conf_route *r, struct sv sender)
 {
-	const struct conf_lane *lane = NULL;
+	const struct conf_member *m = NULL;
 
-	for (size_t i = 0; i < r->through_count && !lane; i++)
-		lane = r->through[i].sender ? conf_mailbox_of(c, sender) : r->through[i].lane;
-	return lane;
+	for (size_t i = 0; i < r->through_count && !m; i++)
+		m = r->through[i].sender ? conf_mailbox_of(c, sender) : r->through[i].member;
+	return m;
 }
 
 /* One after the other, as route.h says it. */
@@ -133,17 +134,17 @@ static struct conf_route_answer find(const struct conf *c, const struct conf_rou
 
 	for (size_t i = 0; i < c->route_count; i++) {
 		const struct conf_route *r = &c->routes[i];
-		const struct conf_lane *lane = first_way(c, r, q->sender);
+		const struct conf_member *m = first_way(c, r, q->sender);
 		bool maybe = !q->has_body && r->size_over;
 
 		if (!takes(c, r, q))
 			continue;
 		if (!a.route)
 			a.route = r;
-		if (!lane || (maybe && a.lane))
+		if (!m || (maybe && a.member))
 			continue;
 		a.route = r;
-		a.lane = lane;
+		a.member = m;
 		if (!maybe)
 			break;
 		a.undecided = true;
@@ -177,7 +178,7 @@ static void ask(struct prng *dice, const struct conf *c)
 	struct conf_route_answer is = conf_route_find(c, &q), should = find(c, &q);
 
 	assert_ptr_equal(is.route, should.route);
-	assert_ptr_equal(is.lane, should.lane);
+	assert_ptr_equal(is.member, should.member);
 	assert_int_equal(is.undecided, should.undecided);
 	assert_int_equal(
 		conf_route_possible(c, q.sender, q.user, SV(""), q.device), possible(c, &q));

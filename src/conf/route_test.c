@@ -78,7 +78,7 @@ static void the_first_match_with_a_lane_wins(void **state)
 		struct conf_route_answer a = conf_route_find(c, &q);
 
 		if (a.route != (r->route ? &routes[r->route - 1] : NULL) ||
-			!sv_eq(a.lane ? a.lane->key : SV(""), sv_from(r->lane)))
+			!sv_eq(a.member ? a.member->lanes[0].key : SV(""), sv_from(r->lane)))
 			fail_msg("row %zu: route %td", i, a.route ? a.route - routes + 1 : 0);
 		if (conf_route_possible(c, q.sender, q.user, q.listener, q.device) != r->possible)
 			fail_msg("row %zu: possible", i);
@@ -103,7 +103,7 @@ static void a_stranger_is_known_before_any_recipient(void **state)
 	assert_false(conf_route_possible(c, SV(""), SV(""), SV(""), SV("")));
 	a = conf_route_find(c, &q);
 	assert_non_null(a.route); /* so that the answer can say: there is no such mailbox */
-	assert_null(a.lane);
+	assert_null(a.member);
 	conf_unref(c);
 }
 
@@ -119,7 +119,7 @@ static void nothing_matches(void **state)
 	assert_non_null(c);
 	a = conf_route_find(c, &q);
 	assert_null(a.route);
-	assert_null(a.lane);
+	assert_null(a.member);
 	memset(longest, 'a', sizeof(longest));
 	assert_false(
 		conf_route_possible(c, sv_make(longest, sizeof(longest)), SV(""), SV(""), SV("")));
@@ -151,9 +151,9 @@ static void many_mailboxes_are_found(void **state)
 		(void)snprintf(key, sizeof(key), "submission/m%d@b.c", i);
 		q.sender = sv_from(sender);
 		a = conf_route_find(c, &q);
-		assert_non_null(a.lane);
-		assert_true(sv_eq(a.lane->key, sv_from(key)));
-		assert_ptr_equal(conf_lane(c, sv_from(key)), a.lane);
+		assert_non_null(a.member);
+		assert_true(sv_eq(a.member->lanes[0].key, sv_from(key)));
+		assert_ptr_equal(conf_lane(c, sv_from(key)), a.member->lanes);
 	}
 	conf_unref(c);
 	buf_deinit(&t);
@@ -275,8 +275,9 @@ static void the_door_follows_device_recipient_size_and_header(void **state)
 		struct conf_route_answer a = conf_route_find(c, &q);
 		CLEANUP(buf_deinitp) struct buf lanes = BUF_INIT(1000);
 
-		for (size_t k = 0; k < a.lane_count; k++)
-			assert_int_equal(buf_printf(&lanes, "%.*s ", SV_ARG(a.lanes[k]->name)), 0);
+		for (size_t k = 0; k < a.member_count; k++)
+			assert_int_equal(
+				buf_printf(&lanes, "%.*s ", SV_ARG(a.members[k]->name)), 0);
 		if (a.route != (r.route ? &routes[r.route - 1] : NULL) ||
 			!sv_eq(buf_sv(&lanes), sv_from(r.lanes)) || a.undecided != r.undecided)
 			fail_msg("row %zu: route %td, lanes %.*s%s",
@@ -284,7 +285,7 @@ static void the_door_follows_device_recipient_size_and_header(void **state)
 				a.route ? a.route - routes + 1 : 0,
 				SV_ARG(buf_sv(&lanes)),
 				a.undecided ? ", undecided" : "");
-		assert_ptr_equal(a.lane, a.lane_count ? a.lanes[0] : NULL);
+		assert_ptr_equal(a.member, a.member_count ? a.members[0] : NULL);
 	}
 	conf_unref(c);
 }

@@ -9,6 +9,16 @@
  * maps that are none are found here for every section alike.
  */
 
+const struct conf_node *conf_find(const struct conf_node *map, struct sv key)
+{
+	if (map->kind != CONF_NODE_MAP)
+		return NULL;
+	for (const struct conf_node *n = map->first; n; n = n->next)
+		if (sv_eq(n->text, key))
+			return n->value;
+	return NULL;
+}
+
 bool conf_is_absent(const struct conf_node *n)
 {
 	return n->kind == CONF_NODE_SCALAR && n->text.len == 0 && !n->quoted;

@@ -363,13 +363,23 @@ static void list_words(const char *const *words, struct buf *out)
 static int read_word(
 	struct conf_load *ld, const struct conf_node *value, const struct conf_field *f)
 {
-	CLEANUP(buf_deinitp) struct buf words = BUF_INIT(200);
+	CLEANUP(buf_deinitp) struct buf words = BUF_INIT(200), near = BUF_INIT(200);
+	struct guess guess = { .name = value->text };
 
-	for (int i = 0; f->words[i]; i++)
+	for (int i = 0; f->words[i]; i++) {
 		if (sv_eq(value->text, sv_from(f->words[i])))
 			return i;
+		guess_try(&guess, sv_from(f->words[i]));
+	}
 	list_words(f->words, &words);
-	conf_error(ld, value, "%.*s: must be %.*s", SV_ARG(f->name), SV_ARG(buf_sv(&words)));
+	if (guess.best.len)
+		must(buf_printf(&near, ": did you mean '%.*s'?", SV_ARG(guess.best)) == 0);
+	conf_error(ld,
+		value,
+		"%.*s: must be %.*s%.*s",
+		SV_ARG(f->name),
+		SV_ARG(buf_sv(&words)),
+		SV_ARG(buf_sv(&near)));
 	return -1;
 }
 

@@ -256,7 +256,7 @@ static void add_sender(struct diagnose *d, struct sv sender)
 static bool leads_here(const struct diagnose *d, const struct conf_route *r)
 {
 	for (size_t i = 0; i < r->through_count; i++)
-		if (r->through[i].lane == d->lane)
+		if (r->through[i].member == d->lane->member)
 			return true;
 	return false;
 }

@@ -66,7 +66,8 @@ static void reset(struct diagnose_session *s)
 /* Exchange takes MAIL FROM as it comes, and compares it with the mailbox only when it has the message. */
 static bool shows_after_data_only(const struct diagnose *d, struct sv sender)
 {
-	return d->lane->provider == PROVIDER_SUBMISSION && !address_eq(sender, d->lane->name);
+	return provider_defaults(d->lane->provider)->is_smtp_auth &&
+	       !address_eq(sender, d->lane->name);
 }
 
 static void say_sender(struct diagnose *d, struct sv sender)
@@ -109,7 +110,7 @@ static bool try_senders(struct diagnose *d, struct diagnose_session *s)
 
 static void try_recipient(struct diagnose *d, struct diagnose_session *s)
 {
-	bool connector = d->lane->provider == PROVIDER_CONNECTOR;
+	bool connector = provider_defaults(d->lane->provider)->knows_relay;
 	struct sv to = d->o.to.len ? d->o.to : SV(SOMEBODY_ELSE);
 	char line[LIMIT_ADDRESS + 32];
 
@@ -186,7 +187,7 @@ static void send_all(struct diagnose *d, struct diagnose_session *s)
 
 static void note_copies(struct diagnose *d)
 {
-	if (d->lane->provider == PROVIDER_SUBMISSION)
+	if (provider_defaults(d->lane->provider)->is_smtp_auth)
 		diagnose_say(d,
 			"copies",
 			DIAGNOSE_OK,
@@ -202,10 +203,11 @@ static void note_copies(struct diagnose *d)
 
 static void say_signed_in(struct diagnose *d)
 {
-	bool basic = d->lane->provider == PROVIDER_SUBMISSION && !d->token;
+	bool basic = provider_defaults(d->lane->provider)->is_smtp_auth && !d->token;
 
 	/* Exchange opens the mailbox for the message, not for the sign-in: 430 4.2.0 "mailbox logon failure". */
-	bool opens_later = d->token && d->lane->provider == PROVIDER_SUBMISSION && !d->o.send;
+	bool opens_later =
+		d->token && provider_defaults(d->lane->provider)->is_smtp_auth && !d->o.send;
 
 	diagnose_say(d,
 		"sign-in",

@@ -38,7 +38,7 @@ static bool is_starred(struct sv text)
 
 static bool is_exchange_door(const struct conf_lane *l)
 {
-	return l->provider != PROVIDER_SMTP && l->provider != PROVIDER_GMAIL;
+	return provider_defaults(l->provider)->is_microsoft;
 }
 
 static void look_at_greeting(struct diagnose_session *s, const struct smtp_reply *r)
@@ -144,7 +144,8 @@ static void say_issuer(struct diagnose_session *s, const struct io_certificate *
 {
 	struct diagnose *d = s->d;
 	bool public = provider_is_public_ca(sv_from(c->issuer));
-	bool intercepted = !public && c->fits_name && d->lane->provider != PROVIDER_SMTP;
+	bool intercepted =
+		!public && c->fits_name && !provider_defaults(d->lane->provider)->is_any_server;
 
 	diagnose_say(d,
 		"TLS",

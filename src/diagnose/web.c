@@ -98,7 +98,7 @@ static void say_refused(struct diagnose *d, const char *step, const struct answe
 	struct verdict v;
 
 	if (a->rc != 0) {
-		v = provider_judge_network(PROVIDER_GRAPH, a->rc);
+		v = provider_judge_network(d->lane->provider, a->rc);
 		diagnose_say_verdict(d, step, &v, sv_from(a->error));
 		return;
 	}

@@ -57,8 +57,8 @@ static struct provider_facts facts_of(const struct diagnose *d, char port[16])
 		.host = d->host.len ? d->host : l->host,
 		.port = sv_from(port),
 		.needed = sv_from(identity_claims_needed(l)),
-		.api = l->provider == PROVIDER_GRAPH ? SV("Microsoft Graph")
-						     : SV("Office 365 Exchange Online") };
+		.api = provider_defaults(l->provider)->is_http ? SV("Microsoft Graph")
+							       : SV("Office 365 Exchange Online") };
 }
 
 static int exit_of(const struct verdict *v, enum diagnose_owner owner)

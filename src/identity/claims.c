@@ -148,20 +148,9 @@ static bool is_exchange(struct sv audience, const struct conf_tenant *t)
 
 const char *identity_claims_needed(const struct conf_lane *lane)
 {
-	switch (lane->provider) {
-	case PROVIDER_SUBMISSION:
-		return lane->sign_in == CONF_SIGN_IN_APP ? "SMTP.SendAsApp" : "SMTP.Send";
-	case PROVIDER_HVE:
-	case PROVIDER_GRAPH:
-		return "Mail.Send";
-	case PROVIDER_SMTP:
-	case PROVIDER_CONNECTOR:
-	case PROVIDER_DIRECT:
-	case PROVIDER_GMAIL:
-	case PROVIDER_COUNT:
-		break;
-	}
-	return NULL;
+	const struct provider_defaults *d = provider_defaults(lane->provider);
+
+	return lane->sign_in == CONF_SIGN_IN_APP ? d->app_permission : d->user_permission;
 }
 
 static bool has_permission(const struct identity_claims *c, const char *needed)
@@ -192,7 +181,7 @@ enum identity_claims_fault identity_claims_judge(
 	const struct conf_tenant *t = lane->tenant;
 	const char *needed = identity_claims_needed(lane);
 	struct sv audience = sv_from(c->audience);
-	bool graph = lane->provider == PROVIDER_GRAPH;
+	bool graph = provider_defaults(lane->provider)->is_http;
 	int64_t now_s = now.us / (int64_t)US_PER_S;
 
 	if (!t || !needed)
@@ -258,8 +247,8 @@ int identity_claims_explain(enum identity_claims_fault fault, const struct ident
 		return buf_printf(out,
 			"the token is for %s, not for %s",
 			c->audience,
-			lane->provider == PROVIDER_GRAPH ? "Microsoft Graph"
-							 : "Office 365 Exchange Online");
+			provider_defaults(lane->provider)->is_http ? "Microsoft Graph"
+								   : "Office 365 Exchange Online");
 	case IDENTITY_CLAIMS_NO_ROLE:
 		return buf_printf(out,
 			"%s is missing from the roles of the token (it has %s): the permission was "

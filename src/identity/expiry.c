@@ -157,7 +157,7 @@ static void login(const struct conf_lane *lane, struct identity_vault *vault,
 	struct err err = { 0 };
 
 	/* Google's refresh tokens have another life, which nobody states. */
-	if (!vault || lane->sign_in != CONF_SIGN_IN_USER || !lane->tenant ||
+	if (!vault || conf_person_door(lane->member) != lane || !lane->tenant ||
 		lane->tenant->cloud == PROVIDER_CLOUD_GOOGLE ||
 		identity_login_name(lane->tenant, identity_login_user(lane, user), &name) != 0 ||
 		identity_login_load(vault, buf_sv(&name), &found, &err) != 0)

@@ -33,6 +33,9 @@ struct accept *accept_new(struct inbound *in, struct conf *conf, const struct ac
 	io_timer_init(&a->late, in->loop, accept_late, a);
 	for (size_t i = 0; i < COUNT_OF(views); i++)
 		*views[i] = arena_sv(&a->arena, *views[i]);
+	a->principal = a->origin.user.len ? a->origin.user
+		       : origin->device   ? arena_sv(&a->arena, origin->device->name)
+					  : a->origin.listener;
 	limit_payer_copy(&a->payer, origin->payer);
 	a->origin.payer = &a->payer;
 	if (origin->device)
@@ -242,31 +245,38 @@ static struct conf_route_query query_for(const struct accept *a, struct sv recip
 		.device = device_name(a) };
 }
 
-/* The keys of all lanes but the first, a line each. */
-static struct sv list_alternatives(struct accept *a, const struct conf_route_answer *found)
+/* `size` 0: not known yet. */
+static void set_plan(struct accept *a, struct store_recipient *r,
+	const struct conf_route_answer *found, uint64_t size)
 {
-	CLEANUP(buf_deinitp)
-	struct buf list = BUF_INIT(CONF_THROUGH_MAX * (2 * LIMIT_ADDRESS));
-	int rc = 0;
+	struct mail_flow *f = &r->flow;
 
-	for (size_t i = 1; i < found->lane_count && rc == 0; i++) {
-		if (list.len)
-			rc = buf_append_char(&list, '\n');
-		if (rc == 0)
-			rc = buf_append(&list, found->lanes[i]->key);
-	}
-	/* Keys are names and addresses of the configuration: they fit. */
-	must(rc == 0);
-	return arena_sv(&a->arena, buf_sv(&list));
+	f->queue = conf_queue_key(a->conf,
+		found->members,
+		found->member_count,
+		r->address,
+		size,
+		&a->arena,
+		&f->external);
+	f->class =
+		conf_class_of(found->route, a->origin.account, a->origin.device, a->origin.rules);
+	f->principal = a->principal;
+	r->last_cause = found->member ? SV("") : SV("no-route");
+	r->rewrite_from = found->member ? arena_sv(&a->arena, found->route->rewrite_from) : SV("");
 }
 
-static void set_plan(
-	struct accept *a, struct store_recipient *r, const struct conf_route_answer *found)
+/* Its queue is known since RCPT; now the size is, too. */
+static void drop_too_small(struct accept *a, struct store_recipient *r)
 {
-	r->lane = found->lane ? arena_sv(&a->arena, found->lane->key) : SV("");
-	r->last_cause = found->lane ? SV("") : SV("no-route");
-	r->rewrite_from = found->lane ? arena_sv(&a->arena, found->route->rewrite_from) : SV("");
-	r->alternatives = list_alternatives(a, found);
+	const struct conf_member *members[CONF_THROUGH_MAX];
+	size_t count = conf_queue_members(a->conf, r->flow.queue, members);
+	bool all = true;
+
+	for (size_t i = 0; i < count; i++)
+		all = all && conf_member_takes(a->conf, members[i], r->address, a->size);
+	if (!all)
+		r->flow.queue = conf_queue_key(
+			a->conf, members, count, r->address, a->size, &a->arena, &r->flow.external);
 }
 
 static void refuse_route(const struct accept *a, struct sv recipient, struct answer *out)
@@ -331,7 +341,7 @@ static void note_known(struct accept *a, struct sv address)
 
 /*
  * Whoever left it was told that all is well, and hears of a refusal by mail only: such a recipient gets
- * into the queue without a lane, and outbound ends it (delivery_reroute()).
+ * into the queue without a route, and outbound ends it (delivery_reroute()).
  */
 static void keep_to_bounce(
 	struct accept *a, const struct smtp_server_event *e, const struct answer *why)
@@ -346,7 +356,7 @@ static void keep_to_bounce(
 		.orcpt = arena_sv(&a->arena, e->orcpt),
 		.dsn_notify = e->dsn_notify,
 		.state = STORE_RCPT_QUEUED };
-	set_plan(a, r, &none);
+	set_plan(a, r, &none, 0);
 	r->last_reply = arena_sv(&a->arena, sv_from(reply));
 }
 
@@ -370,7 +380,7 @@ void accept_rcpt(struct accept *a, const struct smtp_server_event *e, struct ans
 		return;
 	q = query_for(a, address);
 	found = conf_route_find(a->conf, &q);
-	if (!found.lane && !found.undecided && !a->origin.park_no_route) {
+	if (!found.member && !found.undecided && !a->origin.park_no_route) {
 		refuse_route(a, address, out);
 		return;
 	}
@@ -397,7 +407,7 @@ void accept_rcpt(struct accept *a, const struct smtp_server_event *e, struct ans
 		.orcpt = arena_sv(&a->arena, e->orcpt),
 		.dsn_notify = e->dsn_notify,
 		.state = STORE_RCPT_QUEUED };
-	set_plan(a, r, &found);
+	set_plan(a, r, &found, 0);
 	answer_set(out, 250, "2.1.5", "Ok");
 }
 
@@ -417,19 +427,22 @@ static bool header_value(void *arg, struct sv name, struct sv *out_value)
 
 void accept_choose(struct accept *a)
 {
-	for (size_t i = 0; i < a->recipient_count && a->undecided_count; i++) {
+	for (size_t i = 0; i < a->recipient_count; i++) {
 		struct store_recipient *r = &a->recipients[i];
 		struct conf_route_query q = query_for(a, r->address);
 		struct conf_route_answer found;
 
-		if (!a->undecided[i])
+		if (!a->undecided[i]) {
+			if (sv_find_char(r->flow.queue, '\n') >= 0)
+				drop_too_small(a, r);
 			continue;
+		}
 		q.has_body = true;
 		q.size = a->size;
 		q.header = header_value;
 		q.header_arg = a->header;
 		found = conf_route_find(a->conf, &q);
-		if (!found.lane && !a->origin.park_no_route) {
+		if (!found.member && !a->origin.park_no_route) {
 			answer_set(&a->refusal,
 				550,
 				"5.7.1",
@@ -438,7 +451,7 @@ void accept_choose(struct accept *a)
 				SV_ARG(sv_head(r->address, 60)));
 			return;
 		}
-		set_plan(a, r, &found);
+		set_plan(a, r, &found, a->size);
 	}
 }
 

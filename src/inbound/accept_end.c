@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
 #include "base/text.h"
+#include "conf/route.h"
 #include "inbound/accept_priv.h"
 #include "io/log.h"
 #include "mail/address.h"
@@ -166,14 +167,37 @@ static void failure_answer(int rc, struct answer *out)
 		answer_set(out, 451, "4.3.0", "The message could not be stored, try again later");
 }
 
-static void tell_lanes(struct accept *a)
+static void mark_claimed(const struct accept *a, bool *claimed)
+{
+	for (size_t i = 0; i < a->put.attempt_count; i++)
+		for (size_t k = 0; k < a->put.attempts[i].recipient_count; k++)
+			claimed[a->put.attempts[i].recipients[k]] = true;
+}
+
+static void tell_flows(struct accept *a)
 {
 	const struct inbound_dispatch *d = &a->in->dispatch;
+	const struct store_message *m = &a->message;
+	bool *claimed = arena_alloc(&a->arena, m->recipient_count * sizeof(*claimed));
+	const struct mail_flow *flow = NULL;
+	uint32_t count = 0;
 
-	for (size_t i = 0; i < a->message.recipient_count; i++)
-		if (i == 0 ||
-			!sv_eq(a->message.recipients[i].lane, a->message.recipients[i - 1].lane))
-			d->queued(d->arg, a->message.recipients[i].lane);
+	memset(claimed, 0, m->recipient_count * sizeof(*claimed));
+	mark_claimed(a, claimed);
+	for (size_t i = 0; i < m->recipient_count; i++) {
+		const struct mail_flow *its = &m->recipients[i].flow;
+
+		if (claimed[i])
+			continue;
+		if (flow && !mail_flow_eq(flow, its)) {
+			d->queued(d->arg, m->id, flow, count);
+			count = 0;
+		}
+		flow = its;
+		count++;
+	}
+	if (flow)
+		d->queued(d->arg, m->id, flow, count);
 }
 
 static void put_done(struct store_op *op)
@@ -194,26 +218,43 @@ static void put_done(struct store_op *op)
 	quota_settle(a->in, &a->quota);
 	log_accepted(&a->origin, sv_from(text_id(a->id, id)), &a->message);
 	answer_set(&answer, 250, "2.0.0", "Ok: queued as %s", text_id(a->id, id));
+	/* The arena goes with the claim. */
+	tell_flows(a);
 	if (a->claim)
 		d->committed(d->arg, a->claim, &a->arena, &a->body);
-	else
-		tell_lanes(a);
 	answer_and_free(a, &answer);
+}
+
+/* Its last recipient's end. Each of them ends when its class says so, if that is sooner: nothing lengthens that. */
+static struct wall_time expires_at(const struct accept *a, struct wall_time now)
+{
+	uint64_t all_us = conf_general(a->conf)->retry_expire_us;
+	struct wall_time all = wall_add(now, (int64_t)all_us), last = now;
+
+	for (size_t i = 0; i < a->recipient_count; i++) {
+		struct wall_time end = conf_class_end(a->conf, a->recipients[i].flow.class, now);
+
+		end = end.us < all.us ? end : all;
+		last = end.us > last.us ? end : last;
+	}
+	return last;
 }
 
 static void fill_message(struct accept *a, struct store_recipient *recipients)
 {
-	const struct conf_general *g = conf_general(a->conf);
 	struct wall_time now = io_wall(a->in->loop);
-	struct wall_time expires_at = wall_add(now, (int64_t)g->retry_expire_us);
+	struct wall_time ends = expires_at(a, now);
 
 	for (size_t i = 0; i < a->recipient_count; i++) {
+		struct wall_time own = conf_class_end(a->conf, recipients[i].flow.class, now);
+
 		recipients[i].next_at = now;
-		recipients[i].look_at = sched_look_first(now, expires_at, g->delay_notice_us);
+		recipients[i].look_at = sched_look_first(
+			now, own.us < ends.us ? own : ends, conf_general(a->conf)->delay_notice_us);
 	}
 	a->message = (struct store_message){ .id = a->id,
 		.accepted_at = now,
-		.expires_at = expires_at,
+		.expires_at = ends,
 		.sender = a->sender,
 		.envid = a->envid,
 		.dsn_ret = a->dsn_ret,

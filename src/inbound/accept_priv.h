@@ -15,6 +15,8 @@ struct accept {
 	struct arena arena;
 	uint64_t id;
 	struct sv sender, envid;
+	struct sv
+		principal; /* whom its mail is counted to: its user, else its device, else the listener */
 	/* What its user or device prescribes: From becomes this, whatever it says. Empty: kept. */
 	struct sv from;
 	struct sv original; /* sender as given, before that */
@@ -65,7 +67,7 @@ void accept_body_end(struct accept *a);
 void accept_render_header(struct accept *a); /* may set a->refusal */
 /* May From, Sender and their Resent- forms say what they say? Sets a->refusal, or a->from. */
 void accept_check_authors(struct accept *a);
-/* Recipients whose route hung on size or header get their lane; may set a->refusal. */
+/* Recipients whose route or queue hung on size or header get it; may set a->refusal. */
 void accept_choose(struct accept *a);
 void accept_put(struct accept *a); /* when no piece is under way any more */
 void accept_take_back(struct accept *a);

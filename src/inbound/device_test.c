@@ -179,8 +179,8 @@ static void routes_match_on_the_device(void **state)
 	send_message(&b, c, "a@b", "anna@contoso.com", "x", "250 2.0.0");
 	list = bench_list(&b, &arena);
 	assert_int_equal(list.out_count, 1);
-	assert_true(sv_eq(list.out_rows[0].recipient.lane, SV("smtp/scans")));
-	assert_true(sv_eq(list.out_rows[0].recipient.alternatives, SV("smtp/lab")));
+	assert_true(sv_eq(list.out_rows[0].recipient.flow.queue, SV("c:scans\nc:lab")));
+	assert_true(sv_eq(list.out_rows[0].recipient.flow.principal, SV("scanner-3")));
 	arena_reset(&arena);
 	bench_close(&b);
 }

@@ -117,7 +117,7 @@ static void a_whole_file_is_taken_in_the_name_of_its_owner(void **state)
 	assert_true(sv_starts(buf_sv(&body), SV("Received:")));
 	assert_true(sv_ends_nocase(buf_sv(&body), SV("\r\n\r\nDone.\r\n")));
 	assert_true(sv_eq(list.out_rows[1].message.sender, SV("")));
-	assert_string_equal(b.queued, "smtp/lab smtp/lab ");
+	assert_string_equal(b.queued, "c:lab=1 c:lab=2 ");
 	buf_deinit(&body);
 	arena_reset(&arena);
 	bench_close(&b);
@@ -173,7 +173,7 @@ static void local_mail_without_a_route_is_kept(void **state)
 		bench_until(&b, is_empty);
 		list = bench_list(&b, &arena);
 		assert_int_equal(list.out_count, 1);
-		assert_true(sv_eq(list.out_rows[0].recipient.lane, SV("")));
+		assert_true(sv_eq(list.out_rows[0].recipient.flow.queue, SV("")));
 		assert_true(sv_eq(list.out_rows[0].recipient.last_cause, SV("no-route")));
 		arena_reset(&arena);
 		bench_close(&b);
@@ -281,7 +281,7 @@ static void names_that_are_being_written_are_left_alone(void **state)
 static void leave_with_id(struct bench *b, bool committed)
 {
 	struct store_recipient r = { .address = SV("anna@example.org"),
-		.lane = SV("smtp/lab"),
+		.flow = { .queue = SV("c:lab"), .class = MAIL_CLASS_NORMAL },
 		.state = STORE_RCPT_QUEUED };
 	struct store_message m = { .id = store_new_id(b->store),
 		.accepted_at = io_clock_wall(),
@@ -487,7 +487,7 @@ static void a_recipient_without_a_domain_is_kept_to_bounce(void **state)
 	assert_int_equal(list.out_count, 3);
 	for (size_t i = 1; i < 3; i++) {
 		assert_true(sv_eq(list.out_rows[i].recipient.address, SV("bob")));
-		assert_true(sv_eq(list.out_rows[i].recipient.lane, SV("")));
+		assert_true(sv_eq(list.out_rows[i].recipient.flow.queue, SV("")));
 		assert_true(sv_starts(list.out_rows[i].recipient.last_reply, SV("553 5.1.3 ")));
 	}
 	arena_reset(&arena);

@@ -16,13 +16,15 @@ struct inbound;
 /* The other side of the queue; cli/serve fills it with outbound's functions (outbound/outbound.h). */
 struct inbound_dispatch {
 	void *arg;
-	/* Before the PUT: may open an attempt in it. NULL: the message waits. */
+	/* Before the PUT: may open attempts in it, for some or all recipients. NULL: all of them wait. */
 	void *(*claim)(void *arg, struct arena *arena, struct store_put *put,
 		struct store_message *message, struct store_recipient *recipients);
 	/* The PUT is committed: arena and body are taken over. */
 	void (*committed)(void *arg, void *claim, struct arena *arena, struct buf *body);
 	void (*withdrawn)(void *arg, void *claim);
-	void (*queued)(void *arg, struct sv lane);
+	/* So many recipients of the message wait in this flow from now on: those that no attempt was opened for. */
+	void (*queued)(
+		void *arg, uint64_t message_id, const struct mail_flow *flow, uint32_t recipients);
 };
 
 struct inbound_options {

@@ -138,7 +138,8 @@ struct accept_origin {
 	struct sv client;                 /* "[10.0.5.30]:4711", "unix", "maildrop" */
 	const struct limit_payer *payer;  /* whose accounts it is charged to; copied */
 	struct sv listener;
-	struct sv helo, protocol, tls; /* for the Received field; set before the body comes */
+	const struct conf_listener *rules; /* of it; NULL: the submit socket, or the maildrop */
+	struct sv helo, protocol, tls;     /* for the Received field; set before the body comes */
 	uint64_t bytes_max;
 	bool park_no_route; /* local mail is kept, visible, even when no route leads anywhere */
 	bool is_whole;      /* it lies in a file; see accept_pay_whole() */
@@ -148,7 +149,7 @@ struct accept;
 typedef void accept_done_fn(void *arg, const struct answer *answer);
 typedef void accept_room_fn(void *arg);
 
-/* The strings of `origin` are copied. */
+/* The strings of `origin` are copied; account, device and rules are of `conf`. */
 NODISCARD struct accept *accept_new(
 	struct inbound *in, struct conf *conf, const struct accept_origin *origin);
 /* Gives it up; what is in the queue already is taken back. Not after accept_end(). */

@@ -33,7 +33,7 @@ static void a_message_is_committed_before_it_is_taken(void **state)
 	send_message(&b, c, "erp@contoso.com", "anna@example.org", message, "250 2.0.0");
 	assert_true(store_health(b.store).commits > b.commits_at_claim);
 	assert_int_equal(b.claimed, 1);
-	assert_string_equal(b.queued, "smtp/lab ");
+	assert_string_equal(b.queued, "c:lab=1 ");
 	list = bench_list(&b, &arena);
 	assert_int_equal(list.out_count, 1);
 	m = &list.out_rows[0].message;
@@ -41,7 +41,7 @@ static void a_message_is_committed_before_it_is_taken(void **state)
 	assert_true(sv_eq(m->subject, SV("Invoice")));
 	assert_true(sv_starts(m->user, SV("local:")));
 	assert_true(sv_ends_nocase(m->listener, SV("/smtp")));
-	assert_true(sv_eq(list.out_rows[0].recipient.lane, SV("smtp/lab")));
+	assert_true(sv_eq(list.out_rows[0].recipient.flow.queue, SV("c:lab")));
 	bench_body(&b, m->id, &body);
 	text = buf_sv(&body);
 	assert_int_equal(body.len, m->size);

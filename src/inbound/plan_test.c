@@ -17,25 +17,27 @@ static const char message[] = "From: ERP <erp@contoso.com>\r\n"
 
 static const struct store_recipient *row_of(const struct store_list *list, const char *address)
 {
+	const struct store_recipient *found = NULL;
+
 	for (size_t i = 0; i < list->out_count; i++)
 		if (sv_eq(list->out_rows[i].recipient.address, sv_from(address)))
-			return &list->out_rows[i].recipient;
-	fail_msg("%s is not there", address);
-	return NULL;
+			found = &list->out_rows[i].recipient;
+	must(found != NULL);
+	return found;
 }
 
-static void expect_row(const struct store_list *list, const char *address, const char *lane,
-	const char *alternatives, const char *rewrite)
+static void expect_row(
+	const struct store_list *list, const char *address, const char *queue, const char *rewrite)
 {
 	const struct store_recipient *r = row_of(list, address);
 
-	if (!sv_eq(r->lane, sv_from(lane)) || !sv_eq(r->alternatives, sv_from(alternatives)) ||
-		!sv_eq(r->rewrite_from, sv_from(rewrite)))
-		fail_msg("%s: lane %.*s, alternatives %.*s, rewrite %.*s",
+	if (!sv_eq(r->flow.queue, sv_from(queue)) || !sv_eq(r->rewrite_from, sv_from(rewrite)) ||
+		r->lane.len)
+		fail_msg("%s: queue %.*s, rewrite %.*s, lane %.*s",
 			address,
-			SV_ARG(r->lane),
-			SV_ARG(r->alternatives),
-			SV_ARG(r->rewrite_from));
+			SV_ARG(r->flow.queue),
+			SV_ARG(r->rewrite_from),
+			SV_ARG(r->lane));
 }
 
 static void one_message_leaves_by_several_doors(void **state)
@@ -64,10 +66,10 @@ static void one_message_leaves_by_several_doors(void **state)
 	assert_int_equal(list.out_count, 3);
 	for (size_t i = 0; i < 3; i++)
 		assert_int_equal(list.out_rows[i].message.id, list.out_rows[0].message.id);
-	expect_row(&list, "anna@example.org", "smtp/lab", "", "noreply@contoso.com");
-	expect_row(&list, "bea@inside.example", "smtp/other", "", "");
-	expect_row(&list, "cleo@far.example", "smtp/large", "smtp/other\nsmtp/lab", "");
-	assert_string_equal(b.queued, "smtp/lab smtp/other smtp/large ");
+	expect_row(&list, "anna@example.org", "c:lab", "noreply@contoso.com");
+	expect_row(&list, "bea@inside.example", "c:other", "");
+	expect_row(&list, "cleo@far.example", "c:large\nc:other\nc:lab", "");
+	assert_string_equal(b.queued, "c:lab=1 c:other=1 c:large\nc:other\nc:lab=1 ");
 	/* What is stored is what was given: each leaves under its own name. */
 	assert_true(sv_eq(list.out_rows[0].message.sender, SV("erp@contoso.com")));
 	bench_body(&b, list.out_rows[0].message.id, &body);
@@ -101,18 +103,18 @@ static void size_and_header_choose_after_data(void **state)
 	static const struct {
 		const char *header;
 		size_t len;
-		const char *to, *lane, *rewrite, *reply;
+		const char *to, *queue, *rewrite, *reply;
 	} rows[] = {
-		{ "Subject: x", 100, "a0@example.org", "smtp/lab", "", "250 2.0.0" },
-		{ "Subject: x", 5000, "a1@example.org", "smtp/large", "", "250 2.0.0" },
+		{ "Subject: x", 100, "a0@example.org", "c:lab", "", "250 2.0.0" },
+		{ "Subject: x", 5000, "a1@example.org", "c:large", "", "250 2.0.0" },
 		{ "x-class:\r\n BULK mail",
 			100,
 			"a2@example.org",
-			"smtp/other",
+			"c:other",
 			"b@w.x",
 			"250 2.0.0" },
-		{ "X-Class: bulk", 5000, "a3@else.example", "smtp/large", "", "250 2.0.0" },
-		{ "X-Class: bulk", 100000, "a4@else.example", "smtp/large", "", "250 2.0.0" },
+		{ "X-Class: bulk", 5000, "a3@else.example", "c:large", "", "250 2.0.0" },
+		{ "X-Class: bulk", 100000, "a4@else.example", "c:large", "", "250 2.0.0" },
 		{ "X-Class: quick",
 			100,
 			"a5@else.example",
@@ -135,13 +137,13 @@ static void size_and_header_choose_after_data(void **state)
 		fill(&text, rows[i].header, rows[i].len);
 		send_message(
 			&b, c, "erp@contoso.com", rows[i].to, buf_sv(&text).ptr, rows[i].reply);
-		taken += rows[i].lane[0] != '\0';
+		taken += rows[i].queue[0] != '\0';
 	}
 	list = bench_list(&b, &arena);
 	assert_int_equal(list.out_count, taken);
 	for (size_t i = 0; i < COUNT_OF(rows); i++)
-		if (rows[i].lane[0])
-			expect_row(&list, rows[i].to, rows[i].lane, "", rows[i].rewrite);
+		if (rows[i].queue[0])
+			expect_row(&list, rows[i].to, rows[i].queue, rows[i].rewrite);
 	buf_deinit(&text);
 	arena_reset(&arena);
 	bench_close(&b);
@@ -221,6 +223,157 @@ static void a_held_header_counts(void **state)
 	for (unsigned i = 0; i < HELD_MESSAGES; i++)
 		client_close(c[i]);
 	buf_deinit(&text);
+	bench_close(&b);
+}
+
+/* ---- the flow ---- */
+
+/* Four recipients: two in one flow, one outside, and one whom a route puts into another class. */
+static void recipients_of_one_kind_share_a_flow(void **state)
+{
+	static const struct {
+		const char *to;
+		enum mail_class class;
+		bool external;
+	} rows[] = {
+		{ "anna@contoso.com", MAIL_CLASS_BULK, false },
+		{ "Bea@Contoso.com", MAIL_CLASS_BULK, false },
+		{ "cleo@example.org", MAIL_CLASS_BULK, true },
+		{ "dora@quick.example", MAIL_CLASS_TRANSACTIONAL, true },
+	};
+	struct arena arena = { 0 };
+	struct store_list list;
+	struct client *c;
+	struct bench b;
+	char text[100];
+
+	(void)state;
+	bench_open(&b,
+		"listeners: [ { address: \"unix:@F/smtp\", class: bulk } ]\n"
+		"tenants: [ { name: t, domains: [contoso.com] } ]\n" LANES "routes:\n"
+		"  - { recipient: \"*@quick.example\", through: lab, class: transactional }\n"
+		"  - { through: lab }\n");
+	c = client_hello(&b, "smtp");
+	client_ask(&b, c, "MAIL FROM:<erp@contoso.com>", "250");
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		(void)snprintf(text, sizeof(text), "RCPT TO:<%s>", rows[i].to);
+		client_ask(&b, c, text, "250");
+	}
+	client_ask(&b, c, "DATA", "354");
+	client_say(&b, c, message);
+	client_ask(&b, c, "\r\n.", "250 2.0.0");
+	list = bench_list(&b, &arena);
+	assert_int_equal(list.out_count, COUNT_OF(rows));
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		const struct store_recipient *r = row_of(&list, rows[i].to);
+
+		assert_int_equal(r->flow.class, rows[i].class);
+		assert_int_equal(r->flow.external, rows[i].external);
+		assert_true(sv_starts(r->flow.principal, SV("local:")));
+		assert_true(sv_eq(r->flow.queue, SV("c:lab")));
+		assert_int_equal(r->flow.sender.len, 0);
+	}
+	assert_string_equal(b.queued, "c:lab=2 c:lab=1 c:lab=1 ");
+	arena_reset(&arena);
+	bench_close(&b);
+}
+
+/* Who claimed some of them leaves the others to wait. */
+static void the_rest_of_a_claim_waits(void **state)
+{
+	struct client *c;
+	struct bench b;
+
+	(void)state;
+	bench_open(&b, LISTEN LANES "routes: [ { through: lab } ]\n");
+	b.claims = true;
+	b.leaves = 1 << 1;
+	c = client_hello(&b, "smtp");
+	client_ask(&b, c, "MAIL FROM:<erp@contoso.com>", "250");
+	client_ask(&b, c, "RCPT TO:<anna@example.org>", "250");
+	client_ask(&b, c, "RCPT TO:<bea@example.org>", "250");
+	client_ask(&b, c, "RCPT TO:<cleo@example.org>", "250");
+	client_ask(&b, c, "DATA", "354");
+	client_say(&b, c, message);
+	client_ask(&b, c, "\r\n.", "250 2.0.0");
+	assert_int_equal(b.committed, 1);
+	assert_string_equal(b.queued, "c:lab=1 ");
+	bench_close(&b);
+}
+
+/* A door that never could carry it is no way to wait for. */
+static void what_is_too_large_or_outside_waits_elsewhere(void **state)
+{
+	static const struct {
+		size_t len;
+		const char *to, *queue;
+	} rows[] = {
+		{ 100, "a0@contoso.com", "c:inside\nc:lab\nc:small" },
+		{ 100, "a1@example.org", "c:lab\nc:small" },
+		{ 100000, "a2@contoso.com", "c:inside\nc:lab" },
+		{ 100000, "a3@example.org", "c:lab" },
+	};
+	struct buf text = BUF_INIT(BENCH_BODY_MAX);
+	struct arena arena = { 0 };
+	struct store_list list;
+	struct client *c;
+	struct bench b;
+
+	(void)state;
+	bench_open(&b,
+		LISTEN "tenants: [ { name: t, domains: [contoso.com] } ]\n"
+		       "connectors:\n"
+		       "  - { name: inside, provider: direct, tenant: t }\n"
+		       "  - { name: lab, host: 127.0.0.1 }\n"
+		       "  - { name: small, host: 127.0.0.1, limits: { message_size: 64KB } }\n"
+		       "routes: [ { through: [inside, lab, small] } ]\n");
+	c = client_hello(&b, "smtp");
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		fill(&text, "Subject: x", rows[i].len);
+		send_message(&b, c, "erp@contoso.com", rows[i].to, buf_sv(&text).ptr, "250 2.0.0");
+	}
+	list = bench_list(&b, &arena);
+	for (size_t i = 0; i < COUNT_OF(rows); i++)
+		expect_row(&list, rows[i].to, rows[i].queue, "");
+	assert_true(row_of(&list, "a1@example.org")->flow.external);
+	assert_false(row_of(&list, "a2@contoso.com")->flow.external);
+	buf_deinit(&text);
+	arena_reset(&arena);
+	bench_close(&b);
+}
+
+/* A class ends its mail sooner, never later. */
+static void a_class_has_a_time_to_live(void **state)
+{
+	static const struct {
+		const char *sender;
+		uint64_t us;
+	} rows[] = {
+		{ "code@contoso.com", 15 * US_PER_MIN },
+		{ "erp@contoso.com", US_PER_DAY },
+	};
+	struct arena arena = { 0 };
+	struct store_list list;
+	struct client *c;
+	struct bench b;
+
+	(void)state;
+	bench_open(&b,
+		LISTEN "retry: { expire: 1d }\nclasses: { transactional: { expire: 15m } }\n" LANES
+		       "routes:\n"
+		       "  - { sender: code@contoso.com, through: lab, class: transactional }\n"
+		       "  - { through: lab }\n");
+	c = client_hello(&b, "smtp");
+	for (size_t i = 0; i < COUNT_OF(rows); i++)
+		send_message(&b, c, rows[i].sender, "anna@example.org", message, "250 2.0.0");
+	list = bench_list(&b, &arena);
+	assert_int_equal(list.out_count, COUNT_OF(rows));
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		const struct store_message *m = &list.out_rows[i].message;
+
+		assert_int_equal(m->expires_at.us - m->accepted_at.us, rows[i].us);
+	}
+	arena_reset(&arena);
 	bench_close(&b);
 }
 
@@ -364,6 +517,10 @@ int main(void)
 		cmocka_unit_test(size_and_header_choose_after_data),
 		cmocka_unit_test(without_a_door_for_one_nobody_gets_it),
 		cmocka_unit_test(a_held_header_counts),
+		cmocka_unit_test(recipients_of_one_kind_share_a_flow),
+		cmocka_unit_test(the_rest_of_a_claim_waits),
+		cmocka_unit_test(what_is_too_large_or_outside_waits_elsewhere),
+		cmocka_unit_test(a_class_has_a_time_to_live),
 		cmocka_unit_test(a_user_sends_under_the_prescribed_name),
 	};
 

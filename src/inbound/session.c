@@ -158,6 +158,7 @@ static void do_mail(struct session *s, const struct smtp_server_event *e)
 		.client = io_stream_peer(s->stream),
 		.payer = &s->payer,
 		.listener = s->listener->name,
+		.rules = s->rules,
 		.bytes_max = s->rules ? s->rules->message_bytes_max : LIMIT_MESSAGE };
 	struct answer a;
 

@@ -46,8 +46,11 @@ struct bench {
 	bool drained;
 	/* the made-up side */
 	bool claims;
+	uint32_t leaves; /* bits of those recipients that it leaves to wait */
+	struct store_attempt attempt;
+	uint32_t indexes[32];
 	unsigned claimed, committed, withdrawn;
-	char queued[BENCH_TEXT_MAX]; /* lanes: "smtp/lab smtp/x " */
+	char queued[BENCH_TEXT_MAX]; /* queues: "c:lab=1 c:x=2 " */
 	uint64_t commits_at_claim;
 	size_t body_taken; /* bytes that committed() was given */
 };
@@ -90,12 +93,21 @@ static inline void *fake_claim(void *arg, struct arena *arena, struct store_put 
 	struct bench *b = arg;
 
 	(void)arena;
-	(void)put;
-	(void)message;
 	(void)recipients;
 	b->claimed++;
 	b->commits_at_claim = store_health(b->store).commits;
-	return b->claims ? b : NULL;
+	if (!b->claims)
+		return NULL;
+	must(message->recipient_count <= COUNT_OF(b->indexes));
+	b->attempt = (struct store_attempt){
+		.lane = SV("smtp/lab"), .at = io_clock_wall(), .recipients = b->indexes
+	};
+	for (uint32_t i = 0; i < message->recipient_count; i++)
+		if (!(b->leaves & UINT32_C(1) << i))
+			b->indexes[b->attempt.recipient_count++] = i;
+	put->attempts = &b->attempt;
+	put->attempt_count = 1;
+	return b;
 }
 
 static inline void fake_committed(void *arg, void *claim, struct arena *arena, struct buf *body)
@@ -117,12 +129,19 @@ static inline void fake_withdrawn(void *arg, void *claim)
 	b->withdrawn++;
 }
 
-static inline void fake_queued(void *arg, struct sv lane)
+static inline void fake_queued(
+	void *arg, uint64_t message_id, const struct mail_flow *flow, uint32_t recipients)
 {
 	struct bench *b = arg;
 	size_t len = strlen(b->queued);
 
-	(void)snprintf(b->queued + len, sizeof(b->queued) - len, "%.*s ", SV_ARG(lane));
+	must(message_id != 0);
+
+	(void)snprintf(b->queued + len,
+		sizeof(b->queued) - len,
+		"%.*s=%u ",
+		SV_ARG(flow->queue),
+		(unsigned)recipients);
 }
 
 /* ---- life; @F in a configuration is the folder ---- */

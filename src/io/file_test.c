@@ -163,6 +163,8 @@ static void the_manager_is_told(void **state)
 	assert_int_equal(setenv("NOTIFY_SOCKET", at.sun_path, 1), 0);
 	io_notify_ready();
 	assert_string_equal(receive(fd), "READY=1");
+	io_notify_extend(90 * US_PER_S);
+	assert_string_equal(receive(fd), "EXTEND_TIMEOUT_USEC=90000000");
 	io_notify_stopping();
 	assert_string_equal(receive(fd), "STOPPING=1");
 	io_notify_watchdog();

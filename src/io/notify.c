@@ -121,6 +121,14 @@ void io_notify_ready(void)
 	notify("READY=1");
 }
 
+void io_notify_extend(uint64_t us)
+{
+	char text[64];
+
+	(void)snprintf(text, sizeof(text), "EXTEND_TIMEOUT_USEC=%llu", (unsigned long long)us);
+	notify(text);
+}
+
 void io_notify_stopping(void)
 {
 	notify("STOPPING=1");

@@ -9,6 +9,8 @@
  * few environment variables. Everything is a no-op outside systemd.
  */
 void io_notify_ready(void);
+/* A start, reload or stop that takes long has so much time from now on. */
+void io_notify_extend(uint64_t us);
 void io_notify_stopping(void);
 void io_notify_reloading(void);
 void io_notify_watchdog(void);

@@ -152,14 +152,20 @@ uint32_t limit_scope_messages(struct limit_scope *s, struct mono_time now)
 	return minute < day ? minute : day;
 }
 
-struct mono_time limit_scope_room_at(struct limit_scope *s, struct mono_time now)
+struct mono_time limit_scope_free_at(
+	struct limit_scope *s, struct mono_time now, uint32_t messages, uint32_t recipients)
 {
 	struct mono_time at = now, day;
 
 	if (minute_of(s))
-		at = limit_window_room_at(s->minute, now, 1);
-	day = day_of(s) ? limit_window_room_at(s->day, now, 1) : now;
+		at = limit_window_room_at(s->minute, now, messages);
+	day = day_of(s) ? limit_window_room_at(s->day, now, recipients) : now;
 	return mono_before(at, day) ? day : at;
+}
+
+struct mono_time limit_scope_room_at(struct limit_scope *s, struct mono_time now)
+{
+	return limit_scope_free_at(s, now, 1, 1);
 }
 
 struct limit_use limit_scope_use(struct limit_scope *s, struct mono_time now)
@@ -308,6 +314,16 @@ size_t limit_slot_take(struct limit_slot *slot, struct limit_scope *s, struct mo
 		s->day_open += recipients;
 	}
 	return slot->entered ? enter(slot, 1, out) : 0;
+}
+
+void limit_slot_shrink(struct limit_slot *slot, uint32_t recipients)
+{
+	uint32_t rest = slot->recipients - recipients;
+
+	must(recipients <= slot->recipients);
+	slot->recipients = recipients;
+	if (slot->scope->day)
+		limit_window_withdraw(slot->scope->day, take_open(&slot->scope->day_open, rest));
 }
 
 static size_t end(

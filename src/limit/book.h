@@ -66,6 +66,9 @@ uint32_t limit_scope_room(struct limit_scope *s, struct mono_time now, uint32_t 
 uint32_t limit_scope_messages(struct limit_scope *s, struct mono_time now);
 /* When there is room for one more message; `now` if there is. */
 struct mono_time limit_scope_room_at(struct limit_scope *s, struct mono_time now);
+/* When so many messages, and so many recipients in all, could leave if nothing else did. MONO_NEVER: more than a limit has. */
+struct mono_time limit_scope_free_at(
+	struct limit_scope *s, struct mono_time now, uint32_t messages, uint32_t recipients);
 
 struct limit_use {
 	uint32_t minute_used, minute_capacity; /* capacity 0: no limit */
@@ -83,6 +86,8 @@ struct limit_slot {
 /* Takes it; must not exceed the room. This and the next return how many entries are in `out`. */
 size_t limit_slot_take(struct limit_slot *slot, struct limit_scope *s, struct mono_time now,
 	uint32_t recipients, struct limit_entry out[LIMIT_ENTRIES_MAX]);
+/* Fewer recipients than it was taken for: the rest is given back. The ledger's entries are the caller's to lower. */
+void limit_slot_shrink(struct limit_slot *slot, uint32_t recipients);
 /* The final reply came. */
 size_t limit_slot_settle(
 	struct limit_slot *slot, struct mono_time now, struct limit_entry out[LIMIT_ENTRIES_MAX]);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
 #include "base/text.h"
+#include "conf/route.h"
 #include "io/log.h"
 #include "mail/trace.h"
 #include "observe/alerts_priv.h"
@@ -40,23 +41,36 @@ static void queued(struct store_op *op)
 	bool ok = op->rc == 0;
 
 	if (ok)
-		outbound_queued(w->a->outbound, m->recipient.lane);
+		outbound_queued(w->a->outbound, m->message.id, &m->recipient.flow, 1);
 	alert_way_done(w, ok ? ALERT_DONE : ALERT_AGAIN, op->err.text);
 	mail_free(m);
+}
+
+/* A door of it at least, and none of them is what the alert speaks of. */
+static const struct conf_lane *healthy_door(struct alert_way *w, const struct conf_member *m)
+{
+	const struct conf_lane *door = NULL;
+
+	for (size_t i = 0; i < m->lane_count; i++) {
+		if (sv_eq(m->lanes[i].key, sv_from(w->busy->lane)))
+			return NULL;
+		if (!door && outbound_is_healthy(w->a->outbound, m->lanes[i].key))
+			door = &m->lanes[i];
+	}
+	return door;
 }
 
 static const struct conf_lane *healthy_lane(struct alert_way *w)
 {
 	const struct conf_alerts *c = &conf_general(w->a->conf)->alerts;
+	const struct conf_lane *lane = NULL;
 
-	for (size_t i = 0; i < c->mail_through_count; i++) {
-		const struct conf_lane *lane = conf_lane_named(w->a->conf, c->mail_through[i]);
+	for (size_t i = 0; i < c->mail_through_count && !lane; i++) {
+		const struct conf_member *m = conf_member_named(w->a->conf, c->mail_through[i]);
 
-		if (lane && !sv_eq(lane->key, sv_from(w->busy->lane)) &&
-			outbound_is_healthy(w->a->outbound, lane->key))
-			return lane;
+		lane = m ? healthy_door(w, m) : NULL;
 	}
-	return NULL;
+	return lane;
 }
 
 /* Replies of servers are in it: no line of theirs becomes a field or a line of SMTP. */
@@ -123,10 +137,19 @@ static void fill(struct alert_mail *m, const struct conf_lane *lane, struct sv f
 	m->message.accepted_at = now;
 	m->message.expires_at = wall_add(now, (int64_t)g->retry_expire_us);
 	m->recipient = (struct store_recipient){ .address = arena_sv(&m->arena, g->alerts.mail_to),
-		.lane = arena_sv(&m->arena, lane->key),
+		.flow = { .class = MAIL_CLASS_NORMAL, .principal = SV("postern") },
 		.state = STORE_RCPT_QUEUED,
-		.next_at = now,
-		.look_at = m->message.expires_at };
+		.next_at = now };
+	m->recipient.flow.queue = conf_queue_key(a->conf,
+		&lane->member,
+		1,
+		m->recipient.address,
+		0,
+		&m->arena,
+		&m->recipient.flow.external);
+	m->message.accepted_at = now;
+	m->message.expires_at = wall_add(now, (int64_t)g->retry_expire_us);
+	m->recipient.look_at = m->message.expires_at;
 	m->message.sender = provider_defaults(lane->provider)->null_sender ? SV("") : from;
 	m->message.flags = STORE_MSG_BOUNCE | (text_is_ascii(from) ? 0 : STORE_MSG_UTF8);
 	m->message.subject = SV("alert");

@@ -78,7 +78,8 @@ static struct provider_facts facts_of(const struct observe_cause_facts *f)
 	const struct conf_lane *lane = f->lane;
 	const struct conf_tenant *tenant = f->tenant ? f->tenant : lane ? lane->tenant : NULL;
 
-	return (struct provider_facts){ .provider = lane ? lane->provider : PROVIDER_SUBMISSION,
+	/* Without a lane nobody asks for the provider's words. */
+	return (struct provider_facts){ .provider = lane ? lane->provider : 0,
 		.who = lane ? who[lane->sign_in] : PROVIDER_WHO_ANY,
 		.mailbox = lane ? lane->name : SV(""),
 		.login = lane ? lane->login : SV(""),

@@ -5,6 +5,7 @@
 #include "inbound/inbound.h"
 #include "io/fs.h"
 #include "io/log.h"
+#include "observe/where.h"
 #include "outbound/outbound.h"
 #include "provider/remedy.h"
 #include "provider/verdict.h"
@@ -55,15 +56,15 @@ static void health_end(struct observe_health *h)
 /* ---- taking the figures ---- */
 
 /* Waits for a person: what says so is the owner of the remedy. */
-static bool needs_person(const struct store_summary_row *row)
+static bool needs_person(const struct store_summary_row *row, struct sv cause)
 {
 	const struct provider_remedy *remedy;
 
-	if (row->state == STORE_RCPT_HELD || sv_eq(row->cause, SV("no-route")))
+	if (row->state == STORE_RCPT_HELD || sv_eq(cause, SV("no-route")))
 		return true;
 	if (row->state != STORE_RCPT_QUEUED)
 		return false;
-	remedy = provider_remedy(cause_parse(row->cause), NULL);
+	remedy = provider_remedy(cause_parse(cause), NULL);
 	return remedy && (remedy->owner == PROVIDER_OWNER_YOU ||
 				 remedy->owner == PROVIDER_OWNER_ADMINISTRATOR);
 }
@@ -85,7 +86,7 @@ static void count_row(struct observe_health *h, const struct store_summary_row *
 
 	if (age > 0 && (uint64_t)age > f->oldest_seconds)
 		f->oldest_seconds = (uint64_t)age;
-	if (needs_person(row))
+	if (needs_person(row, observe_flow_cause(h->sources->outbound, row)))
 		f->recipients_parked += row->count;
 	if (sv_eq(row->cause, SV("uncertain")))
 		f->recipients_uncertain += row->count;

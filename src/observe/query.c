@@ -196,7 +196,7 @@ static void add_row(struct observe_query *q, size_t at)
 
 static void look_at_row(struct observe_query *q, size_t at)
 {
-	observe_row_look(&q->table, at, q->sources->outbound);
+	observe_row_look(&q->table, at);
 }
 
 static void rows_added(struct observe_query *q)
@@ -208,7 +208,7 @@ static void rows_added(struct observe_query *q)
 
 void observe_query_rows(struct observe_query *q, void (*done)(struct observe_query *q))
 {
-	observe_rows_begin(&q->table, &q->page, q->conf, &q->summary);
+	observe_rows_begin(&q->table, &q->page, q->conf, q->sources->outbound, &q->summary);
 	q->then = done;
 	observe_query_work(q, q->table.steps, add_row, rows_added);
 }

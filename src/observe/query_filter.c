@@ -3,6 +3,7 @@
 #include "observe/query_priv.h"
 
 #include "base/guess.h"
+#include "base/limits.h"
 #include "base/must.h"
 #include "base/text.h"
 #include "conf/conf.h"
@@ -13,13 +14,25 @@
 
 /* What a request asks for: checked, so that a misspelt word is an error and not an empty list. */
 
-/* A mailbox or connector may be given by its name, or by the key that stands in the queue. */
-static struct sv lane_key(struct observe_query *q, struct sv name)
+/*
+ * A mailbox or connector by its name; one of its doors as "graph/erp@contoso.com", which tells what that carried; or
+ * what is gone, by the name that it had.
+ */
+static void filter_lane(struct observe_query *q, struct sv name, struct store_filter *f)
 {
 	const struct conf *c = q->sources->conf ? *q->sources->conf : NULL;
-	const struct conf_lane *lane = c ? conf_lane_named(c, name) : NULL;
+	const struct conf_member *m = c ? conf_member_named(c, name) : NULL;
+	const struct conf_lane *lane = m ? m->lanes : c ? conf_lane(c, name) : NULL;
+	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(LIMIT_ADDRESS + 128);
+	struct sv bare = sv_skip(name, (size_t)(sv_rfind_char(name, '/') + 1));
 
-	return arena_sv(&q->arena, lane ? lane->key : name);
+	f->lane = arena_sv(&q->arena, lane ? lane->key : name);
+	if (lane)
+		f->member = arena_sv(&q->arena, lane->member->key);
+	else if (buf_printf(
+			 &key, "%c:%.*s", sv_find_char(bare, '@') < 0 ? 'c' : 'm', SV_ARG(bare)) ==
+		 0)
+		f->member = arena_sv(&q->arena, buf_sv(&key));
 }
 
 static bool parse_state(struct sv name, int *out_state)
@@ -156,7 +169,7 @@ bool observe_query_filter(struct observe_query *q, struct store_filter *f)
 		return false;
 	}
 	if (lane.len)
-		f->lane = lane_key(q, lane);
+		filter_lane(q, lane, f);
 	f->cause = arena_sv(&q->arena, observe_json_get_sv(q->request, "reason"));
 	return observe_query_cause(q, f->cause) && filter_patterns(q, f) &&
 	       filter_age(q, "older", &f->accepted_until) &&

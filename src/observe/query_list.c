@@ -3,6 +3,7 @@
 #include "base/must.h"
 #include "base/text.h"
 #include "observe/query_priv.h"
+#include "observe/where.h"
 
 #include <stdlib.h>
 #include <sysexits.h>
@@ -34,6 +35,8 @@ struct list_kept {
 struct observe_list {
 	enum list_state state;
 	struct sv tenant;
+	struct sv
+		cause; /* of a hold, which is in no row; empty: the queue filters by it, or nobody does */
 	bool (*key)(
 		const struct store_list_row *row, struct list_kept *out); /* NULL: as accepted */
 	struct list_kept **kept; /* has room for twice as many, and a page */
@@ -160,6 +163,9 @@ static bool is_wanted(const struct observe_query *q, const struct store_list_row
 		if (!c || !c->tenant || !sv_eq(c->tenant->name, l->tenant))
 			return false;
 	}
+	if (l->cause.len && !sv_eq(l->cause, row->recipient.last_cause) &&
+		!sv_eq(l->cause, h->cause))
+		return false;
 	switch (l->state) {
 	case LIST_PARKED:
 		return h->parked;
@@ -185,20 +191,28 @@ static void count(struct observe_list *l, const struct store_list_row *row, bool
 	l->bytes += row->message.size;
 }
 
-static void take_row(struct observe_query *q, const struct store_list_row *row)
+static void take_row(struct observe_query *q, struct store_list_row *row)
 {
 	struct observe_list *l = q->listed;
 	struct outbound_hold hold = { .parked = false };
 	json_t *o;
 	bool parked;
 
-	if (l->state == LIST_PARKED || l->state == LIST_WAITING)
+	observe_set_lane(q->sources->outbound, q->conf, &row->recipient);
+	if (l->state == LIST_PARKED || l->state == LIST_WAITING || l->cause.len)
 		(void)observe_hold_of(q, &row->recipient, row->message.sender, &hold);
 	if (!is_wanted(q, row, &hold))
 		return;
 	o = observe_message_json(&row->message);
 	parked = observe_recipient_put(q, o, &row->message, &row->recipient);
-	observe_json_wall(o, "expires_at", observe_expires_at(q, &row->message, parked));
+	observe_wait_put(o,
+		q->sources->outbound,
+		q->conf,
+		&row->recipient,
+		STORE_AHEAD_UNKNOWN,
+		io_wall(q->sources->loop));
+	observe_json_wall(
+		o, "expires_at", observe_expires_at(q, &row->message, &row->recipient, parked));
 	observe_json_wall(o, "finished_at", row->finished_at);
 	count(l, row, parked);
 	if (l->key) {
@@ -352,6 +366,36 @@ static void read_state(struct observe_query *q)
 	}
 }
 
+struct held_for {
+	struct sv cause;
+	bool found;
+};
+
+static void look_for(void *arg, const struct outbound_hold *hold)
+{
+	struct held_for *h = arg;
+
+	h->found = h->found || sv_eq(hold->cause, h->cause);
+}
+
+/* No row is written for a hold: what waits for one is found row by row. */
+static void read_cause(struct observe_query *q)
+{
+	struct store_filter *f = &q->list.filter;
+	struct held_for h = { .cause = f->cause };
+
+	if (f->cause.len == 0)
+		return;
+	if (q->sources->outbound)
+		h.found = outbound_holds_for(q->sources->outbound, f->cause);
+	else
+		observe_each_hold(q, look_for, &h);
+	if (!h.found)
+		return;
+	q->listed->cause = f->cause;
+	f->cause = SV("");
+}
+
 static void list(struct observe_query *q)
 {
 	struct observe_list *l = q->listed = xcalloc(1, sizeof(*q->listed));
@@ -361,6 +405,7 @@ static void list(struct observe_query *q)
 	if (!read_order(q) || !observe_query_tenant(q, &l->tenant) ||
 		!observe_query_filter(q, &q->list.filter))
 		return;
+	read_cause(q);
 	q->list.filter.waiting_only = !json_is_true(json_object_get(q->request, "history"));
 	q->list.after_index = UINT32_MAX;
 	if (l->key) {

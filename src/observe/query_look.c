@@ -3,6 +3,7 @@
 #include "observe/cause.h"
 #include "observe/groups.h"
 #include "observe/query_priv.h"
+#include "observe/where.h"
 #include "outbound/outbound.h"
 
 /*
@@ -390,6 +391,7 @@ struct well {
 	struct sv tenant;
 	uint64_t mailboxes, connectors, used, capacity, waiting;
 	struct wall_time done_at;
+	const struct observe_row *last; /* whose mail that is */
 };
 
 static int by_use(const void *a, const void *b, void *arg)
@@ -426,8 +428,10 @@ static void add_well(struct observe_query *q, size_t at)
 	t->used += use.day_used;
 	t->capacity += use.day_capacity;
 	t->waiting += r->waiting - r->held;
-	if (done.us > t->done_at.us)
+	if (done.us > t->done_at.us) {
 		t->done_at = done;
+		t->last = r;
+	}
 }
 
 static void emit_well(struct observe_query *q, size_t at)
@@ -443,6 +447,13 @@ static void emit_well(struct observe_query *q, size_t at)
 	observe_json_int(o, "day_capacity", w->capacity);
 	observe_json_int(o, "waiting", w->waiting);
 	observe_json_wall(o, "done_at", w->done_at);
+	if (w->last) {
+		json_t *pace = json_object();
+
+		observe_json_sv(pace, "mailbox", w->last->c->name);
+		observe_pace_put(pace, &w->last->pace, w->last->c);
+		must(json_object_set_new(o, "pace", pace) == 0);
+	}
 	observe_query_emit(q, o);
 }
 

@@ -262,6 +262,17 @@ void observe_query_mailboxes(struct observe_query *q)
 
 static void probe_page(struct observe_query *q);
 
+/* Each of its doors tries. True: one was stopped for reputation. */
+static bool probe_doors(struct observe_query *q)
+{
+	const struct conf_member *m = conf_member(*q->sources->conf, q->edit.filter.member);
+	bool stopped = false;
+
+	for (size_t i = 0; m && i < m->lane_count; i++)
+		stopped |= outbound_probe(q->sources->outbound, m->lanes[i].key);
+	return stopped;
+}
+
 /* Its mail is due now: the probe takes the first of it. */
 static void made_due(struct observe_query *q)
 {
@@ -273,10 +284,10 @@ static void made_due(struct observe_query *q)
 		probe_page(q);
 		return;
 	}
-	stopped = outbound_probe(q->sources->outbound, q->edit.filter.lane);
+	stopped = probe_doors(q);
 	o = json_object();
 	observe_json_sv(o, "type", SV("probe"));
-	observe_json_sv(o, "lane", q->edit.filter.lane);
+	observe_json_sv(o, "mailbox", sv_skip(q->edit.filter.member, 2));
 	observe_json_int(o, "waiting", q->changed);
 	must(json_object_set_new(o, "released_reputation", json_boolean(stopped)) == 0);
 	observe_query_emit(q, o);
@@ -292,6 +303,7 @@ static void probe_page(struct observe_query *q)
 void observe_query_probe(struct observe_query *q)
 {
 	struct sv name = observe_json_get_sv(q->request, "mailbox");
+	const struct conf_member *m;
 	const struct conf_lane *lane;
 
 	if (!q->sources->outbound) {
@@ -300,9 +312,9 @@ void observe_query_probe(struct observe_query *q)
 			"the daemon does not run: start it, and it tries by itself");
 		return;
 	}
-	lane = conf_lane_named(*q->sources->conf, name);
-	lane = lane ? lane : conf_lane(*q->sources->conf, name);
-	if (!lane) {
+	lane = conf_lane(*q->sources->conf, name);
+	m = lane ? lane->member : conf_member_named(*q->sources->conf, name);
+	if (!m) {
 		observe_query_fail(q, EX_NOUSER, "there is no mailbox or connector of this name");
 		return;
 	}
@@ -310,6 +322,6 @@ void observe_query_probe(struct observe_query *q)
 	q->edit.at = io_wall(q->sources->loop);
 	q->edit.filter = (struct store_filter){ .state = STORE_RCPT_QUEUED,
 		.waiting_only = true,
-		.lane = arena_sv(&q->arena, lane->key) };
+		.member = arena_sv(&q->arena, m->key) };
 	probe_page(q);
 }

@@ -105,9 +105,9 @@ json_t *observe_message_json(const struct store_message *m);
 /* With what holds it. True: it is parked. */
 bool observe_recipient_put(const struct observe_query *q, json_t *o, const struct store_message *m,
 	const struct store_recipient *r);
-/* The expiry that is in force: parked mail has its own, longer time. */
-struct wall_time observe_expires_at(
-	const struct observe_query *q, const struct store_message *m, bool parked);
+/* The expiry that is in force: parked mail has its own, longer time, within that of its class. */
+struct wall_time observe_expires_at(const struct observe_query *q, const struct store_message *m,
+	const struct store_recipient *r, bool parked);
 void observe_list_free(struct observe_list *l);
 
 /* row_json.c: a row as `mailboxes` shows it. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "observe/query_priv.h"
+#include "observe/where.h"
 
 #include "base/htable.h"
 #include "base/limits.h"
@@ -200,8 +201,10 @@ static void next_page(struct observe_query *q);
 
 static void got_page(struct observe_query *q)
 {
-	for (size_t i = 0; i < q->list.out_count; i++)
+	for (size_t i = 0; i < q->list.out_count; i++) {
+		observe_set_lane(q->sources->outbound, q->conf, &q->list.out_rows[i].recipient);
 		take_row(q->report, &q->list.out_rows[i]);
+	}
 	arena_reset(&q->page);
 	if (q->list.out_more) {
 		next_page(q);

@@ -2,6 +2,7 @@
 #include "base/must.h"
 #include "base/text.h"
 #include "observe/query_priv.h"
+#include "observe/where.h"
 
 #include <sysexits.h>
 
@@ -30,38 +31,6 @@ static json_t *attempt_json(const struct store_show *show, const struct store_at
 	observe_json_sv(o, "reply", a->reply);
 	observe_json_sv(o, "remote_message_id", a->remote_message_id);
 	return o;
-}
-
-/*
- * When a recipient that nothing but its turn keeps back will leave, as far as the limits tell: so many
- * messages are before it, so many leave in a minute.
- */
-static void put_turn(const struct observe_query *q, json_t *o, size_t at)
-{
-	const struct store_recipient *r = &q->show.out_message->recipients[at];
-	const uint64_t ahead = q->show.out_ahead[at];
-	struct outbound_lane_status lane;
-	struct wall_time now = io_wall(q->sources->loop), from = now;
-
-	if (r->state != STORE_RCPT_QUEUED || ahead == STORE_AHEAD_UNKNOWN ||
-		!q->sources->outbound || !outbound_lane_look(q->sources->outbound, r->lane, &lane))
-		return;
-	observe_json_int(o, "ahead", ahead);
-	if (lane.use.minute_capacity == 0)
-		return;
-	observe_json_int(o, "per_minute", lane.use.minute_capacity);
-	if (lane.use.day_capacity && lane.use.day_used + ahead >= lane.use.day_capacity) {
-		observe_json_int(o, "per_day", lane.use.day_capacity);
-		observe_json_wall(o, "day_slot_at", lane.slot_at);
-		return;
-	}
-	if (lane.slot_at.us > from.us)
-		from = lane.slot_at;
-	if (r->next_at.us > from.us)
-		from = r->next_at;
-	observe_json_wall(o,
-		"about_at",
-		wall_add(from, (int64_t)(ahead * US_PER_MIN / lane.use.minute_capacity)));
 }
 
 /* ---- what was said ---- */
@@ -106,25 +75,34 @@ static void show_rows(struct observe_query *q)
 {
 	const struct store_message *m = q->show.out_message;
 	json_t *o, *recipients;
-	bool parked = false;
+	struct wall_time expires_at = { 0 };
 
 	if (!m) {
 		observe_query_fail(q, EX_NOINPUT, "there is no message with this id");
 		return;
 	}
+	observe_set_lanes(q->sources->outbound, q->conf, &q->page, q->show.out_message);
 	o = observe_message_json(m);
 	observe_json_sv(o, "type", SV("message"));
 	observe_json_wall(o, "finished_at", q->show.out_finished_at);
 	recipients = json_array();
 	for (size_t i = 0; i < m->recipient_count; i++) {
+		const struct store_recipient *its = &m->recipients[i];
 		json_t *r = json_object();
+		struct wall_time at;
 
 		observe_json_sv(r, "type", SV("recipient"));
-		parked |= observe_recipient_put(q, r, m, &m->recipients[i]);
-		put_turn(q, r, i);
+		at = observe_expires_at(q, m, its, observe_recipient_put(q, r, m, its));
+		expires_at = at.us > expires_at.us ? at : expires_at;
+		observe_wait_put(r,
+			q->sources->outbound,
+			q->conf,
+			its,
+			q->show.out_ahead[i],
+			io_wall(q->sources->loop));
 		must(json_array_append_new(recipients, r) == 0);
 	}
-	observe_json_wall(o, "expires_at", observe_expires_at(q, m, parked));
+	observe_json_wall(o, "expires_at", expires_at);
 	observe_query_emit(q, o);
 	for (size_t i = 0; i < m->recipient_count; i++)
 		observe_query_emit(q, json_incref(json_array_get(recipients, i)));

@@ -368,9 +368,6 @@ void observe_query_edited(struct observe_query *q)
 {
 	const struct sv kind = observe_json_get_sv(q->request, "kind");
 
-	/* The lane may never have had mail: it learns of it here. */
-	if (q->sources->outbound && q->edit.kind == STORE_EDIT_REROUTE)
-		outbound_queued(q->sources->outbound, q->edit.lane);
 	if (q->sources->outbound)
 		outbound_kick(q->sources->outbound,
 			sv_eq(kind, SV("retry")) || sv_eq(kind, SV("release")),

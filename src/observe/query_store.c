@@ -2,6 +2,7 @@
 #include "base/must.h"
 #include "conf/conf.h"
 #include "observe/query_priv.h"
+#include "observe/where.h"
 
 #include <sysexits.h>
 
@@ -81,14 +82,14 @@ void observe_query_edit(struct observe_query *q)
 	if (q->edit.kind == STORE_EDIT_REROUTE) {
 		struct sv to = observe_json_get_sv(q->request, "to");
 		const struct conf *c = q->sources->conf ? *q->sources->conf : NULL;
-		const struct conf_lane *lane = c ? conf_lane_named(c, to) : NULL;
+		const struct conf_member *m = c ? conf_member_named(c, to) : NULL;
 
-		if (!lane) {
+		if (!m) {
 			observe_query_fail(
 				q, EX_USAGE, "no mailbox or connector of this name to reroute to");
 			return;
 		}
-		q->edit.lane = arena_sv(&q->arena, lane->key);
+		q->edit.queue = arena_sv(&q->arena, m->key);
 	}
 	edit_page(q);
 }
@@ -101,9 +102,10 @@ static void emit_waiting(struct observe_query *q, size_t at)
 	json_t *o = json_object();
 
 	observe_json_sv(o, "type", SV("waiting"));
-	observe_json_sv(o, "lane", row->lane);
+	observe_json_sv(o, "lane", observe_flow_lane(q->sources->outbound, q->conf, &row->flow));
+	observe_json_sv(o, "class", mail_class_name(row->flow.class));
 	observe_json_sv(o, "state", sv_from(store_recipient_state_name(row->state)));
-	observe_json_sv(o, "reason", row->cause);
+	observe_json_sv(o, "reason", observe_flow_cause(q->sources->outbound, row));
 	observe_json_int(o, "count", row->count);
 	observe_json_wall(o, "oldest_at", row->oldest_at);
 	observe_query_emit(q, o);

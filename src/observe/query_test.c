@@ -105,7 +105,7 @@ static void until_asked(struct bench *b, unsigned times)
 {
 	io_timer_start(&b->guard, mono_add(io_clock_mono(), GUARD_S * US_PER_S));
 	while (b->asked_for_room < times) {
-		struct store_lanes op = { .op.kind = STORE_OP_LANES };
+		struct store_flows op = { .op.kind = STORE_OP_FLOWS };
 		struct arena arena = { 0 };
 
 		op.out_arena = &arena;
@@ -187,8 +187,8 @@ static void show_tells_the_whole_story(void **state)
 	(void)state;
 	open_bench(&b);
 	of = put(&b, &mails[0]);
-	try(&b, of, MAILBOX, STORE_RCPT_QUEUED, "greylisted");
-	try(&b, of, CONNECTOR, STORE_RCPT_BOUNCED, "no-such-recipient");
+	try(&b, of, MAILBOX, MAILBOX, STORE_RCPT_QUEUED, "greylisted");
+	try(&b, of, MAILBOX, CONNECTOR, STORE_RCPT_BOUNCED, "no-such-recipient");
 	(void)snprintf(
 		request, sizeof(request), "{\"do\":\"show\",\"id\":\"%s\"}", text_id(of, id));
 	ask(&b, request);
@@ -276,7 +276,7 @@ static void summary_and_status_count_what_waits(void **state)
 	(void)state;
 	open_bench(&b);
 	fill(&b, ids);
-	try(&b, ids[1], CONNECTOR, STORE_RCPT_DELIVERED, "accepted");
+	try(&b, ids[1], CONNECTOR, CONNECTOR, STORE_RCPT_DELIVERED, "accepted");
 	ask(&b, "{\"do\":\"summary\"}");
 	assert_int_equal(b.count, 4);
 	assert_string_equal(text_at(&b, 2, "type"), "totals");
@@ -417,7 +417,7 @@ static void a_report_counts_what_became_of_it(void **state)
 	(void)state;
 	open_bench(&b);
 	fill(&b, ids);
-	try(&b, ids[1], CONNECTOR, STORE_RCPT_DELIVERED, "accepted");
+	try(&b, ids[1], CONNECTOR, CONNECTOR, STORE_RCPT_DELIVERED, "accepted");
 	ask(&b, "{\"do\":\"report\"}");
 	assert_string_equal(text_at(&b, 0, "type"), "total");
 	assert_int_equal(number_at(&b, 0, "messages"), COUNT_OF(mails));

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "observe/cause.h"
 #include "observe/query_priv.h"
+#include "observe/where.h"
 
 #include "base/must.h"
 #include "base/text.h"
+#include "conf/route.h"
 
 /* A message and its recipients for `queue list`, `queue show` and `trace`. */
 
@@ -33,20 +35,6 @@ json_t *observe_message_json(const struct store_message *m)
 	return o;
 }
 
-/* The lanes that are taken while the first is parked. */
-static void alternatives_json(json_t *o, struct sv keys)
-{
-	json_t *list = json_array();
-	struct sv key;
-
-	while (keys.len) {
-		(void)sv_cut_char(&keys, '\n', &key);
-		/* What is no UTF-8 cannot come from a configuration. */
-		(void)json_array_append_new(list, json_stringn(key.ptr, key.len));
-	}
-	must(json_object_set_new(o, "alternatives", list) == 0);
-}
-
 static void hold_json(const struct observe_query *q, json_t *o, const struct store_message *m,
 	const struct store_recipient *r, const struct outbound_hold *h)
 {
@@ -63,13 +51,15 @@ static void hold_json(const struct observe_query *q, json_t *o, const struct sto
 	must(json_object_set_new(o, "hold", hold) == 0);
 }
 
-struct wall_time observe_expires_at(
-	const struct observe_query *q, const struct store_message *m, bool parked)
+struct wall_time observe_expires_at(const struct observe_query *q, const struct store_message *m,
+	const struct store_recipient *r, bool parked)
 {
-	struct wall_time at = m->expires_at, longer;
+	struct wall_time at = m->expires_at, longer, class;
 
 	longer = wall_add(m->accepted_at, (int64_t)conf_general(q->conf)->parked_expire_us);
-	return parked && longer.us > at.us ? longer : at;
+	class = conf_class_end(q->conf, r->flow.class, m->accepted_at);
+	at = parked && longer.us > at.us ? longer : at;
+	return class.us < at.us ? class : at;
 }
 
 bool observe_recipient_put(const struct observe_query *q, json_t *o, const struct store_message *m,
@@ -84,16 +74,19 @@ bool observe_recipient_put(const struct observe_query *q, json_t *o, const struc
 	if (parked)
 		must(json_object_set_new(o, "parked", json_true()) == 0);
 	observe_json_sv(o, "lane", r->lane);
-	if (r->alternatives.len)
-		alternatives_json(o, r->alternatives);
+	if (r->flow.queue.len)
+		must(json_object_set_new(o, "queue", observe_queue_json(r->flow.queue)) == 0);
+	observe_json_sv(o, "class", mail_class_name(r->flow.class));
+	observe_json_sv(o, "principal", r->flow.principal);
 	observe_json_sv(o, "rewrite_from", r->rewrite_from);
 	if (r->state == STORE_RCPT_QUEUED)
 		observe_json_wall(o, "next_at", r->next_at);
 	observe_json_int(o, "attempts", r->attempts);
 	if (r->uncertain)
 		observe_json_int(o, "uncertain", r->uncertain);
-	observe_json_sv(o, "reason", r->last_cause);
-	observe_json_sv(o, "reply", r->last_reply);
+	/* No row is written for a hold: what holds it is its reason, and only then what it was told last. */
+	observe_json_sv(o, "reason", held ? hold.cause : r->last_cause);
+	observe_json_sv(o, "reply", held && hold.reply.len ? hold.reply : r->last_reply);
 	if (held)
 		hold_json(q, o, m, r, &hold);
 	return parked;

@@ -2,6 +2,7 @@
 #include "base/must.h"
 #include "observe/cause.h"
 #include "observe/query_priv.h"
+#include "observe/where.h"
 #include "provider/reply.h"
 
 #include <stdarg.h>
@@ -72,7 +73,7 @@ static struct check settings_check(const struct observe_row *r)
 
 static struct check smtp_auth_check(const struct observe_row *r)
 {
-	if (!r->c || r->c->kind == CONF_LANE_CONNECTOR || r->c->provider != PROVIDER_SUBMISSION)
+	if (!r->c || !provider_defaults(r->c->provider)->is_smtp_auth)
 		return check("none", "this door does not need it");
 	return is_smtp_auth_off(r) ? failed(r) : from_mail(r, "SMTP AUTH is on");
 }
@@ -183,6 +184,8 @@ static void put_status(json_t *o, const struct observe_row *r)
 	const struct observe_cause_facts facts = { .lane = r->c };
 
 	observe_json_int(o, "connections", s->connections);
+	observe_json_int(o, "connections_max", s->connections_max);
+	observe_json_int(o, "connections_limit", s->connections_limit);
 	observe_json_sv(o, "sign_in", s->sign_in);
 	observe_json_wall(o, "slot_at", s->slot_at);
 	observe_json_wall(o, "delivered_at", s->delivered_at);
@@ -204,6 +207,19 @@ static void put_status(json_t *o, const struct observe_row *r)
 	observe_json_sv(o, "summary", s->summary);
 	observe_json_sv(o, "reply", s->reply);
 	observe_cause_put(o, s->cause, &facts);
+}
+
+static void put_pace(const struct observe_query *q, json_t *o, const struct observe_row *r)
+{
+	struct wall_time done = observe_row_done_at(r, io_wall(q->sources->loop));
+	json_t *pace = json_object();
+
+	observe_json_wall(o, "done_at", done);
+	if (done.us)
+		observe_pace_put(pace, &r->pace, r->c);
+	if (json_object_size(pace))
+		(void)json_object_set(o, "pace", pace);
+	json_decref(pace);
 }
 
 json_t *observe_row_json(const struct observe_query *q, const struct observe_row *r)
@@ -229,7 +245,7 @@ json_t *observe_row_json(const struct observe_query *q, const struct observe_row
 	observe_json_int(o, "waiting", r->waiting);
 	observe_json_int(o, "held", r->held);
 	observe_json_wall(o, "oldest_at", r->oldest_at);
-	observe_json_wall(o, "done_at", observe_row_done_at(r, io_wall(q->sources->loop)));
+	put_pace(q, o, r);
 	if (r->has_status)
 		put_status(o, r);
 	must(json_object_set_new(o, "checks", checks_json(r, o)) == 0);

@@ -2,6 +2,7 @@
 #include "observe/rows.h"
 
 #include "base/must.h"
+#include "observe/where.h"
 #include "sched/burst.h"
 
 static void add_waiting(struct arena *a, struct observe_row *r, const struct store_summary_row *s)
@@ -18,9 +19,11 @@ static void add_waiting(struct arena *a, struct observe_row *r, const struct sto
 }
 
 void observe_rows_begin(struct observe_rows *r, struct arena *a, const struct conf *conf,
-	const struct store_summary *summary)
+	struct outbound *outbound, const struct store_summary *summary)
 {
-	*r = (struct observe_rows){ .arena = a, .summary = summary };
+	*r = (struct observe_rows){
+		.arena = a, .conf = conf, .outbound = outbound, .summary = summary
+	};
 	r->lanes = conf_lanes(conf, &r->lane_count);
 	r->steps = r->lane_count + summary->out_count;
 	/* One by one: to clear all of 10,000 at once is a long turn. */
@@ -42,24 +45,27 @@ void observe_rows_add(struct observe_rows *r, size_t step)
 {
 	const struct store_summary_row *s;
 	struct observe_row *row;
+	struct sv lane;
 
 	if (step < r->lane_count) {
 		(void)new_row(r, r->lanes[step].key, &r->lanes[step]);
 		return;
 	}
 	s = &r->summary->out_rows[step - r->lane_count];
-	row = observe_rows_find(r, s->lane);
-	add_waiting(r->arena, row ? row : new_row(r, s->lane, NULL), s);
+	lane = arena_sv(r->arena, observe_flow_lane(r->outbound, r->conf, &s->flow));
+	row = observe_rows_find(r, lane);
+	add_waiting(r->arena, row ? row : new_row(r, lane, NULL), s);
 }
 
 /* The lane's own texts may be gone in the next turn; what holds nothing has none. */
-void observe_row_look(struct observe_rows *r, size_t at, struct outbound *outbound)
+void observe_row_look(struct observe_rows *r, size_t at)
 {
 	struct observe_row *row = r->items[at];
 
-	row->has_status = outbound_lane_look(outbound, row->key, &row->status);
+	row->has_status = outbound_lane_look(r->outbound, row->key, &row->status);
 	if (!row->has_status)
 		return;
+	row->pace = outbound_lane_pace(r->outbound, row->key, row->waiting - row->held);
 	if (row->status.summary.len)
 		row->status.summary = arena_sv(r->arena, row->status.summary);
 	if (row->status.reply.len)
@@ -110,14 +116,8 @@ struct limit_use observe_row_use(const struct observe_row *r)
 
 struct wall_time observe_row_done_at(const struct observe_row *r, struct wall_time now)
 {
-	struct limit_use use = observe_row_use(r);
-	uint64_t waiting = r->waiting - r->held;
-
-	if (waiting == 0 || !r->has_status || use.minute_capacity == 0 ||
+	if (r->waiting == r->held || !r->has_status || r->pace.wait_us == UINT64_MAX ||
 		r->status.state == SCHED_LANE_PARKED || r->status.probing)
 		return (struct wall_time){ 0 };
-	/* The day's limit is used up first: its slots come back one by one, nobody knows when. */
-	if (use.day_capacity && waiting + use.day_used > use.day_capacity)
-		return (struct wall_time){ 0 };
-	return wall_add(now, (int64_t)(waiting * US_PER_MIN / use.minute_capacity));
+	return wall_add(now, (int64_t)r->pace.wait_us);
 }

@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/limits.h"
 #include "base/must.h"
 #include "base/text.h"
 #include "conf/conf.h"
@@ -139,6 +140,24 @@ struct mail {
 	int64_t age_us;
 };
 
+/* Of "submission/erp@contoso.com": mail that waits for it alone. */
+static struct mail_flow flow_of(const char *lane)
+{
+	static char queue[200];
+	const char *name = strchr(lane, '/');
+
+	(void)snprintf(queue,
+		sizeof(queue),
+		"%s%s",
+		!name               ? ""
+		: strchr(lane, '@') ? "m:"
+				    : "c:",
+		name ? name + 1 : "");
+	return (struct mail_flow){
+		.queue = sv_from(queue), .class = MAIL_CLASS_NORMAL, .principal = SV("erp")
+	};
+}
+
 static uint64_t put(struct bench *b, const struct mail *mail)
 {
 	struct wall_time at = wall_add(io_clock_wall(), -mail->age_us);
@@ -159,27 +178,31 @@ static uint64_t put(struct bench *b, const struct mail *mail)
 	for (uint32_t i = 0; i < 2; i++)
 		r[i] = (struct store_recipient){ .index = i,
 			.address = sv_from(i ? mail->second : mail->first),
-			.lane = sv_from(mail->lane),
+			.flow = flow_of(mail->lane),
 			.next_at = at,
 			.last_cause = sv_from(mail->cause) };
 	submit(b, &op.op);
 	return m.id;
 }
 
-/* The first recipient was tried, and this became of it. */
-static void try(struct bench *b, uint64_t id, const char *lane, enum store_recipient_state state,
-	const char *cause)
+/* The first recipient, which waits for `of`, was tried by a lane, and this became of it. */
+static void try(struct bench *b, uint64_t id, const char *of, const char *lane,
+	enum store_recipient_state state, const char *cause)
 {
-	const uint32_t index = 0;
-	struct store_attempt attempt = { .message_id = id,
+	struct mail_flow flow = flow_of(of);
+	struct arena arena = { 0 };
+	struct buf body = BUF_INIT(LIMIT_CHUNK);
+	struct store_take take = { .op.kind = STORE_OP_TAKE,
+		.flow = &flow,
 		.lane = sv_from(lane),
+		.now = io_clock_wall(),
 		.at = io_clock_wall(),
-		.recipients = &index,
-		.recipient_count = 1 };
-	struct store_claim claim = { .op.kind = STORE_OP_CLAIM, .attempt = &attempt };
+		.wanted = 1,
+		.body = &body,
+		.out_arena = &arena };
+	/* Due before all others, so that it is the first once more. */
 	struct store_recipient_outcome r = { .state = state,
-		.next_at = wall_add(io_clock_wall(), (int64_t)US_PER_HOUR),
-		.lane = sv_from(lane),
+		.next_at = { 1 },
 		.verdict = { .kind = VERDICT_RETRY,
 			.scope = VERDICT_SCOPE_MESSAGE,
 			.cause = cause_parse(sv_from(cause)) },
@@ -192,9 +215,13 @@ static void try(struct bench *b, uint64_t id, const char *lane, enum store_recip
 		.recipients = &r,
 		.recipient_count = 1 };
 
-	submit(b, &claim.op);
-	outcome.attempt = attempt.number;
+	submit(b, &take.op);
+	must(take.out_message->id == id);
+	r.index = take.out_message->recipients[0].index;
+	outcome.attempt = take.out_attempt;
 	submit(b, &outcome.op);
+	buf_deinit(&body);
+	arena_reset(&arena);
 }
 
 /* ---- asking ---- */

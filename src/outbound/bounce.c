@@ -118,7 +118,10 @@ static const struct conf_lane *lane_of_sender(const struct change *c)
 		.has_body = true,
 		.header = no_header };
 
-	return c->m.sender.len ? conf_route_find(c->lane->o->conf, &q).lane : NULL;
+	const struct conf_member *m =
+		c->m.sender.len ? conf_route_find(c->lane->o->conf, &q).member : NULL;
+
+	return m ? &m->lanes[0] : NULL;
 }
 
 /* The mailbox or connector named in `bounces:`, else the lane that failed; mail that never had one goes
@@ -195,7 +198,7 @@ static void add_remedy(struct bounce_job *j, size_t i, struct dsn_recipient *out
 	const struct change *c = j->c;
 	const struct conf_lane *lane = conf_lane(c->lane->o->conf, c->lane->key);
 	const struct provider_facts facts = {
-		.provider = lane ? lane->provider : PROVIDER_SMTP,
+		.provider = lane ? lane->provider : provider_unknown(),
 		.mailbox = lane && lane->kind == CONF_LANE_MAILBOX ? lane->name : SV(""),
 		.sender = c->m.sender,
 		.recipient = c->recipients[i].address,
@@ -280,7 +283,7 @@ static void notice_queued(struct store_op *op)
 			LOG_N("nrcpt", SV("1")),
 			LOG_F("message-id", j->message.message_id) },
 		4);
-	outbound_queued(o, j->recipient.lane);
+	outbound_queued(o, j->message.id, &j->recipient.flow, 1);
 	j->action++;
 	next_action(j);
 }
@@ -354,7 +357,7 @@ static void submit_notice(
 		.recipients = &j->recipient,
 		.recipient_count = 1 };
 	j->recipient = (struct store_recipient){ .address = to,
-		.lane = lane ? lane->key : SV(""),
+		.flow = { .queue = lane ? lane->member->key : SV(""), .class = MAIL_CLASS_NORMAL },
 		.state = STORE_RCPT_QUEUED,
 		.dsn_notify = DSN_NOTIFY_NEVER,
 		.next_at = outbound_due_now(o),

@@ -8,32 +8,18 @@
 #include <stdlib.h>
 
 /*
- * A change of recipients in the queue: how an attempt has ended, or what becomes of mail that waits (waiting.c, door.c).
+ * A change of recipients in the queue: how an attempt has ended, or what becomes of mail that waits (waiting.c).
  * Its sender is told, where he wants that; then it is written, until that succeeds.
  */
 
 /* ---- work: all that drains ---- */
-
-void work_begin(struct work *w, struct outbound *o)
-{
-	w->o = o;
-	list_append(&o->work, &w->node);
-	o->deliveries++;
-}
-
-void work_end(struct work *w)
-{
-	list_remove(&w->node);
-	w->o->deliveries--;
-	outbound_check_drained(w->o);
-}
 
 /* ---- life ---- */
 
 static void write_again(void *arg);
 static void written(struct store_op *op);
 
-void change_copy_message(struct arena *a, struct store_message *m)
+static void copy_message(struct arena *a, struct store_message *m)
 {
 	struct sv *const views[] = { &m->sender,
 		&m->envid,
@@ -48,15 +34,20 @@ void change_copy_message(struct arena *a, struct store_message *m)
 		*views[i] = arena_sv(a, *views[i]);
 }
 
-void change_copy_recipient(struct arena *a, struct store_recipient *r, struct sv lane)
+static void copy_recipient(struct arena *a, struct store_recipient *r)
 {
-	r->address = arena_sv(a, r->address);
-	r->orcpt = arena_sv(a, r->orcpt);
-	r->lane = lane;
-	r->last_reply = arena_sv(a, r->last_reply);
-	r->last_cause = arena_sv(a, r->last_cause);
-	r->alternatives = arena_sv(a, r->alternatives);
-	r->rewrite_from = arena_sv(a, r->rewrite_from);
+	struct sv *const views[] = { &r->address,
+		&r->orcpt,
+		&r->lane,
+		&r->last_reply,
+		&r->last_cause,
+		&r->rewrite_from,
+		&r->flow.queue,
+		&r->flow.principal,
+		&r->flow.sender };
+
+	for (size_t i = 0; i < COUNT_OF(views); i++)
+		*views[i] = arena_sv(a, *views[i]);
 }
 
 struct change *change_of(struct lane *l, struct arena *arena, const struct store_message *m,
@@ -92,10 +83,10 @@ struct change *change_new(struct lane *l, const struct store_message *m,
 	struct store_recipient *own = arena_alloc(&arena, count * sizeof(*own));
 	struct store_message copy = *m;
 
-	change_copy_message(&arena, &copy);
+	copy_message(&arena, &copy);
 	for (size_t i = 0; i < count; i++) {
 		own[i] = recipients[i];
-		change_copy_recipient(&arena, &own[i], l->key);
+		copy_recipient(&arena, &own[i]);
 	}
 	return change_of(l, &arena, &copy, own, count);
 }
@@ -123,7 +114,6 @@ void change_set(struct change *c, enum store_recipient_state state, struct wall_
 		c->outcomes[i] = (struct store_recipient_outcome){ .index = c->recipients[i].index,
 			.state = state,
 			.next_at = next_at,
-			.lane = c->lane->key,
 			.reply = reply };
 		if (v)
 			c->outcomes[i].verdict = *v;
@@ -148,43 +138,53 @@ static enum store_recipient_state state_of(enum sched_deed deed)
 	return STORE_RCPT_QUEUED;
 }
 
-/* The door to which it moves at once; NULL: it stays. */
-static const struct lane *other_door(struct change *c, size_t i, enum sched_move move)
+/* Another member of its queue, to which it moves at once; NULL: it stays. */
+static const struct mail_flow *other_flow(struct change *c, size_t i, enum sched_move move)
 {
-	const struct lane *other;
+	const struct mail_flow *flow;
 
-	if (move == SCHED_MOVE_NOT || !c->lane->c)
+	if (move == SCHED_MOVE_NOT)
 		return NULL;
-	other = door_other(c->lane, &c->m, &c->recipients[i]);
-	if (other && move == SCHED_MOVE_TO_OTHER_TENANT && other->c->tenant && c->lane->c->tenant &&
-		sv_eq(other->c->tenant->name, c->lane->c->tenant->name))
-		return NULL;
-	return other;
+	flow = flow_without(
+		c->lane, move == SCHED_MOVE_TO_OTHER_TENANT, &c->m, &c->recipients[i], &c->arena);
+	return flow && lane_of_flow(c->lane->o, flow) ? flow : NULL;
 }
 
-void change_decide(struct change *c, const struct sched_attempt *a)
+void change_decide_one(struct change *c, const struct sched_attempt *a, size_t part, size_t i)
 {
 	struct outbound *o = c->lane->o;
 	const struct sched_policy policy = outbound_policy(o);
+	const struct sched_part *p = &a->parts[part];
+	const struct sched_answer answer = sched_attempt_answer(a, part, &policy, io_prng(o->loop));
+	const struct mail_flow *other = other_flow(c, i, answer.move);
+
+	c->outcomes[i] = (struct store_recipient_outcome){ .index = c->recipients[i].index,
+		.state = state_of(answer.deed),
+		/* Due times follow the clock that cannot go back. */
+		.next_at = other ? outbound_due_now(o)
+				 : wall_add(outbound_due_now(o), answer.next_at.us - a->now.us),
+		.flow = other,
+		.verdict = *p->verdict,
+		.reply = p->reply,
+		.uncertain = p->uncertain };
+	if (p->uncertain)
+		outbound_count_uncertain(o, 1);
+}
+
+void change_pass_on(struct change *c)
+{
+	struct outbound *o = c->lane->o;
 
 	for (size_t i = 0; i < c->count; i++) {
-		const struct sched_part *p = &a->parts[i];
-		const struct sched_answer answer =
-			sched_attempt_answer(a, i, &policy, io_prng(o->loop));
-		const struct lane *other = other_door(c, i, answer.move);
+		struct store_recipient_outcome *out = &c->outcomes[i];
+		const struct lane *other;
 
-		c->outcomes[i] = (struct store_recipient_outcome){ .index = c->recipients[i].index,
-			.state = state_of(answer.deed),
-			/* Due times follow the clock that cannot go back. */
-			.next_at = other ? outbound_due_now(o)
-					 : wall_add(outbound_due_now(o),
-						   answer.next_at.us - a->now.us),
-			.lane = other ? other->key : c->lane->key,
-			.verdict = *p->verdict,
-			.reply = p->reply,
-			.uncertain = p->uncertain };
-		if (p->uncertain)
-			outbound_count_uncertain(o, 1);
+		if (out->state != STORE_RCPT_QUEUED || out->flow || out->uncertain ||
+			!verdict_may_go_elsewhere(&out->verdict))
+			continue;
+		other = lane_of_flow(o, &c->recipients[i].flow);
+		if (other && other != c->lane)
+			out->next_at = outbound_due_now(o);
 	}
 }
 
@@ -279,18 +279,15 @@ static void stays_open(const struct change *c)
 static void look_again(const struct change *c, size_t i)
 {
 	const struct store_recipient_outcome *out = &c->outcomes[i];
-	struct lane *to = c->lane;
+	const struct mail_flow *flow = out->flow ? out->flow : &c->recipients[i].flow;
+	struct outbound *o = c->lane->o;
 
 	if (out->state != STORE_RCPT_QUEUED)
 		return;
-	if (!sv_eq(out->lane, to->key))
-		to = lane_get(to->o, out->lane);
 	/* Only now: a page that was asked for before this commit has come back by now. */
-	overdue_expect(to->o, out->look_at.us ? out->look_at : c->recipients[i].look_at);
-	if (out->next_at.us < to->next_due.us) {
-		to->next_due = out->next_at;
-		lane_poke(to);
-	}
+	overdue_expect(o, out->look_at.us ? out->look_at : c->recipients[i].look_at);
+	/* What waited already is counted where it was. */
+	flow_add(o, flow, c->op.attempt || out->flow, out->next_at);
 }
 
 static void written(struct store_op *op)

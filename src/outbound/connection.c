@@ -63,6 +63,18 @@ void connection_unreachable(struct connection *c, int rc, const char *text)
 	arena_reset(&a);
 }
 
+bool connection_is_too_many(struct connection *c, struct verdict *v)
+{
+	if (v->cause != CAUSE_TOO_MANY_CONNECTIONS)
+		return false;
+	c->worn = true;
+	if (!lane_has_too_many(c->lane, c->era))
+		return false;
+	*v = cause_verdict(v->cause);
+	v->scope = VERDICT_SCOPE_MESSAGE;
+	return true;
+}
+
 /* ---- opening ---- */
 
 static void on_timer(void *arg)
@@ -121,12 +133,13 @@ struct connection *connection_open(struct lane *l)
 			return NULL;
 	}
 	c = xcalloc(1, sizeof(*c));
-	c->kind = is_http ? &connection_web : &connection_smtp;
+	c->kind = is_http ? o->by_web : o->by_smtp;
 	c->o = o;
 	c->lane = l;
 	c->conf = conf_ref(l->conf);
 	c->c = l->c;
 	c->endpoint = l->endpoint;
+	c->era = sched_pace_era(&l->pace);
 	c->tls = tls ? io_tls_ref(tls) : NULL;
 	if (l->password)
 		c->password = secret_new(secret_reveal(l->password));
@@ -270,6 +283,13 @@ void connection_begin(struct connection *c)
 bool connection_has_room(const struct connection *c)
 {
 	return c && !c->ended && c->kind->has_room(c);
+}
+
+bool connection_ends_soon(const struct connection *c)
+{
+	return c->state == CONNECTION_BUSY && !c->ended && !c->worn && c->c == c->lane->c &&
+	       c->delivery && c->delivery->wants_body &&
+	       mono_before(io_now(c->o->loop), connection_token_until(c));
 }
 
 void connection_body(struct connection *c, struct sv bytes, bool end)

@@ -106,8 +106,10 @@ static void on_tlsa(void *arg, int rc, const struct io_tlsa *records, size_t cou
 /* Where a CA was named, that one decides. */
 static bool wants_dane(const struct connection *c)
 {
+	const struct provider_defaults *p = provider_defaults(c->c->provider);
+
 	return c->o->dnssec && c->tls && c->c->ca_file.len == 0 &&
-	       (provider_defaults(c->c->provider)->is_connector || c->c->provider == PROVIDER_SMTP);
+	       (p->is_connector || p->is_any_server);
 }
 
 static void on_resolved(void *arg, int rc, const struct io_address *addresses, size_t count)
@@ -305,11 +307,12 @@ static void session_refused(struct connection *c, const struct smtp_client_event
 				   ? provider_judge(&answer)
 				   : provider_judge_failure(c->c->provider, e->stage, e->failure);
 	const struct err *err = c->stream ? io_stream_error(c->stream) : NULL;
+	bool too_many = connection_is_too_many(c, &v);
 	struct arena a = { 0 };
 
 	c->ended = true;
 	endpoint_end(c, handshake_end(e, &v));
-	if (c->state == CONNECTION_QUITTING)
+	if (c->state == CONNECTION_QUITTING || too_many)
 		return;
 	/* An idle connection that the provider closes is nobody's fault. */
 	if (e->stage == SMTP_CLIENT_STAGE_IDLE)

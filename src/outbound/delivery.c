@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
+#include "conf/route.h"
 #include "io/log.h"
 #include "mail/address.h"
 #include "outbound/outbound_priv.h"
@@ -9,8 +10,8 @@
 
 /*
  * One attempt. It ends in exactly one outcome in the queue:
- *   claim committed -> transaction -> [dot released] -> verdicts -> notices -> outcome
- * The dot is released only after the claim was committed (I5), so whatever dies, the queue knows of it.
+ *   attempt committed -> transaction -> [dot released] -> verdicts -> notices -> outcome
+ * The dot is released only after the attempt was committed (I5), so whatever dies, the queue knows of it.
  */
 /* ---- life ---- */
 
@@ -18,7 +19,7 @@
 
 /* What follows what. Once the dot is released, nothing takes the attempt back. */
 static const unsigned may_follow[ATTEMPT_STATE_COUNT] = {
-	[ATTEMPT_CLAIMING] = AFTER(ATTEMPT_READY) | AFTER(ATTEMPT_RUNNING) | AFTER(ATTEMPT_ENDING),
+	[ATTEMPT_TAKING] = AFTER(ATTEMPT_READY),
 	[ATTEMPT_READY] = AFTER(ATTEMPT_RUNNING) | AFTER(ATTEMPT_ENDING),
 	[ATTEMPT_RUNNING] = AFTER(ATTEMPT_RELEASED) | AFTER(ATTEMPT_ENDING),
 	[ATTEMPT_RELEASED] = AFTER(ATTEMPT_RELEASED) | AFTER(ATTEMPT_ENDING),
@@ -54,10 +55,11 @@ void delivery_free(struct delivery *d)
 	buf_deinit(&d->head);
 	arena_reset(&d->arena);
 	work_end(&d->work);
+	lane_room_changed(d->lane);
 	free(d);
 }
 
-static void set_recipients(
+void delivery_set_recipients(
 	struct delivery *d, const struct store_recipient *recipients, size_t count)
 {
 	d->work.message = d->m.id;
@@ -74,22 +76,7 @@ static void set_recipients(
 	}
 }
 
-static void copy_message(struct delivery *d, const struct store_message *m,
-	const struct store_recipient *recipients, size_t count)
-{
-	d->m = *m;
-	change_copy_message(&d->arena, &d->m);
-	set_recipients(d, recipients, count);
-	for (size_t i = 0; i < count; i++) {
-		struct store_recipient *r = &d->recipients[i].r;
-
-		change_copy_recipient(&d->arena, r, d->lane->key);
-		d->envelope[i].address = r->address;
-		d->envelope[i].orcpt = r->orcpt;
-	}
-}
-
-/* ---- claims ---- */
+/* ---- the fresh way ---- */
 
 /* What it may send is taken before its claim, and in the ledger with it. */
 static size_t reserve(struct delivery *d)
@@ -108,84 +95,16 @@ static void set_attempt(struct delivery *d)
 		.recipient_count = d->count };
 }
 
-/* What is there now is read anew. A page that takes no attempt must not be tried in a circle. */
-static void look_again(struct lane *l, int rc)
-{
-	if (rc == RC_STATE || (rc == RC_CORRUPT && ++l->claim_failures < CLAIMS_FAILED_MAX)) {
-		lane_queued(l);
-		return;
-	}
-	l->next_due = wall_add(
-		outbound_due_now(l->o), (int64_t)outbound_queue_pause(rc, l->read_failures++));
-	lane_poke(l);
-}
-
-void delivery_unclaimed(struct delivery *d)
-{
-	struct lane *l = d->lane;
-	int rc = d->claim.op.rc;
-
-	if (d->connection)
-		connection_abandon(d->connection);
-	(void)limit_slot_withdraw(&d->slot, NULL);
-	park_withdraw(d);
-	/* An operator was faster, or the queue could not be written. */
-	if (rc != RC_STATE)
-		log_line(LOG_WARN, "qmgr", "an attempt could not begin: %s", d->claim.op.err.text);
-	look_again(l, rc);
-	delivery_free(d);
-}
-
-static void claim_done(struct store_op *op)
-{
-	struct delivery *d = CONTAINER_OF(op, struct delivery, claim.op);
-
-	d->ops &= ~(unsigned)ATTEMPT_CLAIMS;
-	if (op->rc != 0) {
-		delivery_end(d, ATTEMPT_UNCLAIMED);
-		return;
-	}
-	d->lane->claim_failures = 0;
-	if (d->state == ATTEMPT_ENDING) {
-		delivery_end(d, d->end);
-		return;
-	}
-	delivery_set_state(
-		d, d->connection && d->connection->begun ? ATTEMPT_RUNNING : ATTEMPT_READY);
-	if (d->connection)
-		connection_pump(d->connection);
-}
-
-static void read_body(struct delivery *d);
-
-struct delivery *delivery_from_queue(struct lane *l, const struct store_message *m,
-	const struct store_recipient *recipients, size_t count)
-{
-	struct delivery *d = delivery_new(l);
-
-	copy_message(d, m, recipients, count);
-	for (size_t i = 0; i < count; i++)
-		d->recipients[i].r.attempts++;
-	set_attempt(d);
-	d->claim = (struct store_claim){ .op.kind = STORE_OP_CLAIM,
-		.op.done = claim_done,
-		.attempt = &d->attempt,
-		.ledger = d->ledger,
-		.ledger_count = reserve(d) };
-	d->ops |= ATTEMPT_CLAIMS;
-	store_submit(l->o->store, &d->claim.op);
-	read_body(d);
-	return d;
-}
-
-/* ---- the fresh way ---- */
-
 static bool is_way_free(struct lane *l, const struct store_message *m)
 {
-	for (size_t i = 0; i < m->recipient_count; i++)
-		if (park_find(l, m->sender, m->recipients[i].address) ||
-			door_obstacle(l, m, &m->recipients[i]) != DOOR_OPEN)
+	for (size_t i = 0; i < m->recipient_count; i++) {
+		struct sv address = m->recipients[i].address;
+
+		if (park_find(l, m->sender, address) ||
+			conf_lane_obstacle(l->o->conf, l->c, address, m->size) !=
+				CONF_OBSTACLE_NONE)
 			return false;
+	}
 	return true;
 }
 
@@ -193,14 +112,15 @@ static bool may_claim(struct lane *l, struct store_put *put, const struct store_
 {
 	struct sched_lane_now state = lane_now(l);
 
-	/* Behind mail that waits already it queues up like the rest. */
 	return l->c && !l->o->draining && l->o->started && put->chunk_count == 0 && !state.held &&
-	       !state.probing && l->next_due.us > outbound_due_now(l->o).us &&
-	       l->page_at >= l->due.out_count && !l->due_running &&
+	       !state.probing &&
 	       /* Nobody must call it uncertain that never had a connection (decision 0103). */
-	       l->fresh_count + l->claims_running < lane_ready_connections(l) &&
+	       l->fresh_count + l->claims_running + l->takes_running < lane_ready_connections(l) &&
 	       lane_room(l, m->recipients, m->recipient_count) == m->recipient_count &&
-	       is_way_free(l, m);
+	       is_way_free(l, m) &&
+	       /* Behind mail that waits already it queues up like the rest. */
+	       sched_may_pass(
+		       flow_get(l->o, &m->recipients[0].flow), l->taker, outbound_due_now(l->o));
 }
 
 static void show_hold(struct lane *l, struct arena *a, struct store_message *m,
@@ -223,19 +143,22 @@ void *outbound_claim(void *outbound, struct arena *arena, struct store_put *put,
 	struct delivery *d;
 	struct lane *l;
 
-	door_choose(o, arena, message, recipients);
-	l = lane_get(o, recipients[0].lane);
 	for (size_t i = 1; i < message->recipient_count; i++)
-		if (!sv_eq(recipients[i].lane, recipients[0].lane) ||
+		if (!mail_flow_eq(&recipients[i].flow, &recipients[0].flow) ||
 			!sv_eq(recipients[i].rewrite_from, recipients[0].rewrite_from))
 			return NULL;
+	l = lane_of_flow(o, &recipients[0].flow);
+	if (!l)
+		return NULL;
 	if (!may_claim(l, put, message)) {
 		show_hold(l, arena, message, recipients);
 		return NULL;
 	}
+	for (size_t i = 0; i < message->recipient_count; i++)
+		recipients[i].lane = l->key;
 	d = delivery_new(l);
 	d->m = *message;
-	set_recipients(d, recipients, message->recipient_count);
+	delivery_set_recipients(d, recipients, message->recipient_count);
 	for (size_t i = 0; i < d->count; i++)
 		d->recipients[i].r.attempts = 1;
 	set_attempt(d);
@@ -262,6 +185,7 @@ void outbound_committed(void *outbound, void *claim, struct arena *arena, struct
 	d->body = *body;
 	*body = (struct buf){ 0 };
 	delivery_set_state(d, ATTEMPT_READY);
+	delivery_count_moved(d);
 	l->claims_running--;
 	list_append(&l->fresh, &d->node);
 	l->fresh_count++;
@@ -346,7 +270,7 @@ bool delivery_ready(struct delivery *d)
 	if (!edit)
 		return true;
 	/* The buffer is the store's until it says so. */
-	if (d->ops & ATTEMPT_READS)
+	if (d->reads)
 		return false;
 	if (d->body.len < d->m.header_size) {
 		body_unreadable(d, sv_from(d->body_op.op.err.text));
@@ -393,7 +317,7 @@ static void body_read(struct store_op *op)
 {
 	struct delivery *d = CONTAINER_OF(op, struct delivery, body_op.op);
 
-	d->ops &= ~(unsigned)ATTEMPT_READS;
+	d->reads = false;
 	if (d->state == ATTEMPT_ENDING) {
 		delivery_end(d, d->end);
 		return;
@@ -419,7 +343,7 @@ static void read_body(struct delivery *d)
 		.message_id = d->m.id,
 		.offset = d->body_at,
 		.out = &d->body };
-	d->ops |= ATTEMPT_READS;
+	d->reads = true;
 	store_submit(d->lane->o->store, &d->body_op.op);
 }
 
@@ -431,7 +355,7 @@ static uint64_t rest_of(const struct delivery *d)
 
 void delivery_feed(struct delivery *d)
 {
-	while (d->wants_body && !(d->ops & ATTEMPT_READS) && connection_has_room(d->connection)) {
+	while (d->wants_body && !d->reads && connection_has_room(d->connection)) {
 		struct sv piece = sv_skip(buf_sv(&d->head), d->head_given);
 		bool edited = piece.len > 0, last;
 
@@ -443,9 +367,6 @@ void delivery_feed(struct delivery *d)
 			return;
 		}
 		last = rest_of(d) == piece.len;
-		/* The last piece waits for the commit, so that it and the dot leave in one write. */
-		if (last && d->state == ATTEMPT_CLAIMING)
-			return;
 		if (edited)
 			d->head_given += piece.len;
 		else

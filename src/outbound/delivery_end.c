@@ -5,13 +5,11 @@
 #include "io/log.h"
 #include "mail/address.h"
 #include "outbound/outbound_priv.h"
+#include "provider/defaults.h"
 
 #include <stdio.h>
 
 /* How an attempt ends: answers become verdicts, verdicts become deeds, deeds one outcome in the queue. */
-enum {
-	NO_ROUTE_PAUSE_S = 900,
-};
 
 /* ---- verdicts ---- */
 
@@ -35,8 +33,7 @@ static struct provider_own own_words(struct delivery *d, const struct smtp_clien
 static struct verdict judge(
 	struct delivery *d, const struct smtp_client_event *e, uint32_t uncertain)
 {
-	const struct provider_answer answer = { .provider = d->lane->c ? d->lane->c->provider
-								       : PROVIDER_SMTP,
+	const struct provider_answer answer = { .provider = lane_provider(d->lane),
 		.stage = e->stage,
 		.reply = &e->reply,
 		.after_uncertain = uncertain > 0,
@@ -45,6 +42,8 @@ static struct verdict judge(
 
 	struct verdict v = provider_judge(&answer);
 
+	if (d->connection)
+		(void)connection_is_too_many(d->connection, &v);
 	/* Trouble of the session, or of the host behind it, must not meet the next message there. */
 	if (d->connection && (e->reply.code == 503 ||
 				     (v.kind == VERDICT_RETRY && v.scope == VERDICT_SCOPE_ROUTE)))
@@ -140,8 +139,7 @@ static void on_failed(struct delivery *d, const struct smtp_client_event *e)
 	else if (e->failure == SMTP_CLIENT_FAIL_REPLY)
 		v = judge(d, e, 0);
 	else
-		v = provider_judge_failure(
-			d->lane->c ? d->lane->c->provider : PROVIDER_SMTP, e->stage, e->failure);
+		v = provider_judge_failure(lane_provider(d->lane), e->stage, e->failure);
 	/* A connection that broke under one message says nothing of the others. */
 	if (!e->uncertain && v.kind == VERDICT_RETRY && e->stage >= SMTP_CLIENT_STAGE_MAIL &&
 		e->failure != SMTP_CLIENT_FAIL_REPLY)
@@ -203,8 +201,7 @@ static bool is_uncertain(const struct delivery_recipient *r)
 	return r->accepted && r->verdict.cause == CAUSE_UNCERTAIN;
 }
 
-/* What sched/verdict is told of it. In the delivery's memory. */
-static struct sched_attempt facts_of(struct delivery *d)
+struct sched_attempt delivery_facts(struct delivery *d)
 {
 	struct sched_part *parts = arena_alloc(&d->arena, d->count * sizeof(*parts));
 	struct sched_attempt a = { .lane = d->lane->sched,
@@ -216,7 +213,10 @@ static struct sched_attempt facts_of(struct delivery *d)
 		.now = outbound_age_now(d->lane->o),
 		.accepted_at = d->m.accepted_at,
 		.expires_at = d->m.expires_at,
-		.parked_expire_us = conf_general(d->lane->o->conf)->parked_expire_us };
+		.parked_expire_us = conf_general(d->lane->o->conf)->parked_expire_us,
+		/* All of an attempt come from one flow, or go with one message to one. */
+		.class_end = conf_class_end(
+			d->lane->o->conf, d->recipients[0].r.flow.class, d->m.accepted_at) };
 
 	for (size_t i = 0; i < d->count; i++) {
 		const struct delivery_recipient *r = &d->recipients[i];
@@ -237,7 +237,16 @@ static struct sched_attempt facts_of(struct delivery *d)
 static void tell_lane(struct delivery *d, const struct sched_attempt *a)
 {
 	const struct sched_part *own = park_spread(d, a);
+	bool reached = false;
 
+	for (size_t i = 0; i < a->count; i++)
+		reached |= a->parts[i].verdict->kind == VERDICT_DELIVERED;
+	if (reached) {
+		sched_better_left(&d->lane->member->better,
+			d->recipients[0].r.flow.class,
+			io_now(d->lane->o->loop));
+		lane_message_passed(d->lane);
+	}
 	if (own)
 		lane_hold(d->lane, own->verdict, own->reply, d->transcript);
 }
@@ -264,7 +273,7 @@ static struct store_count count_month(struct change *c)
 	struct store_count count = { .period = outbound_month(l->o) };
 	CLEANUP(buf_deinitp) struct buf name = BUF_INIT(LIMIT_ADDRESS + 128);
 
-	if (!l->c || l->c->provider != PROVIDER_HVE)
+	if (!l->c || !provider_defaults(l->c->provider)->has_cost)
 		return count;
 	for (size_t i = 0; i < c->count; i++)
 		count.amount += c->outcomes[i].state == STORE_RCPT_DELIVERED;
@@ -302,32 +311,51 @@ static void end_judged(struct delivery *d, bool left)
 	struct change *c;
 
 	park_weigh(d);
-	a = facts_of(d);
+	a = delivery_facts(d);
 	c = change_of_end(d);
 	c->op.relay = d->relay;
 	c->op.transcript = d->transcript;
 	c->next_hop_dsn = d->next_hop_dsn;
-	change_decide(c, &a);
 	for (size_t i = 0; i < c->count; i++) {
+		change_decide_one(c, &a, i, i);
 		c->outcomes[i].remote_message_id = d->remote_message_id;
 		change_log(c, i, d->rewrite.redirect);
 	}
 	c->op.ledger_count = settle(d, left, c->ledger);
 	c->op.count = count_month(c);
 	tell_lane(d, &a);
+	change_pass_on(c);
 	delivery_free(d);
 	change_tell(c);
 }
 
-static void end_withdrawn(struct delivery *d, const struct verdict *v, struct sv reply)
+struct change *delivery_return(struct delivery *d)
 {
+	struct wall_time now = outbound_due_now(d->lane->o);
 	struct change *c = change_of_end(d);
 
-	change_set(c, STORE_RCPT_QUEUED, outbound_due_now(d->lane->o), v, reply);
+	change_set(c, STORE_RCPT_QUEUED, now, NULL, SV(""));
+	/* Nor has it lost its place among those that wait. */
+	for (size_t i = 0; i < c->count; i++)
+		if (c->recipients[i].next_at.us > 0 && c->recipients[i].next_at.us < now.us)
+			c->outcomes[i].next_at = c->recipients[i].next_at;
 	c->op.withdrawn = true;
+	if (d->apart)
+		c->op.set_flags |= STORE_MSG_APART;
 	c->op.ledger_count = limit_slot_withdraw(&d->slot, c->ledger);
 	park_withdraw(d);
 	delivery_free(d);
+	return c;
+}
+
+static void end_withdrawn(struct delivery *d, const struct verdict *v, struct sv reply)
+{
+	struct change *c = delivery_return(d);
+
+	for (size_t i = 0; i < c->count && v; i++) {
+		c->outcomes[i].verdict = *v;
+		c->outcomes[i].reply = arena_sv(&c->arena, reply);
+	}
 	change_write(c);
 }
 
@@ -338,16 +366,14 @@ static void leave_connection(struct delivery *d)
 	d->connection = NULL;
 }
 
-/* True: the queue still works on it, and it ends when that is done. */
+/* True: the queue still reads its body, and it ends when that is done. */
 static bool ends_later(struct delivery *d, enum attempt_end end)
 {
 	if (d->state != ATTEMPT_ENDING) {
 		delivery_set_state(d, ATTEMPT_ENDING);
 		d->end = end;
-	} else if (end == ATTEMPT_UNCLAIMED) {
-		d->end = end;
 	}
-	return d->ops != 0;
+	return d->reads;
 }
 
 void delivery_end(struct delivery *d, enum attempt_end end)
@@ -356,17 +382,10 @@ void delivery_end(struct delivery *d, enum attempt_end end)
 
 	if (ends_later(d, end))
 		return;
-	switch (d->end) {
-	case ATTEMPT_JUDGED:
+	if (d->end == ATTEMPT_JUDGED)
 		end_judged(d, left);
-		break;
-	case ATTEMPT_WITHDRAWN:
+	else
 		end_withdrawn(d, NULL, SV(""));
-		break;
-	case ATTEMPT_UNCLAIMED:
-		delivery_unclaimed(d);
-		break;
-	}
 }
 
 void delivery_finish(struct delivery *d)

@@ -128,10 +128,10 @@ static void the_mailbox_rewrites(void **state)
 
 		(void)snprintf(text, sizeof(text), conf, words[i]);
 		l.rewrite_from = NULL;
-		l.lane = "submission/erp@contoso.com";
+		l.queue = "m:erp@contoso.com";
 		open_with_secret(&b, "right", text);
 		bench_start(&b);
-		bench_connect(&b, l.lane);
+		bench_connect(&b, "submission/erp@contoso.com");
 		id = bench_fresh(&b, &l, &claimed);
 		assert_true(claimed);
 		bench_wait_for_mails(&b, 1, 0);
@@ -163,7 +163,7 @@ static void recipients_of_two_plans_take_two_transactions(void **state)
 	p.put.body = buf_sv(&p.body);
 	assert_null(outbound_claim(b.o, &p.arena, &p.put, &p.m, p.recipients));
 	must(bench_run(&b, &p.put.op) == 0);
-	outbound_queued(b.o, p.recipients[0].lane);
+	bench_say_queued(&b, &p);
 	post_free(&p);
 	bench_wait_for_mails(&b, 2, 0);
 	for (uint32_t i = 0; i < 3; i++)
@@ -236,7 +236,7 @@ static void an_external_recipient_never_goes_by_an_internal_door(void **state)
 {
 	struct letter l = { .sender = "erp@contoso.com",
 		.recipients = "anna@contoso.com bea@example.org",
-		.lane = "direct/inside" };
+		.queue = "c:inside" };
 	struct look look;
 	struct bench b;
 	bool claimed;
@@ -253,7 +253,7 @@ static void an_external_recipient_never_goes_by_an_internal_door(void **state)
 	assert_int_equal(look.attempts, 0);
 	assert_string_equal(b.a.mails[0].recipients, "anna@contoso.com ");
 	/* With another way it takes that. */
-	l.alternatives = "smtp/lab";
+	l.queue = "c:inside\nc:lab";
 	id = bench_fresh(&b, &l, &claimed);
 	bench_wait_for(&b, id, 0, STORE_RCPT_DELIVERED, NULL);
 	bench_wait_for(&b, id, 1, STORE_RCPT_DELIVERED, NULL);
@@ -267,9 +267,9 @@ static void an_external_recipient_never_goes_by_an_internal_door(void **state)
 static void a_message_too_large_for_its_door_is_told_so(void **state)
 {
 	static char body[70000];
-	struct letter l = { .sender = "erp@contoso.com",
-		.recipients = "anna@contoso.com",
-		.lane = "direct/inside" };
+	struct letter l = {
+		.sender = "erp@contoso.com", .recipients = "anna@contoso.com", .queue = "c:inside"
+	};
 	struct look look;
 	struct bench b;
 	uint64_t id;
@@ -285,7 +285,7 @@ static void a_message_too_large_for_its_door_is_told_so(void **state)
 	bench_wait_for(&b, id, 0, STORE_RCPT_BOUNCED, "message-too-large");
 	bench_look(&b, id, 0, &look);
 	assert_string_equal(look.reply, "70000 bytes, and direct/inside takes 65536");
-	l.alternatives = "smtp/lab";
+	l.queue = "c:inside\nc:lab";
 	id = bench_queue(&b, &l);
 	bench_wait_for(&b, id, 0, STORE_RCPT_DELIVERED, NULL);
 	assert_int_equal(b.b.mails[0].body.len, sizeof(body));
@@ -367,7 +367,7 @@ static void recipients_too_many_go_in_the_next_transaction(void **state)
 static const struct letter erp_alone = { .sender = "erp@contoso.com",
 	.recipients = "bea@example.org" };
 static const struct letter two_ways = {
-	.sender = "erp@contoso.com", .recipients = "anna@example.org", .alternatives = "smtp/other"
+	.sender = "erp@contoso.com", .recipients = "anna@example.org", .queue = "c:lab\nc:other"
 };
 
 static void open_two(struct bench *b, uint16_t code, const char *enhanced, const char *text)
@@ -450,6 +450,10 @@ static void both_doors_shut_keep_the_mail(void **state)
 	bench_close(&b);
 }
 
+static const struct letter by_mailbox_or_other = { .sender = "erp@contoso.com",
+	.recipients = "anna@example.org",
+	.queue = "m:erp@contoso.com\nc:other" };
+
 static const struct up_rule banned = { .at = SMTP_SERVER_EV_MAIL,
 	.times = 1000,
 	.code = 550,
@@ -466,14 +470,13 @@ static const struct up_rule banned = { .at = SMTP_SERVER_EV_MAIL,
 
 static void a_stop_for_reputation_is_a_persons_to_end(void **state)
 {
-	struct letter l = two_ways;
+	struct letter l = by_mailbox_or_other;
 	struct look look;
 	struct bench b;
 	bool claimed;
 	uint64_t id, second, later;
 
 	(void)state;
-	l.lane = "submission/erp@contoso.com";
 	open_with_secret(&b, "right", MAILBOX_AND_OTHER);
 	b.a.rules[0] = banned;
 	bench_start(&b);
@@ -514,14 +517,13 @@ static void a_stop_for_reputation_is_a_persons_to_end(void **state)
 /* The same where it is the whole tenant that was stopped: its park, not the lane's. */
 static void a_tenants_stop_for_reputation_is_a_persons_to_end(void **state)
 {
-	struct letter l = two_ways;
+	struct letter l = by_mailbox_or_other;
 	struct look look;
 	struct bench b;
 	bool claimed;
 	uint64_t id, second, later;
 
 	(void)state;
-	l.lane = "submission/erp@contoso.com";
 	open_with_secret(&b, "right", MAILBOX_AND_OTHER);
 	b.a.rules[0] = banned;
 	b.a.rules[0].enhanced = "5.7.705";
@@ -555,16 +557,15 @@ static void a_tenants_stop_for_reputation_is_a_persons_to_end(void **state)
 /* The mailbox itself is well: only who is outside of the tenant goes elsewhere. */
 static void what_a_tenant_may_not_send_out_goes_by_the_next_door(void **state)
 {
-	static const struct letter inside = { .sender = "erp@contoso.com",
+	static const struct letter in = { .sender = "erp@contoso.com",
 		.recipients = "anna@contoso.com",
-		.alternatives = "smtp/other" };
-	struct letter out = two_ways, in = inside;
+		.queue = "m:erp@contoso.com\nc:other" };
+	const struct letter out = by_mailbox_or_other;
 	uint64_t first, second, within;
 	struct look look;
 	struct bench b;
 
 	(void)state;
-	out.lane = in.lane = "submission/erp@contoso.com";
 	open_with_secret(&b, "right", MAILBOX_AND_OTHER);
 	b.a.rules[0] = (struct up_rule){ .at = SMTP_SERVER_EV_RCPT,
 		.times = 1,
@@ -638,7 +639,7 @@ static void what_high_volume_email_delivers_is_counted(void **state)
 {
 	static const struct letter l = { .sender = "erp@contoso.com",
 		.recipients = "anna@contoso.com bea@contoso.com carla@example.org",
-		.lane = "hve/bulk@contoso.com" };
+		.queue = "m:bulk@contoso.com" };
 	struct lane_look look;
 	struct bench b;
 	uint64_t id;

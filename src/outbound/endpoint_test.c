@@ -16,13 +16,13 @@ static void wait_for_sessions(struct bench *b, unsigned count)
 	bench_until(b, sessions_are_there);
 }
 
-static void queue(struct bench *b, const char *lane, unsigned count)
+static void queue(struct bench *b, const char *queue_key, unsigned count)
 {
 	while (count-- > 0)
 		(void)bench_queue(b,
 			&(struct letter){ .sender = "erp@contoso.com",
 				.recipients = "anna@example.org",
-				.lane = lane });
+				.queue = queue_key });
 }
 
 /* ---- a host that accepts and says nothing ---- */
@@ -47,11 +47,11 @@ static void a_silent_host_delays_nobody(void **state)
 	(void)state;
 	bench_open(&b, SILENT_AND_GOOD);
 	hold_greetings(&b);
-	queue(&b, "smtp/silent", 40);
-	queue(&b, "smtp/silent2", 40);
+	queue(&b, "c:silent", 40);
+	queue(&b, "c:silent2", 40);
 	bench_start(&b);
 	wait_for_sessions(&b, SCHED_ENDPOINT_FIRST);
-	queue(&b, "smtp/good", 3);
+	queue(&b, "c:good", 3);
 	bench_wait_for_mails(&b, 0, 3);
 	/* However many mailboxes use it. */
 	assert_int_equal(b.a.most_sessions, SCHED_ENDPOINT_FIRST);
@@ -69,14 +69,14 @@ static void silent_hosts_leave_connections_to_the_others(void **state)
 	(void)state;
 	bench_open(&b, "limits: { upstream_connections: 10 }\n" SILENT_AND_GOOD);
 	hold_greetings(&b);
-	queue(&b, "smtp/silent", 20);
+	queue(&b, "c:silent", 20);
 	bench_start(&b);
 	wait_for_sessions(&b, 10);
 	/* As if five seconds were over: so it is, when nobody has heard of it for so long. */
 	list_each (at, &b.o->quiet)
 		list_entry(at, struct connection, idle)->handshake.accepted_at.us -=
 			SCHED_ENDPOINT_SILENT_US;
-	queue(&b, "smtp/good", 1);
+	queue(&b, "c:good", 1);
 	bench_wait_for_mails(&b, 0, 1);
 	bench_close(&b);
 }
@@ -92,9 +92,9 @@ static void a_message_opens_one_connection(void **state)
 		"connectors: [ { name: lab, host: 127.0.0.1, port: @A, tls: none, connections: 10 "
 		"} ]\nroutes: [ { through: lab } ]\n");
 	bench_start(&b);
-	queue(&b, "smtp/lab", 1);
+	queue(&b, "c:lab", 1);
 	bench_wait_for_mails(&b, 1, 0);
-	queue(&b, "smtp/lab", 1);
+	queue(&b, "c:lab", 1);
 	bench_wait_for_mails(&b, 2, 0);
 	assert_int_equal(b.a.asked[SMTP_SERVER_EV_GREET], 1);
 	bench_close(&b);
@@ -109,7 +109,7 @@ static void no_more_than_the_limit_lets_go(void **state)
 		"connectors: [ { name: lab, host: 127.0.0.1, port: @A, tls: none, limits: { "
 		"connections: 10, messages_per_minute: 2, share: 100% } } ]\n"
 		"routes: [ { through: lab } ]\n");
-	queue(&b, "smtp/lab", 9);
+	queue(&b, "c:lab", 9);
 	bench_start(&b);
 	bench_wait_for_mails(&b, 2, 0);
 	assert_in_range(b.a.asked[SMTP_SERVER_EV_GREET], 1, 2);
@@ -125,7 +125,7 @@ static void two_connections_of_four_fifths_are_two(void **state)
 		"connectors: [ { name: lab, host: 127.0.0.1, port: @A, tls: none, limits: { "
 		"connections: 2, share: 80% } } ]\nroutes: [ { through: lab } ]\n");
 	b.a.rules[0] = (struct up_rule){ .at = SMTP_SERVER_EV_DATA, .times = 2, .hold = true };
-	queue(&b, "smtp/lab", 4);
+	queue(&b, "c:lab", 4);
 	bench_start(&b);
 	wait_for_sessions(&b, 2);
 	while (b.a.rules[0].times)
@@ -166,10 +166,10 @@ static void a_connection_with_mail_is_not_closed_for_others(void **state)
 		text.len = 0;
 		bench_open(&b, buf_sv(many_lanes(&text, connections)).ptr);
 		for (unsigned i = 0; i < LANES; i++) {
-			char lane[32];
+			char member[32];
 
-			(void)snprintf(lane, sizeof(lane), "smtp/c%u", i);
-			queue(&b, lane, PER_LANE);
+			(void)snprintf(member, sizeof(member), "c:c%u", i);
+			queue(&b, member, PER_LANE);
 		}
 		bench_start(&b);
 		bench_wait_for_mails(&b, LANES * PER_LANE, 0);
@@ -188,10 +188,10 @@ static void a_lane_without_end_gives_way_now_and_then(void **state)
 
 	(void)state;
 	bench_open(&b, "limits: { upstream_connections: 1 }\n" SILENT_AND_GOOD);
-	queue(&b, "smtp/silent", 2 * SCHED_BURST_MESSAGES);
+	queue(&b, "c:silent", 2 * SCHED_BURST_MESSAGES);
 	bench_start(&b);
 	wait_for_sessions(&b, 1);
-	queue(&b, "smtp/good", 1);
+	queue(&b, "c:good", 1);
 	bench_wait_for_mails(&b, 2 * (size_t)SCHED_BURST_MESSAGES, 1);
 	/* Its mail went in between: the first lane had to connect twice. */
 	assert_int_equal(b.a.asked[SMTP_SERVER_EV_GREET], 2);

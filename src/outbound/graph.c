@@ -244,21 +244,11 @@ void graph_end(struct graph_session *g, const struct verdict *v, struct sv reply
 	g->step = GRAPH_OVER;
 }
 
-bool graph_goes_apart(const struct lane *l, uint64_t message_id)
-{
-	return l->apart.count &&
-	       htable_get(&l->apart, sv_make((const char *)&message_id, sizeof(message_id)));
-}
-
-/* Its recipients go back; the next attempts take one at a time (lane.c asks graph_goes_apart()). */
+/* Its recipients go back, and the queue knows from then on that they go one by one. */
 static void go_apart(struct graph_session *g, struct delivery *d)
 {
-	struct lane *l = d->lane;
-
-	if (l->apart.count >= GRAPH_APART_MAX)
-		htable_deinit(&l->apart);
-	htable_put(&l->apart, sv_make((const char *)&d->m.id, sizeof(d->m.id)), l);
 	reset(g);
+	d->apart = true;
 	delivery_withdraw(d, NULL, SV(""));
 }
 

@@ -56,7 +56,6 @@ enum {
 	GRAPH_REPLY_MAX = 1000,
 	GRAPH_ANSWER_MAX = 256 << 10, /* a draft comes back as JSON, with a preview of its body */
 	GRAPH_URL_MAX = 8192,
-	GRAPH_APART_MAX = 10000, /* messages of a lane that are remembered to go one by one */
 };
 
 /* A read of the queue; it outlives a session that closes meanwhile. */

@@ -31,11 +31,14 @@ struct lane *lane_get(struct outbound *o, struct sv key)
 	list_init(&l->fresh);
 	list_init(&l->connections);
 	list_init(&l->starved);
-	l->next_due.us = INT64_MAX;
 	io_timer_init(&l->timer, o->loop, on_timer, l);
 	l->task = (struct io_task){ .run = pump, .arg = l };
 	l->sched = sched_lane_new(o->holds, key);
 	l->scope = limit_book_of_lane(o->book, key);
+	l->member = member_of_lane(o, l);
+	list_init(&l->of_member);
+	list_append(&l->member->lanes, &l->of_member);
+	l->taker = sched_taker_new(l->member->sched, 0, l);
 	htable_put(&o->lanes, key, l);
 	if (o->lane_count == o->lane_cap) {
 		o->lane_cap = o->lane_cap ? 2 * o->lane_cap : 16;
@@ -51,10 +54,10 @@ void lane_free(struct lane *l)
 	io_timer_stop(&l->timer);
 	io_task_cancel(l->o->loop, &l->task);
 	list_remove(&l->starved);
+	list_remove(&l->of_member);
+	sched_taker_free(l->taker);
 	sched_lane_free(l->sched);
 	lane_forget_secrets(l);
-	arena_reset(&l->page);
-	htable_deinit(&l->apart);
 	conf_unref(l->conf);
 	free((void *)(uintptr_t)l->key.ptr);
 	free(l);
@@ -83,15 +86,46 @@ void lane_configure(struct lane *l)
 		open = lane_idle_connection(l))
 		connection_quit(open);
 	l->stale_serial = 0;
+	if (c)
+		sched_taker_rank(l->taker, c->door);
 	lane_reload_secrets(l, before);
+	lane_tell_order(l);
 	conf_unref(old);
 }
 
-static uint32_t connections_max(const struct lane *l)
+/* ---- how many connections ---- */
+
+uint32_t lane_connections_limit(const struct lane *l)
 {
 	return l->c ? sched_share_of_connections(
 			      l->c->limits.connections, l->c->limits.share_percent)
 		    : 0;
+}
+
+uint32_t lane_connections_max(const struct lane *l)
+{
+	return sched_pace_connections(&l->pace, lane_connections_limit(l));
+}
+
+bool lane_has_too_many(struct lane *l, uint64_t era)
+{
+	bool known = era != sched_pace_era(&l->pace);
+	bool fewer =
+		sched_pace_too_many(&l->pace, era, l->connection_count, lane_connections_limit(l));
+
+	if (fewer)
+		log_line(LOG_INFO,
+			"qmgr",
+			"%.*s: its server has too many connections of it; at most %u from now on",
+			SV_ARG(l->key),
+			lane_connections_max(l));
+	/* Alone, they are those of others: it waits. */
+	return (known || fewer) && l->connection_count > 1;
+}
+
+void lane_message_passed(struct lane *l)
+{
+	sched_pace_passed(&l->pace, l->connection_count, lane_connections_limit(l));
 }
 
 /* ---- being held ---- */
@@ -104,20 +138,6 @@ static void withdraw_fresh(struct lane *l, const struct verdict *v, struct sv re
 		list_remove(&d->node);
 		l->fresh_count--;
 		delivery_withdraw(d, v, reply);
-	}
-}
-
-/* The mail that a connection was opened for: it shows why it waits. */
-static void tell_waiting(struct lane *l, const struct verdict *v, struct sv reply)
-{
-	size_t first = l->page_at + (l->recipient_at > 0);
-
-	for (size_t i = first; !l->sweeping && !l->due_running && i < l->due.out_count; i++) {
-		const struct store_message *m = &l->due.out_messages[i];
-		struct change *c = change_new(l, m, m->recipients, m->recipient_count);
-
-		change_set(c, STORE_RCPT_QUEUED, m->recipients[0].next_at, v, reply);
-		change_write(c);
 	}
 }
 
@@ -150,12 +170,8 @@ static void hold(struct lane *l, const struct verdict *v, struct sv reply, struc
 			l->secrets_stale = true;
 		stop_opening(l);
 	}
-	/* Its mail may have another door. */
-	if (what && l->o->has_alternatives && sched_hold_may_leave(own))
-		l->swept_at.us = 0;
-	if (what & SCHED_HOLD_NEWS)
-		tell_waiting(l, v, reply);
 	withdraw_fresh(l, v, reply);
+	lane_tell_order(l);
 	if (what)
 		lane_poke(l);
 }
@@ -176,26 +192,10 @@ void lane_hold_for_token(struct lane *l, const struct verdict *v, struct sv repl
 	hold(l, v, reply, SV(""), &ask);
 }
 
-/* A door opened: lanes that are held and may send elsewhere look at their mail again. */
-static void look_elsewhere(struct outbound *o)
-{
-	if (!o->has_alternatives)
-		return;
-	htable_each (&o->lanes, slot) {
-		struct lane *l = slot->value;
-		struct sched_lane_now now = lane_now(l);
-
-		if (l->c && now.held && sched_hold_may_leave(now.by)) {
-			l->swept_at.us = 0;
-			lane_poke(l);
-		}
-	}
-}
-
 void lane_goes_on(struct lane *l)
 {
 	l->moved = 0;
-	look_elsewhere(l->o);
+	lane_tell_order(l);
 }
 
 uint32_t outbound_month(const struct outbound *o)
@@ -221,201 +221,69 @@ void lane_count_delivered(struct lane *l, uint32_t month, uint64_t count)
 	l->delivered_month += count;
 }
 
+enum provider_kind lane_provider(const struct lane *l)
+{
+	return l->c ? l->c->provider : provider_unknown();
+}
+
 struct sched_lane_now lane_now(struct lane *l)
 {
 	return sched_lane_now(l->sched, io_now(l->o->loop));
 }
 
-/* ---- the page of due mail ---- */
-
-static void page_read(struct store_op *op)
+void lane_tell_order(struct lane *l)
 {
-	struct lane *l = CONTAINER_OF(op, struct lane, due.op);
+	struct mono_time now = io_now(l->o->loop);
+	struct sched_lane_now state = sched_lane_now(l->sched, now);
+	const struct sched_hold *outside = sched_lane_stops_outside(l->sched, now);
 
-	l->due_running = false;
-	l->page_at = 0;
-	l->recipient_at = 0;
-	l->next_due.us = INT64_MAX;
-	if (op->rc != 0) {
-		l->due.out_count = 0;
-		l->next_due = wall_add(outbound_due_now(l->o),
-			(int64_t)outbound_queue_pause(op->rc, l->read_failures++));
-		log_line(LOG_WARN, "qmgr", "the queue could not be read: %s", op->err.text);
-	} else {
-		l->read_failures = 0;
-		/* More than a page is due, or later mail is: look there after this page. */
-		l->next_due = l->due.out_next_at;
-	}
-	lane_pump(l);
-}
-
-void lane_read_page(struct lane *l)
-{
-	l->due_running = true;
-	arena_reset(&l->page);
-	l->due.out_count = 0;
-	l->due = (struct store_due){ .op.kind = STORE_OP_DUE,
-		.op.done = page_read,
-		.lane = l->key,
-		.until = l->sweeping ? l->sweep_until : outbound_due_now(l->o),
-		.after_at = l->sweeping ? l->sweep_after_at : (struct wall_time){ 0 },
-		.after_id = l->sweeping ? l->sweep_after_id : 0,
-		.limit = DUE_PAGE,
-		.out_arena = &l->page };
-	store_submit(l->o->store, &l->due.op);
-}
-
-bool lane_page_has_more(const struct lane *l)
-{
-	return !l->due_running && l->page_at < l->due.out_count;
-}
-
-void lane_page_skip(struct lane *l)
-{
-	l->page_at++;
-	l->recipient_at = 0;
-}
-
-/* Mail of a lane that is not configured any more finds its new lane, or waits with the reason. */
-static void reroute_page(struct lane *l)
-{
-	while (lane_page_has_more(l)) {
-		waiting_reroute(l, &l->due.out_messages[l->page_at]);
-		lane_page_skip(l);
-	}
+	sched_taker_set(l->taker,
+		&(struct sched_taker_state){ .is_configured = l->c != NULL,
+			.held = state.held || state.probing,
+			.may_elsewhere = state.by && sched_hold_may_leave(state.by),
+			.probing = state.probing && !state.held,
+			.external_held = outside != NULL,
+			.external_elsewhere = outside && sched_hold_may_leave(outside) });
+	outbound_wake(l->o);
 }
 
 /* ---- what leaves next ---- */
-
-/* What becomes of a recipient that is due. */
-struct way {
-	const struct sched_hold *park;
-	enum door_obstacle obstacle;
-	struct lane *other; /* where it can go in spite of them */
-};
-
-static struct way find_way(
-	struct lane *l, const struct store_message *m, const struct store_recipient *r)
-{
-	struct way w = { .park = park_find(l, m->sender, r->address) };
-
-	if (!w.park)
-		w.obstacle = door_obstacle(l, m, r);
-	if (w.obstacle != DOOR_OPEN || (w.park && sched_hold_may_leave(w.park)))
-		w.other = door_other(l, m, r);
-	return w;
-}
-
-/* Those with the same answer and the same plan go together. */
-static size_t same_way(struct lane *l, const struct store_message *m,
-	const struct store_recipient *first, size_t left, const struct way *way)
-{
-	size_t count = 1;
-
-	for (; count < left; count++) {
-		struct way w = find_way(l, m, &first[count]);
-
-		if (w.park != way->park || w.obstacle != way->obstacle || w.other != way->other ||
-			!sv_eq(first[count].rewrite_from, first->rewrite_from))
-			break;
-	}
-	return count;
-}
 
 static struct sv address_of(const void *arg, size_t i)
 {
 	return ((const struct store_recipient *)arg)[i].address;
 }
 
+/* All go to one address then: the domain of the others does not matter. */
+uint32_t lane_per_domain(const struct lane *l)
+{
+	return conf_general(l->o->conf)->redirect_all.len ? 0 : l->c->limits.recipients_per_domain;
+}
+
+/* By its limits, for whatever comes next, with at most so many recipients. */
+static struct sched_room room_for(struct lane *l, size_t most)
+{
+	struct mono_time now = io_now(l->o->loop);
+	uint32_t max = l->c->limits.recipients_per_message;
+	struct limit_use use = limit_scope_use(l->scope, now);
+
+	if (max && most > max)
+		most = max;
+	return sched_room_of(
+		limit_scope_room(l->scope, now, (uint32_t)most), &use, &l->member->better, now);
+}
+
+static struct sched_room room_of(struct lane *l)
+{
+	return room_for(l, LIMIT_RCPT);
+}
+
 uint32_t lane_room(struct lane *l, const struct store_recipient *recipients, size_t count)
 {
-	/* All go to one address then: the domain of the others does not matter. */
-	uint32_t max =
-		conf_general(l->o->conf)->redirect_all.len ? 0 : l->c->limits.recipients_per_domain;
+	const struct sched_room room =
+		room_for(l, mail_domain_room(count, lane_per_domain(l), address_of, recipients));
 
-	count = sched_domain_room(count, max, address_of, recipients);
-	max = l->c->limits.recipients_per_message;
-	return limit_scope_room(
-		l->scope, io_now(l->o->loop), (uint32_t)(max && count > max ? max : count));
-}
-
-/* A message behind this one in the page that may be the probe in its place. */
-static bool others_may_probe(struct lane *l, const struct store_message *m, bool probing)
-{
-	bool of_sender = park_is_culprit(l, m, true);
-
-	for (size_t i = l->page_at + 1; i < l->due.out_count; i++) {
-		const struct store_message *other = &l->due.out_messages[i];
-		const struct store_recipient *r = &other->recipients[0];
-
-		if (park_is_culprit(l, other, false) || park_find(l, other->sender, r->address) ||
-			door_obstacle(l, other, r) != DOOR_OPEN)
-			continue;
-		if (probing || (of_sender && sv_eq_nocase(other->sender, m->sender)))
-			return true;
-	}
-	return false;
-}
-
-/* Leaves the probe to another; it is looked at again when this page is read to its end. */
-static bool leaves_probe(struct lane *l, const struct store_message *m, bool probing)
-{
-	if (l->recipient_at > 0 || !park_is_culprit(l, m, false) ||
-		!others_may_probe(l, m, probing))
-		return false;
-	lane_page_skip(l);
-	l->next_due.us = 0;
-	return true;
-}
-
-/* The next recipients of the page that may leave now; NULL: none in this page. */
-static struct delivery *next_queued(struct lane *l, bool probing)
-{
-	while (lane_page_has_more(l)) {
-		const struct store_message *m = &l->due.out_messages[l->page_at];
-		const struct store_recipient *first = &m->recipients[l->recipient_at];
-
-		if (leaves_probe(l, m, probing))
-			continue;
-		if (l->recipient_at == 0 && overdue_passes_over(l, m)) {
-			lane_page_skip(l);
-			continue;
-		}
-		struct way way = find_way(l, m, first);
-		size_t count = same_way(l, m, first, m->recipient_count - l->recipient_at, &way);
-		bool leaves = !way.park && way.obstacle == DOOR_OPEN;
-
-		if (leaves)
-			count = lane_room(l, first, count);
-		if (count == 0)
-			return NULL;
-		if (leaves && graph_goes_apart(l, m->id))
-			count = 1;
-		l->recipient_at += (uint32_t)count;
-		if (l->recipient_at >= m->recipient_count)
-			lane_page_skip(l);
-		if (leaves)
-			return delivery_from_queue(l, m, first, count);
-		if (way.other)
-			door_move(l, m, first, count, way.other);
-		else if (way.park)
-			waiting_postpone(l, m, first, count, way.park);
-		else
-			door_refuse(l, m, first, count, way.obstacle);
-	}
-	return NULL;
-}
-
-static struct delivery *next_work(struct lane *l, bool probing)
-{
-	struct delivery *d;
-
-	if (list_empty(&l->fresh))
-		return next_queued(l, probing);
-	d = list_entry(l->fresh.next, struct delivery, node);
-	list_remove(&d->node);
-	l->fresh_count--;
-	return d;
+	return recipients[0].flow.class == MAIL_CLASS_BULK ? room.wanted_bulk : room.wanted;
 }
 
 uint32_t lane_ready_connections(const struct lane *l)
@@ -431,11 +299,6 @@ uint32_t lane_ready_connections(const struct lane *l)
 	return n;
 }
 
-static bool has_due(struct lane *l)
-{
-	return lane_page_has_more(l) || l->next_due.us <= outbound_due_now(l->o).us;
-}
-
 struct connection *lane_idle_connection(const struct lane *l)
 {
 	list_each (at, &l->connections) {
@@ -447,17 +310,22 @@ struct connection *lane_idle_connection(const struct lane *l)
 	return NULL;
 }
 
+static uint32_t due_count(struct lane *l)
+{
+	uint64_t n = sched_due_count(l->taker, outbound_due_now(l->o));
+
+	return n > UINT32_MAX / 2 ? UINT32_MAX / 2 : (uint32_t)n;
+}
+
 /* How it stands with its connections. */
 static struct sched_burst burst_of(struct lane *l, bool probing)
 {
 	bool has_session = false;
 	struct sched_burst b = {
-		.waiting = l->fresh_count +
-			   (uint32_t)(l->due_running ? 0 : l->due.out_count - l->page_at),
-		.more = l->due_running || l->next_due.us <= outbound_due_now(l->o).us,
+		.waiting = l->fresh_count + l->takes_running + due_count(l),
 		.room = limit_scope_messages(l->scope, io_now(l->o->loop)),
 		.open = l->connection_count,
-		.max = connections_max(l),
+		.max = lane_connections_max(l),
 	};
 
 	list_each (at, &l->connections) {
@@ -471,8 +339,8 @@ static struct sched_burst burst_of(struct lane *l, bool probing)
 	b.one_at_a_time = probing || (l->c && l->c->sign_in != CONF_SIGN_IN_NONE && !has_session);
 	b.scarce = connections_are_scarce(l);
 	/* These have their slots already. */
-	if (l->fresh_count && b.room < UINT32_MAX)
-		b.room += l->fresh_count;
+	if (b.room < UINT32_MAX)
+		b.room += l->fresh_count + l->takes_running;
 	return b;
 }
 
@@ -480,7 +348,8 @@ bool lane_rests(struct lane *l)
 {
 	const struct sched_burst b = burst_of(l, false);
 
-	return !l->c || lane_now(l).held || (sched_burst_rests(&b) && l->claims_running == 0);
+	return !l->c || lane_now(l).held ||
+	       (sched_burst_rests(&b) && l->claims_running + l->takes_running == 0);
 }
 
 /* Opens as many connections as the waiting work is worth. */
@@ -513,33 +382,43 @@ static void open_connections(struct lane *l, bool probing)
 
 /* ---- the pump ---- */
 
-static void set_timer(struct lane *l, const struct sched_lane_now *state)
+void lane_room_changed(const struct lane *l)
 {
-	struct outbound *o = l->o;
-	struct mono_time now = io_now(o->loop), at = MONO_NEVER;
-	int64_t wait =
-		l->next_due.us == INT64_MAX ? INT64_MAX : l->next_due.us - outbound_due_now(o).us;
-	bool due = lane_page_has_more(l) || wait <= 0;
+	list_each (at, &l->member->lanes) {
+		struct lane *other = list_entry(at, struct lane, of_member);
 
-	if (state->held && l->c) {
-		at = state->until;
-	} else if (due && limit_scope_room(l->scope, now, 1) == 0)
-		at = limit_scope_room_at(l->scope, now);
-	else if (!due && wait != INT64_MAX)
-		at = mono_add(now, (uint64_t)wait);
-	/* An open reservation ends the wait when it settles, and says so; till then a slow look. */
-	if (at.us == MONO_NEVER.us && has_due(l) && !(state->held && l->c))
-		at = mono_add(now, US_PER_S);
-	if (l->c)
-		at = mono_min(at, elsewhere_at(l, state));
-	io_timer_start(&l->timer, at);
+		if (other != l && other->waits_for_room)
+			lane_poke(other);
+	}
 }
 
-/* True when the page must be read (again) first. */
-static bool needs_page(struct lane *l)
+/* It has something to do whose end brings it here again. */
+static bool is_at_work(const struct lane *l)
 {
-	return !l->due_running && !lane_page_has_more(l) &&
-	       l->next_due.us <= outbound_due_now(l->o).us;
+	return l->connection_count + l->claims_running + l->takes_running > 0 || l->secrets_job ||
+	       !list_empty(&l->starved) || l->o->draining;
+}
+
+/* When time alone lets it do more. What its own connections, or those of its other doors, hold back ends with them. */
+static struct mono_time next_look(struct lane *l, const struct sched_lane_now *state)
+{
+	struct mono_time now = io_now(l->o->loop);
+	struct sched_room room;
+
+	l->waits_for_room = false;
+	if (!l->c)
+		return MONO_NEVER;
+	if (state->held)
+		return state->until;
+	if (due_count(l) == 0)
+		return MONO_NEVER;
+	room = room_of(l);
+	l->waits_for_room = room.wanted == 0 || room.wanted_bulk == 0;
+	if (room.wanted == 0)
+		return limit_scope_room_at(l->scope, now);
+	if (room.wanted_bulk == 0)
+		return sched_room_bulk_at(l->scope, &l->member->better, now);
+	return is_at_work(l) ? MONO_NEVER : mono_add(now, US_PER_S);
 }
 
 static void withdraw_all(struct lane *l, const struct sched_lane_now *state)
@@ -552,43 +431,68 @@ static void withdraw_all(struct lane *l, const struct sched_lane_now *state)
 	withdraw_fresh(l, &v, sv_from(state->why->reply));
 }
 
-static void send_pump(struct lane *l, bool probing)
+/* Messages that may be in our hands now: one for each connection that has none, and one for each that is about to end its own. */
+static uint32_t takes_max(const struct lane *l)
 {
-	struct outbound *o = l->o;
-	struct mono_time now = io_now(o->loop);
+	uint32_t n = lane_ready_connections(l);
 
-	while (!o->draining) {
-		struct connection *c;
+	/* Of those nobody could tell that they never left. */
+	if (conf_general(l->o->conf)->uncertain != CONF_UNCERTAIN_RETRY)
+		return n;
+	list_each (at, &l->connections)
+		n += connection_ends_soon(list_entry(at, struct connection, node));
+	return n;
+}
+
+/* One message at a time may try. */
+static bool is_trying(const struct lane *l)
+{
+	return l->probe_taken || sched_lane_is_trying(l->sched);
+}
+
+static void take_some(struct lane *l, bool probing)
+{
+	while (l->takes_running + l->claims_running + l->fresh_count < takes_max(l) &&
+		!(probing && is_trying(l))) {
+		struct sched_room room = room_of(l);
+		struct sched_pick pick;
+
+		if (!sched_pick(l->taker, outbound_due_now(l->o), &room, &pick))
+			return;
+		delivery_take(l, &pick, probing);
+	}
+}
+
+static void give_fresh(struct lane *l)
+{
+	while (!list_empty(&l->fresh)) {
+		struct connection *c = lane_idle_connection(l);
 		struct delivery *d;
 
-		if (probing && sched_lane_is_trying(l->sched))
+		if (!c)
 			return;
-		if (list_empty(&l->fresh) && (needs_page(l) || l->due_running)) {
-			if (!l->due_running)
-				lane_read_page(l);
-			return;
-		}
-		if (list_empty(&l->fresh) &&
-			(!lane_page_has_more(l) || limit_scope_room(l->scope, now, 1) == 0))
-			return;
-		if (probing)
-			sched_lane_take_turn(l->sched, now);
-		c = lane_idle_connection(l);
-		if (!c) {
-			open_connections(l, probing);
-			return;
-		}
 		/* A token that ends is not used for another message. */
-		if (!mono_before(now, connection_token_until(c))) {
+		if (!mono_before(io_now(l->o->loop), connection_token_until(c))) {
 			connection_quit(c);
 			continue;
 		}
-		d = next_work(l, probing);
-		if (!d)
-			continue;
-		park_begin(d, probing);
+		d = list_entry(l->fresh.next, struct delivery, node);
+		list_remove(&d->node);
+		l->fresh_count--;
 		connection_give(c, d);
 	}
+}
+
+static void send_pump(struct lane *l, bool probing)
+{
+	if (l->o->draining)
+		return;
+	give_fresh(l);
+	if (probing && !is_trying(l) && due_count(l))
+		sched_lane_take_turn(l->sched, io_now(l->o->loop));
+	take_some(l, probing);
+	if (!(probing && is_trying(l) && list_empty(&l->fresh)))
+		open_connections(l, probing);
 }
 
 static void pump(void *arg)
@@ -603,19 +507,19 @@ void lane_pump(struct lane *l)
 
 	if (!o->started)
 		return;
-	if (!l->c) {
+	/* Time alone may have changed it. */
+	lane_tell_order(l);
+	if (!l->c)
 		withdraw_fresh(l, NULL, SV(""));
-		if (needs_page(l) && !o->draining)
-			lane_read_page(l);
-		reroute_page(l);
-	} else {
-		if (state.held)
-			withdraw_all(l, &state);
-		if (!elsewhere_sweep(l, &state) && !state.held)
-			/* After a hold, one message at a time until one gets through. */
-			send_pump(l, state.probing);
-	}
-	set_timer(l, &state);
+	else if (state.held)
+		withdraw_all(l, &state);
+	else
+		/* After a hold, one message at a time until one gets through. */
+		send_pump(l, state.probing);
+	io_timer_start(&l->timer, next_look(l, &state));
+	/* Else one of its connections brings it here again. */
+	if (l->connection_count < lane_connections_max(l))
+		sched_taker_watch(l->taker);
 	connections_give_way(l);
 }
 
@@ -627,12 +531,4 @@ static void on_timer(void *arg)
 void lane_poke(struct lane *l)
 {
 	io_task_post(l->o->loop, &l->task);
-}
-
-void lane_queued(struct lane *l)
-{
-	l->next_due.us = 0;
-	l->new_mail = true;
-	overdue_expect_new(l->o);
-	lane_poke(l);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
 #include "outbound/outbound_priv.h"
+#include "provider/defaults.h"
 #include "provider/remedy.h"
 
 /* What others see of lanes and of what holds mail. Changes nothing. */
@@ -41,7 +42,7 @@ static void show_cost(const struct lane *l, struct outbound_lane_status *status)
 {
 	const uint64_t million = 1000000;
 
-	if (!l->c || l->c->provider != PROVIDER_HVE)
+	if (!l->c || !provider_defaults(l->c->provider)->has_cost)
 		return;
 	status->has_cost = true;
 	status->delivered_month = l->month == outbound_month(l->o) ? l->delivered_month : 0;
@@ -59,6 +60,8 @@ static struct outbound_lane_status status_of(struct lane *l)
 	struct outbound_lane_status status = { .lane = l->key,
 		.state = sched_lane_state(l->sched, now),
 		.connections = l->connection_count,
+		.connections_max = lane_connections_max(l),
+		.connections_limit = lane_connections_limit(l),
 		.probing = state.probing,
 		.slot_at = wall_of(o, limit_scope_room_at(l->scope, now)),
 		.delivered_at = l->delivered_at,
@@ -100,6 +103,65 @@ bool outbound_lane_look(struct outbound *o, struct sv lane, struct outbound_lane
 	if (l)
 		*out = status_of(l);
 	return l != NULL;
+}
+
+/* ---- why, and when ---- */
+
+static void look_at_limits(struct lane *l, enum mail_class class, struct sched_reason *r)
+{
+	const struct mono_time now = io_now(l->o->loop);
+	const struct sched_better *better = &l->member->better;
+	const struct limit_use all = limit_scope_use(l->scope, now);
+	bool bulk = class == MAIL_CLASS_BULK;
+	const struct limit_use use = bulk ? sched_room_bulk_use(&all, better, now) : all;
+	struct mono_time room_at = bulk ? sched_room_bulk_at(l->scope, better, now)
+					: limit_scope_room_at(l->scope, now);
+
+	/* All of it is under way, and counts for a minute from when it has left. */
+	if (room_at.us == MONO_NEVER.us)
+		room_at = mono_add(now, US_PER_MIN);
+	sched_why_limits(r, &use, now, room_at);
+}
+
+struct sched_reason outbound_why(
+	struct outbound *o, const struct mail_flow *flow, uint64_t before, struct wall_time due)
+{
+	struct sched_question q = {
+		.flow = flow_get(o, flow), .before = before, .due = due, .now = outbound_due_now(o)
+	};
+	uint64_t waiting = sched_flow_waiting(q.flow);
+	struct sched_reason r;
+
+	if (before == UINT64_MAX)
+		q.before = waiting > 0 ? waiting - 1 : 0;
+	r = sched_why(&q);
+	if (r.taker)
+		look_at_limits(sched_taker_owner(r.taker), flow->class, &r);
+	if (before == UINT64_MAX && r.why != SCHED_WHY_DUE)
+		r.wait_us = UINT64_MAX;
+	return r;
+}
+
+struct sched_reason outbound_lane_pace(struct outbound *o, struct sv lane, uint64_t waiting)
+{
+	struct sched_reason r = { .why = waiting > 1 ? SCHED_WHY_TURN : SCHED_WHY_NEXT,
+		.ahead = waiting > 1 ? waiting - 1 : 0,
+		.wait_us = UINT64_MAX };
+	struct lane *l = htable_get(&o->lanes, lane);
+
+	if (l && waiting > 0)
+		look_at_limits(l, MAIL_CLASS_NORMAL, &r);
+	return r;
+}
+
+bool outbound_holds_for(const struct outbound *o, struct sv cause)
+{
+	for (const struct sched_hold *h = sched_holds_next(o->holds, NULL); h;
+		h = sched_holds_next(o->holds, h))
+		if (sched_hold_holds(h) &&
+			sv_eq(sv_from(cause_name(sched_hold_why(h)->cause)), cause))
+			return true;
+	return false;
 }
 
 /* ---- what holds mail ---- */

@@ -4,42 +4,15 @@
 #include "base/must.h"
 #include "io/log.h"
 #include "outbound/outbound_priv.h"
-#include "provider/remedy.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#define DOUBT_US_MAX US_PER_DAY
-#define DOUBT_EVERY_US US_PER_MIN
-#define CLOCK_STEP_US US_PER_MIN /* smaller steps of the clock are followed */
-
-/* A disk that is busy is soon well again; a damaged page never is. */
-#define QUEUE_PAUSE_US US_PER_S
 enum {
-	TROUBLE_DOUBLINGS = 2,
-	DAMAGE_DOUBLINGS = 6,
 	START_LANES_MAX = 500, /* in one slice, whatever the clock says */
 };
 
 static void drain_check(void *arg);
-static void say_loudly(const struct conf *conf);
-
-static bool has_alternatives(const struct conf *conf)
-{
-	size_t count;
-	const struct conf_route *routes = conf_routes(conf, &count);
-	bool any = false;
-
-	for (size_t i = 0; i < count; i++)
-		any |= routes[i].through_count > 1;
-	return any;
-}
-
-void outbound_configured(struct outbound *o)
-{
-	o->has_alternatives = has_alternatives(o->conf);
-	say_loudly(o->conf);
-}
 
 struct outbound *outbound_new(const struct outbound_options *options)
 {
@@ -53,14 +26,21 @@ struct outbound *outbound_new(const struct outbound_options *options)
 	o->workers = options->workers;
 	o->vault = options->vault;
 	o->dnssec = options->dnssec;
+	o->by_smtp = &connection_smtp;
+	o->by_web = &connection_web;
 	o->event = options->event;
 	o->event_arg = options->event_arg;
 	o->conf = conf_ref(options->conf);
-	o->has_alternatives = has_alternatives(o->conf);
 	o->holds = sched_holds_new();
 	list_init(&o->starved);
 	list_init(&o->idle);
 	list_init(&o->quiet);
+	list_init(&o->resolves);
+	o->order = sched_order_new(io_random_u64());
+	o->wake = (struct io_task){ .run = flows_wake, .arg = o };
+	io_timer_init(&o->due_timer, o->loop, flows_wake, o);
+	io_timer_init(&o->flows.retry, o->loop, flows_read_again, o);
+	io_timer_init(&o->park_timer, o->loop, parks_tell_order, o);
 	list_init(&o->work);
 	o->overdue = overdue_new(o);
 	o->slots = (struct io_task){ .run = connections_serve, .arg = o };
@@ -84,7 +64,11 @@ void outbound_free(struct outbound *o)
 	io_task_cancel(o->loop, &o->drain_check);
 	io_task_cancel(o->loop, &o->slots);
 	io_task_cancel(o->loop, &o->reload.task);
-	io_task_cancel(o->loop, &o->lanes_walk.task);
+	io_task_cancel(o->loop, &o->wake);
+	io_timer_stop(&o->due_timer);
+	io_timer_stop(&o->park_timer);
+	io_timer_stop(&o->flows.retry);
+	io_task_cancel(o->loop, &o->flows.task);
 	io_task_cancel(o->loop, &o->used_walk.task);
 	io_task_cancel(o->loop, &o->poke_walk.task);
 	outbound_fresh_free(o->reload.fresh);
@@ -97,7 +81,9 @@ void outbound_free(struct outbound *o)
 	htable_each (&o->tls, slot)
 		io_tls_unref(slot->value);
 	htable_deinit(&o->tls);
-	arena_reset(&o->lanes_arena);
+	members_free(o);
+	sched_order_free(o->order);
+	arena_reset(&o->flows.arena);
 	arena_reset(&o->parks_arena);
 	arena_reset(&o->ledger_arena);
 	arena_reset(&o->counts_arena);
@@ -105,69 +91,6 @@ void outbound_free(struct outbound *o)
 	limit_book_free(o->book);
 	conf_unref(o->conf);
 	free(o);
-}
-
-/* ---- time, policy ---- */
-
-struct wall_time outbound_due_now(struct outbound *o)
-{
-	struct wall_time wall = io_wall(o->loop);
-	struct mono_time mono = io_now(o->loop);
-	int64_t expected =
-		o->last_wall.us + o->due_ahead_us + (int64_t)mono_span(o->last_mono, mono);
-
-	/* The wall clock was turned back: mail that is due stays due. Small steps are followed. */
-	o->due_ahead_us = expected - wall.us > (int64_t)US_PER_S ? expected - wall.us : 0;
-	o->last_wall = wall;
-	o->last_mono = mono;
-	return wall_add(wall, o->due_ahead_us);
-}
-
-/* A clock that was far ahead at the start, and that no time server has set, is believed after a day. */
-static bool is_doubtful(struct outbound *o, uint64_t ran)
-{
-	if (o->doubtful_us == 0)
-		return false;
-	if (ran >= DOUBT_US_MAX)
-		o->doubtful_us = 0;
-	else if (mono_span(o->doubted_at, io_now(o->loop)) >= DOUBT_EVERY_US) {
-		o->doubted_at = io_now(o->loop);
-		if (io_clock_is_synced())
-			o->doubtful_us = 0;
-	}
-	return o->doubtful_us != 0;
-}
-
-struct wall_time outbound_age_now(struct outbound *o)
-{
-	struct wall_time wall = io_wall(o->loop), most;
-	struct mono_time now = io_now(o->loop);
-	uint64_t ran = mono_span(o->first_mono, now);
-
-	/* A clock is slewed by half a thousandth at most. */
-	most = wall_add(o->first_wall, (int64_t)(ran + ran / 1000 + CLOCK_STEP_US));
-	if (is_doubtful(o, ran))
-		most = wall_add(most, -(int64_t)o->doubtful_us);
-	return wall.us < most.us ? wall : most;
-}
-
-uint64_t outbound_queue_pause(int rc, unsigned failures)
-{
-	unsigned most = rc == RC_CORRUPT ? DAMAGE_DOUBLINGS : TROUBLE_DOUBLINGS;
-	unsigned doublings = failures > most ? most : failures;
-
-	return QUEUE_PAUSE_US << doublings;
-}
-
-struct sched_policy outbound_policy(const struct outbound *o)
-{
-	const struct conf_general *g = conf_general(o->conf);
-
-	return (struct sched_policy){ .retry = { g->retry_first_us, g->retry_ceiling_us },
-		.uncertain = g->uncertain == CONF_UNCERTAIN_HOLD ? SCHED_UNCERTAIN_HOLD
-			     : g->uncertain == CONF_UNCERTAIN_ASSUME_SENT
-				     ? SCHED_UNCERTAIN_ASSUME_SENT
-				     : SCHED_UNCERTAIN_RETRY };
 }
 
 /* ---- start ---- */
@@ -194,35 +117,6 @@ size_t outbound_uncertain_ledger(
 	return 1;
 }
 
-/* ---- what ended uncertain ---- */
-
-static int64_t hour_of(const struct outbound *o)
-{
-	return io_wall(o->loop).us / (int64_t)US_PER_HOUR;
-}
-
-void outbound_count_uncertain(struct outbound *o, uint64_t recipients)
-{
-	int64_t hour = hour_of(o);
-	size_t at = (size_t)(hour % HOURS_KEPT);
-
-	if (o->uncertain[at].hour != hour)
-		o->uncertain[at].count = 0;
-	o->uncertain[at].hour = hour;
-	o->uncertain[at].count += recipients;
-}
-
-uint64_t outbound_uncertain_day(const struct outbound *o)
-{
-	int64_t hour = hour_of(o);
-	uint64_t count = 0;
-
-	for (size_t i = 0; i < HOURS_KEPT; i++)
-		if (o->uncertain[i].hour > hour - HOURS_KEPT)
-			count += o->uncertain[i].count;
-	return count;
-}
-
 /* One step for each lane, some in a turn of the loop. True: all are done. */
 static bool walk(struct outbound *o, struct start_walk *w, size_t count,
 	void (*step)(struct outbound *o, size_t at))
@@ -241,7 +135,7 @@ static bool walk(struct outbound *o, struct start_walk *w, size_t count,
 
 static void poke_lane(struct outbound *o, size_t at)
 {
-	lane_poke(o->all_lanes[at]);
+	lane_tell_order(o->all_lanes[at]);
 }
 
 static void poke_lanes(void *arg)
@@ -256,11 +150,12 @@ static void read_done(struct outbound *o)
 	if (--o->reads_left > 0)
 		return;
 	o->started = true;
-	/* Where the lanes could not be read, there may be some. */
-	overdue_start(o, o->lanes_op.op.rc != 0 || o->lanes_op.out_count > 0);
-	arena_reset(&o->lanes_arena);
+	/* Where the flows could not be read, there may be some. */
+	overdue_start(o, o->flows.op.op.rc != 0 || o->flows.op.out_count > 0);
 	arena_reset(&o->parks_arena);
+	outbound_wake(o);
 	poke_lanes(o);
+	parks_tell_order(o);
 }
 
 static bool read_failed(struct outbound *o, const struct store_op *op)
@@ -270,31 +165,6 @@ static bool read_failed(struct outbound *o, const struct store_op *op)
 	if (op->rc != 0)
 		read_done(o);
 	return op->rc != 0;
-}
-
-static void make_lane(struct outbound *o, size_t at)
-{
-	struct lane *l = lane_get(o, o->lanes_op.out_lanes[at].lane);
-
-	if (o->lanes_op.out_lanes[at].next_at.us < l->next_due.us)
-		l->next_due = o->lanes_op.out_lanes[at].next_at;
-	elsewhere_start(l, o->lanes_op.out_lanes[at].last_at);
-}
-
-static void make_lanes(void *arg)
-{
-	struct outbound *o = arg;
-
-	if (walk(o, &o->lanes_walk, o->lanes_op.out_count, make_lane))
-		read_done(o);
-}
-
-static void lanes_read(struct store_op *op)
-{
-	struct outbound *o = CONTAINER_OF(op, struct outbound, lanes_op.op);
-
-	if (!read_failed(o, op))
-		make_lanes(o);
 }
 
 static void parks_read(struct store_op *op)
@@ -369,9 +239,9 @@ static void counts_read(struct store_op *op)
 
 void outbound_start(struct outbound *o)
 {
-	say_loudly(o->conf);
+	outbound_configured(o);
 	o->reads_left = 4;
-	o->lanes_walk.task = (struct io_task){ .run = make_lanes, .arg = o };
+	o->flows.task = (struct io_task){ .run = flows_take_over, .arg = o };
 	o->used_walk.task = (struct io_task){ .run = show_used, .arg = o };
 	o->poke_walk.task = (struct io_task){ .run = poke_lanes, .arg = o };
 	o->ledger_op = (struct store_ledger_read){ .op.kind = STORE_OP_LEDGER_READ,
@@ -387,22 +257,13 @@ void outbound_start(struct outbound *o)
 	o->parks_op = (struct store_parks_read){
 		.op.kind = STORE_OP_PARKS_READ, .op.done = parks_read, .out_arena = &o->parks_arena
 	};
-	o->lanes_op = (struct store_lanes){
-		.op.kind = STORE_OP_LANES, .op.done = lanes_read, .out_arena = &o->lanes_arena
-	};
 	store_submit(o->store, &o->ledger_op.op);
 	store_submit(o->store, &o->counts_op.op);
 	store_submit(o->store, &o->parks_op.op);
-	store_submit(o->store, &o->lanes_op.op);
+	flows_look(o, read_done);
 }
 
 /* ---- drain ---- */
-
-void outbound_check_drained(struct outbound *o)
-{
-	if (o->draining)
-		io_task_post(o->loop, &o->drain_check);
-}
 
 static void drain_check(void *arg)
 {
@@ -471,11 +332,6 @@ void outbound_give_up(struct outbound *o)
 
 /* ---- what others ask ---- */
 
-void outbound_queued(void *outbound, struct sv lane)
-{
-	lane_queued(lane_get(outbound, lane));
-}
-
 /* A person says that it is put right: nothing of before is believed, neither a password nor a refusal. */
 static void forget_sign_in(struct lane *l)
 {
@@ -499,8 +355,11 @@ void outbound_kick(struct outbound *o, bool probe, struct sv lane)
 			forget_sign_in(l);
 		if (probe && why && why->nature != VERDICT_NATURE_REPUTATION)
 			sched_hold_probe_now(sched_lane_own(l->sched), io_now(o->loop));
-		lane_queued(l);
+		lane_tell_order(l);
+		lane_poke(l);
 	}
+	parks_tell_order(o);
+	flows_look(o, NULL);
 	/* What a person released may be old. */
 	overdue_expect(o, (struct wall_time){ 0 });
 }
@@ -511,7 +370,9 @@ bool outbound_probe(struct outbound *o, struct sv lane)
 	bool stopped = park_probe_lane(l);
 
 	forget_sign_in(l);
-	lane_queued(l);
+	lane_tell_order(l);
+	parks_tell_order(o);
+	lane_poke(l);
 	return stopped;
 }
 
@@ -525,28 +386,4 @@ bool outbound_is_healthy(struct outbound *o, struct sv lane)
 	l = lane_get(o, lane);
 	now = lane_now(l);
 	return !now.held && !now.probing;
-}
-
-const char *outbound_password_notice(const struct conf *conf, enum provider_kind provider)
-{
-	return conf_has_password(conf, provider) ? provider_defaults(provider)->password_ends
-						 : NULL;
-}
-
-/* What an administrator should not overlook, at the start and after each reload. */
-static void say_loudly(const struct conf *conf)
-{
-	const struct conf_general *g = conf_general(conf);
-
-	for (unsigned p = 0; p < PROVIDER_COUNT; p++) {
-		const char *notice = outbound_password_notice(conf, p);
-
-		if (notice)
-			log_line(LOG_WARN, "qmgr", "%s", notice);
-	}
-	if (g->redirect_all.len)
-		log_line(LOG_WARN,
-			"qmgr",
-			"STAGING: redirect_all sends every message to %.*s and to nobody else",
-			SV_ARG(g->redirect_all));
 }

@@ -12,6 +12,7 @@
 #include "io/net.h"
 #include "io/worker.h"
 #include "sched/lane.h"
+#include "sched/why.h"
 #include "store/store.h"
 
 /*
@@ -88,8 +89,9 @@ void *outbound_claim(void *outbound, struct arena *arena, struct store_put *put,
 	struct store_message *message, struct store_recipient *recipients);
 void outbound_committed(void *outbound, void *claim, struct arena *arena, struct buf *body);
 void outbound_withdrawn(void *outbound, void *claim);
-/* Mail for this lane was queued, due at once. */
-void outbound_queued(void *outbound, struct sv lane);
+/* So many recipients of a message were queued in this flow, due at once. */
+void outbound_queued(
+	void *outbound, uint64_t message_id, const struct mail_flow *flow, uint32_t recipients);
 
 /*
  * An operator changed what waits: every lane looks again; held ones probe when `probe`. A lane that is
@@ -105,6 +107,8 @@ struct outbound_lane_status {
 	struct sv lane;
 	enum sched_lane_state state;
 	uint32_t connections;
+	/* It may have so many, as its server lets it; and so many are configured. */
+	uint32_t connections_max, connections_limit;
 	struct limit_use use;
 	struct wall_time next_at; /* when the state changes by itself; 0: it does not */
 	struct wall_time since;   /* held since; 0 */
@@ -127,6 +131,18 @@ struct outbound_lane_status outbound_lane_at(struct outbound *o, size_t at);
 /* One of them. False: it never had mail. */
 bool outbound_lane_look(struct outbound *o, struct sv lane, struct outbound_lane_status *out);
 
+/* The lane by which mail of this flow would leave now; if none can, its first; empty: none is configured. Lives as long as it. */
+struct sv outbound_lane_of(struct outbound *o, const struct mail_flow *flow);
+
+/*
+ * Why mail of this flow that is due then does not leave now, and about when it does. `before`: so many messages of its flow leave before
+ * it; UINT64_MAX: nobody has counted them, nor is it known then how long it waits.
+ */
+struct sched_reason outbound_why(
+	struct outbound *o, const struct mail_flow *flow, uint64_t before, struct wall_time due);
+/* About when the last of so many recipients leaves by this lane if nothing holds it, and which limit says so. */
+struct sched_reason outbound_lane_pace(struct outbound *o, struct sv lane, uint64_t waiting);
+
 /* What holds mail: a lane, or what reaches beyond it or only to a sender on it. */
 struct outbound_hold {
 	struct sv
@@ -144,5 +160,7 @@ void outbound_each_hold(
 /* What holds mail of this sender to this recipient on this lane. False: nothing does. */
 bool outbound_hold_of(struct outbound *o, struct sv lane, struct sv sender, struct sv recipient,
 	struct outbound_hold *out);
+/* Whether anything is held for this cause: mail that waits for it may have none of its own. */
+bool outbound_holds_for(const struct outbound *o, struct sv cause);
 /* Recipients whose attempt ended uncertain, in the last 24 hours or since the start. */
 uint64_t outbound_uncertain_day(const struct outbound *o);

@@ -6,39 +6,43 @@
 #include "base/list.h"
 #include "base/secret.h"
 #include "io/stream.h"
+#include "mail/domain_room.h"
 #include "outbound/outbound.h"
 #include "outbound/rewrite.h"
 #include "provider/reply.h"
 #include "sched/burst.h"
 #include "sched/endpoint.h"
+#include "sched/order.h"
+#include "sched/pace.h"
 #include "sched/proof.h"
-#include "sched/split.h"
+#include "sched/room.h"
 #include "sched/verdict.h"
 #include "smtp/client.h"
 
 /*
  * outbound.c   life: start, drain, what others call
+ * clocks.c     time as mail has it; work.c: what is under way
  * reload.c     a new snapshot: what a worker reads for it, and the change of the lanes; TLS contexts
  * lane.c       one lane: which work next, on which connection, timers
  * sign_in.c    secrets and tokens of lanes
  * park.c       the hands of what is held: records, alerts, the log; and what a message is to it
  * witness.c    what a refused message says of itself, for the verdict and for sched/hold
- * door.c       which mail a door takes, and the next door when one is held
- * delivery.c   one attempt: its message, claim and body; delivery_end.c: its verdicts
+ * flows.c      where mail waits, and which lanes look for work; queues without a member
+ * take.c       a message leaves its flow for a lane, or goes back
+ * delivery.c   one attempt: its message and body; delivery_end.c: its verdicts
  * change.c     how recipients change in the queue: an attempt's end, or what becomes of mail that waits (waiting.c)
  * endpoint.c   budgets of handshakes and connections: who connects next, who gives way
  * connection.c one session with a provider: what all have; connection_smtp.c: by SMTP; graph.c: by HTTPS
  * rewrite.c    what leaves differs from what is stored
  * overdue.c    mail that waits too long: expiry, notices of delay
- * elsewhere.c  mail of a held lane that has another door
  * look.c       what others see of lanes and holds
  * bounce.c     notices to the sender
  */
 enum {
-	DUE_PAGE = 50,                /* messages a lane reads at once */
 	BODY_PIECE = 4 * LIMIT_CHUNK, /* of a body that is read from the queue */
 	OUTCOME_TRIES_MAX = 5,        /* where the place in the queue is damaged */
-	CLAIMS_FAILED_MAX = 64,       /* in a row: then the lane takes a pause */
+	DAMAGED_TAKES_MAX = 4,        /* in a row: then the lane takes a pause */
+	PARK_CULPRITS_MAX = 5 * SCHED_WITNESSES,
 	HOURS_KEPT = 25,
 	LEDGER_PAGE = 10000,
 	CONNECTION_QUIT_S = 5, /* for a goodbye; then it is closed */
@@ -75,6 +79,7 @@ struct outbound {
 	struct io_dnssec *dnssec;     /* NULL: no DANE */
 	outbound_event_fn *event;     /* NULL: none */
 	void *event_arg;
+	const struct connection_kind *by_smtp, *by_web; /* what sessions speak */
 	struct conf *conf;
 	struct htable lanes;     /* key -> struct lane; "" is mail without a route */
 	struct lane **all_lanes; /* the same, in the order in which they came */
@@ -99,9 +104,28 @@ struct outbound {
 	struct list work;  /* what is counted there: struct work */
 	struct overdue *overdue;
 
+	struct sched_order *order;   /* of what waits */
+	struct htable members;       /* "m:ADDRESS", "c:NAME" -> struct member */
+	struct io_timer due_timer;   /* the next flow becomes due */
+	struct io_timer park_timer;  /* the next hold lets a message try */
+	struct mono_time parks_next; /* when that is */
+	struct io_task wake;
+	struct {
+		struct store_flows op;
+		struct arena arena;
+		bool running, again;
+		struct io_task task; /* what was read is taken over in slices */
+		size_t at;
+		struct io_timer retry; /* it could not be read */
+		unsigned failures;
+		void (*then)(struct outbound *o);
+		bool is_far; /* some is planned for a time that nothing of ours waits for */
+		struct store_edit near;
+	} flows;
+	struct list resolves;
+
 	unsigned reads_left; /* of start() */
 	bool started, draining;
-	bool has_alternatives; /* a route has more than one way */
 	void (*drained)(void *arg);
 	void *drained_arg;
 	struct io_task drain_check;
@@ -111,18 +135,24 @@ struct outbound {
 	struct mono_time doubted_at;
 	struct wall_time last_wall, first_wall;
 	struct mono_time last_mono, first_mono;
-	struct start_walk lanes_walk, used_walk, poke_walk;
-	struct store_lanes lanes_op;
+	struct start_walk used_walk, poke_walk;
 	struct store_parks_read parks_op;
 	struct limit_book *book;
 	struct store_ledger_read ledger_op;
 	struct store_counts_read counts_op;
-	struct arena lanes_arena, parks_arena, ledger_arena, counts_arena;
+	struct arena parks_arena, ledger_arena, counts_arena;
 	/* Recipients whose attempt ended uncertain, by the hour. */
 	struct {
 		int64_t hour;
 		uint64_t count;
 	} uncertain[HOURS_KEPT];
+};
+
+/* What all doors of a mailbox share. */
+struct member {
+	struct sched_member *sched;
+	struct list lanes;
+	struct sched_better better;
 };
 
 struct lane {
@@ -132,6 +162,11 @@ struct lane {
 	const struct conf_lane *c; /* NULL: not configured any more, or no route */
 	struct sched_lane *sched;
 	struct limit_scope *scope; /* what it may send: shared by all doors of a mailbox */
+	struct member *member;
+	struct list of_member;
+	struct sched_taker *taker; /* as the order of mail sees it */
+	bool waits_for_room;       /* of what its mailbox may send */
+	struct sched_pace pace;    /* how many connections its server lets it have */
 	struct secret *password, *certificate_key, *passphrase;
 	struct secrets_job *secrets_job;    /* runs: no connection is opened before it ends */
 	bool secrets_failed, secrets_stale; /* read again before the next connection */
@@ -141,31 +176,17 @@ struct lane {
 	uint32_t fresh_count;
 	struct list connections;
 	uint32_t connection_count;
-	uint32_t claims_running;   /* handed to the queue, not committed yet */
+	/* Of the quick way; and from a flow: handed to the queue, not committed yet. */
+	uint32_t claims_running, takes_running;
+	bool probe_taken;          /* one of these is to be a probe */
 	struct endpoint *endpoint; /* NULL: by HTTPS, or not configured */
 	struct list starved;       /* in that of its endpoint, or of all */
 	struct io_timer timer;
 	struct io_task task;
-	/* A page of due messages. */
-	struct store_due due;
-	struct arena page;
-	bool due_running;
-	unsigned read_failures, claim_failures; /* of the queue, in a row */
-	size_t page_at;                         /* next message of the page */
-	uint32_t recipient_at;                  /* next recipient in it */
-	struct wall_time next_due; /* the earliest that is not in the page; INT64_MAX: none known */
-	bool sweeping;             /* the page is read to move mail elsewhere, not to send */
-	bool is_far;               /* some of its mail was planned by a clock that was ahead */
-	bool passed_over;          /* mail that was too old to be sent; see overdue.c */
-	struct wall_time sweep_after_at;
-	uint64_t sweep_after_id;
-	struct wall_time sweep_until; /* due times that it reads */
-	struct mono_time
-		swept_at; /* the last that looked at all began then; 0: none has, or a door has opened */
-	struct htable apart; /* ids of messages whose recipients go one by one; see graph.c */
-	uint32_t month;      /* 202611; what was delivered in it, where deliveries cost */
+	unsigned read_failures; /* of the queue, in a row */
+	unsigned damaged_takes; /* likewise */
+	uint32_t month;         /* 202611; what was delivered in it, where deliveries cost */
 	uint64_t delivered_month;
-	bool new_mail; /* came while it was held: maybe it has another door */
 	/* Recipients that went by another door since it is held, and the last such door. */
 	uint64_t moved;
 	const struct lane *moved_to;
@@ -248,6 +269,7 @@ struct connection {
 	bool begun; /* it works on its delivery */
 	bool ended, pumping;
 	uint32_t carried; /* messages */
+	uint64_t era;     /* in which it was opened: see sched/pace.h */
 	bool worn;        /* something went wrong in this session: the next message gets another */
 	char relay[256];  /* "smtp.office365.com[52.97.1.2]:587" */
 	/* Since its last message ended; once it has carried one, there is none while it is idle. */
@@ -272,13 +294,13 @@ struct work {
 };
 
 /*
- * Where an attempt stands, by one setter: delivery_set_state(). Its transaction may begin before it is committed, but
- * nothing is released before (I5). Its end is a struct change: the sender is told, the outcome is written.
+ * Where an attempt stands, by one setter: delivery_set_state(). Nothing is done for it before it is committed (I5). Its end
+ * is a struct change: the sender is told, the outcome is written.
  */
 enum attempt_state {
-	ATTEMPT_CLAIMING, /* its place in the queue is being taken */
-	ATTEMPT_READY,    /* it is taken */
-	ATTEMPT_RUNNING,  /* and its transaction runs */
+	ATTEMPT_TAKING,   /* it is being committed */
+	ATTEMPT_READY,    /* it is committed */
+	ATTEMPT_RUNNING,  /* its transaction runs */
 	ATTEMPT_RELEASED, /* the dot may have left: attempt_release() */
 	ATTEMPT_ENDING,   /* it is over, and the queue still works on it */
 	ATTEMPT_STATE_COUNT,
@@ -286,12 +308,6 @@ enum attempt_state {
 enum attempt_end {
 	ATTEMPT_JUDGED,    /* its recipients have their verdicts */
 	ATTEMPT_WITHDRAWN, /* it never left */
-	ATTEMPT_UNCLAIMED, /* its place could not be taken */
-};
-/* What the queue does for it now. */
-enum {
-	ATTEMPT_CLAIMS = 1,
-	ATTEMPT_READS = 2,
 };
 
 struct delivery {
@@ -314,13 +330,15 @@ struct delivery {
 	size_t head_given; /* of it */
 	enum attempt_state state;
 	enum attempt_end end; /* while ENDING */
-	unsigned ops;         /* under way */
+	bool reads;           /* the queue reads its body */
 	bool wants_body, probe;
 	bool stayed; /* released, but it is known that it never left */
+	bool apart;  /* it goes back, and then to one recipient at a time */
 	struct mono_time begun_at;
 	struct limit_slot slot; /* of what its mailbox or connector may send */
 	struct store_attempt attempt;
-	struct store_claim claim;
+	struct sched_pick pick; /* of the take */
+	struct store_take take;
 	struct store_body body_op;
 	struct limit_entry ledger[LIMIT_ENTRIES_MAX];
 	struct sv stage;   /* in which it ended */
@@ -348,27 +366,29 @@ struct change {
 	bool next_hop_dsn;
 };
 
-/* ---- outbound.c ---- */
+/* ---- clocks.c ---- */
 /* Time by which mail is due: the wall clock, but never going back while we run. */
 struct wall_time outbound_due_now(struct outbound *o);
-void outbound_configured(struct outbound *o); /* by a new snapshot */
 /* Till the queue is asked again, after it has failed so many times in a row for the same. */
 uint64_t outbound_queue_pause(int rc, unsigned failures);
 struct sched_policy outbound_policy(const struct outbound *o);
 void outbound_count_uncertain(struct outbound *o, uint64_t recipients);
-void outbound_check_drained(struct outbound *o);
 /*
  * By which the age of mail is measured, where no attempt has just failed: the wall clock, but a jump ahead
  * while we run does not make mail old.
  */
 struct wall_time outbound_age_now(struct outbound *o);
 
+/* ---- work.c ---- */
+void work_begin(struct work *w, struct outbound *o);
+void work_end(struct work *w);
+void outbound_check_drained(struct outbound *o);
+
 /* ---- lane.c ---- */
 struct lane *lane_get(struct outbound *o, struct sv key); /* makes it */
 void lane_free(struct lane *l);
 void lane_configure(struct lane *l); /* after a new snapshot */
 void lane_poke(struct lane *l);      /* looks for work soon */
-void lane_queued(struct lane *l);    /* mail is due now */
 void lane_pump(struct lane *l);      /* looks for work now; never from inside a connection */
 bool lane_rests(struct lane *l);     /* nothing may leave by its idle connections now */
 uint32_t lane_ready_connections(const struct lane *l);         /* idle ones, whose token is good */
@@ -381,14 +401,51 @@ void lane_goes_on(struct lane *l);                 /* what held it has ended */
 uint32_t outbound_month(const struct outbound *o); /* 202611 */
 void lane_count_delivered(struct lane *l, uint32_t month, uint64_t count);
 struct sched_lane_now lane_now(struct lane *l);
-/* How many of these may leave in one message now. */
+enum provider_kind lane_provider(const struct lane *l); /* if it is gone: any server */
+/* How many of these, which are of one class, may leave in one message now. */
 uint32_t lane_room(struct lane *l, const struct store_recipient *recipients, size_t count);
 
-void lane_read_page(struct lane *l);
-bool lane_page_has_more(const struct lane *l);
-void lane_page_skip(struct lane *l);
+uint32_t lane_per_domain(const struct lane *l); /* recipients of one domain; 0: no limit */
+void lane_tell_order(struct lane *l);           /* how it stands: after each change */
+/* What its mailbox may send has changed: its other doors may wait for that. */
+void lane_room_changed(const struct lane *l);
+/* Connections: as configured; and as its server lets it have them. */
+uint32_t lane_connections_limit(const struct lane *l);
+uint32_t lane_connections_max(const struct lane *l);
+/* Its server has told a connection of that era that there are too many. True: having fewer is all that is to be done. */
+bool lane_has_too_many(struct lane *l, uint64_t era);
+void lane_message_passed(struct lane *l); /* by one of its connections */
+
+/* ---- flows.c ---- */
+struct member *member_of_lane(struct outbound *o, const struct lane *l);
+void members_free(struct outbound *o);
+struct sched_flow *flow_get(struct outbound *o, const struct mail_flow *key); /* and its lanes */
+/* Mail waits there, due then; those who may take it are told. Recipients 0: it waited there before. */
+void flow_add(
+	struct outbound *o, const struct mail_flow *key, uint32_t recipients, struct wall_time due);
+/* The lane by which its mail would leave now; NULL: none. */
+struct lane *lane_of_flow(struct outbound *o, const struct mail_flow *key);
+struct lane *lane_first_of(struct outbound *o, const struct mail_flow *key); /* if none were held */
+/*
+ * Its flow in the queue of the other members that can carry it, `by` this lane's; of other tenants only: where all doors
+ * of one share the trouble. NULL: there is none.
+ */
+const struct mail_flow *flow_without(const struct lane *by, bool other_tenant,
+	const struct store_message *m, const struct store_recipient *r, struct arena *a);
+void outbound_wake(struct outbound *o); /* lanes with work look for it soon */
+void flows_wake(void *outbound);
+void flows_take_over(void *outbound); /* some of what was read */
+void flows_read_again(void *outbound);
+/* Asks the queue what waits where; then `then`, if it is not NULL. */
+void flows_look(struct outbound *o, void (*then)(struct outbound *o));
+
+/* ---- take.c ---- */
+void delivery_take(struct lane *l, const struct sched_pick *pick, bool probe);
+/* It is committed: the lane that it would have gone by, were that not held, remembers where it went. */
+void delivery_count_moved(const struct delivery *d);
 
 /* ---- reload.c ---- */
+void outbound_configured(struct outbound *o);                 /* by a new snapshot */
 struct io_tls *outbound_tls(struct lane *l, struct err *err); /* borrowed */
 /* NULL: nobody has read it. `f` may be NULL. */
 const struct secret *outbound_fresh_secret(
@@ -406,15 +463,6 @@ bool overdue_passes_over(struct lane *l, const struct store_message *m);
 /* A new change. True: it is of the look, which waits until overdue_written(). */
 bool overdue_adopts(struct outbound *o);
 void overdue_written(struct outbound *o);
-
-/* ---- elsewhere.c ---- */
-void elsewhere_start(struct lane *l, struct wall_time last_due); /* of its mail, at the start */
-/* True: it has the page, and nothing else may. */
-bool elsewhere_sweep(struct lane *l, const struct sched_lane_now *state);
-struct mono_time elsewhere_at(
-	const struct lane *l, const struct sched_lane_now *state); /* the next */
-/* Those of a message that are due and have another door go there, while their lane is held. How many. */
-size_t elsewhere_move(struct lane *l, const struct store_message *m);
 
 /* ---- sign_in.c ---- */
 void lane_load_secrets(struct lane *l); /* may hold the lane; may take a while (secrets_job) */
@@ -444,8 +492,10 @@ void park_clear_sign_in(struct lane *l); /* a token came */
 const struct sched_hold *park_find(struct lane *l, struct sv sender, struct sv recipient);
 /* The same, also where its probe is due. */
 const struct sched_hold *park_of(struct lane *l, struct sv sender, struct sv recipient);
-/* Whether it caused what holds it; `beyond`: what is not its lane's alone. */
-bool park_is_culprit(struct lane *l, const struct store_message *m, bool beyond);
+/* Who caused what may hold mail of this flow on this lane. How many. */
+size_t park_culprits(struct lane *l, const struct mail_flow *flow, uint64_t out[PARK_CULPRITS_MAX]);
+struct sv park_sender(struct arena *a, struct sv sender); /* as a flow's `sender` names it */
+void parks_tell_order(void *outbound);                    /* what time, or a person, has changed */
 /* What each refusal holds: sets `alone` where that is only its message, and remembers it. */
 void park_weigh(struct delivery *d);
 /* The message leaves. `probe`: for its lane; for what else is due for one, this is it. */
@@ -471,33 +521,9 @@ struct provider_own witness_words(
 struct sched_refusal witness_of(struct delivery *d, const struct delivery_recipient *r);
 void witness_keep_header(struct delivery *d); /* before its body is read on */
 
-/* ---- door.c ---- */
-enum door_obstacle {
-	DOOR_OPEN,
-	DOOR_INTERNAL,  /* takes recipients of its own tenant only */
-	DOOR_TOO_SMALL, /* the message is larger than it takes */
-};
-enum door_obstacle door_obstacle(
-	const struct lane *l, const struct store_message *m, const struct store_recipient *r);
-/* The first of the recipient's alternatives that is not held and can take it; NULL: none. */
-struct lane *door_other(
-	struct lane *l, const struct store_message *m, const struct store_recipient *r);
-/* A new message, before it is in the queue: recipients whose door is held, or cannot take them, get the
- * next one. */
-void door_choose(struct outbound *o, struct arena *arena, const struct store_message *m,
-	struct store_recipient *recipients);
-/* Recipients of a message that could leave now, but not by this door. */
-void door_move(struct lane *l, const struct store_message *m,
-	const struct store_recipient *recipients, size_t count, struct lane *to);
-void door_refuse(struct lane *l, const struct store_message *m,
-	const struct store_recipient *recipients, size_t count, enum door_obstacle obstacle);
-
 /* ---- delivery.c ---- */
 struct delivery *delivery_new(struct lane *l);
 void delivery_free(struct delivery *d);
-/* Takes recipients of a queued message; reserves, and submits the claim. */
-struct delivery *delivery_from_queue(struct lane *l, const struct store_message *m,
-	const struct store_recipient *recipients, size_t count);
 /*
  * It has its connection. Gets ready what leaves. False: not yet, connection_begin() is called again when
  * the header is read; or it is finished, and the connection has no delivery any more.
@@ -506,10 +532,11 @@ NODISCARD bool delivery_ready(struct delivery *d);
 /* What leaves, for any door: sender, recipients (one, when all are redirected), size. In its memory. */
 const struct smtp_client_message *delivery_message(struct delivery *d);
 void delivery_feed(struct delivery *d); /* the connection has room for more body */
+void delivery_set_recipients(
+	struct delivery *d, const struct store_recipient *recipients, size_t count);
 void delivery_set_state(struct delivery *d, enum attempt_state next);
 /* The dot leaves, or whatever a door has for it: from here on a lost answer is uncertain. */
 void attempt_release(struct delivery *d);
-void delivery_unclaimed(struct delivery *d);
 
 /* ---- delivery_end.c ---- */
 /* Everybody who is not refused already gets this verdict; `said`: what the server had heard. */
@@ -522,12 +549,12 @@ void delivery_end(struct delivery *d, enum attempt_end end);
 void delivery_event(struct delivery *d, const struct smtp_client_event *e);
 /* Never left: back to the queue, with the reason. NULL verdict: none. */
 void delivery_withdraw(struct delivery *d, const struct verdict *v, struct sv reply);
+/* What sched/verdict is told of it. In the delivery's memory. */
+struct sched_attempt delivery_facts(struct delivery *d);
+/* It never left: its place in the queue is given back, due now, unless the caller sets other outcomes. `d` is gone. */
+struct change *delivery_return(struct delivery *d);
 
 /* ---- change.c ---- */
-void work_begin(struct work *w, struct outbound *o);
-void work_end(struct work *w);
-void change_copy_message(struct arena *a, struct store_message *m); /* its texts */
-void change_copy_recipient(struct arena *a, struct store_recipient *r, struct sv lane);
 /* Copies all. Outcomes are not set yet. */
 struct change *change_new(struct lane *l, const struct store_message *m,
 	const struct store_recipient *recipients, size_t count);
@@ -537,16 +564,16 @@ struct change *change_of(struct lane *l, struct arena *arena, const struct store
 /* The same for all. */
 void change_set(struct change *c, enum store_recipient_state state, struct wall_time next_at,
 	const struct verdict *v, struct sv reply);
-void change_decide(struct change *c, const struct sched_attempt *a); /* by the answers */
+/* Of recipient `i`, by the answer that it got as this part of the attempt. */
+void change_decide_one(struct change *c, const struct sched_attempt *a, size_t part, size_t i);
+/* What holds the lane now sends mail on to another: who was refused for that does not wait for this one. */
+void change_pass_on(struct change *c);
 void change_log(const struct change *c, size_t i, struct sv redirected_to);
 void change_write(struct change *c); /* and that is all */
 void change_tell(struct change *c);  /* its sender, where he wants it; then it is written */
 
 /* ---- waiting.c ---- */
-void waiting_postpone(struct lane *l, const struct store_message *m,
-	const struct store_recipient *recipients, size_t count, const struct sched_hold *park);
 void waiting_expire(struct lane *l, const struct store_message *m);
-void waiting_is_due(struct lane *l, const struct store_message *m); /* now, whatever was planned */
 /* Its sender is told; it is looked at again then. */
 void waiting_delayed(struct lane *l, const struct store_message *m, struct wall_time look_at);
 void waiting_reroute(struct lane *l, const struct store_message *m);
@@ -557,8 +584,12 @@ void connection_give(struct connection *c, struct delivery *d);
 void connection_body(struct connection *c, struct sv bytes, bool end);
 void connection_begin(struct connection *c); /* its delivery, as soon as that is ready */
 bool connection_has_room(const struct connection *c);
+bool connection_ends_soon(
+	const struct connection *c); /* its message is on its way; then it takes another */
 void connection_pump(struct connection *c);
-void connection_abandon(struct connection *c);   /* gives the running transaction up */
+void connection_abandon(struct connection *c); /* gives the running transaction up */
+/* If it is one too many for its server, it ends with its message; the verdict says then what that means. True: only to it. */
+bool connection_is_too_many(struct connection *c, struct verdict *v);
 void connection_quit(struct connection *c);      /* an idle one */
 void connection_take_slot(struct connection *c); /* it may connect, now or when its turn comes */
 void connection_open_now(struct connection *c);  /* its turn has come */
@@ -587,10 +618,6 @@ void connections_serve(void *outbound);
 bool connections_are_scarce(
 	const struct lane *l);             /* others wait for one, of its endpoint or of all */
 void connections_give_way(struct lane *l); /* what rests is closed, if another lane waits */
-
-/* ---- graph.c ---- */
-/* Whether each recipient of this message gets a copy of his own. */
-bool graph_goes_apart(const struct lane *l, uint64_t message_id);
 
 /* ---- bounce.c ---- */
 struct bounce_job;

@@ -137,7 +137,7 @@ static void lanes_share_the_budget_of_connections(void **state)
 	to_b = bench_queue(&b,
 		&(struct letter){ .sender = "erp@contoso.com",
 			.recipients = "bea@example.org",
-			.lane = "smtp/other" });
+			.queue = "c:other" });
 	bench_start(&b);
 	bench_wait_for(&b, to_a, 0, STORE_RCPT_DELIVERED, NULL);
 	bench_wait_for(&b, to_b, 0, STORE_RCPT_DELIVERED, NULL);
@@ -404,7 +404,7 @@ static void a_message_past_its_time_expires_with_its_next_failure(void **state)
 	p.m.expires_at = p.m.accepted_at;
 	p.put.body = buf_sv(&p.body);
 	must(bench_run(&b, &p.put.op) == 0);
-	outbound_queued(b.o, SV("smtp/lab"));
+	bench_say_queued(&b, &p);
 	bench_wait_for(&b, p.m.id, 0, STORE_RCPT_EXPIRED, NULL);
 	bench_wait_for_mails(&b, 1, 0);
 	assert_string_equal(b.a.mails[0].recipients, "erp@contoso.com ");

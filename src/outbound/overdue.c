@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
+#include "conf/route.h"
 #include "io/log.h"
 #include "outbound/outbound_priv.h"
 #include "sched/look.h"
@@ -11,7 +12,7 @@
  * queue knows which mail is to be looked at, and when; sched/look says what becomes of it. One look for the whole
  * relay: a page, and the next one when everything of it is written.
  *
- * Only here mail ends for its age. A lane passes over what is too old to be sent, and asks for a look.
+ * Only here mail ends for its age. What is too old when its turn comes is not sent, and a look is asked for.
  */
 #define AFTER_START_US (10 * US_PER_S)  /* what can leave leaves first */
 #define CLOCK_LOOK_US (15 * US_PER_MIN) /* the clock may be set in between */
@@ -76,6 +77,8 @@ static enum sched_look look_of(
 	const struct conf_general *g = conf_general(l->o->conf);
 	const struct sched_waiting w = { .accepted_at = m->accepted_at,
 		.expires_at = m->expires_at,
+		.class_end =
+			conf_class_end(l->o->conf, m->recipients[0].flow.class, m->accepted_at),
 		.parked = is_parked(l, m, &m->recipients[0]),
 		.noticed = m->flags & STORE_MSG_DELAY_NOTICED,
 		.started_at = l->o->started_at,
@@ -132,10 +135,14 @@ void overdue_expect_new(struct outbound *o)
 {
 	struct wall_time now = io_wall(o->loop);
 	const struct conf_general *g = conf_general(o->conf);
+	struct wall_time ends = wall_add(now, (int64_t)g->retry_expire_us);
 
-	overdue_expect(o,
-		sched_look_first(
-			now, wall_add(now, (int64_t)g->retry_expire_us), g->delay_notice_us));
+	for (unsigned c = 0; c < MAIL_CLASS_COUNT; c++) {
+		struct wall_time end = conf_class_end(o->conf, c, now);
+
+		ends = end.us < ends.us ? end : ends;
+	}
+	overdue_expect(o, sched_look_first(now, ends, g->delay_notice_us));
 }
 
 void overdue_start(struct outbound *o, bool waits)
@@ -205,19 +212,12 @@ static void write_later(struct overdue *v)
 	store_submit(v->o->store, &v->later.op);
 }
 
-static void ask_later(
-	struct overdue *v, struct lane *l, const struct store_message *m, struct wall_time at)
+static void ask_later(struct overdue *v, const struct store_message *m, struct wall_time at)
 {
 	for (size_t i = 0; i < m->recipient_count; i++)
 		v->looks[v->later.count++] = (struct store_look_at){
 			.message_id = m->id, .index = m->recipients[i].index, .at = at
 		};
-	/* It passed over this one, or another. */
-	if (l->passed_over) {
-		l->passed_over = false;
-		l->next_due.us = 0;
-		lane_poke(l);
-	}
 }
 
 /* Recipients of a message that wait for the same. */
@@ -232,17 +232,23 @@ static void look_at(struct overdue *v, struct lane *l, const struct store_messag
 		waiting_expire(l, m);
 		break;
 	case SCHED_LOOK_NOTICE:
-		/* Whoever has another door hears of it there, if it waits there, too. */
-		if (elsewhere_move(l, m) > 0)
-			next.us = 0;
-		else
-			waiting_delayed(l, m, next);
+		waiting_delayed(l, m, next);
 		break;
 	case SCHED_LOOK_LATER:
-		ask_later(v, l, m, next);
+		ask_later(v, m, next);
 		break;
 	}
 	lower(v, next);
+}
+
+/* The lane by which it would leave now. */
+static struct lane *lane_for(struct outbound *o, const struct mail_flow *flow)
+{
+	struct lane *l = lane_of_flow(o, flow);
+
+	if (!l)
+		l = lane_first_of(o, flow);
+	return l ? l : lane_get(o, SV(""));
 }
 
 static void look_at_message(struct overdue *v, const struct store_message *m)
@@ -251,13 +257,13 @@ static void look_at_message(struct overdue *v, const struct store_message *m)
 
 	for (size_t i = 0; i < m->recipient_count; i += part.recipient_count) {
 		const struct store_recipient *r = &m->recipients[i];
-		struct lane *l = lane_get(v->o, r->lane);
+		struct lane *l = lane_for(v->o, &r->flow);
 		bool parked = is_parked(l, m, r);
 
 		part.recipients = r;
 		part.recipient_count = 1;
 		while (i + part.recipient_count < m->recipient_count &&
-			sv_eq(r[part.recipient_count].lane, r->lane) &&
+			mail_flow_eq(&r[part.recipient_count].flow, &r->flow) &&
 			is_parked(l, m, &r[part.recipient_count]) == parked)
 			part.recipient_count++;
 		look_at(v, l, &part);
@@ -376,7 +382,6 @@ bool overdue_passes_over(struct lane *l, const struct store_message *m)
 		return true;
 	if (look_of(l, m, &next) != SCHED_LOOK_EXPIRE)
 		return false;
-	l->passed_over = true;
 	ask_now(l->o, m);
 	overdue_expect(l->o, (struct wall_time){ 0 });
 	return true;

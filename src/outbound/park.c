@@ -2,6 +2,7 @@
 #include "base/must.h"
 #include "base/text.h"
 #include "io/log.h"
+#include "mail/address.h"
 #include "outbound/outbound_priv.h"
 
 #include <stdlib.h>
@@ -141,8 +142,76 @@ static void poke_lanes_of(struct outbound *o, const struct sched_hold *h)
 	htable_each (&o->lanes, slot) {
 		struct lane *l = slot->value;
 
-		if (sched_lane_shares(l->sched, h))
-			lane_poke(l);
+		if (!sched_lane_shares(l->sched, h))
+			continue;
+		lane_tell_order(l);
+		lane_poke(l);
+	}
+}
+
+/* ---- what the order of mail hears ---- */
+
+/* "LANE:ADDRESS", and either may have a colon in it. */
+static struct lane *lane_of_sender(struct outbound *o, struct sv name, struct sv *out_address)
+{
+	ptrdiff_t first = sv_find_char(name, ':'), at = first;
+
+	if (first < 0)
+		return NULL;
+	while (!conf_lane(o->conf, sv_head(name, (size_t)at))) {
+		ptrdiff_t next = sv_find_char(sv_skip(name, (size_t)at + 1), ':');
+
+		/* Not configured any more. */
+		if (next < 0) {
+			at = first;
+			break;
+		}
+		at += next + 1;
+	}
+	*out_address = sv_skip(name, (size_t)at + 1);
+	return lane_get(o, sv_head(name, (size_t)at));
+}
+
+static void tell_sender(struct outbound *o, const struct sched_hold *h, bool shut)
+{
+	enum sched_hold_scope scope;
+	struct sv name, address;
+	struct lane *l;
+
+	if (!sched_hold_parse_key(sched_hold_key(h), &scope, &name))
+		return;
+	l = lane_of_sender(o, name, &address);
+	if (l)
+		sched_sender_set(l->member->sched, address, shut);
+}
+
+/* After each change of one that is no lane's own. */
+static void tell_order(struct outbound *o, const struct sched_hold *h)
+{
+	struct mono_time now = io_now(o->loop), until = sched_hold_until(h, now);
+	bool shut = sched_hold_is_shut(h, 0, now);
+
+	if (sched_hold_scope(h) == SCHED_HOLD_SENDER)
+		tell_sender(o, h, shut);
+	if (shut && until.us != MONO_NEVER.us && mono_before(until, o->parks_next)) {
+		o->parks_next = until;
+		io_timer_start(&o->park_timer, until);
+	}
+	outbound_wake(o);
+}
+
+void parks_tell_order(void *outbound)
+{
+	struct outbound *o = outbound;
+
+	o->parks_next = MONO_NEVER;
+	for (const struct sched_hold *h = sched_holds_next(o->holds, NULL); h;
+		h = sched_holds_next(o->holds, h)) {
+		if (sched_hold_scope(h) == SCHED_HOLD_MAILBOX)
+			continue;
+		tell_order(o, h);
+		if (sched_hold_scope(h) != SCHED_HOLD_SENDER)
+			poke_lanes_of(o, h);
 	}
 }
 
@@ -156,6 +225,8 @@ static void execute_one(struct lane *l, const struct sched_hold_event *e)
 		tell(l, e->hold, e->what & SCHED_HOLD_ENDED);
 	if (!(e->what & (SCHED_HOLD_HELD | SCHED_HOLD_ENDED)))
 		return;
+	if (sched_hold_scope(e->hold) != SCHED_HOLD_MAILBOX)
+		tell_order(l->o, e->hold);
 	if (sched_hold_scope(e->hold) != SCHED_HOLD_MAILBOX)
 		poke_lanes_of(l->o, e->hold);
 	else if (e->what & SCHED_HOLD_ENDED)
@@ -230,6 +301,15 @@ static struct sched_mail mail_of(
 	};
 }
 
+struct sv park_sender(struct arena *a, struct sv sender)
+{
+	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(LIMIT_ADDRESS + 16);
+
+	if (address_key(&text, sender) == 0)
+		return arena_sv(a, buf_sv(&text));
+	return arena_sv(a, sv_head(sender, LIMIT_ADDRESS));
+}
+
 const struct sched_hold *park_find(struct lane *l, struct sv sender, struct sv recipient)
 {
 	const struct sched_mail m = mail_of(l, 0, sender, recipient);
@@ -244,14 +324,6 @@ const struct sched_hold *park_of(struct lane *l, struct sv sender, struct sv rec
 	return sched_lane_holds(l->sched, &m);
 }
 
-bool park_is_culprit(struct lane *l, const struct store_message *m, bool beyond)
-{
-	const struct sched_mail mail = mail_of(l, m->id, m->sender, m->recipients[0].address);
-
-	return beyond ? sched_lane_is_culprit_beyond(l->sched, &mail)
-		      : sched_lane_is_culprit(l->sched, &mail);
-}
-
 struct sched_mail park_mail(const struct delivery *d)
 {
 	struct sched_mail m = { .message = d->m.id, .sender = d->m.sender };
@@ -261,12 +333,25 @@ struct sched_mail park_mail(const struct delivery *d)
 	return m;
 }
 
+/* Whose turn it is may have changed. */
+static void tell_beyond(struct lane *l, const struct sched_mail *m)
+{
+	const struct sched_hold *h = sched_lane_holds(l->sched, m);
+
+	if (!h)
+		return;
+	tell_order(l->o, h);
+	if (sched_hold_scope(h) != SCHED_HOLD_SENDER)
+		poke_lanes_of(l->o, h);
+}
+
 void park_begin(struct delivery *d, bool probe)
 {
 	const struct sched_mail m = park_mail(d);
 
 	d->probe = probe;
 	sched_lane_begin(d->lane->sched, &m, probe, io_now(d->lane->o->loop));
+	tell_beyond(d->lane, &m);
 }
 
 void park_withdraw(struct delivery *d)
@@ -275,6 +360,14 @@ void park_withdraw(struct delivery *d)
 
 	sched_lane_end(d->lane->sched, &m, d->probe, false);
 	d->probe = false;
+	tell_beyond(d->lane, &m);
+}
+
+size_t park_culprits(struct lane *l, const struct mail_flow *flow, uint64_t out[PARK_CULPRITS_MAX])
+{
+	const struct sched_mail m = { .sender = flow->sender, .external = flow->external };
+
+	return sched_lane_culprits(l->sched, &m, out, PARK_CULPRITS_MAX);
 }
 
 const struct sched_part *park_spread(struct delivery *d, const struct sched_attempt *a)
@@ -290,6 +383,7 @@ const struct sched_part *park_spread(struct delivery *d, const struct sched_atte
 		if (a->parts[i].verdict->kind == VERDICT_DELIVERED)
 			d->lane->delivered_at = io_wall(o->loop);
 	parks_execute(o, d->lane);
+	tell_beyond(d->lane, &a->mail);
 	return own;
 }
 
@@ -347,26 +441,12 @@ bool park_probe_lane(struct lane *l)
 
 /* ---- after a restart ---- */
 
-/* "LANE:ADDRESS", and either may have a colon in it. */
 static struct sched_hold *sender_of(struct outbound *o, struct sv name)
 {
-	ptrdiff_t first = sv_find_char(name, ':'), at = first;
+	struct sv address;
+	struct lane *l = lane_of_sender(o, name, &address);
 
-	if (first < 0)
-		return NULL;
-	while (!conf_lane(o->conf, sv_head(name, (size_t)at))) {
-		ptrdiff_t next = sv_find_char(sv_skip(name, (size_t)at + 1), ':');
-
-		/* Not configured any more. */
-		if (next < 0) {
-			at = first;
-			break;
-		}
-		at += next + 1;
-	}
-	return sched_hold_of_sender(sched_lane_own(lane_get(o, sv_head(name, (size_t)at))->sched),
-		sv_skip(name, (size_t)at + 1),
-		true);
+	return l ? sched_hold_of_sender(sched_lane_own(l->sched), address, true) : NULL;
 }
 
 static struct sched_hold *hold_of_row(struct outbound *o, const struct store_park_row *row)

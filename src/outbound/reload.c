@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
 #include "identity/secrets.h"
+#include "io/log.h"
 #include "outbound/outbound_priv.h"
 #include "provider/defaults.h"
 
@@ -193,54 +194,15 @@ static void take_tls(struct outbound *o, struct outbound_fresh *fresh)
 	htable_deinit(&old);
 }
 
-struct make_due {
-	struct store_edit edit;
-	struct outbound *o;
-	char key[];
-};
-
-static void made_due(struct store_op *op)
-{
-	struct make_due *m = CONTAINER_OF(op, struct make_due, edit.op);
-
-	if (op->rc == 0 && m->edit.out_more) {
-		store_submit(m->o->store, op);
-		return;
-	}
-	outbound_queued(m->o, m->edit.filter.lane);
-	free(m);
-}
-
-/* Mail of a lane that goes, or comes back, looks for its route now, not in a quarter of an hour. */
-static void make_due(struct outbound *o, struct sv key)
-{
-	struct make_due *m = xcalloc(1, sizeof(*m) + key.len);
-
-	if (key.len == 0) {
-		/* The filter has no word for "no lane": the cause says it. */
-		m->edit.filter.cause = sv_from(cause_name(CAUSE_NO_ROUTE));
-	}
-	memcpy(m->key, key.ptr ? key.ptr : "", key.len);
-	m->o = o;
-	m->edit.op = (struct store_op){ .kind = STORE_OP_EDIT, .done = made_due };
-	m->edit.kind = STORE_EDIT_RETRY;
-	m->edit.filter.lane = sv_make(m->key, key.len);
-	m->edit.filter.state = STORE_RCPT_QUEUED;
-	m->edit.at = outbound_due_now(o);
-	store_submit(o->store, &m->edit.op);
-}
-
 static void reload_lane(struct outbound *o, struct lane *l)
 {
 	const struct sched_hold_reason *why = sched_hold_why(sched_lane_own(l->sched));
-	bool was_gone = !l->c;
 
 	lane_configure(l);
 	if (l->c && why && why->nature != VERDICT_NATURE_REPUTATION)
 		sched_hold_probe_now(sched_lane_own(l->sched), io_now(o->loop));
-	if ((was_gone || !l->c) && o->started)
-		make_due(o, l->key);
-	lane_queued(l);
+	lane_tell_order(l);
+	lane_poke(l);
 }
 
 static void reload_ends(struct outbound *o)
@@ -248,6 +210,9 @@ static void reload_ends(struct outbound *o)
 	void (*done)(void *arg) = o->reload.done;
 
 	outbound_fresh_free(TAKE(o->reload.fresh));
+	/* Queues may have lost their last member, or mail without a route found one. */
+	if (o->started)
+		flows_look(o, NULL);
 	o->reload.done = NULL;
 	if (done)
 		done(o->reload.arg);
@@ -289,4 +254,35 @@ void outbound_reload(struct outbound *o, struct conf *conf, struct outbound_fres
 	/* A lane that comes later begins with the new snapshot. */
 	o->reload.count = o->lane_count;
 	reload_some(o);
+}
+
+/* ---- what is said of it ---- */
+
+const char *outbound_password_notice(const struct conf *conf, enum provider_kind provider)
+{
+	return conf_has_password(conf, provider) ? provider_defaults(provider)->password_ends
+						 : NULL;
+}
+
+/* What an administrator should not overlook, at the start and after each reload. */
+static void say_loudly(const struct conf *conf)
+{
+	const struct conf_general *g = conf_general(conf);
+
+	for (unsigned p = 0; p < PROVIDER_COUNT; p++) {
+		const char *notice = outbound_password_notice(conf, p);
+
+		if (notice)
+			log_line(LOG_WARN, "qmgr", "%s", notice);
+	}
+	if (g->redirect_all.len)
+		log_line(LOG_WARN,
+			"qmgr",
+			"STAGING: redirect_all sends every message to %.*s and to nobody else",
+			SV_ARG(g->redirect_all));
+}
+
+void outbound_configured(struct outbound *o)
+{
+	say_loudly(o->conf);
 }

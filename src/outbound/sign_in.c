@@ -44,7 +44,7 @@ static void unspace(struct lane *l)
 {
 	char plain[17];
 
-	if (!l->password || l->c->provider == PROVIDER_SMTP ||
+	if (!l->password || provider_defaults(l->c->provider)->is_any_server ||
 		!provider_app_password_unspace(secret_reveal(l->password), plain))
 		return;
 	secret_free(l->password);

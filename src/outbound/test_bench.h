@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "conf/route.h"
 #include "io/log.h"
 #include "outbound/outbound_priv.h"
 #include "outbound/test_upstream.h"
@@ -261,13 +262,31 @@ static inline int bench_run(struct bench *b, struct store_op *op)
 	return op->rc;
 }
 
-/* What the queue says of one recipient. */
+/* What a reader sees of one recipient: of mail that waits, where it does, and what holds it there. */
 struct look {
 	enum store_recipient_state state;
 	uint32_t attempts, uncertain;
 	char lane[UP_TEXT_MAX], cause[UP_TEXT_MAX], reply[UP_TEXT_MAX];
 	size_t stories; /* rows of the timeline */
 };
+
+static inline void bench_see(struct bench *b, const struct store_message *m,
+	const struct store_recipient *r, struct look *out)
+{
+	struct sv lane = r->lane, cause = r->last_cause, reply = r->last_reply;
+	struct outbound_hold hold;
+
+	if (r->state == STORE_RCPT_QUEUED) {
+		lane = outbound_lane_of(b->o, &r->flow);
+		if (outbound_hold_of(b->o, lane, m->sender, r->address, &hold)) {
+			cause = hold.cause;
+			reply = hold.reply;
+		}
+	}
+	(void)snprintf(out->lane, sizeof(out->lane), "%.*s", SV_ARG(lane));
+	(void)snprintf(out->cause, sizeof(out->cause), "%.*s", SV_ARG(cause));
+	(void)snprintf(out->reply, sizeof(out->reply), "%.*s", SV_ARG(reply));
+}
 
 static inline void bench_look(struct bench *b, uint64_t id, uint32_t index, struct look *out)
 {
@@ -284,9 +303,7 @@ static inline void bench_look(struct bench *b, uint64_t id, uint32_t index, stru
 		.attempts = r->attempts,
 		.uncertain = r->uncertain,
 		.stories = show.out_attempt_count };
-	(void)snprintf(out->lane, sizeof(out->lane), "%.*s", SV_ARG(r->lane));
-	(void)snprintf(out->cause, sizeof(out->cause), "%.*s", SV_ARG(r->last_cause));
-	(void)snprintf(out->reply, sizeof(out->reply), "%.*s", SV_ARG(r->last_reply));
+	bench_see(b, show.out_message, r, out);
 	arena_reset(&arena);
 }
 
@@ -338,12 +355,13 @@ static inline void bench_retry(struct bench *b)
 struct letter {
 	const char *sender;
 	const char *recipients; /* "a@b c@d" */
-	const char *lane;       /* NULL: smtp/lab */
+	const char *queue;      /* NULL: c:lab; "" is no route */
 	struct sv body;         /* empty: a short text */
 	uint8_t notify;
-	const char *rewrite_from, *alternatives, *device;
-	uint64_t age_us; /* it came so long ago; its time is a day */
-	uint64_t due_us; /* it is due in so long */
+	enum mail_class class;
+	const char *rewrite_from, *device, *user; /* the last is the principal, too */
+	uint64_t age_us;                          /* it came so long ago; its time is a day */
+	uint64_t due_us;                          /* it is due in so long */
 };
 
 struct post {
@@ -355,6 +373,20 @@ struct post {
 };
 
 #define BENCH_TEXT "Subject: hello\r\nMessage-ID: <1@contoso.com>\r\n\r\nGood day.\r\n"
+
+/* As accept would have it, but that the queue may have members that never could carry it. */
+static inline struct mail_flow bench_flow(
+	struct bench *b, const struct letter *l, struct sv recipient, struct arena *a)
+{
+	const struct conf_member *members[CONF_THROUGH_MAX];
+	struct mail_flow f = { .queue = arena_sv(a, sv_from(l->queue ? l->queue : "c:lab")),
+		.class = l->class,
+		.principal = arena_sv(a, sv_from(l->user)) };
+
+	f.external = conf_queue_members(b->conf, f.queue, members) > 0 &&
+		     !conf_is_internal(b->conf, members[0]->tenant, recipient);
+	return f;
+}
 
 static inline void post_make(struct post *p, struct bench *b, const struct letter *l)
 {
@@ -370,8 +402,7 @@ static inline void post_make(struct post *p, struct bench *b, const struct lette
 			.index = (uint32_t)p->m.recipient_count,
 			.address = arena_sv(&p->arena, one),
 			.dsn_notify = l->notify,
-			.lane = arena_sv(&p->arena, sv_from(l->lane ? l->lane : "smtp/lab")),
-			.alternatives = arena_sv(&p->arena, sv_from(l->alternatives)),
+			.flow = bench_flow(b, l, one, &p->arena),
 			.rewrite_from = arena_sv(&p->arena, sv_from(l->rewrite_from)),
 			.state = STORE_RCPT_QUEUED,
 			.next_at = wall_add(now, (int64_t)l->due_us),
@@ -389,6 +420,7 @@ static inline void post_make(struct post *p, struct bench *b, const struct lette
 	p->m.header_size = (uint32_t)sv_find(buf_sv(&p->body), SV("\r\n\r\n")) + 4;
 	p->m.message_id = SV("<1@contoso.com>");
 	p->m.device = arena_sv(&p->arena, sv_from(l->device));
+	p->m.user = arena_sv(&p->arena, sv_from(l->user));
 	p->m.recipients = p->recipients;
 }
 
@@ -396,6 +428,23 @@ static inline void post_free(struct post *p)
 {
 	buf_deinit(&p->body);
 	arena_reset(&p->arena);
+}
+
+/* What inbound says of a message that is in the queue: once for each flow. */
+static inline void bench_say_queued(struct bench *b, const struct post *p)
+{
+	for (size_t i = 0; i < p->m.recipient_count; i++) {
+		uint32_t before = 0, all = 0;
+
+		for (size_t k = 0; k < p->m.recipient_count; k++) {
+			bool same = mail_flow_eq(&p->recipients[k].flow, &p->recipients[i].flow);
+
+			before += same && k < i;
+			all += same;
+		}
+		if (before == 0)
+			outbound_queued(b->o, p->m.id, &p->recipients[i].flow, all);
+	}
 }
 
 /* The long way: it is in the queue, and somebody says so. */
@@ -416,7 +465,7 @@ static inline uint64_t bench_queue(struct bench *b, const struct letter *l)
 	p.put.body = rest;
 	must(bench_run(b, &p.put.op) == 0);
 	if (b->o->started)
-		outbound_queued(b->o, p.recipients[0].lane);
+		bench_say_queued(b, &p);
 	post_free(&p);
 	return p.m.id;
 }
@@ -448,8 +497,8 @@ static inline uint64_t bench_fresh(struct bench *b, const struct letter *l, bool
 	must(bench_run(b, &p.put.op) == 0);
 	if (claim)
 		outbound_committed(b->o, claim, &p.arena, &p.body);
-	for (size_t i = 0; i < p.m.recipient_count && !claim; i++)
-		outbound_queued(b->o, p.recipients[i].lane);
+	else
+		bench_say_queued(b, &p);
 	post_free(&p);
 	*out_claimed = claim != NULL;
 	return p.m.id;

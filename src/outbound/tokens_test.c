@@ -141,13 +141,13 @@ static void open_bench(unsigned mailboxes)
 
 static uint64_t queue(unsigned mailbox)
 {
-	char sender[64], lane[96];
+	char sender[64], member[96];
 
 	(void)snprintf(sender, sizeof(sender), "m%u@contoso.com", mailbox);
-	(void)snprintf(lane, sizeof(lane), "submission/%s", sender);
+	(void)snprintf(member, sizeof(member), "m:%s", sender);
 	return bench_queue(&bench,
 		&(struct letter){
-			.sender = sender, .recipients = "anna@example.org", .lane = lane });
+			.sender = sender, .recipients = "anna@example.org", .queue = member });
 }
 
 static size_t wanted;

@@ -7,26 +7,6 @@
 #include <stdio.h>
 
 /* What becomes of mail that waits, without an attempt: it waits on, its sender is told, it is over, it finds a route. */
-enum {
-	NO_ROUTE_PAUSE_S = 900,
-};
-
-void waiting_postpone(struct lane *l, const struct store_message *m,
-	const struct store_recipient *recipients, size_t count, const struct sched_hold *park)
-{
-	const struct verdict v = { .kind = VERDICT_PARK,
-		.scope = VERDICT_SCOPE_SENDER,
-		.cause = sched_hold_why(park)->cause };
-	struct change *c = change_new(l, m, recipients, count);
-
-	change_set(c,
-		STORE_RCPT_QUEUED,
-		wall_add(outbound_due_now(l->o),
-			(int64_t)sched_hold_look_us(park, io_now(l->o->loop))),
-		&v,
-		sv_from(sched_hold_why(park)->reply));
-	change_write(c);
-}
 
 /* Mail that waits for its lane: the lane's reason is its reason. */
 static struct change *change_waiting(
@@ -66,18 +46,6 @@ void waiting_expire(struct lane *l, const struct store_message *m)
 	change_tell(c);
 }
 
-void waiting_is_due(struct lane *l, const struct store_message *m)
-{
-	struct change *c = change_new(l, m, m->recipients, m->recipient_count);
-
-	change_set(c, STORE_RCPT_QUEUED, outbound_due_now(l->o), NULL, SV(""));
-	for (size_t i = 0; i < c->count; i++) {
-		c->outcomes[i].verdict.cause = cause_parse(c->recipients[i].last_cause);
-		c->outcomes[i].reply = c->recipients[i].last_reply;
-	}
-	change_write(c);
-}
-
 void waiting_delayed(struct lane *l, const struct store_message *m, struct wall_time look_at)
 {
 	struct change *c = change_waiting(l, m, STORE_RCPT_QUEUED);
@@ -96,13 +64,21 @@ static bool no_header(void *arg, struct sv name, struct sv *out_value)
 	return false;
 }
 
-static struct sv further_lanes(struct change *c, const struct conf_route_answer *a)
+static const struct mail_flow *routed_flow(
+	struct change *c, size_t i, const struct conf_route_answer *a)
 {
-	CLEANUP(buf_deinitp) struct buf keys = BUF_INIT(CONF_THROUGH_MAX * (LIMIT_ADDRESS + 64));
+	const struct store_recipient *r = &c->recipients[i];
+	struct mail_flow *flow = arena_alloc(&c->arena, sizeof(*flow));
 
-	for (size_t i = 1; i < a->lane_count; i++)
-		must(buf_printf(&keys, "%s%.*s", i > 1 ? "\n" : "", SV_ARG(a->lanes[i]->key)) == 0);
-	return arena_sv(&c->arena, buf_sv(&keys));
+	*flow = (struct mail_flow){ .class = r->flow.class, .principal = r->flow.principal };
+	flow->queue = conf_queue_key(c->lane->o->conf,
+		a->members,
+		a->member_count,
+		r->address,
+		c->m.size,
+		&c->arena,
+		&flow->external);
+	return flow;
 }
 
 /* Local mail whose recipient got no domain when the maildrop was read: no route can ever lead there. */
@@ -129,9 +105,10 @@ void waiting_reroute(struct lane *l, const struct store_message *m)
 	struct wall_time now = outbound_due_now(l->o);
 	bool bounces = false;
 
+	/* Nobody takes it, and once its queue has a member again it has waited long enough. */
 	change_set(c,
 		STORE_RCPT_QUEUED,
-		wall_add(now, NO_ROUTE_PAUSE_S * (int64_t)US_PER_S),
+		now,
 		&none,
 		SV("no route leads to a mailbox or connector: change `routes:` or use `postern "
 		   "queue reroute`"));
@@ -151,13 +128,10 @@ void waiting_reroute(struct lane *l, const struct store_message *m)
 			continue;
 		}
 		a = conf_route_find(l->o->conf, &q);
-		if (!a.lane)
+		if (!a.member)
 			continue;
-		c->outcomes[i].new_plan = true;
-		c->outcomes[i].alternatives = further_lanes(c, &a);
 		c->outcomes[i].rewrite_from = arena_sv(&c->arena, a.route->rewrite_from);
-		c->outcomes[i].lane = arena_sv(&c->arena, a.lane->key);
-		c->outcomes[i].next_at = now;
+		c->outcomes[i].flow = routed_flow(c, i, &a);
 		c->outcomes[i].verdict.cause = CAUSE_NONE;
 		c->outcomes[i].reply = SV("");
 	}

@@ -43,7 +43,7 @@ static struct sv header_of(const struct delivery *d)
 
 	if (d->head.len)
 		header = buf_sv(&d->head);
-	else if (header.len == 0 && d->body_at == 0 && !(d->ops & ATTEMPT_READS))
+	else if (header.len == 0 && d->body_at == 0 && !d->reads)
 		header = sv_head(buf_sv(&d->body), d->m.header_size);
 	return sv_head(header, HEADER_LOOKED_AT);
 }
@@ -141,7 +141,7 @@ static uint64_t hash_body(const struct delivery *d)
 	uint64_t size = d->m.size - d->m.header_size;
 	struct sv body = SV("");
 
-	if (d->body_at == 0 && !(d->ops & ATTEMPT_READS))
+	if (d->body_at == 0 && !d->reads)
 		body = sv_head(sv_skip(buf_sv(&d->body), d->m.header_size), HEADER_LOOKED_AT);
 	return sv_hash(body, sv_hash(sv_make((const char *)&size, sizeof(size)), SEED));
 }

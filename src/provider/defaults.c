@@ -28,6 +28,7 @@ static const struct provider_defaults defaults[] = {
 		.idle_us_max = 30 * US_PER_S, /* ours: a slot of three is not held for nothing */
 		.null_sender = false,         /* the sender must be the mailbox or one it may send as */
 		.needs_login = true,
+		.shares_mailbox = true,
 		/* https://learn.microsoft.com/exchange/client-developer/legacy-protocols/how-to-authenticate-an-imap-pop-smtp-application-by-using-oauth */
 		.app_scope = "/.default",
 		.user_scope = "/SMTP.Send",
@@ -38,6 +39,10 @@ static const struct provider_defaults defaults[] = {
 			"until a final date, to be announced in the second half of 2027. Move to "
 			"`auth: app` or `auth: user`.",
 		.password_end_s = 1798675200, /* 2026-12-31 */
+		.is_smtp_auth = true,
+		.is_microsoft = true,
+		.app_permission = "SMTP.SendAsApp",
+		.user_permission = "SMTP.Send",
 	},
 	[PROVIDER_SMTP] = {
 		.port = 587, /* RFC 6409 3.1 */
@@ -45,6 +50,7 @@ static const struct provider_defaults defaults[] = {
 		.connection_us_max = 15 * US_PER_MIN,
 		.idle_us_max = US_PER_MIN, /* RFC 5321 4.5.3.2.7 asks servers for five minutes */
 		.null_sender = true,       /* RFC 5321 6.1 */
+		.is_any_server = true,
 	},
 	[PROVIDER_HVE] = {
 		/* https://learn.microsoft.com/exchange/mail-flow-best-practices/troubleshoot-high-volume-email-m365
@@ -69,6 +75,12 @@ static const struct provider_defaults defaults[] = {
 		.password_end_s = 1853884800, /* 2028-09-30 */
 		/* https://github.com/tarickb/sasl-xoauth2/issues/98: refused at 8.5 minutes left. */
 		.token_left_us_min = 20 * US_PER_MIN,
+		.needs_account = true,
+		/* https://mc.merill.net/message/MC1243552: by the delivered recipient; read on 2026-11-23 */
+		.has_cost = true,
+		.is_microsoft = true,
+		.app_permission = "Mail.Send",
+		.user_permission = "Mail.Send",
 	},
 	[PROVIDER_CONNECTOR] = {
 		/* https://learn.microsoft.com/exchange/mail-flow-best-practices/how-to-set-up-a-multifunction-device-or-application-to-send-email-using-microsoft-365-or-office-365
@@ -83,6 +95,8 @@ static const struct provider_defaults defaults[] = {
 		.is_connector = true,
 		/* NDR table, 4.5.3: 200 recipients of a domain. */
 		.recipients_per_domain = 200,
+		.knows_relay = true,
+		.is_microsoft = true,
 	},
 	[PROVIDER_DIRECT] = {
 		/* The same page, and 3,600 messages an hour for each recipient. */
@@ -95,6 +109,7 @@ static const struct provider_defaults defaults[] = {
 		.internal_only = true,
 		.is_connector = true,
 		.recipients_per_domain = 200,
+		.is_microsoft = true,
 	},
 	[PROVIDER_GRAPH] = {
 		/* https://learn.microsoft.com/graph/throttling-limits: 4 requests at once for a mailbox.
@@ -110,8 +125,12 @@ static const struct provider_defaults defaults[] = {
 		.null_sender = false,
 		.needs_login = true,
 		.is_http = true,
+		.shares_mailbox = true,
 		.app_scope = "/.default",
 		.user_scope = "/Mail.Send",
+		.is_microsoft = true,
+		.app_permission = "Mail.Send",
+		.user_permission = "Mail.Send",
 	},
 	[PROVIDER_GMAIL] = {
 		/* https://support.google.com/a/answer/166852: 2,000 messages and 10,000 recipients in 24
@@ -154,6 +173,11 @@ const struct provider_defaults *provider_defaults(enum provider_kind kind)
 {
 	must(kind < PROVIDER_COUNT);
 	return &defaults[kind];
+}
+
+enum provider_kind provider_unknown(void)
+{
+	return PROVIDER_SMTP;
 }
 
 enum {

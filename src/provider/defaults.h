@@ -24,9 +24,19 @@ struct provider_defaults {
 	bool own_sender;    /* MAIL FROM and From must be the account's: the lane rewrites */
 	bool is_connector;  /* listed under connectors: there is no mailbox behind it */
 	bool is_http;       /* no SMTP */
+	/* SMTP AUTH of Exchange Online: a mailbox can have it switched off, is opened when a message comes, and keeps a copy. */
+	bool is_smtp_auth;
+	bool needs_account; /* an administrator makes accounts for it alone */
+	bool knows_relay;   /* by its certificate or address */
+	bool is_microsoft;  /* else any server, or Google */
+	bool is_any_server; /* named by whoever configures it: its certificate may be anybody's */
+	bool has_cost;      /* each delivered recipient is paid for */
+	bool shares_mailbox; /* other doors lead to the same mailbox, and what leaves by one counts for all */
 	uint32_t recipients_per_domain; /* of one domain in one message; 0: no limit */
 	/* The scope behind the cloud's scope host (or graph host), app and user; NULL: no tokens. */
 	const char *app_scope, *user_scope;
+	/* What the token must permit; NULL: nobody looks. */
+	const char *app_permission, *user_permission;
 	/* What is to be said of signing in with a password there, with its dates; NULL: nothing. */
 	const char *password_ends;
 	int64_t password_end_s;     /* the first of these dates, seconds since 1970; 0: none */
@@ -34,6 +44,8 @@ struct provider_defaults {
 };
 
 const struct provider_defaults *provider_defaults(enum provider_kind kind);
+/* What a server is of which nothing is known: its lane is gone from the configuration. */
+enum provider_kind provider_unknown(void);
 
 /* Whether a mail exchanger of this name can only be Microsoft's, in any cloud. */
 NODISCARD bool provider_is_exchanger(struct sv host);

@@ -477,6 +477,15 @@ bool sched_hold_is_culprit(const struct sched_hold *h, uint64_t message)
 	return sched_hold_holds(h) && h->proof && sched_proof_has(h->proof, message);
 }
 
+size_t sched_hold_culprits(const struct sched_hold *h, uint64_t out[SCHED_WITNESSES])
+{
+	size_t n = sched_hold_holds(h) && h->proof ? h->proof->count : 0;
+
+	for (size_t i = 0; i < n; i++)
+		out[i] = h->proof->who[i].message;
+	return n;
+}
+
 enum sched_hold_scope sched_hold_scope(const struct sched_hold *h)
 {
 	return h->scope;

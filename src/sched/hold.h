@@ -111,6 +111,8 @@ uint64_t sched_hold_look_us(const struct sched_hold *h, struct mono_time now);
 bool sched_hold_may_leave(const struct sched_hold *h);
 /* Did this message cause it, or try for it in vain? It is not the probe while another one waits. */
 bool sched_hold_is_culprit(const struct sched_hold *h, uint64_t message);
+/* These messages: how many. */
+size_t sched_hold_culprits(const struct sched_hold *h, uint64_t out[SCHED_WITNESSES]);
 enum sched_hold_scope sched_hold_scope(const struct sched_hold *h);
 /* "mailbox:LANE", "sender:LANE:ADDRESS", "tenant:NAME", ...: under which it is recorded and told. */
 struct sv sched_hold_key(const struct sched_hold *h);

@@ -216,6 +216,25 @@ bool sched_lane_is_culprit(const struct sched_lane *l, const struct sched_mail *
 	return sched_hold_is_culprit(l->own, m->message) || sched_lane_is_culprit_beyond(l, m);
 }
 
+const struct sched_hold *sched_lane_stops_outside(const struct sched_lane *l, struct mono_time now)
+{
+	return sched_hold_is_shut(l->external, 0, now) ? l->external : NULL;
+}
+
+size_t sched_lane_culprits(
+	const struct sched_lane *l, const struct sched_mail *m, uint64_t *out, size_t max)
+{
+	const struct sched_hold *all[WHOLE_MAX + 2] = { l->own, l->tenant, l->sign_in };
+	struct sched_hold *both[2];
+	size_t n = beyond(l, m, both), count = 0;
+
+	for (size_t i = 0; i < n; i++)
+		all[WHOLE_MAX + i] = both[i];
+	for (size_t i = 0; i < WHOLE_MAX + n && count + SCHED_WITNESSES <= max; i++)
+		count += sched_hold_culprits(all[i], out + count);
+	return count;
+}
+
 void sched_lane_begin(
 	struct sched_lane *l, const struct sched_mail *m, bool probe, struct mono_time now)
 {

@@ -72,6 +72,11 @@ const struct sched_hold *sched_lane_holds(const struct sched_lane *l, const stru
 bool sched_lane_is_culprit(const struct sched_lane *l, const struct sched_mail *m);
 /* Whether it caused what holds its sender, its tenant or mail to the outside. */
 bool sched_lane_is_culprit_beyond(const struct sched_lane *l, const struct sched_mail *m);
+/* Why mail to the outside may not leave now; NULL: it may. */
+const struct sched_hold *sched_lane_stops_outside(const struct sched_lane *l, struct mono_time now);
+/* Messages that caused what holds the lane or such mail: at most `max`. How many. */
+size_t sched_lane_culprits(
+	const struct sched_lane *l, const struct sched_mail *m, uint64_t *out, size_t max);
 /* It leaves. Where a hold of its sender or of the outside is due for its probe, this is it; and the lane's, if `probe`. */
 void sched_lane_begin(
 	struct sched_lane *l, const struct sched_mail *m, bool probe, struct mono_time now);

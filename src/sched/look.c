@@ -36,6 +36,10 @@ enum sched_look sched_look(
 	if (w->parked && ends.us < parked.us)
 		ends = parked;
 	ends = with_try(w, ends);
+	if (w->class_end.us) {
+		ends = earlier(ends, w->class_end);
+		own = earlier(own, w->class_end);
+	}
 	notice = with_try(w, notice);
 	if (now.us >= ends.us)
 		return SCHED_LOOK_EXPIRE;

@@ -13,6 +13,8 @@ struct sched_waiting {
 	 * for so long: neither end nor notice comes before. */
 	struct wall_time started_at;
 	uint64_t try_us;
+	/* The end that its class sets (conf_class_end()): nothing lengthens it, no hold and no start. 0: none. */
+	struct wall_time class_end;
 	bool parked; /* what holds it is for an administrator: it has `parked_expire_us`, if that is longer */
 	bool noticed; /* the sender has been told */
 	uint64_t parked_expire_us;
@@ -25,7 +27,7 @@ enum sched_look {
 	SCHED_LOOK_EXPIRE,
 };
 
-/* When mail that came is looked at first. */
+/* When mail that came is looked at first; `expires_at` is the sooner of its two ends. */
 struct wall_time sched_look_first(
 	struct wall_time accepted_at, struct wall_time expires_at, uint64_t notice_us);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "mail/domain_room.h"
 #include "sched/retry.h"
-#include "sched/split.h"
 
 #include "base/must.h"
 
@@ -109,12 +109,12 @@ static void a_message_has_so_many_of_a_domain(void **state)
 	};
 
 	(void)state;
-	assert_int_equal(sched_domain_room(5, 0, one_of, to), 5);
-	assert_int_equal(sched_domain_room(5, 5, one_of, to), 5);
-	assert_int_equal(sched_domain_room(5, 3, one_of, to), 5);
-	assert_int_equal(sched_domain_room(5, 2, one_of, to), 3);
-	assert_int_equal(sched_domain_room(5, 1, one_of, to), 1);
-	assert_int_equal(sched_domain_room(1, 1, one_of, to), 1);
+	assert_int_equal(mail_domain_room(5, 0, one_of, to), 5);
+	assert_int_equal(mail_domain_room(5, 5, one_of, to), 5);
+	assert_int_equal(mail_domain_room(5, 3, one_of, to), 5);
+	assert_int_equal(mail_domain_room(5, 2, one_of, to), 3);
+	assert_int_equal(mail_domain_room(5, 1, one_of, to), 1);
+	assert_int_equal(mail_domain_room(1, 1, one_of, to), 1);
 }
 
 int main(void)

@@ -63,6 +63,11 @@ static bool waits_for_lane(const struct sched_part *p)
 	return sched_holds_lane(p->verdict) && p->said == SCHED_SAID_SESSION && !p->alone;
 }
 
+static bool is_past_class(const struct sched_attempt *a)
+{
+	return a->class_end.us && a->now.us >= a->class_end.us;
+}
+
 static struct sched_answer after_retry(const struct sched_attempt *a, const struct sched_part *p,
 	const struct sched_policy *policy, struct prng *rng)
 {
@@ -70,7 +75,7 @@ static struct sched_answer after_retry(const struct sched_attempt *a, const stru
 	uint64_t pause = p->verdict->retry_after_us;
 
 	/* Only an attempt that has just failed lets mail expire: a clock that jumps cannot. */
-	if (a->now.us >= a->expires_at.us)
+	if (a->now.us >= a->expires_at.us || is_past_class(a))
 		return at(SCHED_EXPIRE, a->now);
 	if (waits_for_lane(p))
 		return at(SCHED_WAIT_LANE, a->now);
@@ -85,8 +90,10 @@ static struct sched_answer after_park(const struct sched_attempt *a, const struc
 	const struct verdict *v = p->verdict;
 
 	/* Parked mail has its own, longer time: a fault of configuration must not bounce it. */
-	if (a->parked_expire_us && a->now.us >= a->accepted_at.us + (int64_t)a->parked_expire_us &&
-		a->now.us >= a->expires_at.us)
+	if (is_past_class(a) ||
+		(a->parked_expire_us &&
+			a->now.us >= a->accepted_at.us + (int64_t)a->parked_expire_us &&
+			a->now.us >= a->expires_at.us))
 		return at(SCHED_EXPIRE, a->now);
 	if (waits_for_lane(p))
 		return at(SCHED_WAIT_LANE, a->now);
@@ -101,19 +108,19 @@ static struct sched_answer after_park(const struct sched_attempt *a, const struc
 }
 
 /*
- * This door cannot carry this one message, though it carries others, or its tenant may send no more to
- * the outside: another of its route may.
+ * This door cannot carry this one message, though it carries others, or what it was refused for is not proved: another
+ * member of its queue may. What is proved holds the door, and sched/order goes past that by itself.
  */
 static enum sched_move move_of(const struct sched_part *p, enum sched_deed deed)
 {
 	const struct verdict *v = p->verdict;
-	bool external = v->scope == VERDICT_SCOPE_TENANT_EXTERNAL;
-	bool parked = v->kind == VERDICT_PARK && (v->scope == VERDICT_SCOPE_MESSAGE || external);
+	bool own = v->kind == VERDICT_PARK && v->scope == VERDICT_SCOPE_MESSAGE;
 
 	if ((deed != SCHED_RETRY_AT && deed != SCHED_WAIT_LANE) || p->uncertain ||
-		(!parked && !p->alone) || !verdict_may_go_elsewhere(v))
+		(!own && !p->alone) || !verdict_may_go_elsewhere(v))
 		return SCHED_MOVE_NOT;
-	return external ? SCHED_MOVE_TO_OTHER_TENANT : SCHED_MOVE_ANYWHERE;
+	return v->scope == VERDICT_SCOPE_TENANT_EXTERNAL ? SCHED_MOVE_TO_OTHER_TENANT
+							 : SCHED_MOVE_ANYWHERE;
 }
 
 static struct sched_answer answer(const struct sched_attempt *a, const struct sched_part *p,

@@ -46,7 +46,8 @@ struct sched_attempt {
 	struct mono_time begun;
 	bool probe;
 	struct wall_time now, accepted_at, expires_at;
-	uint64_t parked_expire_us; /* mail that waits for a park has this long */
+	uint64_t parked_expire_us;  /* mail that waits for a park has this long */
+	struct wall_time class_end; /* of its class: through any park; 0: none */
 };
 
 /* ---- a recipient, and the message ---- */
@@ -59,11 +60,11 @@ enum sched_deed {
 	SCHED_BOUNCE,
 	SCHED_EXPIRE, /* tried for as long as promised */
 };
-/* Whether another door of its route may take it at once, while the lane goes on. */
+/* Whether another member of its queue may take it at once, while the lane goes on. */
 enum sched_move {
 	SCHED_MOVE_NOT,
 	SCHED_MOVE_ANYWHERE,
-	SCHED_MOVE_TO_OTHER_TENANT, /* doors of one tenant share its limit */
+	SCHED_MOVE_TO_OTHER_TENANT, /* those of one tenant share its limit */
 };
 struct sched_answer {
 	enum sched_deed deed;

@@ -170,6 +170,30 @@ static void parked_mail_may_wait_for_ever(void **state)
 		sched_attempt_answer(&attempt, 0, &policies[0], &rng).deed, SCHED_RETRY_AT);
 }
 
+/* What came in vain goes on by itself until its class says that nobody waits for it any more. */
+static void a_class_ends_its_mail_whatever_holds_it(void **state)
+{
+	struct prng rng;
+
+	(void)state;
+	prng_seed(&rng, 7);
+	for (unsigned kind = VERDICT_RETRY; kind <= VERDICT_PARK; kind++)
+		for (unsigned scope = 0; scope < VERDICT_SCOPE_COUNT; scope++) {
+			const struct verdict v = { .kind = kind, .scope = scope };
+			const struct sched_part part = {
+				.verdict = &v, .attempts = 1, .said = SCHED_SAID_SESSION
+			};
+			struct sched_attempt a = attempt_at(EARLY, &part);
+
+			a.class_end.us = NOW + 1;
+			assert_int_not_equal(
+				sched_attempt_answer(&a, 0, &policies[0], &rng).deed, SCHED_EXPIRE);
+			a.class_end.us = NOW;
+			assert_int_equal(
+				sched_attempt_answer(&a, 0, &policies[0], &rng).deed, SCHED_EXPIRE);
+		}
+}
+
 static void only_lasting_trouble_of_a_door_holds_the_lane(void **state)
 {
 	(void)state;
@@ -251,10 +275,8 @@ static void another_door_is_tried_where_only_this_one_is_at_fault(void **state)
 						.alone = alone };
 					const struct sched_attempt attempt =
 						attempt_at(EARLY, &part);
-					bool of_door =
-						kind == VERDICT_PARK &&
-						(scope == VERDICT_SCOPE_MESSAGE ||
-							scope == VERDICT_SCOPE_TENANT_EXTERNAL);
+					bool of_door = kind == VERDICT_PARK &&
+						       scope == VERDICT_SCOPE_MESSAGE;
 					bool waits = kind == VERDICT_PARK || kind == VERDICT_RETRY;
 					enum sched_move want =
 						!waits || !(of_door || alone) ||
@@ -424,6 +446,7 @@ int main(void)
 		cmocka_unit_test(every_verdict_of_every_scope_does_what_the_table_says),
 		cmocka_unit_test(an_uncertain_end_is_the_policys),
 		cmocka_unit_test(parked_mail_may_wait_for_ever),
+		cmocka_unit_test(a_class_ends_its_mail_whatever_holds_it),
 		cmocka_unit_test(only_lasting_trouble_of_a_door_holds_the_lane),
 		cmocka_unit_test(reputation_of_a_message_is_an_operators),
 		cmocka_unit_test(one_too_many_goes_in_the_next_transaction),

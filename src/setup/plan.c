@@ -55,16 +55,16 @@ void setup_plan_note(struct setup_plan *p, const char *fmt, ...)
 static void add_permissions(
 	struct setup_plan *p, const struct setup_tenant *t, const struct conf_lane *l)
 {
+	const struct provider_defaults *d = provider_defaults(l->provider);
 	struct setup_step s = { .kind = l->sign_in == CONF_SIGN_IN_APP ? SETUP_APP_ROLE
 								       : SETUP_APP_SCOPE,
 		.tenant = t,
-		.api = l->provider == PROVIDER_GRAPH ? SETUP_API_GRAPH : SETUP_API_EXCHANGE,
-		.subject = SV("Mail.Send") };
+		.api = d->is_http ? SETUP_API_GRAPH : SETUP_API_EXCHANGE,
+		.subject = sv_from(
+			l->sign_in == CONF_SIGN_IN_APP ? d->app_permission : d->user_permission) };
 
-	if (l->provider == PROVIDER_SUBMISSION)
-		s.subject = l->sign_in == CONF_SIGN_IN_APP ? SV("SMTP.SendAsApp") : SV("SMTP.Send");
 	setup_plan_add(p, &s);
-	if (l->provider == PROVIDER_GRAPH) {
+	if (d->is_http) {
 		/* Large messages are drafts first. */
 		s.subject = SV("Mail.ReadWrite");
 		setup_plan_add(p, &s);
@@ -92,8 +92,8 @@ static void add_app(struct setup_plan *p, const struct conf *c, const struct con
 			(l->sign_in != CONF_SIGN_IN_APP && l->sign_in != CONF_SIGN_IN_USER))
 			continue;
 		add_permissions(p, t, l);
-		principal = principal ||
-			    (l->sign_in == CONF_SIGN_IN_APP && l->provider == PROVIDER_SUBMISSION);
+		principal = principal || (l->sign_in == CONF_SIGN_IN_APP &&
+						 provider_defaults(l->provider)->is_smtp_auth);
 	}
 	if (principal)
 		setup_plan_add(p, &(struct setup_step){ .kind = SETUP_PRINCIPAL, .tenant = t });
@@ -191,31 +191,20 @@ static void add_connector(struct setup_plan *p, const struct conf_lane *l,
 static void add_lane(struct setup_plan *p, const struct conf *c, const struct conf_lane *l,
 	const struct setup_tenant *t, struct sv address)
 {
-	switch (l->provider) {
-	case PROVIDER_SUBMISSION:
+	const struct provider_defaults *d = provider_defaults(l->provider);
+
+	if (d->is_smtp_auth)
 		add_submission(p, c, l, t);
-		break;
-	case PROVIDER_HVE:
+	else if (d->needs_account)
 		add_hve(p, l, t);
-		break;
-	case PROVIDER_CONNECTOR:
+	else if (d->knows_relay)
 		add_connector(p, l, t, address);
-		break;
-	case PROVIDER_GRAPH:
-		if (l->sign_in == CONF_SIGN_IN_APP)
-			setup_plan_note(p,
-				"Graph's Mail.Send lets the app send as every mailbox of the "
-				"tenant. To "
-				"confine it to these mailboxes use RBAC for Applications "
-				"(learn.microsoft.com/exchange/permissions-exo/application-rbac) "
-				"instead of the permission in Entra.");
-		break;
-	case PROVIDER_SMTP:
-	case PROVIDER_DIRECT:
-	case PROVIDER_GMAIL:
-	case PROVIDER_COUNT:
-		break;
-	}
+	else if (d->is_http && l->sign_in == CONF_SIGN_IN_APP)
+		setup_plan_note(p,
+			"Graph's Mail.Send lets the app send as every mailbox of the tenant. To "
+			"confine it to these mailboxes use RBAC for Applications "
+			"(learn.microsoft.com/exchange/permissions-exo/application-rbac) instead "
+			"of the permission in Entra.");
 }
 
 static void add_domain(struct setup_plan *p, const struct setup_tenant *t, struct sv domain)
@@ -283,8 +272,8 @@ void setup_plan_make(struct setup_plan *out_plan, const struct conf *c, struct s
 		add_domains(out_plan, c, tenants[i], t);
 	}
 	for (size_t k = 0; k < lane_count; k++)
-		if (!lanes[k].tenant && (lanes[k].provider == PROVIDER_SUBMISSION ||
-						lanes[k].provider == PROVIDER_HVE))
+		if (!lanes[k].tenant && lanes[k].kind == CONF_LANE_MAILBOX &&
+			provider_defaults(lanes[k].provider)->is_microsoft)
 			setup_plan_note(out_plan,
 				"%.*s has no tenant in postern.yaml: it is left out. Add tenant: "
 				"NAME.",

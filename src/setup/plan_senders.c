@@ -18,7 +18,7 @@ struct search {
 static bool leads_to(const struct conf_route *r, const struct conf_lane *l)
 {
 	for (size_t i = 0; i < r->through_count; i++)
-		if (!r->through[i].sender && r->through[i].lane == l)
+		if (!r->through[i].sender && r->through[i].member == l->member)
 			return true;
 	return false;
 }

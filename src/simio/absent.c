@@ -3,7 +3,6 @@
 #include "base/must.h"
 #include "io/confine.h"
 #include "io/dnssec.h"
-#include "io/https.h"
 #include "io/log.h"
 #include "io/spawn.h"
 #include "simio/simio_priv.h"
@@ -12,25 +11,10 @@
 #include <stdio.h>
 
 /*
- * What no world has yet. The relay of a world is put together without HTTPS, DNSSEC and programs, so nothing of it
+ * What no world has yet. The relay of a world is put together without DNSSEC and programs, so nothing of it
  * can be called; whoever gives a world such a thing writes it here. And the log, which goes into that of the run.
  */
 #define ABSENT(what) must_fail("the simulated io has no " what, __FILE__, __LINE__)
-
-struct io_https_request *io_https_start(
-	struct io_https *h, const struct io_https_call *call, io_https_fn *done, void *arg)
-{
-	(void)h;
-	(void)call;
-	(void)done;
-	(void)arg;
-	ABSENT("HTTPS");
-}
-
-void io_https_cancel(struct io_https_request *r)
-{
-	must(r == NULL);
-}
 
 struct io_dnssec_query *io_dnssec_tlsa(
 	struct io_dnssec *d, struct sv host, uint16_t port, io_tlsa_fn *fn, void *arg)

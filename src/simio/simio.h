@@ -23,6 +23,8 @@ bool simio_chance(unsigned percent);
 /* The process of this loop dies, with no word to anybody; what it has sent arrives. Its memory stays (nobody
  * unwinds): a run is a process of its own. */
 void simio_kill(struct io_loop *l);
+/* Somebody sets the wall clock. */
+void simio_set_clock(int64_t by_us);
 /* CLOCK_BOOTTIME of new loops, and of code without a loop, begins anew. */
 void simio_reboot(void);
 
@@ -38,6 +40,17 @@ void simio_listen(struct io_loop *l, const char *address, simio_accept_fn *fn, v
 void simio_set_line(const char *address, enum simio_line line);
 /* For io_resolve_host(): one more address. */
 void simio_name(const char *host, const char *ip);
+
+/* A request over HTTPS, as its host has it: answered once, then it is gone. Views live until then. */
+struct simio_request;
+typedef void simio_web_fn(void *arg, struct simio_request *r);
+/* `origin`: "https://graph.microsoft.com", without the path. Requests to nobody are not connected. */
+void simio_serve(struct io_loop *l, const char *origin, simio_web_fn *fn, void *arg);
+const char *simio_request_method(const struct simio_request *r);
+struct sv simio_request_path(const struct simio_request *r); /* what stands behind the origin */
+struct sv simio_request_body(const struct simio_request *r);
+void simio_request_answer(struct simio_request *r, unsigned status, struct sv body);
+void simio_request_cut(struct simio_request *r); /* the line is gone, and there is no answer */
 
 /* One line of the run's log, with the time before it. Log lines of the product come here as well. */
 void simio_note(const char *fmt, ...) PRINTF_LIKE(1, 2);

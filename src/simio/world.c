@@ -19,6 +19,7 @@ enum {
 
 static struct {
 	uint64_t now_us, boot_us;
+	int64_t clock_us; /* what the wall clock is ahead */
 	struct heap events;
 	struct list loops;
 	struct prng dice;
@@ -52,6 +53,11 @@ bool simio_chance(unsigned percent)
 void simio_reboot(void)
 {
 	world.boot_us = world.now_us - US_PER_S * (5 + simio_below(60));
+}
+
+void simio_set_clock(int64_t by_us)
+{
+	world.clock_us += by_us;
 }
 
 /* ---- events ---- */
@@ -170,7 +176,7 @@ bool io_clock_is_synced(void)
 
 struct wall_time io_clock_wall(void)
 {
-	return (struct wall_time){ WALL_AT_BEGIN + (int64_t)world.now_us };
+	return (struct wall_time){ WALL_AT_BEGIN + (int64_t)world.now_us + world.clock_us };
 }
 
 struct wall_time io_wall(const struct io_loop *l)

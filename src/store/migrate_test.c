@@ -106,9 +106,28 @@ static const char more_5[] =
 	"INSERT INTO count VALUES(202611,'hve m:bulk@contoso.com',11);"
 	"PRAGMA user_version=5;";
 
+/* And the sixth; what has a time to be looked at keeps it. */
+static const char more_6[] = "ALTER TABLE recipient ADD COLUMN look DEFAULT 0;"
+			     "CREATE INDEX recipient_look ON recipient(look) WHERE state=0;"
+			     "PRAGMA user_version=6;";
+
+/* Alternatives came with the second format: three ways, of which two are one mailbox; and one that leads nowhere. */
+static const char plans_2[] =
+	"INSERT INTO lane VALUES(3,'graph/erp@contoso.com');"
+	"INSERT INTO message(id,accepted_at,expires_at,finished_at,pending,flags,chunks,size,"
+	"header_size,story_bytes,bounce_of,dsn_ret,sender,envid,message_id,subject,user,client,"
+	"listener,device) VALUES(3000,11,1<<60,0,2,0,1,6,2,0,0,0,'erp@contoso.com','','<3@h>','',"
+	"'','unix','submit','scanner-3');"
+	"INSERT INTO chunk(id,bytes) VALUES(3000<<12, CAST('bodies' AS BLOB));"
+	"INSERT INTO recipient(id,lane,state,due,cause,attempts,uncertain,dsn_notify,address,"
+	"orcpt,last_reply,alternatives) VALUES((3000<<12)|0,3,0,77,1,1,0,0,'r0@example.com','','',"
+	"'submission/erp@contoso.com'||char(10)||'smtp/lab'),"
+	"((3000<<12)|1,0,2,9223372036854775807,1,0,0,0,'r1@example.com','','',NULL);"
+	"UPDATE state SET messages=2, bytes=10;";
+
 static void make_old(struct bench *b, unsigned format)
 {
-	static const char *const more[] = { more_2, more_3, more_4, more_5 };
+	static const char *const more[] = { more_2, more_3, more_4, more_5, more_6 };
 	char path[2 * BENCH_PATH_MAX];
 	sqlite3 *db = NULL;
 
@@ -126,8 +145,11 @@ static void make_old(struct bench *b, unsigned format)
 	must(sqlite3_exec(db, format_1, NULL, NULL, NULL) == SQLITE_OK);
 	if (sqlite3_exec(db, contents_1, NULL, NULL, NULL) != SQLITE_OK)
 		fail_msg("%s", sqlite3_errmsg(db));
-	for (unsigned i = 0; i + 1 < format; i++)
+	for (unsigned i = 0; i + 1 < format; i++) {
 		must(sqlite3_exec(db, more[i], NULL, NULL, NULL) == SQLITE_OK);
+		if (i == 0 && sqlite3_exec(db, plans_2, NULL, NULL, NULL) != SQLITE_OK)
+			fail_msg("%s", sqlite3_errmsg(db));
+	}
 	must(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK);
 	must(sqlite3_close(db) == SQLITE_OK);
 }
@@ -148,16 +170,39 @@ static void expect_message_1000(struct bench *b)
 	assert_true(sv_eq(r[0].lane, SV("submission/a")));
 	assert_true(sv_eq(r[0].orcpt, SV("rfc822;x")));
 	assert_true(sv_eq(r[0].last_reply, SV("451 later")));
-	assert_int_equal(r[0].alternatives.len, 0);
+	assert_true(sv_eq(r[0].flow.queue, SV("c:a")));
+	assert_true(sv_eq(r[0].flow.principal, SV("erp")));
+	assert_int_equal(r[0].flow.class, MAIL_CLASS_NORMAL);
+	assert_true(sv_eq(r[2].flow.queue, SV("c:lab")));
+	assert_true(sv_eq(r[2].lane, SV("smtp/lab")));
 	assert_int_equal(r[0].rewrite_from.len, 0);
 	assert_int_equal(r[1].state, STORE_RCPT_DELIVERED);
-	assert_true(r[2].state == STORE_RCPT_OPEN || r[2].state == STORE_RCPT_QUEUED);
+	assert_true(r[2].state <= STORE_RCPT_HELD);
 	assert_int_equal(show.out_attempt_count, 1);
 	arena_reset(&a);
 	assert_int_equal(bench_show(b, 2000, &a, &show), 0);
 	assert_true(show.out_finished_at.us != 0);
 	arena_reset(&a);
 	expect_body(b, 1000, SV("body"));
+}
+
+/* Its ways became a queue of members, each once. */
+static void expect_message_3000(struct bench *b)
+{
+	struct arena a = { 0 };
+	struct store_show show;
+	const struct store_recipient *r;
+
+	assert_int_equal(bench_show(b, 3000, &a, &show), 0);
+	r = show.out_message->recipients;
+	assert_true(sv_eq(r[0].flow.queue, SV("m:erp@contoso.com\nc:lab")));
+	assert_true(sv_eq(r[0].flow.principal, SV("scanner-3")));
+	assert_false(r[0].flow.external);
+	assert_int_equal(r[0].next_at.us, 77);
+	assert_int_equal(r[1].flow.queue.len, 0);
+	assert_int_equal(r[1].state, STORE_RCPT_HELD);
+	arena_reset(&a);
+	expect_body(b, 3000, SV("bodies"));
 }
 
 /* By scope, not by door. */
@@ -194,13 +239,13 @@ static void expect_ledger(struct bench *b)
 }
 
 /* Nothing is known of it: soon. */
-static void expect_look(struct bench *b)
+static void expect_look(struct bench *b, unsigned format)
 {
 	struct arena a = { 0 };
 	struct store_look look = { .op.kind = STORE_OP_LOOK, .limit = 10, .out_arena = &a };
 
 	assert_int_equal(bench_run(b, &look.op), 0);
-	assert_int_equal(look.out_count, 1);
+	assert_int_equal(look.out_count, format > 1 ? 2 : 1);
 	assert_true(look.out_messages[0].id == 1000);
 	assert_int_equal(look.out_messages[0].recipient_count, 2);
 	arena_reset(&a);
@@ -212,7 +257,9 @@ static void expect_contents(struct bench *b, unsigned format)
 	struct arena a = { 0 };
 
 	expect_message_1000(b);
-	expect_look(b);
+	expect_look(b, format);
+	if (format > 1)
+		expect_message_3000(b);
 	parks.out_arena = &a;
 	expect_ledger(b);
 	assert_int_equal(bench_run(b, &parks.op), 0);
@@ -228,11 +275,12 @@ static void expect_contents(struct bench *b, unsigned format)
 /* What waited there is delivered, and new mail with a plan stands beside it. */
 static void use_it(struct bench *b)
 {
+	const struct mail_flow flow = bench_flow("c:a");
+	struct taken taken;
 	struct mail mail;
-	uint32_t number = 0, zero = 0;
 
-	assert_int_equal(bench_claim(b, 1000, &zero, 1, "submission/a", &number), 0);
-	assert_int_equal(number, 2);
+	assert_int_equal(bench_take(b, &flow, 5, &taken), 0);
+	assert_true(taken.id == 1000 && taken.count == 1 && taken.attempt == 2);
 	assert_int_equal(bench_end(b, 1000, 2, 1, STORE_RCPT_DELIVERED), 0);
 	mail_make(b, &mail, 2, "submission/a");
 	assert_int_equal(bench_put(b, &mail, SV("body")), 0);
@@ -264,7 +312,7 @@ static void open_old(struct bench *b, unsigned format)
 {
 	make_old(b, format);
 	bench_open(b);
-	assert_int_equal(b->found.queued_count, 1);
+	assert_int_equal(b->found.queued_count, format > 1 ? 3 : 1);
 	assert_int_equal(b->found.uncertain_count, 1);
 	bench_resolve(b, STORE_UNCERTAIN_RETRY);
 	expect_contents(b, format);
@@ -294,6 +342,11 @@ static void queue_of_the_fourth_format_opens(void **state)
 static void queue_of_the_fifth_format_opens(void **state)
 {
 	open_old(*state, 5);
+}
+
+static void queue_of_the_sixth_format_opens(void **state)
+{
+	open_old(*state, 6);
 }
 
 static void queue_of_the_second_format_opens_too(void **state)
@@ -357,6 +410,11 @@ static void so_does_the_fourth(void **state)
 static void and_the_fifth(void **state)
 {
 	have_one_shape(*state, 5);
+}
+
+static void and_the_sixth(void **state)
+{
+	have_one_shape(*state, 6);
 }
 
 static uint64_t run_fault(const struct fault_plan *plan, bool power, unsigned format)
@@ -438,6 +496,106 @@ static void that_of_the_fifth_format_survives_too(void **state)
 	survive_every_fault(5);
 }
 
+static void that_of_the_sixth_format_survives_too(void **state)
+{
+	(void)state;
+	survive_every_fault(6);
+}
+
+/* ---- a large queue ---- */
+
+enum {
+	LARGE = 100000,
+	LARGE_HELD = LARGE / 10,
+	LARGE_OPEN = LARGE / 1000,
+	LARGE_POINTS = 8, /* at which it is cut */
+};
+
+/* Every tenth is held, every thousandth in an attempt, every third has another way; seven users, three mailboxes. */
+static const char large_6[] =
+	"CREATE TEMP TABLE n AS WITH RECURSIVE c(i) AS (SELECT 0 UNION ALL SELECT i+1 FROM c"
+	" WHERE i<99999) SELECT i, 10000+i AS id FROM c;"
+	"INSERT INTO lane VALUES(4,'submission/b@contoso.com'),(5,'hve/c@contoso.com');"
+	"INSERT INTO message(id,accepted_at,expires_at,finished_at,pending,flags,chunks,size,"
+	"header_size,story_bytes,bounce_of,dsn_ret,sender,envid,message_id,subject,user,client,"
+	"listener) SELECT id,11,1<<60,0,1,0,1,4,2,0,0,0,'erp@contoso.com','','<1@h>','',"
+	"'user'||(i%7),'unix','submit' FROM n;"
+	"INSERT INTO chunk(id,bytes) SELECT id<<12, CAST('body' AS BLOB) FROM n;"
+	"INSERT INTO recipient(id,lane,state,due,cause,attempts,uncertain,dsn_notify,address,"
+	"orcpt,last_reply,alternatives,look) SELECT id<<12, 3+i%3,"
+	" CASE WHEN i%1000=7 THEN 1 WHEN i%10=9 THEN 2 ELSE 0 END,"
+	" CASE WHEN i%1000=7 THEN NULL WHEN i%10=9 THEN 9223372036854775807 ELSE 70+i END,"
+	" 1,1,0,0,'r'||i||'@example.com','','451 later',"
+	" CASE WHEN i%3=0 THEN 'smtp/lab'||char(10)||'graph/b@contoso.com' END, 90+i FROM n;"
+	"INSERT INTO attempt SELECT (id<<12)|1,3+i%3,70,NULL,0,NULL,NULL,'0' FROM n"
+	" WHERE i%1000=7;"
+	"INSERT INTO park(key,cause,summary,reply,since,probe_at) VALUES"
+	"('mailbox:submission/b@contoso.com','c','s','r',1,2),"
+	"('sender:smtp/lab:erp@contoso.com','c','s','r',1,2);"
+	"UPDATE state SET messages=messages+100000, bytes=bytes+400000;"
+	"DROP TABLE n;";
+
+static uint64_t sum_of_flows(struct bench *b, size_t *out_count)
+{
+	struct arena a = { 0 };
+	struct store_flows flows = { .op.kind = STORE_OP_FLOWS, .out_arena = &a };
+	uint64_t sum = 0;
+
+	assert_int_equal(bench_run(b, &flows.op), 0);
+	for (size_t i = 0; i < flows.out_count; i++)
+		sum += flows.out_flows[i].waiting;
+	*out_count = flows.out_count;
+	arena_reset(&a);
+	return sum;
+}
+
+/* Cut at a call, or never; then it is opened again, and everything is there. How many calls there were. */
+static uint64_t run_large(uint64_t nth)
+{
+	struct bench b;
+	struct err err = { 0 };
+	uint64_t calls;
+	size_t flows;
+
+	bench_make(&b);
+	b.disk.vfs = FAULT_VFS_NAME;
+	fault_vfs_reset();
+	make_old(&b, 6);
+	bench_exec(&b, large_6);
+	fault_vfs_plan(&(struct fault_plan){ .nth = nth,
+		.mode = FAULT_ALWAYS,
+		.write_code = SQLITE_IOERR_WRITE,
+		.half = nth & 1 });
+	if (bench_try_open(&b, &err) == 0)
+		bench_shut(&b);
+	calls = fault_vfs_calls();
+	if (nth <= calls)
+		fault_vfs_power_loss(nth);
+	fault_vfs_clear();
+	bench_open(&b);
+	assert_int_equal(b.found.queued_count, LARGE - LARGE_OPEN + 3);
+	assert_int_equal(b.found.uncertain_count, LARGE_OPEN + 1);
+	bench_resolve(&b, STORE_UNCERTAIN_HOLD);
+	expect_message_1000(&b);
+	expect_message_3000(&b);
+	/* Two of the small ones are queued. Three queues for seven users, and the two. */
+	assert_int_equal(sum_of_flows(&b, &flows), LARGE - LARGE_HELD - LARGE_OPEN + 2);
+	assert_int_equal(flows, 3 * 7 + 2);
+	shut_and_audit(&b);
+	bench_remove(&b);
+	return calls;
+}
+
+static void a_large_queue_survives_too(void **state)
+{
+	uint64_t calls = run_large(UINT64_MAX);
+
+	(void)state;
+	assert_true(calls > LARGE_POINTS);
+	for (uint64_t i = 0; i < LARGE_POINTS; i++)
+		(void)run_large(1 + i * (calls - 1) / (LARGE_POINTS - 1));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -446,15 +604,19 @@ int main(void)
 		BENCH_TEST(queue_of_the_third_format_does_as_well),
 		BENCH_TEST(queue_of_the_fourth_format_opens),
 		BENCH_TEST(queue_of_the_fifth_format_opens),
+		BENCH_TEST(queue_of_the_sixth_format_opens),
 		BENCH_TEST(old_and_new_have_one_shape),
 		BENCH_TEST(the_second_format_becomes_it_too),
 		BENCH_TEST(so_does_the_fourth),
 		BENCH_TEST(and_the_fifth),
+		BENCH_TEST(and_the_sixth),
 		cmocka_unit_test(migration_survives_every_fault),
 		cmocka_unit_test(migration_of_the_second_format_does_too),
 		cmocka_unit_test(migration_of_the_third_format_as_well),
 		cmocka_unit_test(so_does_that_of_the_fourth_format),
 		cmocka_unit_test(that_of_the_fifth_format_survives_too),
+		cmocka_unit_test(that_of_the_sixth_format_survives_too),
+		cmocka_unit_test(a_large_queue_survives_too),
 	};
 
 	return cmocka_run_group_tests_name("migrate", tests, NULL, NULL);

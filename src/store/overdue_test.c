@@ -63,7 +63,6 @@ static int change(struct bench *b, uint64_t id, uint32_t attempt, enum store_rec
 	const struct store_recipient_outcome to = { .state = state,
 		.next_at.us = 5,
 		.look_at.us = look_at,
-		.lane = SV("submission/b"),
 		.verdict.cause = CAUSE_GREYLISTED };
 	struct store_outcome op = { .op.kind = STORE_OP_OUTCOME,
 		.message_id = id,
@@ -128,7 +127,7 @@ static void the_time_stays_through_attempts_and_holds(void **state)
 	assert_int_equal(look(b, 1000, 10).messages, 0);
 	assert_int_equal(change(b, id, 1, STORE_RCPT_QUEUED, 0), 0);
 	assert_int_equal(look(b, 1000, 10).one.look_at.us, 100);
-	assert_int_equal(bench_claim(b, id, &zero, 1, "submission/b", &number), 0);
+	assert_int_equal(bench_claim(b, id, &zero, 1, "submission/a", &number), 0);
 	/* What is in an attempt is left alone. */
 	look_later(b, id, 0, 7);
 	assert_true(look(b, 1000, 10).next == INT64_MAX);
@@ -186,11 +185,11 @@ static void large_messages_are_looked_at_in_pieces(void **state)
 }
 
 /* What a clock that was ahead has planned is found at the start, without a look at all. */
-static void the_last_due_of_a_lane_is_known(void **state)
+static void the_last_due_of_a_flow_is_known(void **state)
 {
 	struct bench *b = *state;
 	struct arena a = { 0 };
-	struct store_lanes lanes = { .op.kind = STORE_OP_LANES, .out_arena = &a };
+	struct store_flows flows = { .op.kind = STORE_OP_FLOWS, .out_arena = &a };
 	struct mail mail;
 
 	bench_open(b);
@@ -203,11 +202,42 @@ static void the_last_due_of_a_lane_is_known(void **state)
 	mail.recipients[0].state = STORE_RCPT_HELD;
 	assert_int_equal(bench_put(b, &mail, SV("body")), 0);
 	mail_free(&mail);
-	assert_int_equal(bench_run(b, &lanes.op), 0);
-	assert_int_equal(lanes.out_count, 2);
-	assert_int_equal(lanes.out_lanes[0].last_at.us, INT64_C(1) << 60);
-	assert_int_equal(lanes.out_lanes[0].waiting, 3);
-	assert_int_equal(lanes.out_lanes[1].last_at.us, 0);
+	assert_int_equal(bench_run(b, &flows.op), 0);
+	assert_int_equal(flows.out_count, 1);
+	assert_int_equal(flows.out_flows[0].last_at.us, INT64_C(1) << 60);
+	assert_int_equal(flows.out_flows[0].waiting, 2);
+	assert_int_equal(flows.out_flows[0].bytes, 8);
+	arena_reset(&a);
+	shut_and_audit(b);
+}
+
+/* And becomes due, and nothing else does: not what is due soon, nor what a person holds. */
+static void what_is_due_in_years_can_be_made_due(void **state)
+{
+	struct bench *b = *state;
+	struct arena a = { 0 };
+	struct store_flows flows = { .op.kind = STORE_OP_FLOWS, .out_arena = &a };
+	struct store_edit edit = { .op.kind = STORE_OP_EDIT,
+		.kind = STORE_EDIT_RETRY,
+		.filter = { .state = -1, .waiting_only = true, .due_after.us = 1000 },
+		.at.us = 500 };
+	struct mail mail;
+
+	bench_open(b);
+	mail_make(b, &mail, 4, "submission/a");
+	mail.recipients[0].next_at.us = 1000;
+	mail.recipients[1].next_at.us = 1001;
+	mail.recipients[2].next_at.us = INT64_C(1) << 60;
+	mail.recipients[3].state = STORE_RCPT_HELD;
+	assert_int_equal(bench_put(b, &mail, SV("body")), 0);
+	mail_free(&mail);
+	assert_int_equal(bench_run(b, &edit.op), 0);
+	assert_int_equal(edit.out_changed, 2);
+	assert_false(edit.out_more);
+	assert_int_equal(bench_run(b, &flows.op), 0);
+	assert_int_equal(flows.out_flows[0].next_at.us, 500);
+	assert_int_equal(flows.out_flows[0].last_at.us, 1000);
+	assert_int_equal(flows.out_flows[0].waiting, 3);
 	arena_reset(&a);
 	shut_and_audit(b);
 }
@@ -218,7 +248,8 @@ int main(void)
 		BENCH_TEST(looks_come_in_their_order),
 		BENCH_TEST(the_time_stays_through_attempts_and_holds),
 		BENCH_TEST(large_messages_are_looked_at_in_pieces),
-		BENCH_TEST(the_last_due_of_a_lane_is_known),
+		BENCH_TEST(the_last_due_of_a_flow_is_known),
+		BENCH_TEST(what_is_due_in_years_can_be_made_due),
 	};
 
 	return cmocka_run_group_tests_name("overdue", tests, NULL, NULL);

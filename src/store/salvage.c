@@ -31,6 +31,7 @@ static const struct table {
 	[SALVAGE_TABLE_DAY] = { "day", true, 3, 1, SALVAGE_INT },
 	[SALVAGE_TABLE_LANE] = { "lane", true, 2, 1, SALVAGE_TEXT },
 	[SALVAGE_TABLE_CAUSE] = { "cause", true, 2, 1, SALVAGE_TEXT },
+	[SALVAGE_TABLE_FLOW] = { "flow", true, 4, 1, SALVAGE_TEXT },
 	[SALVAGE_TABLE_CHUNK] = { "chunk", true, 2, 1, SALVAGE_BLOB },
 	[SALVAGE_TABLE_MESSAGE] = { "message", true, 19, 12, SALVAGE_TEXT },
 	[SALVAGE_TABLE_RECIPIENT] = { "recipient", true, 11, 8, SALVAGE_TEXT },
@@ -78,6 +79,9 @@ static bool is_of(const struct salvage *s, enum salvage_table which, const struc
 	case SALVAGE_TABLE_CAUSE:
 	case SALVAGE_TABLE_SCOPE:
 		return table_of_name(row->columns[1].bytes) == which;
+	case SALVAGE_TABLE_FLOW:
+		return is_int(row, 2) && is_int(row, 3) &&
+		       sv_find_char(row->columns[1].bytes, '\t') == 1;
 	case SALVAGE_TABLE_CHUNK:
 		return row->columns[1].bytes.len <= LIMIT_CHUNK;
 	case SALVAGE_TABLE_MESSAGE:

@@ -118,8 +118,7 @@ static const char settle[] =
 								" history_bytes=(SELECT "
 								"coalesce(sum(story_bytes),0) FROM "
 								"message "
-								"WHERE finished_at<>0);"
-								"COMMIT;";
+								"WHERE finished_at<>0);";
 
 static const char *const reasons[] = {
 	NULL,
@@ -196,4 +195,6 @@ void salvage_sort(struct salvage *s)
 	(void)sqlite3_finalize(q);
 	s->report->history = count(s, "SELECT count(*) FROM message WHERE finished_at<>0");
 	salvage_exec(s, settle);
+	salvage_exec(s, store_flows_saved(s->db));
+	salvage_exec(s, "COMMIT");
 }

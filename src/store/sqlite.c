@@ -42,9 +42,11 @@ static void close_queue(struct store *front)
 	struct store_sqlite *s = store_sqlite_of(front);
 
 	store_db_close(s);
+	store_sweep_stop(s);
 	store_names_free(&s->lanes);
 	store_names_free(&s->causes);
 	store_names_free(&s->scopes);
+	store_names_free(&s->flows);
 }
 
 static void run(struct store *front, struct store_op *first)
@@ -80,9 +82,8 @@ const struct store_backend store_backend_sqlite = {
 	.do_chunk = store_do_chunk,
 	.do_put = store_do_put,
 	.do_abort = store_do_abort,
-	.do_claim = store_do_claim,
+	.do_take = store_do_take,
 	.do_outcome = store_do_outcome,
-	.do_due = store_do_due,
 	.do_look = store_do_look,
 	.do_look_later = store_do_look_later,
 	.do_body = store_do_body,
@@ -90,7 +91,7 @@ const struct store_backend store_backend_sqlite = {
 	.do_show = store_do_show,
 	.do_edit = store_do_edit,
 	.do_summary = store_do_summary,
-	.do_lanes = store_do_lanes,
+	.do_flows = store_do_flows,
 	.do_ledger_read = store_do_ledger_read,
 	.do_counts_read = store_do_counts_read,
 	.do_parks_read = store_do_parks_read,

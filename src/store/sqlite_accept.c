@@ -83,16 +83,20 @@ static bool is_claimed(const struct store_put *op, uint32_t index)
 }
 
 static int put_recipient(struct store_sqlite *s, const struct store_put *op,
-	const struct store_recipient *r, struct err *err)
+	const struct store_recipient *r, struct store_tally *tally, struct err *err)
 {
 	bool claimed = op->attempt_count && is_claimed(op, r->index);
 	sqlite3_stmt *q;
-	int64_t lane, cause;
+	int64_t lane, cause, flow;
 	int rc = store_lane_number(s, r->lane, &lane, err);
 
 	must(r->index <= STORE_NUMBER_MAX);
 	if (rc == 0)
 		rc = store_cause_number(s, r->last_cause, &cause, err);
+	if (rc == 0)
+		rc = store_flow_number(s, &r->flow, &flow, err);
+	if (rc == 0 && !claimed && r->state == STORE_RCPT_QUEUED)
+		rc = store_flow_tally(s, tally, flow, 1, (int64_t)op->message->size, err);
 	if (rc != 0)
 		return rc;
 	q = store_sql(s, SQL_RECIPIENT_ADD);
@@ -110,7 +114,7 @@ static int put_recipient(struct store_sqlite *s, const struct store_put *op,
 	store_bind_sv(q, 8, r->address);
 	store_bind_sv(q, 9, r->orcpt);
 	store_bind_sv(q, 10, r->last_reply);
-	store_bind_optional(q, 11, r->alternatives);
+	(void)sqlite3_bind_int64(q, 11, flow);
 	store_bind_optional(q, 12, r->rewrite_from);
 	(void)sqlite3_bind_int64(q, 13, store_sum_recipient(op->message->id, r));
 	(void)sqlite3_bind_int64(q, 14, r->look_at.us);
@@ -143,6 +147,7 @@ int store_do_put(struct store *front, struct store_put *op)
 	const struct store_message *m = op->message;
 	struct err *err = &op->op.err;
 	uint32_t chunks = op->chunk_count + (op->body.len > 0);
+	struct store_tally tally = { 0 };
 	int rc = 0;
 
 	must(chunks <= STORE_NUMBER_MAX);
@@ -157,7 +162,9 @@ int store_do_put(struct store *front, struct store_put *op)
 	if (rc == 0)
 		rc = put_message(s, op, chunks, err);
 	for (size_t i = 0; i < m->recipient_count && rc == 0; i++)
-		rc = put_recipient(s, op, &m->recipients[i], err);
+		rc = put_recipient(s, op, &m->recipients[i], &tally, err);
+	if (rc == 0)
+		rc = store_flow_tally_end(s, &tally, err);
 	for (size_t i = 0; i < op->attempt_count && rc == 0; i++) {
 		struct store_attempt a = op->attempts[i];
 

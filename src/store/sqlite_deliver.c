@@ -2,9 +2,9 @@
 #include "base/must.h"
 #include "store/sqlite_priv.h"
 
-/* ---- claim ---- */
+/* ---- attempts ---- */
 
-static int next_attempt(struct store_sqlite *s, uint64_t message_id, uint32_t *out, struct err *err)
+int store_next_attempt(struct store_sqlite *s, uint64_t message_id, uint32_t *out, struct err *err)
 {
 	sqlite3_stmt *q = store_sql(s, SQL_ATTEMPT_LAST);
 	int rc;
@@ -22,33 +22,6 @@ static int next_attempt(struct store_sqlite *s, uint64_t message_id, uint32_t *o
 	if (*out > STORE_NUMBER_MAX)
 		*out = STORE_NUMBER_MAX;
 	return 0;
-}
-
-int store_do_claim(struct store *front, struct store_claim *op)
-{
-	struct store_sqlite *s = store_sqlite_of(front);
-	struct store_attempt *a = op->attempt;
-	struct err *err = &op->op.err;
-	int64_t lane;
-	int rc = store_lane_number(s, a->lane, &lane, err);
-
-	for (size_t i = 0; i < a->recipient_count && rc == 0; i++) {
-		sqlite3_stmt *q = store_sql(s, SQL_RECIPIENT_CLAIM);
-
-		(void)sqlite3_bind_int64(q, 1, row_id(a->message_id, a->recipients[i]));
-		(void)sqlite3_bind_int64(q, 2, lane);
-		rc = store_run(s, q, err);
-		if (rc == 0 && sqlite3_changes(s->db) != 1)
-			rc = err_set(err,
-				RC_STATE,
-				"recipient %u does not wait any more",
-				a->recipients[i]);
-	}
-	if (rc == 0)
-		rc = next_attempt(s, a->message_id, &a->number, err);
-	if (rc == 0)
-		rc = store_put_attempt(s, a, err);
-	return rc ? rc : store_add_ledger(s, op->ledger, op->ledger_count, err);
 }
 
 /* ---- outcome ---- */
@@ -112,45 +85,93 @@ static int put_transcript(struct store_sqlite *s, const struct store_outcome *op
 	return store_run(s, q, err);
 }
 
-static int end_recipient(struct store_sqlite *s, const struct store_outcome *op,
-	const struct store_recipient_outcome *r, uint32_t *final, struct err *err)
+/* What the row says of it, before it changes: its flow, and whether it counts there. */
+struct before {
+	int64_t flow;
+	bool queued;
+};
+
+static int read_before(struct store_sqlite *s, int64_t row, struct before *out, struct err *err)
+{
+	sqlite3_stmt *q = store_sql(s, SQL_RECIPIENT_FLOW);
+	int rc;
+
+	*out = (struct before){ 0 };
+	(void)sqlite3_bind_int64(q, 1, row);
+	rc = store_step(s, q, err);
+	if (rc == 1) {
+		out->flow = sqlite3_column_int64(q, 0);
+		out->queued = sqlite3_column_int64(q, 1) == STORE_RCPT_QUEUED;
+	}
+	(void)sqlite3_reset(q);
+	return rc < 0 ? rc : 0;
+}
+
+/* From attempts and to finals nothing is counted: that is the usual message. */
+static int count_flow(struct store_sqlite *s, struct store_outcome *op,
+	const struct store_recipient_outcome *r, const struct before *before, int64_t flow,
+	struct store_tallies *t)
+{
+	bool queued = r->state == STORE_RCPT_QUEUED;
+	int rc = 0;
+
+	if (!queued && !before->queued)
+		return 0;
+	if (!t->size && (rc = store_message_size(s, op->message_id, &t->size, &op->op.err)) != 0)
+		return rc;
+	if (before->queued)
+		rc = store_flow_tally(s, &t->from, before->flow, -1, t->size, &op->op.err);
+	if (rc == 0 && queued)
+		rc = store_flow_tally(
+			s, &t->to, flow ? flow : before->flow, 1, t->size, &op->op.err);
+	return rc;
+}
+
+static void bind_outcome(sqlite3_stmt *q, const struct store_outcome *op,
+	const struct store_recipient_outcome *r, int64_t flow, int64_t cause)
 {
 	/* NULL leaves what is there. */
-	bool keep_lane = r->lane.len == 0 && r->state != STORE_RCPT_QUEUED;
 	bool keep_words = op->withdrawn && !r->verdict.cause && r->reply.len == 0;
-	sqlite3_stmt *q;
-	int64_t lane, cause;
-	int rc = store_lane_number(s, r->lane, &lane, err);
 
-	if (rc == 0)
-		rc = store_cause_number(s, sv_from(cause_name(r->verdict.cause)), &cause, err);
-	if (rc != 0)
-		return rc;
-	q = store_sql(s, op->attempt ? SQL_RECIPIENT_UPDATE : SQL_RECIPIENT_CHANGE);
 	(void)sqlite3_bind_int64(q, 1, row_id(op->message_id, r->index));
-	if (keep_lane)
-		(void)sqlite3_bind_null(q, 2);
-	else
-		(void)sqlite3_bind_int64(q, 2, lane);
+	if (flow)
+		(void)sqlite3_bind_int64(q, 2, flow);
 	(void)sqlite3_bind_int64(q, 3, r->state);
 	if (r->state == STORE_RCPT_QUEUED)
 		(void)sqlite3_bind_int64(q, 4, r->next_at.us);
 	else if (r->state == STORE_RCPT_HELD)
 		(void)sqlite3_bind_int64(q, 4, DUE_HELD);
-	else
-		(void)sqlite3_bind_null(q, 4);
 	if (!keep_words) {
 		(void)sqlite3_bind_int64(q, 5, cause);
 		store_bind_sv(q, 6, sv_head(r->reply, LIMIT_REPLY_KEPT));
 	}
 	(void)sqlite3_bind_int64(q, 7, r->uncertain);
-	(void)sqlite3_bind_int64(q, 8, op->withdrawn);
-	if (r->new_plan) {
-		store_bind_sv(q, 9, r->alternatives);
-		store_bind_sv(q, 10, r->rewrite_from);
-	}
+	(void)sqlite3_bind_int64(q, 8, op->withdrawn && op->attempt);
+	if (r->rewrite_from.ptr)
+		store_bind_sv(q, 9, r->rewrite_from);
 	if (r->look_at.us)
-		(void)sqlite3_bind_int64(q, 11, r->look_at.us);
+		(void)sqlite3_bind_int64(q, 10, r->look_at.us);
+}
+
+static int end_recipient(struct store_sqlite *s, struct store_outcome *op,
+	const struct store_recipient_outcome *r, uint32_t *final, struct store_tallies *t)
+{
+	struct err *err = &op->op.err;
+	struct before before = { 0 };
+	int64_t flow = 0, cause;
+	sqlite3_stmt *q;
+	int rc = store_cause_number(s, sv_from(cause_name(r->verdict.cause)), &cause, err);
+
+	if (rc == 0 && r->flow)
+		rc = store_flow_number(s, r->flow, &flow, err);
+	/* Of whoever leaves an attempt for good no flow knows. */
+	if (rc == 0 && !(op->attempt && r->state != STORE_RCPT_QUEUED))
+		rc = read_before(s, row_id(op->message_id, r->index), &before, err);
+	if (rc != 0)
+		return rc;
+	q = store_sql(s, op->attempt ? SQL_RECIPIENT_UPDATE : SQL_RECIPIENT_CHANGE);
+	(void)sqlite3_clear_bindings(q);
+	bind_outcome(q, op, r, flow, cause);
 	rc = store_run(s, q, err);
 	(void)sqlite3_clear_bindings(q);
 	if (rc != 0)
@@ -164,7 +185,19 @@ static int end_recipient(struct store_sqlite *s, const struct store_outcome *op,
 	*final += store_state_is_final(r->state);
 	s->delivered_now += r->state == STORE_RCPT_DELIVERED;
 	s->bounced_now += r->state == STORE_RCPT_BOUNCED || r->state == STORE_RCPT_EXPIRED;
-	return 0;
+	return count_flow(s, op, r, &before, flow, t);
+}
+
+static int end_recipients(struct store_sqlite *s, struct store_outcome *op, uint32_t *final)
+{
+	struct store_tallies t = { 0 };
+	int rc = 0;
+
+	for (size_t i = 0; i < op->recipient_count && rc == 0; i++)
+		rc = end_recipient(s, op, &op->recipients[i], final, &t);
+	if (rc == 0)
+		rc = store_flow_tally_end(s, &t.from, &op->op.err);
+	return rc ? rc : store_flow_tally_end(s, &t.to, &op->op.err);
 }
 
 static int end_story(struct store_sqlite *s, const struct store_outcome *op,
@@ -197,8 +230,8 @@ int store_do_outcome(struct store *front, struct store_outcome *op)
 
 	if (op->attempt && store_part_begin(s, STORE_PART_ATTEMPT))
 		rc = store_part_end(s, end_story(s, op, &story_bytes, err));
-	for (size_t i = 0; i < op->recipient_count && rc == 0; i++)
-		rc = end_recipient(s, op, &op->recipients[i], &final, err);
+	if (rc == 0)
+		rc = end_recipients(s, op, &final);
 	if (rc == 0 && store_part_begin(s, STORE_PART_MESSAGE))
 		rc = store_part_end(s,
 			store_message_settle(s,
@@ -216,33 +249,29 @@ int store_do_outcome(struct store *front, struct store_outcome *op)
 
 /* ---- body ---- */
 
-int store_do_body(struct store *front, struct store_body *op)
+int store_read_body(struct store_sqlite *s, uint64_t message_id, uint64_t offset, struct buf *out,
+	struct err *err)
 {
-	struct store_sqlite *s = store_sqlite_of(front);
-	uint64_t offset = op->offset;
 	int rc = 1;
 
-	must(op->out->len >= op->begun_len);
-	op->out->len = op->begun_len;
-	while (rc == 1 && buf_room(op->out) > 0) {
+	while (rc == 1 && buf_room(out) > 0) {
 		sqlite3_stmt *q = store_sql(s, SQL_CHUNK_READ);
 		uint64_t index = offset / LIMIT_CHUNK;
 		struct sv bytes;
 
 		if (index > STORE_NUMBER_MAX)
 			break;
-		(void)sqlite3_bind_int64(q, 1, row_id(op->message_id, (uint32_t)index));
-		rc = store_step(s, q, &op->op.err);
+		(void)sqlite3_bind_int64(q, 1, row_id(message_id, (uint32_t)index));
+		rc = store_step(s, q, err);
 		bytes = rc == 1 ? store_column_sv(q, 0) : sv_make(NULL, 0);
 		if (rc == 1 &&
-			!store_sum_fits(q,
-				1,
-				store_sum_chunk(row_id(op->message_id, (uint32_t)index), bytes)))
-			rc = err_set(&op->op.err, RC_CORRUPT, "the body of the message is damaged");
+			!store_sum_fits(
+				q, 1, store_sum_chunk(row_id(message_id, (uint32_t)index), bytes)))
+			rc = err_set(err, RC_CORRUPT, "the body of the message is damaged");
 		if (rc == 1) {
 			bytes = sv_skip(bytes, (size_t)(offset % LIMIT_CHUNK));
-			bytes = sv_head(bytes, buf_room(op->out));
-			must(buf_append(op->out, bytes) == 0);
+			bytes = sv_head(bytes, buf_room(out));
+			must(buf_append(out, bytes) == 0);
 			offset += bytes.len;
 			/* A short chunk is the last one. */
 			if (bytes.len == 0 || offset % LIMIT_CHUNK != 0)
@@ -251,4 +280,12 @@ int store_do_body(struct store *front, struct store_body *op)
 		(void)sqlite3_reset(q);
 	}
 	return rc < 0 ? rc : 0;
+}
+
+int store_do_body(struct store *front, struct store_body *op)
+{
+	must(op->out->len >= op->begun_len);
+	op->out->len = op->begun_len;
+	return store_read_body(
+		store_sqlite_of(front), op->message_id, op->offset, op->out, &op->op.err);
 }

@@ -3,7 +3,7 @@
 #include "store/sqlite_priv.h"
 
 struct edited {
-	int64_t lane;
+	int64_t flow;
 	enum store_recipient_state state;
 	int64_t due;
 	int64_t cause;
@@ -37,6 +37,32 @@ static bool plan(const struct store_edit *op, const struct store_recipient *r, s
 	return false;
 }
 
+static int plan_flow(struct store_sqlite *s, struct store_edit *op, const struct store_recipient *r,
+	struct edited *e)
+{
+	struct mail_flow flow = r->flow;
+
+	if (op->kind == STORE_EDIT_REROUTE) {
+		flow.queue = op->queue;
+		flow.sender = SV("");
+	}
+	return store_flow_number(s, &flow, &e->flow, &op->op.err);
+}
+
+static int count_flow(struct store_sqlite *s, struct store_edit *op,
+	const struct store_recipient *r, const struct edited *e, int64_t size)
+{
+	int64_t before = store_flow_known(s, &r->flow);
+	bool was = r->state == STORE_RCPT_QUEUED, is = e->state == STORE_RCPT_QUEUED;
+	int rc = 0;
+
+	if (was && is && before == e->flow)
+		return 0;
+	if (was)
+		rc = store_flow_count(s, before, -1, -size, &op->op.err);
+	return rc == 0 && is ? store_flow_count(s, e->flow, 1, size, &op->op.err) : rc;
+}
+
 static int write_edit(
 	struct store_sqlite *s, struct store_edit *op, int64_t row, const struct edited *e)
 {
@@ -45,17 +71,13 @@ static int write_edit(
 	int rc;
 
 	(void)sqlite3_bind_int64(q, 1, row);
-	(void)sqlite3_bind_int64(q, 2, e->lane);
+	(void)sqlite3_bind_int64(q, 2, e->flow);
 	(void)sqlite3_bind_int64(q, 3, e->state);
 	if (store_state_is_final(e->state))
 		(void)sqlite3_bind_null(q, 4);
 	else
 		(void)sqlite3_bind_int64(q, 4, e->due);
 	(void)sqlite3_bind_int64(q, 5, e->cause);
-	if (op->kind == STORE_EDIT_REROUTE)
-		store_bind_sv(q, 6, SV(""));
-	else
-		(void)sqlite3_bind_null(q, 6);
 	rc = store_run(s, q, &op->op.err);
 	if (rc != 0 || !store_state_is_final(e->state))
 		return rc;
@@ -88,10 +110,9 @@ static int edit_row(struct store_sqlite *s, struct store_edit *op, int64_t row, 
 					      : r.last_cause;
 	rc = store_cause_number(s, cause, &e.cause, &op->op.err);
 	if (rc == 0)
-		rc = store_lane_number(s,
-			op->kind == STORE_EDIT_REROUTE ? op->lane : r.lane,
-			&e.lane,
-			&op->op.err);
+		rc = plan_flow(s, op, &r, &e);
+	if (rc == 0)
+		rc = count_flow(s, op, &r, &e, (int64_t)m.size);
 	if (rc == 0)
 		rc = write_edit(s, op, row, &e);
 	if (rc == 0)

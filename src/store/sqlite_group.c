@@ -26,9 +26,10 @@ enum {
 struct store_mark store_mark_now(const struct store_sqlite *s)
 {
 	return (struct store_mark){ s->state,
-		s->lanes.count,
-		s->causes.count,
-		s->scopes.count,
+		store_names_now(&s->lanes),
+		store_names_now(&s->causes),
+		store_names_now(&s->scopes),
+		store_names_now(&s->flows),
 		s->delivered_now,
 		s->bounced_now,
 		s->writing };
@@ -43,6 +44,7 @@ void store_mark_back(struct store_sqlite *s, const struct store_mark *m)
 	store_names_cut(&s->lanes, m->lanes);
 	store_names_cut(&s->causes, m->causes);
 	store_names_cut(&s->scopes, m->scopes);
+	store_names_cut(&s->flows, m->flows);
 }
 
 /*
@@ -404,8 +406,11 @@ static void run_singly(struct store_sqlite *s, struct store_op *first)
 /* The message that an operation is about, if it is about one that waits; else 0. */
 static uint64_t message_of(struct store_op *op)
 {
-	if (op->kind == STORE_OP_CLAIM)
-		return CONTAINER_OF(op, struct store_claim, op)->attempt->message_id;
+	if (op->kind == STORE_OP_TAKE) {
+		const struct store_take *take = CONTAINER_OF(op, struct store_take, op);
+
+		return take->out_message ? take->out_message->id : 0;
+	}
 	if (op->kind == STORE_OP_OUTCOME)
 		return CONTAINER_OF(op, struct store_outcome, op)->message_id;
 	return op->kind == STORE_OP_BODY ? CONTAINER_OF(op, struct store_body, op)->message_id : 0;

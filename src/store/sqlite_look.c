@@ -7,6 +7,32 @@
 
 /* ---- filters ---- */
 
+/* Is this member one of the queue's tiers? */
+static bool has_member(struct sv queue, struct sv member)
+{
+	struct sv key;
+
+	while (queue.len) {
+		(void)sv_cut_char(&queue, '\n', &key);
+		if (sv_eq(key, member))
+			return true;
+	}
+	return false;
+}
+
+/* What waits is in no lane, but in a queue; the rest is, or was, in a lane. */
+static bool place_matches(const struct store_filter *f, const struct store_recipient *r)
+{
+	bool waits = r->state == STORE_RCPT_QUEUED || r->state == STORE_RCPT_HELD;
+
+	if (f->flow && !(waits && mail_flow_eq(f->flow, &r->flow)))
+		return false;
+	if (f->lane.len == 0 && f->member.len == 0)
+		return true;
+	return waits ? f->member.len && has_member(r->flow.queue, f->member)
+		     : f->lane.len && sv_eq(f->lane, r->lane);
+}
+
 bool store_filter_matches(const struct store_sqlite *s, const struct store_filter *f,
 	const struct store_message *m, const struct store_recipient *r)
 {
@@ -15,13 +41,15 @@ bool store_filter_matches(const struct store_sqlite *s, const struct store_filte
 		return false;
 	if (f->waiting_only && store_state_is_final(r->state))
 		return false;
-	if (f->lane.len && !sv_eq(f->lane, r->lane))
+	if (!place_matches(f, r))
 		return false;
 	if (f->cause.len && !sv_eq(f->cause, r->last_cause))
 		return false;
 	if (f->recipient.len && !address_matches(f->recipient, r->address))
 		return false;
 	if (f->sender.len && !address_matches(f->sender, m->sender))
+		return false;
+	if (f->due_after.us && (r->state != STORE_RCPT_QUEUED || r->next_at.us <= f->due_after.us))
 		return false;
 	if (f->accepted_from.us && m->accepted_at.us < f->accepted_from.us)
 		return false;
@@ -117,7 +145,9 @@ static void copy_row(struct arena *a, const struct list_walk *w, const struct st
 		&out->recipient.address,
 		&out->recipient.orcpt,
 		&out->recipient.lane,
-		&out->recipient.alternatives,
+		&out->recipient.flow.queue,
+		&out->recipient.flow.principal,
+		&out->recipient.flow.sender,
 		&out->recipient.rewrite_from,
 		&out->recipient.last_reply,
 		&out->recipient.last_cause };
@@ -197,14 +227,14 @@ enum {
 	AHEAD_ROWS_MAX = 20000,
 };
 
-static int count_ahead(struct store_sqlite *s, struct store_show *op, int64_t lane, size_t at)
+static int count_ahead(struct store_sqlite *s, struct store_show *op, int64_t flow, size_t at)
 {
 	const struct store_recipient *r = &op->out_message->recipients[at];
 	sqlite3_stmt *q = store_sql(s, SQL_AHEAD);
 	uint64_t count = 0, last = 0;
 	int rc;
 
-	(void)sqlite3_bind_int64(q, 1, lane);
+	(void)sqlite3_bind_int64(q, 1, flow);
 	(void)sqlite3_bind_int64(q, 2, r->next_at.us);
 	(void)sqlite3_bind_int64(q, 3, row_id(op->message_id, 0));
 	(void)sqlite3_bind_int64(q, 4, AHEAD_ROWS_MAX);
@@ -232,7 +262,7 @@ static int show_ahead(struct store_sqlite *s, struct store_show *op)
 		op->out_ahead[i] = STORE_AHEAD_UNKNOWN;
 		if (m->recipients[i].state != STORE_RCPT_QUEUED || counted++ >= AHEAD_RECIPIENTS)
 			continue;
-		rc = count_ahead(s, op, store_lane_known(s, m->recipients[i].lane), i);
+		rc = count_ahead(s, op, store_flow_known(s, &m->recipients[i].flow), i);
 	}
 	return rc;
 }
@@ -335,19 +365,19 @@ int store_do_show(struct store *front, struct store_show *op)
 /* ---- summary ---- */
 
 /*
- * Counting goes on over several turns; the counts live in the op's arena meanwhile. Rows of one lane come
+ * Counting goes on over several turns; the counts live in the op's arena meanwhile. Rows of one flow come
  * one behind the other: only those from `begin` on are looked at.
  */
 static struct store_summary_row *summary_row(struct store_sqlite *s, struct store_summary *op,
-	int64_t lane, int64_t cause, enum store_recipient_state state)
+	int64_t flow, int64_t cause, enum store_recipient_state state)
 {
-	struct sv lane_text = store_lane_text(s, lane), cause_text = store_cause_text(s, cause);
+	struct sv cause_text = store_cause_text(s, cause);
 	struct store_summary_row *rows;
 
 	for (size_t i = op->begin; i < op->out_count; i++) {
 		struct store_summary_row *r = &op->out_rows[i];
 
-		if (r->state == state && sv_eq(r->lane, lane_text) && sv_eq(r->cause, cause_text))
+		if (r->state == state && r->number == flow && sv_eq(r->cause, cause_text))
 			return r;
 	}
 	if ((op->out_count & (op->out_count - 1)) == 0) {
@@ -358,7 +388,8 @@ static struct store_summary_row *summary_row(struct store_sqlite *s, struct stor
 		op->out_rows = rows;
 	}
 	op->out_rows[op->out_count] =
-		(struct store_summary_row){ .lane = arena_sv(op->out_arena, lane_text),
+		(struct store_summary_row){ .flow = store_flow_copy(s, flow, op->out_arena),
+			.number = flow,
 			.cause = arena_sv(op->out_arena, cause_text),
 			.state = state };
 	return &op->out_rows[op->out_count++];
@@ -373,6 +404,24 @@ static void count_row(struct store_summary_row *r, int64_t id)
 		r->oldest_at.us = at;
 }
 
+/* Where the first recipient of an attempt waited. */
+static int64_t flow_of(struct store_sqlite *s, int64_t attempt, struct sv list)
+{
+	sqlite3_stmt *q = store_sql(s, SQL_RECIPIENT_FLOW);
+	struct sv number;
+	uint32_t index = 0;
+	int64_t flow = 0;
+
+	(void)sv_cut_char(&list, ' ', &number);
+	if (sv_parse_u32(number, STORE_NUMBER_MAX, &index) != 0)
+		return 0;
+	(void)sqlite3_bind_int64(q, 1, row_id(row_message(attempt), index));
+	if (store_step(s, q, NULL) == 1)
+		flow = sqlite3_column_int64(q, 0);
+	(void)sqlite3_reset(q);
+	return flow;
+}
+
 /* What is on its way right now: as many as there are connections. */
 static int summary_open(struct store_sqlite *s, struct store_summary *op)
 {
@@ -383,10 +432,10 @@ static int summary_open(struct store_sqlite *s, struct store_summary *op)
 
 	while ((rc = store_step(s, q, &op->op.err)) == 1) {
 		struct sv list = store_column_sv(q, 2), number;
-		int64_t id = sqlite3_column_int64(q, 0), lane = sqlite3_column_int64(q, 1);
+		int64_t id = sqlite3_column_int64(q, 0), flow = flow_of(s, id, list);
 
 		do
-			count_row(summary_row(s, op, lane, 0, STORE_RCPT_OPEN), id);
+			count_row(summary_row(s, op, flow, 0, STORE_RCPT_OPEN), id);
 		while (sv_cut_char(&list, ' ', &number));
 	}
 	return rc;
@@ -420,23 +469,23 @@ int store_do_summary(struct store *front, struct store_summary *op)
 	if (!op->resumed) {
 		op->out_count = 0;
 		op->out_rows = NULL;
-		op->after_lane = op->after_due = op->after_id = -1;
+		op->after_flow = op->after_due = op->after_id = -1;
 		op->begin = 0;
 		op->resumed = true;
 	}
-	(void)sqlite3_bind_int64(q, 1, op->after_lane);
+	(void)sqlite3_bind_int64(q, 1, op->after_flow);
 	(void)sqlite3_bind_int64(q, 2, op->after_due);
 	(void)sqlite3_bind_int64(q, 3, op->after_id);
 	(void)sqlite3_bind_int64(q, 4, STORE_SCAN_MAX);
 	while ((rc = store_step(s, q, &op->op.err)) == 1) {
-		if (op->after_lane != sqlite3_column_int64(q, 0))
+		if (op->after_flow != sqlite3_column_int64(q, 0))
 			op->begin = op->out_count;
-		op->after_lane = sqlite3_column_int64(q, 0);
+		op->after_flow = sqlite3_column_int64(q, 0);
 		op->after_due = sqlite3_column_int64(q, 1);
 		op->after_id = sqlite3_column_int64(q, 2);
 		count_row(summary_row(s,
 				  op,
-				  op->after_lane,
+				  op->after_flow,
 				  sqlite3_column_int64(q, 3),
 				  op->after_due == DUE_HELD ? STORE_RCPT_HELD : STORE_RCPT_QUEUED),
 			op->after_id);

@@ -75,6 +75,7 @@ enum store_sql {
 	SQL_RECIPIENT_UPDATE,
 	SQL_RECIPIENT_CHANGE,
 	SQL_RECIPIENT_EDIT,
+	SQL_RECIPIENT_FLOW,
 	SQL_RECIPIENT_LOOK,
 	SQL_ATTEMPT_LAST,
 	SQL_ATTEMPT_ADD,
@@ -85,12 +86,16 @@ enum store_sql {
 	SQL_ATTEMPT_OPEN_IDS,
 	SQL_ATTEMPT_READ,
 	SQL_DUE,
-	SQL_DUE_NEXT,
 	SQL_LOOK,
 	SQL_LOOK_NEXT,
-	SQL_LANE_FIRST,
-	SQL_LANE_LAST,
-	SQL_LANE_COUNT,
+	SQL_FLOW_FIRST,
+	SQL_FLOW_LAST,
+	SQL_FLOW_ADD,
+	SQL_FLOW_COUNT,
+	SQL_FLOW_READ,
+	SQL_FLOW_NEXT,
+	SQL_FLOW_DROP,
+	SQL_FLOWS_NAMED,
 	SQL_AHEAD,
 	SQL_SCOPE_ADD,
 	SQL_LEDGER_ADD,
@@ -119,8 +124,12 @@ enum store_sql {
 /* Texts that repeat in every row are stored as a number; both ways are held in memory. */
 struct store_names {
 	struct htable numbers; /* text -> (void *)(number) */
-	char **texts;
+	char **texts;          /* NULL: nobody has this number */
 	size_t count, cap;
+	/* Of flows: numbers that no row has any more. The last is given next. */
+	int64_t *spare;
+	size_t spare_count, spare_len,
+		spare_cap; /* `len`: those that the open transaction has given, too */
 };
 
 /* One row, written with each commit that changes anything. */
@@ -135,18 +144,30 @@ enum {
 	STORE_LEFT_OUT_MAX = 64
 };
 
+/* Which flows a row names: found out step by step. See sqlite_sweep.c. */
+struct store_sweep {
+	struct mono_time at; /* the next look whether it is worth the while; 0: none yet */
+	bool running, reads; /* rows; then flows are dropped */
+	uint8_t *named;      /* of each number up to `cap`, while it runs */
+	size_t cap, dropped; /* so many of them have been looked at */
+	int64_t after;       /* the last row that was read */
+	size_t kept;         /* flows that the last one left */
+};
+
 struct store_sqlite {
 	struct store front; /* first: store_sqlite_of() */
 	sqlite3 *db;
 	sqlite3_stmt *sql[SQL_COUNT];
 	char path[STORE_PATH_MAX + 16];
-	struct store_names lanes, causes, scopes;
+	struct store_names lanes, causes, scopes, flows;
+	struct store_sweep sweep;            /* of flows without mail */
 	struct store_state state, committed; /* of the open transaction; of the last commit */
 	bool writing;                        /* the open transaction has changed something */
 	bool savepoints;                     /* one for each operation, this time */
 	bool half_done;         /* without them: one failed that had changed something */
 	unsigned part, without; /* enum store_part: under way; left out, a bit each */
 	uint64_t corrupt;       /* times that SQLite met damage */
+	uint64_t take_corrupt;  /* of them, when the take under way began */
 	int64_t left_out[STORE_LEFT_OUT_MAX]; /* rows, of the operation under way */
 	size_t left_out_count;
 	int64_t delivered_now, bounced_now; /* of the open transaction */
@@ -162,11 +183,31 @@ static inline struct store_sqlite *store_sqlite_of(struct store *s)
 	return CONTAINER_OF(s, struct store_sqlite, front);
 }
 
+/* ---- sqlite_migrate.c ---- */
+enum {
+	STORE_FORMAT = 7
+};
+/* What more than one format has. */
+/* Buckets and kinds of scopes: limit/book.h. */
+#define STORE_LEDGER                                                                        \
+	"CREATE TABLE scope(id INTEGER PRIMARY KEY, key TEXT UNIQUE);"                      \
+	"CREATE TABLE ledger(bucket INTEGER, scope INTEGER, messages, recipients, bytes,"   \
+	" PRIMARY KEY(bucket, scope)) WITHOUT ROWID;"                                       \
+	"CREATE TABLE count(period INTEGER, name TEXT, amount, PRIMARY KEY(period, name)) " \
+	"WITHOUT ROWID;"
+
+#define STORE_LOOK_INDEX "CREATE INDEX recipient_look ON recipient(look) WHERE state=0;"
+/* A newer one is refused. */
+NODISCARD int store_format_known(struct store_sqlite *s, int64_t version, struct err *err);
+/* Brings an older format forward: all of it, or nothing. */
+NODISCARD int store_migrate(struct store_sqlite *s, int64_t version, struct err *err);
+/* Moves what stands in a table ledger_4, as format 4 had it, into scope, ledger and count; drops it. */
+const char *store_ledger_from_4(void);
+
 /* ---- sqlite_sql.c ---- */
 /* What makes an empty queue. */
 const char *store_schema(void);
-/* Moves what stands in a table ledger_4, as format 4 had it, into scope, ledger and count; drops it. */
-const char *store_ledger_from_4(void);
+NODISCARD int store_exec(struct store_sqlite *s, const char *sql, struct err *err);
 /* salvage_replace.c: a repair that was cut short is finished. Before the file is opened. */
 NODISCARD int store_finish_repair(struct sv data_dir, struct err *err);
 NODISCARD int store_db_open(struct store_sqlite *s, struct err *err);
@@ -186,29 +227,72 @@ struct sv store_column_sv(sqlite3_stmt *q, int at); /* until the next step */
 struct sv store_column_copy(sqlite3_stmt *q, int at, struct arena *a);
 
 /* ---- sqlite_names.c ---- */
+/* A row is about to name this flow: it is not swept away. */
+void store_sweep_named(struct store_sqlite *s, int64_t flow);
 NODISCARD int store_lane_number(
 	struct store_sqlite *s, struct sv key, int64_t *out, struct err *err);
 NODISCARD int store_scope_number(
 	struct store_sqlite *s, struct sv key, int64_t *out, struct err *err);
 NODISCARD int store_cause_number(
 	struct store_sqlite *s, struct sv cause, int64_t *out, struct err *err);
-/* For reading: -1 when no mail has ever waited for it. */
-int64_t store_lane_known(const struct store_sqlite *s, struct sv key);
+/* sqlite_flow.c makes and reads these texts. */
+NODISCARD int store_flow_text_number(
+	struct store_sqlite *s, struct sv text, int64_t *out, struct err *err);
+int64_t store_flow_text_known(
+	const struct store_sqlite *s, struct sv text); /* 0: no mail ever waited there */
+struct sv store_flow_text(const struct store_sqlite *s, int64_t number);
 struct sv store_scope_text(const struct store_sqlite *s, int64_t number);
 struct sv store_lane_text(const struct store_sqlite *s, int64_t number);
 struct sv store_cause_text(const struct store_sqlite *s, int64_t number);
+/* Numbers in between belong to nobody. */
 void store_names_load(struct store_names *names, int64_t number, struct sv text);
 void store_names_free(struct store_names *names);
-/* Forgets the newest: the transaction that gave them was rolled back. */
-void store_names_cut(struct store_names *names, size_t count);
+/* How many there are, and how many are spare. */
+struct store_names_mark {
+	size_t count, spare;
+};
+struct store_names_mark store_names_now(const struct store_names *names);
+/* Forgets what was given since: the transaction was rolled back. */
+void store_names_cut(struct store_names *names, struct store_names_mark mark);
+/* No row has this number: its text is forgotten, and another may have it. */
+void store_names_spare(struct store_names *names, int64_t number);
+
+/* ---- sqlite_flow.c ---- */
+/* sqlite_from_6.c: what brings a format 6 forward, in this database. */
+const char *store_flows_from_6(sqlite3 *db);
+const char *store_flows_saved(sqlite3 *db); /* the same for a salvage */
+void store_flow_render(const struct mail_flow *flow, struct buf *out);
+struct mail_flow store_flow_parse(struct sv text);
+NODISCARD int store_flow_number(
+	struct store_sqlite *s, const struct mail_flow *flow, int64_t *out, struct err *err);
+int64_t store_flow_known(const struct store_sqlite *s, const struct mail_flow *flow); /* 0: not */
+struct mail_flow store_flow_copy(const struct store_sqlite *s, int64_t number, struct arena *a);
+/* Recipients come to wait there, or leave (I15); `bytes`: of their messages. */
+NODISCARD int store_flow_count(
+	struct store_sqlite *s, int64_t flow, int64_t recipients, int64_t bytes, struct err *err);
+/* The same for one after the other: one statement for all that are side by side in one flow. */
+struct store_tally {
+	int64_t flow, recipients, bytes;
+};
+struct store_tallies {
+	struct store_tally from, to;
+	int64_t size; /* of the message; 0: not read yet */
+};
+NODISCARD int store_flow_tally(struct store_sqlite *s, struct store_tally *t, int64_t flow,
+	int sign, int64_t size, struct err *err);
+NODISCARD int store_flow_tally_end(struct store_sqlite *s, struct store_tally *t, struct err *err);
+
+/* ---- sqlite_sweep.c ---- */
+/* One bounded step, if there is something to do. True: there is more to do now. */
+bool store_sweep(struct store_sqlite *s, struct mono_time now);
+void store_sweep_stop(struct store_sqlite *s);
 
 /* ---- the operations: what one that fails has changed is undone ---- */
 int store_do_chunk(struct store *front, struct store_chunk *op);
 int store_do_put(struct store *front, struct store_put *op);
 int store_do_abort(struct store *front, struct store_abort *op);
-int store_do_claim(struct store *front, struct store_claim *op);
+int store_do_take(struct store *front, struct store_take *op);
 int store_do_outcome(struct store *front, struct store_outcome *op);
-int store_do_due(struct store *front, struct store_due *op);
 int store_do_look(struct store *front, struct store_look *op);
 int store_do_look_later(struct store *front, struct store_look_later *op);
 int store_do_body(struct store *front, struct store_body *op);
@@ -216,7 +300,7 @@ int store_do_list(struct store *front, struct store_list *op);
 int store_do_show(struct store *front, struct store_show *op);
 int store_do_edit(struct store *front, struct store_edit *op);
 int store_do_summary(struct store *front, struct store_summary *op);
-int store_do_lanes(struct store *front, struct store_lanes *op);
+int store_do_flows(struct store *front, struct store_flows *op);
 int store_do_ledger_read(struct store *front, struct store_ledger_read *op);
 int store_do_counts_read(struct store *front, struct store_counts_read *op);
 int store_do_parks_read(struct store *front, struct store_parks_read *op);
@@ -244,12 +328,25 @@ enum store_part {
 	STORE_PART_BODY,    /* of a message that is finished: `postern doctor` finds what is left */
 	STORE_PART_LEDGER,  /* the windows in memory hold all the same, until a restart */
 	STORE_PART_DAY,     /* figures for `status` */
-	STORE_PART_ROW,     /* one of many: left_out */
+	STORE_PART_FLOW,    /* how much waits in a flow */
+	STORE_PART_ROW,     /* one of many: left_out, or known to be damaged */
 };
 NODISCARD bool store_part_begin(struct store_sqlite *s, enum store_part part);
 NODISCARD int store_part_end(struct store_sqlite *s, int rc);
 NODISCARD int store_read_message(struct store_sqlite *s, uint64_t id, struct arena *a,
 	struct store_message *out, struct wall_time *out_finished_at, struct err *err);
+/* With their sums; RC_CORRUPT where one does not fit, or the row is missing. */
+NODISCARD int store_read_whole_message(struct store_sqlite *s, uint64_t id, struct arena *a,
+	struct store_message *out, struct err *err);
+NODISCARD int store_read_whole_recipient(struct store_sqlite *s, int64_t id, struct arena *a,
+	struct store_recipient *out, struct err *err);
+NODISCARD int store_message_size(
+	struct store_sqlite *s, uint64_t id, int64_t *out, struct err *err);
+/* Appends from `offset` on, till its end or as much as there is room for. */
+NODISCARD int store_read_body(struct store_sqlite *s, uint64_t message_id, uint64_t offset,
+	struct buf *out, struct err *err);
+NODISCARD int store_next_attempt(
+	struct store_sqlite *s, uint64_t message_id, uint32_t *out, struct err *err);
 /* Reads the columns of SQL_RECIPIENT_READ and SQL_RECIPIENTS_OF. */
 void store_recipient_row(
 	struct store_sqlite *s, sqlite3_stmt *q, struct arena *a, struct store_recipient *out);
@@ -278,7 +375,7 @@ NODISCARD size_t store_filter_rows(struct store_sqlite *s, const struct store_fi
 /* How far back a failed operation takes the store's own memory. */
 struct store_mark {
 	struct store_state state;
-	size_t lanes, causes, scopes;
+	struct store_names_mark lanes, causes, scopes, flows;
 	int64_t delivered, bounced;
 	bool writing;
 };

@@ -263,5 +263,5 @@ bool store_reap(struct store_sqlite *s, struct mono_time now)
 		s->ledger_at = mono_add(now, LEDGER_EVERY_US);
 		return store_group_step(s, drop_old_ledger);
 	}
-	return false;
+	return store_sweep(s, now);
 }

@@ -37,6 +37,7 @@ static int look_at_places(struct store_sqlite *s, struct store_recovery *out, st
 		"SELECT max(id) FROM chunk",
 		"SELECT max(id) FROM attempt",
 		"SELECT count(key) FROM lane INDEXED BY sqlite_autoindex_lane_1 WHERE key>''",
+		"SELECT count(key) FROM flow INDEXED BY sqlite_autoindex_flow_1 WHERE key>''",
 		"SELECT count(key) FROM cause INDEXED BY sqlite_autoindex_cause_1 WHERE key>''",
 		"SELECT count(*) FROM day",
 		"SELECT count(*) FROM park",
@@ -239,7 +240,6 @@ static int resolve_one(struct store_sqlite *s, const struct open_attempt *a,
 		list[i] = (struct store_recipient_outcome){ .index = a->recipients[i],
 			.state = states[how->policy],
 			.next_at = how->retry_at,
-			.lane = a->lane,
 			.uncertain = true,
 			.verdict = { .kind = how->policy == STORE_UNCERTAIN_ASSUME_SENT
 						     ? VERDICT_DELIVERED

@@ -51,12 +51,70 @@ void store_recipient_row(
 		.address = store_column_copy(q, 8, a),
 		.orcpt = store_column_copy(q, 9, a),
 		.last_reply = store_column_copy(q, 10, a),
-		.alternatives = store_column_copy(q, 11, a),
+		.flow = store_flow_copy(s, sqlite3_column_int64(q, 11), a),
 		.rewrite_from = store_column_copy(q, 12, a),
 		.look_at.us = sqlite3_column_int64(q, 14),
 	};
 	if (out->state == STORE_RCPT_HELD)
 		out->next_at.us = 0;
+}
+
+static int message_fits(struct store_sqlite *s, const struct store_message *m, struct err *err)
+{
+	sqlite3_stmt *q = store_sql(s, SQL_MESSAGE_SUM);
+	int rc;
+
+	(void)sqlite3_bind_int64(q, 1, (int64_t)m->id);
+	rc = store_step(s, q, err);
+	if (rc == 1 && !store_sum_fits(q, 0, store_sum_message(m)))
+		rc = err_set(err, RC_CORRUPT, "the envelope of the message is damaged");
+	(void)sqlite3_reset(q);
+	return rc < 0 ? rc : 0;
+}
+
+int store_read_whole_message(struct store_sqlite *s, uint64_t id, struct arena *a,
+	struct store_message *out, struct err *err)
+{
+	int rc = store_read_message(s, id, a, out, NULL, err);
+
+	if (rc == RC_NOT_FOUND)
+		rc = err_set(err, RC_CORRUPT, "a waiting recipient has no message");
+	return rc ? rc : message_fits(s, out, err);
+}
+
+int store_read_whole_recipient(struct store_sqlite *s, int64_t id, struct arena *a,
+	struct store_recipient *out, struct err *err)
+{
+	sqlite3_stmt *q = store_sql(s, SQL_RECIPIENT_READ);
+	int rc;
+
+	(void)sqlite3_bind_int64(q, 1, id);
+	rc = store_step(s, q, err);
+	if (rc == 1) {
+		store_recipient_row(s, q, a, out);
+		/* An address that the disk has changed is somebody else's. */
+		if (!store_sum_fits(q, 13, store_sum_recipient(row_message(id), out)))
+			rc = err_set(err, RC_CORRUPT, "recipient %u is damaged", out->index);
+	}
+	(void)sqlite3_reset(q);
+	return rc == 1  ? 0
+	       : rc < 0 ? rc
+			: err_set(err, RC_CORRUPT, "a waiting recipient has no row");
+}
+
+int store_message_size(struct store_sqlite *s, uint64_t id, int64_t *out, struct err *err)
+{
+	sqlite3_stmt *q = store_sql(s, SQL_MESSAGE_PENDING);
+	int rc;
+
+	if (!store_part_begin(s, STORE_PART_FLOW))
+		return 0;
+	(void)sqlite3_bind_int64(q, 1, (int64_t)id);
+	rc = store_step(s, q, err);
+	if (rc == 1)
+		*out = sqlite3_column_int64(q, 3);
+	(void)sqlite3_reset(q);
+	return store_part_end(s, rc < 0 ? rc : 0);
 }
 
 bool store_part_begin(struct store_sqlite *s, enum store_part part)

@@ -8,22 +8,15 @@
 #include <stdio.h>
 
 enum {
-	SCHEMA_VERSION = 6,
-	LEDGER_VERSION = 5, /* the first that has it by scopes */
 	CACHE_KIB = 8192,
 	NAMES_GAP_MAX = 100000,
+	FLOWS_GAP_MAX = 1 << 22,
 	WAL_KEPT_BYTES = 16 << 20, /* of the WAL file after a checkpoint */
 };
 
-/* Buckets and kinds of scopes: limit/book.h. */
-#define LEDGER                                                                              \
-	"CREATE TABLE scope(id INTEGER PRIMARY KEY, key TEXT UNIQUE);"                      \
-	"CREATE TABLE ledger(bucket INTEGER, scope INTEGER, messages, recipients, bytes,"   \
-	" PRIMARY KEY(bucket, scope)) WITHOUT ROWID;"                                       \
-	"CREATE TABLE count(period INTEGER, name TEXT, amount, PRIMARY KEY(period, name)) " \
-	"WITHOUT ROWID;"
-
-#define LOOK_INDEX "CREATE INDEX recipient_look ON recipient(look) WHERE state=0;"
+#define FLOWS                                                                         \
+	"CREATE TABLE flow(id INTEGER PRIMARY KEY, key TEXT UNIQUE, waiting, bytes);" \
+	"CREATE INDEX recipient_due ON recipient(flow, due, id, cause) WHERE due IS NOT NULL;"
 
 static const char schema[] =
 	"CREATE TABLE state(one INTEGER PRIMARY KEY CHECK(one=1), commits, messages, bytes, "
@@ -43,70 +36,15 @@ static const char schema[] =
 	" user, client, listener, device, sum);"
 	"CREATE TABLE recipient(id INTEGER PRIMARY KEY, lane, state, due, cause, attempts, "
 	"uncertain,"
-	" dsn_notify, address, orcpt, last_reply, alternatives, rewrite_from, sum, look DEFAULT 0);"
-	"CREATE INDEX recipient_due ON recipient(lane, due, id, cause) WHERE due IS NOT NULL;"
-	"CREATE INDEX recipient_wait ON recipient(id) WHERE due IS NOT NULL;" LOOK_INDEX
+	" dsn_notify, address, orcpt, last_reply, flow, rewrite_from, sum, look DEFAULT 0);" FLOWS
+	"CREATE INDEX recipient_wait ON recipient(id) WHERE due IS NOT NULL;" STORE_LOOK_INDEX
 	"CREATE TABLE attempt(id INTEGER PRIMARY KEY, lane, at, ended_at, uncertain, relay, stage, "
 	"story);"
-	"CREATE INDEX attempt_open ON attempt(id) WHERE ended_at IS NULL;" LEDGER
+	"CREATE INDEX attempt_open ON attempt(id) WHERE ended_at IS NULL;" STORE_LEDGER
 	"CREATE TABLE park(key TEXT PRIMARY KEY, cause, summary, reply, since, probe_at, nature, "
 	"proof, transcript) WITHOUT ROWID;"
 	"CREATE TABLE transcript(id INTEGER PRIMARY KEY, message_id INTEGER UNIQUE, attempt, text);"
-	"PRAGMA user_version=6;";
-
-/*
- * The ledger of format 4, from the table ledger_4, where a key names the door, too: "graph/erp@contoso.com/messages-minute".
- * What a minute has used becomes an instant, and never a bucket of many minutes (limit/book.h).
- */
-static const char ledger_from_4[] =
-	"CREATE TEMP VIEW ended AS SELECT key, bucket, amount,"
-	" CASE WHEN key LIKE '%/recipients-day' THEN 15 WHEN key LIKE '%/messages-day' THEN 13"
-	" WHEN key LIKE '%/kbytes-day' THEN 11 WHEN key LIKE '%/messages-minute' THEN 16"
-	" WHEN key LIKE '%/delivered-______' THEN 17 END AS cut FROM ledger_4;"
-	"CREATE TEMP VIEW named AS SELECT substr(key, -cut) AS what, bucket, amount,"
-	" CASE WHEN key LIKE 'device/%' THEN 'd:' WHEN key LIKE 'user/%' THEN 'u:'"
-	" WHEN key LIKE '%@%' THEN 'm:' ELSE 'c:' END ||"
-	" substr(key, instr(key, '/') + 1, length(key) - cut - instr(key, '/')) AS scope"
-	" FROM ended WHERE cut NOT NULL AND length(key) - cut > instr(key, '/');"
-	"CREATE TEMP VIEW entry AS SELECT scope,"
-	" CASE WHEN what<>'/messages-minute' THEN bucket/60000000"
-	" WHEN (bucket/60000000+1)%15 THEN bucket/60000000+1 ELSE bucket/60000000+2 END AS bucket,"
-	" CASE WHEN what LIKE '/messages-%' THEN amount ELSE 0 END AS messages,"
-	" CASE WHEN what='/recipients-day' THEN amount ELSE 0 END AS recipients,"
-	" CASE WHEN what='/kbytes-day' THEN 1024*amount ELSE 0 END AS bytes"
-	" FROM named WHERE what NOT LIKE '/delivered-%';"
-	"INSERT OR IGNORE INTO scope(key) SELECT DISTINCT scope FROM entry ORDER BY scope;"
-	"INSERT OR IGNORE INTO ledger SELECT bucket, s.id, sum(messages), sum(recipients), "
-	"sum(bytes)"
-	" FROM entry e JOIN scope s ON s.key=e.scope GROUP BY bucket, s.id;"
-	"INSERT OR IGNORE INTO count SELECT CAST(substr(what, 12) AS INTEGER), 'hve ' || scope,"
-	" sum(amount) FROM named WHERE what LIKE '/delivered-%' GROUP BY 1, 2;"
-	"DROP VIEW entry; DROP VIEW named; DROP VIEW ended; DROP TABLE ledger_4;";
-
-const char *store_ledger_from_4(void)
-{
-	return ledger_from_4;
-}
-
-/* From format 1 to 2, from 2 to 3...; each leaves the tables as `schema` makes them. */
-static const char *const migrations[SCHEMA_VERSION - 1] = {
-	"ALTER TABLE message ADD COLUMN device;"
-	"ALTER TABLE recipient ADD COLUMN alternatives;"
-	"ALTER TABLE recipient ADD COLUMN rewrite_from;"
-	"ALTER TABLE park ADD COLUMN nature;"
-	"PRAGMA user_version=2;",
-	"ALTER TABLE park ADD COLUMN proof;"
-	"PRAGMA user_version=3;",
-	"ALTER TABLE chunk ADD COLUMN sum;"
-	"ALTER TABLE message ADD COLUMN sum;"
-	"ALTER TABLE recipient ADD COLUMN sum;"
-	"PRAGMA user_version=4;",
-	"ALTER TABLE park ADD COLUMN transcript;"
-	"CREATE TABLE transcript(id INTEGER PRIMARY KEY, message_id INTEGER UNIQUE, attempt, text);"
-	"ALTER TABLE ledger RENAME TO ledger_4;" LEDGER "PRAGMA user_version=5;",
-	/* What waits is looked at once, and has its time from then on: no row is written here. */
-	"ALTER TABLE recipient ADD COLUMN look DEFAULT 0;" LOOK_INDEX "PRAGMA user_version=6;",
-};
+	"PRAGMA user_version=7;";
 
 const char *store_schema(void)
 {
@@ -116,14 +54,14 @@ const char *store_schema(void)
 #define RECIPIENT_COLUMNS                                                                \
 	"id, lane, state, due, cause, attempts, uncertain, dsn_notify, address, orcpt, " \
 	"last_reply, "                                                                   \
-	"alternatives, rewrite_from, sum, look"
+	"flow, rewrite_from, sum, look"
 
 #define RECIPIENT_OUTCOME                                                                      \
-	"UPDATE recipient SET lane=coalesce(?2, lane), state=?3, due=?4, cause=coalesce(?5, "  \
+	"UPDATE recipient SET flow=coalesce(?2, flow), state=?3, due=?4, cause=coalesce(?5, "  \
 	"cause),"                                                                              \
 	" last_reply=coalesce(?6, last_reply), uncertain=uncertain+?7, attempts=attempts-?8, " \
-	"alternatives=coalesce(?9, alternatives), rewrite_from=coalesce(?10, rewrite_from), "  \
-	"look=CASE WHEN ?3<3 THEN coalesce(?11, look) ELSE 0 END WHERE id=?1 AND state"
+	"rewrite_from=coalesce(?9, rewrite_from), "                                            \
+	"look=CASE WHEN ?3<3 THEN coalesce(?10, look) ELSE 0 END WHERE id=?1 AND state"
 
 static const char *const texts[SQL_COUNT] = {
 	[SQL_BEGIN] = "BEGIN",
@@ -172,9 +110,9 @@ static const char *const texts[SQL_COUNT] = {
 	/* Who is in an attempt, and who waits: nothing else may change (docs/design-queue.md). */
 	[SQL_RECIPIENT_UPDATE] = RECIPIENT_OUTCOME "=1",
 	[SQL_RECIPIENT_CHANGE] = RECIPIENT_OUTCOME " IN (0, 2)",
-	[SQL_RECIPIENT_EDIT] = "UPDATE recipient SET lane=?2, state=?3, due=?4, cause=?5,"
-			       " alternatives=coalesce(?6, alternatives),"
+	[SQL_RECIPIENT_EDIT] = "UPDATE recipient SET flow=?2, state=?3, due=?4, cause=?5,"
 			       " look=CASE WHEN ?3<3 THEN look ELSE 0 END WHERE id=?1",
+	[SQL_RECIPIENT_FLOW] = "SELECT flow, state FROM recipient WHERE id=?",
 	[SQL_RECIPIENT_LOOK] = "UPDATE recipient SET look=?2 WHERE id=?1 AND state=0",
 	[SQL_ATTEMPT_LAST] = "SELECT max(id) FROM attempt WHERE id BETWEEN ? AND ?",
 	[SQL_ATTEMPT_ADD] = "INSERT OR REPLACE INTO attempt VALUES(?,?,?,NULL,0,NULL,NULL,?)",
@@ -193,31 +131,32 @@ static const char *const texts[SQL_COUNT] = {
 	/* Continuing inside a run of equal times: (due, id)>(?,?) would read the run from its start, as
 	 * SQLite takes only the first column for the index. A million of them are equal after a bulk retry. */
 	[SQL_DUE] = "SELECT id, due FROM recipient INDEXED BY recipient_due"
-		    " WHERE lane=?1 AND due=?2 AND id>?3 AND ?2<=?4"
+		    " WHERE flow=?1 AND due=?2 AND id>?3 AND ?2<=?4"
 		    " UNION ALL SELECT id, due FROM recipient INDEXED BY recipient_due"
-		    " WHERE lane=?1 AND due>?2 AND due<=?4 ORDER BY due, id LIMIT ?5",
-	[SQL_DUE_NEXT] = "SELECT id, due FROM recipient INDEXED BY recipient_due"
-			 " WHERE lane=?1 AND due=?2 AND id>?3"
-			 " UNION ALL SELECT id, due FROM recipient INDEXED BY recipient_due"
-			 " WHERE lane=?1 AND due>?2 ORDER BY due, id LIMIT 1",
-	/* ?1 is DUE's alone: both are bound alike. */
+		    " WHERE flow=?1 AND due>?2 AND due<=?4 ORDER BY due, id LIMIT ?5",
 	[SQL_LOOK] = "SELECT id, look FROM recipient INDEXED BY recipient_look"
-		     " WHERE state=0 AND look=?2 AND id>?3 AND ?2<=?4"
+		     " WHERE state=0 AND look=?1 AND id>?2 AND ?1<=?3"
 		     " UNION ALL SELECT id, look FROM recipient INDEXED BY recipient_look"
-		     " WHERE state=0 AND look>?2 AND look<=?4 ORDER BY look, id LIMIT ?5",
+		     " WHERE state=0 AND look>?1 AND look<=?3 ORDER BY look, id LIMIT ?4",
 	[SQL_LOOK_NEXT] = "SELECT id, look FROM recipient INDEXED BY recipient_look"
-			  " WHERE state=0 AND look=?2 AND id>?3"
+			  " WHERE state=0 AND look=?1 AND id>?2"
 			  " UNION ALL SELECT id, look FROM recipient INDEXED BY recipient_look"
-			  " WHERE state=0 AND look>?2 ORDER BY look, id LIMIT 1",
-	[SQL_LANE_FIRST] =
-		"SELECT due FROM recipient WHERE lane=? AND due IS NOT NULL ORDER BY due LIMIT 1",
-	[SQL_LANE_LAST] = "SELECT due FROM recipient INDEXED BY recipient_due WHERE lane=? AND"
+			  " WHERE state=0 AND look>?1 ORDER BY look, id LIMIT 1",
+	[SQL_FLOW_FIRST] = "SELECT due FROM recipient INDEXED BY recipient_due WHERE flow=? AND"
+			   " due IS NOT NULL ORDER BY due LIMIT 1",
+	[SQL_FLOW_LAST] = "SELECT due FROM recipient INDEXED BY recipient_due WHERE flow=? AND"
 			  " due<9223372036854775807 ORDER BY due DESC LIMIT 1",
-	[SQL_LANE_COUNT] = "SELECT count(*) FROM (SELECT 1 FROM recipient WHERE lane=? AND due IS "
-			   "NOT NULL LIMIT ?)",
-	[SQL_AHEAD] = "SELECT id FROM recipient INDEXED BY recipient_due WHERE lane=?1 AND due<?2"
+	[SQL_FLOW_ADD] = "INSERT INTO flow VALUES(?,?,0,0)",
+	[SQL_FLOW_COUNT] = "UPDATE flow SET waiting=waiting+?2, bytes=bytes+?3 WHERE id=?1",
+	/* The first flow behind this one in which mail waits, and when the first of it is due. */
+	[SQL_FLOW_NEXT] = "SELECT flow, due FROM recipient INDEXED BY recipient_due WHERE due IS"
+			  " NOT NULL AND flow>? ORDER BY flow, due LIMIT 1",
+	[SQL_FLOW_DROP] = "DELETE FROM flow WHERE id=?",
+	[SQL_FLOWS_NAMED] = "SELECT id, flow FROM recipient WHERE id>? ORDER BY id LIMIT ?",
+	[SQL_FLOW_READ] = "SELECT waiting, bytes FROM flow WHERE id=?",
+	[SQL_AHEAD] = "SELECT id FROM recipient INDEXED BY recipient_due WHERE flow=?1 AND due<?2"
 		      " UNION ALL SELECT id FROM recipient INDEXED BY recipient_due"
-		      " WHERE lane=?1 AND due=?2 AND id<?3 LIMIT ?4",
+		      " WHERE flow=?1 AND due=?2 AND id<?3 LIMIT ?4",
 	[SQL_SCOPE_ADD] = "INSERT INTO scope VALUES(?,?)",
 	[SQL_LEDGER_ADD] = "INSERT INTO ledger VALUES(?1,?2,?3,?4,?5) ON CONFLICT DO UPDATE SET"
 			   " messages=messages+?3, recipients=recipients+?4, bytes=bytes+?5",
@@ -241,12 +180,12 @@ static const char *const texts[SQL_COUNT] = {
 		" ORDER BY 1 LIMIT ?3",
 	[SQL_ALL_FROM] = "SELECT id FROM recipient WHERE id>?1 AND id<?2 ORDER BY id LIMIT ?3",
 	[SQL_SUMMARY] =
-		"SELECT lane, due, id, cause FROM recipient INDEXED BY recipient_due"
-		" WHERE lane=?1 AND due=?2 AND id>?3"
-		" UNION ALL SELECT lane, due, id, cause FROM recipient INDEXED BY recipient_due"
-		" WHERE lane=?1 AND due>?2"
-		" UNION ALL SELECT lane, due, id, cause FROM recipient INDEXED BY recipient_due"
-		" WHERE lane>?1 AND due IS NOT NULL ORDER BY lane, due, id LIMIT ?4",
+		"SELECT flow, due, id, cause FROM recipient INDEXED BY recipient_due"
+		" WHERE flow=?1 AND due=?2 AND id>?3"
+		" UNION ALL SELECT flow, due, id, cause FROM recipient INDEXED BY recipient_due"
+		" WHERE flow=?1 AND due>?2"
+		" UNION ALL SELECT flow, due, id, cause FROM recipient INDEXED BY recipient_due"
+		" WHERE flow>?1 AND due IS NOT NULL ORDER BY flow, due, id LIMIT ?4",
 	[SQL_HISTORY_FROM] =
 		"SELECT id, finished_at, story_bytes FROM message WHERE id>? ORDER BY id LIMIT ?",
 	[SQL_HISTORY_RESTAMP] = "UPDATE message SET finished_at=?2 WHERE id=?1",
@@ -319,7 +258,7 @@ int store_fail(struct store_sqlite *s, int sqlite_rc, struct err *err)
 	return rc;
 }
 
-static int exec(struct store_sqlite *s, const char *sql, struct err *err)
+int store_exec(struct store_sqlite *s, const char *sql, struct err *err)
 {
 	int rc = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
 
@@ -331,57 +270,49 @@ static int read_version(struct store_sqlite *s, int64_t *out, struct err *err)
 	sqlite3_stmt *q = NULL;
 	int rc = sqlite3_prepare_v2(s->db, "PRAGMA user_version", -1, &q, NULL);
 
-	if (rc == SQLITE_OK && sqlite3_step(q) == SQLITE_ROW)
+	if (rc == SQLITE_OK)
+		rc = sqlite3_step(q);
+	if (rc == SQLITE_ROW)
 		*out = sqlite3_column_int64(q, 0);
-	else
-		rc = store_fail(s, rc == SQLITE_OK ? SQLITE_IOERR : rc, err);
 	(void)sqlite3_finalize(q);
-	return rc;
+	return rc == SQLITE_ROW ? 0 : store_fail(s, rc, err);
 }
 
 static int set_up(struct store_sqlite *s, struct err *err)
 {
 	char sql[512];
 	int64_t version = 0;
-	int rc;
+	/* EXCLUSIVE before WAL: then the WAL's index is in our memory, and nobody else can come in. */
+	int rc = store_exec(s, "PRAGMA locking_mode=EXCLUSIVE", err);
 
-	/* EXCLUSIVE before WAL: then the WAL's index is in our memory, and nobody else can come in.
-	 * Debian builds SQLite with secure_delete, which would write every freed page once more.
+	if (rc == 0)
+		rc = read_version(s, &version, err);
+	/* What is not ours to read is not written either. */
+	if (rc == 0)
+		rc = store_format_known(s, version, err);
+	if (rc != 0)
+		return rc;
+	/* Debian builds SQLite with secure_delete, which would write every freed page once more.
 	 * Checkpoints are ours (store_reap), never in the middle of a commit. auto_vacuum so that a full
-	 * disk can have pages back. */
+	 * disk can have pages back. It is written into a file that has it, too: whether the disk takes
+	 * anything is what an opening must find out, at the start (full?) and after trouble (over?). */
 	(void)snprintf(sql,
 		sizeof(sql),
-		"PRAGMA locking_mode=EXCLUSIVE; PRAGMA page_size=4096;"
-		" PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL;"
+		"PRAGMA page_size=4096; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL;"
 		"PRAGMA synchronous=FULL; PRAGMA secure_delete=OFF; PRAGMA wal_autocheckpoint=0;"
 		"PRAGMA journal_size_limit=%d; PRAGMA cache_size=-%d; PRAGMA temp_store=MEMORY;"
 		"PRAGMA foreign_keys=OFF; PRAGMA trusted_schema=OFF; PRAGMA automatic_index=OFF;",
 		(int)WAL_KEPT_BYTES,
 		(int)CACHE_KIB);
-	rc = exec(s, sql, err);
-	if (rc == 0)
-		rc = read_version(s, &version, err);
-	if (rc != 0)
+	rc = store_exec(s, sql, err);
+	if (rc != 0 || version == STORE_FORMAT)
 		return rc;
-	if (version > SCHEMA_VERSION)
-		return err_set(err,
-			-ENOTSUP,
-			"queue %s was written by a newer postern (format %lld, this one knows %d)",
-			s->path,
-			(long long)version,
-			(int)SCHEMA_VERSION);
-	if (version == SCHEMA_VERSION)
-		return 0;
-	rc = exec(s, "BEGIN", err);
-	if (rc == 0 && version == 0)
-		rc = exec(s, schema, err);
-	/* All steps or none: a crash in between leaves the old format, which is read again. */
-	for (size_t step = 0; step < COUNT_OF(migrations) && rc == 0; step++)
-		if (version > 0 && (int64_t)step + 1 >= version)
-			rc = exec(s, migrations[step], err);
-	if (rc == 0 && version > 0 && version < LEDGER_VERSION)
-		rc = exec(s, ledger_from_4, err);
-	return rc ? rc : exec(s, "COMMIT", err);
+	if (version != 0)
+		return store_migrate(s, version, err);
+	rc = store_exec(s, "BEGIN", err);
+	if (rc == 0)
+		rc = store_exec(s, schema, err);
+	return rc ? rc : store_exec(s, "COMMIT", err);
 }
 
 static int prepare_all(struct store_sqlite *s, struct err *err)
@@ -399,12 +330,16 @@ static int prepare_all(struct store_sqlite *s, struct err *err)
 }
 
 /* A name that is missing costs its own mail a new route, not everybody the start. */
-static int fill_gap(struct store_names *names, int64_t next)
+static int fill_gap(const struct store_sqlite *s, struct store_names *names, int64_t next)
 {
+	int64_t most = names == &s->flows ? FLOWS_GAP_MAX : NAMES_GAP_MAX;
 	char text[32];
 
-	if (next <= (int64_t)names->count || next > (int64_t)names->count + NAMES_GAP_MAX)
+	if (next <= (int64_t)names->count || next > (int64_t)names->count + most)
 		return SQLITE_CORRUPT;
+	/* Flows go when nobody names them (sqlite_sweep.c). */
+	if (names == &s->flows)
+		return SQLITE_OK;
 	while (next > (int64_t)names->count + 1) {
 		(void)snprintf(text, sizeof(text), "lost/%zu", names->count + 1);
 		store_names_load(names, (int64_t)names->count + 1, sv_from(text));
@@ -422,7 +357,7 @@ static int load_names(
 		return store_fail(s, rc, err);
 	store_names_free(names);
 	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
-		rc = fill_gap(names, sqlite3_column_int64(q, 0));
+		rc = fill_gap(s, names, sqlite3_column_int64(q, 0));
 		if (rc != SQLITE_OK)
 			break;
 		store_names_load(names, sqlite3_column_int64(q, 0), store_column_sv(q, 1));
@@ -498,6 +433,8 @@ int store_db_open(struct store_sqlite *s, struct err *err)
 		if (rc == 0)
 			rc = load_names(
 				s, "SELECT id, key FROM scope ORDER BY id", &s->scopes, err);
+		if (rc == 0)
+			rc = load_names(s, "SELECT id, key FROM flow ORDER BY id", &s->flows, err);
 		if (rc == 0)
 			rc = load_state(s, err);
 	} else {

@@ -47,7 +47,8 @@ int64_t store_sum_message(const struct store_message *m)
 	const int64_t numbers[] = { (int64_t)m->id,
 		m->accepted_at.us,
 		m->expires_at.us,
-		m->flags & ~(uint32_t)STORE_MSG_DELAY_NOTICED,
+		/* But what is found out later. */
+		m->flags & ~(uint32_t)(STORE_MSG_DELAY_NOTICED | STORE_MSG_APART),
 		(int64_t)m->size,
 		m->header_size,
 		(int64_t)m->bounce_of,

@@ -52,23 +52,24 @@ static void what_the_disk_changed_is_not_sent(void **state)
 		struct bench b;
 		struct arena a = { 0 };
 		struct mail mail;
-		struct store_due due = { .op.kind = STORE_OP_DUE,
-			.lane = SV("submission/erp@contoso.com"),
-			.until = { INT64_MAX },
+		const struct mail_flow flow = bench_flow("submission/a");
+		struct store_look look = { .op.kind = STORE_OP_LOOK,
+			.until.us = INT64_MAX,
 			.limit = 10,
 			.out_arena = &a };
+		struct taken taken;
 
 		(void)state;
 		bench_make(&b);
 		bench_open(&b);
 		mail_make(&b, &mail, 1, "submission/a");
-		due.lane = mail.m.recipients[0].lane;
 		assert_int_equal(bench_put(&b, &mail, SV("Subject: x")), 0);
 		bench_shut(&b);
 		bench_exec(&b, changes[i]);
 		bench_open(&b);
-		assert_int_equal(bench_run(&b, &due.op), 0);
-		assert_int_equal(due.out_count, i == 0 ? 1 : 0);
+		assert_int_equal(bench_run(&b, &look.op), 0);
+		assert_int_equal(look.out_count, i == 0 ? 1 : 0);
+		assert_int_equal(bench_take(&b, &flow, 1, &taken), i == 0 ? 0 : RC_NOT_FOUND);
 		assert_int_equal(bench_body(&b, mail.m.id, 0, &body), i == 0 ? RC_CORRUPT : 0);
 		assert_int_equal(store_damage(b.s).messages, 1);
 		assert_true(store_damage(b.s).named[0] == mail.m.id);
@@ -299,6 +300,108 @@ static void statements_use_their_indexes(void **state)
 	bench_shut(b);
 }
 
+/* ---- flows whose mail has left ---- */
+
+static int put_in(struct bench *b, const char *queue, struct mail *mail)
+{
+	mail_make(b, mail, 1, queue);
+	return bench_put(b, mail, SV("body"));
+}
+
+/* A number is given back when what it was given for is rolled back. */
+static void put_into_new_flows(struct bench *b)
+{
+	struct mail twice, mail;
+
+	mail_make(b, &twice, 2, "m:new-0");
+	twice.recipients[1].index = 0; /* fails behind the name of its flow */
+	assert_int_not_equal(bench_put(b, &twice, SV("body")), 0);
+	mail_free(&twice);
+	assert_int_equal(put_in(b, "m:new-1", &mail), 0);
+	mail_free(&mail);
+	assert_int_equal(put_in(b, "m:new-2", &mail), 0);
+	mail_free(&mail);
+}
+
+static void flows_without_mail_go(void **state)
+{
+	enum {
+		OLD = 12000
+	};
+	static const char old[] =
+		"INSERT INTO flow WITH RECURSIVE c(i) AS (SELECT 101 UNION ALL SELECT i+1 FROM c"
+		" WHERE i<12100) SELECT i, 'n'||char(9)||'i'||char(9)||'user'||i||char(9)||char(9)"
+		"||'m:a', 0, 0 FROM c";
+	struct bench *b = *state;
+	struct mail waits, gone;
+	struct arena a = { 0 };
+	struct store_show show;
+	uint64_t commits;
+
+	bench_open(b);
+	assert_int_equal(put_in(b, "m:waits", &waits), 0);
+	mail_make(b, &gone, 1, "m:gone");
+	assert_int_equal(bench_put_claimed(b, &gone, SV("body")), 0);
+	assert_int_equal(bench_end(b, gone.m.id, 1, 1, STORE_RCPT_DELIVERED), 0);
+	bench_shut(b);
+	bench_exec(b, old);
+	bench_open(b);
+	store_sqlite_of(b->s)->sweep.at.us = 1; /* not in ten minutes */
+	commits = store_health(b->s).commits;
+	assert_int_equal(bench_show(b, gone.m.id, &a, &show), 0);
+	arena_reset(&a);
+	for (int i = 0; i < 3000 && store_health(b->s).commits < commits + OLD / 500; i++)
+		bench_sleep(20);
+	put_into_new_flows(b);
+	bench_shut(b);
+	assert_int_equal(bench_sql(b, "SELECT count(*) FROM flow"), 4);
+	/* In the place of old ones. */
+	assert_int_equal(bench_sql(b, "SELECT count(*) FROM flow WHERE id>12100"), 0);
+	/* There are holes now. */
+	bench_open(b);
+	put_into_new_flows(b);
+	assert_int_equal(bench_show(b, gone.m.id, &a, &show), 0);
+	assert_true(sv_eq(show.out_message->recipients[0].flow.queue, SV("m:gone")));
+	arena_reset(&a);
+	assert_int_equal(bench_show(b, waits.m.id, &a, &show), 0);
+	assert_true(sv_eq(show.out_message->recipients[0].flow.queue, SV("m:waits")));
+	arena_reset(&a);
+	shut_and_audit(b);
+	assert_int_equal(bench_sql(b, "SELECT count(*) FROM flow"), 4);
+	mail_free(&waits);
+	mail_free(&gone);
+}
+
+/* Where the name of a flow is lost, its mail is found all the same: a queue that nobody has is routed anew. */
+static void mail_of_a_flow_without_a_name_is_found(void **state)
+{
+	struct bench *b = *state;
+	struct arena a = { 0 };
+	struct store_flows flows = { .op.kind = STORE_OP_FLOWS, .out_arena = &a };
+	struct store_list list = { .op.kind = STORE_OP_LIST,
+		.filter = { .state = STORE_RCPT_QUEUED },
+		.after_index = UINT32_MAX,
+		.out_arena = &a };
+	struct mail mail;
+
+	bench_open(b);
+	assert_int_equal(put_in(b, "m:lost", &mail), 0);
+	mail_free(&mail);
+	assert_int_equal(put_in(b, "m:kept", &mail), 0);
+	mail_free(&mail);
+	bench_shut(b);
+	bench_exec(b, "DELETE FROM flow WHERE key LIKE '%lost'");
+	bench_open(b);
+	assert_int_equal(bench_run(b, &flows.op), 0);
+	assert_int_equal(flows.out_count, 2);
+	assert_int_equal(flows.out_flows[0].key.queue.len, 0);
+	list.filter.flow = &flows.out_flows[0].key;
+	assert_int_equal(bench_run(b, &list.op), 0);
+	assert_int_equal(list.out_count, 1);
+	arena_reset(&a);
+	bench_shut(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -310,6 +413,8 @@ int main(void)
 		BENCH_TEST(a_clock_that_jumped_over_a_boot_is_doubted),
 		BENCH_TEST(history_of_a_wrong_clock_goes),
 		BENCH_TEST(statements_use_their_indexes),
+		BENCH_TEST(flows_without_mail_go),
+		BENCH_TEST(mail_of_a_flow_without_a_name_is_found),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

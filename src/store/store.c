@@ -101,12 +101,10 @@ int store_op_run(struct store *s, struct store_op *op)
 		return b->do_put(s, (struct store_put *)op);
 	case STORE_OP_ABORT:
 		return b->do_abort(s, (struct store_abort *)op);
-	case STORE_OP_CLAIM:
-		return b->do_claim(s, (struct store_claim *)op);
+	case STORE_OP_TAKE:
+		return b->do_take(s, (struct store_take *)op);
 	case STORE_OP_OUTCOME:
 		return b->do_outcome(s, (struct store_outcome *)op);
-	case STORE_OP_DUE:
-		return b->do_due(s, (struct store_due *)op);
 	case STORE_OP_LOOK:
 		return b->do_look(s, (struct store_look *)op);
 	case STORE_OP_LOOK_LATER:
@@ -121,8 +119,8 @@ int store_op_run(struct store *s, struct store_op *op)
 		return b->do_edit(s, (struct store_edit *)op);
 	case STORE_OP_SUMMARY:
 		return b->do_summary(s, (struct store_summary *)op);
-	case STORE_OP_LANES:
-		return b->do_lanes(s, (struct store_lanes *)op);
+	case STORE_OP_FLOWS:
+		return b->do_flows(s, (struct store_flows *)op);
 	case STORE_OP_LEDGER_READ:
 		return b->do_ledger_read(s, (struct store_ledger_read *)op);
 	case STORE_OP_COUNTS_READ:
@@ -139,9 +137,9 @@ int store_op_run(struct store *s, struct store_op *op)
 
 bool store_op_only_reads(const struct store_op *op)
 {
-	return op->kind == STORE_OP_DUE || op->kind == STORE_OP_LOOK || op->kind == STORE_OP_BODY ||
+	return op->kind == STORE_OP_LOOK || op->kind == STORE_OP_BODY ||
 	       op->kind == STORE_OP_LIST || op->kind == STORE_OP_SHOW ||
-	       op->kind == STORE_OP_SUMMARY || op->kind == STORE_OP_LANES ||
+	       op->kind == STORE_OP_SUMMARY || op->kind == STORE_OP_FLOWS ||
 	       op->kind == STORE_OP_LEDGER_READ || op->kind == STORE_OP_COUNTS_READ ||
 	       op->kind == STORE_OP_PARKS_READ;
 }

@@ -8,6 +8,7 @@
 #include "io/loop.h"
 #include "io/serial.h"
 #include "limit/book.h"
+#include "mail/flow.h"
 #include "provider/verdict.h"
 
 /*
@@ -54,6 +55,7 @@ enum {
 		4, /* its header is UTF-8 by RFC 6532: SMTPUTF8 is said where it is offered */
 	STORE_MSG_DELAY_NOTICED = 8,
 	STORE_MSG_FORCE = 16, /* where From is replaced, no Reply-To remembers the original */
+	STORE_MSG_APART = 32, /* by HTTPS each recipient gets a copy of his own */
 };
 
 struct store_recipient {
@@ -61,10 +63,10 @@ struct store_recipient {
 	struct sv address;
 	struct sv orcpt;
 	uint8_t dsn_notify;
-	struct sv lane; /* key of its lane; empty: parked for want of a route */
-	/* The plan that was made at acceptance. Empty is the usual case and costs nothing. */
-	struct sv alternatives; /* keys of the further lanes of its route, a '\n' between them */
-	struct sv rewrite_from; /* envelope sender and From become this when it leaves */
+	struct mail_flow flow; /* where it waits, or waited */
+	struct sv lane;        /* what carries or carried it: empty before its first attempt */
+	struct sv
+		rewrite_from; /* envelope sender and From become this when it leaves; usually empty */
 	enum store_recipient_state state;
 	struct wall_time next_at;
 	struct wall_time look_at; /* see struct store_look; 0: soon */
@@ -133,9 +135,8 @@ enum store_op_kind {
 	STORE_OP_CHUNK,
 	STORE_OP_PUT,
 	STORE_OP_ABORT,
-	STORE_OP_CLAIM,
+	STORE_OP_TAKE,
 	STORE_OP_OUTCOME,
-	STORE_OP_DUE,
 	STORE_OP_LOOK,
 	STORE_OP_LOOK_LATER,
 	STORE_OP_BODY,
@@ -143,7 +144,7 @@ enum store_op_kind {
 	STORE_OP_SHOW,
 	STORE_OP_EDIT,
 	STORE_OP_SUMMARY,
-	STORE_OP_LANES,
+	STORE_OP_FLOWS,
 	STORE_OP_LEDGER_READ,
 	STORE_OP_COUNTS_READ,
 	STORE_OP_PARKS_READ,
@@ -175,11 +176,11 @@ struct store_chunk {
 };
 
 /* An attempt is opened in the same commit as the message when its lane has room (two commits a message
- * instead of three), else by CLAIM. */
+ * instead of three), else by TAKE. */
 struct store_attempt {
 	uint64_t message_id;
 	uint32_t
-		number; /* 1.. within the message: set by CLAIM; the attempts of a PUT are 1, 2, ... */
+		number; /* 1.. within the message: set by TAKE; the attempts of a PUT are 1, 2, ... */
 	struct sv lane;
 	struct wall_time at;
 	const uint32_t *recipients; /* their indexes */
@@ -204,13 +205,36 @@ struct store_abort {
 
 /* ---- delivering ---- */
 
-/* Opens attempts for recipients that are QUEUED and due. rc RC_STATE when one of them is not QUEUED any
- * more (an operator was faster): nothing changed for that attempt. Committed before dot release (I5). */
-struct store_claim {
+/*
+ * Takes the first message of a flow that is due, with as many of its recipients as may go in one message, and opens their
+ * attempt: all in one commit, so that the dot may be released (I5). Reads the first piece of the body, too.
+ * RC_NOT_FOUND: nothing is due; nothing changed, out_next_due says when something is.
+ */
+struct store_take {
 	struct store_op op;
-	struct store_attempt *attempt;
-	const struct limit_entry *ledger;
+	const struct mail_flow *flow;
+	struct sv lane;       /* what will carry it */
+	struct wall_time now; /* what is due at this time */
+	struct wall_time at;  /* of the attempt */
+	uint32_t wanted;      /* recipients; at least 1 */
+	uint32_t per_domain;  /* at most so many of one domain; 0: no limit */
+	bool apart;           /* of a message with STORE_MSG_APART one recipient */
+	/* These messages only where nothing else is due: what caused a hold is not its probe. */
+	const uint64_t *last;
+	size_t last_count;
+	/* `recipients` of each becomes the number that was taken, with its sign. */
+	struct limit_entry *ledger;
 	size_t ledger_count;
+	/* Appended; its room bounds the read, but is made as large as the header, which may be edited as a whole. What cannot be
+	 * read of it leaves it short: STORE_OP_BODY says why. */
+	struct buf *body;
+	/* Out: in `out_arena`. The message has only the recipients that were taken, OPEN. */
+	struct arena *out_arena;
+	struct store_message *out_message;
+	uint32_t out_attempt; /* its number */
+	/* Of what is left in the flow: the first due time, at most `now` if more is due; INT64_MAX: none. */
+	struct wall_time out_next_due;
+	size_t begun_len; /* private to store/: where this call began, should it run twice */
 };
 
 struct store_recipient_outcome {
@@ -218,11 +242,9 @@ struct store_recipient_outcome {
 	enum store_recipient_state state; /* QUEUED (again), HELD, DELIVERED, BOUNCED, EXPIRED */
 	struct wall_time next_at;         /* for QUEUED */
 	struct wall_time look_at;         /* for QUEUED: the next look; 0: as it was */
-	struct sv lane;                   /* for QUEUED: where it waits now */
-	/* Its route was found anew: these two replace its plan. Else the plan stays, in a move to one of
-	 * its alternatives as well. */
-	bool new_plan;
-	struct sv alternatives, rewrite_from;
+	const struct mail_flow *flow; /* for QUEUED: it waits there now; NULL: where it waited */
+	/* Its route was found anew: this replaces what it had. NULL ptr: it stays. */
+	struct sv rewrite_from;
 	struct verdict verdict;
 	struct sv reply;             /* whole reply, cut at LIMIT_REPLY_KEPT */
 	struct sv remote_message_id; /* the one Exchange gave; may be empty */
@@ -264,24 +286,8 @@ struct store_outcome {
 	const struct limit_entry *ledger;
 	size_t ledger_count;
 	struct store_count count;
-	uint32_t set_flags; /* STORE_MSG_DELAY_NOTICED */
+	uint32_t set_flags; /* STORE_MSG_DELAY_NOTICED, STORE_MSG_APART */
 	bool out_finished;  /* the message is history now */
-};
-
-/* A page of messages with recipients that wait for `lane` and are due at `until`, oldest due first.
- * Key-set paging: continue from `after_*` of the last page. At most LIMIT_PAGE recipients. */
-struct store_due {
-	struct store_op op;
-	struct sv lane;
-	struct wall_time until;
-	struct wall_time after_at; /* 0,0: from the start */
-	uint64_t after_id;
-	uint32_t limit; /* messages */
-	/* Out: in `out_arena`, which the caller resets. Recipients listed are only the due ones. */
-	struct arena *out_arena;
-	struct store_message *out_messages;
-	size_t out_count;
-	struct wall_time out_next_at; /* first due time after this page; INT64_MAX: none */
 };
 
 /*
@@ -297,7 +303,7 @@ struct store_look {
 	struct wall_time until;
 	uint32_t
 		limit; /* messages; one whose recipients have different times comes more than once */
-	/* Out, as in store_due: only recipients that are to be looked at. */
+	/* Out: only recipients that are to be looked at. */
 	struct arena *out_arena;
 	struct store_message *out_messages;
 	size_t out_count;
@@ -325,18 +331,20 @@ struct store_body {
 	size_t begun_len; /* private to store/: where this call began, should it run twice */
 };
 
-/* ---- lanes, parks, ledger ---- */
+/* ---- flows, parks, ledger ---- */
 
-struct store_lane_info {
-	struct sv lane;
-	uint64_t waiting;         /* recipients; exact up to a bound, see store_lanes */
+/* All flows with waiting mail. */
+struct store_flow_info {
+	struct mail_flow key;
+	uint64_t waiting,
+		bytes; /* recipients that are QUEUED, exact; bytes: of their messages, counted a recipient */
 	struct wall_time next_at; /* first due */
 	struct wall_time last_at; /* last due of those that nobody holds; 0: none */
 };
-struct store_lanes {
+struct store_flows {
 	struct store_op op;
 	struct arena *out_arena;
-	struct store_lane_info *out_lanes;
+	struct store_flow_info *out_flows;
 	size_t out_count;
 };
 
@@ -407,11 +415,14 @@ struct store_filter {
 	uint64_t id;      /* 0: any */
 	struct sv sender; /* address patterns; empty: any */
 	struct sv recipient;
-	struct sv lane;                                 /* exact key */
+	struct sv lane;   /* exact key of what carries or carried it; or, while it waits... */
+	struct sv member; /* ... a member of its queue. Empty both: any */
+	const struct mail_flow *flow;                   /* waits in this flow; NULL: any */
 	struct sv cause;                                /* of the last attempt */
 	int state;                                      /* enum store_recipient_state, or -1 */
 	bool waiting_only;                              /* not final */
 	struct wall_time accepted_from, accepted_until; /* 0: open */
+	struct wall_time due_after; /* waits, and is due later than this; 0: any */
 };
 
 /* Recipients with their messages, newest id last; a page at a time. */
@@ -456,7 +467,7 @@ struct store_show {
 	size_t out_attempt_count;
 	struct sv out_transcript; /* of the last attempt that failed; empty: not kept */
 	uint32_t out_transcript_attempt;
-	/* A number a recipient: messages that are due before it on its lane. Counted for the first few that
+	/* A number a recipient: messages that are due before it in its flow. Counted for the first few that
 	 * are queued and up to a bound; else STORE_AHEAD_UNKNOWN. */
 	uint64_t *out_ahead;
 };
@@ -470,12 +481,12 @@ enum store_edit_kind {
 	STORE_EDIT_REROUTE
 };
 /* Changes recipients that wait (QUEUED or HELD), never OPEN ones. Bounded: call again while out_more.
- * Who is rerouted has no alternatives any more: an operator chose this lane and no other. */
+ * Who is rerouted waits for this member alone: an operator chose it and no other. */
 struct store_edit {
 	struct store_op op;
 	enum store_edit_kind kind;
 	struct store_filter filter;
-	struct sv lane; /* REROUTE */
+	struct sv queue; /* REROUTE: its new queue, one member */
 	struct wall_time at;
 	uint64_t after_id;
 	uint64_t out_changed;
@@ -484,7 +495,8 @@ struct store_edit {
 };
 
 struct store_summary_row {
-	struct sv lane;
+	struct mail_flow flow;
+	int64_t number; /* of the flow; private to store/ */
 	struct sv cause;
 	enum store_recipient_state state;
 	uint64_t count;
@@ -498,7 +510,7 @@ struct store_summary {
 	uint64_t out_messages_waiting, out_bytes_waiting, out_history_messages;
 	uint64_t out_delivered_day, out_bounced_day;
 	bool resumed; /* private to store/, like the next line: zero at first */
-	int64_t after_lane, after_due, after_id;
+	int64_t after_flow, after_due, after_id;
 	size_t begin;
 };
 

@@ -106,9 +106,8 @@ struct store_backend {
 	int (*do_chunk)(struct store *s, struct store_chunk *op);
 	int (*do_put)(struct store *s, struct store_put *op);
 	int (*do_abort)(struct store *s, struct store_abort *op);
-	int (*do_claim)(struct store *s, struct store_claim *op);
+	int (*do_take)(struct store *s, struct store_take *op);
 	int (*do_outcome)(struct store *s, struct store_outcome *op);
-	int (*do_due)(struct store *s, struct store_due *op);
 	int (*do_look)(struct store *s, struct store_look *op);
 	int (*do_look_later)(struct store *s, struct store_look_later *op);
 	int (*do_body)(struct store *s, struct store_body *op);
@@ -116,7 +115,7 @@ struct store_backend {
 	int (*do_show)(struct store *s, struct store_show *op);
 	int (*do_edit)(struct store *s, struct store_edit *op);
 	int (*do_summary)(struct store *s, struct store_summary *op);
-	int (*do_lanes)(struct store *s, struct store_lanes *op);
+	int (*do_flows)(struct store *s, struct store_flows *op);
 	int (*do_ledger_read)(struct store *s, struct store_ledger_read *op);
 	int (*do_counts_read)(struct store *s, struct store_counts_read *op);
 	int (*do_parks_read)(struct store *s, struct store_parks_read *op);

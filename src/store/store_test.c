@@ -34,7 +34,7 @@ static void expect_recipient(
 	assert_true(sv_eq(r->address, expected->address));
 	assert_true(sv_eq(r->orcpt, expected->orcpt));
 	assert_int_equal(r->dsn_notify, expected->dsn_notify);
-	assert_true(sv_eq(r->lane, expected->lane));
+	assert_true(sv_eq(r->lane, SV("")));
 	assert_true(same_plan(r, expected));
 	assert_int_equal(r->next_at.us, expected->next_at.us);
 }
@@ -43,40 +43,42 @@ static void message_waits_and_is_found(void **state)
 {
 	struct bench *b = *state;
 	struct arena a = { 0 };
-	struct store_due due;
+	struct due due;
 	struct mail mail;
 
 	bench_open(b);
 	mail_make(b, &mail, 2, "submission/a");
 	mail.recipients[1].next_at.us += (int64_t)US_PER_HOUR;
 	assert_int_equal(bench_put(b, &mail, SV("Subject: x\r\n\r\nhello\r\n")), 0);
-	bench_due(b, "submission/a", &a, 10, &due);
+	bench_due(b, "submission/a", &a, &due);
 	assert_int_equal(due.out_count, 1);
 	assert_int_equal(due.out_messages[0].recipient_count, 1);
 	expect_message(&due.out_messages[0], &mail.m);
 	expect_recipient(&due.out_messages[0].recipients[0], &mail.recipients[0]);
-	assert_int_equal(due.out_next_at.us, mail.recipients[1].next_at.us);
 	expect_body(b, mail.m.id, SV("Subject: x\r\n\r\nhello\r\n"));
-	bench_due(b, "submission/other", &a, 10, &due);
+	bench_due(b, "submission/other", &a, &due);
 	assert_int_equal(due.out_count, 0);
-	assert_true(due.out_next_at.us == INT64_MAX);
 	shut_and_audit(b);
-	/* Looking for a lane leaves no trace of it. */
-	assert_int_equal(bench_count(b, BENCH_LANES), 1);
+	/* Looking for a flow leaves no trace of it. */
+	assert_int_equal(bench_count(b, BENCH_FLOWS), 1);
 	arena_reset(&a);
 	mail_free(&mail);
 }
 
-/* A recipient moves to an alternative of its route and back; a route found anew brings its own plan, and
- * an operator's lane stands alone. */
+/* A recipient moves to another flow; a route found anew brings its own sender; an operator's queue stands alone. */
 static void plan_goes_with_the_recipient(void **state)
 {
 	struct bench *b = *state;
 	struct arena a = { 0 };
 	struct mail mail;
+	const struct mail_flow apart = { .queue = SV("submission/a\nsmtp/lab"),
+		.class = MAIL_CLASS_BULK,
+		.principal = SV("erp"),
+		.external = true,
+		.sender = SV("crm@contoso.com") };
 	struct store_recipient_outcome move = { .index = 0,
 		.state = STORE_RCPT_QUEUED,
-		.lane = SV("smtp/lab"),
+		.flow = &apart,
 		.verdict = { .cause = CAUSE_SMTP_AUTH_OFF } };
 	struct store_outcome op = { .op.kind = STORE_OP_OUTCOME,
 		.at = io_clock_wall(),
@@ -84,29 +86,31 @@ static void plan_goes_with_the_recipient(void **state)
 		.recipient_count = 1 };
 	struct store_edit reroute = { .op.kind = STORE_OP_EDIT,
 		.kind = STORE_EDIT_REROUTE,
-		.lane = SV("submission/z"),
+		.queue = SV("submission/z"),
 		.filter = { .state = -1 } };
-	struct store_due due;
+	struct due due;
 
 	bench_open(b);
 	mail_make(b, &mail, 2, "submission/a");
 	assert_int_equal(bench_put(b, &mail, SV("body")), 0);
 	op.message_id = reroute.filter.id = mail.m.id;
 	assert_int_equal(bench_run(b, &op.op), 0);
-	bench_due(b, "smtp/lab", &a, 10, &due);
+	bench_due(b, "submission/a", &a, &due);
 	assert_int_equal(due.out_count, 1);
-	assert_true(same_plan(&due.out_messages[0].recipients[0], &mail.recipients[0]));
-	move.lane = SV("submission/n");
-	move.new_plan = true;
-	move.alternatives = SV("submission/m");
+	assert_int_equal(due.out_messages[0].recipients[0].index, 1);
+	mail.recipients[0].flow = apart;
+	expect_plan(b, &mail);
+	move.flow = NULL;
+	move.rewrite_from = SV("");
 	assert_int_equal(bench_run(b, &op.op), 0);
-	mail.recipients[0].alternatives = SV("submission/m");
 	mail.recipients[0].rewrite_from = SV("");
 	expect_plan(b, &mail);
-	mail.recipients[0].alternatives = SV("");
-	mail.recipients[1].alternatives = SV("");
 	assert_int_equal(bench_run(b, &reroute.op), 0);
 	assert_int_equal(reroute.out_changed, 2);
+	for (size_t i = 0; i < 2; i++) {
+		mail.recipients[i].flow.queue = SV("submission/z");
+		mail.recipients[i].flow.sender = SV("");
+	}
 	expect_plan(b, &mail);
 	shut_and_audit(b);
 	arena_reset(&a);
@@ -137,9 +141,9 @@ static void message_is_delivered_at_the_second_attempt(void **state)
 	assert_int_equal(bench_claim(b, mail.m.id, mail.indexes, 1, "submission/a", &number), 0);
 	assert_int_equal(number, 1);
 	expect_state(b, mail.m.id, 0, STORE_RCPT_OPEN);
-	/* In an attempt it can be claimed by nobody else (I11). */
+	/* In an attempt it can be taken by nobody else (I11). */
 	assert_int_equal(
-		bench_claim(b, mail.m.id, mail.indexes, 1, "submission/a", &number), RC_STATE);
+		bench_claim(b, mail.m.id, mail.indexes, 1, "submission/a", &number), RC_NOT_FOUND);
 	assert_int_equal(
 		bench_end_at(b, mail.m.id, 1, 0, 1, STORE_RCPT_QUEUED, io_clock_wall(), &finished),
 		0);
@@ -226,7 +230,7 @@ static void only_so_many_transcripts_are_kept(void **state)
 
 	bench_open(b);
 	for (int i = 0; i < STORE_TRANSCRIPTS_KEPT + MORE; i++) {
-		mail_make(b, &mail, 1, "submission/a");
+		mail_make(b, &mail, 1, i ? "submission/b" : "submission/a");
 		assert_int_equal(bench_put_claimed(b, &mail, SV("body")), 0);
 		assert_int_equal(bench_end(b, mail.m.id, 1, 1, STORE_RCPT_QUEUED), 0);
 		last = mail.m.id;
@@ -294,33 +298,37 @@ static void recipients_that_do_not_exist_fail_alone(void **state)
 {
 	struct bench *b = *state;
 	struct mail mail;
-	uint32_t number = 0, wrong[] = { 0, 7 };
-	struct store_attempt a;
-	struct store_claim bad = { .op.kind = STORE_OP_CLAIM, .attempt = &a };
+	uint32_t number = 0;
+	const struct mail_flow never = bench_flow("submission/never");
+	const struct store_recipient_outcome to[] = {
+		{ .index = 0, .state = STORE_RCPT_QUEUED, .flow = &never },
+		{ .index = 7, .state = STORE_RCPT_QUEUED, .flow = &never },
+	};
+	struct store_outcome bad = {
+		.op.kind = STORE_OP_OUTCOME, .attempt = 1, .recipients = to, .recipient_count = 2
+	};
 	struct store_park good = { .op.kind = STORE_OP_PARK, .row.key = SV("tenant:x") };
 	struct store_parks_read parks = { .op.kind = STORE_OP_PARKS_READ };
 	struct arena arena = { 0 };
 
 	bench_open(b);
 	mail_make(b, &mail, 1, "submission/a");
-	assert_int_equal(bench_put(b, &mail, SV("body")), 0);
-	a = (struct store_attempt){ .message_id = mail.m.id,
-		.lane = SV("submission/never"),
-		.recipients = wrong,
-		.recipient_count = 2 };
-	/* Both in one group: the bad one takes nothing with it, not even the name of its lane. */
+	assert_int_equal(bench_put_claimed(b, &mail, SV("body")), 0);
+	bad.message_id = mail.m.id;
+	/* Both in one group: the bad one takes nothing with it, not even the name of its flow. */
 	bench_hand(b, &bad.op);
 	bench_hand(b, &good.op);
 	bench_wait(b);
-	assert_int_equal(bad.op.rc, RC_STATE);
+	assert_int_equal(bad.op.rc, RC_NOT_FOUND);
 	assert_int_equal(good.op.rc, 0);
-	expect_state(b, mail.m.id, 0, STORE_RCPT_QUEUED);
-	assert_int_equal(bench_claim(b, mail.m.id, mail.indexes, 1, "submission/b", &number), 0);
+	expect_state(b, mail.m.id, 0, STORE_RCPT_OPEN);
+	assert_int_equal(bench_end(b, mail.m.id, 1, 1, STORE_RCPT_QUEUED), 0);
+	assert_int_equal(bench_claim(b, mail.m.id, mail.indexes, 1, "submission/a", &number), 0);
 	parks.out_arena = &arena;
 	assert_int_equal(bench_run(b, &parks.op), 0);
 	assert_int_equal(parks.out_count, 1);
 	shut_and_audit(b);
-	assert_int_equal(bench_count(b, BENCH_LANES), 2);
+	assert_int_equal(bench_count(b, BENCH_FLOWS), 1);
 	arena_reset(&arena);
 	mail_free(&mail);
 }
@@ -328,12 +336,15 @@ static void recipients_that_do_not_exist_fail_alone(void **state)
 /* One group if the store's thread is slow enough, so it is done often. */
 static void read_beside_a_bad_one(struct bench *b, const struct mail *mail, size_t *out_read)
 {
-	uint32_t wrong[] = { 0, 7 };
-	struct store_attempt a = { .message_id = mail->m.id,
-		.lane = SV("submission/a"),
-		.recipients = wrong,
+	const struct store_recipient_outcome to[] = {
+		{ .index = 0, .state = STORE_RCPT_QUEUED },
+		{ .index = 7, .state = STORE_RCPT_QUEUED },
+	};
+	struct store_outcome bad = { .op.kind = STORE_OP_OUTCOME,
+		.message_id = mail->m.id,
+		.attempt = 1,
+		.recipients = to,
 		.recipient_count = 2 };
-	struct store_claim bad = { .op.kind = STORE_OP_CLAIM, .attempt = &a };
 	struct store_park good = { .op.kind = STORE_OP_PARK, .row.key = SV("tenant:x") };
 	struct arena arena = { 0 };
 	struct store_ledger_read read = {
@@ -347,7 +358,7 @@ static void read_beside_a_bad_one(struct bench *b, const struct mail *mail, size
 		bench_hand(b, &read.op);
 		bench_hand(b, &bad.op);
 		bench_wait(b);
-		assert_int_equal(bad.op.rc, RC_STATE);
+		assert_int_equal(bad.op.rc, RC_NOT_FOUND);
 		assert_int_equal(good.op.rc, 0);
 		assert_int_equal(read.op.rc, 0);
 		*out_read += read.out_count;
@@ -367,8 +378,13 @@ static void what_runs_twice_reads_once(void **state)
 		{ SV("m:b"), INT64_C(1) << 40, 1, 1, 1 },
 		{ SV("m:c"), INT64_C(1) << 40, 1, 1, 1 },
 	};
+	struct store_attempt attempt = {
+		.number = 1, .lane = SV("submission/a"), .recipient_count = 1
+	};
 	struct store_put put = { .op.kind = STORE_OP_PUT,
 		.body = SV("body"),
+		.attempts = &attempt,
+		.attempt_count = 1,
 		.ledger = taken,
 		.ledger_count = COUNT_OF(taken) };
 	struct mail mail;
@@ -378,11 +394,14 @@ static void what_runs_twice_reads_once(void **state)
 	mail_make(b, &mail, 1, "submission/a");
 	mail.m.size = 4;
 	put.message = &mail.m;
+	attempt.message_id = mail.m.id;
+	attempt.recipients = mail.indexes;
+	mail.recipients[0].lane = attempt.lane;
 	assert_int_equal(bench_run(b, &put.op), 0);
 	for (int i = 0; i < ROUNDS; i++) {
 		read_beside_a_bad_one(b, &mail, &count);
 		assert_int_equal(count, COUNT_OF(taken));
-		expect_state(b, mail.m.id, 0, STORE_RCPT_QUEUED);
+		expect_state(b, mail.m.id, 0, STORE_RCPT_OPEN);
 	}
 	shut_and_audit(b);
 	mail_free(&mail);
@@ -393,8 +412,7 @@ static void what_runs_twice_reads_once(void **state)
 static void withdrawn_attempt_leaves_no_trace(void **state)
 {
 	struct bench *b = *state;
-	struct store_recipient_outcome r = { .state = STORE_RCPT_QUEUED,
-		.lane = SV("submission/a") };
+	struct store_recipient_outcome r = { .state = STORE_RCPT_QUEUED };
 	struct store_outcome op = { .op.kind = STORE_OP_OUTCOME,
 		.attempt = 2,
 		.withdrawn = true,
@@ -442,7 +460,7 @@ static void several_attempts_of_one_message_are_open(void **state)
 	expect_state(b, mail.m.id, 2, STORE_RCPT_OPEN);
 	expect_state(b, mail.m.id, 3, STORE_RCPT_QUEUED);
 	assert_int_equal(
-		bench_claim(b, mail.m.id, mail.indexes + 3, 1, "submission/c", &number), 0);
+		bench_claim(b, mail.m.id, mail.indexes + 3, 1, "submission/a", &number), 0);
 	assert_int_equal(number, 3);
 	assert_int_equal(
 		bench_end_at(b, mail.m.id, 2, 2, 1, STORE_RCPT_BOUNCED, io_clock_wall(), &finished),

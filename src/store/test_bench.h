@@ -46,6 +46,7 @@ enum bench_kept {
 	BENCH_CHUNKS,
 	BENCH_DEAD, /* bodies that are to go */
 	BENCH_LANES,
+	BENCH_FLOWS,
 	BENCH_WAITING,       /* the counter of messages that wait */
 	BENCH_HISTORY,       /* the counter of those that are finished */
 	BENCH_HISTORY_BYTES, /* of their attempts */
@@ -199,7 +200,15 @@ struct mail {
 	struct arena arena;
 };
 
-static inline void mail_make_as(struct mail *mail, uint64_t id, size_t count, const char *lane)
+/* The flow of a queue, as mail_make() uses it. */
+static inline struct mail_flow bench_flow(const char *queue)
+{
+	return (struct mail_flow){
+		.queue = sv_from(queue), .class = MAIL_CLASS_NORMAL, .principal = SV("erp")
+	};
+}
+
+static inline void mail_make_as(struct mail *mail, uint64_t id, size_t count, const char *queue)
 {
 	int64_t now = io_clock_wall().us;
 
@@ -216,10 +225,9 @@ static inline void mail_make_as(struct mail *mail, uint64_t id, size_t count, co
 			.address = arena_sv(&mail->arena, sv_from(address)),
 			.orcpt = SV("rfc822;someone@example.com"),
 			.dsn_notify = 5,
-			.lane = sv_from(lane),
-			/* The last has no plan, as most have none. */
-			.alternatives = i + 1 < count ? SV("smtp/lab\nsubmission/c") : SV(""),
-			.rewrite_from = i + 1 < count ? SV("shared@contoso.com") : SV(""),
+			.flow = bench_flow(queue),
+			/* Most have none. */
+			.rewrite_from = count > 1 ? SV("shared@contoso.com") : SV(""),
 			.state = STORE_RCPT_QUEUED,
 			.next_at.us = now,
 		};
@@ -244,9 +252,9 @@ static inline void mail_make_as(struct mail *mail, uint64_t id, size_t count, co
 	};
 }
 
-static inline void mail_make(struct bench *b, struct mail *mail, size_t count, const char *lane)
+static inline void mail_make(struct bench *b, struct mail *mail, size_t count, const char *queue)
 {
-	mail_make_as(mail, store_new_id(b->s), count, lane);
+	mail_make_as(mail, store_new_id(b->s), count, queue);
 }
 
 static inline void mail_free(struct mail *mail)
@@ -309,11 +317,13 @@ static inline int bench_put(struct bench *b, struct mail *mail, struct sv body)
 static inline int bench_put_claimed(struct bench *b, struct mail *mail, struct sv body)
 {
 	struct store_attempt a = { .message_id = mail->m.id,
-		.lane = mail->recipients[0].lane,
+		.lane = mail->recipients[0].flow.queue,
 		.at = io_clock_wall(),
 		.recipients = mail->indexes,
 		.recipient_count = mail->m.recipient_count };
 
+	for (size_t i = 0; i < mail->m.recipient_count; i++)
+		mail->recipients[i].lane = a.lane;
 	return bench_put_with(b, mail, body, &a, 1);
 }
 
@@ -332,20 +342,55 @@ static inline int bench_put_large(struct bench *b, struct mail *mail, struct sv 
 	return rc ? rc : bench_run(b, &op.op);
 }
 
-static inline int bench_claim(struct bench *b, uint64_t id, const uint32_t *recipients,
-	size_t count, const char *lane, uint32_t *out_number)
+struct taken {
+	uint64_t id;
+	uint32_t attempt, first; /* the number of the first recipient */
+	size_t count;
+	struct wall_time next_due;
+};
+
+/* What is due within the hour. By a lane of the same name. */
+static inline int bench_take(
+	struct bench *b, const struct mail_flow *flow, uint32_t wanted, struct taken *out)
 {
-	struct store_attempt a = { .message_id = id,
-		.lane = sv_from(lane),
+	CLEANUP(buf_deinitp) struct buf body = BUF_INIT(LIMIT_CHUNK);
+	struct arena a = { 0 };
+	struct store_take op = { .op.kind = STORE_OP_TAKE,
+		.flow = flow,
+		.lane = flow->queue,
+		.now = wall_add(io_clock_wall(), (int64_t)US_PER_HOUR),
 		.at = io_clock_wall(),
-		.recipients = recipients,
-		.recipient_count = count };
-	struct store_claim op = { .op.kind = STORE_OP_CLAIM, .attempt = &a };
+		.wanted = wanted,
+		.body = &body,
+		.out_arena = &a };
 	int rc = bench_run(b, &op.op);
 
+	*out = (struct taken){ .next_due = op.out_next_due };
 	if (rc == 0)
-		*out_number = a.number;
+		*out = (struct taken){ .id = op.out_message->id,
+			.attempt = op.out_attempt,
+			.first = op.out_message->recipients[0].index,
+			.count = op.out_message->recipient_count,
+			.next_due = op.out_next_due };
+	arena_reset(&a);
 	return rc;
+}
+
+/* These recipients, which are the first that are due there. */
+static inline int bench_claim(struct bench *b, uint64_t id, const uint32_t *recipients,
+	size_t count, const char *queue, uint32_t *out_number)
+{
+	const struct mail_flow flow = bench_flow(queue);
+	struct taken taken;
+	int rc = bench_take(b, &flow, (uint32_t)count, &taken);
+
+	if (rc != 0)
+		return rc;
+	assert_true(taken.id == id);
+	assert_int_equal(taken.first, recipients[0]);
+	assert_int_equal(taken.count, count);
+	*out_number = taken.attempt;
+	return 0;
 }
 
 /* The same end for `count` recipients from `first` on. */
@@ -372,7 +417,6 @@ static inline int bench_end_at(struct bench *b, uint64_t id, uint32_t attempt, u
 			.index = first + (uint32_t)i,
 			.state = state,
 			.next_at = wall_add(at, 60 * (int64_t)US_PER_S),
-			.lane = state == STORE_RCPT_QUEUED ? SV("submission/a") : SV(""),
 			.verdict = { .kind = good ? VERDICT_DELIVERED : VERDICT_RETRY,
 				.scope = VERDICT_SCOPE_RECIPIENT,
 				.cause = good ? CAUSE_ACCEPTED : CAUSE_GREYLISTED },
@@ -413,15 +457,41 @@ static inline void bench_summary(struct bench *b, struct arena *a, struct store_
 	must(bench_run(b, &out->op) == 0);
 }
 
-static inline void bench_due(
-	struct bench *b, const char *lane, struct arena *a, uint32_t limit, struct store_due *out)
+/* Those that are due in this queue, with the recipients that are. */
+struct due {
+	struct store_message *out_messages;
+	size_t out_count;
+};
+
+static inline void add_due(struct due *out, const struct store_list_row *row)
 {
-	*out = (struct store_due){ .op.kind = STORE_OP_DUE,
-		.lane = sv_from(lane),
-		.until = wall_add(io_clock_wall(), (int64_t)US_PER_S),
-		.limit = limit,
+	struct store_message *m = out->out_count ? &out->out_messages[out->out_count - 1] : NULL;
+
+	if (!m || m->id != row->message.id) {
+		m = &out->out_messages[out->out_count++];
+		*m = row->message;
+		m->recipients = &row->recipient;
+		m->recipient_count = 0;
+	}
+	m->recipient_count++;
+}
+
+static inline void bench_due(struct bench *b, const char *queue, struct arena *a, struct due *out)
+{
+	const struct mail_flow flow = bench_flow(queue);
+	struct wall_time now = wall_add(io_clock_wall(), (int64_t)US_PER_S);
+	struct store_list list = { .op.kind = STORE_OP_LIST,
+		.filter = { .flow = &flow, .state = STORE_RCPT_QUEUED },
+		.after_index = UINT32_MAX,
+		.limit = LIMIT_PAGE,
 		.out_arena = a };
-	must(bench_run(b, &out->op) == 0);
+
+	must(bench_run(b, &list.op) == 0 && !list.out_more);
+	*out = (struct due){ .out_messages = arena_alloc(
+				     a, (list.out_count + 1) * sizeof(struct store_message)) };
+	for (size_t i = 0; i < list.out_count; i++)
+		if (list.out_rows[i].recipient.next_at.us <= now.us)
+			add_due(out, &list.out_rows[i]);
 }
 
 static inline void bench_resolve(struct bench *b, enum store_uncertain_policy policy)
@@ -521,7 +591,7 @@ static inline void expect_state(
 static inline bool same_plan(
 	const struct store_recipient *r, const struct store_recipient *expected)
 {
-	return sv_eq(r->alternatives, expected->alternatives) &&
+	return mail_flow_eq(&r->flow, &expected->flow) &&
 	       sv_eq(r->rewrite_from, expected->rewrite_from);
 }
 
@@ -557,6 +627,8 @@ static inline int bench_put_two_attempts(struct bench *b, struct mail *mail)
 			.recipient_count = 1 },
 	};
 
+	for (size_t i = 0; i < 3; i++)
+		mail->recipients[i].lane = attempts[i / 2].lane;
 	return bench_put_with(b, mail, SV("body"), attempts, COUNT_OF(attempts));
 }
 

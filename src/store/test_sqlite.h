@@ -71,10 +71,22 @@ static const char *const bench_audit_sql[] = {
 	/* Whatever waits is looked at some day, and for nothing else a time is kept. */
 	"SELECT count(*) FROM recipient WHERE look IS NULL OR (look<>0 AND state>2)",
 	"SELECT count(*) FROM recipient INDEXED BY recipient_look WHERE state=0 AND look IS NULL",
+	/* Whatever waits or is on its way has a flow (I9); flows count what is queued in them (I15). */
+	"SELECT count(*) FROM recipient WHERE state<3 AND NOT EXISTS (SELECT 1 FROM flow WHERE"
+	" id=recipient.flow)",
+	"SELECT count(*) FROM flow f WHERE waiting <> (SELECT count(*) FROM recipient"
+	" WHERE flow=f.id AND due IS NOT NULL AND state=0)",
+	"SELECT count(*) FROM flow f WHERE bytes <> (SELECT coalesce(sum(m.size),0)"
+	" FROM recipient r JOIN message m ON m.id=r.id>>12"
+	" WHERE r.flow=f.id AND r.due IS NOT NULL AND r.state=0)",
 	/* Open exactly while in an open attempt (I5). */
 	"SELECT (SELECT count(*) FROM recipient WHERE state=1) - (SELECT"
 	" coalesce(sum(length(story)-length(replace(story,' ',''))+1),0)"
 	" FROM attempt WHERE ended_at IS NULL)",
+	/* What carries it is what its attempt says (I9). */
+	"SELECT count(*) FROM recipient r WHERE state=1 AND NOT EXISTS (SELECT 1 FROM attempt a"
+	" WHERE a.id BETWEEN (r.id & ~4095) AND (r.id | 4095) AND a.ended_at IS NULL"
+	" AND a.lane IS r.lane)",
 	/* The body is whole while the message waits, and nothing else is kept (I2, I6). */
 	"SELECT count(*) FROM message m WHERE finished_at=0 AND size <>"
 	" (SELECT coalesce(sum(length(bytes)),0) FROM chunk WHERE id " OF_MESSAGE ")",
@@ -114,6 +126,7 @@ static inline int64_t bench_sqlite_count(struct bench *b, enum bench_kept what)
 		[BENCH_CHUNKS] = "SELECT count(*) FROM chunk",
 		[BENCH_DEAD] = "SELECT count(*) FROM dead",
 		[BENCH_LANES] = "SELECT count(*) FROM lane",
+		[BENCH_FLOWS] = "SELECT count(*) FROM flow",
 		[BENCH_WAITING] = "SELECT messages FROM state",
 		[BENCH_HISTORY] = "SELECT history FROM state",
 		[BENCH_HISTORY_BYTES] = "SELECT history_bytes FROM state",

@@ -117,6 +117,23 @@ def test_a_list_is_not_the_envelope(door):
     assert m["to"] == m["cc"] == []
 
 
+def test_a_list_that_nobody_can_read_gives_each_a_copy_of_his_own(door):
+    server, relay = door(limits=FREE[:-1] + ", connections: 2 }")
+    others = [[f"a{n}@example.org", f"b{n}@example.org"] for n in range(20)]
+    each = [f"r{i}@example.org" for i in range(5)]
+    for n in range(20):
+        if n in (5, 6, 7):
+            send(relay, mail(subject=f"apart {n}", to='"unbalanced <anna@example.org>'), each)
+        send(relay, mail(subject=f"whole {n}"), others[n])
+    wait_for(lambda: sum(len(m["recipients"]) for m in server.sent) >= 55)
+    nothing_left(relay)
+    copies = sent(server)
+    for n in (5, 6, 7):
+        assert sorted(m["recipients"] for m in copies if m["parsed"]["Subject"] == f"apart {n}") == [[r] for r in each]
+    whole = [a for m in copies if m["parsed"]["Subject"].startswith("whole") for a in m["recipients"]]
+    assert sorted(whole) == sorted(a for two in others for a in two)
+
+
 def test_six_hundred_recipients(door):
     server, relay = door()
     everybody = [f"r{i}@example.org" for i in range(600)]

@@ -181,7 +181,7 @@ def test_a_message_without_an_attempt_says_what_it_waits_for(estate):
     estate.send(sender, 80)
     last = wait_for(lambda: [r for r in estate.r.rows("queue", "list", "--sender", sender) if r["attempts"] == 0])[-1]
     shown = estate.r.cli("queue", "show", last["id"])
-    assert re.search(r"waits for its turn: \d+ messages before it; leaves about .*\(in \d+ (s|min)\) at 24 a minute", shown), shown
+    assert re.search(rf"waits for the minute of {sender}: \d+ messages before it; leaves about .*\(in \d+ (s|min)\); the binding limit is 24\s+messages a minute \(80 % of 30\)", shown), shown
     row = [x for x in estate.r.rows("mailboxes", sender)][0]
     assert row["done_at"] > row["oldest_at"]
 

@@ -1,27 +1,55 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "conf/route.h"
 #include "outbound/outbound_priv.h"
+#include "sched/turn.h"
 #include "tests/sim/sim.h"
 
 #include <string.h>
 
 /*
- * Three faults that the relay had, for a test that the checks find them. The linker leads calls between files
+ * Faults that the relay had, or could have, for a test that the checks find them. The linker leads calls between files
  * here (--wrap), so the product knows nothing of it; without a fault they go on to where they wanted to go.
  */
-static bool one_budget, no_ttl, forgets;
+enum fault {
+	NONE,
+	SILENT_HOST,
+	TTL,
+	UNCERTAIN,
+	CLASS,
+	TURNS,
+	KEPT,
+	HEADROOM,
+	ASLEEP,
+};
+static enum fault fault;
 
 bool faults_put_back(const char *name)
 {
-	one_budget = strcmp(name, "silent-host") == 0;
-	no_ttl = strcmp(name, "ttl") == 0;
-	forgets = strcmp(name, "uncertain") == 0;
-	return name[0] == '\0' || one_budget || no_ttl || forgets;
+	static const char *const names[] = {
+		[NONE] = "",
+		[SILENT_HOST] = "silent-host",
+		[TTL] = "ttl",
+		[UNCERTAIN] = "uncertain",
+		[CLASS] = "class",
+		[TURNS] = "turns",
+		[KEPT] = "kept",
+		[HEADROOM] = "headroom",
+		[ASLEEP] = "asleep",
+	};
+
+	for (size_t i = 0; i < COUNT_OF(names); i++) {
+		if (strcmp(name, names[i]) != 0)
+			continue;
+		fault = (enum fault)i;
+		return true;
+	}
+	return false;
 }
 
 /* A slot of what was open at the death of the relay was free again at its next start. */
 bool faults_forget_uncertain(void)
 {
-	return forgets;
+	return fault == UNCERTAIN;
 }
 
 /* All hosts shared one budget of handshakes. */
@@ -34,7 +62,7 @@ struct endpoint *__wrap_endpoint_get(struct outbound *o, const struct conf_lane 
 
 	if (!first)
 		first = c;
-	return __real_endpoint_get(o, one_budget ? first : c);
+	return __real_endpoint_get(o, fault == SILENT_HOST ? first : c);
 }
 
 /* What waits was not looked at for its age: only an attempt that failed ended it. */
@@ -43,7 +71,7 @@ void __wrap_overdue_start(struct outbound *o, bool waits);
 
 void __wrap_overdue_start(struct outbound *o, bool waits)
 {
-	if (!no_ttl)
+	if (fault != TTL)
 		__real_overdue_start(o, waits);
 }
 
@@ -52,7 +80,7 @@ void __wrap_overdue_expect(struct outbound *o, struct wall_time at);
 
 void __wrap_overdue_expect(struct outbound *o, struct wall_time at)
 {
-	if (!no_ttl)
+	if (fault != TTL)
 		__real_overdue_expect(o, at);
 }
 
@@ -61,7 +89,7 @@ void __wrap_overdue_expect_new(struct outbound *o);
 
 void __wrap_overdue_expect_new(struct outbound *o)
 {
-	if (!no_ttl)
+	if (fault != TTL)
 		__real_overdue_expect_new(o);
 }
 
@@ -70,5 +98,62 @@ bool __wrap_overdue_passes_over(struct lane *l, const struct store_message *m);
 
 bool __wrap_overdue_passes_over(struct lane *l, const struct store_message *m)
 {
-	return !no_ttl && __real_overdue_passes_over(l, m);
+	return fault != TTL && __real_overdue_passes_over(l, m);
+}
+
+/* No class had an end of its own. */
+struct wall_time __real_conf_class_end(
+	const struct conf *c, enum mail_class class, struct wall_time accepted_at);
+struct wall_time __wrap_conf_class_end(
+	const struct conf *c, enum mail_class class, struct wall_time accepted_at);
+
+struct wall_time __wrap_conf_class_end(
+	const struct conf *c, enum mail_class class, struct wall_time accepted_at)
+{
+	return fault == CLASS ? (struct wall_time){ INT64_MAX }
+			      : __real_conf_class_end(c, class, accepted_at);
+}
+
+/* All principals of a class stood in one line. */
+void __real_sched_turn_enter(struct sched_turns *all, struct sched_turn *turn,
+	const struct mail_flow *key, struct wall_time due, uint64_t recipients);
+void __wrap_sched_turn_enter(struct sched_turns *all, struct sched_turn *turn,
+	const struct mail_flow *key, struct wall_time due, uint64_t recipients);
+
+void __wrap_sched_turn_enter(struct sched_turns *all, struct sched_turn *turn,
+	const struct mail_flow *key, struct wall_time due, uint64_t recipients)
+{
+	struct mail_flow one = *key;
+
+	if (fault == TURNS)
+		one.principal = SV("");
+	__real_sched_turn_enter(all, turn, &one, due, recipients);
+}
+
+/* What a minute keeps for better mail was kept from bulk while such mail filled every minute; or nothing was kept. */
+struct sched_room __real_sched_room_of(uint32_t room, const struct limit_use *use,
+	const struct sched_better *better, struct mono_time now);
+struct sched_room __wrap_sched_room_of(uint32_t room, const struct limit_use *use,
+	const struct sched_better *better, struct mono_time now);
+
+struct sched_room __wrap_sched_room_of(uint32_t room, const struct limit_use *use,
+	const struct sched_better *better, struct mono_time now)
+{
+	struct sched_room out = __real_sched_room_of(room, use, better, now);
+
+	if (fault == KEPT)
+		out.wanted_turn = 0;
+	if (fault == HEADROOM)
+		out.wanted_bulk = out.wanted;
+	return out;
+}
+
+/* A lane whose last connection had ended was not told of mail that came later. */
+void __real_sched_taker_watch(struct sched_taker *t);
+void __wrap_sched_taker_watch(struct sched_taker *t);
+
+void __wrap_sched_taker_watch(struct sched_taker *t)
+{
+	if (fault != ASLEEP)
+		__real_sched_taker_watch(t);
 }

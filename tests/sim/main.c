@@ -3,7 +3,6 @@
 #include "tests/sim/sim.h"
 
 #include <ftw.h>
-#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,118 +11,12 @@
 
 /* usage: sim [--fault NAME] [--from N] COUNT | sim [--fault NAME] --log SEED */
 enum {
-	LOOK_EVERY_S = 300,
 	FOLDER_MAX = 128,
-	STEPS_MAX = 1000000, /* of a run; 30,000 are usual */
-	AT_ONCE = 3,         /* processes */
+	AT_ONCE = 3, /* processes */
 	LOG_MAX = 8 << 20,
 	LOG_LEAST = 1000, /* bytes; a run that says less did nothing */
 	LINE_MAX_BYTES = 1200,
 };
-
-jmp_buf relay_death;
-
-static struct {
-	struct io_loop *loop;
-	struct io_timer mail, death, look;
-	unsigned mails, deaths;
-	bool flood;
-	unsigned steps;
-} script;
-
-/* ---- what happens, thrown by the seed ---- */
-
-static void on_mail(void *arg)
-{
-	(void)arg;
-	if (relay_is_up() && script.mails < MAILS) {
-		unsigned host = (unsigned)simio_below(HOST_COUNT);
-
-		/* A flood is more than a host with a limit takes before the time is over. */
-		if (script.flood && simio_chance(75))
-			host = HOST_LIMIT;
-		relay_put(script.mails++,
-			host,
-			1 + (unsigned)simio_below(RECIPIENTS_MAX),
-			simio_chance(50));
-	}
-	if (script.mails < MAILS)
-		io_timer_start(&script.mail,
-			mono_add(io_now(script.loop), simio_below(2 * MAIL_SPAN_US / MAILS)));
-}
-
-static void on_death(void *arg)
-{
-	(void)arg;
-	if (!relay_is_up()) {
-		relay_start();
-	} else if (simio_chance(40)) {
-		relay_die_at(1 + simio_below(40), simio_chance(50));
-	} else {
-		relay_kill(simio_chance(50));
-	}
-	if (!relay_is_up())
-		io_timer_start(&script.death,
-			mono_add(io_now(script.loop), US_PER_S + simio_below(40 * US_PER_S)));
-	else if (script.deaths > 0) {
-		script.deaths--;
-		io_timer_start(
-			&script.death, mono_add(io_now(script.loop), simio_below(8 * US_PER_MIN)));
-	}
-}
-
-static void on_look(void *arg)
-{
-	(void)arg;
-	if (relay_is_up() && !relay_looks())
-		relay_look(false);
-	io_timer_start(&script.look, mono_add(io_now(script.loop), LOOK_EVERY_S * US_PER_S));
-}
-
-static void run_until(uint64_t until)
-{
-	if (setjmp(relay_death) != 0)
-		io_timer_start(&script.death,
-			mono_add(io_now(script.loop), US_PER_S + simio_below(40 * US_PER_S)));
-	while (simio_step(until))
-		if (++script.steps > STEPS_MAX)
-			check_failed("something runs in a circle: %u events", STEPS_MAX);
-}
-
-static void run_seed(uint64_t seed, const char *folder)
-{
-	simio_begin(seed);
-	check_begin();
-	script.loop = io_loop_new();
-	script.deaths = (unsigned)simio_below(5);
-	script.flood = simio_chance(50);
-	peers_open(script.loop);
-	relay_begin(folder);
-	relay_start();
-	io_timer_init(&script.mail, script.loop, on_mail, NULL);
-	io_timer_init(&script.death, script.loop, on_death, NULL);
-	io_timer_init(&script.look, script.loop, on_look, NULL);
-	on_mail(NULL);
-	on_look(NULL);
-	if (script.deaths)
-		io_timer_start(
-			&script.death, mono_add(io_now(script.loop), simio_below(8 * US_PER_MIN)));
-	run_until(WORLD_END_US);
-	if (!relay_is_up())
-		relay_start();
-	io_timer_stop(&script.death);
-	io_timer_stop(&script.look);
-	relay_die_at(0, false);
-	relay_look(true);
-	run_until(WORLD_END_US + 10 * US_PER_S);
-	must(!relay_looks());
-	check_end();
-	simio_note("%u events", script.steps);
-	if (check_promises() == 0)
-		check_failed("no mail was given: the run shows nothing");
-}
-
-/* ---- a process a seed ---- */
 
 static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *walk)
 {
@@ -155,7 +48,7 @@ static void child_start(struct child *c, uint64_t seed, bool print)
 		return;
 	must(dup2(fileno(c->out), STDOUT_FILENO) >= 0);
 	must(dup2(fileno(c->out), STDERR_FILENO) >= 0);
-	run_seed(seed, c->folder);
+	script_run(seed, c->folder);
 	if (print) {
 		(void)fwrite(simio_log().ptr, 1, simio_log().len, stdout);
 		(void)fflush(stdout);
@@ -273,7 +166,7 @@ int main(int argc, char **argv)
 	}
 	if (i >= argc || !faults_put_back(fault)) {
 		(void)fprintf(stderr,
-			"usage: sim [--fault silent-host|ttl|uncertain] [--from SEED] COUNT\n"
+			"usage: sim [--fault NAME] [--from SEED] COUNT\n"
 			"       sim [--fault ...] --log SEED\n");
 		return 2;
 	}

@@ -2,7 +2,10 @@
 #include "base/arena.h"
 #include "base/must.h"
 #include "conf/conf.h"
+#include "conf/route.h"
+#include "identity/tokens.h"
 #include "io/file.h"
+#include "io/https.h"
 #include "io/worker.h"
 #include "outbound/outbound.h"
 #include "sched/look.h"
@@ -32,6 +35,15 @@ static const char configuration[] =
 	"retry: { first: 1m, ceiling: 5m, expire: 20m }\n"
 	"parked_expire: 20m\n"
 	"delay_notice: 8m\n"
+	"classes: { transactional: { expire: 6m } }\n"
+	"tenants:\n"
+	"  - { name: c, id: contoso.com, domains: [contoso.com],\n"
+	"      app: { client_id: 11111111-2222-3333-4444-555555555555, secret: env:SIM_SECRET } }\n"
+	"mailboxes:\n"
+	"  - { address: erp@contoso.com, tenant: c, doors: [submission, graph], password: "
+	"env:SIM_SECRET, auth: app,\n"
+	"      endpoint: { host: 127.0.0.1, port: 2507 },\n"
+	"      limits: { messages_per_minute: 6, recipients_per_day: 60, share: 100% } }\n"
 	"connectors:\n"
 	"  - { name: good, host: 127.0.0.1, port: 2501, tls: none, connections: 3 }\n"
 	"  - { name: silent, host: 127.0.0.1, port: 2502, tls: none, connections: 20 }\n"
@@ -39,10 +51,18 @@ static const char configuration[] =
 	"  - { name: limit, host: 127.0.0.1, port: 2504, tls: none, connections: 2,\n"
 	"      limits: { messages_per_minute: 1 } }\n"
 	"  - { name: slow, host: 127.0.0.1, port: 2505, tls: none, connections: 3 }\n"
+	"  - { name: busy, host: 127.0.0.1, port: 2506, tls: none, connections: 3,\n"
+	"      limits: { messages_per_minute: 60, share: 100% } }\n"
 	"routes: [ { through: good } ]\n";
-static const char *const lanes[HOST_COUNT] = {
-	"smtp/good", "smtp/silent", "smtp/moody", "smtp/limit", "smtp/slow"
-};
+static const char *const queues[HOST_COUNT] = { [HOST_GOOD] = "c:good",
+	[HOST_SILENT] = "c:silent",
+	[HOST_MOODY] = "c:moody",
+	[HOST_LIMIT] = "c:limit",
+	[HOST_SLOW] = "c:slow",
+	[HOST_BUSY] = "c:busy",
+	[HOST_ERP] = "m:erp@contoso.com" };
+static const char *const principals[PRINCIPALS] = { "anna", "ben", "cron", "dora" };
+const char relay_denied_sender[] = "other@contoso.com";
 
 static struct {
 	char base[TEXT_MAX], folder[TEXT_MAX];
@@ -53,6 +73,8 @@ static struct {
 	struct conf *conf;
 	struct io_resolver *resolver;
 	struct io_workers *workers;
+	struct io_https *https;
+	struct identity_tokens *tokens;
 	struct outbound *outbound;
 	unsigned looking;
 } relay;
@@ -100,6 +122,7 @@ void relay_begin(const char *folder)
 {
 	struct conf_findings findings;
 
+	must(setenv("SIM_SECRET", "secret", 1) == 0);
 	(void)snprintf(relay.base, sizeof(relay.base), "%s", folder);
 	relay.conf = conf_load_text(sv_from(configuration), &findings);
 	for (size_t i = 0; i < findings.count && !relay.conf; i++)
@@ -150,8 +173,13 @@ void relay_start(void)
 		check_failed("kept: the queue does not open: %s", err.text);
 	relay.workers = io_workers_new(relay.loop, 1, 16);
 	relay.resolver = io_resolver_new(relay.loop, &err);
+	relay.https = io_https_new(&(struct io_https_options){ .loop = relay.loop }, &err);
+	relay.tokens = identity_tokens_new(&(struct identity_tokens_options){
+		.loop = relay.loop, .https = relay.https, .workers = relay.workers });
 	relay.outbound = outbound_new(&(struct outbound_options){ .loop = relay.loop,
 		.store = relay.store,
+		.https = relay.https,
+		.tokens = relay.tokens,
 		.resolver = relay.resolver,
 		.conf = relay.conf,
 		.workers = relay.workers });
@@ -198,71 +226,120 @@ void relay_die_at(uint64_t nth, bool power_cut)
 
 /* ---- mail ---- */
 
-struct post {
+/* What is on its way into the queue. */
+struct letter {
+	struct post post;
 	struct store_put put;
 	struct store_message m;
 	struct store_recipient recipients[RECIPIENTS_MAX];
 	struct arena arena;
 	struct buf body;
 	void *claim;
-	unsigned mail, host;
+	unsigned mail;
 };
 
 static void put_done(struct store_op *op)
 {
-	struct post *p = CONTAINER_OF(op, struct post, put.op);
+	struct letter *t = CONTAINER_OF(op, struct letter, put.op);
 
 	if (op->rc != 0)
 		check_failed("kept: the queue took no mail: %s", op->err.text);
-	simio_note("m%u is ours, for host %u%s", p->mail, p->host, p->claim ? ", at once" : "");
-	check_promised(p->mail, p->m.id, p->host, (unsigned)p->m.recipient_count);
-	if (p->claim)
-		outbound_committed(relay.outbound, p->claim, &p->arena, &p->body);
-	else
-		outbound_queued(relay.outbound, p->recipients[0].lane);
-	buf_deinit(&p->body);
-	if (!p->claim)
-		arena_reset(&p->arena);
-	free(p);
+	simio_note("m%u is ours, for host %u, %s of %s%s",
+		t->mail,
+		t->post.host,
+		mail_class_name(t->post.class).ptr,
+		principals[t->post.principal],
+		t->claim ? ", at once" : "");
+	check_promised(t->mail, t->m.id, &t->post);
+	if (t->claim) {
+		outbound_committed(relay.outbound, t->claim, &t->arena, &t->body);
+	} else {
+		outbound_queued(
+			relay.outbound, t->m.id, &t->recipients[0].flow, t->post.recipients);
+		arena_reset(&t->arena);
+	}
+	buf_deinit(&t->body);
+	free(t);
 }
 
-void relay_put(unsigned mail, unsigned host, unsigned recipients, bool quick)
+static struct mail_flow flow_of(const struct post *p)
 {
-	static const char text[] =
-		"Subject: hello\r\nMessage-ID: <1@contoso.com>\r\n\r\nGood day.\r\n";
-	struct post *p = xcalloc(1, sizeof(*p));
+	return (struct mail_flow){ .queue = sv_from(queues[p->host]),
+		.class = p->class,
+		.principal = sv_from(principals[p->principal]),
+		.external = p->host == HOST_ERP };
+}
+
+static void fill_recipients(struct letter *t)
+{
 	struct wall_time now = io_wall(relay.loop);
+	struct wall_time ends = conf_class_end(relay.conf, t->post.class, now);
 	char address[64];
 
-	p->mail = mail;
-	p->host = host;
-	buf_init(&p->body, 1 << 20);
-	must(buf_append(&p->body, sv_from(text)) == 0);
-	p->m = (struct store_message){ .id = store_new_id(relay.store),
-		.accepted_at = now,
-		.expires_at = wall_add(now, (int64_t)EXPIRE_US),
-		.sender = arena_sv(&p->arena, SV("erp@contoso.com")),
-		.size = p->body.len,
-		.header_size = (uint32_t)sv_find(buf_sv(&p->body), SV("\r\n\r\n")) + 4,
-		.message_id = SV("<1@contoso.com>") };
-	for (unsigned i = 0; i < recipients; i++) {
-		(void)snprintf(address, sizeof(address), "m%ur%u@host.example", mail, i);
-		p->recipients[i] = (struct store_recipient){ .index = i,
-			.address = arena_sv(&p->arena, sv_from(address)),
-			.lane = sv_from(lanes[host]),
+	if (ends.us > t->m.expires_at.us)
+		ends = t->m.expires_at;
+	t->m.expires_at = ends;
+	for (unsigned i = 0; i < t->post.recipients; i++) {
+		(void)snprintf(address, sizeof(address), "m%ur%u@host.example", t->mail, i);
+		t->recipients[i] = (struct store_recipient){ .index = i,
+			.address = arena_sv(&t->arena, sv_from(address)),
+			.flow = flow_of(&t->post),
 			.state = STORE_RCPT_QUEUED,
 			.next_at = now,
-			.look_at = sched_look_first(now, p->m.expires_at, NOTICE_US) };
+			.look_at = sched_look_first(now, ends, NOTICE_US) };
 	}
-	p->m.recipients = p->recipients;
-	p->m.recipient_count = recipients;
-	p->put = (struct store_put){ .op.kind = STORE_OP_PUT,
+	t->m.recipients = t->recipients;
+	t->m.recipient_count = t->post.recipients;
+}
+
+/* As inbound does it. */
+void relay_put(unsigned mail, const struct post *p)
+{
+	struct letter *t = xcalloc(1, sizeof(*t));
+	struct wall_time now = io_wall(relay.loop);
+	const char *sender = p->denied ? relay_denied_sender : "erp@contoso.com";
+
+	t->mail = mail;
+	t->post = *p;
+	buf_init(&t->body, 1 << 20);
+	must(buf_printf(&t->body,
+		     "From: <%s>\r\nSubject: hello\r\nMessage-ID: <1@contoso.com>\r\n\r\nGood "
+		     "day.\r\n",
+		     sender) == 0);
+	t->m = (struct store_message){ .id = store_new_id(relay.store),
+		.accepted_at = now,
+		.expires_at = wall_add(now, (int64_t)EXPIRE_US),
+		.sender = arena_sv(&t->arena, sv_from(sender)),
+		.size = t->body.len,
+		.header_size = (uint32_t)sv_find(buf_sv(&t->body), SV("\r\n\r\n")) + 4,
+		.message_id = SV("<1@contoso.com>") };
+	fill_recipients(t);
+	t->put = (struct store_put){ .op.kind = STORE_OP_PUT,
 		.op.done = put_done,
-		.message = &p->m,
-		.body = buf_sv(&p->body) };
-	if (quick)
-		p->claim = outbound_claim(relay.outbound, &p->arena, &p->put, &p->m, p->recipients);
-	store_submit(relay.store, &p->put.op);
+		.message = &t->m,
+		.body = buf_sv(&t->body) };
+	if (p->quick)
+		t->claim = outbound_claim(relay.outbound, &t->arena, &t->put, &t->m, t->recipients);
+	store_submit(relay.store, &t->put.op);
+}
+
+/* What limits leave of so much: `part` of it, rounded up, is for better mail. */
+static bool has_room(uint32_t used, uint32_t capacity, uint32_t wanted, uint32_t part)
+{
+	uint32_t kept = part ? (capacity + part - 1) / part : 0;
+
+	return capacity == 0 || used + wanted + kept <= capacity;
+}
+
+bool relay_may_send(unsigned host, bool bulk)
+{
+	const struct mail_flow flow = flow_of(&(struct post){ .host = host });
+	struct outbound_lane_status s;
+
+	return outbound_lane_look(relay.outbound, outbound_lane_of(relay.outbound, &flow), &s) &&
+	       s.state == SCHED_LANE_READY && !s.probing &&
+	       has_room(s.use.minute_used, s.use.minute_capacity, 1, bulk ? 10 : 0) &&
+	       has_room(s.use.day_used, s.use.day_capacity, RECIPIENTS_MAX, bulk ? 50 : 0);
 }
 
 /* ---- looking ---- */

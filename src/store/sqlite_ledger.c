@@ -2,65 +2,7 @@
 #include "base/must.h"
 #include "store/sqlite_priv.h"
 
-/* Lanes with waiting mail, the ledger, and what is parked. */
-
-enum {
-	LANE_COUNT_MAX = 10000
-};
-
-/* The first column of a lane's first row. 1: it is there. */
-static int read_of_lane(struct store_sqlite *s, sqlite3_stmt *q, int64_t *out, struct err *err)
-{
-	int rc = store_step(s, q, err);
-
-	if (rc == 1)
-		*out = sqlite3_column_int64(q, 0);
-	(void)sqlite3_reset(q);
-	return rc;
-}
-
-static int read_lane(struct store_sqlite *s, struct store_lanes *op, int64_t number)
-{
-	struct store_lane_info *info = &op->out_lanes[op->out_count];
-	struct err *err = &op->op.err;
-	sqlite3_stmt *q = store_sql(s, SQL_LANE_FIRST);
-	int64_t waiting = 0;
-	int rc;
-
-	*info = (struct store_lane_info){ 0 };
-	(void)sqlite3_bind_int64(q, 1, number);
-	rc = read_of_lane(s, q, &info->next_at.us, err);
-	if (rc != 1)
-		return rc;
-	q = store_sql(s, SQL_LANE_LAST);
-	(void)sqlite3_bind_int64(q, 1, number);
-	rc = read_of_lane(s, q, &info->last_at.us, err);
-	if (rc < 0)
-		return rc;
-	q = store_sql(s, SQL_LANE_COUNT);
-	(void)sqlite3_bind_int64(q, 1, number);
-	(void)sqlite3_bind_int64(q, 2, LANE_COUNT_MAX);
-	rc = read_of_lane(s, q, &waiting, err);
-	if (rc < 0)
-		return rc;
-	info->waiting = (uint64_t)waiting;
-	info->lane = arena_sv(op->out_arena, store_lane_text(s, number));
-	op->out_count++;
-	return 0;
-}
-
-int store_do_lanes(struct store *front, struct store_lanes *op)
-{
-	struct store_sqlite *s = store_sqlite_of(front);
-	int rc = 0;
-
-	op->out_count = 0;
-	op->out_lanes = arena_alloc(op->out_arena, (s->lanes.count + 1) * sizeof(*op->out_lanes));
-	/* Number 0: mail without a route. */
-	for (size_t i = 0; i <= s->lanes.count && rc == 0; i++)
-		rc = read_lane(s, op, (int64_t)i);
-	return rc;
-}
+/* The ledger, what is counted by months, and what is parked. */
 
 /* Each text once a page: the names belong to this thread, the page to the loop's. */
 static struct sv scope_copy(

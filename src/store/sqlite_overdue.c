@@ -2,7 +2,7 @@
 #include "base/must.h"
 #include "store/sqlite_priv.h"
 
-/* Pages of what waits: what is due in a lane, and what is to be looked at for its age. */
+/* Pages of what waits and is to be looked at for its age. */
 
 struct row {
 	int64_t id, at;
@@ -11,7 +11,6 @@ struct row {
 /* Which rows, in the order of their time. */
 struct range {
 	enum store_sql rows, next;
-	int64_t lane; /* of DUE */
 	int64_t until;
 	uint32_t limit; /* messages */
 };
@@ -25,27 +24,25 @@ struct page {
 	struct err *err;
 };
 
-static sqlite3_stmt *bind_range(
-	struct store_sqlite *s, enum store_sql which, const struct range *range, struct row after)
+static sqlite3_stmt *bind_range(struct store_sqlite *s, enum store_sql which, struct row after)
 {
 	sqlite3_stmt *q = store_sql(s, which);
 
-	(void)sqlite3_bind_int64(q, 1, range->lane);
-	(void)sqlite3_bind_int64(q, 2, after.at);
-	(void)sqlite3_bind_int64(q, 3, after.id);
+	(void)sqlite3_bind_int64(q, 1, after.at);
+	(void)sqlite3_bind_int64(q, 2, after.id);
 	return q;
 }
 
 static int read_rows(struct store_sqlite *s, const struct page *page, struct row after,
 	struct row rows[LIMIT_PAGE], size_t *out_count)
 {
-	sqlite3_stmt *q = bind_range(s, page->range.rows, &page->range, after);
+	sqlite3_stmt *q = bind_range(s, page->range.rows, after);
 	uint32_t messages = 0;
 	size_t count = 0;
 	int rc;
 
-	(void)sqlite3_bind_int64(q, 4, page->range.until);
-	(void)sqlite3_bind_int64(q, 5, LIMIT_PAGE);
+	(void)sqlite3_bind_int64(q, 3, page->range.until);
+	(void)sqlite3_bind_int64(q, 4, LIMIT_PAGE);
 	while ((rc = store_step(s, q, page->err)) == 1) {
 		struct row row = { sqlite3_column_int64(q, 0), sqlite3_column_int64(q, 1) };
 
@@ -67,43 +64,10 @@ static int read_rows(struct store_sqlite *s, const struct page *page, struct row
 
 static int read_next(struct store_sqlite *s, struct page *page, struct row after)
 {
-	sqlite3_stmt *q = bind_range(s, page->range.next, &page->range, after);
+	sqlite3_stmt *q = bind_range(s, page->range.next, after);
 	int rc = store_step(s, q, page->err);
 
 	page->next_at.us = rc == 1 ? sqlite3_column_int64(q, 1) : INT64_MAX;
-	(void)sqlite3_reset(q);
-	return rc < 0 ? rc : 0;
-}
-
-static int read_recipient(struct store_sqlite *s, int64_t id, struct arena *a,
-	struct store_recipient *out, struct err *err)
-{
-	sqlite3_stmt *q = store_sql(s, SQL_RECIPIENT_READ);
-	int rc;
-
-	(void)sqlite3_bind_int64(q, 1, id);
-	rc = store_step(s, q, err);
-	if (rc == 1) {
-		store_recipient_row(s, q, a, out);
-		/* An address that the disk has changed is somebody else's. */
-		if (!store_sum_fits(q, 13, store_sum_recipient(row_message(id), out)))
-			rc = err_set(err, RC_CORRUPT, "recipient %u is damaged", out->index);
-	}
-	(void)sqlite3_reset(q);
-	return rc == 1  ? 0
-	       : rc < 0 ? rc
-			: err_set(err, RC_CORRUPT, "a waiting recipient has no row");
-}
-
-static int message_fits(struct store_sqlite *s, const struct store_message *m, struct err *err)
-{
-	sqlite3_stmt *q = store_sql(s, SQL_MESSAGE_SUM);
-	int rc;
-
-	(void)sqlite3_bind_int64(q, 1, (int64_t)m->id);
-	rc = store_step(s, q, err);
-	if (rc == 1 && !store_sum_fits(q, 0, store_sum_message(m)))
-		rc = err_set(err, RC_CORRUPT, "the envelope of the message is damaged");
 	(void)sqlite3_reset(q);
 	return rc < 0 ? rc : 0;
 }
@@ -132,7 +96,7 @@ static int read_recipients(struct store_sqlite *s, const struct page *page, cons
 
 		if (store_damage_knows(&s->front, m->id, index))
 			continue;
-		rc = read_recipient(
+		rc = store_read_whole_recipient(
 			s, rows[i].id, page->arena, &list[m->recipient_count], page->err);
 		if (!pass_over(s, m->id, index, &rc, page->err))
 			m->recipient_count += rc == 0;
@@ -150,11 +114,7 @@ static int read_message(
 
 	if (store_damage_knows(&s->front, id, STORE_WHOLE_MESSAGE))
 		return 0;
-	rc = store_read_message(s, id, page->arena, m, NULL, page->err);
-	if (rc == RC_NOT_FOUND)
-		rc = err_set(page->err, RC_CORRUPT, "a waiting recipient has no message");
-	if (rc == 0)
-		rc = message_fits(s, m, page->err);
+	rc = store_read_whole_message(s, id, page->arena, m, page->err);
 	if (rc != 0) {
 		(void)pass_over(s, id, STORE_WHOLE_MESSAGE, &rc, page->err);
 		return rc;
@@ -202,26 +162,6 @@ static int read_page(struct store_sqlite *s, struct page *page, struct row after
 			RC_CORRUPT,
 			"the first %zu recipients that are due are damaged",
 			scanned);
-	return rc;
-}
-
-int store_do_due(struct store *front, struct store_due *op)
-{
-	struct store_sqlite *s = store_sqlite_of(front);
-	struct page page = { .range = { .rows = SQL_DUE,
-				     .next = SQL_DUE_NEXT,
-				     .lane = store_lane_known(s, op->lane),
-				     .until = op->until.us,
-				     .limit = op->limit },
-		.arena = op->out_arena,
-		.err = &op->op.err };
-	struct row after = { op->after_id ? row_id(op->after_id, STORE_NUMBER_MAX) : 0,
-		op->after_at.us };
-	int rc = read_page(s, &page, after);
-
-	op->out_messages = page.messages;
-	op->out_count = page.count;
-	op->out_next_at = page.next_at;
 	return rc;
 }
 

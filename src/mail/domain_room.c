@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "sched/split.h"
+#include "mail/domain_room.h"
 
 #include "base/htable.h"
 #include "base/limits.h"
@@ -23,8 +23,8 @@ static uintptr_t count_domain(struct htable *domains, struct sv address)
 	return n;
 }
 
-size_t sched_domain_room(size_t count, uint32_t max,
-	struct sv (*address)(const void *arg, size_t i), const void *arg)
+size_t mail_domain_room(size_t count, uint32_t max, struct sv (*address)(const void *arg, size_t i),
+	const void *arg)
 {
 	struct htable domains = { 0 };
 	size_t room = 0;
