@@ -294,14 +294,18 @@ static int set_up(struct store_sqlite *s, struct err *err)
 		return rc;
 	/* Debian builds SQLite with secure_delete, which would write every freed page once more.
 	 * Checkpoints are ours (store_reap), never in the middle of a commit. auto_vacuum so that a full
-	 * disk can have pages back. It is written into a file that has it, too: whether the disk takes
-	 * anything is what an opening must find out, at the start (full?) and after trouble (over?). */
+	 * disk can have pages back. It is written into a file of our format, too: whether the disk takes
+	 * anything is what an opening must find out, at the start (full?) and after trouble (over?).
+	 * An older file stays as it is until there is room to bring it forward. */
 	(void)snprintf(sql,
 		sizeof(sql),
-		"PRAGMA page_size=4096; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL;"
+		"%sPRAGMA journal_mode=WAL;"
 		"PRAGMA synchronous=FULL; PRAGMA secure_delete=OFF; PRAGMA wal_autocheckpoint=0;"
 		"PRAGMA journal_size_limit=%d; PRAGMA cache_size=-%d; PRAGMA temp_store=MEMORY;"
 		"PRAGMA foreign_keys=OFF; PRAGMA trusted_schema=OFF; PRAGMA automatic_index=OFF;",
+		version == 0 || version == STORE_FORMAT
+			? "PRAGMA page_size=4096; PRAGMA auto_vacuum=INCREMENTAL; "
+			: "",
 		(int)WAL_KEPT_BYTES,
 		(int)CACHE_KIB);
 	rc = store_exec(s, sql, err);
