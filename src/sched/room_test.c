@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "sched/room.h"
+#include "sched/test_mailbox.h"
 
 #include "base/must.h"
 #include "base/rng.h"
@@ -9,7 +9,6 @@
 /* Headroom for what matters more than bulk. */
 
 enum {
-	ONE = 1,
 	ALL = 500
 };
 
@@ -83,58 +82,20 @@ static void only_where_better_mail_left_within_a_day(void **state)
 
 /* ---- with windows ---- */
 
-struct mailbox {
-	struct limit_book *book;
-	struct limit_scope *scope;
-	struct sched_order *order;
-	struct sched_taker *taker;
-	struct sched_better better;
-	struct limit_entry entries[LIMIT_ENTRIES_MAX];
-};
-
-static void mailbox_open(struct mailbox *m, uint32_t minute, uint32_t day)
-{
-	*m = (struct mailbox){ .book = limit_book_new(0, at_s(0)) };
-	m->scope = limit_book_of_lane(m->book, SV("submission/erp@contoso.com"));
-	limit_scope_set(m->scope, &(struct limit_caps){ minute, day });
-	m->order = sched_order_new(1);
-	m->taker = sched_taker_new(sched_member_get(m->order, SV("m:erp@contoso.com")), 0, NULL);
-	sched_taker_set(m->taker, &(struct sched_taker_state){ .is_configured = true });
-}
-
-static void mailbox_close(struct mailbox *m)
-{
-	sched_order_free(m->order);
-	limit_book_free(m->book);
-}
-
 static struct sched_flow *flow(struct mailbox *m, enum mail_class class)
 {
-	return sched_flow_get(
-		m->order, &(struct mail_flow){ .queue = SV("m:erp@contoso.com"), .class = class });
+	return flow_of(m->order, "m:a", class, "");
 }
 
-/* Takes a message of one recipient, if it may; its reply comes at once. Of which class, or -1. */
+/* Of which class the next message is that leaves; -1: none may. */
 static int leave(struct mailbox *m, struct mono_time now)
 {
-	const struct limit_use use = limit_scope_use(m->scope, now);
-	const struct sched_room room =
-		sched_room_of(limit_scope_room(m->scope, now, ONE), &use, &m->better, now);
-	struct limit_slot slot = { 0 };
-	struct sched_pick p;
-	struct wall_time next = SCHED_NEVER;
-	uint64_t left;
+	const struct sched_flow *f = mailbox_leave(m, now, (struct wall_time){ (int64_t)now.us });
 
-	if (!sched_pick(m->taker, (struct wall_time){ (int64_t)now.us }, &room, &p))
+	if (!f)
 		return -1;
-	(void)limit_slot_take(&slot, m->scope, now, ONE, m->entries);
-	(void)limit_slot_settle(&slot, now, m->entries);
-	sched_better_left(&m->better, sched_flow_key(p.flow)->class, now);
-	left = sched_flow_waiting(p.flow) - 1;
-	if (left)
-		next.us = 0;
-	sched_took(&p, ONE, next);
-	return (int)sched_flow_key(p.flow)->class;
+	sched_better_left(&m->better, sched_flow_key(f)->class, now);
+	return (int)sched_flow_key(f)->class;
 }
 
 static unsigned leave_all(struct mailbox *m, struct mono_time now)
@@ -153,7 +114,7 @@ static void use_of_bulk(uint32_t minute, uint32_t percent)
 	struct mailbox m;
 	unsigned bulk = 0;
 
-	mailbox_open(&m, minute, 0);
+	mailbox_open(&m, at_s(0), minute, 0);
 	sched_flow_add(flow(&m, MAIL_CLASS_BULK), 100000, (struct wall_time){ 0 });
 	m.better = just_now();
 	for (unsigned s = 0; s < 600; s++)
@@ -194,7 +155,7 @@ static void no_reset_waits_for_newsletters(void **state)
 		size_t resets = 0;
 
 		prng_seed(&rng, seed);
-		mailbox_open(&m, MINUTE, 0);
+		mailbox_open(&m, at_s(0), MINUTE, 0);
 		sched_flow_add(flow(&m, MAIL_CLASS_BULK), 100000, (struct wall_time){ 0 });
 		m.better = just_now();
 		for (uint64_t s = 100; s < 4000; s++) {
@@ -217,7 +178,7 @@ static void at_one_a_minute_the_class_alone_decides(void **state)
 	struct mailbox m;
 
 	(void)state;
-	mailbox_open(&m, 1, 0);
+	mailbox_open(&m, at_s(0), 1, 0);
 	m.better = just_now();
 	sched_flow_add(flow(&m, MAIL_CLASS_BULK), 100, (struct wall_time){ 0 });
 	sched_flow_add(flow(&m, MAIL_CLASS_TRANSACTIONAL), 2, (struct wall_time){ 0 });
@@ -238,7 +199,7 @@ static void bulk_never_starves(void **state)
 	unsigned bulk = 0;
 
 	(void)state;
-	mailbox_open(&m, 60, 0);
+	mailbox_open(&m, at_s(0), 60, 0);
 	m.better = just_now();
 	sched_flow_add(flow(&m, MAIL_CLASS_BULK), 100000, (struct wall_time){ 0 });
 	sched_flow_add(flow(&m, MAIL_CLASS_TRANSACTIONAL), 100000, (struct wall_time){ 0 });
@@ -254,7 +215,7 @@ static void bulk_is_told_when_it_has_room(void **state)
 	struct mono_time at;
 
 	(void)state;
-	mailbox_open(&m, 30, 0);
+	mailbox_open(&m, at_s(0), 30, 0);
 	sched_flow_add(flow(&m, MAIL_CLASS_BULK), 100, (struct wall_time){ 0 });
 	assert_true(sched_room_bulk_at(m.scope, &m.better, at_s(0)).us == at_s(0).us);
 	m.better = just_now();

@@ -2,32 +2,19 @@
 #include "sched/why.h"
 
 #include "base/rng.h"
-#include "sched/room.h"
+#include "sched/test_mailbox.h"
 
 #include "cmocka_all.h"
 
 /* Why mail waits, and about how long. */
 
-#define AT(s) ((struct wall_time){ (int64_t)(s) * (int64_t)US_PER_S })
 #define NOW AT(1000)
 #define MONO ((struct mono_time){ US_PER_DAY })
-
-static const struct sched_taker_state ready = { .is_configured = true };
-
-static struct sched_taker *door(struct sched_order *o, const char *member)
-{
-	struct sched_taker *t = sched_taker_new(sched_member_get(o, sv_from(member)), 0, NULL);
-
-	sched_taker_set(t, &ready);
-	return t;
-}
 
 static struct sched_flow *flow(
 	struct sched_order *o, enum mail_class class, const char *who, uint32_t waiting)
 {
-	struct sched_flow *f = sched_flow_get(o,
-		&(struct mail_flow){
-			.queue = SV("m:a\nm:b"), .class = class, .principal = sv_from(who) });
+	struct sched_flow *f = flow_of(o, "m:a\nm:b", class, who);
 
 	/* Told of the time. */
 	(void)sched_wake(o, NOW);
@@ -55,8 +42,8 @@ static void a_hold_comes_before_all_else(void **state)
 	r = ask(f, 0);
 	assert_int_equal(r.why, SCHED_WHY_NO_DOOR);
 	assert_null(r.taker);
-	a = door(o, "m:a");
-	b = door(o, "m:b");
+	a = door(o, "m:a", 0);
+	b = door(o, "m:b", 0);
 	assert_int_equal(ask(f, 0).why, SCHED_WHY_NEXT);
 	s.held = true;
 	sched_taker_set(a, &s);
@@ -83,7 +70,7 @@ static void senders_the_outside_and_due_times(void **state)
 {
 	struct sched_taker_state s = ready;
 	struct sched_order *o = sched_order_new(1);
-	struct sched_taker *a = door(o, "m:a");
+	struct sched_taker *a = door(o, "m:a", 0);
 	const struct mail_flow key = {
 		.queue = SV("m:a"), .external = true, .sender = SV("boss@example.com")
 	};
@@ -122,7 +109,8 @@ static void three_recipients_wait_for_three_reasons(void **state)
 	const struct sched_taker_state parked = { .is_configured = true, .held = true },
 				       inside = { .is_configured = true, .external_held = true };
 	struct sched_order *o = sched_order_new(1);
-	struct sched_taker *hve = door(o, "m:hve"), *b = door(o, "m:b"), *c = door(o, "m:c");
+	struct sched_taker *hve = door(o, "m:hve", 0), *b = door(o, "m:b", 0),
+			   *c = door(o, "m:c", 0);
 	const struct sched_flow *first = one_in(o, "m:hve", false), *second, *third;
 
 	(void)state;
@@ -149,7 +137,7 @@ static void the_minute_the_day_or_its_turn(void **state)
 				      day = { 3, 24, 10000, 10000 }, some = { 4, 24, 500, 10000 },
 				      little = { 4, 24, 9990, 10000 }, none = { 0 };
 	struct sched_order *o = sched_order_new(1);
-	struct sched_taker *a = door(o, "m:a");
+	struct sched_taker *a = door(o, "m:a", 0);
 	struct sched_flow *f = flow(o, MAIL_CLASS_NORMAL, "erp", 1001);
 	struct sched_reason r = ask(f, 1000);
 
@@ -196,7 +184,7 @@ static void a_flood_of_others_is_not_ahead(void **state)
 	struct sched_flow *f, *bulk;
 
 	(void)state;
-	(void)door(o, "m:a");
+	(void)door(o, "m:a", 0);
 	flow(o, MAIL_CLASS_NORMAL, "flood", 100000);
 	flow(o, MAIL_CLASS_NORMAL, "some", 3);
 	f = flow(o, MAIL_CLASS_NORMAL, "erp", 20);
@@ -214,47 +202,6 @@ enum {
 	MINUTE = 24,
 	WHO = 4,
 };
-
-struct mailbox {
-	struct limit_book *book;
-	struct limit_scope *scope;
-	struct sched_order *order;
-	struct sched_taker *taker;
-	struct sched_better better;
-	struct limit_entry entries[LIMIT_ENTRIES_MAX];
-};
-
-static void mailbox_open(struct mailbox *m)
-{
-	*m = (struct mailbox){ .book = limit_book_new(0, MONO), .order = sched_order_new(1) };
-	m->scope = limit_book_of_lane(m->book, SV("submission/a@contoso.com"));
-	limit_scope_set(m->scope, &(struct limit_caps){ MINUTE, 0 });
-	m->taker = door(m->order, "m:a");
-	sched_better_left(&m->better, MAIL_CLASS_NORMAL, MONO);
-}
-
-static void mailbox_close(struct mailbox *m)
-{
-	sched_order_free(m->order);
-	limit_book_free(m->book);
-}
-
-/* The flow whose message leaves; NULL: none may. */
-static struct sched_flow *leave(struct mailbox *m, struct mono_time now)
-{
-	const struct limit_use use = limit_scope_use(m->scope, now);
-	const struct sched_room room =
-		sched_room_of(limit_scope_room(m->scope, now, 1), &use, &m->better, now);
-	struct limit_slot slot = { 0 };
-	struct sched_pick p;
-
-	if (!sched_pick(m->taker, NOW, &room, &p))
-		return NULL;
-	(void)limit_slot_take(&slot, m->scope, now, 1, m->entries);
-	(void)limit_slot_settle(&slot, now, m->entries);
-	sched_took(&p, 1, sched_flow_waiting(p.flow) > 1 ? AT(0) : SCHED_NEVER);
-	return p.flow;
-}
 
 static struct sched_reason answer(struct mailbox *m, struct sched_flow *f, uint64_t before)
 {
@@ -278,7 +225,7 @@ static uint64_t waited(struct mailbox *m, const struct sched_flow *f, uint64_t b
 		struct mono_time now = mono_add(MONO, s * US_PER_S);
 		struct sched_flow *left;
 
-		while ((left = leave(m, now)) != NULL)
+		while ((left = mailbox_leave(m, now, NOW)) != NULL)
 			if (left == f && before-- == 0)
 				return s * US_PER_S;
 	}
@@ -300,14 +247,15 @@ static void it_is_about_so(void **state)
 		size_t which;
 
 		prng_seed(&rng, seed);
-		mailbox_open(&m);
+		mailbox_open(&m, MONO, MINUTE, 0);
+		sched_better_left(&m.better, MAIL_CLASS_NORMAL, MONO);
 		for (size_t i = 0; i < WHO; i++)
 			flows[i] = flow(m.order,
 				1 + (unsigned)prng_below(&rng, 2),
 				who[i],
 				1 + (uint32_t)prng_below(&rng, 800));
 		for (uint64_t n = prng_below(&rng, MINUTE + 1); n > 0; n--)
-			(void)leave(&m, MONO);
+			(void)mailbox_leave(&m, MONO, NOW);
 		which = prng_below(&rng, WHO);
 		if (sched_flow_waiting(flows[which]) == 0)
 			sched_flow_add(flows[which], 1, AT(0));
