@@ -4,6 +4,7 @@ import tempfile
 
 import pytest
 
+import peers
 import support
 
 
@@ -77,6 +78,13 @@ def process(folder):
     for p in made:
         if p.alive():
             p.kill()
+
+
+@pytest.fixture
+def sink():
+    s = peers.Sink()
+    yield s
+    s.close()
 
 
 @pytest.fixture

@@ -21,6 +21,22 @@ ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 
 
+def contoso(folder, sandbox):
+    """`tenants:` with an app of that sandbox, and its secret in the folder."""
+    secret = folder / "app.secret"
+    secret.write_text("sandbox\n")
+    secret.chmod(0o600)
+    url = f"https://localhost:{sandbox.https}"
+    return f"""
+tenants:
+  - name: contoso
+    id: {TENANT}
+    domains: [contoso.com]
+    app: {{ client_id: "{APP}", secret: "file:{secret}" }}
+    endpoints: {{ login: "{url}", graph: "{url}", ca_file: "{sandbox.ca}" }}
+"""
+
+
 def b64(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 

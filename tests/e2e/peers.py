@@ -20,6 +20,34 @@ def plain(user, password, authzid=""):
     return base64.b64encode(f"{authzid}\0{user}\0{password}".encode()).decode()
 
 
+class Server(socketserver.ThreadingTCPServer):
+    """On a free port of loopback; quiet when its client goes first."""
+    daemon_threads = allow_reuse_address = True
+    request_queue_size = 64
+
+    def __init__(self, handler, host="127.0.0.1"):
+        super().__init__((host, 0), handler)
+
+    @property
+    def port(self):
+        return self.server_address[1]
+
+    def handle_error(self, request, client_address):
+        pass
+
+
+@contextlib.contextmanager
+def served(server):
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
 class Sink:
     """SMTP on loopback; `got` has (sender, options of MAIL, recipients, message) for each message."""
 
@@ -70,11 +98,8 @@ class Sink:
                     else:
                         self.say(b"250 2.0.0 Ok")
 
-        class Server(socketserver.ThreadingTCPServer):
-            daemon_threads = allow_reuse_address = True
-
-        self.server = Server((host, 0), Handler)
-        self.port = self.server.server_address[1]
+        self.server = Server(Handler, host)
+        self.port = self.server.port
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def close(self):

@@ -3,8 +3,8 @@ import smtplib
 import socketserver
 import threading
 
+import peers
 import pytest
-
 from support import PATIENCE, wait_for
 
 SLOW = "retry: { first: 1h, ceiling: 1h, expire: 5d }"
@@ -56,38 +56,28 @@ class Session(socketserver.StreamRequestHandler):
                 self.say("250 2.0.0 ok")
 
 
-class Server(socketserver.ThreadingTCPServer):
+class Server(peers.Server):
     """A smarthost with `allowed` sessions at once; what it takes it answers when the gate is open."""
-    daemon_threads = True
-    request_queue_size = 64
 
     def __init__(self):
-        super().__init__(("127.0.0.1", 0), Session)
+        super().__init__(Session)
         self.lock, self.gate = threading.Lock(), threading.Event()
         self.open = self.refused = 0
         self.allowed, self.at = 3, "greeting"
         self.taken = []
 
-    def handle_error(self, request, client_address):
-        pass  # the relay closed first
-
 
 @pytest.fixture
 def server():
-    made = Server()
-    thread = threading.Thread(target=made.serve_forever, daemon=True)
-    thread.start()
-    yield made
-    made.gate.set()
-    made.shutdown()
-    made.server_close()
-    thread.join()
+    with peers.served(Server()) as made:
+        yield made
+        made.gate.set()
 
 
 def door(server, connections=8):
     return f"""
 connectors:
-  - {{ name: host, provider: smtp, host: 127.0.0.1, port: {server.server_address[1]}, tls: none, connections: {connections} }}
+  - {{ name: host, provider: smtp, host: 127.0.0.1, port: {server.port}, tls: none, connections: {connections} }}
 routes: [{{ through: host }}]
 """
 

@@ -53,13 +53,6 @@ HONEST = {
 }
 
 
-@pytest.fixture
-def sink():
-    s = peers.Sink()
-    yield s
-    s.close()
-
-
 class From:
     def __init__(self, relay, sink, folder, user="", more="", routes="  - { through: lab }\n"):
         self.port, self.sink = support.free_port(), sink

@@ -14,7 +14,6 @@ import subprocess
 
 import pytest
 
-import peers
 import support
 from hostile import Hostile, cut, memory_peak
 from support import wait_for
@@ -23,13 +22,6 @@ from wire import Wire
 ROUNDS = int(os.environ.get("GENERATE_ROUNDS", "60"))
 FIRST = int(os.environ.get("GENERATE_SEED", "1"))
 SEEDS = range(FIRST, FIRST + 2)
-
-
-@pytest.fixture
-def sink():
-    s = peers.Sink()
-    yield s
-    s.close()
 
 
 def through(sink):

@@ -1,10 +1,10 @@
 """Who may stop what: one message, whatever is said to it, stops no other; a fault that is real stops in time."""
 import smtplib
 import socketserver
-import threading
 
 import pytest
 import graph_server
+import peers
 import support
 from support import wait_for
 
@@ -60,33 +60,19 @@ class Session(socketserver.StreamRequestHandler):
                 self.say("500 5.5.1 what")
 
 
-class Server(socketserver.ThreadingTCPServer):
+class Server(peers.Server):
     """A smarthost. `rule(stage, to)`: a reply instead of the usual one, "" to cut the line, None."""
-    allow_reuse_address = True
-    daemon_threads = True
 
     def __init__(self):
-        super().__init__(("127.0.0.1", 0), Session)
+        super().__init__(Session)
         self.rule = lambda stage, to: None
         self.asked, self.taken = [], []
-
-    @property
-    def port(self):
-        return self.server_address[1]
-
-    def handle_error(self, request, client_address):
-        pass  # the relay closed first
 
 
 @pytest.fixture
 def server():
-    made = Server()
-    thread = threading.Thread(target=made.serve_forever, daemon=True)
-    thread.start()
-    yield made
-    made.shutdown()
-    made.server_close()
-    thread.join()
+    with peers.served(Server()) as made:
+        yield made
 
 
 def door(server) -> str:

@@ -4,7 +4,7 @@ import smtplib
 import pytest
 
 import support
-from entra import APP, TENANT
+import entra
 from support import wait_for
 
 QUICK = "retry: { first: 1s, ceiling: 2s, expire: 5d }"
@@ -15,18 +15,7 @@ ERP = "erp@contoso.com"
 def two_doors(sandbox, relay, folder):
     def make(limits="{ messages_per_minute: 1000, share: 100% }"):
         s = sandbox()
-        secret = folder / "app.secret"
-        secret.write_text("sandbox\n")
-        secret.chmod(0o600)
-        url = f"https://localhost:{s.https}"
-        return s, relay(f"""
-tenants:
-  - name: contoso
-    id: {TENANT}
-    domains: [contoso.com]
-    app: {{ client_id: "{APP}", secret: "file:{secret}" }}
-    endpoints: {{ login: "{url}", graph: "{url}", ca_file: "{s.ca}" }}
-mailboxes:
+        return s, relay(entra.contoso(folder, s) + f"""mailboxes:
   - {{ address: {ERP}, tenant: contoso, doors: [submission, graph], auth: app, limits: {limits},
       endpoint: {{ host: localhost, port: {s.smtp}, ca_file: "{s.ca}" }} }}
 routes: [ {{ through: sender }} ]

@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 
-import pytest
 
 import peers
 import support
@@ -13,13 +12,6 @@ from test_reload import add_user
 from wire import Wire
 
 LAB = "connectors:\n  - {{ name: lab, provider: smtp, host: 127.0.0.1, port: {port}, tls: none }}\nroutes:\n  - {{ through: lab }}\n"
-
-
-@pytest.fixture
-def sink():
-    s = peers.Sink()
-    yield s
-    s.close()
 
 
 def sendmail(relay, subject):

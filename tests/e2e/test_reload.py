@@ -11,13 +11,6 @@ from faulty import faulty  # noqa: F401, a fixture
 from wire import Wire
 
 
-@pytest.fixture
-def sink():
-    s = peers.Sink()
-    yield s
-    s.close()
-
-
 def add_user(folder, name, secret, *more):
     file, scram = folder / f"{name}.password", folder / f"{name}.scram"
     file.write_text(secret + "\n")

@@ -5,7 +5,7 @@ import smtplib
 
 import pytest
 
-from entra import APP, TENANT
+import entra
 from support import wait_for
 
 FREE = "{ messages_per_minute: 100000, recipients_per_day: 1000000, share: 100% }"
@@ -15,22 +15,11 @@ FREE = "{ messages_per_minute: 100000, recipients_per_day: 1000000, share: 100% 
 def everything(sandbox, relay, folder):
     def make(*sandbox_args, general="retry: { first: 1s, ceiling: 2s, expire: 5d }"):
         s = sandbox(*sandbox_args)
-        secret = folder / "app.secret"
-        secret.write_text("sandbox\n")
-        secret.chmod(0o600)
-        url = f"https://localhost:{s.https}"
 
         def at(port):
             return f'endpoint: {{ host: localhost, port: {port}, ca_file: "{s.ca}" }}'
 
-        return s, relay(f"""
-tenants:
-  - name: contoso
-    id: {TENANT}
-    domains: [contoso.com]
-    app: {{ client_id: "{APP}", secret: "file:{secret}" }}
-    endpoints: {{ login: "{url}", graph: "{url}", ca_file: "{s.ca}" }}
-mailboxes:
+        return s, relay(entra.contoso(folder, s) + f"""mailboxes:
   - {{ address: erp@contoso.com, tenant: contoso, auth: app, limits: {FREE}, {at(s.smtp)} }}
   - {{ address: bulk@contoso.com, tenant: contoso, provider: hve, auth: app, {at(s.hve)} }}
   - {{ address: boss@contoso.com, tenant: contoso, provider: graph, auth: app }}

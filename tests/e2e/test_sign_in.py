@@ -15,13 +15,6 @@ from wire import Wire
 USERS = ("app", "other")
 
 
-@pytest.fixture
-def sink():
-    s = peers.Sink()
-    yield s
-    s.close()
-
-
 class Place:
     """Two users, and one listener by `rules`; everything goes to a sink."""
 

@@ -2,18 +2,9 @@
 import re
 import smtplib
 
-import peers
-import pytest
 from support import PATIENCE, free_port, wait_for
 
 SLOW = "retry: { first: 1h, ceiling: 1h, expire: 5d }"
-
-
-@pytest.fixture
-def sink():
-    s = peers.Sink()
-    yield s
-    s.close()
 
 
 def door(port, limits=""):
