@@ -57,8 +57,7 @@ class Relay(run.Postern):
     """`mailboxes` are addresses; they sign in by `auth`."""
 
     def __init__(self, folder, sandbox, build, mailboxes, auth):
-        self.folder, self.port, self.build = folder, run.free_port(), build
-        (folder / "maildrop").mkdir()
+        self.port = run.free_port()
         secret = folder / "secret"
         secret.write_text("sandbox\n")
         secret.chmod(0o600)
@@ -68,15 +67,8 @@ class Relay(run.Postern):
             rows.append(f"{address},contoso,submission,{auth}{f',file:{secret}' if auth == 'password' else ''},"
                         f"localhost,{sandbox.smtp},{sandbox.folder}/ca.pem,100%,2,0,0")
         (folder / "mailboxes.csv").write_text("\n".join(rows) + "\n")
-        self.config = folder / "postern.yaml"
-        self.config.write_text(f"""
-data_dir: {folder}/data
-maildrop: {folder}/maildrop
-submit_socket: {folder}/submit.sock
-control_socket: {folder}/control.sock
-hostname: bench.example.com
-log: {{ level: warn }}
-min_free: 1MB
+        self.begin = time.monotonic()
+        self.start(folder, build, f"""
 listeners:
   - {{ address: "127.0.0.1:{self.port}", no_password_from: ["127.0.0.0/8"] }}
 tenants:
@@ -89,11 +81,6 @@ mailboxes_from: {folder}/mailboxes.csv
 routes:
   - {{ through: sender }}
 """)
-        self.log = open(folder / "postern.log", "wb")
-        self.begin = time.monotonic()
-        self.process = subprocess.Popen([str(build / "src/cli/postern"), "serve", "--config", str(self.config)],
-                                        stdout=self.log, stderr=self.log)
-        run.wait_port(self.port)
         self.started = time.monotonic() - self.begin
 
 

@@ -9,7 +9,6 @@ import argparse
 import json
 import pathlib
 import socket
-import subprocess
 import tempfile
 import threading
 import time
@@ -25,28 +24,22 @@ class Many(run.Postern):
 
     def __init__(self, folder, build, lanes):
         nobody = run.free_port()
-        super().__init__(folder, nobody, build)
-        self.stop()
+        self.port = run.free_port()
         secret = folder / "secret"
         secret.write_text("bench\n")
         secret.chmod(0o600)
         rows = ["address,tenant,provider,auth,password,host,port"]
         rows += [f"m{i}@contoso.com,contoso,submission,password,file:{secret},127.0.0.1,{nobody}" for i in range(lanes)]
         (folder / "mailboxes.csv").write_text("\n".join(rows) + "\n")
-        text = self.config.read_text()
-        self.config.write_text(text[:text.index("connectors:")] + f"""tenants:
+        self.start(folder, build, f"""
+listeners:
+  - {{ address: "127.0.0.1:{self.port}", no_password_from: ["127.0.0.0/8"] }}
+tenants:
   - {{ name: contoso, id: 00000000-0000-0000-0000-000000000000, domains: [contoso.com] }}
 mailboxes_from: {folder}/mailboxes.csv
 routes:
   - {{ through: sender }}
 """)
-        self.start()
-
-    def start(self):
-        self.log = open(self.folder / "postern.log", "ab")
-        self.process = subprocess.Popen([str(self.build / "src/cli/postern"), "serve", "--config", str(self.config)],
-                                        stdout=self.log, stderr=self.log)
-        run.wait_port(self.port)
 
     def ask(self, request):
         with socket.socket(socket.AF_UNIX) as s:

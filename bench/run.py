@@ -93,11 +93,11 @@ def rss_kb(pids, field="VmHWM"):
 class Postern:
     name = "postern"
 
-    def __init__(self, folder, sink_port, build):
-        self.folder, self.port = folder, free_port()
-        config = folder / "postern.yaml"
+    def start(self, folder, build, sections):
+        """With a folder of its own and `sections` of the configuration."""
+        self.folder, self.build, self.config = folder, build, folder / "postern.yaml"
         (folder / "maildrop").mkdir()
-        config.write_text(f"""
+        self.config.write_text(f"""
 data_dir: {folder}/data
 maildrop: {folder}/maildrop
 submit_socket: {folder}/submit.sock
@@ -105,6 +105,15 @@ control_socket: {folder}/control.sock
 hostname: bench.example.com
 log: {{ level: warn }}
 min_free: 1MB
+{sections}""")
+        self.log = open(folder / "postern.log", "wb")
+        self.process = subprocess.Popen([str(build / "src/cli/postern"), "serve", "--config", str(self.config)],
+                                        stdout=self.log, stderr=self.log)
+        wait_port(self.port)
+
+    def __init__(self, folder, sink_port, build):
+        self.port = free_port()
+        self.start(folder, build, f"""
 listeners:
   - {{ address: "127.0.0.1:{self.port}", no_password_from: ["127.0.0.0/8"] }}
 connectors:
@@ -112,12 +121,6 @@ connectors:
 routes:
   - {{ through: sink }}
 """)
-        self.config = config
-        self.build = build
-        self.log = open(folder / "postern.log", "wb")
-        self.process = subprocess.Popen([str(build / "src/cli/postern"), "serve", "--config", str(config)],
-                                        stdout=self.log, stderr=self.log)
-        wait_port(self.port)
 
     def pids(self):
         return [self.process.pid]

@@ -111,21 +111,12 @@ def submit(port, cafile, messages, keep):
 
 class Postern(run.Postern):
     def __init__(self, folder, sandbox, build, keys):
-        self.folder, self.port, self.build = folder, run.free_port(), build
-        (folder / "maildrop").mkdir()
+        self.port = run.free_port()
         self.cert, key = certificate(folder)
         for name, text in (("user.scram", f"SCRAM-SHA-256${ROUNDS}:{keys[0]}${keys[1]}:{keys[2]}"), ("mailbox", "sandbox")):
             (folder / name).write_text(text + "\n")
             (folder / name).chmod(0o600)
-        self.config = folder / "postern.yaml"
-        self.config.write_text(f"""
-data_dir: {folder}/data
-maildrop: {folder}/maildrop
-submit_socket: {folder}/submit.sock
-control_socket: {folder}/control.sock
-hostname: bench.example.com
-log: {{ level: warn }}
-min_free: 1MB
+        self.start(folder, build, f"""
 listeners:
   - {{ address: "127.0.0.1:{self.port}", tls: starttls, certificate: {self.cert}, key: "file:{key}", auth: required }}
 users:
@@ -143,10 +134,6 @@ mailboxes:
 routes:
   - {{ through: sender }}
 """)
-        self.log = open(folder / "postern.log", "wb")
-        self.process = subprocess.Popen([str(build / "src/cli/postern"), "serve", "--config", str(self.config)],
-                                        stdout=self.log, stderr=self.log)
-        run.wait_port(self.port)
 
 
 class Postfix(run.Postfix):
