@@ -44,6 +44,7 @@ void smtp_server_free(struct smtp_server *s)
 		return;
 	server_auth_wipe(s);
 	wipe_line(s);
+	secret_wipe(s->o.nonce_key, sizeof(s->o.nonce_key));
 	buf_deinit(&s->line);
 	buf_deinit(&s->out);
 	buf_deinit(&s->helo);
