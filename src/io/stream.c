@@ -239,6 +239,8 @@ static void leave(struct io_stream *s)
 	drop_tls(s);
 	buf_deinit(&s->in);
 	s->state = STREAM_LEAVING;
+	/* Nothing is left to flush. */
+	list_remove(&s->dirty);
 	arm(s);
 }
 
