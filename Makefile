@@ -8,8 +8,8 @@ E2E_WORKERS ?= 4
 
 .PHONY: all demo test test-unit test-e2e test-system lint bench fuzz install deb clean format pages sim
 
-# What is used, and what the tests use of it. Tests themselves run in builds of their own, with sanitizers.
-PRODUCT := src/cli/postern src/drop/postern-drop src/cli/confine_probe
+# What is used. Tests run in builds of their own, with sanitizers.
+PRODUCT := src/cli/postern src/drop/postern-drop
 
 # Quiet when nothing is to be done; else it counts on a terminal, and a log gets one line at both ends.
 all: $(BUILD)/build.ninja
@@ -43,6 +43,7 @@ test: test-unit test-e2e sim
 test-unit: build-asan/build.ninja build-tsan/build.ninja
 	@ninja -C build-asan --quiet
 	@meson test -C build-asan --no-rebuild --print-errorlogs --quiet
+	@ninja -C build-tsan --quiet build.ninja
 	@ninja -C build-tsan --quiet $$(meson introspect build-tsan --tests | $(PYTHON) -c 'import json, os, sys; \
 		print(*(os.path.relpath(t["cmd"][0], "build-tsan") for t in json.load(sys.stdin) if "postern:threads" in t["suite"]))')
 	@meson test -C build-tsan --no-rebuild --print-errorlogs --quiet --suite threads
@@ -50,6 +51,7 @@ test-unit: build-asan/build.ninja build-tsan/build.ninja
 # The real binary, real sockets, and clients and servers that others wrote.
 test-e2e: all
 	@tools/deps test
+	@ninja -C $(BUILD) --quiet src/cli/confine_probe
 	@POSTERN_BUILD=$(abspath $(BUILD)) $(PYTHON) -m pytest -q -n $(E2E_WORKERS) tests/e2e
 
 # The relay in a world of its own: no waiting, no network, and the same seed is the same run (tests/sim). SEED=n shows
