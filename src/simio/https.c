@@ -50,9 +50,10 @@ struct simio_request {
 
 void simio_serve(struct io_loop *l, const char *origin, simio_web_fn *fn, void *arg)
 {
-	struct origin *o = &origins[origin_count++];
+	struct origin *o;
 
 	must(origin_count < ORIGINS_MAX);
+	o = &origins[origin_count++];
 	(void)snprintf(o->name, sizeof(o->name), "%s", origin);
 	o->loop = l;
 	o->fn = fn;

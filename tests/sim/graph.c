@@ -116,7 +116,8 @@ static void send_mail(struct simio_request *r)
 static void serve(void *arg, struct simio_request *r)
 {
 	(void)arg;
-	if (sv_ends_nocase(simio_request_path(r), SV("/sendMail")))
+	if (sv_eq(sv_from(simio_request_method(r)), SV("POST")) &&
+		sv_ends_nocase(simio_request_path(r), SV("/sendMail")))
 		send_mail(r);
 	else
 		simio_request_answer(r, 404, SV("{}"));

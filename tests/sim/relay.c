@@ -215,6 +215,11 @@ static void on_struck(void *arg)
 	longjmp(relay_death, 1);
 }
 
+void relay_keep_power(void)
+{
+	relay.power_cut = false;
+}
+
 void relay_die_at(uint64_t nth, bool power_cut)
 {
 	relay.power_cut = power_cut;

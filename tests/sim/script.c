@@ -147,6 +147,7 @@ static void on_clock(void *arg)
 	simio_set_clock(by);
 	check_clock_was_set(by);
 	script.no_reboots = true;
+	relay_keep_power();
 	if (--script.clock_left)
 		in(&script.clock, simio_below(20 * US_PER_MIN));
 }

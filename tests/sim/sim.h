@@ -111,6 +111,7 @@ void relay_kill(bool power_cut);
 extern jmp_buf relay_death;
 /* Dies at the nth write or sync from now on, by longjmp() to relay_death. */
 void relay_die_at(uint64_t nth, bool power_cut);
+void relay_keep_power(void); /* a death that is planned is not its machine's */
 void relay_put(unsigned mail, const struct post *p);
 void relay_look(bool at_end); /* asks the store for every mail; answers go to check_recipient() */
 bool relay_looks(void);
