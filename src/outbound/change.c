@@ -12,8 +12,6 @@
  * Its sender is told, where he wants that; then it is written, until that succeeds.
  */
 
-/* ---- work: all that drains ---- */
-
 /* ---- life ---- */
 
 static void write_again(void *arg);
@@ -282,6 +280,10 @@ static void look_again(const struct change *c, size_t i)
 	const struct mail_flow *flow = out->flow ? out->flow : &c->recipients[i].flow;
 	struct outbound *o = c->lane->o;
 
+	/* It waited, without an attempt, and does so there no more. */
+	if (!c->op.attempt && c->recipients[i].state == STORE_RCPT_QUEUED &&
+		(out->state != STORE_RCPT_QUEUED || out->flow))
+		sched_flow_left(flow_get(o, &c->recipients[i].flow), 1);
 	if (out->state != STORE_RCPT_QUEUED)
 		return;
 	/* Only now: a page that was asked for before this commit has come back by now. */

@@ -201,11 +201,14 @@ void outbound_committed(void *outbound, void *claim, struct arena *arena, struct
 void outbound_withdrawn(void *outbound, void *claim)
 {
 	struct delivery *d = claim;
+	struct lane *l = d->lane;
 
 	(void)outbound;
-	d->lane->claims_running--;
+	l->claims_running--;
 	(void)limit_slot_withdraw(&d->slot, NULL);
 	delivery_free(d);
+	/* Its connection is free for what came meanwhile. */
+	lane_poke(l);
 }
 
 /* ---- the transaction ---- */

@@ -402,7 +402,7 @@ static bool is_at_work(const struct lane *l)
 /* When time alone lets it do more. What its own connections, or those of its other doors, hold back ends with them. */
 static struct mono_time next_look(struct lane *l, const struct sched_lane_now *state)
 {
-	struct mono_time now = io_now(l->o->loop);
+	struct mono_time now = io_now(l->o->loop), at;
 	struct sched_room room;
 
 	l->waits_for_room = false;
@@ -416,9 +416,10 @@ static struct mono_time next_look(struct lane *l, const struct sched_lane_now *s
 	l->waits_for_room = room.wanted == 0 || room.wanted_bulk == 0;
 	if (room.wanted == 0)
 		return limit_scope_room_at(l->scope, now);
-	if (room.wanted_bulk == 0)
-		return sched_room_bulk_at(l->scope, &l->member->better, now);
-	return is_at_work(l) ? MONO_NEVER : mono_add(now, US_PER_S);
+	at = is_at_work(l) ? MONO_NEVER : mono_add(now, US_PER_S);
+	return room.wanted_bulk
+		       ? at
+		       : mono_min(at, sched_room_bulk_at(l->scope, &l->member->better, now));
 }
 
 static void withdraw_all(struct lane *l, const struct sched_lane_now *state)

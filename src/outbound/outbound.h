@@ -55,7 +55,7 @@ void outbound_restore_uncertain(void *arg, struct sv lane, uint32_t messages, ui
 /* And what it may have used of its lane's limits: see store_resolve_uncertain(). `arg`: the outbound. */
 size_t outbound_uncertain_ledger(
 	void *arg, struct sv lane, uint32_t recipients, struct limit_entry out[LIMIT_ENTRIES_MAX]);
-/* Reads the ledger, the parks and the lanes with mail, then delivers. */
+/* Reads the ledger, what is parked and where mail waits, then delivers. */
 void outbound_start(struct outbound *o);
 /*
  * What lanes need of a new snapshot: secrets, TLS contexts. new() on the loop; read() in any thread: it knows the

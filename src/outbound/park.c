@@ -182,7 +182,7 @@ static void tell_sender(struct outbound *o, const struct sched_hold *h, bool shu
 		return;
 	l = lane_of_sender(o, name, &address);
 	if (l)
-		sched_sender_set(l->member->sched, address, shut);
+		sched_sender_set(l->taker, address, shut);
 }
 
 /* After each change of one that is no lane's own. */
@@ -336,13 +336,16 @@ struct sched_mail park_mail(const struct delivery *d)
 /* Whose turn it is may have changed. */
 static void tell_beyond(struct lane *l, const struct sched_mail *m)
 {
-	const struct sched_hold *h = sched_lane_holds(l->sched, m);
+	struct sched_hold *both[2];
+	size_t n = sched_lane_beyond(l->sched, m, both);
 
-	if (!h)
-		return;
-	tell_order(l->o, h);
-	if (sched_hold_scope(h) != SCHED_HOLD_SENDER)
-		poke_lanes_of(l->o, h);
+	for (size_t i = 0; i < n; i++) {
+		if (!sched_hold_holds(both[i]))
+			continue;
+		tell_order(l->o, both[i]);
+		if (sched_hold_scope(both[i]) != SCHED_HOLD_SENDER)
+			poke_lanes_of(l->o, both[i]);
+	}
 }
 
 void park_begin(struct delivery *d, bool probe)

@@ -210,9 +210,11 @@ static void reload_ends(struct outbound *o)
 	void (*done)(void *arg) = o->reload.done;
 
 	outbound_fresh_free(TAKE(o->reload.fresh));
-	/* Queues may have lost their last member, or mail without a route found one. */
-	if (o->started)
+	/* What was held is tried; queues may have lost their last member, or mail without a route found one. */
+	if (o->started) {
+		parks_tell_order(o);
 		flows_look(o, NULL);
+	}
 	o->reload.done = NULL;
 	if (done)
 		done(o->reload.arg);

@@ -65,6 +65,9 @@ static void wait_for_park(struct change *c, size_t i, const struct sched_hold *p
 	else
 		flow->external = true;
 	out->flow = flow;
+	/* The order should have known: so that they can disagree without a circle. */
+	if (mail_flow_eq(flow, &c->recipients[i].flow))
+		out->next_at = wall_add(outbound_due_now(c->lane->o), (int64_t)US_PER_S);
 	out->verdict = (struct verdict){
 		.kind = VERDICT_PARK, .scope = VERDICT_SCOPE_SENDER, .cause = why->cause
 	};
@@ -219,7 +222,6 @@ static void take_done(struct store_op *op)
 	delivery_set_recipients(d, m->recipients, m->recipient_count);
 	limit_slot_shrink(&d->slot, (uint32_t)d->count);
 	lane_room_changed(l);
-	delivery_count_moved(d);
 	sched_took(&d->pick, (uint32_t)d->count, d->take.out_next_due);
 	l->probe_taken = l->probe_taken && !d->probe;
 	if (l->o->draining || !l->c || lane_now(l).held) {
@@ -231,6 +233,7 @@ static void take_done(struct store_op *op)
 	d->probe = false;
 	if (is_over(d) || goes_back(d))
 		return;
+	delivery_count_moved(d);
 	park_begin(d, probe);
 	list_append(&l->fresh, &d->node);
 	l->fresh_count++;

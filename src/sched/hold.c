@@ -13,7 +13,6 @@
 /* How long the others wait for the one that tries; then another may. */
 #define TURN_US (2 * US_PER_MIN)
 /* Mail that waits for what another one finds out looks soon what became of it. */
-#define LOOK_US (15 * US_PER_S)
 /* After a restart, which is an administrator's act more often than not, a lane is tried soon. */
 #define AFTER_START_US US_PER_S
 enum {
@@ -455,14 +454,6 @@ struct mono_time sched_hold_until(const struct sched_hold *h, struct mono_time n
 		return MONO_NEVER;
 	return is_tried(h, now) && !mono_before(now, h->backoff.until) ? h->turn_until
 								       : h->backoff.until;
-}
-
-uint64_t sched_hold_look_us(const struct sched_hold *h, struct mono_time now)
-{
-	if (is_tried(h, now))
-		return LOOK_US;
-	/* Only a person releases it, and makes it due then. */
-	return is_stopped(h) ? US_PER_DAY : mono_span(now, h->backoff.until);
 }
 
 bool sched_hold_may_leave(const struct sched_hold *h)

@@ -105,8 +105,6 @@ bool sched_hold_is_shut(const struct sched_hold *h, uint64_t who, struct mono_ti
 bool sched_hold_is_parked(const struct sched_hold *h);
 /* When it is shut no more; MONO_NEVER: when a person releases it. */
 struct mono_time sched_hold_until(const struct sched_hold *h, struct mono_time now);
-/* Till mail that it stops is looked at again. */
-uint64_t sched_hold_look_us(const struct sched_hold *h, struct mono_time now);
 /* By its nature: may the mail that it stops leave by another door? Never for reputation. */
 bool sched_hold_may_leave(const struct sched_hold *h);
 /* Did this message cause it, or try for it in vain? It is not the probe while another one waits. */

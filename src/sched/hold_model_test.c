@@ -264,6 +264,17 @@ static bool may_leave(struct world *w, const struct mail *m)
 	       !sched_lane_stops(w->lanes[m->lane], &mail, w->now);
 }
 
+static bool is_culprit(const struct world *w, const struct sched_mail *mail, uint32_t lane)
+{
+	uint64_t all[5 * SCHED_WITNESSES];
+	size_t n = sched_lane_culprits(w->lanes[lane], mail, all, COUNT_OF(all));
+
+	for (size_t i = 0; i < n; i++)
+		if (all[i] == mail->message)
+			return true;
+	return false;
+}
+
 /* As outbound/ does: a culprit only where no other one could be the probe. */
 static struct mail *choose(struct world *w, uint32_t lane)
 {
@@ -276,7 +287,7 @@ static struct mail *choose(struct world *w, uint32_t lane)
 
 		if (m->lane != lane || !may_leave(w, m))
 			continue;
-		if (!sched_lane_is_culprit(w->lanes[lane], &mail))
+		if (!is_culprit(w, &mail, lane))
 			return m;
 		culprit = m;
 	}

@@ -356,8 +356,8 @@ static void a_senders_hold_stops_that_sender(void **state)
 	assert_ptr_equal(sched_lane_stops(t.lanes[0], &also_his, t.now), h);
 	sched_lane_end(t.lanes[0], &his, false, true);
 	assert_null(sched_lane_stops(t.lanes[0], &also_his, t.now));
-	assert_true(sched_lane_is_culprit(t.lanes[0], &his));
-	assert_false(sched_lane_is_culprit(t.lanes[0], &also_his));
+	assert_true(sched_hold_is_culprit(h, his.message));
+	assert_false(sched_hold_is_culprit(h, also_his.message));
 	sched_lane_begin(t.lanes[0], &also_his, false, t.now);
 	sched_lane_succeed(t.lanes[0], &also_his, t.now);
 	assert_int_not_equal(what_happened(&t) & SCHED_HOLD_ENDED, 0);

@@ -163,8 +163,7 @@ bool sched_lane_minds_external(const struct sched_lane *l)
 	return l->external && !sched_hold_is_clean(l->external);
 }
 
-/* The holds that concern it beside its lane's. */
-static size_t beyond(
+size_t sched_lane_beyond(
 	const struct sched_lane *l, const struct sched_mail *m, struct sched_hold *out[2])
 {
 	size_t n = 0;
@@ -180,7 +179,7 @@ const struct sched_hold *sched_lane_stops(
 	const struct sched_lane *l, const struct sched_mail *m, struct mono_time now)
 {
 	struct sched_hold *both[2];
-	size_t n = beyond(l, m, both);
+	size_t n = sched_lane_beyond(l, m, both);
 
 	for (size_t i = 0; i < n; i++)
 		if (sched_hold_is_shut(both[i], 0, now))
@@ -191,29 +190,12 @@ const struct sched_hold *sched_lane_stops(
 const struct sched_hold *sched_lane_holds(const struct sched_lane *l, const struct sched_mail *m)
 {
 	struct sched_hold *both[2];
-	size_t n = beyond(l, m, both);
+	size_t n = sched_lane_beyond(l, m, both);
 
 	for (size_t i = 0; i < n; i++)
 		if (sched_hold_holds(both[i]))
 			return both[i];
 	return NULL;
-}
-
-bool sched_lane_is_culprit_beyond(const struct sched_lane *l, const struct sched_mail *m)
-{
-	struct sched_hold *both[2];
-	size_t n = beyond(l, m, both);
-	bool culprit = sched_hold_is_culprit(l->tenant, m->message) ||
-		       sched_hold_is_culprit(l->sign_in, m->message);
-
-	for (size_t i = 0; i < n; i++)
-		culprit |= sched_hold_is_culprit(both[i], m->message);
-	return culprit;
-}
-
-bool sched_lane_is_culprit(const struct sched_lane *l, const struct sched_mail *m)
-{
-	return sched_hold_is_culprit(l->own, m->message) || sched_lane_is_culprit_beyond(l, m);
 }
 
 const struct sched_hold *sched_lane_stops_outside(const struct sched_lane *l, struct mono_time now)
@@ -226,7 +208,7 @@ size_t sched_lane_culprits(
 {
 	const struct sched_hold *all[WHOLE_MAX + 2] = { l->own, l->tenant, l->sign_in };
 	struct sched_hold *both[2];
-	size_t n = beyond(l, m, both), count = 0;
+	size_t n = sched_lane_beyond(l, m, both), count = 0;
 
 	for (size_t i = 0; i < n; i++)
 		all[WHOLE_MAX + i] = both[i];
@@ -239,7 +221,7 @@ void sched_lane_begin(
 	struct sched_lane *l, const struct sched_mail *m, bool probe, struct mono_time now)
 {
 	struct sched_hold *both[2];
-	size_t n = beyond(l, m, both);
+	size_t n = sched_lane_beyond(l, m, both);
 
 	l->probes += probe;
 	/* What was on its way when they were held is no probe. */
@@ -250,7 +232,7 @@ void sched_lane_begin(
 void sched_lane_succeed(struct sched_lane *l, const struct sched_mail *m, struct mono_time begun)
 {
 	struct sched_hold *both[2];
-	size_t n = beyond(l, m, both);
+	size_t n = sched_lane_beyond(l, m, both);
 
 	sched_hold_clear(l->own, begun);
 	if (l->tenant)
@@ -264,7 +246,7 @@ void sched_lane_end(struct sched_lane *l, const struct sched_mail *m, bool probe
 	struct sched_hold *const whole[WHOLE_MAX] = { l->own, l->tenant, l->sign_in };
 	uint64_t culprit = left ? m->message : 0;
 	struct sched_hold *both[2];
-	size_t n = beyond(l, m, both);
+	size_t n = sched_lane_beyond(l, m, both);
 
 	for (size_t i = 0; i < n; i++)
 		sched_hold_tried(both[i], m->message, culprit);

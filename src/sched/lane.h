@@ -68,10 +68,9 @@ const struct sched_hold *sched_lane_stops(
 	const struct sched_lane *l, const struct sched_mail *m, struct mono_time now);
 /* The same, also where its probe is due. */
 const struct sched_hold *sched_lane_holds(const struct sched_lane *l, const struct sched_mail *m);
-/* Whether it caused what holds it, or its lane. */
-bool sched_lane_is_culprit(const struct sched_lane *l, const struct sched_mail *m);
-/* Whether it caused what holds its sender, its tenant or mail to the outside. */
-bool sched_lane_is_culprit_beyond(const struct sched_lane *l, const struct sched_mail *m);
+/* Of its sender and of the outside, whether they hold anything or not. How many. */
+size_t sched_lane_beyond(
+	const struct sched_lane *l, const struct sched_mail *m, struct sched_hold *out[2]);
 /* Why mail to the outside may not leave now; NULL: it may. */
 const struct sched_hold *sched_lane_stops_outside(const struct sched_lane *l, struct mono_time now);
 /* Messages that caused what holds the lane or such mail: at most `max`. How many. */

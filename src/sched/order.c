@@ -97,9 +97,7 @@ static bool may_ask(const struct sched_taker *t)
 
 static bool may_external(const struct sched_taker *t)
 {
-	const struct sched_taker_state *s = state_of(t);
-
-	return !s->external_held || s->probing;
+	return !state_of(t)->external_held;
 }
 
 static bool may_take(const struct sched_taker *t, bool external)
@@ -330,15 +328,10 @@ const struct sched_taker_state *sched_taker_state(const struct sched_taker *t)
 	return state_of(t);
 }
 
-struct sched_member *sched_taker_member(const struct sched_taker *t)
+void sched_sender_set(struct sched_taker *t, struct sv sender, bool held)
 {
-	return sched_door_member(t->door);
-}
-
-void sched_sender_set(struct sched_member *m, struct sv sender, bool held)
-{
-	sched_member_hold(m, sender, held);
-	settle_moved(sched_member_order(m));
+	sched_door_hold(t->door, sender, held);
+	settle_moved(t->order);
 }
 
 /* A flow that goes by another taker, and that this one may try meanwhile. */
@@ -699,7 +692,6 @@ uint64_t sched_due_count(struct sched_taker *t, struct wall_time now)
 		return 0;
 	if (s->held)
 		return 1;
-	/* A probe of the outside is one message. */
-	out = s->external_held ? least(due_of(t, true), s->probing) : due_of(t, true);
+	out = s->external_held ? 0 : due_of(t, true);
 	return most(1, due_of(t, false) + out);
 }

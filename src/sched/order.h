@@ -47,13 +47,11 @@ DEFINE_CLEANUP(struct sched_order, sched_order_free);
 
 /* Made at first use; lives as long as the order. */
 struct sched_member *sched_member_get(struct sched_order *o, struct sv key);
-struct sv sched_member_key(const struct sched_member *m);
 /* `rank`: the place of the door in its mailbox. Neither configured nor held until sched_taker_set(). */
 NODISCARD struct sched_taker *sched_taker_new(struct sched_member *m, uint32_t rank, void *owner);
 /* Its mail goes on by others. Picks that are under way may end later. */
 void sched_taker_free(struct sched_taker *t);
 void *sched_taker_owner(const struct sched_taker *t);
-struct sched_member *sched_taker_member(const struct sched_taker *t);
 void sched_taker_rank(
 	struct sched_taker *t, uint32_t rank); /* a reload gave the doors another order */
 
@@ -66,14 +64,14 @@ struct sched_taker_state {
 	 * held, although all other mail goes on elsewhere, or waits. How many at once is the owner's business: it asks for one.
 	 */
 	bool probing;
-	bool external_held;      /* takes no mail to the outside (of its tenant) */
+	bool external_held; /* takes no mail to the outside (of its tenant), not as a probe of all mail either */
 	bool external_elsewhere; /* and that may go by another door or member */
 };
 const struct sched_taker_state *sched_taker_state(const struct sched_taker *t);
 /* Pushed at each change; what is the same as before costs nothing. */
 void sched_taker_set(struct sched_taker *t, const struct sched_taker_state *s);
-/* Senders that are held on a member: while it is the member of a flow with that `sender`, nothing is taken of the flow. */
-void sched_sender_set(struct sched_member *m, struct sv sender, bool held);
+/* Senders that are held at a door: while the mail of a flow with that `sender` stands there, nothing is taken of the flow. */
+void sched_sender_set(struct sched_taker *t, struct sv sender, bool held);
 
 /* ---- where mail waits ---- */
 

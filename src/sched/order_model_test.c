@@ -69,7 +69,7 @@ struct world {
 	uint64_t births;
 	struct model_flow flows[FLOWS];
 	struct model_taker takers[TAKERS];
-	bool held_senders[MEMBERS][2];
+	bool held_senders[TAKERS][2];
 	struct model_take takes[TAKES]; /* in the order of their picks */
 	size_t take_count;
 	uint64_t left; /* recipients that were taken */
@@ -136,7 +136,7 @@ static bool lets_go(const struct model_taker *t, bool external)
 static bool sender_is_held(
 	const struct world *w, const struct model_flow *f, const struct model_taker *t)
 {
-	return f->sender >= 0 && w->held_senders[t->member][f->sender];
+	return f->sender >= 0 && w->held_senders[t - w->takers][f->sender];
 }
 
 /* Where it stands; `*all`: all of its doors let it go, and it stands at the first of them. */
@@ -160,7 +160,7 @@ static bool asks(const struct model_taker *t, bool external)
 {
 	if (!t->s.is_configured || (t->s.held && !t->s.probing))
 		return false;
-	return !external || !t->s.external_held || t->s.probing;
+	return !external || !t->s.external_held;
 }
 
 static bool may_have(struct world *w, struct model_taker *t, const struct model_flow *f)
@@ -218,6 +218,7 @@ static void make_taker(struct world *w, unsigned i)
 {
 	struct model_taker *t = &w->takers[i];
 
+	w->held_senders[i][0] = w->held_senders[i][1] = false;
 	*t = (struct model_taker){
 		.member = i / DOORS, .rank = below(w, 2), .born = ++w->births, .asleep = true
 	};
@@ -332,12 +333,10 @@ static void change_taker(struct world *w)
 
 static void change_sender(struct world *w)
 {
-	unsigned m = below(w, MEMBERS), s = below(w, 2);
+	unsigned t = below(w, TAKERS), s = below(w, 2);
 
-	w->held_senders[m][s] = !w->held_senders[m][s];
-	sched_sender_set(sched_member_get(w->o, sv_from(member_names[m])),
-		sv_from(senders[s]),
-		w->held_senders[m][s]);
+	w->held_senders[t][s] = !w->held_senders[t][s];
+	sched_sender_set(w->takers[t].t, sv_from(senders[s]), w->held_senders[t][s]);
 }
 
 static struct model_flow *flow_of_pick(struct world *w, const struct sched_pick *p)
@@ -527,11 +526,10 @@ static void let_all_go(struct world *w)
 {
 	for (size_t i = 0; i < TAKERS; i++)
 		set_state(&w->takers[i], &(struct sched_taker_state){ .is_configured = true });
-	for (unsigned m = 0; m < MEMBERS; m++)
+	for (unsigned t = 0; t < TAKERS; t++)
 		for (unsigned s = 0; s < 2; s++)
-			sched_sender_set(sched_member_get(w->o, sv_from(member_names[m])),
-				sv_from(senders[s]),
-				w->held_senders[m][s] = false);
+			sched_sender_set(
+				w->takers[t].t, sv_from(senders[s]), w->held_senders[t][s] = false);
 }
 
 static uint64_t waiting(const struct world *w)

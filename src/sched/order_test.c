@@ -153,7 +153,7 @@ static void a_held_sender_waits_apart(void **state)
 	struct sched_flow *apart, *other = normal(o, "m:a\nm:b");
 
 	(void)state;
-	sched_sender_set(sched_member_get(o, SV("m:a")), SV("boss@example.com"), true);
+	sched_sender_set(a, SV("boss@example.com"), true);
 	apart = sched_flow_get(o, &key);
 	sched_flow_add(apart, 1, AT(0));
 	assert_null(offered(a));
@@ -163,11 +163,57 @@ static void a_held_sender_waits_apart(void **state)
 	/* It is held there, not everywhere. */
 	sched_taker_set(a, &held_elsewhere);
 	assert_ptr_equal(offered(b), apart);
-	sched_sender_set(sched_member_get(o, SV("m:b")), SV("boss@example.com"), true);
+	sched_sender_set(b, SV("boss@example.com"), true);
 	assert_ptr_equal(offered(b), other);
 	sched_taker_set(a, &ready);
-	sched_sender_set(sched_member_get(o, SV("m:a")), SV("boss@example.com"), false);
+	sched_sender_set(a, SV("boss@example.com"), false);
 	assert_ptr_equal(offered(a), apart);
+	sched_order_free(o);
+}
+
+/* A probe of all mail goes to the inside while the outside is held: what may not leave is no probe. */
+static void a_probe_stays_inside_while_the_outside_is_held(void **state)
+{
+	struct sched_order *o = sched_order_new(1);
+	struct sched_taker *a = door(o, "m:a", 0);
+	struct sched_flow *out = outside(o, "m:a"), *in = normal(o, "m:a");
+	struct sched_taker_state s = ready;
+
+	(void)state;
+	s.held = s.probing = s.external_held = true;
+	sched_taker_set(a, &s);
+	sched_flow_add(out, 1, AT(0));
+	assert_null(offered(a));
+	assert_int_equal(sched_due_count(a, SOON), 0);
+	sched_flow_add(in, 1, AT(1));
+	assert_int_equal(sched_due_count(a, SOON), 1);
+	assert_ptr_equal(offered(a), in);
+	s.external_held = false;
+	sched_taker_set(a, &s);
+	assert_ptr_equal(offered(a), out);
+	sched_order_free(o);
+}
+
+/* Of two doors of a mailbox each has its own: one that is shut for a sender says nothing of the other. */
+static void a_sender_is_held_at_one_door(void **state)
+{
+	struct sched_order *o = sched_order_new(1);
+	struct sched_taker *a = door(o, "m:a", 0), *b = door(o, "m:a", 1);
+	const struct mail_flow key = { .queue = SV("m:a"),
+		.class = MAIL_CLASS_NORMAL,
+		.principal = SV("erp"),
+		.sender = SV("boss@example.com") };
+	struct sched_flow *f = sched_flow_get(o, &key);
+
+	(void)state;
+	sched_flow_add(f, 1, AT(0));
+	sched_sender_set(b, SV("boss@example.com"), true);
+	assert_ptr_equal(offered(a), f);
+	sched_sender_set(a, SV("boss@example.com"), true);
+	sched_sender_set(b, SV("boss@example.com"), false);
+	assert_null(offered(a));
+	sched_taker_set(a, &held_elsewhere);
+	assert_ptr_equal(offered(b), f);
 	sched_order_free(o);
 }
 
@@ -565,6 +611,8 @@ int main(void)
 		cmocka_unit_test(a_member_that_is_gone_is_passed_over),
 		cmocka_unit_test(only_mail_to_the_outside_is_held_or_goes_elsewhere),
 		cmocka_unit_test(a_held_sender_waits_apart),
+		cmocka_unit_test(a_probe_stays_inside_while_the_outside_is_held),
+		cmocka_unit_test(a_sender_is_held_at_one_door),
 		cmocka_unit_test(a_probe_tries_what_goes_elsewhere_meanwhile),
 		cmocka_unit_test(mail_is_taken_when_it_is_due),
 		cmocka_unit_test(no_more_picks_than_recipients),

@@ -21,7 +21,6 @@ struct sched_member {
 	struct list lots;  /* tiers of those that stand here or have passed */
 	struct sched_door *way
 		[2]; /* the door for mail to the inside, and to the outside; NULL: on to the next tier */
-	struct htable held_senders; /* the value says nothing */
 };
 
 struct sched_door {
@@ -30,6 +29,7 @@ struct sched_door {
 	struct sched_taker *taker;
 	uint32_t rank;
 	struct sched_taker_state state;
+	struct htable held_senders; /* the value says nothing */
 };
 
 struct tier {
@@ -71,7 +71,6 @@ void sched_queues_free(struct sched_queues *q)
 		struct sched_member *m = slot->value;
 
 		must(list_empty(&m->doors));
-		htable_deinit(&m->held_senders);
 		free(m->key);
 		free(m);
 	}
@@ -90,7 +89,6 @@ struct sched_member *sched_queues_member(struct sched_queues *q, struct sv key)
 	m = xcalloc(1, sizeof(*m));
 	m->queues = q;
 	m->key = sv_dup(key);
-	m->held_senders.seed = q->members.seed;
 	list_init(&m->doors);
 	list_init(&m->lots);
 	htable_put(&q->members, key, m);
@@ -100,11 +98,6 @@ struct sched_member *sched_queues_member(struct sched_queues *q, struct sv key)
 struct sched_order *sched_member_order(const struct sched_member *m)
 {
 	return m->queues->owner;
-}
-
-struct sv sched_member_key(const struct sched_member *m)
-{
-	return sv_from(m->key);
 }
 
 /* ---- the way of a lot ---- */
@@ -146,9 +139,9 @@ static struct sched_door *first_configured(const struct sched_lot *lot)
 	return NULL;
 }
 
-static bool holds_sender(const struct sched_member *m, const struct sched_lot *lot)
+static bool holds_sender(const struct sched_door *d, const struct sched_lot *lot)
 {
-	return lot->sender && htable_get(&m->held_senders, sv_from(lot->sender)) != NULL;
+	return lot->sender && htable_get(&d->held_senders, sv_from(lot->sender)) != NULL;
 }
 
 /* Stands at the first tier that lets it, and is told of changes by that and those before, no others. */
@@ -170,7 +163,7 @@ static void lot_resolve(struct sched_lot *lot)
 	lot->passed_all = lot->door == NULL;
 	if (lot->passed_all)
 		lot->door = first_configured(lot);
-	lot->is_stopped = lot->door && holds_sender(lot->door->member, lot);
+	lot->is_stopped = lot->door && holds_sender(lot->door, lot);
 	list_remove(&lot->moved);
 	list_append(&lot->queues->moved, &lot->moved);
 }
@@ -200,7 +193,7 @@ bool sched_lot_is_stopped(const struct sched_lot *lot)
 
 static bool could_have(const struct sched_door *d, const struct sched_lot *lot)
 {
-	return d->state.is_configured && d != lot->door && !holds_sender(d->member, lot);
+	return d->state.is_configured && d != lot->door && !holds_sender(d, lot);
 }
 
 struct sched_door *sched_lot_passed(const struct sched_lot *lot, const struct sched_door *last)
@@ -290,6 +283,7 @@ struct sched_door *sched_door_new(struct sched_member *m, uint32_t rank, struct 
 	d->member = m;
 	d->rank = rank;
 	d->taker = taker;
+	d->held_senders.seed = m->queues->members.seed;
 	insert_by_rank(d);
 	return d;
 }
@@ -298,17 +292,13 @@ void sched_door_free(struct sched_door *d)
 {
 	sched_door_set(d, &(struct sched_taker_state){ 0 });
 	list_remove(&d->of_member);
+	htable_deinit(&d->held_senders);
 	free(d);
 }
 
 struct sched_taker *sched_door_taker(const struct sched_door *d)
 {
 	return d->taker;
-}
-
-struct sched_member *sched_door_member(const struct sched_door *d)
-{
-	return d->member;
 }
 
 const struct sched_taker_state *sched_door_state(const struct sched_door *d)
@@ -343,14 +333,14 @@ bool sched_door_takes(const struct sched_door *d, bool external)
 
 /* ---- senders ---- */
 
-void sched_member_hold(struct sched_member *m, struct sv sender, bool held)
+void sched_door_hold(struct sched_door *d, struct sv sender, bool held)
 {
-	struct list *lots = htable_get(&m->queues->senders, sender);
+	struct list *lots = htable_get(&d->member->queues->senders, sender);
 
 	if (held)
-		htable_put(&m->held_senders, sender, m);
+		htable_put(&d->held_senders, sender, d);
 	else
-		(void)htable_take(&m->held_senders, sender);
+		(void)htable_take(&d->held_senders, sender);
 	if (!lots)
 		return;
 	list_each (at, lots)

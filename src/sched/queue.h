@@ -19,15 +19,14 @@ NODISCARD struct sched_queues *sched_queues_new(uint64_t seed, struct sched_orde
 void sched_queues_free(struct sched_queues *q);
 struct sched_member *sched_queues_member(struct sched_queues *q, struct sv key);
 struct sched_order *sched_member_order(const struct sched_member *m);
-void sched_member_hold(struct sched_member *m, struct sv sender, bool held);
 
 struct sched_door *sched_door_new(struct sched_member *m, uint32_t rank, struct sched_taker *taker);
 void sched_door_free(struct sched_door *d);
 struct sched_taker *sched_door_taker(const struct sched_door *d);
-struct sched_member *sched_door_member(const struct sched_door *d);
 const struct sched_taker_state *sched_door_state(const struct sched_door *d);
 void sched_door_set(struct sched_door *d, const struct sched_taker_state *s);
 void sched_door_rank(struct sched_door *d, uint32_t rank);
+void sched_door_hold(struct sched_door *d, struct sv sender, bool held);
 /* Does it take mail now: all, or that to the outside? */
 bool sched_door_takes(const struct sched_door *d, bool external);
 

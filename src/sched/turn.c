@@ -225,11 +225,6 @@ void sched_turn_set(struct sched_turn *turn, struct wall_time due, uint64_t reci
 		heap_update(&turn->share->places[side_of(turn)].flows, &turn->node, key_of(due));
 }
 
-struct sched_turns *sched_turn_all(const struct sched_turn *turn)
-{
-	return turn->share ? turn->share->class->all : NULL;
-}
-
 /* ---- how much ---- */
 
 static uint64_t least(uint64_t a, uint64_t b)

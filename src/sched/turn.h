@@ -42,8 +42,6 @@ void sched_turn_enter(struct sched_turns *all, struct sched_turn *turn, const st
 	struct wall_time due, uint64_t recipients);
 void sched_turn_leave(struct sched_turn *turn); /* nothing when it is in none */
 void sched_turn_set(struct sched_turn *turn, struct wall_time due, uint64_t recipients);
-/* NULL: in none. */
-struct sched_turns *sched_turn_all(const struct sched_turn *turn);
 
 /* Recipients that are due, to one side. */
 uint64_t sched_turns_due(const struct sched_turns *all, bool external);

@@ -82,11 +82,11 @@ static void senders_the_outside_and_due_times(void **state)
 	s.external_held = true;
 	sched_taker_set(a, &s);
 	assert_int_equal(ask(f, 0).why, SCHED_WHY_EXTERNAL);
-	sched_sender_set(sched_taker_member(a), key.sender, true);
+	sched_sender_set(a, key.sender, true);
 	assert_int_equal(ask(f, 0).why, SCHED_WHY_SENDER);
 	sched_taker_set(a, &ready);
 	assert_int_equal(ask(f, 0).why, SCHED_WHY_SENDER);
-	sched_sender_set(sched_taker_member(a), key.sender, false);
+	sched_sender_set(a, key.sender, false);
 	r = sched_why(&(struct sched_question){ .flow = f, .due = AT(1090), .now = NOW });
 	assert_int_equal(r.why, SCHED_WHY_DUE);
 	assert_int_equal(r.wait_us, 90 * US_PER_S);
