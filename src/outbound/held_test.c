@@ -274,6 +274,9 @@ static void mail_without_a_route_leaves_when_one_comes(void **state)
 	const struct letter lost = {
 		.sender = "crm@contoso.com", .recipients = "bea@example.org", .queue = ""
 	};
+	const struct sched_flow *flow;
+	struct arena arena = { 0 };
+	struct mail_flow key;
 	struct bench b;
 	uint64_t id;
 
@@ -282,9 +285,36 @@ static void mail_without_a_route_leaves_when_one_comes(void **state)
 	id = bench_queue(&b, &lost);
 	bench_start(&b);
 	bench_wait_for(&b, id, 0, STORE_RCPT_QUEUED, "no-route");
+	key = bench_flow(&b, &lost, SV("bea@example.org"), &arena);
+	flow = flow_get(b.o, &key);
+	assert_int_equal(sched_flow_waiting(flow), 1);
 	bench_reload(&b, BOTH);
 	bench_wait_for_mails(&b, 1, 0);
 	assert_state(&b, id, STORE_RCPT_DELIVERED, "smtp/lab", "accepted");
+	assert_int_equal(sched_flow_waiting(flow), 0);
+	arena_reset(&arena);
+	bench_close(&b);
+}
+
+/* What an administrator changed may have freed it: the mail that waits for the sender's hold tries now, not in an hour. */
+static void a_parked_sender_is_tried_after_a_reload(void **state)
+{
+	struct bench b;
+	uint64_t third = 0;
+
+	(void)state;
+	bench_open(&b, LAB);
+	b.a.rules[0] = no_send_as;
+	bench_start(&b);
+	for (unsigned i = 0; i < 3; i++) {
+		third = bench_queue(&b, &crm);
+		bench_wait_for(&b, third, 0, STORE_RCPT_QUEUED, "send-as-denied");
+	}
+	assert_int_equal(b.a.asked[SMTP_SERVER_EV_MAIL], 2);
+	rule_off(&b);
+	bench_reload(&b, LAB);
+	bench_wait_for(&b, third, 0, STORE_RCPT_DELIVERED, NULL);
+	assert_int_equal(bench_parks(&b), 0);
 	bench_close(&b);
 }
 
@@ -706,6 +736,7 @@ int main(void)
 		cmocka_unit_test(a_door_that_is_shut_for_now_makes_the_lane_wait),
 		cmocka_unit_test(mail_of_a_lane_that_is_gone_finds_another_or_says_so),
 		cmocka_unit_test(mail_without_a_route_leaves_when_one_comes),
+		cmocka_unit_test(a_parked_sender_is_tried_after_a_reload),
 		cmocka_unit_test(mail_that_was_about_to_leave_by_a_lane_that_goes_moves_too),
 		cmocka_unit_test(a_lane_that_moved_does_not_use_its_old_connection),
 		cmocka_unit_test(the_minute_is_kept_over_a_restart),
