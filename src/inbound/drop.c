@@ -273,10 +273,11 @@ void drop_done(struct drop *d, const char *name)
 	io_task_post(d->in->loop, &d->next);
 }
 
-/* With files, or with the folder; take_next() looks again afterwards. */
+/* With files, or with the folder; take_next() looks again afterwards, and may be about to. */
 static bool is_busy(const struct drop *d)
 {
-	return d->running > 0 || d->list || d->batch_at < d->batch_count;
+	return d->running > 0 || d->list || d->batch_at < d->batch_count ||
+	       io_task_is_queued(&d->next);
 }
 
 static void on_timer(void *arg)
