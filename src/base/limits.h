@@ -53,4 +53,10 @@ enum {
 	LIMIT_PAGE = 1000,           /* rows in one read of the store */
 	LIMIT_HOST_ADDRESSES = 16,   /* of one name; more are not tried */
 	LIMIT_TLS_SESSIONS = 256,    /* hosts whose TLS session is kept for resumption */
+	/* Records that others publish of themselves (authn/). RFC 1035 2.3.4: 255 octets on the wire are 253 as text. */
+	LIMIT_DNS_NAME = 253,
+	LIMIT_DNS_RECORDS = 64, /* of one answer; honest TXT sets at a domain's top reach some 40 */
+	LIMIT_DNS_TEXT =
+		16384, /* of one TXT record; the longest honest one, an RSA key of 4096 bits, has 800 */
+	LIMIT_DNS_MEMO = 1 << 20, /* bytes of all the answers that one evaluation keeps */
 };
