@@ -88,3 +88,12 @@ struct wall_time conf_class_end(
 
 	return us ? wall_add(accepted_at, (int64_t)us) : (struct wall_time){ INT64_MAX };
 }
+
+struct wall_time conf_mail_end(
+	const struct conf *c, enum mail_class class, struct wall_time accepted_at)
+{
+	struct wall_time all = wall_add(accepted_at, (int64_t)conf_general(c)->retry_expire_us);
+	struct wall_time own = conf_class_end(c, class, accepted_at);
+
+	return own.us < all.us ? own : all;
+}

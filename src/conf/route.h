@@ -65,3 +65,6 @@ enum mail_class conf_class_of(const struct conf_route *route, const struct conf_
 /* When mail of a class ends that was accepted at `accepted_at`; INT64_MAX: it has no time to live of its own. */
 struct wall_time conf_class_end(
 	const struct conf *c, enum mail_class class, struct wall_time accepted_at);
+/* ... and when it ends if nothing lengthens it: the sooner of that and `queue: { expire }`. */
+struct wall_time conf_mail_end(
+	const struct conf *c, enum mail_class class, struct wall_time accepted_at);

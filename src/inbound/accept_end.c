@@ -225,36 +225,22 @@ static void put_done(struct store_op *op)
 	answer_and_free(a, &answer);
 }
 
-/* Its last recipient's end. Each of them ends when its class says so, if that is sooner: nothing lengthens that. */
-static struct wall_time expires_at(const struct accept *a, struct wall_time now)
-{
-	uint64_t all_us = conf_general(a->conf)->retry_expire_us;
-	struct wall_time all = wall_add(now, (int64_t)all_us), last = now;
-
-	for (size_t i = 0; i < a->recipient_count; i++) {
-		struct wall_time end = conf_class_end(a->conf, a->recipients[i].flow.class, now);
-
-		end = end.us < all.us ? end : all;
-		last = end.us > last.us ? end : last;
-	}
-	return last;
-}
-
 static void fill_message(struct accept *a, struct store_recipient *recipients)
 {
 	struct wall_time now = io_wall(a->in->loop);
-	struct wall_time ends = expires_at(a, now);
+	struct wall_time last = now;
 
 	for (size_t i = 0; i < a->recipient_count; i++) {
-		struct wall_time own = conf_class_end(a->conf, recipients[i].flow.class, now);
+		struct wall_time end = conf_mail_end(a->conf, recipients[i].flow.class, now);
 
 		recipients[i].next_at = now;
-		recipients[i].look_at = sched_look_first(
-			now, own.us < ends.us ? own : ends, conf_general(a->conf)->delay_notice_us);
+		recipients[i].look_at =
+			sched_look_first(now, end, conf_general(a->conf)->delay_notice_us);
+		last = end.us > last.us ? end : last;
 	}
 	a->message = (struct store_message){ .id = a->id,
 		.accepted_at = now,
-		.expires_at = ends,
+		.expires_at = last,
 		.sender = a->sender,
 		.envid = a->envid,
 		.dsn_ret = a->dsn_ret,

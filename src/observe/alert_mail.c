@@ -134,8 +134,6 @@ static void fill(struct alert_mail *m, const struct conf_lane *lane, struct sv f
 	const struct conf_general *g = conf_general(a->conf);
 	struct wall_time now = io_wall(a->loop);
 
-	m->message.accepted_at = now;
-	m->message.expires_at = wall_add(now, (int64_t)g->retry_expire_us);
 	m->recipient = (struct store_recipient){ .address = arena_sv(&m->arena, g->alerts.mail_to),
 		.flow = { .class = MAIL_CLASS_NORMAL, .principal = SV("postern") },
 		.state = STORE_RCPT_QUEUED,
@@ -148,7 +146,7 @@ static void fill(struct alert_mail *m, const struct conf_lane *lane, struct sv f
 		&m->arena,
 		&m->recipient.flow.external);
 	m->message.accepted_at = now;
-	m->message.expires_at = wall_add(now, (int64_t)g->retry_expire_us);
+	m->message.expires_at = conf_mail_end(a->conf, m->recipient.flow.class, now);
 	m->recipient.look_at = m->message.expires_at;
 	m->message.sender = provider_defaults(lane->provider)->null_sender ? SV("") : from;
 	m->message.flags = STORE_MSG_BOUNCE | (text_is_ascii(from) ? 0 : STORE_MSG_UTF8);

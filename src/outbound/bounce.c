@@ -346,7 +346,7 @@ static void submit_notice(
 	j->message = (struct store_message){ .id = id,
 		.message_id = j->message.message_id,
 		.accepted_at = io_wall(o->loop),
-		.expires_at = wall_add(io_wall(o->loop), (int64_t)g->retry_expire_us),
+		.expires_at = conf_mail_end(o->conf, MAIL_CLASS_NORMAL, io_wall(o->loop)),
 		.sender = lane && !provider_defaults(lane->provider)->null_sender ? from : SV(""),
 		.flags = STORE_MSG_BOUNCE | (text_is_ascii(body) ? 0 : STORE_MSG_8BIT),
 		.size = body.len,
