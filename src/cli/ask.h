@@ -45,7 +45,7 @@ NODISCARD int cli_filter_set(json_t *request, const char *name, const char *valu
 	"  --id ID               queue id, as in the log\n"                                   \
 	"  --sender PATTERN      erp@contoso.com or *@contoso.com (also --from)\n"            \
 	"  --recipient PATTERN   likewise (also --to)\n"                                      \
-	"  --mailbox NAME        mailbox or connector it waits for\n"                         \
+	"  --mailbox NAME        mailbox or connector it waits for, or left by\n"             \
 	"  --tenant NAME         of the mailboxes of this tenant\n"                           \
 	"  --state STATE         queued, parked, waiting (queued, not parked), open, held,\n" \
 	"                        uncertain, delivered, bounced, expired, dropped\n"           \

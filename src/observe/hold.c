@@ -129,3 +129,37 @@ bool observe_hold_of(const struct observe_query *q, const struct store_recipient
 	}
 	return own_hold(r, out);
 }
+
+bool observe_waits_by(
+	const struct outbound_hold *h, const struct store_recipient *r, struct sv cause)
+{
+	return sv_eq(cause, r->last_cause) || sv_eq(cause, h->cause);
+}
+
+struct held_for {
+	struct sv cause;
+	bool found;
+};
+
+static void look_for(void *arg, const struct outbound_hold *hold)
+{
+	struct held_for *h = arg;
+
+	h->found = h->found || sv_eq(hold->cause, h->cause);
+}
+
+struct sv observe_cause_of_hold(struct observe_query *q, struct store_filter *f)
+{
+	struct held_for h = { .cause = f->cause };
+
+	if (f->cause.len == 0)
+		return SV("");
+	if (q->sources->outbound)
+		h.found = outbound_holds_for(q->sources->outbound, f->cause);
+	else
+		observe_each_hold(q, look_for, &h);
+	if (!h.found)
+		return SV("");
+	f->cause = SV("");
+	return h.cause;
+}

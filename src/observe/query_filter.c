@@ -15,7 +15,7 @@
 /* What a request asks for: checked, so that a misspelt word is an error and not an empty list. */
 
 /*
- * A mailbox or connector by its name; one of its doors as "graph/erp@contoso.com", which tells what that carried; or
+ * A mailbox or connector by its name, with all its doors; one of them as "graph/erp@contoso.com", which tells what that carried; or
  * what is gone, by the name that it had.
  */
 static void filter_lane(struct observe_query *q, struct sv name, struct store_filter *f)
@@ -26,7 +26,7 @@ static void filter_lane(struct observe_query *q, struct sv name, struct store_fi
 	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(LIMIT_ADDRESS + 128);
 	struct sv bare = sv_skip(name, (size_t)(sv_rfind_char(name, '/') + 1));
 
-	f->lane = arena_sv(&q->arena, lane ? lane->key : name);
+	f->lane = arena_sv(&q->arena, m ? m->name : lane ? lane->key : name);
 	if (lane)
 		f->member = arena_sv(&q->arena, lane->member->key);
 	else if (buf_printf(

@@ -163,8 +163,7 @@ static bool is_wanted(const struct observe_query *q, const struct store_list_row
 		if (!c || !c->tenant || !sv_eq(c->tenant->name, l->tenant))
 			return false;
 	}
-	if (l->cause.len && !sv_eq(l->cause, row->recipient.last_cause) &&
-		!sv_eq(l->cause, h->cause))
+	if (l->cause.len && !observe_waits_by(h, &row->recipient, l->cause))
 		return false;
 	switch (l->state) {
 	case LIST_PARKED:
@@ -366,36 +365,6 @@ static void read_state(struct observe_query *q)
 	}
 }
 
-struct held_for {
-	struct sv cause;
-	bool found;
-};
-
-static void look_for(void *arg, const struct outbound_hold *hold)
-{
-	struct held_for *h = arg;
-
-	h->found = h->found || sv_eq(hold->cause, h->cause);
-}
-
-/* No row is written for a hold: what waits for one is found row by row. */
-static void read_cause(struct observe_query *q)
-{
-	struct store_filter *f = &q->list.filter;
-	struct held_for h = { .cause = f->cause };
-
-	if (f->cause.len == 0)
-		return;
-	if (q->sources->outbound)
-		h.found = outbound_holds_for(q->sources->outbound, f->cause);
-	else
-		observe_each_hold(q, look_for, &h);
-	if (!h.found)
-		return;
-	q->listed->cause = f->cause;
-	f->cause = SV("");
-}
-
 static void list(struct observe_query *q)
 {
 	struct observe_list *l = q->listed = xcalloc(1, sizeof(*q->listed));
@@ -405,7 +374,7 @@ static void list(struct observe_query *q)
 	if (!read_order(q) || !observe_query_tenant(q, &l->tenant) ||
 		!observe_query_filter(q, &q->list.filter))
 		return;
-	read_cause(q);
+	l->cause = observe_cause_of_hold(q, &q->list.filter);
 	q->list.filter.waiting_only = !json_is_true(json_object_get(q->request, "history"));
 	q->list.after_index = UINT32_MAX;
 	if (l->key) {

@@ -322,6 +322,7 @@ void observe_query_probe(struct observe_query *q)
 	q->edit.at = io_wall(q->sources->loop);
 	q->edit.filter = (struct store_filter){ .state = STORE_RCPT_QUEUED,
 		.waiting_only = true,
-		.member = arena_sv(&q->arena, m->key) };
+		.member = arena_sv(&q->arena, m->key),
+		.any_member = true };
 	probe_page(q);
 }

@@ -45,6 +45,7 @@ struct observe_query {
 		size_t count;
 	} names;                     /* of what is looked at one by one, in `page` */
 	struct observe_list *listed; /* of `list`; NULL: none */
+	struct observe_edit *edits;  /* of `edit`, in `arena` */
 	json_t *totals;              /* goes with the end; NULL: none */
 	void (*step)(struct observe_query *q);
 	uint64_t rows, changed;
@@ -93,6 +94,12 @@ void observe_each_hold(struct observe_query *q,
 /* What holds a recipient that waits. False: nothing but its turn. */
 bool observe_hold_of(const struct observe_query *q, const struct store_recipient *r,
 	struct sv sender, struct outbound_hold *out);
+/* No row is written for a hold: what waits for one is found row by row. The cause of a filter, which it then has no
+ * longer, if anything is held for it; else "", and the queue filters by it. */
+struct sv observe_cause_of_hold(struct observe_query *q, struct store_filter *f);
+/* By its own last answer, or by what holds it. */
+bool observe_waits_by(
+	const struct outbound_hold *h, const struct store_recipient *r, struct sv cause);
 
 /* Of the request, checked: false when the query has failed with what is wrong. "" is all. */
 NODISCARD bool observe_query_tenant(struct observe_query *q, struct sv *out_name);

@@ -364,12 +364,29 @@ void observe_query_status(struct observe_query *q)
 	observe_query_with_holds(q, with_holds);
 }
 
+/* Even what was stopped: it was named. */
+static void probe_named(struct observe_query *q)
+{
+	const struct conf *c = *q->sources->conf;
+	struct sv name = observe_json_get_sv(q->request, "mailbox");
+	const struct conf_member *m = conf_member_named(c, name);
+	const struct conf_lane *lane = conf_lane(c, name);
+
+	for (size_t i = 0; m && i < m->lane_count; i++)
+		(void)outbound_probe(q->sources->outbound, m->lanes[i].key);
+	if (!m && lane)
+		(void)outbound_probe(q->sources->outbound, lane->key);
+}
+
 void observe_query_edited(struct observe_query *q)
 {
 	const struct sv kind = observe_json_get_sv(q->request, "kind");
 
-	if (q->sources->outbound)
-		outbound_kick(q->sources->outbound,
-			sv_eq(kind, SV("retry")) || sv_eq(kind, SV("release")),
-			q->edit.filter.lane);
+	bool probe = sv_eq(kind, SV("retry")) || sv_eq(kind, SV("release"));
+
+	if (!q->sources->outbound)
+		return;
+	if (probe)
+		probe_named(q);
+	outbound_kick(q->sources->outbound, probe);
 }

@@ -186,7 +186,7 @@ static void a_class_ends_by_its_own_time(void **state)
 		bench_turn(&b);
 	over = bench_queue(&b, &old_bulk);
 	waits = bench_queue(&b, &old_plain);
-	outbound_kick(b.o, false, SV(""));
+	outbound_kick(b.o, false);
 	bench_wait_for(&b, over, 0, STORE_RCPT_EXPIRED, NULL);
 	bench_wait_for(&b, waits, 0, STORE_RCPT_QUEUED, NULL);
 	b.a.rules[0].times = 0;

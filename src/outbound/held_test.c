@@ -470,7 +470,7 @@ static void waiting_for_a_limit_ends_too(void **state)
 		&(struct letter){ .sender = "erp@contoso.com",
 			.recipients = "anna@example.org",
 			.age_us = 5 * US_PER_HOUR });
-	outbound_kick(b.o, false, SV(""));
+	outbound_kick(b.o, false);
 	bench_wait_for(&b, over, 0, STORE_RCPT_EXPIRED, "limit");
 	bench_wait_for(&b, late, 0, STORE_RCPT_QUEUED, "limit");
 	/* It waits, and so do the bounce of the other and the notice of its delay; there is no second one. */
@@ -478,7 +478,7 @@ static void waiting_for_a_limit_ends_too(void **state)
 		assert_int_equal(bench_summary(&b).out_messages_waiting, 3);
 		bench_restart(&b);
 		b.o->started_at.us = 0;
-		outbound_kick(b.o, false, SV(""));
+		outbound_kick(b.o, false);
 	}
 	assert_int_equal(b.a.mail_count, 1);
 	bench_close(&b);
@@ -502,7 +502,7 @@ static void what_a_look_has_ended_does_not_end_once_more(void **state)
 			.age_us = 25 * US_PER_HOUR });
 	(void)bench_queue(&b, &crm);
 	/* It would have been looked at before it had this age. */
-	outbound_kick(b.o, false, SV(""));
+	outbound_kick(b.o, false);
 	bench_wait_for(&b, over, 0, STORE_RCPT_EXPIRED, "limit");
 	bench_reload(&b, SLOW("9"));
 	/* The other one, and one notice. */
@@ -527,7 +527,7 @@ static void mail_without_a_route_ends_too(void **state)
 			.recipients = "bea@example.org",
 			.queue = "",
 			.age_us = 25 * US_PER_HOUR });
-	outbound_kick(b.o, false, SV(""));
+	outbound_kick(b.o, false);
 	bench_wait_for(&b, id, 0, STORE_RCPT_EXPIRED, "no-route");
 	bench_close(&b);
 }

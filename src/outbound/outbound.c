@@ -340,13 +340,10 @@ static void forget_sign_in(struct lane *l)
 		identity_tokens_retry(l->o->tokens, l->o->conf, l->c);
 }
 
-void outbound_kick(struct outbound *o, bool probe, struct sv lane)
+void outbound_kick(struct outbound *o, bool probe)
 {
 	if (probe)
 		park_probe_all(o);
-	/* Even what was stopped: it was named. */
-	if (probe && lane.len)
-		(void)park_probe_lane(lane_get(o, lane));
 	htable_each (&o->lanes, slot) {
 		struct lane *l = slot->value;
 		const struct sched_hold_reason *why = sched_hold_why(sched_lane_own(l->sched));

@@ -93,11 +93,9 @@ void outbound_withdrawn(void *outbound, void *claim);
 void outbound_queued(
 	void *outbound, uint64_t message_id, const struct mail_flow *flow, uint32_t recipients);
 
-/*
- * An operator changed what waits: every lane looks again; held ones probe when `probe`. A lane that is
- * stopped for reputation does so only when it is `lane`, the one that the operator named; empty: none.
- */
-void outbound_kick(struct outbound *o, bool probe, struct sv lane);
+/* An operator changed what waits: every lane looks again; held ones probe when `probe`, but those that are stopped for
+ * reputation. */
+void outbound_kick(struct outbound *o, bool probe);
 /* This lane alone probes now, a stop for reputation included: a person said so. True: there was one. */
 bool outbound_probe(struct outbound *o, struct sv lane);
 /* Whether mail for this lane would leave now, as far as is known. False: it is held, probing or unknown. */

@@ -347,7 +347,7 @@ static inline void bench_retry(struct bench *b)
 		.at = io_wall(b->loop) };
 
 	must(bench_run(b, &edit.op) == 0);
-	outbound_kick(b->o, true, SV(""));
+	outbound_kick(b->o, true);
 }
 
 /* ---- mail ---- */

@@ -131,6 +131,29 @@ static void make_world(struct bench *b, struct list_world *w)
 	assert_false(hold.out_more);
 }
 
+/* What waits for one member, or for another after it, is the first one's: nobody who drops for the other takes it. */
+static void mail_is_of_the_first_of_its_queue(void **state)
+{
+	struct bench *b = *state;
+	const struct {
+		struct store_filter filter;
+		size_t rows;
+	} cases[] = {
+		{ { .member = SV("m:a"), .state = -1 }, 1 },
+		{ { .member = SV("m:b"), .state = -1 }, 1 },
+		{ { .member = SV("m:a\nm:b"), .state = -1 }, 0 },
+		{ { .member = SV("m:b"), .any_member = true, .state = -1 }, 2 },
+		{ { .member = SV("m:c"), .any_member = true, .state = -1 }, 0 },
+	};
+
+	bench_open(b);
+	(void)put_one(b, 1, "m:a\nm:b");
+	(void)put_one(b, 1, "m:b");
+	for (size_t i = 0; i < COUNT_OF(cases); i++)
+		assert_int_equal(list_all(b, &cases[i].filter, LIMIT_PAGE), cases[i].rows);
+	shut_and_audit(b);
+}
+
 static void list_filters(void **state)
 {
 	struct bench *b = *state;
@@ -159,6 +182,8 @@ static void list_filters(void **state)
 		{ "sender", { .sender = SV("shop@fabrikam.com"), .state = -1 }, 1 },
 		{ "recipient", { .recipient = SV("r1@example.com"), .state = -1 }, 2 },
 		{ "lane, the history too", { .lane = SV("submission/b"), .state = -1 }, 1 },
+		{ "all doors of a name", { .lane = SV("b"), .state = -1 }, 1 },
+		{ "another door of it", { .lane = SV("graph/b"), .state = -1 }, 0 },
 		{ "member, what waits", { .member = SV("submission/b"), .state = -1 }, 1 },
 		{ "both",
 			{ .lane = SV("submission/b"), .member = SV("submission/b"), .state = -1 },
@@ -636,6 +661,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		BENCH_TEST(list_pages_past_a_thousand_rows),
+		BENCH_TEST(mail_is_of_the_first_of_its_queue),
 		BENCH_TEST(list_filters),
 		BENCH_TEST(list_scan_is_bounded),
 		BENCH_TEST(edits_reach_every_waiting_recipient),

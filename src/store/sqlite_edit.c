@@ -45,6 +45,8 @@ static int plan_flow(struct store_sqlite *s, struct store_edit *op, const struct
 	if (op->kind == STORE_EDIT_REROUTE) {
 		flow.queue = op->queue;
 		flow.sender = SV("");
+		/* Of which tenant it is outside now, whoever takes it finds out (outbound/take.c). */
+		flow.external = false;
 	}
 	return store_flow_number(s, &flow, &e->flow, &op->op.err);
 }
@@ -138,28 +140,42 @@ static int leave_out_if_damaged(struct store_sqlite *s, int64_t row, int rc)
 	return rc;
 }
 
+/* What this call looks at. */
+static size_t edit_rows(struct store_sqlite *s, struct store_edit *op,
+	int64_t out[STORE_NUMBER_MAX + 1], int *out_rc)
+{
+	struct store_filter waiting = op->filter;
+
+	if (op->rows) {
+		must(op->row_count <= LIMIT_PAGE);
+		for (size_t i = 0; i < op->row_count; i++)
+			out[i] = row_id(op->rows[i].id, op->rows[i].index);
+		return op->row_count;
+	}
+	waiting.waiting_only = true;
+	return store_filter_rows(s,
+		&waiting,
+		op->after_id,
+		STORE_NUMBER_MAX,
+		out,
+		STORE_NUMBER_MAX + 1,
+		out_rc,
+		&op->op.err);
+}
+
 int store_do_edit(struct store *front, struct store_edit *op)
 {
 	struct store_sqlite *s = store_sqlite_of(front);
 	int64_t rows[STORE_NUMBER_MAX + 1];
 	struct arena a = { 0 };
-	struct store_filter waiting = op->filter;
 	uint64_t last = 0;
 	size_t count;
 	bool full;
 	int rc = 0;
 
-	waiting.waiting_only = true;
 	op->out_changed = 0;
 	op->after_id = op->begun_id;
-	count = store_filter_rows(s,
-		&waiting,
-		op->after_id,
-		STORE_NUMBER_MAX,
-		rows,
-		COUNT_OF(rows),
-		&rc,
-		&op->op.err);
+	count = edit_rows(s, op, rows, &rc);
 	full = count == COUNT_OF(rows);
 	/* Pages end between messages: the cursor has no place for half of one. The largest message fits
 	 * into a page. */

@@ -7,17 +7,24 @@
 
 /* ---- filters ---- */
 
-/* Is this member one of the queue's tiers? */
-static bool has_member(struct sv queue, struct sv member)
+/* Does the queue begin with this member, or have it at all? */
+static bool has_member(struct sv queue, struct sv member, bool any)
 {
 	struct sv key;
 
-	while (queue.len) {
+	do {
 		(void)sv_cut_char(&queue, '\n', &key);
 		if (sv_eq(key, member))
 			return true;
-	}
+	} while (any && queue.len);
 	return false;
+}
+
+static bool is_lane(struct sv key, struct sv asked)
+{
+	ptrdiff_t slash = sv_find_char(key, '/');
+
+	return sv_eq(key, asked) || sv_eq(sv_skip(key, (size_t)(slash + 1)), asked);
 }
 
 /* What waits is in no lane, but in a queue; the rest is, or was, in a lane. */
@@ -29,8 +36,8 @@ static bool place_matches(const struct store_filter *f, const struct store_recip
 		return false;
 	if (f->lane.len == 0 && f->member.len == 0)
 		return true;
-	return waits ? f->member.len && has_member(r->flow.queue, f->member)
-		     : f->lane.len && sv_eq(f->lane, r->lane);
+	return waits ? f->member.len && has_member(r->flow.queue, f->member, f->any_member)
+		     : f->lane.len && is_lane(r->lane, f->lane);
 }
 
 bool store_filter_matches(const struct store_sqlite *s, const struct store_filter *f,

@@ -415,8 +415,10 @@ struct store_filter {
 	uint64_t id;      /* 0: any */
 	struct sv sender; /* address patterns; empty: any */
 	struct sv recipient;
-	struct sv lane;   /* exact key of what carries or carried it; or, while it waits... */
-	struct sv member; /* ... a member of its queue. Empty both: any */
+	/* Key of what carries or carried it, or a name that all doors of this name have ("graph/NAME"); or, while it
+	 * waits, a member of its queue: the first, or any. Empty both: wherever it is. */
+	struct sv lane, member;
+	bool any_member;
 	const struct mail_flow *flow;                   /* waits in this flow; NULL: any */
 	struct sv cause;                                /* of the last attempt */
 	int state;                                      /* enum store_recipient_state, or -1 */
@@ -480,13 +482,19 @@ enum store_edit_kind {
 	STORE_EDIT_DROP,
 	STORE_EDIT_REROUTE
 };
+struct store_edit_row {
+	uint64_t id;
+	uint32_t index;
+};
 /* Changes recipients that wait (QUEUED or HELD), never OPEN ones. Bounded: call again while out_more.
  * Who is rerouted waits for this member alone: an operator chose it and no other. */
 struct store_edit {
 	struct store_op op;
 	enum store_edit_kind kind;
 	struct store_filter filter;
-	struct sv queue; /* REROUTE: its new queue, one member */
+	const struct store_edit_row *rows; /* of what the filter selects, these alone; NULL: all */
+	size_t row_count;                  /* at most LIMIT_PAGE */
+	struct sv queue;                   /* REROUTE: its new queue, one member */
 	struct wall_time at;
 	uint64_t after_id;
 	uint64_t out_changed;

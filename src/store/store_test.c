@@ -110,6 +110,7 @@ static void plan_goes_with_the_recipient(void **state)
 	for (size_t i = 0; i < 2; i++) {
 		mail.recipients[i].flow.queue = SV("submission/z");
 		mail.recipients[i].flow.sender = SV("");
+		mail.recipients[i].flow.external = false;
 	}
 	expect_plan(b, &mail);
 	shut_and_audit(b);

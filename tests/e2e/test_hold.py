@@ -1,4 +1,5 @@
 """Who may stop what: one message, whatever is said to it, stops no other; a fault that is real stops in time."""
+import json
 import smtplib
 import socketserver
 
@@ -221,8 +222,14 @@ def test_two_different_messages_prove_it_and_a_third_one_probes(server, relay):
     send(r, "c@three.example")
     send(r, "d@four.example")
     assert server.asked == ["a@one.example", "b@two.example"]
-    # What caused it is known in the next life, too; and everything is due now.
+    # All four wait for it, the two that no row says it of as well: what the list shows is what is changed.
+    def changed(verb, *select):
+        return json.loads(r.cli("queue", verb, *select, "--json").splitlines()[0])["changed"]
+    assert changed("hold", "--reason", "relay-denied") == 4
     r.stop()
+    assert changed("release", "--state", "held") == 4
+    assert changed("retry", "--reason", "relay-denied") == 4
+    # What caused it is known in the next life, too; and everything is due now.
     server.asked.clear()
     server.rule = lambda at, to: None
     r.start()
