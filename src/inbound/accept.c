@@ -429,7 +429,7 @@ void accept_choose(struct accept *a)
 {
 	for (size_t i = 0; i < a->recipient_count; i++) {
 		struct store_recipient *r = &a->recipients[i];
-		struct conf_route_query q = query_for(a, r->address);
+		struct conf_route_query q;
 		struct conf_route_answer found;
 
 		if (!a->undecided[i]) {
@@ -437,6 +437,7 @@ void accept_choose(struct accept *a)
 				drop_too_small(a, r);
 			continue;
 		}
+		q = query_for(a, r->address);
 		q.has_body = true;
 		q.size = a->size;
 		q.header = header_value;

@@ -129,14 +129,19 @@ static int flow_figures(struct store_sqlite *s, int64_t flow, struct store_flow_
 /* A name that was lost costs its mail a new route: nothing is configured for such a queue. */
 static int name_lost(struct store_sqlite *s, int64_t flow, struct err *err)
 {
-	char text[32];
+	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(FLOW_TEXT_MAX);
+	char name[32];
 
 	if (store_flow_text(s, flow).len)
 		return 0;
 	if (flow > (int64_t)s->flows.count + STORE_SCAN_MAX)
 		return err_set(err, RC_CORRUPT, "mail waits in a flow that there cannot be");
-	(void)snprintf(text, sizeof(text), "lost/%lld", (long long)flow);
-	store_names_load(&s->flows, flow, sv_from(text));
+	/* Each its own, so that none is taken for another. */
+	(void)snprintf(name, sizeof(name), "lost/%lld", (long long)flow);
+	store_flow_render(
+		&(struct mail_flow){ .class = MAIL_CLASS_NORMAL, .principal = sv_from(name) },
+		&text);
+	store_names_load(&s->flows, flow, buf_sv(&text));
 	return 0;
 }
 

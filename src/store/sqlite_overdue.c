@@ -8,15 +8,9 @@ struct row {
 	int64_t id, at;
 };
 
-/* Which rows, in the order of their time. */
-struct range {
-	enum store_sql rows, next;
+struct page {
 	int64_t until;
 	uint32_t limit; /* messages */
-};
-
-struct page {
-	struct range range;
 	struct arena *arena;
 	struct store_message *messages;
 	size_t count;
@@ -24,7 +18,7 @@ struct page {
 	struct err *err;
 };
 
-static sqlite3_stmt *bind_range(struct store_sqlite *s, enum store_sql which, struct row after)
+static sqlite3_stmt *bind_after(struct store_sqlite *s, enum store_sql which, struct row after)
 {
 	sqlite3_stmt *q = store_sql(s, which);
 
@@ -36,19 +30,19 @@ static sqlite3_stmt *bind_range(struct store_sqlite *s, enum store_sql which, st
 static int read_rows(struct store_sqlite *s, const struct page *page, struct row after,
 	struct row rows[LIMIT_PAGE], size_t *out_count)
 {
-	sqlite3_stmt *q = bind_range(s, page->range.rows, after);
+	sqlite3_stmt *q = bind_after(s, SQL_LOOK, after);
 	uint32_t messages = 0;
 	size_t count = 0;
 	int rc;
 
-	(void)sqlite3_bind_int64(q, 3, page->range.until);
+	(void)sqlite3_bind_int64(q, 3, page->until);
 	(void)sqlite3_bind_int64(q, 4, LIMIT_PAGE);
 	while ((rc = store_step(s, q, page->err)) == 1) {
 		struct row row = { sqlite3_column_int64(q, 0), sqlite3_column_int64(q, 1) };
 
 		if (count == 0 || row_message(row.id) != row_message(rows[count - 1].id))
 			messages++;
-		if (messages > page->range.limit)
+		if (messages > page->limit)
 			break;
 		rows[count++] = row;
 	}
@@ -64,7 +58,7 @@ static int read_rows(struct store_sqlite *s, const struct page *page, struct row
 
 static int read_next(struct store_sqlite *s, struct page *page, struct row after)
 {
-	sqlite3_stmt *q = bind_range(s, page->range.next, after);
+	sqlite3_stmt *q = bind_after(s, SQL_LOOK_NEXT, after);
 	int rc = store_step(s, q, page->err);
 
 	page->next_at.us = rc == 1 ? sqlite3_column_int64(q, 1) : INT64_MAX;
@@ -160,7 +154,7 @@ static int read_page(struct store_sqlite *s, struct page *page, struct row after
 	if (rc == 0 && count && page->count == 0)
 		rc = err_set(page->err,
 			RC_CORRUPT,
-			"the first %zu recipients that are due are damaged",
+			"the first %zu recipients to be looked at are damaged",
 			scanned);
 	return rc;
 }
@@ -168,10 +162,8 @@ static int read_page(struct store_sqlite *s, struct page *page, struct row after
 int store_do_look(struct store *front, struct store_look *op)
 {
 	struct store_sqlite *s = store_sqlite_of(front);
-	struct page page = { .range = { .rows = SQL_LOOK,
-				     .next = SQL_LOOK_NEXT,
-				     .until = op->until.us,
-				     .limit = op->limit },
+	struct page page = { .until = op->until.us,
+		.limit = op->limit,
 		.arena = op->out_arena,
 		.err = &op->op.err };
 	/* What has been given none stands at 0. */
