@@ -40,6 +40,7 @@ int cli_import(struct cli_context *ctx, int argc, char **argv);
 int cli_init(struct cli_context *ctx, int argc, char **argv);
 int cli_login(struct cli_context *ctx, int argc, char **argv);
 int cli_mailboxes(struct cli_context *ctx, int argc, char **argv);
+int cli_plan(struct cli_context *ctx, int argc, char **argv);
 int cli_queue(struct cli_context *ctx, int argc, char **argv);
 int cli_mailq(struct cli_context *ctx, int argc, char **argv);
 int cli_reload(struct cli_context *ctx, int argc, char **argv);
@@ -91,6 +92,8 @@ const char *cli_style(
  * line stays one line, for grep and for other programs.
  */
 size_t cli_columns(void);
+/* Whether the terminal shows more than ASCII, by LC_ALL, LC_CTYPE and LANG. */
+bool cli_is_utf8(void);
 void cli_columns_keep(void); /* from now on those of now, wherever standard output goes */
 
 /*

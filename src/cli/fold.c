@@ -4,6 +4,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -33,6 +34,21 @@ size_t cli_columns(void)
 	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= COLUMNS_MIN
 		       ? size.ws_col
 		       : COLUMNS_USUAL;
+}
+
+bool cli_is_utf8(void)
+{
+	static const char *const names[] = { "LC_ALL", "LC_CTYPE", "LANG" };
+
+	for (size_t i = 0; i < COUNT_OF(names); i++) {
+		const char *value = getenv(names[i]);
+
+		/* The first that says something says it. */
+		if (value && value[0])
+			return sv_find_nocase(sv_from(value), SV("UTF-8")) >= 0 ||
+			       sv_find_nocase(sv_from(value), SV("utf8")) >= 0;
+	}
+	return false;
 }
 
 /* What of `word` is seen: a style of cli_style() takes no column. */

@@ -36,6 +36,7 @@ static const struct {
 		cli_mailboxes,
 		"each mailbox against its limits; what holds it, what frees it",
 		true },
+	{ "plan", cli_plan, "how many mailboxes and days a volume needs; what binds", true },
 	{ "explain", cli_explain, "what a reply of a mail server means, and what to do", true },
 	{ "queue",
 		cli_queue,

@@ -255,6 +255,19 @@ bool provider_limit_counts(const struct provider_limit *limit, enum provider_kin
 	return (limit->doors & PROVIDER_DOOR(door)) != 0;
 }
 
+const struct provider_limit *provider_limit_of_day(enum provider_kind door)
+{
+	for (size_t i = 0; i < COUNT_OF(limits); i++) {
+		const struct provider_limit *l = &limits[i];
+
+		if (provider_limit_counts(l, door) && l->window_us == DAY &&
+			(l->scope == PROVIDER_SCOPE_MAILBOX ||
+				l->scope == PROVIDER_SCOPE_CONNECTOR))
+			return l;
+	}
+	return &limits[PROVIDER_LIMIT_MAILBOX_DAY];
+}
+
 const struct provider_limit *provider_limit_named(struct sv name)
 {
 	for (size_t i = 0; i < COUNT_OF(limits); i++)

@@ -85,6 +85,8 @@ struct provider_limit {
 
 const struct provider_limit *provider_limit(enum provider_limit_id id);
 NODISCARD bool provider_limit_counts(const struct provider_limit *limit, enum provider_kind door);
+/* What one mailbox or connector may have in a day by this door; where the service has no such limit, a mailbox's. */
+const struct provider_limit *provider_limit_of_day(enum provider_kind door);
 /* By its name; NULL: there is no such. */
 const struct provider_limit *provider_limit_named(struct sv name);
 

@@ -124,6 +124,10 @@ static void doors_that_count(void **state)
 	assert_true(provider_limit_counts(external, PROVIDER_CONNECTOR));
 	assert_false(provider_limit_counts(external, PROVIDER_HVE));
 	assert_false(provider_limit_counts(external, PROVIDER_SMTP));
+	assert_string_equal(provider_limit_of_day(PROVIDER_GRAPH)->name, "mailbox-day");
+	assert_string_equal(provider_limit_of_day(PROVIDER_CONNECTOR)->name, "connector-day");
+	assert_string_equal(provider_limit_of_day(PROVIDER_GMAIL)->name, "gmail-messages");
+	assert_string_equal(provider_limit_of_day(PROVIDER_SMTP)->name, "mailbox-day");
 }
 
 int main(void)

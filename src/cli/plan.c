@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "plan/plan.h"
+
+#include "base/err.h"
+#include "base/must.h"
+#include "cli/cli.h"
+#include "conf/conf.h"
+#include "sched/burst.h"
+
+#include <getopt.h>
+#include <jansson.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char help[] =
+	"usage: postern plan --volume N/day [--mailboxes N] [OPTION...]\n"
+	"       postern plan --volume N/day --from-config [--config FILE]\n\n"
+	"How many mailboxes and days an amount of mail needs, and which limit binds when.\n"
+	"Nothing is sent, and nothing is asked of the network.\n\n"
+	"  --volume N/day    recipients: N/hour, N/day, N/week, or N for once\n"
+	"  --mailboxes N     there are so many; without it: as many as it needs\n"
+	"  --from-config     the mailboxes, connectors and limits of the configuration\n"
+	"  --each N          what one mailbox sends a day at most; default 50, which suits\n"
+	"                    mail to people who do not expect it; --each 0: only the\n"
+	"                    limits of the service, for mail that is expected\n"
+	"  --days N          of a volume that comes once: send it in so many days\n"
+	"  --door DOOR       submission (default), graph, hve, connector, direct, gmail\n"
+	"  --recipients N    recipients of one message; default 1\n"
+	"  --external N      percent of them outside of the tenant; default 100\n"
+	"  --licences N      of the tenant; default: as many as mailboxes\n"
+	"  --tenant-age N    of a young tenant, in days: it is allowed less\n"
+	"  --trial           a trial tenant: it is allowed much less\n"
+	"  --tenant-limit N  external recipients a day that Microsoft shows for the tenant\n"
+	"  --share N         percent of the service's limits that mail may use; default 80\n"
+	"  --json            one object\n\n"
+	"Exits with 0 when it fits, with 69 when the mailboxes cannot carry it.\n\n"
+	"examples:\n"
+	"  postern plan --volume 1000/day\n"
+	"  postern plan --volume 1000/day --mailboxes 8\n"
+	"  postern plan --volume 24000 --days 20\n"
+	"  postern plan --volume 5000/day --each 0 --from-config\n";
+
+enum plan_option {
+	OPTION_VOLUME,
+	OPTION_MAILBOXES,
+	OPTION_FROM_CONFIG,
+	OPTION_EACH,
+	OPTION_DAYS,
+	OPTION_DOOR,
+	OPTION_RECIPIENTS,
+	OPTION_EXTERNAL,
+	OPTION_LICENCES,
+	OPTION_TENANT_AGE,
+	OPTION_TRIAL,
+	OPTION_TENANT_LIMIT,
+	OPTION_SHARE,
+};
+
+struct request {
+	struct plan_ask ask;
+	enum provider_kind door;
+	uint32_t mailboxes, each, licences, age, tenant_limit;
+	uint32_t given; /* a bit for each option that was */
+};
+
+static bool is_given(const struct request *r, enum plan_option option)
+{
+	return (r->given & (UINT32_C(1) << option)) != 0;
+}
+
+/* ---- options ---- */
+
+#define AT(field) offsetof(struct request, field)
+static const struct number_option {
+	enum plan_option option;
+	const char *name;
+	uint32_t min, max;
+	size_t at;
+} numbers[] = {
+	{ OPTION_MAILBOXES, "mailboxes", 1, PLAN_MAILBOXES_MAX, AT(mailboxes) },
+	{ OPTION_EACH, "each", 0, 1000000, AT(each) },
+	{ OPTION_DAYS, "days", 1, PLAN_DAYS_MAX, AT(ask.in_days) },
+	{ OPTION_RECIPIENTS, "recipients", 1, 1000, AT(ask.recipients_per_message) },
+	{ OPTION_EXTERNAL, "external", 0, 100, AT(ask.external_percent) },
+	{ OPTION_LICENCES, "licences", 0, 10000000, AT(licences) },
+	{ OPTION_TENANT_AGE, "tenant-age", 0, 36500, AT(age) },
+	{ OPTION_TENANT_LIMIT, "tenant-limit", 1, 1000000000, AT(tenant_limit) },
+	{ OPTION_SHARE, "share", 1, 100, AT(ask.share_percent) },
+};
+
+static int read_number(struct request *r, enum plan_option option, const char *value)
+{
+	for (size_t i = 0; i < COUNT_OF(numbers); i++) {
+		const struct number_option *n = &numbers[i];
+		uint32_t given;
+
+		if (n->option != option)
+			continue;
+		if (sv_parse_u32(sv_from(value), n->max, &given) != 0 || given < n->min)
+			return cli_fail(EX_USAGE,
+				"--%s: %s is no number from %u to %u",
+				n->name,
+				value,
+				n->min,
+				n->max);
+		memcpy((char *)r + n->at, &given, sizeof(given));
+	}
+	return EX_OK;
+}
+
+static int read_option(struct request *r, enum plan_option option, const char *value)
+{
+	r->given |= UINT32_C(1) << option;
+	switch (option) {
+	case OPTION_VOLUME:
+		if (plan_parse_volume(sv_from(value), &r->ask.volume, &r->ask.per_us) != 0 ||
+			r->ask.volume == 0)
+			return cli_fail(EX_USAGE,
+				"--volume: %s: expected N/day, N/hour, N/week, or N for once. "
+				"Example: 1000/day",
+				value);
+		return EX_OK;
+	case OPTION_DOOR:
+		if (provider_parse(sv_from(value), &r->door) != 0)
+			return cli_fail(EX_USAGE,
+				"--door: %s: expected submission, graph, hve, connector, direct, "
+				"gmail or smtp",
+				value);
+		return EX_OK;
+	case OPTION_FROM_CONFIG:
+	case OPTION_TRIAL:
+		return EX_OK;
+	case OPTION_MAILBOXES:
+	case OPTION_EACH:
+	case OPTION_DAYS:
+	case OPTION_RECIPIENTS:
+	case OPTION_EXTERNAL:
+	case OPTION_LICENCES:
+	case OPTION_TENANT_AGE:
+	case OPTION_TENANT_LIMIT:
+	case OPTION_SHARE:
+		break;
+	}
+	return read_number(r, option, value);
+}
+
+static int check_options(const struct request *r)
+{
+	if (!is_given(r, OPTION_VOLUME))
+		return cli_fail(EX_USAGE, "--volume is missing. Example: --volume 1000/day");
+	if (is_given(r, OPTION_FROM_CONFIG) && is_given(r, OPTION_MAILBOXES))
+		return cli_fail(EX_USAGE,
+			"--mailboxes or --from-config, which has its mailboxes: not both");
+	if (r->ask.in_days && r->ask.per_us)
+		return cli_fail(EX_USAGE,
+			"--days is for a volume that comes once. Example: --volume 24000 --days "
+			"20");
+	return EX_OK;
+}
+
+/* ---- what there is ---- */
+
+static void set_tenant(const struct request *r, struct plan_tenant *t)
+{
+	t->is.age_days = r->age;
+	t->is.trial = is_given(r, OPTION_TRIAL);
+	t->is.external_per_day = r->tenant_limit;
+	if (is_given(r, OPTION_LICENCES)) {
+		t->is.licences = r->licences;
+		t->licence_each = false;
+	}
+}
+
+static void ask_of_options(struct request *r)
+{
+	struct plan_ask *ask = &r->ask;
+
+	ask->group_count = ask->tenant_count = 1;
+	ask->fixed = is_given(r, OPTION_MAILBOXES);
+	ask->groups[0] = plan_group_of(r->door, ask->share_percent);
+	ask->groups[0].count = is_given(r, OPTION_MAILBOXES) ? r->mailboxes : 1;
+	ask->tenants[0] = (struct plan_tenant){ .licence_each = true };
+	set_tenant(r, &ask->tenants[0]);
+	/* Doors to the tenant itself, whose people are no strangers. */
+	if (!is_given(r, OPTION_EXTERNAL) && provider_defaults(r->door)->internal_only)
+		ask->external_percent = 0;
+	if (is_given(r, OPTION_EACH) || !provider_defaults(r->door)->internal_only)
+		ask->groups[0].each_per_day = r->each;
+}
+
+static int tenant_of(struct request *r, const struct conf_lane *l, struct sv *names, uint32_t *out)
+{
+	struct sv name = l->tenant ? l->tenant->name : SV("");
+	struct plan_ask *ask = &r->ask;
+
+	for (*out = 0; *out < ask->tenant_count; (*out)++)
+		if (sv_eq(names[*out], name))
+			return 0;
+	if (ask->tenant_count == PLAN_TENANTS_MAX)
+		return cli_fail(EX_CONFIG, "more than %d tenants", PLAN_TENANTS_MAX);
+	names[ask->tenant_count] = name;
+	ask->tenants[ask->tenant_count] = (struct plan_tenant){
+		.is.licences = l->tenant ? l->tenant->licences : 0,
+		.licence_each = !l->tenant || l->tenant->licences == 0,
+	};
+	set_tenant(r, &ask->tenants[ask->tenant_count++]);
+	return 0;
+}
+
+/* Lanes that are alike share a group. */
+static int add_lane(struct plan_ask *ask, const struct plan_group *g)
+{
+	for (size_t i = 0; i < ask->group_count; i++) {
+		struct plan_group alike = ask->groups[i];
+
+		alike.count = 1;
+		if (memcmp(&alike, g, sizeof(alike)) == 0) {
+			ask->groups[i].count++;
+			return 0;
+		}
+	}
+	if (ask->group_count == PLAN_GROUPS_MAX)
+		return cli_fail(
+			EX_CONFIG, "more than %d kinds of mailboxes and limits", PLAN_GROUPS_MAX);
+	ask->groups[ask->group_count++] = *g;
+	return 0;
+}
+
+static int ask_of_conf(struct request *r, const struct conf *c)
+{
+	struct sv names[PLAN_TENANTS_MAX] = { 0 };
+	size_t count;
+	const struct conf_lane *lanes = conf_lanes(c, &count);
+	int rc = 0;
+
+	r->ask.fixed = true;
+	for (size_t i = 0; i < count && rc == 0; i++) {
+		const struct conf_lane *l = &lanes[i];
+		struct plan_group g;
+
+		/* The doors of a mailbox share its limits. */
+		if (l->door > 0)
+			continue;
+		memset(&g, 0, sizeof(g));
+		g.door = l->provider;
+		g.count = 1;
+		g.messages_per_minute =
+			sched_share(l->limits.messages_per_minute, l->limits.share_percent);
+		g.recipients_per_day =
+			sched_share(l->limits.recipients_per_day, l->limits.share_percent);
+		g.each_per_day = l->kind == CONF_LANE_MAILBOX ? r->each : 0;
+		rc = tenant_of(r, l, names, &g.tenant);
+		rc = rc == 0 ? add_lane(&r->ask, &g) : rc;
+	}
+	return rc;
+}
+
+static int read_conf(struct cli_context *ctx, struct request *r)
+{
+	struct conf_findings findings;
+	CLEANUP(conf_unrefp) struct conf *c = conf_load(ctx->config_path, &findings);
+	int rc;
+
+	for (size_t i = 0; !c && i < findings.count; i++)
+		if (!findings.items[i].warning)
+			cli_print_finding(&findings.items[i]);
+	conf_findings_free(&findings);
+	if (!c)
+		return cli_fail(EX_CONFIG, "the configuration has errors");
+	rc = ask_of_conf(r, c);
+	return rc;
+}
+
+/* ---- answers ---- */
+
+static void set_number(json_t *o, const char *key, uint64_t n)
+{
+	(void)json_object_set_new(
+		o, key, n > INT64_MAX ? json_null() : json_integer((json_int_t)n));
+}
+
+static json_t *lines_json(const struct plan *p)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < p->line_count; i++) {
+		const struct plan_line *l = &p->lines[i];
+		json_t *o = json_object();
+
+		(void)json_object_set_new(o, "limit", json_string(l->name));
+		(void)json_object_set_new(o, "scope", json_string(l->per));
+		(void)json_object_set_new(o, "unit", json_string(l->unit));
+		set_number(o, "window_s", l->window_us / US_PER_S);
+		(void)json_object_set_new(o,
+			"allowed",
+			l->allowed ? json_integer((json_int_t)l->allowed) : json_null());
+		set_number(o, "carries_per_day", l->carries);
+		set_number(o, "used_percent", l->percent);
+		set_number(o, "mailboxes", l->mailboxes);
+		(void)json_object_set_new(o, "binds_first", json_boolean(l->binds));
+		(void)json_array_append_new(list, o);
+	}
+	return list;
+}
+
+static json_t *steps_json(const struct plan *p)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < p->step_count; i++) {
+		json_t *o = json_object();
+
+		set_number(o, "from_s", p->steps[i].from_us / US_PER_S);
+		set_number(o, "recipients", p->steps[i].left);
+		(void)json_object_set_new(o, "binds", json_string(p->steps[i].binds));
+		(void)json_array_append_new(list, o);
+	}
+	return list;
+}
+
+static void print_json(const struct plan *p)
+{
+	json_t *o = json_object();
+	char *text;
+
+	set_number(o, "mailboxes", p->mailboxes);
+	set_number(o, "recipients_per_day", p->a_day);
+	set_number(o, "carries_per_day", p->carries);
+	(void)json_object_set_new(o, "fits", json_boolean(p->fits));
+	(void)json_object_set_new(o,
+		"finished_s",
+		p->finished_us ? json_integer((json_int_t)(p->finished_us / US_PER_S))
+			       : json_null());
+	(void)json_object_set_new(o, "days", p->days ? json_integer(p->days) : json_null());
+	set_number(o, "licences_needed", p->licences);
+	(void)json_object_set_new(o, "limits", lines_json(p));
+	set_number(o, "step_s", p->step_us / US_PER_S);
+	(void)json_object_set_new(o, "steps", steps_json(p));
+	text = json_dumps(o, JSON_COMPACT);
+	if (text)
+		(void)printf("%s\n", text);
+	free(text);
+	json_decref(o);
+}
+
+static int answer(struct cli_context *ctx, struct request *r)
+{
+	CLEANUP(buf_deinitp) struct buf out = BUF_INIT(65536);
+	const struct plan_style style = { cli_is_utf8(), cli_columns() ? cli_columns() : 80 };
+	struct err err = { 0 };
+	struct plan p;
+
+	if (plan_compute(&r->ask, &p, &err) != 0)
+		return cli_fail(EX_USAGE, "%s", err.text);
+	if (ctx->json) {
+		print_json(&p);
+	} else {
+		must(plan_write(&r->ask, &p, &style, &out) == 0);
+		(void)printf("%.*s", SV_ARG(buf_sv(&out)));
+	}
+	return p.fits ? EX_OK : EX_UNAVAILABLE;
+}
+
+int cli_plan(struct cli_context *ctx, int argc, char **argv)
+{
+	static const struct cli_option options[] = {
+		[OPTION_VOLUME] = { "volume", true },
+		[OPTION_MAILBOXES] = { "mailboxes", true },
+		[OPTION_FROM_CONFIG] = { "from-config", false },
+		[OPTION_EACH] = { "each", true },
+		[OPTION_DAYS] = { "days", true },
+		[OPTION_DOOR] = { "door", true },
+		[OPTION_RECIPIENTS] = { "recipients", true },
+		[OPTION_EXTERNAL] = { "external", true },
+		[OPTION_LICENCES] = { "licences", true },
+		[OPTION_TENANT_AGE] = { "tenant-age", true },
+		[OPTION_TRIAL] = { "trial", false },
+		[OPTION_TENANT_LIMIT] = { "tenant-limit", true },
+		[OPTION_SHARE] = { "share", true },
+		{ NULL, false },
+	};
+	struct request *r = xcalloc(1, sizeof(*r));
+	const char *value = NULL;
+	int seen, rc = EX_OK;
+
+	r->ask.recipients_per_message = 1;
+	r->ask.external_percent = 100;
+	r->ask.share_percent = PLAN_SHARE_USUAL;
+	r->each = PLAN_EACH_USUAL;
+	r->age = PROVIDER_AGE_UNKNOWN;
+	while (rc == EX_OK && (seen = cli_option(ctx, argc, argv, options, help, &value)) >= 0)
+		rc = read_option(r, (enum plan_option)seen, value);
+	if (rc == EX_OK && seen == CLI_OPTION_END) {
+		rc = optind < argc ? cli_fail(EX_USAGE, "plan takes no operand: '%s'", argv[optind])
+				   : check_options(r);
+		if (rc == EX_OK && is_given(r, OPTION_FROM_CONFIG))
+			rc = read_conf(ctx, r);
+		else if (rc == EX_OK)
+			ask_of_options(r);
+		rc = rc == EX_OK ? answer(ctx, r) : rc;
+	} else if (rc == EX_OK) {
+		rc = seen == CLI_OPTION_WRONG ? EX_USAGE : EX_OK;
+	}
+	free(r);
+	return rc;
+}
