@@ -138,8 +138,10 @@ static int name_lost(struct store_sqlite *s, int64_t flow, struct err *err)
 		return err_set(err, RC_CORRUPT, "mail waits in a flow that there cannot be");
 	/* Each its own, so that none is taken for another. */
 	(void)snprintf(name, sizeof(name), "lost/%lld", (long long)flow);
-	store_flow_render(
-		&(struct mail_flow){ .class = MAIL_CLASS_NORMAL, .principal = sv_from(name) },
+	store_flow_render(&(struct mail_flow){ .queue = SV(""),
+				  .class = MAIL_CLASS_NORMAL,
+				  .principal = sv_from(name),
+				  .sender = SV("") },
 		&text);
 	store_names_load(&s->flows, flow, buf_sv(&text));
 	return 0;
