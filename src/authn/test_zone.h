@@ -11,7 +11,7 @@
 /*
  * The world's DNS as a table, for tests of machines. Data as in a zone file: A "192.0.2.1", MX "10 host", TXT the
  * text (strings joined), PTR, NS and CNAME a name. CNAMEs are followed, as a resolver does. NULL: there is no answer
- * to this name and type (type 0: to the name at all).
+ * to this name and type (type 0: to nothing that no row before it answers).
  *
  *     static const struct zone_row rows[] = { { "a.test", AUTHN_TXT, "v=spf1 -all" }, ... };
  *     struct zone z = ZONE(rows);
@@ -82,7 +82,7 @@ static inline bool zone_look(
 			continue;
 		}
 		*found = true;
-		if (!row->data && (row->type == type || row->type == 0)) {
+		if (!row->data && z->answer.count == 0 && (row->type == type || row->type == 0)) {
 			z->answer.status = AUTHN_FAILURE;
 			z->answer.rcode = 2;
 			return false;
