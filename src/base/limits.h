@@ -58,5 +58,8 @@ enum {
 	LIMIT_DNS_RECORDS = 64, /* of one answer; honest TXT sets at a domain's top reach some 40 */
 	LIMIT_DNS_TEXT =
 		16384, /* of one TXT record; the longest honest one, an RSA key of 4096 bits, has 800 */
+	LIMIT_DNS_ANSWER =
+		1
+		<< 18, /* all records of one answer as text: 64 KiB on the wire, bytes of names escaped */
 	LIMIT_DNS_MEMO = 1 << 20, /* bytes of all the answers that one evaluation keeps */
 };
