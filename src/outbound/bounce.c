@@ -445,3 +445,8 @@ void bounce_send(struct change *c, void (*then)(struct change *c))
 	io_timer_init(&j->again, c->lane->o->loop, put_again, j);
 	next_action(j);
 }
+
+void change_tell(struct change *c)
+{
+	bounce_send(c, change_write);
+}

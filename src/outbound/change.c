@@ -246,11 +246,6 @@ void change_write(struct change *c)
 	store_submit(c->lane->o->store, &c->op.op);
 }
 
-void change_tell(struct change *c)
-{
-	bounce_send(c, change_write);
-}
-
 static void write_again(void *arg)
 {
 	change_write(arg);

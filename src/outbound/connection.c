@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
-#include "io/log.h"
 #include "outbound/outbound_priv.h"
 #include "provider/defaults.h"
 
@@ -242,7 +241,7 @@ void connection_pump(struct connection *c)
 		return;
 	c->pumping = true;
 	c->kind->run(c);
-	if (c->ended && c->delivery && c->begun)
+	if (c->ended && c->delivery && c->delivery->begun)
 		c->kind->orphan(c);
 	if (c->ended && c->delivery)
 		delivery_withdraw(c->delivery, NULL, SV(""));
@@ -253,23 +252,38 @@ void connection_pump(struct connection *c)
 		set_timer(c);
 }
 
+static void leave(struct connection *c, struct delivery *d, bool reached_all)
+{
+	if (!reached_all)
+		d->transcript = connection_transcript(c, &d->arena);
+	d->relay = arena_sv(&d->arena, sv_from(c->relay));
+	c->delivery = NULL;
+}
+
+static const struct delivery_carrier carrier = { .has_room = connection_has_room,
+	.body = connection_body,
+	.begin = connection_begin,
+	.pump = connection_pump,
+	.abandon = connection_abandon,
+	.leave = leave };
+
 void connection_give(struct connection *c, struct delivery *d)
 {
 	must(c->state == CONNECTION_IDLE);
 	list_remove(&c->idle);
 	c->state = CONNECTION_BUSY;
 	c->delivery = d;
-	c->begun = false;
 	c->carried++;
 	d->connection = c;
+	d->by = &carrier;
 	connection_begin(c);
 }
 
 void connection_begin(struct connection *c)
 {
 	c->pumping = true;
-	if (delivery_ready(c->delivery)) {
-		c->begun = true;
+	if (delivery_ready(c->delivery, c->conf, c->c)) {
+		c->delivery->begun = true;
 		if (c->delivery->state == ATTEMPT_READY)
 			delivery_set_state(c->delivery, ATTEMPT_RUNNING);
 		c->kind->begin(c, c->delivery);
@@ -312,4 +326,35 @@ void connection_quit(struct connection *c)
 	c->state = CONNECTION_QUITTING;
 	c->kind->quit(c);
 	connection_pump(c);
+}
+
+/* ---- of a lane ---- */
+
+uint32_t lane_ready_connections(const struct lane *l)
+{
+	uint32_t n = 0;
+
+	list_each (at, &l->connections) {
+		const struct connection *c = list_entry(at, struct connection, node);
+
+		n += c->state == CONNECTION_IDLE &&
+		     mono_before(io_now(l->o->loop), connection_token_until(c));
+	}
+	return n;
+}
+
+struct connection *lane_idle_connection(const struct lane *l)
+{
+	list_each (at, &l->connections) {
+		struct connection *c = list_entry(at, struct connection, node);
+
+		if (c->state == CONNECTION_IDLE)
+			return c;
+	}
+	return NULL;
+}
+
+struct mono_time connection_token_until(const struct connection *c)
+{
+	return c->token ? c->token_until : MONO_NEVER;
 }

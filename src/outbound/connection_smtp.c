@@ -343,7 +343,7 @@ static void session_refused(struct connection *c, const struct smtp_client_event
 static void handle(struct connection *c, const struct smtp_client_event *e)
 {
 	/* Until it has begun, the connection is as good as idle. */
-	struct delivery *d = c->delivery && c->begun ? c->delivery : NULL;
+	struct delivery *d = c->delivery && c->delivery->begun ? c->delivery : NULL;
 
 	switch (e->kind) {
 	case SMTP_CLIENT_EV_STARTTLS:
@@ -399,7 +399,7 @@ static void run_events(struct connection *c)
 			handle(c, &e);
 			more = true;
 		}
-		if (!c->ended && c->delivery && c->begun)
+		if (!c->ended && c->delivery && c->delivery->begun)
 			delivery_feed(c->delivery);
 		send_output(c);
 	}

@@ -76,147 +76,13 @@ void delivery_set_recipients(
 	}
 }
 
-/* ---- the fresh way ---- */
-
-/* What it may send is taken before its claim, and in the ledger with it. */
-static size_t reserve(struct delivery *d)
-{
-	return limit_slot_take(
-		&d->slot, d->lane->scope, io_now(d->lane->o->loop), (uint32_t)d->count, d->ledger);
-}
-
-static void set_attempt(struct delivery *d)
-{
-	d->attempt = (struct store_attempt){ .message_id = d->m.id,
-		.number = 1,
-		.lane = d->lane->key,
-		.at = io_wall(d->lane->o->loop),
-		.recipients = d->indexes,
-		.recipient_count = d->count };
-}
-
-static bool is_way_free(struct lane *l, const struct store_message *m)
-{
-	for (size_t i = 0; i < m->recipient_count; i++) {
-		struct sv address = m->recipients[i].address;
-
-		if (park_find(l, m->sender, address) ||
-			conf_lane_obstacle(l->o->conf, l->c, address, m->size) !=
-				CONF_OBSTACLE_NONE)
-			return false;
-	}
-	return true;
-}
-
-static bool may_claim(struct lane *l, struct store_put *put, const struct store_message *m)
-{
-	struct sched_lane_now state = lane_now(l);
-
-	return l->c && !l->o->draining && l->o->started && put->chunk_count == 0 && !state.held &&
-	       !state.probing &&
-	       /* Nobody must call it uncertain that never had a connection (decision 0103). */
-	       l->fresh_count + l->claims_running + l->takes_running < lane_ready_connections(l) &&
-	       lane_room(l, m->recipients, m->recipient_count) == m->recipient_count &&
-	       is_way_free(l, m) &&
-	       /* Behind mail that waits already it queues up like the rest. */
-	       sched_may_pass(
-		       flow_get(l->o, &m->recipients[0].flow), l->taker, outbound_due_now(l->o));
-}
-
-static void show_hold(struct lane *l, struct arena *a, struct store_message *m,
-	struct store_recipient *recipients)
-{
-	const struct sched_hold *p = park_find(l, m->sender, recipients[0].address);
-	struct sched_lane_now state = lane_now(l);
-	const struct sched_hold_reason *why = p ? sched_hold_why(p) : state.held ? state.why : NULL;
-
-	for (size_t i = 0; why && i < m->recipient_count; i++) {
-		recipients[i].last_cause = arena_sv(a, sv_from(cause_name(why->cause)));
-		recipients[i].last_reply = arena_sv(a, sv_from(why->reply));
-	}
-}
-
-void *outbound_claim(void *outbound, struct arena *arena, struct store_put *put,
-	struct store_message *message, struct store_recipient *recipients)
-{
-	struct outbound *o = outbound;
-	struct delivery *d;
-	struct lane *l;
-
-	for (size_t i = 1; i < message->recipient_count; i++)
-		if (!mail_flow_eq(&recipients[i].flow, &recipients[0].flow) ||
-			!sv_eq(recipients[i].rewrite_from, recipients[0].rewrite_from))
-			return NULL;
-	l = lane_of_flow(o, &recipients[0].flow);
-	if (!l)
-		return NULL;
-	if (!may_claim(l, put, message)) {
-		show_hold(l, arena, message, recipients);
-		return NULL;
-	}
-	for (size_t i = 0; i < message->recipient_count; i++)
-		recipients[i].lane = l->key;
-	d = delivery_new(l);
-	d->m = *message;
-	delivery_set_recipients(d, recipients, message->recipient_count);
-	for (size_t i = 0; i < d->count; i++)
-		d->recipients[i].r.attempts = 1;
-	set_attempt(d);
-	put->attempts = &d->attempt;
-	put->attempt_count = 1;
-	put->ledger = d->ledger;
-	put->ledger_count = reserve(d);
-	l->claims_running++;
-	return d;
-}
-
-void outbound_committed(void *outbound, void *claim, struct arena *arena, struct buf *body)
-{
-	struct delivery *d = claim;
-	struct lane *l = d->lane;
-	struct arena own = d->arena;
-
-	(void)outbound;
-	/* The message lives in the caller's arena, our arrays in ours: the first is appended to the other. */
-	arena_join(arena, &own);
-	d->arena = *arena;
-	*arena = (struct arena){ 0 };
-	buf_deinit(&d->body);
-	d->body = *body;
-	*body = (struct buf){ 0 };
-	delivery_set_state(d, ATTEMPT_READY);
-	delivery_count_moved(d);
-	l->claims_running--;
-	list_append(&l->fresh, &d->node);
-	l->fresh_count++;
-	if (lane_now(l).held || l->o->draining) {
-		list_remove(&d->node);
-		l->fresh_count--;
-		delivery_withdraw(d, NULL, SV(""));
-		return;
-	}
-	lane_poke(l);
-}
-
-void outbound_withdrawn(void *outbound, void *claim)
-{
-	struct delivery *d = claim;
-	struct lane *l = d->lane;
-
-	(void)outbound;
-	l->claims_running--;
-	(void)limit_slot_withdraw(&d->slot, NULL);
-	delivery_free(d);
-	/* Its connection is free for what came meanwhile. */
-	lane_poke(l);
-}
-
 /* ---- the transaction ---- */
 
 static void body_unreadable(struct delivery *d, struct sv why)
 {
 	const struct verdict v = cause_verdict(CAUSE_QUEUE_UNREADABLE);
-	struct connection *c = d->connection && d->connection->begun ? d->connection : NULL;
+	const struct delivery_carrier *by = d->by;
+	struct connection *c = d->begun ? d->connection : NULL;
 
 	log_event(LOG_ERROR,
 		"qmgr",
@@ -231,7 +97,7 @@ static void body_unreadable(struct delivery *d, struct sv why)
 		SCHED_SAID_SESSION);
 	delivery_finish(d);
 	if (c)
-		connection_abandon(c);
+		by->abandon(c);
 }
 
 static void edit_failed(struct delivery *d)
@@ -263,11 +129,9 @@ static void redirect(struct delivery *d)
 		.dsn_notify = d->recipients[0].r.dsn_notify };
 }
 
-bool delivery_ready(struct delivery *d)
+bool delivery_ready(struct delivery *d, const struct conf *conf, const struct conf_lane *c)
 {
-	struct connection *c = d->connection;
-	bool edit =
-		rewrite_plan(&d->rewrite, c->conf, c->c, &d->m, d->recipients[0].r.rewrite_from);
+	bool edit = rewrite_plan(&d->rewrite, conf, c, &d->m, d->recipients[0].r.rewrite_from);
 
 	/* A message that is not rewritten, nearly every one, needs nothing more. */
 	if (!edit)
@@ -325,12 +189,12 @@ static void body_read(struct store_op *op)
 		delivery_end(d, d->end);
 		return;
 	}
-	if (d->connection && !d->connection->begun)
-		connection_begin(d->connection);
+	if (d->connection && !d->begun)
+		d->by->begin(d->connection);
 	else if (op->rc != 0 || d->body.len == 0)
 		body_unreadable(d, sv_from(op->err.text));
 	else if (d->connection)
-		connection_pump(d->connection);
+		d->by->pump(d->connection);
 }
 
 static void read_body(struct delivery *d)
@@ -358,7 +222,7 @@ static uint64_t rest_of(const struct delivery *d)
 
 void delivery_feed(struct delivery *d)
 {
-	while (d->wants_body && !d->reads && connection_has_room(d->connection)) {
+	while (d->wants_body && !d->reads && d->connection && d->by->has_room(d->connection)) {
 		struct sv piece = sv_skip(buf_sv(&d->head), d->head_given);
 		bool edited = piece.len > 0, last;
 
@@ -375,6 +239,6 @@ void delivery_feed(struct delivery *d)
 		else
 			d->body_given += piece.len;
 		d->wants_body = !last;
-		connection_body(d->connection, piece, last);
+		d->by->body(d->connection, piece, last);
 	}
 }

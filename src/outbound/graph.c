@@ -283,7 +283,7 @@ static void web_run(struct connection *c)
 
 	if (c->state == CONNECTION_SESSION && g->is_open)
 		connection_ready(c);
-	if (c->ended || !c->delivery || !c->begun)
+	if (c->ended || !c->delivery || !c->delivery->begun)
 		return;
 	if (g->step == GRAPH_READING)
 		delivery_feed(c->delivery);

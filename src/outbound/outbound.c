@@ -14,10 +14,15 @@ enum {
 
 static void drain_check(void *arg);
 
+static const struct outbound_hands hands = {
+	.pump = lane_pump, .serve = endpoint_serve, .resolve = flows_resolve
+};
+
 struct outbound *outbound_new(const struct outbound_options *options)
 {
 	struct outbound *o = xcalloc(1, sizeof(*o));
 
+	o->hands = &hands;
 	o->loop = options->loop;
 	o->store = options->store;
 	o->resolver = options->resolver;
@@ -72,8 +77,10 @@ void outbound_free(struct outbound *o)
 	io_task_cancel(o->loop, &o->used_walk.task);
 	io_task_cancel(o->loop, &o->poke_walk.task);
 	outbound_fresh_free(o->reload.fresh);
-	htable_each (&o->lanes, slot)
+	htable_each (&o->lanes, slot) {
+		lane_forget_secrets(slot->value);
 		lane_free(slot->value);
+	}
 	htable_deinit(&o->lanes);
 	free(o->all_lanes);
 	endpoints_free(o);
@@ -135,7 +142,12 @@ static bool walk(struct outbound *o, struct start_walk *w, size_t count,
 
 static void poke_lane(struct outbound *o, size_t at)
 {
-	lane_tell_order(o->all_lanes[at]);
+	struct lane *l = o->all_lanes[at];
+
+	lane_tell_order(l);
+	/* Nothing else brings it to the end of what holds it. */
+	if (lane_now(l).held)
+		lane_poke(l);
 }
 
 static void poke_lanes(void *arg)
@@ -239,7 +251,7 @@ static void counts_read(struct store_op *op)
 
 void outbound_start(struct outbound *o)
 {
-	outbound_configured(o);
+	outbound_say_loudly(o->conf);
 	o->reads_left = 4;
 	o->flows.task = (struct io_task){ .run = flows_take_over, .arg = o };
 	o->used_walk.task = (struct io_task){ .run = show_used, .arg = o };

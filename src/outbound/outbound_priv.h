@@ -20,23 +20,31 @@
 #include "smtp/client.h"
 
 /*
- * outbound.c   life: start, drain, what others call
- * clocks.c     time as mail has it; work.c: what is under way
- * reload.c     a new snapshot: what a worker reads for it, and the change of the lanes; TLS contexts
- * lane.c       one lane: which work next, on which connection, timers
- * sign_in.c    secrets and tokens of lanes
- * park.c       the hands of what is held: records, alerts, the log; and what a message is to it
- * witness.c    what a refused message says of itself, for the verdict and for sched/hold
- * flows.c      where mail waits, and which lanes look for work; queues without a member
- * take.c       a message leaves its flow for a lane, or goes back
- * delivery.c   one attempt: its message and body; delivery_end.c: its verdicts
- * change.c     how recipients change in the queue: an attempt's end, or what becomes of mail that waits (waiting.c)
- * endpoint.c   budgets of handshakes and connections: who connects next, who gives way
- * connection.c one session with a provider: what all have; connection_smtp.c: by SMTP; graph.c: by HTTPS
- * rewrite.c    what leaves differs from what is stored
- * overdue.c    mail that waits too long: expiry, notices of delay
- * look.c       what others see of lanes and holds
- * bounce.c     notices to the sender
+ * Each file uses only those that stand below it here; two or three that share a line know one another.
+ *
+ * outbound.c     life: start, drain, what others call; reload.c: a new snapshot
+ * look.c         what others see of lanes and holds
+ * sender.c, turns.c   what a lane sends next, on which connection; who connects next, who gives way
+ * quick.c        the attempt of a fresh message
+ * connection.c, token.c   one session with a provider: what all have. Kinds: connection_smtp.c, with answer.c: what the
+ *                server has said of a message; graph.c, graph_call.c, graph_large.c: by HTTPS
+ * take.c         an attempt of mail that leaves its flow, or goes back
+ * delivery.c, delivery_end.c   one attempt: its message and body; its verdicts
+ * flows_read.c   what waits where, at the start; queues without a member
+ * overdue.c      mail that waits too long: expiry, notices of delay
+ * waiting.c      what becomes of mail that waits, without an attempt
+ * bounce.c       notices to the sender
+ * change.c       how recipients change in the queue: an attempt's end, or what becomes of mail that waits
+ * secrets.c      what lanes sign in with
+ * park.c         the hands of what is held: records, alerts, the log; and what a message is to it
+ * flows.c        where mail waits, and which lanes look for work
+ * overdue_when.c when mail is looked at for its age
+ * lane.c         what is known of a lane, and how it stands
+ * endpoint.c     budgets of handshakes and connections
+ * fresh.c        what a worker reads for a new snapshot
+ * witness.c      what a refused message says of itself, for the verdict and for sched/hold
+ * rewrite.c      what leaves differs from what is stored; charset.c
+ * clocks.c       time as mail has it; work.c: what is under way
  */
 enum {
 	BODY_PIECE = 4 * LIMIT_CHUNK, /* of a body that is read from the queue */
@@ -62,6 +70,15 @@ struct endpoint {
 	int family; /* of the address that answered last; AF_UNSPEC: none has */
 };
 
+struct lane;
+
+/* What files further down have done further up: the other way round nobody could read one of them alone. */
+struct outbound_hands {
+	void (*pump)(struct lane *l);
+	void (*serve)(void *endpoint); /* it has room again */
+	void (*resolve)(struct outbound *o, const struct mail_flow *flow, uint64_t message);
+};
+
 /* Over all lanes at the start, some in a turn of the loop. */
 struct start_walk {
 	struct io_task task;
@@ -69,6 +86,7 @@ struct start_walk {
 };
 
 struct outbound {
+	const struct outbound_hands *hands;
 	struct io_loop *loop;
 	struct store *store;
 	struct io_resolver *resolver;
@@ -165,6 +183,7 @@ struct lane {
 	struct member *member;
 	struct list of_member;
 	struct sched_taker *taker; /* as the order of mail sees it */
+	bool turns_back;           /* who is on the way to its door, as that was found shut */
 	bool waits_for_room;       /* of what its mailbox may send */
 	struct sched_pace pace;    /* how many connections its server lets it have */
 	struct secret *password, *certificate_key, *passphrase;
@@ -266,7 +285,6 @@ struct connection {
 	struct io_timer timer;
 	struct mono_time connected_at, idle_since;
 	struct delivery *delivery;
-	bool begun; /* it works on its delivery */
 	bool ended, pumping;
 	uint32_t carried; /* messages */
 	uint64_t era;     /* in which it was opened: see sched/pace.h */
@@ -274,6 +292,17 @@ struct connection {
 	char relay[256];  /* "smtp.office365.com[52.97.1.2]:587" */
 	/* Since its last message ended; once it has carried one, there is none while it is idle. */
 	struct smtp_transcript transcript;
+};
+
+/* What a delivery asks of whatever carries it. */
+struct delivery_carrier {
+	bool (*has_room)(const struct connection *c);
+	void (*body)(struct connection *c, struct sv bytes, bool end);
+	void (*begin)(struct connection *c); /* what it waited for is there */
+	void (*pump)(struct connection *c);
+	void (*abandon)(struct connection *c);
+	/* It has ended, and takes with it what is to be known of the session. */
+	void (*leave)(struct connection *c, struct delivery *d, bool reached_all);
 };
 
 /* A recipient's part of an attempt. */
@@ -315,6 +344,8 @@ struct delivery {
 	struct list node; /* in lane->fresh */
 	struct lane *lane;
 	struct connection *connection;
+	const struct delivery_carrier *by; /* of `connection` */
+	bool begun;                        /* there */
 	struct arena arena;
 	struct store_message m;
 	struct delivery_recipient *recipients;
@@ -387,16 +418,10 @@ void outbound_check_drained(struct outbound *o);
 /* ---- lane.c ---- */
 struct lane *lane_get(struct outbound *o, struct sv key); /* makes it */
 void lane_free(struct lane *l);
-void lane_configure(struct lane *l); /* after a new snapshot */
-void lane_poke(struct lane *l);      /* looks for work soon */
-void lane_pump(struct lane *l);      /* looks for work now; never from inside a connection */
-bool lane_rests(struct lane *l);     /* nothing may leave by its idle connections now */
-uint32_t lane_ready_connections(const struct lane *l);         /* idle ones, whose token is good */
-struct connection *lane_idle_connection(const struct lane *l); /* NULL: none */
-/* Waits or parks by the verdict; the mail that has not left goes back to the queue. `transcript`: of the session that
- * failed; may be empty. */
-void lane_hold(struct lane *l, const struct verdict *v, struct sv reply, struct sv transcript);
-void lane_hold_for_token(struct lane *l, const struct verdict *v, struct sv reply);
+/* The snapshot of now; what it had goes to the caller. */
+struct conf *lane_take_conf(struct lane *l);
+bool lane_needs_token(const struct conf_lane *c);
+void lane_poke(struct lane *l);                    /* looks for work soon */
 void lane_goes_on(struct lane *l);                 /* what held it has ended */
 uint32_t outbound_month(const struct outbound *o); /* 202611 */
 void lane_count_delivered(struct lane *l, uint32_t month, uint64_t count);
@@ -404,6 +429,7 @@ struct sched_lane_now lane_now(struct lane *l);
 enum provider_kind lane_provider(const struct lane *l); /* if it is gone: any server */
 /* How many of these, which are of one class, may leave in one message now. */
 uint32_t lane_room(struct lane *l, const struct store_recipient *recipients, size_t count);
+struct sched_room lane_room_now(struct lane *l); /* for whatever comes next */
 
 uint32_t lane_per_domain(const struct lane *l); /* recipients of one domain; 0: no limit */
 void lane_tell_order(struct lane *l);           /* how it stands: after each change */
@@ -416,9 +442,15 @@ uint32_t lane_connections_max(const struct lane *l);
 bool lane_has_too_many(struct lane *l, uint64_t era);
 void lane_message_passed(struct lane *l); /* by one of its connections */
 
-/* ---- flows.c ---- */
-struct member *member_of_lane(struct outbound *o, const struct lane *l);
 void members_free(struct outbound *o);
+void outbound_wake(struct outbound *o); /* lanes with work look for it soon */
+
+/* ---- sender.c ---- */
+void lane_configure(struct lane *l); /* after a new snapshot */
+void lane_pump(struct lane *l);      /* looks for work now; never from inside a connection */
+bool lane_rests(struct lane *l);     /* nothing may leave by its idle connections now */
+
+/* ---- flows.c ---- */
 struct sched_flow *flow_get(struct outbound *o, const struct mail_flow *key); /* and its lanes */
 /* Mail waits there, due then; those who may take it are told. Recipients 0: it waited there before. */
 void flow_add(
@@ -432,8 +464,13 @@ struct lane *lane_first_of(struct outbound *o, const struct mail_flow *key); /* 
  */
 const struct mail_flow *flow_without(const struct lane *by, bool other_tenant,
 	const struct store_message *m, const struct store_recipient *r, struct arena *a);
-void outbound_wake(struct outbound *o); /* lanes with work look for it soon */
 void flows_wake(void *outbound);
+/* It is committed: the lane that it would have gone by, were that not held, remembers where it went. */
+void flow_left_by(const struct lane *l, const struct mail_flow *key, size_t recipients);
+
+/* ---- flows_read.c ---- */
+/* Mail there has no member any more: it looks for its route. Of one message; id 0: of all. */
+void flows_resolve(struct outbound *o, const struct mail_flow *flow, uint64_t id);
 void flows_take_over(void *outbound); /* some of what was read */
 void flows_read_again(void *outbound);
 /* Asks the queue what waits where; then `then`, if it is not NULL. */
@@ -441,17 +478,20 @@ void flows_look(struct outbound *o, void (*then)(struct outbound *o));
 
 /* ---- take.c ---- */
 void delivery_take(struct lane *l, const struct sched_pick *pick, bool probe);
-/* It is committed: the lane that it would have gone by, were that not held, remembers where it went. */
-void delivery_count_moved(const struct delivery *d);
 
 /* ---- reload.c ---- */
-void outbound_configured(struct outbound *o);                 /* by a new snapshot */
+/* What an administrator should not overlook, at the start and after each reload. */
+void outbound_say_loudly(const struct conf *conf);
+
+/* ---- fresh.c ---- */
+/* Those that are not in `fresh`, which may be NULL, are made again when they are needed. */
+void outbound_take_tls(struct outbound *o, struct outbound_fresh *fresh);
 struct io_tls *outbound_tls(struct lane *l, struct err *err); /* borrowed */
 /* NULL: nobody has read it. `f` may be NULL. */
 const struct secret *outbound_fresh_secret(
 	const struct outbound_fresh *f, const struct conf_secret *where, const char **out_warning);
 
-/* ---- overdue.c ---- */
+/* ---- overdue.c, overdue_when.c ---- */
 struct overdue *overdue_new(struct outbound *o);
 void overdue_free(struct overdue *v);
 void overdue_start(struct outbound *o, bool waits); /* `waits`: there is mail of before */
@@ -464,16 +504,15 @@ bool overdue_passes_over(struct lane *l, const struct store_message *m);
 bool overdue_adopts(struct outbound *o);
 void overdue_written(struct outbound *o);
 
-/* ---- sign_in.c ---- */
+/* ---- secrets.c ---- */
 void lane_load_secrets(struct lane *l); /* may hold the lane; may take a while (secrets_job) */
 /* After a reload; `before`: what it was, or NULL. */
 void lane_reload_secrets(struct lane *l, const struct conf_lane *before);
 void lane_forget_secrets(struct lane *l);
-bool lane_needs_token(const struct conf_lane *c);
+
+/* ---- token.c ---- */
 /* Ends in connection_take_slot(), or in a hold and c->ended; maybe before it returns. */
 void connection_ask_token(struct connection *c);
-/* Till when messages may be given to it; MONO_NEVER without a token. */
-struct mono_time connection_token_until(const struct connection *c);
 /* The server refused it. True: another one may do, and is tried at once. */
 NODISCARD bool connection_token_refused(struct connection *c, const struct verdict *v);
 
@@ -511,6 +550,10 @@ void park_probe_all(struct outbound *o);
 /* What holds this lane or a sender on it is tried now. True: a stop for reputation was among it. */
 bool park_probe_lane(struct lane *l);
 void park_loaded(struct outbound *o, const struct store_park_row *row);
+/* Waits or parks by the verdict; the mail that has not left goes back to the queue soon. `transcript`: of the session that
+ * failed; may be empty. */
+void lane_hold(struct lane *l, const struct verdict *v, struct sv reply, struct sv transcript);
+void lane_hold_for_token(struct lane *l, const struct verdict *v, struct sv reply);
 /* Does what has happened to holds; `l`: where it showed. NULL: it only changed. */
 void parks_execute(struct outbound *o, struct lane *l);
 
@@ -528,7 +571,8 @@ void delivery_free(struct delivery *d);
  * It has its connection. Gets ready what leaves. False: not yet, connection_begin() is called again when
  * the header is read; or it is finished, and the connection has no delivery any more.
  */
-NODISCARD bool delivery_ready(struct delivery *d);
+NODISCARD bool delivery_ready(
+	struct delivery *d, const struct conf *conf, const struct conf_lane *c);
 /* What leaves, for any door: sender, recipients (one, when all are redirected), size. In its memory. */
 const struct smtp_client_message *delivery_message(struct delivery *d);
 void delivery_feed(struct delivery *d); /* the connection has room for more body */
@@ -546,7 +590,6 @@ void delivery_judge_rest(
 void delivery_finish(struct delivery *d);
 /* It is over, or its end can go on now. */
 void delivery_end(struct delivery *d, enum attempt_end end);
-void delivery_event(struct delivery *d, const struct smtp_client_event *e);
 /* Never left: back to the queue, with the reason. NULL verdict: none. */
 void delivery_withdraw(struct delivery *d, const struct verdict *v, struct sv reply);
 /* What sched/verdict is told of it. In the delivery's memory. */
@@ -570,7 +613,6 @@ void change_decide_one(struct change *c, const struct sched_attempt *a, size_t p
 void change_pass_on(struct change *c);
 void change_log(const struct change *c, size_t i, struct sv redirected_to);
 void change_write(struct change *c); /* and that is all */
-void change_tell(struct change *c);  /* its sender, where he wants it; then it is written */
 
 /* ---- waiting.c ---- */
 void waiting_expire(struct lane *l, const struct store_message *m);
@@ -578,7 +620,14 @@ void waiting_expire(struct lane *l, const struct store_message *m);
 void waiting_delayed(struct lane *l, const struct store_message *m, struct wall_time look_at);
 void waiting_reroute(struct lane *l, const struct store_message *m);
 
+/* ---- answer.c ---- */
+void delivery_event(struct delivery *d, const struct smtp_client_event *e);
+
 /* ---- connection.c ---- */
+uint32_t lane_ready_connections(const struct lane *l);         /* idle ones, whose token is good */
+struct connection *lane_idle_connection(const struct lane *l); /* NULL: none */
+/* Till when messages may be given to it; MONO_NEVER without a token. */
+struct mono_time connection_token_until(const struct connection *c);
 struct connection *connection_open(struct lane *l);
 void connection_give(struct connection *c, struct delivery *d);
 void connection_body(struct connection *c, struct sv bytes, bool end);
@@ -613,13 +662,17 @@ void endpoint_end(
 	struct connection *c, enum sched_handshake_end end); /* once; then it does nothing */
 /* Connections of all endpoints together. */
 bool connections_have_room(const struct outbound *o);
+bool connections_are_scarce(
+	const struct lane *l); /* others wait for one, of its endpoint or of all */
+
+/* ---- turns.c ---- */
+void endpoint_serve(void *endpoint);                       /* who waits for it */
 void connections_wait(struct outbound *o, struct lane *l); /* and one that rests is closed for it */
 void connections_serve(void *outbound);
-bool connections_are_scarce(
-	const struct lane *l);             /* others wait for one, of its endpoint or of all */
 void connections_give_way(struct lane *l); /* what rests is closed, if another lane waits */
 
 /* ---- bounce.c ---- */
 struct bounce_job;
+void change_tell(struct change *c); /* its sender, where he wants it; then it is written */
 /* Tells the sender; `then` runs when the notice is in the queue, or was not needed. */
 void bounce_send(struct change *c, void (*then)(struct change *c));

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "outbound/overdue.h"
+
 #include "base/must.h"
 #include "conf/route.h"
 #include "io/log.h"
-#include "outbound/outbound_priv.h"
 #include "sched/look.h"
 
 #include <stdlib.h>
@@ -14,32 +15,8 @@
  *
  * Only here mail ends for its age. What is too old when its turn comes is not sent, and a look is asked for.
  */
-#define AFTER_START_US (10 * US_PER_S)  /* what can leave leaves first */
-#define CLOCK_LOOK_US (15 * US_PER_MIN) /* the clock may be set in between */
 #define UNDER_WAY_US US_PER_S
 #define TRY_US_MAX US_PER_HOUR /* of what was over before the start */
-
-enum {
-	PAGE = 50 /* messages */
-};
-
-struct overdue {
-	struct outbound *o;
-	struct io_timer timer;
-	struct wall_time at;   /* nothing has to be looked at before; INT64_MAX: nothing waits */
-	struct mono_time from; /* no look before */
-	struct mono_time begun_at;
-	bool running;  /* from the look until all of its page is written */
-	bool in_page;  /* deliveries that are made now are its own */
-	unsigned open; /* those, and the times that are written */
-	unsigned failures;
-	struct store_look look;
-	struct store_look_later later;
-	struct store_look_at *looks; /* of `later` */
-	uint64_t ending[PAGE];       /* messages that end now */
-	size_t ending_count;
-	struct arena arena;
-};
 
 static void on_timer(void *arg);
 
@@ -97,90 +74,7 @@ static bool is_ending(const struct overdue *v, uint64_t id)
 	return false;
 }
 
-/* ---- when ---- */
-
-static void set_timer(struct overdue *v)
-{
-	struct outbound *o = v->o;
-	struct mono_time now = io_now(o->loop);
-	int64_t wait = v->at.us - outbound_age_now(o).us;
-	struct mono_time at;
-
-	if (!o->started || v->running || o->draining || v->at.us == INT64_MAX)
-		return;
-	at = mono_add(now,
-		wait <= 0                       ? 0
-		: wait > (int64_t)CLOCK_LOOK_US ? CLOCK_LOOK_US
-						: (uint64_t)wait);
-	io_timer_start(&v->timer, mono_before(at, v->from) ? v->from : at);
-}
-
-static void lower(struct overdue *v, struct wall_time at)
-{
-	if (at.us < v->at.us)
-		v->at = at;
-}
-
-void overdue_expect(struct outbound *o, struct wall_time at)
-{
-	struct overdue *v = o->overdue;
-
-	if (at.us >= v->at.us)
-		return;
-	v->at = at;
-	set_timer(v);
-}
-
-void overdue_expect_new(struct outbound *o)
-{
-	struct wall_time now = io_wall(o->loop);
-	const struct conf_general *g = conf_general(o->conf);
-	struct wall_time ends = wall_add(now, (int64_t)g->retry_expire_us);
-
-	for (unsigned c = 0; c < MAIL_CLASS_COUNT; c++) {
-		struct wall_time end = conf_class_end(o->conf, c, now);
-
-		ends = end.us < ends.us ? end : ends;
-	}
-	overdue_expect(o, sched_look_first(now, ends, g->delay_notice_us));
-}
-
-void overdue_start(struct outbound *o, bool waits)
-{
-	struct overdue *v = o->overdue;
-
-	if (waits) {
-		v->at.us = 0;
-		v->from = mono_add(io_now(o->loop), AFTER_START_US);
-	}
-	set_timer(v);
-}
-
 /* ---- the page ---- */
-
-static void page_ends(struct overdue *v)
-{
-	struct mono_time now = io_now(v->o->loop);
-	struct mono_time rested = mono_add(now, sched_look_pause(mono_span(v->begun_at, now)));
-
-	v->running = false;
-	v->ending_count = 0;
-	arena_reset(&v->arena);
-	if (mono_before(v->from, rested))
-		v->from = rested;
-	set_timer(v);
-}
-
-static void part_ends(struct overdue *v)
-{
-	if (--v->open == 0)
-		page_ends(v);
-}
-
-void overdue_written(struct outbound *o)
-{
-	part_ends(o->overdue);
-}
 
 static void wait_for_queue(struct overdue *v, const struct store_op *op)
 {
@@ -199,7 +93,7 @@ static void later_written(struct store_op *op)
 	/* The same page comes again. */
 	if (op->rc != 0)
 		wait_for_queue(v, op);
-	part_ends(v);
+	overdue_part_ends(v);
 }
 
 static void write_later(struct overdue *v)
@@ -238,7 +132,7 @@ static void look_at(struct overdue *v, struct lane *l, const struct store_messag
 		ask_later(v, m, next);
 		break;
 	}
-	lower(v, next);
+	overdue_lower(v, next);
 }
 
 /* The lane by which it would leave now. */
@@ -271,9 +165,9 @@ static void look_at_message(struct overdue *v, const struct store_message *m)
 }
 
 /* A lane has it, or something is written of it: it is looked at when that has ended, if it waits then. */
-static void mark_under_way(const struct overdue *v, bool marks[PAGE])
+static void mark_under_way(const struct overdue *v, bool marks[OVERDUE_PAGE])
 {
-	uint64_t ids[PAGE];
+	uint64_t ids[OVERDUE_PAGE];
 
 	for (size_t i = 0; i < v->look.out_count; i++)
 		ids[i] = v->look.out_messages[i].id;
@@ -284,7 +178,7 @@ static void mark_under_way(const struct overdue *v, bool marks[PAGE])
 
 static void look_at_page(struct overdue *v)
 {
-	bool under_way[PAGE] = { false };
+	bool under_way[OVERDUE_PAGE] = { false };
 	size_t room = 0;
 
 	for (size_t i = 0; i < v->look.out_count; i++)
@@ -312,12 +206,12 @@ static void looked(struct store_op *op)
 	v->open = 1; /* till all parts have begun */
 	if (op->rc == 0) {
 		v->failures = 0;
-		lower(v, v->look.out_next_at);
+		overdue_lower(v, v->look.out_next_at);
 		look_at_page(v);
 	} else {
 		wait_for_queue(v, op);
 	}
-	part_ends(v);
+	overdue_part_ends(v);
 }
 
 static void on_timer(void *arg)
@@ -329,7 +223,7 @@ static void on_timer(void *arg)
 	if (v->running || o->draining)
 		return;
 	if (v->at.us > now.us) {
-		set_timer(v);
+		overdue_set_timer(v);
 		return;
 	}
 	v->running = true;
@@ -339,7 +233,7 @@ static void on_timer(void *arg)
 	v->look = (struct store_look){ .op.kind = STORE_OP_LOOK,
 		.op.done = looked,
 		.until = now,
-		.limit = PAGE,
+		.limit = OVERDUE_PAGE,
 		.out_arena = &v->arena };
 	store_submit(o->store, &v->look.op);
 }
@@ -385,10 +279,4 @@ bool overdue_passes_over(struct lane *l, const struct store_message *m)
 	ask_now(l->o, m);
 	overdue_expect(l->o, (struct wall_time){ 0 });
 	return true;
-}
-
-bool overdue_adopts(struct outbound *o)
-{
-	o->overdue->open += o->overdue->in_page;
-	return o->overdue->in_page;
 }

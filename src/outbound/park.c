@@ -485,3 +485,44 @@ void park_loaded(struct outbound *o, const struct store_park_row *row)
 		sched_hold_load(h, &loaded, io_wall(o->loop), io_now(o->loop));
 	arena_reset(&a);
 }
+
+/* ---- what holds a lane ---- */
+
+#define TOKEN_ASK_FIRST_US (5 * US_PER_S)
+#define TOKEN_ASK_CEILING_US US_PER_MIN
+
+static void hold(struct lane *l, const struct verdict *v, struct sv reply, struct sv transcript,
+	const struct sched_retry *retry)
+{
+	struct sched_hold *own = sched_lane_own(l->sched);
+	unsigned what = park_set(l,
+		own,
+		&(struct park_heard){
+			.verdict = v, .reply = reply, .transcript = transcript, .retry = retry });
+
+	if (what & SCHED_HOLD_HELD && sched_hold_parks(own, v)) {
+		/* Not now: whoever puts it right in its file does so before the next try, not before this. */
+		if (v->scope == VERDICT_SCOPE_MAILBOX)
+			l->secrets_stale = true;
+		l->turns_back = true;
+	}
+	lane_tell_order(l);
+	/* It gives back what has not left. */
+	lane_poke(l);
+}
+
+void lane_hold(struct lane *l, const struct verdict *v, struct sv reply, struct sv transcript)
+{
+	const struct sched_policy policy = outbound_policy(l->o);
+	const struct sched_retry retry = sched_retry_after(&policy.retry, v);
+
+	hold(l, v, reply, transcript, &retry);
+}
+
+void lane_hold_for_token(struct lane *l, const struct verdict *v, struct sv reply)
+{
+	/* The broker paces what is asked of the token service: the lane only asks the broker. */
+	static const struct sched_retry ask = { TOKEN_ASK_FIRST_US, TOKEN_ASK_CEILING_US };
+
+	hold(l, v, reply, SV(""), &ask);
+}

@@ -148,6 +148,7 @@ static void unchanged_secrets_and_tls_contexts_survive(void **state)
 	write_text("other", "sesame\n");
 	bench_open(&b, relay_with("password", "ca.pem", text));
 	l = lane_at(&b, 0);
+	lane_load_secrets(l);
 	password = l->password;
 	tls = outbound_tls(l, &err);
 	assert_non_null(password);
@@ -207,6 +208,7 @@ static void a_command_waits_for_the_next_connection(void **state)
 	(void)state;
 	bench_open(&b, text);
 	l = lane_at(&b, 0);
+	lane_load_secrets(l);
 	io_timer_start(&b.guard, mono_add(io_clock_mono(), BENCH_GUARD_S * US_PER_S));
 	while (l->secrets_job)
 		bench_turn(&b);

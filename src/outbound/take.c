@@ -164,16 +164,6 @@ static bool is_over(struct delivery *d)
 
 /* ---- the take ---- */
 
-void delivery_count_moved(const struct delivery *d)
-{
-	struct lane *first = lane_first_of(d->lane->o, &d->recipients[0].r.flow);
-
-	if (!first || first == d->lane || !lane_now(first).held)
-		return;
-	first->moved += d->count;
-	first->moved_to = d->lane;
-}
-
 /* When it is tried again. What stands on a damaged page is passed over from now on; a take that finds nothing else goes in no circle. */
 static struct wall_time after_failure(struct lane *l, int rc)
 {
@@ -233,7 +223,7 @@ static void take_done(struct store_op *op)
 	d->probe = false;
 	if (is_over(d) || goes_back(d))
 		return;
-	delivery_count_moved(d);
+	flow_left_by(l, &d->recipients[0].r.flow, d->count);
 	park_begin(d, probe);
 	list_append(&l->fresh, &d->node);
 	l->fresh_count++;
