@@ -49,7 +49,10 @@ static enum MHD_Result invoke(struct sandbox *s, struct sandbox_web_request *r)
 	if (!sv_starts(sandbox_web_field(r, "X-AnchorMailbox"), SV("UPN:")))
 		return refuse(r, MHD_HTTP_BAD_REQUEST, "X-AnchorMailbox is missing.");
 	body = json_loadb(buf_sv(&r->body).ptr, r->body.len, 0, NULL);
+	sandbox_admin_count(s);
 	answer = sandbox_admin_invoke(s->admin, body, &status);
+	if (status == MHD_HTTP_OK)
+		sandbox_admin_unblock(s, body);
 	json_decref(body);
 	return sandbox_web_json(r, status, answer);
 }

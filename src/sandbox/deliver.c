@@ -119,6 +119,13 @@ static void bounce(struct sandbox *s, const struct sandbox_message *m, const cha
 
 /* ---- delivery ---- */
 
+static void count_hve(struct sandbox *s, const struct sandbox_message *m)
+{
+	s->totals.hve_recipients += m->recipient_count;
+	sandbox_model_hve(
+		s->model, sv_from(m->mailbox), (uint32_t)m->recipient_count, sandbox_now_us(s));
+}
+
 const struct sandbox_message *sandbox_deliver(struct sandbox *s, const struct sandbox_delivery *d)
 {
 	struct sandbox_message *m = xcalloc(1, sizeof(*m));
@@ -142,7 +149,7 @@ const struct sandbox_message *sandbox_deliver(struct sandbox *s, const struct sa
 	s->totals.accepted++;
 	s->totals.recipients += m->recipient_count;
 	if (d->door == SANDBOX_DOOR_HVE)
-		s->totals.hve_recipients += m->recipient_count;
+		count_hve(s, m);
 	sandbox_tell_message(s, copies > 1 ? "duplicate" : "accepted", m);
 	sandbox_events_write(s->events,
 		copies > 1 ? "duplicate" : "accepted",

@@ -124,6 +124,16 @@ static bool matches_any(const struct sandbox_texts *patterns, struct sv address)
 	return false;
 }
 
+uint32_t sandbox_tenant_external(
+	const struct sandbox_tenant *t, char *const *addresses, size_t count)
+{
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < count; i++)
+		n += !sandbox_tenant_is_internal(t, sv_from(addresses[i]));
+	return n;
+}
+
 bool sandbox_tenant_bounces(const struct sandbox_tenant *t, struct sv address)
 {
 	return matches_any(&t->bounces, address);

@@ -44,6 +44,9 @@ NODISCARD int sandbox_tenant_apply(
 void sandbox_tenant_show(const struct sandbox_tenant *t, json_t *out);
 bool sandbox_tenant_accepts(const struct sandbox_tenant *t, struct sv domain);
 bool sandbox_tenant_is_internal(const struct sandbox_tenant *t, struct sv address);
+/* How many of these are outside of it. */
+uint32_t sandbox_tenant_external(
+	const struct sandbox_tenant *t, char *const *addresses, size_t count);
 bool sandbox_tenant_bounces(const struct sandbox_tenant *t, struct sv address);
 
 /* As which connector a client on port 25 counts. */

@@ -283,17 +283,26 @@ uint32_t sandbox_graph_admit(struct sandbox_graph *g, struct sandbox_model *m, s
 	expire(b, now_us);
 	sum = bytes_within(b, now_us, &first) + bytes;
 	if (l->graph_connections && b->open > l->graph_connections) {
-		sandbox_model_broken(
-			m, "graph-connections", mailbox, now_us, b->open, l->graph_connections);
+		sandbox_model_broken(m,
+			SANDBOX_LIMIT_GRAPH_CONNECTIONS,
+			mailbox,
+			now_us,
+			b->open,
+			l->graph_connections);
 		return 1;
 	}
 	if (l->graph_requests && b->count + 1 > l->graph_requests) {
-		sandbox_model_broken(
-			m, "graph-requests", mailbox, now_us, b->count + 1, l->graph_requests);
+		sandbox_model_broken(m,
+			SANDBOX_LIMIT_GRAPH_REQUESTS,
+			mailbox,
+			now_us,
+			b->count + 1,
+			l->graph_requests);
 		return seconds_until(b->log[0].at_us + REQUESTS_WINDOW_US, now_us);
 	}
 	if (l->graph_bytes && sum > l->graph_bytes) {
-		sandbox_model_broken(m, "graph-bytes", mailbox, now_us, sum, l->graph_bytes);
+		sandbox_model_broken(
+			m, SANDBOX_LIMIT_GRAPH_BYTES, mailbox, now_us, sum, l->graph_bytes);
 		return seconds_until(first + BYTES_WINDOW_US, now_us);
 	}
 	if (b->count == b->cap) {
@@ -301,6 +310,11 @@ uint32_t sandbox_graph_admit(struct sandbox_graph *g, struct sandbox_model *m, s
 		b->log = xrealloc(b->log, b->cap * sizeof(*b->log));
 	}
 	b->log[b->count++] = (struct entry){ now_us, bytes };
+	sandbox_model_used(
+		m, SANDBOX_LIMIT_GRAPH_CONNECTIONS, mailbox, now_us, b->open, l->graph_connections);
+	sandbox_model_used(
+		m, SANDBOX_LIMIT_GRAPH_REQUESTS, mailbox, now_us, b->count, l->graph_requests);
+	sandbox_model_used(m, SANDBOX_LIMIT_GRAPH_BYTES, mailbox, now_us, sum, l->graph_bytes);
 	return 0;
 }
 

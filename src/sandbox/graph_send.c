@@ -90,6 +90,7 @@ static enum MHD_Result submit(
 		.mailbox = sandbox_model_mailbox(c->s->model, sv_from(c->mailbox), true),
 		.counting = SANDBOX_COUNT_DAY,
 		.recipients = (uint32_t)to->count,
+		.external = sandbox_tenant_external(&c->s->tenant, to->items, to->count),
 		.now_us = sandbox_now_us(c->s),
 	};
 	struct sandbox_delivery delivery = { .door = SANDBOX_DOOR_GRAPH,

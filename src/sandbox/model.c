@@ -1,27 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sandbox/model.h"
 
+#include "base/htable.h"
+#include "base/limits.h"
 #include "base/must.h"
 #include "mail/address.h"
+#include "sandbox/model_priv.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-/* A violation is a line in a report: past this many, more add nothing. */
 enum {
-	VIOLATIONS_MAX = 10000,
 	REFUSALS_UNTIL_THROTTLED = 10
-};
-
-struct sandbox_model {
-	struct sandbox_limits limits;
-	struct sandbox_switches switches;
-	char *open_password;
-	struct sandbox_mailbox **mailboxes;
-	size_t mailbox_count;
-	struct sandbox_violation *violations;
-	size_t violation_count;
 };
 
 struct sandbox_model *sandbox_model_new(void)
@@ -37,18 +28,14 @@ struct sandbox_model *sandbox_model_new(void)
 		.graph_requests = 10000,
 		.graph_bytes = 150U << 20,
 		.message_bytes_max = UINT64_C(35) << 20,
+		.tenant = { .licences = 1, .age_days = PROVIDER_AGE_UNKNOWN },
+		.onmicrosoft_per_day = (uint32_t)provider_limit(PROVIDER_LIMIT_ONMICROSOFT)->amount,
+		.direct_per_hour = (uint32_t)provider_limit(PROVIDER_LIMIT_DIRECT_HOUR)->amount,
+		.hve_cents_per_million = 4200,
 	};
 	m->switches.tenant_auth = true;
 	m->switches.basic_auth = true;
 	return m;
-}
-
-static void forget_mailbox(struct sandbox_mailbox *b)
-{
-	b->message_count = 0;
-	b->recipient_count = 0;
-	b->accepted = 0;
-	b->refusals = 0;
 }
 
 static void mailbox_free(struct sandbox_mailbox *b)
@@ -58,8 +45,8 @@ static void mailbox_free(struct sandbox_mailbox *b)
 	free(b->send_as);
 	free(b->address);
 	free(b->password);
-	free(b->message_at);
-	free(b->recipient_at);
+	sandbox_window_deinit(&b->messages);
+	sandbox_window_deinit(&b->recipients);
 	free(b);
 }
 
@@ -70,7 +57,8 @@ void sandbox_model_free(struct sandbox_model *m)
 	for (size_t i = 0; i < m->mailbox_count; i++)
 		mailbox_free(m->mailboxes[i]);
 	free(m->mailboxes);
-	free(m->violations);
+	htable_deinit(&m->by_address);
+	sandbox_count_deinit(&m->count);
 	free(m->open_password);
 	free(m);
 }
@@ -93,20 +81,23 @@ void sandbox_model_set_open_password(struct sandbox_model *m, struct sv password
 
 struct sandbox_mailbox *sandbox_model_mailbox(struct sandbox_model *m, struct sv address, bool make)
 {
+	char key[LIMIT_ADDRESS + 1];
 	struct sandbox_mailbox *b;
 
-	for (size_t i = 0; i < m->mailbox_count; i++) {
-		if (address_eq(sv_from(m->mailboxes[i]->address), address))
-			return m->mailboxes[i];
-	}
-	if (!make)
-		return NULL;
+	address = sv_head(address, sizeof(key) - 1);
+	for (size_t i = 0; i < address.len; i++)
+		key[i] = ascii_lower(address.ptr[i]);
+	b = htable_get(&m->by_address, sv_make(key, address.len));
+	if (b || !make)
+		return b;
 	b = xcalloc(1, sizeof(*b));
-	b->address = sv_dup(address);
-	for (char *c = b->address; *c; c++)
-		*c = ascii_lower(*c);
-	m->mailboxes = xrealloc(m->mailboxes, (m->mailbox_count + 1) * sizeof(*m->mailboxes));
+	b->address = sv_dup(sv_make(key, address.len));
+	if (m->mailbox_count == m->mailbox_cap) {
+		m->mailbox_cap = m->mailbox_cap ? m->mailbox_cap * 2 : 16;
+		m->mailboxes = xrealloc(m->mailboxes, m->mailbox_cap * sizeof(*m->mailboxes));
+	}
 	m->mailboxes[m->mailbox_count++] = b;
+	htable_put(&m->by_address, sv_from(b->address), b);
 	return b;
 }
 
@@ -133,10 +124,7 @@ void sandbox_mailbox_allow_send_as(struct sandbox_mailbox *b, struct sv pattern)
 	b->send_as[b->send_as_count++] = sv_dup(pattern);
 }
 
-static void say(struct sandbox_reply *r, uint16_t code, const char *enhanced, const char *fmt, ...)
-	PRINTF_LIKE(4, 5);
-
-static void say(struct sandbox_reply *r, uint16_t code, const char *enhanced, const char *fmt, ...)
+void sandbox_say(struct sandbox_reply *r, uint16_t code, const char *enhanced, const char *fmt, ...)
 {
 	va_list args;
 
@@ -153,7 +141,7 @@ static bool may_sign_in(const struct sandbox_model *m, const struct sandbox_mail
 	struct sandbox_reply *r)
 {
 	if (b && b->smtp_auth == SANDBOX_OFF) {
-		say(r,
+		sandbox_say(r,
 			535,
 			"5.7.139",
 			"Authentication unsuccessful, SmtpClientAuthentication is disabled for the "
@@ -161,7 +149,7 @@ static bool may_sign_in(const struct sandbox_model *m, const struct sandbox_mail
 		return false;
 	}
 	if (!m->switches.tenant_auth && !(b && b->smtp_auth == SANDBOX_ON)) {
-		say(r,
+		sandbox_say(r,
 			535,
 			"5.7.139",
 			"Authentication unsuccessful, SmtpClientAuthentication is disabled for the "
@@ -169,7 +157,7 @@ static bool may_sign_in(const struct sandbox_model *m, const struct sandbox_mail
 		return false;
 	}
 	if (m->switches.security_defaults && !token) {
-		say(r,
+		sandbox_say(r,
 			535,
 			"5.7.139",
 			"Authentication unsuccessful, user is locked by your organization's "
@@ -177,7 +165,7 @@ static bool may_sign_in(const struct sandbox_model *m, const struct sandbox_mail
 		return false;
 	}
 	if (!m->switches.basic_auth && !token) {
-		say(r,
+		sandbox_say(r,
 			535,
 			"5.7.139",
 			"Authentication unsuccessful, basic authentication is disabled.");
@@ -203,13 +191,13 @@ struct sandbox_mailbox *sandbox_model_sign_in(struct sandbox_model *m, struct sv
 	if (!may_sign_in(m, b, false, out_reply))
 		return NULL;
 	if (!right_password(m, b, password) || address_parse(user, 0, &parsed) != 0) {
-		say(out_reply,
+		sandbox_say(out_reply,
 			535,
 			"5.7.139",
 			"Authentication unsuccessful, the user credentials were incorrect.");
 		return NULL;
 	}
-	say(out_reply, 235, "2.7.0", "Authentication successful");
+	sandbox_say(out_reply, 235, "2.7.0", "Authentication successful");
 	return sandbox_model_mailbox(m, user, true);
 }
 
@@ -220,12 +208,12 @@ struct sandbox_mailbox *sandbox_model_sign_in_token(struct sandbox_model *m, str
 	struct address parsed;
 
 	if (!token_is_good || address_parse(user, 0, &parsed) != 0) {
-		say(out_reply, 535, "5.7.3", "Authentication unsuccessful");
+		sandbox_say(out_reply, 535, "5.7.3", "Authentication unsuccessful");
 		return NULL;
 	}
 	if (!may_sign_in(m, b, true, out_reply))
 		return NULL;
-	say(out_reply, 235, "2.7.0", "Authentication successful");
+	sandbox_say(out_reply, 235, "2.7.0", "Authentication successful");
 	return sandbox_model_mailbox(m, user, true);
 }
 
@@ -236,7 +224,7 @@ struct sandbox_mailbox *sandbox_model_sign_in_hve(struct sandbox_model *m, struc
 	struct address parsed;
 
 	if (m->switches.security_defaults || !m->switches.basic_auth) {
-		say(out_reply,
+		sandbox_say(out_reply,
 			535,
 			"5.7.139",
 			"Authentication unsuccessful, the organization configuration doesn't allow "
@@ -244,65 +232,17 @@ struct sandbox_mailbox *sandbox_model_sign_in_hve(struct sandbox_model *m, struc
 		return NULL;
 	}
 	if (!right_password(m, b, password) || address_parse(user, 0, &parsed) != 0) {
-		say(out_reply,
+		sandbox_say(out_reply,
 			535,
 			"5.7.139",
 			"Authentication unsuccessful, the user credentials were incorrect.");
 		return NULL;
 	}
-	say(out_reply, 235, "2.7.0", "Authentication successful");
+	sandbox_say(out_reply, 235, "2.7.0", "Authentication successful");
 	return sandbox_model_mailbox(m, user, true);
 }
 
 /* ---- end of DATA ---- */
-
-static void expire(uint64_t *at, size_t *count, uint64_t now_us, uint64_t window_us)
-{
-	size_t old = 0;
-
-	while (old < *count && at[old] + window_us <= now_us)
-		old++;
-	if (old) {
-		memmove(at, at + old, (*count - old) * sizeof(*at));
-		*count -= old;
-	}
-}
-
-static void count_at(uint64_t **at, size_t *count, size_t *cap, uint64_t now_us)
-{
-	if (*count == *cap) {
-		*cap = *cap ? *cap * 2 : 64;
-		*at = xrealloc(*at, *cap * sizeof(**at));
-	}
-	(*at)[(*count)++] = now_us;
-}
-
-void sandbox_model_broken(struct sandbox_model *m, const char *limit, struct sv mailbox,
-	uint64_t at_us, uint64_t used, uint32_t allowed)
-{
-	struct sandbox_violation *v;
-
-	if (m->violation_count == VIOLATIONS_MAX)
-		return;
-	m->violations = xrealloc(m->violations, (m->violation_count + 1) * sizeof(*m->violations));
-	v = &m->violations[m->violation_count++];
-	*v = (struct sandbox_violation){
-		.limit = limit,
-		.at_us = at_us,
-		.used = used > UINT32_MAX ? UINT32_MAX : (uint32_t)used,
-		.allowed = allowed,
-	};
-	(void)snprintf(v->mailbox,
-		sizeof(v->mailbox),
-		"%.*s",
-		SV_ARG(sv_head(mailbox, sizeof(v->mailbox) - 1)));
-}
-
-static void broken(struct sandbox_model *m, const struct sandbox_submission *s, const char *limit,
-	uint64_t used, uint32_t allowed)
-{
-	sandbox_model_broken(m, limit, sv_from(s->mailbox->address), s->now_us, used, allowed);
-}
 
 static bool may_send_as(const struct sandbox_mailbox *b, struct sv from)
 {
@@ -323,17 +263,25 @@ static bool store_refuses(
 	struct sv from = s->from.len ? s->from : s->sender;
 
 	if (b->blocked) {
-		say(r, 550, "5.1.8", "Access denied, bad outbound sender AS(42004)");
+		sandbox_say(r, 550, "5.1.8", "Access denied, bad outbound sender AS(42004)");
 		return true;
 	}
 	if (b->refusals >= REFUSALS_UNTIL_THROTTLED) {
-		broken(m, s, "send-as-refusals", b->refusals, REFUSALS_UNTIL_THROTTLED);
-		say(r, 550, "5.2.252", "Sender throttled due to continuous send as denied errors");
+		sandbox_model_broken(m,
+			SANDBOX_LIMIT_SEND_AS,
+			sv_from(b->address),
+			s->now_us,
+			b->refusals,
+			REFUSALS_UNTIL_THROTTLED);
+		sandbox_say(r,
+			550,
+			"5.2.252",
+			"Sender throttled due to continuous send as denied errors");
 		return true;
 	}
 	if (!may_send_as(b, from) || !may_send_as(b, s->sender)) {
 		b->refusals++;
-		say(r,
+		sandbox_say(r,
 			554,
 			"5.2.252",
 			"SendAsDenied; %s not allowed to send as %.*s; "
@@ -346,7 +294,7 @@ static bool store_refuses(
 		return true;
 	}
 	if (b->full || m->switches.all_full) {
-		say(r,
+		sandbox_say(r,
 			554,
 			"5.2.2",
 			"mailbox full; "
@@ -355,58 +303,7 @@ static bool store_refuses(
 		return true;
 	}
 	if (s->bytes > m->limits.message_bytes_max) {
-		say(r, 552, "5.3.4", "Message size exceeds fixed maximum message size");
-		return true;
-	}
-	return false;
-}
-
-static bool limit_refuses(
-	struct sandbox_model *m, const struct sandbox_submission *s, struct sandbox_reply *r)
-{
-	struct sandbox_mailbox *b = s->mailbox;
-	const struct sandbox_limits *l = &m->limits;
-
-	if (s->counting == SANDBOX_COUNT_NONE)
-		return false;
-	expire(b->message_at, &b->message_count, s->now_us, US_PER_MIN);
-	expire(b->recipient_at, &b->recipient_count, s->now_us, US_PER_DAY);
-	if (l->recipients_per_message && s->recipients > l->recipients_per_message) {
-		broken(m, s, "recipients-per-message", s->recipients, l->recipients_per_message);
-		say(r, 550, "5.5.3", "Too many recipients");
-		return true;
-	}
-	if (s->counting == SANDBOX_COUNT_ALL && l->connections && b->sending > l->connections) {
-		broken(m, s, "connections", b->sending, l->connections);
-		say(r,
-			432,
-			"4.3.2",
-			"Concurrent connections limit exceeded. Visit "
-			"https://aka.ms/concurrent_sending for more information.");
-		return true;
-	}
-	if (s->counting == SANDBOX_COUNT_ALL && l->messages_per_minute &&
-		b->message_count + 1 > l->messages_per_minute) {
-		broken(m, s, "messages-per-minute", b->message_count + 1, l->messages_per_minute);
-		say(r,
-			451,
-			"4.4.2",
-			"Message submission rate for this client has exceeded the configured "
-			"limit");
-		return true;
-	}
-	if (l->recipients_per_day && b->recipient_count + s->recipients > l->recipients_per_day) {
-		broken(m,
-			s,
-			"recipients-per-day",
-			b->recipient_count + s->recipients,
-			l->recipients_per_day);
-		say(r,
-			554,
-			"5.2.0",
-			"STOREDRV.Submission.Exception:SubmissionQuotaExceededException; Failed to "
-			"process message due to a permanent exception with message The message "
-			"can't be submitted because the sender's submission quota was exceeded.");
+		sandbox_say(r, 552, "5.3.4", "Message size exceeds fixed maximum message size");
 		return true;
 	}
 	return false;
@@ -418,34 +315,13 @@ void sandbox_model_submit(struct sandbox_model *m, const struct sandbox_submissi
 	struct sandbox_mailbox *b = s->mailbox;
 
 	if (!b) {
-		say(out_reply, 530, "5.7.57", "Client not authenticated to send mail.");
+		sandbox_say(out_reply, 530, "5.7.57", "Client not authenticated to send mail.");
 		return;
 	}
-	if ((!s->relay && store_refuses(m, s, out_reply)) || limit_refuses(m, s, out_reply))
+	if ((!s->relay && store_refuses(m, s, out_reply)) || sandbox_count_refuses(m, s, out_reply))
 		return;
-	if (s->counting == SANDBOX_COUNT_ALL)
-		count_at(&b->message_at, &b->message_count, &b->message_cap, s->now_us);
-	for (uint32_t i = 0; s->counting != SANDBOX_COUNT_NONE && i < s->recipients; i++)
-		count_at(&b->recipient_at, &b->recipient_count, &b->recipient_cap, s->now_us);
+	sandbox_count(m, s);
 	b->accepted++;
 	b->refusals = 0;
-	say(out_reply, 250, "2.0.0", "%s", "");
-}
-
-size_t sandbox_model_violation_count(const struct sandbox_model *m)
-{
-	return m->violation_count;
-}
-
-const struct sandbox_violation *sandbox_model_violation(const struct sandbox_model *m, size_t index)
-{
-	must(index < m->violation_count);
-	return &m->violations[index];
-}
-
-void sandbox_model_forget(struct sandbox_model *m)
-{
-	for (size_t i = 0; i < m->mailbox_count; i++)
-		forget_mailbox(m->mailboxes[i]);
-	m->violation_count = 0;
+	sandbox_say(out_reply, 250, "2.0.0", "%s", "");
 }

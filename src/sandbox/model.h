@@ -3,6 +3,8 @@
 
 #include "base/sv.h"
 #include "base/time.h"
+#include "provider/limits.h"
+#include "sandbox/window.h"
 
 /*
  * The behaviour of Microsoft 365 as a sender meets it, without I/O: switches of the tenant and of its
@@ -30,6 +32,41 @@ struct sandbox_limits {
 	uint32_t graph_requests;         /* 10,000 in ten minutes */
 	uint32_t graph_bytes;            /* 150 MB in five minutes */
 	uint64_t message_bytes_max; /* 35 MB: the mailbox default; SIZE says 150 MB all the same */
+	/* Of the tenant. They refuse, and count as broken, only where `strict` is set: who tries a relay's speed
+	 * has no thousand licences. */
+	bool strict;
+	struct provider_tenant tenant;  /* external recipients in 24 h, sliding; 1 licence */
+	uint32_t onmicrosoft_per_day;   /* external recipients from onmicrosoft.com senders: 100 */
+	uint32_t direct_per_hour;       /* direct send, to one domain: 3,600 */
+	uint32_t hve_cents_per_million; /* 4,200 */
+	uint32_t hve_budget_cents;      /* 0: none */
+};
+
+/* All that is counted: for the verdict. */
+enum sandbox_limit {
+	SANDBOX_LIMIT_MINUTE,
+	SANDBOX_LIMIT_CONNECTIONS,
+	SANDBOX_LIMIT_DAY,
+	SANDBOX_LIMIT_MESSAGE,
+	SANDBOX_LIMIT_EXTERNAL,
+	SANDBOX_LIMIT_ONMICROSOFT,
+	SANDBOX_LIMIT_DIRECT,
+	SANDBOX_LIMIT_GRAPH_CONNECTIONS,
+	SANDBOX_LIMIT_GRAPH_REQUESTS,
+	SANDBOX_LIMIT_GRAPH_BYTES,
+	SANDBOX_LIMIT_HVE_MONEY, /* cents */
+	SANDBOX_LIMIT_SEND_AS,
+	SANDBOX_LIMIT_COUNT,
+};
+const char *sandbox_limit_name(enum sandbox_limit limit);  /* "tenant-external" */
+const char *sandbox_limit_scope(enum sandbox_limit limit); /* whom it counts: "tenant" */
+
+/* How near it came to a limit. */
+struct sandbox_peak {
+	char who[320];
+	uint64_t used, allowed; /* allowed 0: it was no limit */
+	uint64_t at_us;
+	uint64_t broken; /* how often */
 };
 
 struct sandbox_mailbox {
@@ -42,12 +79,10 @@ struct sandbox_mailbox {
 	size_t send_as_count;
 	uint32_t
 		refusals; /* SendAs refusals in a row: at ten the whole mailbox is throttled, 5.2.252 */
-	uint32_t sending; /* open transactions now */
-	/* Instants of counted messages and recipients, oldest first; both grow with use only. */
-	uint64_t *message_at;
-	size_t message_count, message_cap;
-	uint64_t *recipient_at;
-	size_t recipient_count, recipient_cap;
+	uint32_t sending;                                /* open transactions now */
+	struct sandbox_window messages;                  /* of a minute */
+	struct sandbox_window recipients;                /* of a day, over all doors */
+	struct sandbox_people people_minute, people_day; /* who send from it beside us */
 	uint64_t accepted;
 };
 
@@ -114,6 +149,7 @@ struct sandbox_submission {
 	struct sv sender; /* MAIL FROM */
 	struct sv from;   /* the header's */
 	uint32_t recipients;
+	uint32_t external; /* of these, outside of the tenant */
 	uint64_t bytes;
 	uint64_t now_us;
 };
@@ -121,9 +157,28 @@ struct sandbox_submission {
 void sandbox_model_submit(struct sandbox_model *m, const struct sandbox_submission *s,
 	struct sandbox_reply *out_reply);
 
-/* One more broken limit, found outside; `limit` is static. */
-void sandbox_model_broken(struct sandbox_model *m, const char *limit, struct sv mailbox,
-	uint64_t at_us, uint64_t used, uint32_t allowed);
+/* By direct send, which knows no mailbox: a message, counted once for each domain that it goes to. */
+void sandbox_model_direct(struct sandbox_model *m, char *const *recipients, size_t count,
+	uint64_t now_us, struct sandbox_reply *out_reply);
+/* What High Volume Email delivered costs money, and is refused by nobody. */
+void sandbox_model_hve(
+	struct sandbox_model *m, struct sv account, uint32_t recipients, uint64_t now_us);
+uint64_t sandbox_model_hve_microdollars(const struct sandbox_model *m);
+/* People send to the outside beside us, so many an hour from now on. */
+void sandbox_model_people(struct sandbox_model *m, uint32_t external_per_hour, uint64_t now_us);
+/* From this mailbox: messages to one recipient each. */
+void sandbox_mailbox_people(struct sandbox_mailbox *b, uint32_t per_hour, uint64_t now_us);
+/* As Get-LimitsEnforcementStatus says it: external recipients of the last 24 hours, and how many there may be. */
+uint64_t sandbox_model_external(struct sandbox_model *m, uint64_t now_us, uint64_t *out_allowed);
+
+/* So much is used of a limit; 0 allowed: it is none. */
+void sandbox_model_used(struct sandbox_model *m, enum sandbox_limit limit, struct sv who,
+	uint64_t at_us, uint64_t used, uint64_t allowed);
+const struct sandbox_peak *sandbox_model_peak(
+	const struct sandbox_model *m, enum sandbox_limit limit);
+/* One more broken limit. */
+void sandbox_model_broken(struct sandbox_model *m, enum sandbox_limit limit, struct sv who,
+	uint64_t at_us, uint64_t used, uint64_t allowed);
 
 size_t sandbox_model_violation_count(const struct sandbox_model *m);
 const struct sandbox_violation *sandbox_model_violation(

@@ -18,35 +18,6 @@ enum {
 	HTTPS_BODY_MAX = 5 << 20,
 };
 
-uint64_t sandbox_now_us(const struct sandbox *s)
-{
-	uint64_t passed = mono_span(s->clock_at, io_now(s->loop));
-
-	return s->clock_us + (uint64_t)((double)passed * s->speed);
-}
-
-struct sandbox_instant sandbox_instant(const struct sandbox *s)
-{
-	uint64_t start_us = (uint64_t)s->started_at.us;
-
-	return (struct sandbox_instant){
-		.now_s = (start_us + sandbox_now_us(s)) / US_PER_S,
-		.wall_s = (uint64_t)io_wall(s->loop).us / US_PER_S,
-	};
-}
-
-void sandbox_set_speed(struct sandbox *s, double speed)
-{
-	s->clock_us = sandbox_now_us(s);
-	s->clock_at = io_now(s->loop);
-	s->speed = speed;
-}
-
-void sandbox_advance(struct sandbox *s, uint64_t us)
-{
-	s->clock_us += us;
-}
-
 static void accept_submission(void *arg, int fd)
 {
 	sandbox_session_start(arg, SANDBOX_DOOR_SUBMISSION, fd);
@@ -344,6 +315,27 @@ struct sandbox_totals sandbox_totals(const struct sandbox *s)
 	return totals;
 }
 
+/* How near it came to each limit: also to those that were kept. */
+static json_t *scopes_json(const struct sandbox *s)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < SANDBOX_LIMIT_COUNT; i++) {
+		enum sandbox_limit limit = (enum sandbox_limit)i;
+		const struct sandbox_peak *p = sandbox_model_peak(s->model, limit);
+		json_t *o = json_object();
+
+		(void)json_object_set_new(o, "limit", json_string(sandbox_limit_name(limit)));
+		(void)json_object_set_new(o, "scope", json_string(sandbox_limit_scope(limit)));
+		(void)json_object_set_new(o, "who", json_string(p->who));
+		(void)json_object_set_new(o, "peak", json_integer((json_int_t)p->used));
+		(void)json_object_set_new(o, "allowed", json_integer((json_int_t)p->allowed));
+		(void)json_object_set_new(o, "broken", json_integer((json_int_t)p->broken));
+		(void)json_array_append_new(list, o);
+	}
+	return list;
+}
+
 json_t *sandbox_verdict_json(const struct sandbox *s)
 {
 	struct sandbox_totals totals = sandbox_totals(s);
@@ -355,6 +347,12 @@ json_t *sandbox_verdict_json(const struct sandbox *s)
 	(void)json_object_set_new(o, "recipients", json_integer((json_int_t)totals.recipients));
 	(void)json_object_set_new(
 		o, "hve_recipients", json_integer((json_int_t)totals.hve_recipients));
+	(void)json_object_set_new(o,
+		"hve_microdollars",
+		json_integer((json_int_t)sandbox_model_hve_microdollars(s->model)));
+	(void)json_object_set_new(
+		o, "strict", json_boolean(sandbox_model_limits(s->model)->strict));
+	(void)json_object_set_new(o, "scopes", scopes_json(s));
 	(void)json_object_set_new(o, "refused", json_integer((json_int_t)totals.refused));
 	(void)json_object_set_new(o, "duplicates", json_integer((json_int_t)totals.duplicates));
 	for (size_t i = 0; i < totals.violations; i++) {
@@ -405,6 +403,28 @@ static int verdict_violations(const struct sandbox *s, struct buf *out)
 	return rc;
 }
 
+static int verdict_scopes(const struct sandbox *s, struct buf *out)
+{
+	int rc = 0;
+
+	for (unsigned i = 0; rc == 0 && i < SANDBOX_LIMIT_COUNT; i++) {
+		enum sandbox_limit limit = (enum sandbox_limit)i;
+		const struct sandbox_peak *p = sandbox_model_peak(s->model, limit);
+		char peak[TEXT_COUNT_MAX], allowed[TEXT_COUNT_MAX];
+
+		if (p->used == 0)
+			continue;
+		rc = buf_printf(out,
+			"  %-23s %-16s at most %s of %s: %s\n",
+			sandbox_limit_name(limit),
+			sandbox_limit_scope(limit),
+			text_count((long long)p->used, peak),
+			p->allowed ? text_count((long long)p->allowed, allowed) : "any number",
+			p->who);
+	}
+	return rc;
+}
+
 int sandbox_verdict(const struct sandbox *s, struct buf *out)
 {
 	struct sandbox_totals t = sandbox_totals(s);
@@ -420,5 +440,6 @@ int sandbox_verdict(const struct sandbox *s, struct buf *out)
 	if (rc == 0)
 		rc = t.violations ? buf_printf(out, "verdict: limits were broken\n")
 				  : buf_printf(out, "verdict: no limit was broken\n");
-	return rc == 0 ? verdict_violations(s, out) : rc;
+	rc = rc == 0 ? verdict_violations(s, out) : rc;
+	return rc == 0 && sandbox_model_limits(s->model)->strict ? verdict_scopes(s, out) : rc;
 }

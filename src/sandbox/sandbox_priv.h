@@ -90,6 +90,9 @@ json_t *sandbox_verdict_json(const struct sandbox *s);
 /* Microsoft's addresses over HTTPS: each answers, or waits. */
 enum MHD_Result sandbox_entra_web(struct sandbox *s, struct sandbox_web_request *r);
 enum MHD_Result sandbox_graph_web(struct sandbox *s, struct sandbox_web_request *r);
+/* Exchange's counters of now become rows that Get- finds; a sender that was unblocked may send again. */
+void sandbox_admin_count(struct sandbox *s);
+void sandbox_admin_unblock(struct sandbox *s, const json_t *input);
 enum MHD_Result sandbox_admin_web(struct sandbox *s, struct sandbox_web_request *r);
 NODISCARD bool sandbox_admin_owns(struct sv path);
 

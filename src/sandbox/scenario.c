@@ -86,6 +86,19 @@ static const struct {
 		"{\"at\":\"graph\",\"do\":\"reply\",\"probability\":0.33,\"retry_after\":2,"
 		"\"reply\":\"429 ApplicationThrottled: Application is over its MailboxConcurrency "
 		"limit.\"}" },
+	{ "strict",
+		"the tenant's limits refuse, too: external recipients, onmicrosoft, direct send, "
+		"HVE's money; the verdict says how near it came to each",
+		"{\"tenant_limits\":{\"strict\":true}}",
+		NULL },
+	{ "young-tenant",
+		"strict, and the tenant is three days old: a tenth of the external recipients",
+		"{\"tenant_limits\":{\"strict\":true,\"age_days\":3}}",
+		NULL },
+	{ "trial-tenant",
+		"strict, and the tenant is on trial (550 5.7.232)",
+		"{\"tenant_limits\":{\"strict\":true,\"trial\":true}}",
+		NULL },
 	{ "tiny-limits",
 		"3 messages a minute, 10 recipients a day, 1 connection",
 		"{\"limits\":{\"messages_per_minute\":3,\"recipients_per_day\":10,\"connections\":"

@@ -467,6 +467,8 @@ static void ask_door(
 		.sender = s->sender,
 		.from = facts->from,
 		.recipients = (uint32_t)s->recipient_count,
+		.external = sandbox_tenant_external(
+			&s->sandbox->tenant, s->recipients, s->recipient_count),
 		.bytes = s->body.len,
 		.now_us = sandbox_now_us(s->sandbox),
 	};
@@ -478,6 +480,12 @@ static void ask_door(
 		sandbox_hve_end(sv_from(s->mailbox->address), facts->from, reply);
 		submission.counting = SANDBOX_COUNT_NONE;
 	} else if (s->door == SANDBOX_DOOR_CONNECTOR) {
+		if (s->who == SANDBOX_ANONYMOUS)
+			sandbox_model_direct(s->sandbox->model,
+				s->recipients,
+				s->recipient_count,
+				submission.now_us,
+				reply);
 		if (s->who == SANDBOX_ANONYMOUS || s->sender.len == 0)
 			return;
 		submission.mailbox = sandbox_model_mailbox(s->sandbox->model, s->sender, true);

@@ -13,6 +13,7 @@ static const struct sandbox_key top_keys[] = {
 	{ "rewrite_ids", SANDBOX_TYPE_BOOL },
 	{ "all_full", SANDBOX_TYPE_BOOL },
 	{ "limits", SANDBOX_TYPE_OBJECT },
+	{ "tenant_limits", SANDBOX_TYPE_OBJECT },
 	{ "mailboxes", SANDBOX_TYPE_LIST },
 	{ "apps", SANDBOX_TYPE_LIST },
 	{ "tenants", SANDBOX_TYPE_TEXTS },
@@ -45,6 +46,19 @@ static const struct sandbox_key limit_keys[] = {
 	{ "message_bytes", SANDBOX_TYPE_COUNT },
 };
 
+static const struct sandbox_key tenant_limit_keys[] = {
+	{ "strict", SANDBOX_TYPE_BOOL },
+	{ "licences", SANDBOX_TYPE_COUNT },
+	{ "age_days", SANDBOX_TYPE_COUNT },
+	{ "trial", SANDBOX_TYPE_BOOL },
+	{ "external_per_day", SANDBOX_TYPE_COUNT },
+	{ "onmicrosoft_per_day", SANDBOX_TYPE_COUNT },
+	{ "direct_per_hour", SANDBOX_TYPE_COUNT },
+	{ "hve_cents_per_million", SANDBOX_TYPE_COUNT },
+	{ "hve_budget_cents", SANDBOX_TYPE_COUNT },
+	{ "people_external_per_hour", SANDBOX_TYPE_COUNT },
+};
+
 static const struct sandbox_key mailbox_keys[] = {
 	{ "address", SANDBOX_TYPE_TEXT },
 	{ "password", SANDBOX_TYPE_TEXT },
@@ -52,6 +66,7 @@ static const struct sandbox_key mailbox_keys[] = {
 	{ "full", SANDBOX_TYPE_BOOL },
 	{ "blocked", SANDBOX_TYPE_BOOL },
 	{ "send_as", SANDBOX_TYPE_TEXTS },
+	{ "people_per_hour", SANDBOX_TYPE_COUNT },
 };
 
 static const struct sandbox_key app_keys[] = {
@@ -117,8 +132,16 @@ static int check_settings(const json_t *settings, struct err *err)
 {
 	const json_t *mailboxes = json_object_get(settings, "mailboxes");
 	const json_t *limits = json_object_get(settings, "limits");
+	const json_t *tenant_limits = json_object_get(settings, "tenant_limits");
 	const json_t *connector = json_object_get(settings, "connector");
 	int rc = sandbox_keys_check(settings, "settings", top_keys, COUNT_OF(top_keys), err);
+
+	if (rc == 0 && tenant_limits)
+		rc = sandbox_keys_check(tenant_limits,
+			"tenant_limits",
+			tenant_limit_keys,
+			COUNT_OF(tenant_limit_keys),
+			err);
 
 	if (rc == 0 && limits)
 		rc = sandbox_keys_check(limits, "limits", limit_keys, COUNT_OF(limit_keys), err);
@@ -171,6 +194,25 @@ static void apply_limits(struct sandbox_limits *l, const json_t *limits)
 	l->message_bytes_max = bytes;
 }
 
+static void apply_tenant_limits(struct sandbox *s, const json_t *settings)
+{
+	struct sandbox_limits *l = sandbox_model_limits(s->model);
+	const json_t *people = json_object_get(settings, "people_external_per_hour");
+
+	read_bool(settings, "strict", &l->strict);
+	read_count(settings, "licences", &l->tenant.licences);
+	read_count(settings, "age_days", &l->tenant.age_days);
+	read_bool(settings, "trial", &l->tenant.trial);
+	read_count(settings, "external_per_day", &l->tenant.external_per_day);
+	read_count(settings, "onmicrosoft_per_day", &l->onmicrosoft_per_day);
+	read_count(settings, "direct_per_hour", &l->direct_per_hour);
+	read_count(settings, "hve_cents_per_million", &l->hve_cents_per_million);
+	read_count(settings, "hve_budget_cents", &l->hve_budget_cents);
+	if (people)
+		sandbox_model_people(
+			s->model, (uint32_t)json_integer_value(people), sandbox_now_us(s));
+}
+
 static void apply_switches(struct sandbox_switches *w, const json_t *settings)
 {
 	read_bool(settings, "tenant_auth", &w->tenant_auth);
@@ -186,7 +228,11 @@ static void apply_mailbox(struct sandbox *s, const json_t *spec)
 	const char *password = json_string_value(json_object_get(spec, "password"));
 	const char *auth = json_string_value(json_object_get(spec, "smtp_auth"));
 	const json_t *send_as = json_object_get(spec, "send_as");
+	const json_t *people = json_object_get(spec, "people_per_hour");
 	struct sandbox_mailbox *b = sandbox_model_mailbox(s->model, sv_from(address), true);
+
+	if (people)
+		sandbox_mailbox_people(b, (uint32_t)json_integer_value(people), sandbox_now_us(s));
 
 	if (password)
 		sandbox_mailbox_set_password(b, sv_from(password));
@@ -214,6 +260,7 @@ int sandbox_settings_apply(struct sandbox *s, const json_t *settings, struct err
 		return rc;
 	apply_switches(sandbox_model_switches(s->model), settings);
 	apply_limits(sandbox_model_limits(s->model), json_object_get(settings, "limits"));
+	apply_tenant_limits(s, json_object_get(settings, "tenant_limits"));
 	for (size_t i = 0; i < json_array_size(mailboxes); i++)
 		apply_mailbox(s, json_array_get(mailboxes, i));
 	return 0;
@@ -243,6 +290,24 @@ static json_t *limits_json(const struct sandbox_limits *l)
 	put_count(o, "graph_requests", l->graph_requests);
 	put_count(o, "graph_bytes", l->graph_bytes);
 	put_count(o, "message_bytes", l->message_bytes_max);
+	return o;
+}
+
+static json_t *tenant_limits_json(const struct sandbox *s)
+{
+	const struct sandbox_limits *l = sandbox_model_limits(s->model);
+	json_t *o = json_object();
+
+	put_bool(o, "strict", l->strict);
+	put_count(o, "licences", l->tenant.licences);
+	if (l->tenant.age_days != PROVIDER_AGE_UNKNOWN)
+		put_count(o, "age_days", l->tenant.age_days);
+	put_bool(o, "trial", l->tenant.trial);
+	put_count(o, "external_per_day", provider_tenant_external(&l->tenant));
+	put_count(o, "onmicrosoft_per_day", l->onmicrosoft_per_day);
+	put_count(o, "direct_per_hour", l->direct_per_hour);
+	put_count(o, "hve_cents_per_million", l->hve_cents_per_million);
+	put_count(o, "hve_budget_cents", l->hve_budget_cents);
 	return o;
 }
 
@@ -276,6 +341,7 @@ json_t *sandbox_settings_json(const struct sandbox *s)
 	put_bool(o, "rewrite_ids", w->rewrite_ids);
 	put_bool(o, "all_full", w->all_full);
 	must(json_object_set_new(o, "limits", limits_json(sandbox_model_limits(s->model))) == 0);
+	must(json_object_set_new(o, "tenant_limits", tenant_limits_json(s)) == 0);
 	sandbox_entra_show(s->entra, o);
 	sandbox_tenant_show(&s->tenant, o);
 	must(json_object_set_new(o, "admin", sandbox_admin_json(s->admin)) == 0);

@@ -5,6 +5,7 @@ import re
 import socket
 import ssl
 import subprocess
+import urllib.request
 
 import pytest
 
@@ -227,3 +228,42 @@ def test_later_failures_are_ndrs_in_the_senders_mailbox(sandbox):
     raw = s.api("GET", f"/inbox/{ndr['number']}/raw").decode()
     assert "report-type=delivery-status" in raw and "Final-Recipient: rfc822;b@gone.example" in raw and "In-Reply-To: <lost@x>" in raw
     assert len(s.messages()) == 3 and s.get("/messages?mailbox=c@contoso.com") == []
+
+
+def test_strict_counts_the_tenant_and_says_so_to_its_administrator(sandbox):
+    s = sandbox()
+    s.api("POST", "/scenario/strict")
+    s.settings(tenant_limits={"external_per_day": 2}, mailboxes=[{"address": "bad@contoso.com", "blocked": True}])
+    with Wire(s.smtp) as c:
+        c.hello()
+        c.starttls(s.ca)
+        c.must("AUTH LOGIN " + base64.b64encode(b"erp@contoso.com").decode(), "334")
+        c.must(base64.b64encode(b"sandbox").decode(), "235")
+        said = []
+        for to in (["a@example.org", "b@contoso.com"], ["a@example.org"], ["a@example.org"], ["b@contoso.com"]):
+            c.envelope(*to, sender="erp@contoso.com")
+            said.append(c.data(b"From: erp@contoso.com\r\nSubject: x\r\n\r\nx\r\n"))
+    assert [line[:3] for line in said] == ["250", "250", "550", "250"] and "5.7.233" in said[2]
+    verdict = s.verdict()
+    scopes = {row["limit"]: row for row in verdict["scopes"]}
+    assert verdict["strict"] and [row["limit"] for row in verdict["limits_broken"]] == ["tenant-external"]
+    assert (scopes["tenant-external"]["peak"], scopes["tenant-external"]["allowed"], scopes["tenant-external"]["broken"]) == (3, 2, 1)
+    assert scopes["messages-per-minute"]["peak"] == 3 and scopes["recipients-per-day"]["peak"] == 4
+    s.settings(apps=[{"client_id": "admin", "roles": ["Exchange.Manage"]}])
+    token = mint(s, client_id="admin")
+
+    def ask(cmdlet, **parameters):
+        request = urllib.request.Request(
+            f"https://localhost:{s.https}/adminapi/beta/contoso.com/InvokeCommand",
+            json.dumps({"CmdletInput": {"CmdletName": cmdlet, "Parameters": parameters}}).encode(),
+            {"Authorization": "Bearer " + token, "X-AnchorMailbox": "UPN:admin@contoso.com", "Content-Type": "application/json"})
+        with urllib.request.urlopen(request, context=ssl.create_default_context(cafile=s.ca)) as answer:
+            return json.load(answer)["value"]
+
+    (limit,) = ask("Get-LimitsEnforcementStatus")
+    assert (limit["ObservedValue"], limit["Threshold"], limit["Verdict"], limit["EnforcementEnabled"]) == (2, 2, "Exceeded", True)
+    assert [row["SenderAddress"] for row in ask("Get-BlockedSenderAddress")] == ["bad@contoso.com"]
+    ask("Remove-BlockedSenderAddress", SenderAddress="bad@contoso.com")
+    assert ask("Get-BlockedSenderAddress") == []
+    assert s.stop() == 1
+    assert "tenant-external         tenant           at most 3 of 2" in s.process.text()
