@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
-#include "outbound/outbound_priv.h"
+#include "outbound/attempt_priv.h"
+#include "outbound/session_priv.h"
 
 #include <stdio.h>
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
-#include "outbound/outbound_priv.h"
+#include "outbound/attempt_priv.h"
+#include "outbound/session_priv.h"
 #include "provider/defaults.h"
 
 #include <stdio.h>
@@ -299,13 +300,6 @@ bool connection_has_room(const struct connection *c)
 	return c && !c->ended && c->kind->has_room(c);
 }
 
-bool connection_ends_soon(const struct connection *c)
-{
-	return c->state == CONNECTION_BUSY && !c->ended && !c->worn && c->c == c->lane->c &&
-	       c->delivery && c->delivery->wants_body &&
-	       mono_before(io_now(c->o->loop), connection_token_until(c));
-}
-
 void connection_body(struct connection *c, struct sv bytes, bool end)
 {
 	c->kind->body(c, bytes, end);
@@ -357,4 +351,75 @@ struct connection *lane_idle_connection(const struct lane *l)
 struct mono_time connection_token_until(const struct connection *c)
 {
 	return c->token ? c->token_until : MONO_NEVER;
+}
+
+static bool ends_soon(const struct connection *c)
+{
+	return c->state == CONNECTION_BUSY && !c->ended && !c->worn && c->c == c->lane->c &&
+	       c->delivery && c->delivery->wants_body &&
+	       mono_before(io_now(c->o->loop), connection_token_until(c));
+}
+
+struct lane_sessions lane_sessions(const struct lane *l)
+{
+	struct lane_sessions s = { 0 };
+
+	list_each (at, &l->connections) {
+		const struct connection *c = list_entry(at, struct connection, node);
+
+		s.opening += c->state < CONNECTION_IDLE;
+		s.idle += c->state == CONNECTION_IDLE;
+		s.ending += ends_soon(c);
+		s.has_session |= c->state == CONNECTION_IDLE || c->state == CONNECTION_BUSY;
+	}
+	return s;
+}
+
+/* One refused sign-in is enough: who is on the way to the door turns round. */
+void lane_turn_back(struct lane *l)
+{
+	l->turns_back = false;
+	list_each_safe (at, after, &l->connections) {
+		struct connection *c = list_entry(at, struct connection, node);
+
+		/* One that has ended says so itself, further up. */
+		if (c->state < CONNECTION_IDLE && !c->ended) {
+			c->ended = true;
+			connection_pump(c);
+		}
+	}
+}
+
+void lane_drain_connections(struct lane *l)
+{
+	list_each_safe (at, after, &l->connections) {
+		struct connection *c = list_entry(at, struct connection, node);
+
+		if (c->state == CONNECTION_IDLE) {
+			connection_quit(c);
+		} else if (c->state < CONNECTION_IDLE) {
+			c->ended = true;
+			connection_pump(c);
+		}
+	}
+}
+
+void lane_give_up_connections(struct lane *l)
+{
+	list_each_safe (at, after, &l->connections) {
+		struct connection *c = list_entry(at, struct connection, node);
+		struct delivery *d = c->delivery;
+
+		/* A request that may have sent the message and cannot be asked: its attempt stays
+		 * open in the queue, and that is how the next start knows of it. */
+		if (d && d->state == ATTEMPT_RELEASED && c->kind == c->o->by_web)
+			continue;
+		if (d && d->state != ATTEMPT_RELEASED) {
+			delivery_withdraw(d, NULL, SV(""));
+			connection_abandon(c);
+			continue;
+		}
+		c->ended = true;
+		connection_pump(c);
+	}
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
 #include "io/dial.h"
-#include "outbound/outbound_priv.h"
+#include "outbound/attempt_priv.h"
+#include "outbound/session_priv.h"
 #include "provider/defaults.h"
 
 #include <stdio.h>

@@ -3,7 +3,7 @@
 #include "conf/route.h"
 #include "io/log.h"
 #include "mail/address.h"
-#include "outbound/outbound_priv.h"
+#include "outbound/attempt_priv.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,6 +57,24 @@ void delivery_free(struct delivery *d)
 	work_end(&d->work);
 	lane_room_changed(d->lane);
 	free(d);
+}
+
+void delivery_wait(struct delivery *d)
+{
+	list_append(&d->lane->fresh, &d->node);
+	d->lane->fresh_count++;
+}
+
+struct delivery *delivery_next(struct lane *l)
+{
+	struct delivery *d;
+
+	if (list_empty(&l->fresh))
+		return NULL;
+	d = list_entry(l->fresh.next, struct delivery, node);
+	list_remove(&d->node);
+	l->fresh_count--;
+	return d;
 }
 
 void delivery_set_recipients(

@@ -4,7 +4,7 @@
 #include "conf/route.h"
 #include "io/log.h"
 #include "mail/address.h"
-#include "outbound/outbound_priv.h"
+#include "outbound/attempt_priv.h"
 #include "provider/defaults.h"
 
 #include <stdio.h>

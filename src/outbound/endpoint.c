@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
-#include "outbound/outbound_priv.h"
+#include "outbound/session_priv.h"
 
 #include <stdlib.h>
 

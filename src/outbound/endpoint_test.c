@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "outbound/session_priv.h"
 #include "outbound/test_bench.h"
 
 /* Which connections are opened and closed, and whom a host that says nothing delays: nobody. */

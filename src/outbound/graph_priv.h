@@ -3,7 +3,8 @@
 
 #include "mail/envelope_header.h"
 #include "mail/mime.h"
-#include "outbound/outbound_priv.h"
+#include "outbound/attempt_priv.h"
+#include "outbound/session_priv.h"
 
 #include <jansson.h>
 

@@ -295,24 +295,11 @@ void outbound_drain(struct outbound *o, void (*done)(void *arg), void *arg)
 	o->drained_arg = arg;
 	htable_each (&o->lanes, slot) {
 		struct lane *l = slot->value;
+		struct delivery *d;
 
-		while (!list_empty(&l->fresh)) {
-			struct delivery *d = list_entry(l->fresh.next, struct delivery, node);
-
-			list_remove(&d->node);
-			l->fresh_count--;
+		while ((d = delivery_next(l)))
 			delivery_withdraw(d, NULL, SV(""));
-		}
-		list_each_safe (at, after, &l->connections) {
-			struct connection *c = list_entry(at, struct connection, node);
-
-			if (c->state == CONNECTION_IDLE) {
-				connection_quit(c);
-			} else if (c->state < CONNECTION_IDLE) {
-				c->ended = true;
-				connection_pump(c);
-			}
-		}
+		lane_drain_connections(l);
 	}
 	outbound_check_drained(o);
 }
@@ -320,26 +307,8 @@ void outbound_drain(struct outbound *o, void (*done)(void *arg), void *arg)
 void outbound_give_up(struct outbound *o)
 {
 	must(o->draining);
-	htable_each (&o->lanes, slot) {
-		struct lane *l = slot->value;
-
-		list_each_safe (at, after, &l->connections) {
-			struct connection *c = list_entry(at, struct connection, node);
-			struct delivery *d = c->delivery;
-
-			/* A request that may have sent the message and cannot be asked: its attempt stays
-			 * open in the queue, and that is how the next start knows of it. */
-			if (d && d->state == ATTEMPT_RELEASED && c->kind == &connection_web)
-				continue;
-			if (d && d->state != ATTEMPT_RELEASED) {
-				delivery_withdraw(d, NULL, SV(""));
-				connection_abandon(c);
-				continue;
-			}
-			c->ended = true;
-			connection_pump(c);
-		}
-	}
+	htable_each (&o->lanes, slot)
+		lane_give_up_connections(slot->value);
 }
 
 /* ---- what others ask ---- */

@@ -211,173 +211,18 @@ struct lane {
 	const struct lane *moved_to;
 };
 
-enum connection_state {
-	CONNECTION_TOKEN, /* an access token is asked for */
-	CONNECTION_RESOLVING,
-	CONNECTION_CONNECTING,
-	CONNECTION_SESSION, /* greeting to ready */
-	CONNECTION_IDLE,
-	CONNECTION_BUSY,
-	CONNECTION_QUITTING,
-};
-
 struct connection;
+struct connection_kind;
 struct delivery;
-struct graph_session;
-
-/*
- * What a session speaks. connection.c calls these; they end by connection_ready() (a message may come)
- * or with c->ended (freed by connection_pump(), after a callback of their own they call that last).
- */
-struct connection_kind {
-	/* Begins; ends in connection_ready(), or in lane_hold() and c->ended. */
-	void (*open)(struct connection *c);
-	/* d->connection is set. The body is asked for by d->wants_body and comes through body(); then
-	 * delivery_judge_rest() and delivery_finish(), then connection_ready() or c->ended. */
-	void (*begin)(struct connection *c, struct delivery *d);
-	bool (*has_room)(const struct connection *c);
-	/* `end`: the last piece; the attempt is committed by now, so the message may leave. */
-	void (*body)(struct connection *c, struct sv bytes, bool end);
-	/* Of every connection_pump(): events, then delivery_feed(c->delivery). */
-	void (*run)(struct connection *c);
-	/* It has ended under c->delivery: judges it and finishes it, or leaves it, and then it never left. */
-	void (*orphan)(struct connection *c);
-	struct mono_time (*deadline)(const struct connection *c); /* MONO_NEVER: none */
-	void (*tick)(struct connection *c);                       /* the deadline came */
-	void (*abandon)(struct connection *c); /* the delivery is gone, c->ended is set */
-	void (*quit)(struct connection *c);    /* state QUITTING: says goodbye; or c->ended */
-	void (*close)(struct connection *c);   /* frees what is its own */
-};
+struct delivery_recipient;
 extern const struct connection_kind connection_smtp;
 extern const struct connection_kind connection_web; /* graph.c */
-
-struct connection {
-	const struct connection_kind *kind;
-	struct graph_session *graph; /* of connection_web: what it knows, its request */
-	struct outbound *o;
-	struct lane *lane;
-	struct conf *conf;
-	const struct conf_lane *c;
-	enum connection_state state;
-	struct list node;
-	struct list idle;          /* in o->idle, o->quiet, or endpoint->waiting: as its state is */
-	struct endpoint *endpoint; /* NULL: has no handshake of its own (Graph) */
-	struct sched_handshake handshake;
-	struct sv host; /* what it connects to: as configured, or a mail exchanger */
-	struct io_mx *mx;
-	size_t mx_count, mx_at;
-	struct io_dnssec_query *tlsa_query;
-	struct io_tlsa *tlsa;
-	size_t tlsa_count;
-	struct io_resolve *resolve;
-	struct io_address addresses[LIMIT_HOST_ADDRESSES];
-	size_t address_count;
-	struct io_dial *dial;
-	struct io_stream *stream;
-	struct smtp_client *client;
-	struct io_tls *tls;
-	struct secret *password;
-	/* Of lanes with sign_in APP or USER: there before kind->open(). */
-	struct secret *token;
-	struct identity_token_request *token_request;
-	uint64_t token_serial;
-	struct mono_time token_until; /* for how long it may be used */
-	struct io_timer timer;
-	struct mono_time connected_at, idle_since;
-	struct delivery *delivery;
-	bool ended, pumping;
-	uint32_t carried; /* messages */
-	uint64_t era;     /* in which it was opened: see sched/pace.h */
-	bool worn;        /* something went wrong in this session: the next message gets another */
-	char relay[256];  /* "smtp.office365.com[52.97.1.2]:587" */
-	/* Since its last message ended; once it has carried one, there is none while it is idle. */
-	struct smtp_transcript transcript;
-};
-
-/* What a delivery asks of whatever carries it. */
-struct delivery_carrier {
-	bool (*has_room)(const struct connection *c);
-	void (*body)(struct connection *c, struct sv bytes, bool end);
-	void (*begin)(struct connection *c); /* what it waited for is there */
-	void (*pump)(struct connection *c);
-	void (*abandon)(struct connection *c);
-	/* It has ended, and takes with it what is to be known of the session. */
-	void (*leave)(struct connection *c, struct delivery *d, bool reached_all);
-};
-
-/* A recipient's part of an attempt. */
-struct delivery_recipient {
-	struct store_recipient r;
-	bool answered, accepted;
-	enum sched_said said; /* what the server had heard when it refused */
-	bool alone; /* refused for more than this message, which is not proved: only it waits */
-	struct verdict verdict;
-	struct sv reply;
-};
 
 /* What is to end before we do. */
 struct work {
 	struct outbound *o;
 	struct list node; /* in outbound->work */
 	uint64_t message;
-};
-
-/*
- * Where an attempt stands, by one setter: delivery_set_state(). Nothing is done for it before it is committed (I5). Its end
- * is a struct change: the sender is told, the outcome is written.
- */
-enum attempt_state {
-	ATTEMPT_TAKING,   /* it is being committed */
-	ATTEMPT_READY,    /* it is committed */
-	ATTEMPT_RUNNING,  /* its transaction runs */
-	ATTEMPT_RELEASED, /* the dot may have left: attempt_release() */
-	ATTEMPT_ENDING,   /* it is over, and the queue still works on it */
-	ATTEMPT_STATE_COUNT,
-};
-enum attempt_end {
-	ATTEMPT_JUDGED,    /* its recipients have their verdicts */
-	ATTEMPT_WITHDRAWN, /* it never left */
-};
-
-struct delivery {
-	struct work work;
-	struct list node; /* in lane->fresh */
-	struct lane *lane;
-	struct connection *connection;
-	const struct delivery_carrier *by; /* of `connection` */
-	bool begun;                        /* there */
-	struct arena arena;
-	struct store_message m;
-	struct delivery_recipient *recipients;
-	struct smtp_client_recipient *envelope;
-	uint32_t *indexes;
-	size_t count;
-	struct buf body;     /* what is in memory: from body_at on */
-	uint64_t body_at;    /* offset of body[0] in the message */
-	uint64_t body_given; /* handed to the client */
-	struct rewrite rewrite;
-	struct sv header;  /* as stored, once `body` has left it behind; see witness.c */
-	struct buf head;   /* goes instead of the stored header; empty: that goes */
-	size_t head_given; /* of it */
-	enum attempt_state state;
-	enum attempt_end end; /* while ENDING */
-	bool reads;           /* the queue reads its body */
-	bool wants_body, probe;
-	bool stayed; /* released, but it is known that it never left */
-	bool apart;  /* it goes back, and then to one recipient at a time */
-	struct mono_time begun_at;
-	struct limit_slot slot; /* of what its mailbox or connector may send */
-	struct store_attempt attempt;
-	struct sched_pick pick; /* of the take */
-	struct store_take take;
-	struct store_body body_op;
-	struct limit_entry ledger[LIMIT_ENTRIES_MAX];
-	struct sv stage;   /* in which it ended */
-	bool next_hop_dsn; /* it takes NOTIFY over from us */
-	struct sv remote_message_id;
-	struct smtp_client_message message;
-	struct sv relay;
-	struct sv transcript; /* of its session, where it did not reach all recipients */
 };
 
 /* Recipients change in the queue; see change.c. */
@@ -567,6 +412,9 @@ void witness_keep_header(struct delivery *d); /* before its body is read on */
 /* ---- delivery.c ---- */
 struct delivery *delivery_new(struct lane *l);
 void delivery_free(struct delivery *d);
+void delivery_wait(struct delivery *d); /* it is committed, for a connection of its lane */
+struct delivery *delivery_next(
+	struct lane *l); /* that waits, and is the caller's now; NULL: none */
 /*
  * It has its connection. Gets ready what leaves. False: not yet, connection_begin() is called again when
  * the header is read; or it is finished, and the connection has no delivery any more.
@@ -578,7 +426,6 @@ const struct smtp_client_message *delivery_message(struct delivery *d);
 void delivery_feed(struct delivery *d); /* the connection has room for more body */
 void delivery_set_recipients(
 	struct delivery *d, const struct store_recipient *recipients, size_t count);
-void delivery_set_state(struct delivery *d, enum attempt_state next);
 /* The dot leaves, or whatever a door has for it: from here on a lost answer is uncertain. */
 void attempt_release(struct delivery *d);
 
@@ -588,8 +435,6 @@ void delivery_judge_rest(
 	struct delivery *d, const struct verdict *v, struct sv reply, enum sched_said said);
 /* The attempt is over: verdicts to deeds, deeds to the queue. The connection is free from here on; `d` is gone. */
 void delivery_finish(struct delivery *d);
-/* It is over, or its end can go on now. */
-void delivery_end(struct delivery *d, enum attempt_end end);
 /* Never left: back to the queue, with the reason. NULL verdict: none. */
 void delivery_withdraw(struct delivery *d, const struct verdict *v, struct sv reply);
 /* What sched/verdict is told of it. In the delivery's memory. */
@@ -624,6 +469,16 @@ void waiting_reroute(struct lane *l, const struct store_message *m);
 void delivery_event(struct delivery *d, const struct smtp_client_event *e);
 
 /* ---- connection.c ---- */
+/* How it stands with them. */
+struct lane_sessions {
+	uint32_t opening, idle;
+	uint32_t ending;  /* its message is on its way; then it takes another */
+	bool has_session; /* one is known to be let in */
+};
+struct lane_sessions lane_sessions(const struct lane *l);
+void lane_turn_back(struct lane *l);                           /* who is on the way to its door */
+void lane_drain_connections(struct lane *l);                   /* no more messages */
+void lane_give_up_connections(struct lane *l);                 /* draining takes too long */
 uint32_t lane_ready_connections(const struct lane *l);         /* idle ones, whose token is good */
 struct connection *lane_idle_connection(const struct lane *l); /* NULL: none */
 /* Till when messages may be given to it; MONO_NEVER without a token. */
@@ -633,8 +488,6 @@ void connection_give(struct connection *c, struct delivery *d);
 void connection_body(struct connection *c, struct sv bytes, bool end);
 void connection_begin(struct connection *c); /* its delivery, as soon as that is ready */
 bool connection_has_room(const struct connection *c);
-bool connection_ends_soon(
-	const struct connection *c); /* its message is on its way; then it takes another */
 void connection_pump(struct connection *c);
 void connection_abandon(struct connection *c); /* gives the running transaction up */
 /* If it is one too many for its server, it ends with its message; the verdict says then what that means. True: only to it. */

@@ -3,7 +3,7 @@
 #include "base/text.h"
 #include "io/log.h"
 #include "mail/address.h"
-#include "outbound/outbound_priv.h"
+#include "outbound/attempt_priv.h"
 
 #include <stdlib.h>
 

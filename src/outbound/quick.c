@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "conf/route.h"
-#include "outbound/outbound_priv.h"
+#include "outbound/attempt_priv.h"
 
 /* The quick way of a fresh message: its attempt is in the commit that accepts it, and its body is still in memory. */
 
@@ -113,14 +113,11 @@ void outbound_committed(void *outbound, void *claim, struct arena *arena, struct
 	delivery_set_state(d, ATTEMPT_READY);
 	flow_left_by(l, &d->recipients[0].r.flow, d->count);
 	l->claims_running--;
-	list_append(&l->fresh, &d->node);
-	l->fresh_count++;
 	if (lane_now(l).held || l->o->draining) {
-		list_remove(&d->node);
-		l->fresh_count--;
 		delivery_withdraw(d, NULL, SV(""));
 		return;
 	}
+	delivery_wait(d);
 	lane_poke(l);
 }
 

@@ -27,28 +27,10 @@ void lane_configure(struct lane *l)
 
 static void withdraw_fresh(struct lane *l, const struct verdict *v, struct sv reply)
 {
-	while (!list_empty(&l->fresh)) {
-		struct delivery *d = list_entry(l->fresh.next, struct delivery, node);
+	struct delivery *d;
 
-		list_remove(&d->node);
-		l->fresh_count--;
+	while ((d = delivery_next(l)))
 		delivery_withdraw(d, v, reply);
-	}
-}
-
-/* One refused sign-in is enough: who is on the way to the door turns round. */
-static void stop_opening(struct lane *l)
-{
-	l->turns_back = false;
-	list_each_safe (at, after, &l->connections) {
-		struct connection *c = list_entry(at, struct connection, node);
-
-		/* One that has ended says so itself, further up. */
-		if (c->state < CONNECTION_IDLE && !c->ended) {
-			c->ended = true;
-			connection_pump(c);
-		}
-	}
 }
 
 static void withdraw_all(struct lane *l, const struct sched_lane_now *state)
@@ -73,23 +55,19 @@ static uint32_t due_count(struct lane *l)
 /* How it stands with its connections. */
 static struct sched_burst burst_of(struct lane *l, bool probing)
 {
-	bool has_session = false;
+	const struct lane_sessions now = lane_sessions(l);
 	struct sched_burst b = {
 		.waiting = l->fresh_count + l->takes_running + due_count(l),
 		.room = limit_scope_messages(l->scope, io_now(l->o->loop)),
 		.open = l->connection_count,
 		.max = lane_connections_max(l),
+		.handshakes = now.opening,
+		.idle = now.idle,
 	};
 
-	list_each (at, &l->connections) {
-		const struct connection *c = list_entry(at, struct connection, node);
-
-		b.handshakes += c->state < CONNECTION_IDLE;
-		b.idle += c->state == CONNECTION_IDLE;
-		has_session |= c->state == CONNECTION_IDLE || c->state == CONNECTION_BUSY;
-	}
 	/* One sign-in at a time until one is known to work: a refused one must be the only one. */
-	b.one_at_a_time = probing || (l->c && l->c->sign_in != CONF_SIGN_IN_NONE && !has_session);
+	b.one_at_a_time =
+		probing || (l->c && l->c->sign_in != CONF_SIGN_IN_NONE && !now.has_session);
 	b.scarce = connections_are_scarce(l);
 	/* These have their slots already. */
 	if (b.room < UINT32_MAX)
@@ -171,9 +149,7 @@ static uint32_t takes_max(const struct lane *l)
 	/* Of those nobody could tell that they never left. */
 	if (conf_general(l->o->conf)->uncertain != CONF_UNCERTAIN_RETRY)
 		return n;
-	list_each (at, &l->connections)
-		n += connection_ends_soon(list_entry(at, struct connection, node));
-	return n;
+	return n + lane_sessions(l).ending;
 }
 
 /* One message at a time may try. */
@@ -199,7 +175,6 @@ static void give_fresh(struct lane *l)
 {
 	while (!list_empty(&l->fresh)) {
 		struct connection *c = lane_idle_connection(l);
-		struct delivery *d;
 
 		if (!c)
 			return;
@@ -208,10 +183,7 @@ static void give_fresh(struct lane *l)
 			connection_quit(c);
 			continue;
 		}
-		d = list_entry(l->fresh.next, struct delivery, node);
-		list_remove(&d->node);
-		l->fresh_count--;
-		connection_give(c, d);
+		connection_give(c, delivery_next(l));
 	}
 }
 
@@ -239,7 +211,7 @@ void lane_pump(struct lane *l)
 	/* Time alone may have changed it. */
 	lane_tell_order(l);
 	if (l->turns_back)
-		stop_opening(l);
+		lane_turn_back(l);
 	if (!l->c)
 		withdraw_fresh(l, NULL, SV(""));
 	else if (state.held)

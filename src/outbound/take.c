@@ -2,7 +2,7 @@
 #include "base/must.h"
 #include "conf/route.h"
 #include "io/log.h"
-#include "outbound/outbound_priv.h"
+#include "outbound/attempt_priv.h"
 #include "provider/defaults.h"
 
 #include <stdio.h>
@@ -225,8 +225,7 @@ static void take_done(struct store_op *op)
 		return;
 	flow_left_by(l, &d->recipients[0].r.flow, d->count);
 	park_begin(d, probe);
-	list_append(&l->fresh, &d->node);
-	l->fresh_count++;
+	delivery_wait(d);
 }
 
 void delivery_take(struct lane *l, const struct sched_pick *pick, bool probe)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "outbound/outbound_priv.h"
+#include "outbound/session_priv.h"
 
 /*
  * Who may connect next: to one endpoint by its budget of handshakes (sched/endpoint), to all of them by

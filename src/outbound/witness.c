@@ -2,7 +2,7 @@
 #include "base/must.h"
 #include "mail/address.h"
 #include "mail/header.h"
-#include "outbound/outbound_priv.h"
+#include "outbound/attempt_priv.h"
 
 /*
  * What a message says of itself: the words that a reply may only repeat (provider/own_words), and what
