@@ -14,7 +14,7 @@ struct authn_verify *authn_verify_new(void)
 	struct authn_verify *v = xcalloc(1, sizeof(*v));
 
 	v->fields = authn_fields_new();
-	v->memo = authn_memo_new(AUTHN_VERIFY_QUESTIONS_MAX);
+	v->own_memo = authn_memo_new(AUTHN_VERIFY_QUESTIONS_MAX);
 	return v;
 }
 
@@ -27,7 +27,7 @@ void authn_verify_free(struct authn_verify *v)
 		free(v->bodies[i]);
 	}
 	arc_free(v->chain);
-	authn_memo_free(v->memo);
+	authn_memo_free(v->own_memo);
 	authn_fields_free(v->fields);
 	free(v);
 }
@@ -300,30 +300,37 @@ static bool check_dkim(
 	return verify_check(v, c, hash_dkim, &own);
 }
 
-enum authn_next authn_verify_next(struct authn_verify *v, struct authn_question *out_question)
+bool authn_verify_check(struct authn_verify *v, struct authn_memo *memo)
 {
 	bool known = true;
 
 	must(v->ended);
+	v->memo = memo;
+	for (size_t i = 0; !v->done && i < v->count; i++)
+		known &= check_dkim(v, v->signature_fields[i], &v->signatures[i]);
+	if (!v->done)
+		v->done = arc_judge(v) && known;
+	return v->done;
+}
+
+enum authn_next authn_verify_next(struct authn_verify *v, struct authn_question *out_question)
+{
+	must(v->ended);
 	if (v->done)
 		return AUTHN_DONE;
-	if (authn_memo_next(v->memo, out_question))
+	if (authn_memo_next(v->own_memo, out_question))
 		return AUTHN_ASK;
-	for (size_t i = 0; i < v->count; i++)
-		known &= check_dkim(v, v->signature_fields[i], &v->signatures[i]);
-	known &= arc_judge(v);
-	v->done = known;
-	if (known)
+	if (authn_verify_check(v, v->own_memo))
 		return AUTHN_DONE;
 	/* What is not known yet has just been noted. */
-	must(authn_memo_next(v->memo, out_question));
+	must(authn_memo_next(v->own_memo, out_question));
 	return AUTHN_ASK;
 }
 
 void authn_verify_answer(struct authn_verify *v, const struct authn_question *question,
 	const struct authn_answer *answer)
 {
-	authn_memo_answer(v->memo, question, answer);
+	authn_memo_answer(v->own_memo, question, answer);
 }
 
 const struct authn_checked *authn_verify_signatures(

@@ -90,6 +90,8 @@ NODISCARD enum authn_next authn_verify_next(
 	struct authn_verify *v, struct authn_question *out_question);
 void authn_verify_answer(struct authn_verify *v, const struct authn_question *question,
 	const struct authn_answer *answer);
+/* The function below the machine, for those who share a memo: false while it waits for answers. After end(). */
+NODISCARD bool authn_verify_check(struct authn_verify *v, struct authn_memo *memo);
 
 /* When it is done; valid as long as `v`. In the order of the header; *out_more: so many more were left out. */
 const struct authn_checked *authn_verify_signatures(

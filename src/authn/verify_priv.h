@@ -37,7 +37,8 @@ struct body_hash {
 
 struct authn_verify {
 	struct authn_fields *fields;
-	struct authn_memo *memo;
+	struct authn_memo *memo,
+		*own_memo; /* the one that is looked into; and that of the machine */
 	struct wall_time now;
 	bool in_body, ended, done;
 	int rc;

@@ -377,10 +377,46 @@ static void instants_are_read_as_they_are_written(void **state)
 	}
 }
 
+static void instants_of_mail_are_read(void **state)
+{
+	static const struct {
+		const char *text;
+		int64_t s; /* -1: none */
+	} rows[] = {
+		{ "Mon, 30 Nov 2026 04:12:05 +0100", 1796008325 },
+		{ " Mon,  30 nov 2026  03:12:05 +0000 (UTC)", 1796008325 },
+		{ "30 Nov 2026 03:12 GMT", 1796008320 },
+		{ "1 Jan 1970 00:00:01", 1 },
+		{ "Thu, 1 Jan 1970 00:00:01.25 -0000", 1 },
+		{ "", -1 },
+		{ "Mon, Nov 30 2026 03:12:05 +0000", -1 },
+		{ "32 Nov 2026 03:12:05 +0000", -1 },
+		{ "30 Xov 2026 03:12:05 +0000", -1 },
+		{ "30 Nov 26 03:12:05 +0000", -1 },
+		{ "30 Nov 2026", -1 },
+		{ "30 Nov 2026 03:12:05 +9999", -1 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct wall_time at = { -(int64_t)US_PER_S };
+		char back[WALL_RFC5322_MAX];
+
+		assert_int_equal(wall_parse_rfc5322(sv_from(rows[i].text), &at),
+			rows[i].s < 0 ? RC_PARSE : 0);
+		if (at.us / (int64_t)US_PER_S != rows[i].s)
+			fail_msg("%s: %lld", rows[i].text, (long long)at.us);
+		assert_true(rows[i].s < 0 ||
+			    (wall_parse_rfc5322(sv_from(wall_rfc5322(at, back)), &at) == 0 &&
+				    at.us / (int64_t)US_PER_S == rows[i].s));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(instants_are_read_as_they_are_written),
+		cmocka_unit_test(instants_of_mail_are_read),
 		cmocka_unit_test(sv_cuts_lines_only_at_crlf),
 		cmocka_unit_test(numbers_have_bounds),
 		cmocka_unit_test(buf_respects_its_maximum),

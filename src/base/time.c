@@ -82,23 +82,24 @@ static char *put_name(char *to, const char name[4])
 	return to + 3;
 }
 
+static const char month_names[12][4] = {
+	"Jan",
+	"Feb",
+	"Mar",
+	"Apr",
+	"May",
+	"Jun",
+	"Jul",
+	"Aug",
+	"Sep",
+	"Oct",
+	"Nov",
+	"Dec",
+};
+
 const char *wall_rfc5322(struct wall_time t, char out[WALL_RFC5322_MAX])
 {
 	static const char days[7][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
-	static const char months[12][4] = {
-		"Jan",
-		"Feb",
-		"Mar",
-		"Apr",
-		"May",
-		"Jun",
-		"Jul",
-		"Aug",
-		"Sep",
-		"Oct",
-		"Nov",
-		"Dec",
-	};
 	struct civil_time c = wall_civil(t);
 	char *to = out;
 
@@ -107,7 +108,7 @@ const char *wall_rfc5322(struct wall_time t, char out[WALL_RFC5322_MAX])
 	*to++ = ' ';
 	to = put_digits(to, (uint32_t)c.day, 2);
 	*to++ = ' ';
-	to = put_name(to, months[c.month - 1]);
+	to = put_name(to, month_names[c.month - 1]);
 	*to++ = ' ';
 	to = put_digits(to, (uint32_t)c.year, 4);
 	*to++ = ' ';
@@ -202,6 +203,45 @@ int wall_parse(struct sv text, struct wall_time *out_at)
 		if (!take_clock(&text, &clock) || !take_offset(&text, &offset) || text.len)
 			return RC_PARSE;
 	}
+	out_at->us = days_of(year, month, day) * (int64_t)US_PER_DAY + clock - offset;
+	return 0;
+}
+
+static bool take_month(struct sv *text, uint32_t *out_month)
+{
+	struct sv name = sv_head(*text, 3);
+
+	for (uint32_t i = 0; i < COUNT_OF(month_names); i++)
+		if (sv_eq_nocase(name, sv_make(month_names[i], 3))) {
+			*text = sv_trim(sv_skip(*text, 3));
+			*out_month = i + 1;
+			return true;
+		}
+	return false;
+}
+
+int wall_parse_rfc5322(struct sv text, struct wall_time *out_at)
+{
+	uint32_t year, month, day;
+	int64_t clock = 0, offset = 0;
+	ptrdiff_t comma = sv_find_char(text, ',');
+	struct sv day_text, zone;
+
+	text = sv_trim(sv_skip(text, comma < 0 ? 0 : (size_t)comma + 1));
+	if (!sv_cut_char(&text, ' ', &day_text) || sv_parse_u32(day_text, 31, &day) != 0 ||
+		day == 0)
+		return RC_PARSE;
+	text = sv_trim(text);
+	if (!take_month(&text, &month) || !take_number(&text, 4, 9999, &year))
+		return RC_PARSE;
+	text = sv_trim(text);
+	if (!take_clock(&text, &clock))
+		return RC_PARSE;
+	text = sv_trim(text);
+	(void)sv_cut_char(&text, ' ', &zone);
+	if (zone.len == 5 && (zone.ptr[0] == '+' || zone.ptr[0] == '-') &&
+		!take_offset(&zone, &offset))
+		return RC_PARSE;
 	out_at->us = days_of(year, month, day) * (int64_t)US_PER_DAY + clock - offset;
 	return 0;
 }

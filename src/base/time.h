@@ -79,3 +79,8 @@ const char *wall_rfc5322(struct wall_time t, char out[WALL_RFC5322_MAX]);
  * "Z", "+01:00", " +01:00" or nothing, which is UTC. RC_PARSE.
  */
 NODISCARD int wall_parse(struct sv text, struct wall_time *out_at);
+/*
+ * "Mon, 23 Nov 2026 21:22:17 +0100 (CET)": day of the week, seconds, zone and comment may be absent. A zone of letters is
+ * taken as UTC (RFC 5322 4.3). RC_PARSE.
+ */
+NODISCARD int wall_parse_rfc5322(struct sv text, struct wall_time *out_at);
