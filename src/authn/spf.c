@@ -186,7 +186,7 @@ static int find_validated(
 static int match_ptr(struct eval *e, struct sv domain)
 {
 	const struct authn_answer *a = ask_ptr(e);
-	struct sv name;
+	struct sv name = { 0 };
 	int r;
 
 	if (a && a->status == AUTHN_FAILURE)

@@ -43,14 +43,16 @@ struct zone {
 
 static inline void zone_take(struct zone *z, const struct zone_row *row)
 {
-	struct authn_record *r = &z->records[z->answer.count];
-	unsigned char *address = z->addresses[z->answer.count];
+	struct authn_record *r;
+	unsigned char *address;
 	uint32_t preference;
 
 	if (z->answer.count == LIMIT_DNS_RECORDS) {
 		z->answer.cut = true;
 		return;
 	}
+	r = &z->records[z->answer.count];
+	address = z->addresses[z->answer.count];
 	*r = (struct authn_record){ .data = row->len ? sv_make(row->data, row->len)
 						     : sv_from(row->data) };
 	if (row->type == AUTHN_A || row->type == AUTHN_AAAA) {
