@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "authn/spf.h"
 
+#include "authn/spf_survey.h"
 #include "authn/test_zone.h"
 
 #include "cmocka_all.h"
@@ -122,11 +123,59 @@ static void a_fail_says_who_decided_and_explains(void **state)
 	assert_string_equal(v.explanation, "");
 }
 
+static void a_survey_tells_the_whole(void **state)
+{
+	static const struct {
+		const char *domain;
+		enum spf_survey_status status;
+		unsigned lookups, voids;
+		const char *said;
+	} cases[] = {
+		{ "m365.test", SPF_SURVEY_GOOD, 1, 0, "" },
+		{ "two.test", SPF_SURVEY_SEVERAL, 0, 0, "several" },
+		{ "loop.test", SPF_SURVEY_BROKEN, 1, 0, "each other" },
+		{ "ring.test", SPF_SURVEY_BROKEN, 1, 0, "each other" },
+		{ "void.test", SPF_SURVEY_TOO_MANY, 3, 3, "more than two" },
+		{ "typo.test", SPF_SURVEY_BROKEN, 0, 0, "ipv4:192.0.2.2" },
+		{ "needs.test", SPF_SURVEY_UNKNOWN, 1, 0, "dead.test" },
+		{ "lost.test", SPF_SURVEY_BROKEN, 1, 0, "nowhere.test" },
+		{ "none.test", SPF_SURVEY_NONE, 0, 0, "" },
+		{ "mx.test", SPF_SURVEY_GOOD, 1, 0, "" },
+		{ "macro.test", SPF_SURVEY_GOOD, 1, 0, "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct zone z = ZONE(rows);
+		struct authn_memo *memo = authn_memo_new(60);
+		struct spf_survey s;
+
+		while (!spf_survey(memo, sv_from(cases[i].domain), &s))
+			assert_true(zone_serve(&z, memo) > 0);
+		if (s.status != cases[i].status || s.lookups != cases[i].lookups ||
+			s.voids != cases[i].voids ||
+			sv_find(sv_from(s.problem), sv_from(cases[i].said)) < 0)
+			fail_msg("%s: %d, %u, %u, %s",
+				cases[i].domain,
+				(int)s.status,
+				s.lookups,
+				s.voids,
+				s.problem);
+		if (i == 0) {
+			assert_true(s.has_all && s.all == SPF_FAIL && !s.allows_everybody);
+			assert_true(spf_survey_includes(&s, SV("SPF.outlook.test")));
+			assert_false(spf_survey_includes(&s, SV("outlook.test")));
+		}
+		authn_memo_free(memo);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(results),
 		cmocka_unit_test(a_fail_says_who_decided_and_explains),
+		cmocka_unit_test(a_survey_tells_the_whole),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,6 +33,7 @@ struct cli_context {
 
 int cli_check(struct cli_context *ctx, int argc, char **argv);
 int cli_demo(struct cli_context *ctx, int argc, char **argv);
+int cli_domain(struct cli_context *ctx, int argc, char **argv);
 int cli_doctor(struct cli_context *ctx, int argc, char **argv);
 int cli_explain(struct cli_context *ctx, int argc, char **argv);
 int cli_health(struct cli_context *ctx, int argc, char **argv);

@@ -71,7 +71,9 @@ def test_fields_of_json():
     states = {"time", "probe", "person", "--retry", "list", "summary", "ready", "waiting", "parked", "probing", "unused", "gone", "stopped"}
     missing = code - words(text)
     assert not missing, f"not in docs/json.md: {sorted(missing)}"
-    unknown = listed - code - states - {"queue summary", "mailboxes"}
+    # Commands that make their objects themselves.
+    made = set().union(*(re.findall(r'"(\w+)"', source(f)) for f in ("cli/plan.c", "cli/domain_print.c", "domain/find.c")))
+    unknown = listed - code - states - made - {"queue summary", "mailboxes"}
     assert not unknown, f"in docs/json.md, but nothing prints it: {sorted(unknown)}"
     assert set(re.findall(r'"(\w+)"', checks)) <= words(text)
 

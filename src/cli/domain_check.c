@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/domain.h"
+
+#include "cli/domain_priv.h"
+
+#include "base/htable.h"
+#include "base/must.h"
+#include "cli/ask.h"
+#include "cli/start.h"
+#include "io/loop.h"
+#include "io/net.h"
+
+#include <arpa/inet.h>
+#include <getopt.h>
+#include <idn2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char help[] =
+	"usage: postern domain check DOMAIN... [OPTION...]\n"
+	"       postern domain check --all [OPTION...] [--config FILE]\n\n"
+	"Is a domain ready to send through Microsoft 365? Looks up what it publishes and\n"
+	"judges it as receivers do: SPF with every include and its budget of ten look-ups,\n"
+	"DKIM by both forms of Microsoft's CNAMEs and the keys behind them, DMARC by RFC\n"
+	"9989, MX, autodiscover, MTA-STS, TLS-RPT and DANE; then whether Gmail, Yahoo and\n"
+	"Outlook.com take bulk mail from it, and if not, why and what to do. The name, EHLO\n"
+	"and listings of addresses that connectors leave from (`source:`) are looked at,\n"
+	"too. No mail is sent. Exit code 0 when all domains meet the rules, 69 when one\n"
+	"fails, 75 when a name server did not tell.\n\n"
+	"  --all              every domain of the configuration: the tenants' and those of\n"
+	"                     the mailboxes\n"
+	"  --ip ADDRESS       would SPF let this address send? May be given several times\n"
+	"  --selector NAME    a DKIM selector beside selector1 and selector2; several times\n"
+	"  --block-list ZONE  is a connector's address, or that of --ip, on this list?\n"
+	"                     Several times\n"
+	"  --dns ADDRESS      another name server: 192.0.2.1 or 127.0.0.1:5300\n"
+	"  --verbose          of many domains, too, everything that was found\n"
+	"  --json             one object a domain\n\n"
+	"examples:\n"
+	"  postern domain check contoso.com\n"
+	"  postern domain check contoso.com --ip 203.0.113.25 --selector mail2026\n"
+	"  postern domain check --all --json | jq -r 'select(.meets!=\"meets\").domain'\n";
+
+enum domain_option {
+	OPTION_ALL,
+	OPTION_IP,
+	OPTION_SELECTOR,
+	OPTION_BLOCK_LIST,
+	OPTION_DNS,
+	OPTION_VERBOSE,
+};
+
+struct checker {
+	struct domain_options o;
+	struct conf *conf; /* NULL: there is none, and none is needed */
+	struct arena arena;
+	struct sv *names;
+	size_t name_count, name_cap;
+	struct htable seen;
+	struct domain_question *questions;
+	struct io_loop *loop;
+	struct domain_sum sum;
+};
+
+/* ---- options ---- */
+
+static int read_address(struct domain_options *o, const char *text)
+{
+	struct domain_address *a = &o->addresses[o->address_count];
+
+	if (o->address_count == DOMAIN_ADDRESSES_MAX)
+		return cli_fail(EX_USAGE, "--ip: at most %d addresses", DOMAIN_ADDRESSES_MAX);
+	*a = (struct domain_address){
+		.text = sv_from(text), .why = SV("--ip"), .is_ipv6 = strchr(text, ':') != NULL
+	};
+	if (inet_pton(a->is_ipv6 ? AF_INET6 : AF_INET, text, a->bytes) != 1)
+		return cli_fail(EX_USAGE, "--ip: %s is no address. Example: 203.0.113.25", text);
+	o->address_count++;
+	return EX_OK;
+}
+
+static int read_name(
+	const char *option, const char *text, struct sv *list, size_t max, size_t *count)
+{
+	if (*count == max)
+		return cli_fail(EX_USAGE, "--%s: at most %zu", option, max);
+	if (!authn_name_is_valid(sv_from(text)))
+		return cli_fail(EX_USAGE, "--%s: %s is no name", option, text);
+	list[(*count)++] = sv_from(text);
+	return EX_OK;
+}
+
+static int read_option(struct domain_options *o, enum domain_option option, const char *value)
+{
+	switch (option) {
+	case OPTION_ALL:
+		o->all = true;
+		break;
+	case OPTION_IP:
+		return read_address(o, value);
+	case OPTION_SELECTOR:
+		return read_name(
+			"selector", value, o->selectors, DOMAIN_SELECTORS_MAX, &o->selector_count);
+	case OPTION_BLOCK_LIST:
+		return read_name("block-list", value, o->lists, DOMAIN_LISTS_MAX, &o->list_count);
+	case OPTION_DNS:
+		o->dns = value;
+		break;
+	case OPTION_VERBOSE:
+		o->verbose = true;
+		break;
+	}
+	return EX_OK;
+}
+
+static int read_options(struct domain_options *o, int argc, char **argv)
+{
+	static const struct cli_option options[] = {
+		[OPTION_ALL] = { "all", false },
+		[OPTION_IP] = { "ip", true },
+		[OPTION_SELECTOR] = { "selector", true },
+		[OPTION_BLOCK_LIST] = { "block-list", true },
+		[OPTION_DNS] = { "dns", true },
+		[OPTION_VERBOSE] = { "verbose", false },
+		{ NULL, false },
+	};
+	const char *value;
+	int met, code = EX_OK;
+
+	while ((met = cli_option(o->ctx, argc, argv, options, help, &value)) >= 0) {
+		code = read_option(o, (enum domain_option)met, value);
+		if (code != EX_OK)
+			return code;
+	}
+	if (met == CLI_OPTION_HELP)
+		return CLI_OPTION_HELP;
+	if (met == CLI_OPTION_WRONG)
+		return EX_USAGE;
+	if (o->all != (optind == argc))
+		return cli_fail(EX_USAGE,
+			"name one domain or several, or --all. Example: postern domain check "
+			"contoso.com");
+	return EX_OK;
+}
+
+/* ---- which domains ---- */
+
+/* In ASCII, each once. False: no name of a domain. */
+static bool add_name(struct checker *c, struct sv text)
+{
+	char *in = sv_dup(text), *ascii = NULL;
+	bool good =
+		idn2_to_ascii_8z(in, &ascii, IDN2_NONTRANSITIONAL | IDN2_NFC_INPUT) == IDN2_OK &&
+		authn_name_is_valid(sv_from(ascii)) && strchr(ascii, '.');
+
+	if (good && !htable_get(&c->seen, sv_from(ascii)) && c->name_count < DOMAIN_NAMES_MAX) {
+		c->names = arena_more(
+			&c->arena, c->names, c->name_count, &c->name_cap, sizeof(*c->names));
+		c->names[c->name_count++] = arena_sv(&c->arena, sv_from(ascii));
+		htable_put(&c->seen, sv_from(ascii), c);
+	}
+	idn2_free(ascii);
+	free(in);
+	return good;
+}
+
+static void add_all(struct checker *c)
+{
+	size_t count;
+	const struct conf_tenant *const *tenants = conf_tenants(c->conf, &count);
+	const struct conf_lane *lanes;
+
+	for (size_t i = 0; i < count; i++)
+		for (size_t k = 0; k < tenants[i]->domain_count; k++)
+			(void)add_name(c, tenants[i]->domains[k]);
+	lanes = conf_lanes(c->conf, &count);
+	for (size_t i = 0; i < count; i++) {
+		ptrdiff_t at = sv_rfind_char(lanes[i].name, '@');
+
+		if (lanes[i].kind == CONF_LANE_MAILBOX && at > 0)
+			(void)add_name(c, sv_skip(lanes[i].name, (size_t)at + 1));
+	}
+}
+
+static int add_named(struct checker *c, int argc, char **argv)
+{
+	for (int i = optind; i < argc; i++) {
+		if (!add_name(c, sv_from(argv[i])))
+			return cli_fail(
+				EX_USAGE, "%s is not a domain name. Example: contoso.com", argv[i]);
+	}
+	return EX_OK;
+}
+
+static enum provider_cloud cloud_of(const struct conf *conf, struct sv domain)
+{
+	size_t count;
+	const struct conf_tenant *const *tenants = conf ? conf_tenants(conf, &count) : NULL;
+
+	for (size_t i = 0; tenants && i < count; i++) {
+		for (size_t k = 0; k < tenants[i]->domain_count; k++) {
+			if (sv_eq_nocase(tenants[i]->domains[k], domain))
+				return tenants[i]->cloud;
+		}
+	}
+	return tenants && count == 1 ? tenants[0]->cloud : PROVIDER_CLOUD_GLOBAL;
+}
+
+static void read_bytes(const struct io_address *from, struct domain_address *a)
+{
+	a->is_ipv6 = from->any.sa_family == AF_INET6;
+	if (a->is_ipv6)
+		memcpy(a->bytes, &from->v6.sin6_addr, 16);
+	else
+		memcpy(a->bytes, &from->v4.sin_addr, 4);
+}
+
+/* Those that connectors leave from: the world sees them. */
+static void add_sources(struct checker *c)
+{
+	size_t count;
+	const struct conf_lane *lanes = conf_lanes(c->conf, &count);
+
+	for (size_t i = 0; i < count && c->o.address_count < DOMAIN_ADDRESSES_MAX; i++) {
+		struct domain_address *a = &c->o.addresses[c->o.address_count];
+		char text[LIMIT_DOMAIN + 16];
+
+		if (lanes[i].source.len == 0 || lanes[i].kind != CONF_LANE_CONNECTOR)
+			continue;
+		*a = (struct domain_address){ .sends = true };
+		read_bytes(&lanes[i].source, a);
+		must(inet_ntop(lanes[i].source.any.sa_family, a->bytes, text, sizeof(text)) !=
+			NULL);
+		a->text = arena_sv(&c->arena, sv_from(text));
+		(void)snprintf(text,
+			sizeof(text),
+			"connector %.*s",
+			SV_ARG(sv_head(lanes[i].name, LIMIT_DOMAIN)));
+		a->why = arena_sv(&c->arena, sv_from(text));
+		c->o.address_count++;
+	}
+}
+
+static void make_questions(struct checker *c)
+{
+	const struct domain_options *o = &c->o;
+
+	/* Who names lists means the addresses that he names, too. */
+	for (size_t i = 0; i < o->address_count && o->list_count; i++)
+		c->o.addresses[i].sends = true;
+	c->questions = xcalloc(c->name_count + 1, sizeof(*c->questions));
+	for (size_t i = 0; i < c->name_count; i++) {
+		c->questions[i] = (struct domain_question){ .domain = c->names[i],
+			.cloud = cloud_of(c->conf, c->names[i]),
+			.selectors = o->selectors,
+			.selector_count = o->selector_count,
+			.addresses = o->addresses,
+			.address_count = o->address_count,
+			.helo = c->conf ? conf_general(c->conf)->hostname : SV(""),
+			.block_lists = o->lists,
+			.block_list_count = o->list_count };
+	}
+}
+
+/* ---- the run ---- */
+
+static void on_done(void *arg, const struct domain_question *q, const struct domain_report *r)
+{
+	struct checker *c = arg;
+
+	(void)q;
+	switch (domain_report_meets(r)) {
+	case DOMAIN_MEETS:
+		c->sum.meets++;
+		break;
+	case DOMAIN_FAILS:
+		c->sum.fails++;
+		break;
+	case DOMAIN_MEETS_UNKNOWN:
+	case DOMAIN_MEETS_COUNT:
+		c->sum.unknown++;
+		break;
+	}
+	domain_print(&c->o, r);
+}
+
+static void on_finished(void *arg)
+{
+	io_loop_stop(((struct checker *)arg)->loop);
+}
+
+/* libunbound wants "192.0.2.1@5300". Empty: this is no address. */
+static struct sv server_of(struct checker *c)
+{
+	struct domain_address bytes = { 0 };
+	struct io_address address;
+	char text[INET6_ADDRSTRLEN + 8];
+	struct sv given = sv_from(c->o.dns);
+
+	bytes.is_ipv6 = sv_find_char(given, ':') != sv_rfind_char(given, ':');
+	if (inet_pton(bytes.is_ipv6 ? AF_INET6 : AF_INET, c->o.dns, bytes.bytes) == 1)
+		return given;
+	if (io_address_parse(given, &address) != 0 || address.both_families ||
+		address.any.sa_family == AF_UNIX)
+		return SV("");
+	read_bytes(&address, &bytes);
+	must(inet_ntop(address.any.sa_family, bytes.bytes, text, INET6_ADDRSTRLEN) != NULL);
+	(void)snprintf(text + strlen(text),
+		8,
+		"@%u",
+		(unsigned)ntohs(bytes.is_ipv6 ? address.v6.sin6_port : address.v4.sin_port));
+	return arena_sv(&c->arena, sv_from(text));
+}
+
+static int look(struct checker *c)
+{
+	struct sv anchor = c->conf ? conf_general(c->conf)->dnssec_anchor : SV("");
+	struct sv server = SV("");
+	struct io_dnssec *dns;
+	struct domain_look *l;
+	struct err err = { 0 };
+
+	if (c->o.dns) {
+		server = server_of(c);
+		if (server.len == 0)
+			return cli_fail(EX_USAGE,
+				"--dns needs an address, for example 192.0.2.1 or 127.0.0.1:53");
+	}
+	c->loop = io_loop_new();
+	dns = io_dnssec_new(c->loop, anchor, server, &err);
+	if (!dns) {
+		io_loop_free(c->loop);
+		return cli_fail(EX_CONFIG, "%s", err.text);
+	}
+	l = domain_look_new(c->loop, dns, c->questions, c->name_count, on_done, on_finished, c);
+	io_loop_run(c->loop);
+	domain_look_free(l);
+	io_dnssec_free(dns);
+	io_loop_free(c->loop);
+	domain_print_sum(&c->o, &c->sum);
+	return c->sum.fails ? EX_UNAVAILABLE : c->sum.unknown ? EX_TEMPFAIL : EX_OK;
+}
+
+static int run(struct checker *c, int argc, char **argv)
+{
+	int code = EX_OK;
+
+	/* Without a configuration a domain can be looked at, too. */
+	if (c->o.all || access(c->o.ctx->config_path, F_OK) == 0 ||
+		strcmp(c->o.ctx->config_path, CLI_CONFIG_PATH) != 0) {
+		c->conf = cli_load_conf(c->o.ctx);
+		if (!c->conf)
+			return cli_conf_failed(c->o.ctx);
+		add_sources(c);
+	}
+	code = cli_become_daemon(c->o.ctx, c->conf);
+	if (code != EX_OK)
+		return code;
+	if (c->o.all)
+		add_all(c);
+	else
+		code = add_named(c, argc, argv);
+	if (code != EX_OK)
+		return code;
+	if (c->name_count == 0)
+		return cli_fail(EX_CONFIG,
+			"the configuration names no domain: neither `domains:` of a tenant nor a "
+			"mailbox");
+	c->o.brief = c->name_count > 1 && !c->o.verbose;
+	make_questions(c);
+	return look(c);
+}
+
+int cli_domain_check(struct cli_context *ctx, int argc, char **argv)
+{
+	struct checker c = { .o.ctx = ctx };
+	int code = read_options(&c.o, argc, argv);
+
+	if (code == EX_OK)
+		code = run(&c, argc, argv);
+	free(c.questions);
+	htable_deinit(&c.seen);
+	arena_reset(&c.arena);
+	conf_unref(c.conf);
+	return code == CLI_OPTION_HELP ? EX_OK : code;
+}
