@@ -13,7 +13,7 @@
  * signals), check, closing. Ours is laid over it:
  *
  *   poll      descriptors: streams read and tell their owners
- *   check     timers that are due, TLS handshakes, tasks, then every dirty stream writes once
+ *   check     timers that are due, TLS handshakes, tasks, the last tasks, then every dirty stream writes once
  *   closing   libuv gives closed handles back; until here a freed stream can still be looked at
  *   prepare   once more tasks and dirty streams (left-overs), then the sleep is measured
  *
@@ -115,6 +115,24 @@ static void run_tasks(struct io_loop *l)
 	list_remove(&l->tasks_end);
 }
 
+/* One that is posted again here waits for the next round. */
+static void run_last(struct io_loop *l)
+{
+	struct list now;
+
+	if (list_empty(&l->last))
+		return;
+	list_init(&now);
+	list_append(&l->last, &now);
+	list_remove(&l->last);
+	while (!list_empty(&now)) {
+		struct io_task *t = list_entry(now.next, struct io_task, node);
+
+		io_task_cancel(l, t);
+		t->run(t->arg);
+	}
+}
+
 /* An active idle handle keeps the poll from sleeping; that is all it is for. */
 static void on_idle(uv_idle_t *idle)
 {
@@ -124,8 +142,10 @@ static void on_idle(uv_idle_t *idle)
 static void end_round(struct io_loop *l)
 {
 	run_tasks(l);
+	run_last(l);
 	io_streams_serve(l);
-	if (!list_empty(&l->tasks) || !list_empty(&l->dirty) || l->steps.waiting.count)
+	if (!list_empty(&l->tasks) || !list_empty(&l->last) || !list_empty(&l->dirty) ||
+		l->steps.waiting.count)
 		must(uv_idle_start(&l->idle, on_idle) == 0);
 	else
 		must(uv_idle_stop(&l->idle) == 0);
@@ -216,6 +236,7 @@ struct io_loop *io_loop_new_with(const struct io_loop_options *options)
 	must(uv_check_start(&l->check, on_check) == 0);
 	list_init(&l->tasks);
 	list_init(&l->tasks_end);
+	list_init(&l->last);
 	list_init(&l->dirty);
 	list_init(&l->closing);
 	list_init(&l->signals);
@@ -292,6 +313,12 @@ void io_task_post(struct io_loop *l, struct io_task *t)
 {
 	if (!io_task_is_queued(t))
 		list_append(&l->tasks, &t->node);
+}
+
+void io_task_post_last(struct io_loop *l, struct io_task *t)
+{
+	if (!io_task_is_queued(t))
+		list_append(&l->last, &t->node);
 }
 
 void io_task_cancel(struct io_loop *l, struct io_task *t)

@@ -105,7 +105,9 @@ static inline bool io_task_is_queued(const struct io_task *t)
 	return t->node.next && !list_empty(&t->node);
 }
 
-void io_task_post(struct io_loop *l, struct io_task *t);   /* nothing when it is queued already */
+void io_task_post(struct io_loop *l, struct io_task *t); /* nothing when it is queued already */
+/* The same, behind all tasks that were posted so, with what the round has brought. */
+void io_task_post_last(struct io_loop *l, struct io_task *t);
 void io_task_cancel(struct io_loop *l, struct io_task *t); /* nothing when it is not queued */
 
 /*

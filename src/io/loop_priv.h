@@ -45,6 +45,7 @@ struct io_loop {
 	uint64_t sleep_key; /* the timer that `sleep` was set for; 0 when it is not set */
 	bool firing;
 	struct list tasks, tasks_end; /* those before the end are of this round */
+	struct list last;             /* behind all of them */
 	struct list dirty;            /* streams with something to do at the end of the round */
 	struct io_steps steps;
 	struct list closing; /* streams that close gently, and so have no owner */

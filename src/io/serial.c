@@ -21,10 +21,13 @@ struct chain {
 
 struct io_serial {
 	struct io_serial_work work;
+	struct io_loop *loop;
+	struct io_task round_ends;
 	struct io_wakeup *wakeup;
 	pthread_t thread;
 	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t wake, end;
+	struct chain handed; /* of this round of the loop */
 	struct chain waiting, finished;
 	bool sleeping, stopping, ended;
 };
@@ -37,6 +40,18 @@ static void chain_put(struct chain *c, struct io_serial_job *job)
 	else
 		c->first = job;
 	c->last = job;
+}
+
+static void chain_append(struct chain *c, struct chain *more)
+{
+	if (!more->first)
+		return;
+	if (c->last)
+		c->last->next = more->first;
+	else
+		c->first = more->first;
+	c->last = more->last;
+	*more = (struct chain){ 0 };
 }
 
 static struct io_serial_job *take_all(struct io_serial *s, struct chain *c, bool *out_stopping)
@@ -173,6 +188,23 @@ static void on_finished(void *arg)
 	tell(arg, false);
 }
 
+/*
+ * What one round of the loop has handed over runs in one turn: a commit costs much, and the first of them would have
+ * one for itself.
+ */
+static void on_round_ends(void *arg)
+{
+	struct io_serial *s = arg;
+	bool wake;
+
+	must(pthread_mutex_lock(&s->lock) == 0);
+	chain_append(&s->waiting, &s->handed);
+	wake = s->sleeping;
+	must(pthread_mutex_unlock(&s->lock) == 0);
+	if (wake)
+		must(pthread_cond_signal(&s->wake) == 0);
+}
+
 struct io_serial *io_serial_new(struct io_loop *l, const struct io_serial_work *w)
 {
 	struct io_serial *s = xcalloc(1, sizeof(*s));
@@ -180,6 +212,8 @@ struct io_serial *io_serial_new(struct io_loop *l, const struct io_serial_work *
 	sigset_t all, before;
 
 	s->work = *w;
+	s->loop = l;
+	s->round_ends = (struct io_task){ .run = on_round_ends, .arg = s };
 	must(pthread_condattr_init(&attr) == 0);
 	must(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
 	must(pthread_mutex_init(&s->lock, NULL) == 0);
@@ -197,26 +231,27 @@ struct io_serial *io_serial_new(struct io_loop *l, const struct io_serial_work *
 
 void io_serial_hand(struct io_serial *s, struct io_serial_job *job)
 {
-	bool wake;
-
 	must(pthread_mutex_lock(&s->lock) == 0);
-	chain_put(&s->waiting, job);
-	wake = s->sleeping;
+	chain_put(&s->handed, job);
 	must(pthread_mutex_unlock(&s->lock) == 0);
-	if (wake)
-		must(pthread_cond_signal(&s->wake) == 0);
+	io_task_post_last(s->loop, &s->round_ends);
 }
 
 void io_serial_give_up(
 	struct io_serial *s, void (*each)(void *arg, struct io_serial_job *job), void *arg)
 {
-	struct io_serial_job *job = take_all(s, &s->waiting, NULL);
+	struct chain all;
 
-	for (struct io_serial_job *at = job; at; at = at->next) {
+	must(pthread_mutex_lock(&s->lock) == 0);
+	all = s->waiting;
+	s->waiting = (struct chain){ 0 };
+	chain_append(&all, &s->handed);
+	must(pthread_mutex_unlock(&s->lock) == 0);
+	for (struct io_serial_job *at = all.first; at; at = at->next) {
 		at->again = false;
 		each(arg, at);
 	}
-	give_back(s, job);
+	give_back(s, all.first);
 }
 
 void io_serial_free(struct io_serial *s)
@@ -246,6 +281,7 @@ bool io_serial_free_within(struct io_serial *s, uint64_t us)
 	if (!s)
 		return true;
 	must(pthread_mutex_lock(&s->lock) == 0);
+	chain_append(&s->waiting, &s->handed);
 	s->stopping = true;
 	must(pthread_cond_signal(&s->wake) == 0);
 	must(pthread_mutex_unlock(&s->lock) == 0);
@@ -253,8 +289,11 @@ bool io_serial_free_within(struct io_serial *s, uint64_t us)
 		return false;
 	must(pthread_join(s->thread, NULL) == 0);
 	/* Alone now; a completion may hand over the next job. */
-	for (tell(s, true); s->waiting.first; tell(s, true))
+	for (tell(s, true); s->waiting.first || s->handed.first; tell(s, true)) {
+		chain_append(&s->waiting, &s->handed);
 		run_turn(s, take_all(s, &s->waiting, NULL));
+	}
+	io_task_cancel(s->loop, &s->round_ends);
 	io_wakeup_free(s->wakeup);
 	(void)pthread_cond_destroy(&s->end);
 	(void)pthread_cond_destroy(&s->wake);

@@ -6,7 +6,8 @@
 
 /*
  * Jobs in order, on a thread of their own. They run in turns: one turn takes all that was handed over since
- * the turn before, so that one commit can serve it. Between the turns the owner has a step of its own work.
+ * the turn before, and the whole of each round of the loop, so that one commit can serve it. Between the turns the
+ * owner has a step of its own work.
  */
 struct io_serial;
 

@@ -148,6 +148,27 @@ static void hand(struct desk *d, struct errand *e, char letter)
 	io_serial_hand(d->serial, &e->job);
 }
 
+static void stop(void *arg)
+{
+	io_loop_stop(arg);
+}
+
+static void end_round(struct desk *d)
+{
+	struct io_task task = { .run = stop, .arg = d->loop };
+
+	io_task_post(d->loop, &task);
+	io_loop_run(d->loop);
+}
+
+/* It runs, and waits at the gate. */
+static void hand_first(struct desk *d, struct errand *e)
+{
+	hand(d, e, 'a');
+	end_round(d);
+	pass(&d->started);
+}
+
 static void what_waits_is_one_turn(void **state)
 {
 	struct errand e[5] = { { .again = 0 } };
@@ -156,8 +177,7 @@ static void what_waits_is_one_turn(void **state)
 	(void)state;
 	open_desk(&d, true, US_PER_S);
 	d.stop_after = 5;
-	hand(&d, &e[0], 'a');
-	pass(&d.started);
+	hand_first(&d, &e[0]);
 	for (unsigned i = 1; i < 5; i++)
 		hand(&d, &e[i], (char)('a' + i));
 	(void)sem_post(&d.gate);
@@ -169,6 +189,40 @@ static void what_waits_is_one_turn(void **state)
 	close_desk(&d);
 }
 
+struct round {
+	struct desk *desk;
+	struct errand *errands;
+};
+
+static void hand_some(void *arg)
+{
+	const struct round *r = arg;
+
+	for (unsigned i = 0; i < 3; i++) {
+		hand(r->desk, &r->errands[i], (char)('a' + i));
+		/* The thread could run the first meanwhile. */
+		(void)nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
+	}
+}
+
+static void what_a_round_brings_is_one_turn(void **state)
+{
+	struct errand e[3] = { { .again = 0 } };
+	struct desk d;
+	struct round r = { &d, e };
+	struct io_task task = { .run = hand_some, .arg = &r };
+
+	(void)state;
+	open_desk(&d, false, US_PER_S);
+	d.stop_after = 3;
+	io_task_post(d.loop, &task);
+	io_loop_run(d.loop);
+	io_serial_free(TAKE(d.serial));
+	assert_string_equal(d.ran, "abc|");
+	assert_string_equal(d.told, "abc");
+	close_desk(&d);
+}
+
 static void the_unfinished_go_behind(void **state)
 {
 	struct errand e[3] = { { .again = 2 }, { .again = 0 }, { .again = 1 } };
@@ -177,10 +231,10 @@ static void the_unfinished_go_behind(void **state)
 	(void)state;
 	open_desk(&d, true, US_PER_S);
 	d.stop_after = 3;
-	hand(&d, &e[0], 'a');
-	pass(&d.started);
+	hand_first(&d, &e[0]);
 	hand(&d, &e[1], 'b');
 	hand(&d, &e[2], 'c');
+	end_round(&d);
 	(void)sem_post(&d.gate);
 	io_loop_run(d.loop);
 	io_serial_free(TAKE(d.serial));
@@ -230,8 +284,7 @@ static void free_finishes_all(void **state)
 
 	(void)state;
 	open_desk(&d, true, US_PER_S);
-	hand(&d, &e[0], 'a');
-	pass(&d.started);
+	hand_first(&d, &e[0]);
 	hand(&d, &e[1], 'b');
 	e[2].desk = &d;
 	e[2].letter = 'c';
@@ -261,8 +314,7 @@ static void who_is_given_up_is_told_and_does_not_run(void **state)
 	(void)state;
 	open_desk(&d, true, US_PER_S);
 	d.stop_after = 2;
-	hand(&d, &e[0], 'a');
-	pass(&d.started);
+	hand_first(&d, &e[0]);
 	hand(&d, &e[1], 'b');
 	hand(&d, &e[2], 'c');
 	io_serial_give_up(d.serial, give_one_up, &d);
@@ -286,8 +338,7 @@ static void an_end_does_not_wait_for_ever(void **state)
 
 	(void)state;
 	open_desk(&d, true, US_PER_S);
-	hand(&d, &e[0], 'a');
-	pass(&d.started);
+	hand_first(&d, &e[0]);
 	hand(&d, &e[1], 'b');
 	assert_false(io_serial_free_within(d.serial, 0));
 	assert_false(io_serial_free_within(d.serial, 1));
@@ -351,8 +402,7 @@ static void many_completions_leave_room(void **state)
 	d.stop_after = COUNT;
 	d.slow = true;
 	t = (struct turns){ .desk = &d, .task = { .run = on_turn, .arg = &t } };
-	hand(&d, &e[0], 'a');
-	pass(&d.started);
+	hand_first(&d, &e[0]);
 	for (unsigned i = 1; i < COUNT; i++)
 		hand(&d, &e[i], (char)('a' + i % 26));
 	(void)sem_post(&d.gate);
@@ -372,6 +422,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(many_completions_leave_room),
 		cmocka_unit_test(what_waits_is_one_turn),
+		cmocka_unit_test(what_a_round_brings_is_one_turn),
 		cmocka_unit_test(the_unfinished_go_behind),
 		cmocka_unit_test(steps_come_without_jobs),
 		cmocka_unit_test(a_job_ends_the_rest),

@@ -155,7 +155,8 @@ struct store_sweep {
 };
 
 struct store_sqlite {
-	struct store front; /* first: store_sqlite_of() */
+	struct store front;    /* first: store_sqlite_of() */
+	sqlite3_vfs gathering; /* of `db`; see sqlite_wal.c */
 	sqlite3 *db;
 	sqlite3_stmt *sql[SQL_COUNT];
 	char path[STORE_PATH_MAX + 16];
@@ -203,6 +204,10 @@ NODISCARD int store_format_known(struct store_sqlite *s, int64_t version, struct
 NODISCARD int store_migrate(struct store_sqlite *s, int64_t version, struct err *err);
 /* Moves what stands in a table ledger_4, as format 4 had it, into scope, ledger and count; drops it. */
 const char *store_ledger_from_4(void);
+
+/* ---- sqlite_wal.c ---- */
+/* Makes s->gathering, a VFS named as the path of the queue, around the usual one. */
+void store_wal_gather(struct store_sqlite *s, const char *usual);
 
 /* ---- sqlite_sql.c ---- */
 /* What makes an empty queue. */

@@ -415,13 +415,27 @@ static int on_wal(void *arg, sqlite3 *db, const char *name, int pages)
 	return SQLITE_OK;
 }
 
-int store_db_open(struct store_sqlite *s, struct err *err)
+/* SQLite wants its name only to find it: afterwards nobody else can. */
+static int open_file(struct store_sqlite *s)
 {
-	int rc = sqlite3_open_v2(s->path,
+	int rc;
+
+	store_wal_gather(s, s->front.vfs);
+	rc = sqlite3_vfs_register(&s->gathering, 0);
+	if (rc != SQLITE_OK)
+		return rc;
+	rc = sqlite3_open_v2(s->path,
 		&s->db,
 		SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
 			SQLITE_OPEN_PRIVATECACHE,
-		s->front.vfs);
+		s->gathering.zName);
+	(void)sqlite3_vfs_unregister(&s->gathering);
+	return rc;
+}
+
+int store_db_open(struct store_sqlite *s, struct err *err)
+{
+	int rc = open_file(s);
 
 	if (rc == SQLITE_OK) {
 		(void)sqlite3_extended_result_codes(s->db, 1);
