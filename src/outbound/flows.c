@@ -5,8 +5,8 @@
 
 /* Between where mail waits (sched/order) and the lanes that take it: who is a taker of what, and who should look for work. */
 
-/* Its lanes are there from when mail first waits for one of them. */
-static void make_lanes(struct outbound *o, struct sv queue)
+/* Its lanes are there from when mail first waits for one of them. How many members are configured. */
+static size_t make_lanes(struct outbound *o, struct sv queue)
 {
 	const struct conf_member *members[CONF_THROUGH_MAX];
 	size_t count = conf_queue_members(o->conf, queue, members);
@@ -14,11 +14,12 @@ static void make_lanes(struct outbound *o, struct sv queue)
 	for (size_t i = 0; i < count; i++)
 		for (size_t k = 0; k < members[i]->lane_count; k++)
 			(void)lane_get(o, members[i]->lanes[k].key);
+	return count;
 }
 
 struct sched_flow *flow_get(struct outbound *o, const struct mail_flow *key)
 {
-	make_lanes(o, key->queue);
+	(void)make_lanes(o, key->queue);
 	return sched_flow_get(o->order, key);
 }
 
@@ -108,12 +109,13 @@ void flow_add(
 void outbound_queued(
 	void *outbound, uint64_t message_id, const struct mail_flow *flow, uint32_t recipients)
 {
-	const struct conf_member *members[CONF_THROUGH_MAX];
 	struct outbound *o = outbound;
+	size_t members = make_lanes(o, flow->queue);
 
-	flow_add(o, flow, recipients, outbound_due_now(o));
+	sched_flow_add(sched_flow_get(o->order, flow), recipients, outbound_due_now(o));
+	outbound_wake(o);
 	overdue_expect_new(o);
-	if (o->started && conf_queue_members(o->conf, flow->queue, members) == 0)
+	if (o->started && members == 0)
 		o->hands->resolve(o, flow, message_id);
 }
 

@@ -146,12 +146,6 @@ void lane_message_passed(struct lane *l)
 	sched_pace_passed(&l->pace, l->connection_count, lane_connections_limit(l));
 }
 
-void lane_goes_on(struct lane *l)
-{
-	l->moved = 0;
-	lane_tell_order(l);
-}
-
 uint32_t outbound_month(const struct outbound *o)
 {
 	char text[WALL_RFC3339_MAX];
@@ -191,14 +185,16 @@ void lane_tell_order(struct lane *l)
 	struct sched_lane_now state = sched_lane_now(l->sched, now);
 	const struct sched_hold *outside = sched_lane_stops_outside(l->sched, now);
 
-	sched_taker_set(l->taker,
-		&(struct sched_taker_state){ .is_configured = l->c != NULL,
-			.held = state.held || state.probing,
-			.may_elsewhere = state.by && sched_hold_may_leave(state.by),
-			.probing = state.probing && !state.held,
-			.external_held = outside != NULL,
-			.external_elsewhere = outside && sched_hold_may_leave(outside) });
-	outbound_wake(l->o);
+	if (!state.held && !state.probing)
+		l->moved = 0;
+	if (sched_taker_set(l->taker,
+		    &(struct sched_taker_state){ .is_configured = l->c != NULL,
+			    .held = state.held || state.probing,
+			    .may_elsewhere = state.by && sched_hold_may_leave(state.by),
+			    .probing = state.probing && !state.held,
+			    .external_held = outside != NULL,
+			    .external_elsewhere = outside && sched_hold_may_leave(outside) }))
+		outbound_wake(l->o);
 }
 
 /* ---- what leaves next ---- */

@@ -267,7 +267,6 @@ void lane_free(struct lane *l);
 struct conf *lane_take_conf(struct lane *l);
 bool lane_needs_token(const struct conf_lane *c);
 void lane_poke(struct lane *l);                    /* looks for work soon */
-void lane_goes_on(struct lane *l);                 /* what held it has ended */
 uint32_t outbound_month(const struct outbound *o); /* 202611 */
 void lane_count_delivered(struct lane *l, uint32_t month, uint64_t count);
 struct sched_lane_now lane_now(struct lane *l);

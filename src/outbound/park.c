@@ -230,7 +230,7 @@ static void execute_one(struct lane *l, const struct sched_hold_event *e)
 	if (sched_hold_scope(e->hold) != SCHED_HOLD_MAILBOX)
 		poke_lanes_of(l->o, e->hold);
 	else if (e->what & SCHED_HOLD_ENDED)
-		lane_goes_on(l);
+		lane_tell_order(l);
 }
 
 void parks_execute(struct outbound *o, struct lane *l)

@@ -34,7 +34,8 @@ static bool is_way_free(struct lane *l, const struct store_message *m)
 	return true;
 }
 
-static bool may_claim(struct lane *l, struct store_put *put, const struct store_message *m)
+static bool may_claim(
+	struct lane *l, struct sched_flow *f, struct store_put *put, const struct store_message *m)
 {
 	struct sched_lane_now state = lane_now(l);
 
@@ -45,8 +46,7 @@ static bool may_claim(struct lane *l, struct store_put *put, const struct store_
 	       lane_room(l, m->recipients, m->recipient_count) == m->recipient_count &&
 	       is_way_free(l, m) &&
 	       /* Behind mail that waits already it queues up like the rest. */
-	       sched_may_pass(
-		       flow_get(l->o, &m->recipients[0].flow), l->taker, outbound_due_now(l->o));
+	       sched_may_pass(f, l->taker, outbound_due_now(l->o));
 }
 
 static void show_hold(struct lane *l, struct arena *a, struct store_message *m,
@@ -66,6 +66,8 @@ void *outbound_claim(void *outbound, struct arena *arena, struct store_put *put,
 	struct store_message *message, struct store_recipient *recipients)
 {
 	struct outbound *o = outbound;
+	struct sched_taker *t;
+	struct sched_flow *f;
 	struct delivery *d;
 	struct lane *l;
 
@@ -73,10 +75,12 @@ void *outbound_claim(void *outbound, struct arena *arena, struct store_put *put,
 		if (!mail_flow_eq(&recipients[i].flow, &recipients[0].flow) ||
 			!sv_eq(recipients[i].rewrite_from, recipients[0].rewrite_from))
 			return NULL;
-	l = lane_of_flow(o, &recipients[0].flow);
-	if (!l)
+	f = flow_get(o, &recipients[0].flow);
+	t = sched_flow_taker(f);
+	if (!t)
 		return NULL;
-	if (!may_claim(l, put, message)) {
+	l = sched_taker_owner(t);
+	if (!may_claim(l, f, put, message)) {
 		show_hold(l, arena, message, recipients);
 		return NULL;
 	}

@@ -164,27 +164,30 @@ static bool is_over(struct delivery *d)
 
 /* ---- the take ---- */
 
-/* When it is tried again. What stands on a damaged page is passed over from now on; a take that finds nothing else goes in no circle. */
-static struct wall_time after_failure(struct lane *l, int rc)
+/* The queue could not say. What stands on a damaged page is passed over from now on; a take that finds nothing else goes in no circle. */
+static void take_failed(struct delivery *d, int rc)
 {
-	struct wall_time now = outbound_due_now(l->o);
+	struct lane *l = d->lane;
 
+	log_line(LOG_WARN, "qmgr", "an attempt could not begin: %s", d->take.op.err.text);
 	if (rc == RC_CORRUPT && ++l->damaged_takes < DAMAGED_TAKES_MAX)
-		return now;
-	return wall_add(now, (int64_t)outbound_queue_pause(rc, l->read_failures++));
+		sched_pick_withdraw(&d->pick);
+	else
+		sched_took(&d->pick,
+			0,
+			wall_add(outbound_due_now(l->o),
+				(int64_t)outbound_queue_pause(rc, l->read_failures++)));
 }
 
 static void no_take(struct delivery *d)
 {
 	struct lane *l = d->lane;
-	struct wall_time next = d->take.out_next_due;
 	int rc = d->take.op.rc;
 
-	if (rc != RC_NOT_FOUND) {
-		log_line(LOG_WARN, "qmgr", "an attempt could not begin: %s", d->take.op.err.text);
-		next = after_failure(l, rc);
-	}
-	sched_took(&d->pick, 0, next);
+	if (rc == RC_NOT_FOUND)
+		sched_took(&d->pick, 0, d->take.out_next_due);
+	else
+		take_failed(d, rc);
 	(void)limit_slot_withdraw(&d->slot, NULL);
 	l->probe_taken = l->probe_taken && !d->probe;
 	delivery_free(d);

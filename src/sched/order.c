@@ -55,12 +55,6 @@ struct sched_flow {
 	struct sched_taker *stands_at; /* with what is due; NULL: nowhere */
 };
 
-/* Signed, as the clock of the wall may be; the order stays. */
-static uint64_t key_of(struct wall_time t)
-{
-	return (uint64_t)t.us ^ (UINT64_C(1) << 63);
-}
-
 static struct wall_time time_of(const struct heap_node *node)
 {
 	return (struct wall_time){ (int64_t)(node->key ^ (UINT64_C(1) << 63)) };
@@ -228,7 +222,7 @@ static void set_timer(struct sched_flow *f, struct wall_time at)
 	if (at.us == SCHED_NEVER.us)
 		heap_remove(&f->order->timers, &f->timer);
 	else
-		heap_update(&f->order->timers, &f->timer, key_of(at));
+		heap_update(&f->order->timers, &f->timer, sched_due_key(at));
 }
 
 static struct wall_time timer_of(const struct sched_flow *f)
@@ -380,16 +374,17 @@ void sched_taker_rank(struct sched_taker *t, uint32_t rank)
 	settle_moved(t->order);
 }
 
-void sched_taker_set(struct sched_taker *t, const struct sched_taker_state *s)
+bool sched_taker_set(struct sched_taker *t, const struct sched_taker_state *s)
 {
 	if (memcmp(state_of(t), s, sizeof(*s)) == 0)
-		return;
+		return false;
 	sched_door_set(t->door, s);
 	settle_moved(t->order);
 	if (!may_ask(t))
 		sleep_again(t);
 	else if (has_work(t))
 		wake(t);
+	return true;
 }
 
 struct sched_taker *sched_wake(struct sched_order *o, struct wall_time now)
@@ -536,13 +531,18 @@ void sched_flow_left(struct sched_flow *f, uint32_t recipients)
 	flow_settle(f);
 }
 
+static bool takes_now(const struct sched_flow *f, const struct sched_door *d)
+{
+	return !sched_lot_is_stopped(f->lot) && sched_door_takes(d, f->key.external);
+}
+
 struct sched_standing sched_flow_standing(const struct sched_flow *f, uint64_t before)
 {
 	const struct sched_door *d = sched_lot_door(f->lot);
 	struct sched_standing s = { .taker = d ? sched_door_taker(d) : NULL,
 		.sender_held = sched_lot_is_stopped(f->lot) };
 
-	s.takes = d && !s.sender_held && sched_door_takes(d, f->key.external);
+	s.takes = d && takes_now(f, d);
 	s.ahead = d && s.taker->turns ? sched_turns_ahead(s.taker->turns, &f->key, before) : before;
 	return s;
 }
@@ -551,9 +551,7 @@ struct sched_taker *sched_flow_taker(const struct sched_flow *f)
 {
 	const struct sched_door *d = sched_lot_door(f->lot);
 
-	if (!d || sched_lot_is_stopped(f->lot) || !sched_door_takes(d, f->key.external))
-		return NULL;
-	return sched_door_taker(d);
+	return d && takes_now(f, d) ? sched_door_taker(d) : NULL;
 }
 
 /* ---- what next ---- */

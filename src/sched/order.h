@@ -68,8 +68,8 @@ struct sched_taker_state {
 	bool external_elsewhere; /* and that may go by another door or member */
 };
 const struct sched_taker_state *sched_taker_state(const struct sched_taker *t);
-/* Pushed at each change; what is the same as before costs nothing. */
-void sched_taker_set(struct sched_taker *t, const struct sched_taker_state *s);
+/* Pushed at each change; false: it is the same as before, which costs nothing. */
+bool sched_taker_set(struct sched_taker *t, const struct sched_taker_state *s);
 /* Senders that are held at a door: while the mail of a flow with that `sender` stands there, nothing is taken of the flow. */
 void sched_sender_set(struct sched_taker *t, struct sv sender, bool held);
 
@@ -137,7 +137,7 @@ NODISCARD bool sched_pick(struct sched_taker *t, struct wall_time now,
  * order of their picks; their ends may come in any.
  */
 void sched_took(const struct sched_pick *p, uint32_t taken, struct wall_time next_due);
-/* Instead of sched_took(): the take has not looked (its connection broke, the store failed). The flow is as it was, and so may be picked at once. */
+/* Instead of sched_took(): the take could not look. The flow is as it was, and so may be picked at once. */
 void sched_pick_withdraw(const struct sched_pick *p);
 /*
  * The quick way: may new mail of this flow leave by this taker at once? Not if it has another taker now, nor if mail of an equal or

@@ -173,12 +173,6 @@ static struct sched_share *share_get(struct class *c, struct sv principal)
 
 /* ---- flows ---- */
 
-/* Signed, as the clock of the wall may be; the order stays. */
-static uint64_t key_of(struct wall_time due)
-{
-	return (uint64_t)due.us ^ (UINT64_C(1) << 63);
-}
-
 static enum side side_of(const struct sched_turn *turn)
 {
 	return turn->external ? EXTERNAL : INTERNAL;
@@ -200,7 +194,7 @@ void sched_turn_enter(struct sched_turns *all, struct sched_turn *turn, const st
 	must(!turn->share && !all->gone);
 	*turn = (struct sched_turn){ .external = key->external };
 	turn->share = share_get(&all->classes[key->class], key->principal);
-	heap_insert(&turn->share->places[side_of(turn)].flows, &turn->node, key_of(due));
+	heap_insert(&turn->share->places[side_of(turn)].flows, &turn->node, sched_due_key(due));
 	count(turn, recipients);
 	share_settle(turn->share);
 }
@@ -221,8 +215,9 @@ void sched_turn_set(struct sched_turn *turn, struct wall_time due, uint64_t reci
 {
 	must(turn->share != NULL);
 	count(turn, recipients);
-	if (turn->node.key != key_of(due))
-		heap_update(&turn->share->places[side_of(turn)].flows, &turn->node, key_of(due));
+	if (turn->node.key != sched_due_key(due))
+		heap_update(
+			&turn->share->places[side_of(turn)].flows, &turn->node, sched_due_key(due));
 }
 
 /* ---- how much ---- */

@@ -30,6 +30,12 @@ struct sched_turn {
 	uint64_t count;
 };
 
+/* A due time as the key of a heap. Signed, as the clock of the wall may be; the order stays. */
+static inline uint64_t sched_due_key(struct wall_time t)
+{
+	return (uint64_t)t.us ^ (UINT64_C(1) << 63);
+}
+
 /* It joins `home`, a list of the caller's. */
 NODISCARD struct sched_turns *sched_turns_new(uint64_t seed, struct list *home);
 /* No flow is in it. With takes under way it goes with the last of them. */
