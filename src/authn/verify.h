@@ -86,6 +86,8 @@ DEFINE_CLEANUP(struct authn_verify, authn_verify_free);
 NODISCARD int authn_verify_feed(struct authn_verify *v, struct sv bytes);
 /* `now` is what signatures expire by: when the message came. */
 NODISCARD int authn_verify_end(struct authn_verify *v, struct wall_time now);
+/* Another `now`, before the first question: one that the header itself tells. */
+void authn_verify_at(struct authn_verify *v, struct wall_time now);
 NODISCARD enum authn_next authn_verify_next(
 	struct authn_verify *v, struct authn_question *out_question);
 void authn_verify_answer(struct authn_verify *v, const struct authn_question *question,

@@ -9,18 +9,22 @@
 #include <string.h>
 
 static const char help[] =
-	"usage: postern domain check DOMAIN... | --all [OPTION...]\n\n"
+	"usage: postern domain check DOMAIN... | --all [OPTION...]\n"
+	"       postern domain verify [OPTION...] MESSAGE.eml | -\n\n"
 	"What a domain publishes about its mail, and what that is worth.\n\n"
-	"  check   SPF, DKIM, DMARC and more of a domain: who takes bulk mail from it\n\n"
+	"  check   SPF, DKIM, DMARC and more of a domain: who takes bulk mail from it\n"
+	"  verify  SPF, DKIM, ARC and DMARC of a received message: why it passed or failed\n\n"
 	"`postern domain ACTION --help` tells the rest.\n\n"
 	"examples:\n"
-	"  postern domain check contoso.com\n";
+	"  postern domain check contoso.com\n"
+	"  postern domain verify message.eml\n";
 
 static const struct {
 	const char *name;
 	int (*run)(struct cli_context *ctx, int argc, char **argv);
 } actions[] = {
 	{ "check", cli_domain_check },
+	{ "verify", cli_domain_verify },
 };
 
 static int no_such_action(const char *name)

@@ -5,3 +5,4 @@
 
 /* One action of `postern domain` each; argv[0] is its name. */
 int cli_domain_check(struct cli_context *ctx, int argc, char **argv);
+int cli_domain_verify(struct cli_context *ctx, int argc, char **argv);

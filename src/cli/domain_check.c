@@ -6,6 +6,7 @@
 #include "base/htable.h"
 #include "base/must.h"
 #include "cli/ask.h"
+#include "cli/records.h"
 #include "cli/start.h"
 #include "io/loop.h"
 #include "io/net.h"
@@ -291,45 +292,19 @@ static void on_finished(void *arg)
 	io_loop_stop(((struct checker *)arg)->loop);
 }
 
-/* libunbound wants "192.0.2.1@5300". Empty: this is no address. */
-static struct sv server_of(struct checker *c)
-{
-	struct domain_address bytes = { 0 };
-	struct io_address address;
-	char text[INET6_ADDRSTRLEN + 8];
-	struct sv given = sv_from(c->o.dns);
-
-	bytes.is_ipv6 = sv_find_char(given, ':') != sv_rfind_char(given, ':');
-	if (inet_pton(bytes.is_ipv6 ? AF_INET6 : AF_INET, c->o.dns, bytes.bytes) == 1)
-		return given;
-	if (io_address_parse(given, &address) != 0 || address.both_families ||
-		address.any.sa_family == AF_UNIX)
-		return SV("");
-	read_bytes(&address, &bytes);
-	must(inet_ntop(address.any.sa_family, bytes.bytes, text, INET6_ADDRSTRLEN) != NULL);
-	(void)snprintf(text + strlen(text),
-		8,
-		"@%u",
-		(unsigned)ntohs(bytes.is_ipv6 ? address.v6.sin6_port : address.v4.sin_port));
-	return arena_sv(&c->arena, sv_from(text));
-}
-
 static int look(struct checker *c)
 {
 	struct sv anchor = c->conf ? conf_general(c->conf)->dnssec_anchor : SV("");
-	struct sv server = SV("");
+	char server[CLI_DNS_SERVER_MAX] = "";
 	struct io_dnssec *dns;
 	struct domain_look *l;
 	struct err err = { 0 };
 
-	if (c->o.dns) {
-		server = server_of(c);
-		if (server.len == 0)
-			return cli_fail(EX_USAGE,
-				"--dns needs an address, for example 192.0.2.1 or 127.0.0.1:53");
-	}
+	if (c->o.dns && !cli_dns_server(sv_from(c->o.dns), server))
+		return cli_fail(
+			EX_USAGE, "--dns needs an address, for example 192.0.2.1 or 127.0.0.1:53");
 	c->loop = io_loop_new();
-	dns = io_dnssec_new(c->loop, anchor, server, &err);
+	dns = io_dnssec_new(c->loop, anchor, sv_from(server), &err);
 	if (!dns) {
 		io_loop_free(c->loop);
 		return cli_fail(EX_CONFIG, "%s", err.text);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "domain/look.h"
 
-#include "authn/wire.h"
 #include "base/must.h"
 #include "base/time.h"
 
@@ -49,18 +48,13 @@ static void slot_wake(struct slot *s)
 		io_task_post(s->l->loop, &s->task);
 }
 
-static void on_dns(void *arg, const struct io_dns_answer *answer)
+void domain_answer_read(struct authn_wire *w, uint16_t type, const struct io_dns_answer *answer)
 {
 	static const enum authn_status statuses[] = {
 		AUTHN_FOUND, AUTHN_NO_DATA, AUTHN_NXDOMAIN, AUTHN_FAILURE
 	};
-	struct asked *a = arg;
-	struct slot *s = a->slot;
-	struct authn_wire *w = &s->l->wire;
 
-	a->look = NULL;
-	s->open--;
-	authn_wire_read(w, a->question.type, answer->records, answer->count);
+	authn_wire_read(w, type, answer->records, answer->count);
 	w->answer.status = statuses[answer->status];
 	if (w->answer.status == AUTHN_FOUND && w->answer.count == 0)
 		w->answer.status = AUTHN_FAILURE; /* records, and none that can be read */
@@ -69,6 +63,17 @@ static void on_dns(void *arg, const struct io_dns_answer *answer)
 	w->answer.cut = w->answer.cut || answer->cut;
 	w->answer.ttl_s = answer->ttl_s;
 	w->answer.alias = answer->alias;
+}
+
+static void on_dns(void *arg, const struct io_dns_answer *answer)
+{
+	struct asked *a = arg;
+	struct slot *s = a->slot;
+	struct authn_wire *w = &s->l->wire;
+
+	a->look = NULL;
+	s->open--;
+	domain_answer_read(w, a->question.type, answer);
 	authn_memo_answer(s->memo, &a->question, &w->answer);
 	if (s->open == 0)
 		slot_wake(s);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "authn/wire.h"
 #include "domain/check.h"
 #include "io/dnssec.h"
 
@@ -13,6 +14,9 @@ enum {
 	DOMAIN_ASK_S = 6,       /* one question */
 	DOMAIN_PATIENCE_S = 15, /* one domain */
 };
+
+/* What a name server said as what a memo takes: `w->answer`. */
+void domain_answer_read(struct authn_wire *w, uint16_t type, const struct io_dns_answer *answer);
 
 struct domain_look;
 /* Once for each question, in the order in which they are done; `r` is valid during the call. */

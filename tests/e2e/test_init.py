@@ -7,12 +7,12 @@ import select
 import socket
 import struct
 import subprocess
-import threading
 
 import pytest
 
 import entra
 import support
+from name_server import NameServer, name, text
 from support import PATIENCE, run
 
 
@@ -22,44 +22,6 @@ def init(folder, *args, code=0, stdin=b""):
 
 def check(folder):
     return run([support.POSTERN, "check", "--config", str(folder / "postern.yaml")]).stdout.decode()
-
-
-class NameServer:
-    """Answers with the records of a table: {(name, type): [data]}."""
-
-    def __init__(self, table):
-        self.table = table
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
-        self.where = "127.0.0.1:%d" % self.socket.getsockname()[1]
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        while True:
-            try:
-                query, peer = self.socket.recvfrom(2048)
-            except OSError:
-                return
-            labels, at = [], 12
-            while query[at]:
-                labels.append(query[at + 1:at + 1 + query[at]].decode().lower())
-                at += query[at] + 1
-            end, (kind,) = at + 5, struct.unpack(">H", query[at + 1:at + 3])
-            rows = self.table.get((".".join(labels), kind), [])
-            head = query[:2] + struct.pack(">HHHHH", 0x8180 if rows else 0x8183, 1, len(rows), 0, 0)
-            body = b"".join(b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 60, len(r)) + r for r in rows)
-            self.socket.sendto(head + query[12:end] + body, peer)
-
-    def close(self):
-        self.socket.close()
-
-
-def name(text):
-    return b"".join(bytes([len(part)]) + part.encode() for part in text.split(".")) + b"\0"
-
-
-def text(value):
-    return bytes([len(value)]) + value.encode()
 
 
 @pytest.fixture
