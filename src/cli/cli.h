@@ -49,6 +49,7 @@ int cli_report(struct cli_context *ctx, int argc, char **argv);
 int cli_sandbox(struct cli_context *ctx, int argc, char **argv);
 int cli_serve(struct cli_context *ctx, int argc, char **argv);
 int cli_setup(struct cli_context *ctx, int argc, char **argv);
+int cli_simulate(struct cli_context *ctx, int argc, char **argv);
 int cli_status(struct cli_context *ctx, int argc, char **argv);
 int cli_trace(struct cli_context *ctx, int argc, char **argv);
 int cli_user(struct cli_context *ctx, int argc, char **argv);

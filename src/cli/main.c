@@ -42,6 +42,7 @@ static const struct {
 		"each mailbox against its limits; what holds it, what frees it",
 		true },
 	{ "plan", cli_plan, "how many mailboxes and days a volume needs; what binds", true },
+	{ "simulate", cli_simulate, "days of sending in seconds: what leaves, what waits", true },
 	{ "explain", cli_explain, "what a reply of a mail server means, and what to do", true },
 	{ "queue",
 		cli_queue,

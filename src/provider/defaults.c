@@ -175,6 +175,11 @@ const struct provider_defaults *provider_defaults(enum provider_kind kind)
 	return &defaults[kind];
 }
 
+enum provider_kind provider_usual(void)
+{
+	return PROVIDER_SUBMISSION;
+}
+
 enum provider_kind provider_unknown(void)
 {
 	return PROVIDER_SMTP;

@@ -46,6 +46,8 @@ struct provider_defaults {
 const struct provider_defaults *provider_defaults(enum provider_kind kind);
 /* What a server is of which nothing is known: its lane is gone from the configuration. */
 enum provider_kind provider_unknown(void);
+/* That of a mailbox in Microsoft 365, if nothing else is said. */
+enum provider_kind provider_usual(void);
 
 /* Whether a mail exchanger of this name can only be Microsoft's, in any cloud. */
 NODISCARD bool provider_is_exchanger(struct sv host);

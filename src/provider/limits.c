@@ -346,12 +346,13 @@ static uint32_t by_licences(uint32_t licences)
 
 uint32_t provider_tenant_external(const struct provider_tenant *t)
 {
-	uint64_t all = by_licences(t->licences);
+	uint64_t all;
 
 	if (t->external_per_day)
 		return t->external_per_day;
 	if (t->trial)
 		return PROVIDER_TRIAL_EXTERNAL;
+	all = by_licences(t->licences);
 	if (t->age_days < PROVIDER_YOUNG_DAYS)
 		return (uint32_t)(all * PROVIDER_YOUNG_PERCENT / 100);
 	if (t->age_days < PROVIDER_GROWING_DAYS)

@@ -48,7 +48,10 @@ const char *sandbox_limit_scope(enum sandbox_limit limit)
 
 static void copy_who(char out[320], struct sv who)
 {
-	(void)snprintf(out, 320, "%.*s", SV_ARG(sv_head(who, 319)));
+	who = sv_head(who, 319);
+	if (who.len)
+		memcpy(out, who.ptr, who.len);
+	out[who.len] = '\0';
 }
 
 /* The nearest to its limit; of no limit, the most. */
