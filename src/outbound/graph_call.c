@@ -144,6 +144,9 @@ static void refused(struct graph_session *g, const struct io_https_answer *a)
 	struct verdict v = provider_judge_graph(&answer);
 	char text[GRAPH_REPLY_MAX];
 
+	/* Only one too many: the mailbox goes on with fewer, and this one when Graph says. */
+	if (connection_is_too_many(g->c, &v) && answer.retry_after_us)
+		v.retry_after_us = answer.retry_after_us;
 	/* The token is refused whatever it is shown with. */
 	g->of_session = a->status == 401;
 	(void)snprintf(text,

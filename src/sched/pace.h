@@ -8,7 +8,7 @@
 
 /*
  * How many connections a lane may have, as its server lets it (additive increase, multiplicative decrease). A reply that says there are
- * too many (4.3.2 "Concurrent connections limit exceeded") halves them; they rise again one by one, each after SCHED_PACE_ROUNDS
+ * too many (432 4.3.2, 421 "too many connections", Graph's MailboxConcurrency) halves them; they rise again one by one, each after SCHED_PACE_ROUNDS
  * messages on every connection: a lower number would have one message in a few refused for ever. Several such replies to
  * connections of the same time are one. Pure.
  */

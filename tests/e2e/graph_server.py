@@ -367,7 +367,7 @@ class RequestHandler(http.server.BaseHTTPRequestHandler):
                 self.cut()
                 return
             if fault and fault.do == "status":
-                raise Refuse(fault.more["status"], fault.more.get("code", ""), "scripted", **fault.more.get("headers", {}))
+                raise Refuse(fault.more["status"], fault.more.get("code", ""), fault.more.get("text", "scripted"), **fault.more.get("headers", {}))
             if key and self.graph.running[key] > AT_ONCE:
                 self.graph.complain(f"{self.graph.running[key]} at once for {key}")
                 raise Refuse(429, "ApplicationThrottled", "MailboxConcurrency", Retry_After="1")

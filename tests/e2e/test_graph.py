@@ -414,6 +414,26 @@ def test_throttled_with_retry_after(door):
     assert len(server.sent) == 3
 
 
+def test_one_request_too_many_leaves_fewer(door):
+    server, relay = door()
+    hold = server.fault("sendMail", "hold")
+    send(relay, mail("held"), ["anna@example.org"])
+    assert hold.reached.wait(60)
+    server.fault("sendMail", "status", status=429, code="ApplicationThrottled",
+                 text="Application is over its MailboxConcurrency limit.", headers={"Retry_After": "1"})
+    send(relay, mail("throttled"), ["anna@example.org"])
+
+    def fewer():
+        row = [x for x in relay.rows("mailboxes") if x["name"] == MAILBOX][0]
+        return row["connections_max"] < row["connections_limit"] and row
+
+    # The mailbox is not held: only that request was one too many.
+    assert wait_for(fewer)["state"] == "ready"
+    hold.go.set()
+    sent(server, 2)
+    nothing_left(relay)
+
+
 def test_stale_token_is_renewed_once(door):
     server, relay = door()
     send(relay, mail("one"), ["anna@example.org"])
