@@ -20,6 +20,8 @@ enum fault {
 	KEPT,
 	HEADROOM,
 	ASLEEP,
+	UNUSED,
+	WEIGHTS,
 };
 static enum fault fault;
 
@@ -35,6 +37,8 @@ bool faults_put_back(const char *name)
 		[KEPT] = "kept",
 		[HEADROOM] = "headroom",
 		[ASLEEP] = "asleep",
+		[UNUSED] = "unused",
+		[WEIGHTS] = "weights",
 	};
 
 	for (size_t i = 0; i < COUNT_OF(names); i++) {
@@ -156,4 +160,36 @@ void __wrap_sched_taker_watch(struct sched_taker *t)
 {
 	if (fault != ASLEEP)
 		__real_sched_taker_watch(t);
+}
+
+/* A class had less than its weight: now and then it was passed over, and its clock was set to the present. */
+struct sched_turn *__real_sched_turns_next(
+	const struct sched_turns *all, const struct sched_turn_rule *rule);
+struct sched_turn *__wrap_sched_turns_next(
+	const struct sched_turns *all, const struct sched_turn_rule *rule);
+
+struct sched_turn *__wrap_sched_turns_next(
+	const struct sched_turns *all, const struct sched_turn_rule *rule)
+{
+	struct sched_turn_rule others = *rule;
+	struct sched_turn *turn = NULL;
+	static unsigned calls;
+
+	others.class[MAIL_CLASS_NORMAL] = false;
+	if (fault == WEIGHTS && ++calls % 20)
+		turn = __real_sched_turns_next(all, &others);
+	return turn ? turn : __real_sched_turns_next(all, rule);
+}
+
+/* A slot came back later than the receiver let it. */
+size_t __real_limit_slot_settle(
+	struct limit_slot *slot, struct mono_time now, struct limit_entry out[LIMIT_ENTRIES_MAX]);
+size_t __wrap_limit_slot_settle(
+	struct limit_slot *slot, struct mono_time now, struct limit_entry out[LIMIT_ENTRIES_MAX]);
+
+size_t __wrap_limit_slot_settle(
+	struct limit_slot *slot, struct mono_time now, struct limit_entry out[LIMIT_ENTRIES_MAX])
+{
+	return __real_limit_slot_settle(
+		slot, fault == UNUSED ? mono_add(now, 3 * US_PER_S) : now, out);
 }

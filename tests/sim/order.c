@@ -12,6 +12,8 @@
  *   fair      who sends to the busy host in one class has as much of a minute as the others
  *   starved   bulk is never forgotten
  *   prompt    who is waited for passes a flood of bulk
+ *   full      while enough waits, a limit is used: 60 / (60 + mean time from the dot to its reply) of it, less a hundredth
+ *   share     and each class has its weight of that, each principal its part of the class, over ten minutes
  */
 enum {
 	COUNTED_MAX = 4096,
@@ -19,6 +21,8 @@ enum {
 	FAIR_LEAST = 20,  /* in a minute */
 	STARVED = 130,    /* recipients of better classes to one of bulk; by weight it is 111 */
 	BETTER_LEAST = 5, /* of six that a minute keeps for them */
+	STEADY_MINUTES = 10,
+	SHARE_SLACK = 2, /* messages: a class has them whole */
 };
 #define FREE_US (5 * US_PER_S)
 #define PROMPT_US (3 * US_PER_S)
@@ -46,6 +50,8 @@ static unsigned since_bulk;
 static uint64_t up_since;
 static bool is_up;
 static unsigned open[HOST_COUNT];
+static uint64_t answered_us[HOST_COUNT], answers[HOST_COUNT];
+static size_t steady_from; /* of `taken`; 0: nothing is steady */
 static uint64_t closed_at[HOST_COUNT], free_since[HOST_COUNT][2];
 
 void order_relay_up(bool up)
@@ -155,12 +161,80 @@ void order_received(unsigned host, const struct post *p, uint64_t waited_us)
 	taken[taken_count++] = (struct taken){ simio_now(), p->class, p->principal };
 	if (waiting[p->class][p->principal])
 		waiting[p->class][p->principal]--;
-	check_fair(p->class);
+	/* There each principal's share of all is looked at, over a longer time. */
+	if (!steady_from)
+		check_fair(p->class);
 	check_starved(p->class);
 	note_backlog(p->class, p->principal);
 	if (p->class == MAIL_CLASS_TRANSACTIONAL && has_headroom() && waited_us > PROMPT_US)
 		check_failed("prompt: somebody waited for %llu s, for mail that passes bulk",
 			(unsigned long long)(waited_us / US_PER_S));
+}
+
+/* ---- while more waits than may leave ---- */
+
+void order_answered(unsigned host, uint64_t after_us)
+{
+	answered_us[host] += after_us;
+	answers[host]++;
+}
+
+unsigned order_waiting(enum mail_class class, unsigned principal)
+{
+	return waiting[class][principal];
+}
+
+void order_steady(void)
+{
+	steady_from = taken_count + 1;
+}
+
+/* `count` messages came in that time, the first at its beginning. */
+static void check_full(size_t count, uint64_t took_us)
+{
+	double mean = (double)answered_us[HOST_BUSY] / (double)answers[HOST_BUSY];
+	double rounds = (double)count / BUSY_A_MINUTE;
+	double least_us = rounds * ((double)US_PER_MIN + mean);
+
+	if ((double)took_us * 0.99 > least_us)
+		check_failed("full: %zu messages took %.1f s, and %.1f would do",
+			count,
+			(double)took_us / (double)US_PER_S,
+			least_us / (double)US_PER_S);
+}
+
+static void check_shares(const struct taken *from, size_t count)
+{
+	static const unsigned weights[MAIL_CLASS_COUNT] = { 100, 10, 1 };
+	unsigned had_of[MAIL_CLASS_COUNT][PRINCIPALS] = { 0 };
+
+	for (size_t i = 0; i < count; i++)
+		had_of[from[i].class][from[i].principal]++;
+	for (unsigned c = 0; c < MAIL_CLASS_COUNT; c++) {
+		double part = (double)count * weights[c] / (100 + 10 + 1) / STEADY_PRINCIPALS;
+
+		for (unsigned p = 0; p < STEADY_PRINCIPALS; p++)
+			if (had_of[c][p] + SHARE_SLACK < part || had_of[c][p] > part + SHARE_SLACK)
+				check_failed("share: principal %u of class %u had %u of %zu "
+					     "messages, its part is %.1f",
+					p,
+					c,
+					had_of[c][p],
+					count,
+					part);
+	}
+}
+
+static void check_steady(void)
+{
+	const size_t count = (size_t)STEADY_MINUTES * BUSY_A_MINUTE;
+	const struct taken *from = &taken[steady_from - 1];
+
+	if (taken_count < steady_from + count)
+		check_failed(
+			"full: only %zu messages while more waited", taken_count - steady_from + 1);
+	check_full(count, from[count].at - from[0].at);
+	check_shares(from, count);
 }
 
 /* ---- who waits for nothing ---- */
@@ -236,6 +310,8 @@ static void check_minutes(unsigned host, unsigned limit)
 
 void order_end(void)
 {
+	if (steady_from)
+		check_steady();
 	check_minutes(HOST_LIMIT, LIMIT_A_MINUTE);
 	check_minutes(HOST_BUSY, BUSY_A_MINUTE);
 	check_minutes(HOST_ERP, ERP_A_MINUTE);

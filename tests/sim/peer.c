@@ -20,6 +20,7 @@ struct session {
 	struct smtp_server *smtp;
 	struct io_timer answer; /* what is said in a while */
 	enum smtp_server_event_kind asked;
+	uint64_t asked_at;
 	uint16_t code;
 	const char *enhanced, *text;
 	char recipients[TEXT_MAX];
@@ -90,8 +91,10 @@ static void say(void *arg)
 
 	if (s->taken)
 		count(s, 0);
-	if (s->asked == SMTP_SERVER_EV_END)
+	if (s->asked == SMTP_SERVER_EV_END) {
+		order_answered(s->host, simio_now() - s->asked_at);
 		set_transaction(s, false);
+	}
 	if (s->asked == SMTP_SERVER_EV_AUTH_PASSWORD)
 		smtp_server_answer_auth(s->smtp, now, s->code, s->enhanced, sv_from(s->text));
 	else
@@ -103,6 +106,7 @@ static void say(void *arg)
 static void choose(struct session *s, enum smtp_server_event_kind kind, bool refuses)
 {
 	s->asked = kind;
+	s->asked_at = simio_now();
 	s->text = "as the dice say";
 	s->code = kind == SMTP_SERVER_EV_GREET           ? 220
 		  : kind == SMTP_SERVER_EV_DATA          ? 354

@@ -6,8 +6,12 @@
 enum {
 	LOOK_EVERY_S = 300,
 	STEPS_MAX = 2000000, /* of a run; 100,000 are many */
+	STEADY_EVERY = 8,    /* seeds */
 	URGENT = 8,          /* messages that somebody waits for, while a flood of bulk is there */
 };
+
+#define STEADY_BEGIN_US (2 * US_PER_MIN)
+#define STEADY_END_US (14 * US_PER_MIN)
 
 jmp_buf relay_death;
 
@@ -23,9 +27,10 @@ static const struct flood floods[] = {
 
 static struct {
 	struct io_loop *loop;
-	struct io_timer mail, death, look, second, flood, urgent, shut, deny, clock;
+	struct io_timer mail, death, look, second, flood, steady, urgent, shut, deny, clock;
 	unsigned mails, calm, deaths, urgent_left, clock_left;
 	const struct flood *floods;
+	bool is_steady;  /* nothing but mail for the busy host, always more than it may take */
 	bool crowd;      /* for the host with the narrow limit */
 	bool no_reboots; /* over one the wall clock stands in for a steady one */
 	unsigned steps;
@@ -91,6 +96,25 @@ static void on_flood(void *arg)
 	script.urgent_left = f->class == MAIL_CLASS_BULK ? URGENT : 0;
 	if (script.urgent_left)
 		in(&script.urgent, 1);
+}
+
+/* Of each class and principal more than a minute has for it, and so little of bulk that nobody is told of its delay. */
+static void on_steady(void *arg)
+{
+	static const unsigned enough[MAIL_CLASS_COUNT] = { 45, 10, 2 };
+	struct post p = { .host = HOST_BUSY, .recipients = 1 };
+	bool begins = script.mails == 0;
+
+	(void)arg;
+	for (p.class = 0; p.class < MAIL_CLASS_COUNT; p.class ++)
+		for (p.principal = 0; p.principal < STEADY_PRINCIPALS; p.principal++)
+			for (unsigned n = order_waiting(p.class, p.principal); n < enough[p.class];
+				n++)
+				give(&p);
+	if (begins)
+		order_steady();
+	if (simio_now() < STEADY_END_US)
+		in(&script.steady, 5 * US_PER_S);
 }
 
 static void on_urgent(void *arg)
@@ -202,7 +226,7 @@ static void run_until(uint64_t until)
 			check_failed("something runs in a circle: %u events", STEPS_MAX);
 }
 
-static void throw_all(void)
+static void throw_all(uint64_t seed)
 {
 	static const struct {
 		struct io_timer *timer;
@@ -212,6 +236,7 @@ static void throw_all(void)
 		{ &script.look, on_look },
 		{ &script.second, on_second },
 		{ &script.flood, on_flood },
+		{ &script.steady, on_steady },
 		{ &script.urgent, on_urgent },
 		{ &script.shut, on_shut },
 		{ &script.deny, on_deny },
@@ -219,13 +244,18 @@ static void throw_all(void)
 
 	for (size_t i = 0; i < COUNT_OF(timers); i++)
 		io_timer_init(timers[i].timer, script.loop, timers[i].fire, NULL);
+	in(&script.look, 1);
+	in(&script.second, US_PER_S);
+	script.is_steady = seed % STEADY_EVERY == 0;
+	if (script.is_steady) {
+		in(&script.steady, STEADY_BEGIN_US);
+		return;
+	}
 	script.deaths = (unsigned)simio_below(5);
 	script.crowd = simio_chance(50);
 	script.floods = simio_chance(40) ? &floods[simio_below(COUNT_OF(floods))] : NULL;
 	script.clock_left = simio_chance(25) ? 1 + (unsigned)simio_below(3) : 0;
 	in(&script.mail, 1);
-	in(&script.look, 1);
-	in(&script.second, US_PER_S);
 	in(&script.shut, simio_below(20 * US_PER_MIN));
 	in(&script.deny, simio_below(12 * US_PER_MIN));
 	if (script.deaths)
@@ -245,7 +275,7 @@ void script_run(uint64_t seed, const char *folder)
 	graph_open(script.loop);
 	relay_begin(folder);
 	relay_start();
-	throw_all();
+	throw_all(seed);
 	run_until(WORLD_END_US);
 	if (!relay_is_up())
 		relay_start();

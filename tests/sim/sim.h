@@ -36,9 +36,10 @@ enum {
 	ERP_A_MINUTE = 6,
 	ERP_A_DAY = 60, /* recipients */
 	MAILS_CALM = 80,
-	MAILS = 320,
+	MAILS = 960,
 	RECIPIENTS_MAX = 3,
 	PRINCIPALS = 4,
+	STEADY_PRINCIPALS = 2,
 };
 #define MAIL_SPAN_US (15 * US_PER_MIN)
 #define NOTICE_US (8 * US_PER_MIN)
@@ -89,6 +90,11 @@ void order_counted(unsigned host, uint64_t at_us, unsigned recipients);
 void order_relay_up(bool up);
 /* Transactions that are open there: one more, or one less. */
 void order_transaction(unsigned host, bool begins);
+/* A host has answered a message so long after its end. */
+void order_answered(unsigned host, uint64_t after_us);
+/* From now on more waits for the busy host than it may take. */
+void order_steady(void);
+unsigned order_waiting(enum mail_class class, unsigned principal); /* recipients */
 /* Once a second: does a host that is free have what waits for it? */
 void order_look(void);
 void order_end(void);
