@@ -438,6 +438,8 @@ static void run(struct daemon *d)
 			"secrets may be swapped out: raise the limit of locked memory "
 			"(LimitMEMLOCK=)");
 	cli_confine_settled(d->conf);
+	/* What reading the configuration and making the filters took. */
+	io_memory_give_back();
 	io_notify_ready();
 	io_loop_run(d->loop);
 }

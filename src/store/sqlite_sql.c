@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 enum {
-	CACHE_KIB = 8192,
+	CACHE_KIB = 2000, /* as SQLite itself; the kernel has the rest of the file */
 	NAMES_GAP_MAX = 100000,
 	FLOWS_GAP_MAX = 1 << 22,
 	WAL_KEPT_BYTES = 16 << 20, /* of the WAL file after a checkpoint */
@@ -128,6 +128,8 @@ static const char *const texts[SQL_COUNT] = {
 	[SQL_ATTEMPT_READ] = "SELECT lane, story FROM attempt WHERE id=?",
 	[SQL_ATTEMPTS_OPEN] =
 		"SELECT id, lane, story FROM attempt WHERE ended_at IS NULL ORDER BY id",
+	[SQL_DUE_FIRST] = "SELECT id, due FROM recipient INDEXED BY recipient_due"
+			  " WHERE flow=?1 AND due<=?2 ORDER BY due, id LIMIT ?3",
 	/* Continuing inside a run of equal times: (due, id)>(?,?) would read the run from its start, as
 	 * SQLite takes only the first column for the index. A million of them are equal after a bulk retry. */
 	[SQL_DUE] = "SELECT id, due FROM recipient INDEXED BY recipient_due"
