@@ -359,32 +359,32 @@ static const struct row warned[] = {
 		       "    tenant: t\n    provider: hve\n    limits: { "
 		       "recipients_per_message: 51 }\nroutes: [ { recipient: internal, through: "
 		       "sender } ]\n",
-		7,
-		5,
+		10,
+		39,
 		"recipients_per_message is above the 50" },
 	{ "too large for HVE",
 		TENANT
 		"    domains: [b.c]\n" APP MAILBOX
 		"    tenant: t\n    provider: hve\n    limits: { message_size: off }\nroutes: [ { "
 		"recipient: internal, through: sender } ]\n",
-		7,
-		5,
+		10,
+		29,
 		"message_size is above the 10 MB" },
 	{ "too many at the connector",
 		TENANT
 		"    domains: [b.c]\n" DOOR
 		"    provider: connector\n    tenant: t\n    limits: { recipients_per_day: 0 "
 		"}\n" DOOR_END,
-		5,
-		5,
+		8,
+		35,
 		"recipients_per_day is above the 10000" },
 	{ "too many of a domain",
 		TENANT
 		"    domains: [b.c]\n" DOOR
 		"    provider: connector\n    tenant: t\n    limits: { recipients_per_domain: "
 		"201 }\n" DOOR_END,
-		5,
-		5,
+		8,
+		38,
 		"recipients_per_domain is above the 200" },
 };
 

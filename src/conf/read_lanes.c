@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
 #include "conf/conf_priv.h"
+#include "provider/limits.h"
 
 /* What mailboxes and connectors share: both become lanes. */
 enum {
@@ -165,15 +166,36 @@ static bool is_providers_own(const struct conf_lane *l)
 	       (l->provider == PROVIDER_SUBMISSION && sv_eq_nocase(l->host, row->smtp));
 }
 
+/* Where a limit is written; the lane, where it is a default. */
+static const struct conf_node *place_of_limit(const struct conf_node *map, const char *name)
+{
+	const struct conf_node *limits = conf_find(map, SV("limits"));
+	const struct conf_node *value = limits ? conf_find(limits, sv_from(name)) : NULL;
+
+	return value ? value : map;
+}
+
 static void check_limit(struct conf_load *ld, const struct conf_node *map, const char *name,
 	uint32_t given, uint32_t allowed)
 {
 	if (allowed && (given == 0 || given > allowed))
 		conf_warn(ld,
-			map,
+			place_of_limit(map, name),
 			"limits: %s is above the %u that the provider allows: lower it",
 			name,
 			allowed);
+}
+
+/* Connections at once; 0: no such limit is known. */
+static uint32_t connections_most(enum provider_kind door)
+{
+	static const enum provider_limit_id limits[] = { PROVIDER_LIMIT_MAILBOX_CONNECTIONS,
+		PROVIDER_LIMIT_GRAPH_CONNECTIONS };
+
+	for (size_t i = 0; i < COUNT_OF(limits); i++)
+		if (provider_limit_counts(provider_limit(limits[i]), door))
+			return (uint32_t)provider_limit(limits[i])->amount;
+	return 0;
 }
 
 /* Past them the answer is a refusal, or a blocked mailbox. */
@@ -194,7 +216,15 @@ bool conf_lane_check_limits(
 		"recipients_per_domain",
 		given->recipients_per_domain,
 		d->recipients_per_domain);
-	/* An administrator may raise the 500 of a mailbox to 1000; nobody raises those of HVE. */
+	check_limit(ld, map, "connections", given->connections, connections_most(l->provider));
+	/* An administrator may raise the 500 of a mailbox; nobody raises those of HVE. */
+	if (provider_limit_counts(provider_limit(PROVIDER_LIMIT_MESSAGE_RECIPIENTS), l->provider) &&
+		given->recipients_per_message)
+		check_limit(ld,
+			map,
+			"recipients_per_message",
+			given->recipients_per_message,
+			PROVIDER_RECIPIENTS_MOST);
 	if (l->provider == PROVIDER_HVE || l->provider == PROVIDER_GMAIL) {
 		check_limit(ld,
 			map,
@@ -204,7 +234,7 @@ bool conf_lane_check_limits(
 		if (given->message_bytes_max == 0 ||
 			given->message_bytes_max > d->message_bytes_max)
 			conf_warn(ld,
-				map,
+				place_of_limit(map, "message_size"),
 				"limits: message_size is above the %u MB that the provider allows: "
 				"lower it",
 				(unsigned)(d->message_bytes_max >> 20));

@@ -90,6 +90,11 @@ const struct provider_limit *provider_limit_of_day(enum provider_kind door);
 /* By its name; NULL: there is no such. */
 const struct provider_limit *provider_limit_named(struct sv name);
 
+/* Recipients of a message are 500 until an administrator sets them (Set-Mailbox -RecipientLimits), to this at most. */
+enum {
+	PROVIDER_RECIPIENTS_MOST = 1000
+};
+
 /*
  * External recipients of a tenant in 24 hours: 500 x licences^0.7 + 9,500, rounded as Microsoft's own examples are
  * (10 licences: 12,006). A young tenant gets a part of it and a trial a fixed amount; both may differ from what is
