@@ -84,6 +84,7 @@ static void find_ports(const struct conf *c, struct ports *out)
 	}
 	add_url(out, g->proxy);
 	add_url(out, g->alerts.webhook_url);
+	add_url(out, g->domains.dns);
 }
 
 /* ---- folders ---- */

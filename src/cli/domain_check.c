@@ -3,17 +3,13 @@
 
 #include "cli/domain_priv.h"
 
-#include "base/htable.h"
-#include "base/must.h"
 #include "cli/ask.h"
-#include "cli/records.h"
 #include "cli/start.h"
+#include "domain/set.h"
 #include "io/loop.h"
-#include "io/net.h"
 
 #include <arpa/inet.h>
 #include <getopt.h>
-#include <idn2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,11 +52,7 @@ enum domain_option {
 struct checker {
 	struct domain_options o;
 	struct conf *conf; /* NULL: there is none, and none is needed */
-	struct arena arena;
-	struct sv *names;
-	size_t name_count, name_cap;
-	struct htable seen;
-	struct domain_question *questions;
+	struct domain_set set;
 	struct io_loop *loop;
 	struct domain_sum sum;
 };
@@ -148,120 +140,29 @@ static int read_options(struct domain_options *o, int argc, char **argv)
 
 /* ---- which domains ---- */
 
-/* In ASCII, each once. False: no name of a domain. */
-static bool add_name(struct checker *c, struct sv text)
-{
-	char *in = sv_dup(text), *ascii = NULL;
-	bool good =
-		idn2_to_ascii_8z(in, &ascii, IDN2_NONTRANSITIONAL | IDN2_NFC_INPUT) == IDN2_OK &&
-		authn_name_is_valid(sv_from(ascii)) && strchr(ascii, '.');
-
-	if (good && !htable_get(&c->seen, sv_from(ascii)) && c->name_count < DOMAIN_NAMES_MAX) {
-		c->names = arena_more(
-			&c->arena, c->names, c->name_count, &c->name_cap, sizeof(*c->names));
-		c->names[c->name_count++] = arena_sv(&c->arena, sv_from(ascii));
-		htable_put(&c->seen, sv_from(ascii), c);
-	}
-	idn2_free(ascii);
-	free(in);
-	return good;
-}
-
-static void add_all(struct checker *c)
-{
-	size_t count;
-	const struct conf_tenant *const *tenants = conf_tenants(c->conf, &count);
-	const struct conf_lane *lanes;
-
-	for (size_t i = 0; i < count; i++)
-		for (size_t k = 0; k < tenants[i]->domain_count; k++)
-			(void)add_name(c, tenants[i]->domains[k]);
-	lanes = conf_lanes(c->conf, &count);
-	for (size_t i = 0; i < count; i++) {
-		ptrdiff_t at = sv_rfind_char(lanes[i].name, '@');
-
-		if (lanes[i].kind == CONF_LANE_MAILBOX && at > 0)
-			(void)add_name(c, sv_skip(lanes[i].name, (size_t)at + 1));
-	}
-}
-
 static int add_named(struct checker *c, int argc, char **argv)
 {
 	for (int i = optind; i < argc; i++) {
-		if (!add_name(c, sv_from(argv[i])))
+		if (!domain_set_add(&c->set, sv_from(argv[i])))
 			return cli_fail(
 				EX_USAGE, "%s is not a domain name. Example: contoso.com", argv[i]);
 	}
 	return EX_OK;
 }
 
-static enum provider_cloud cloud_of(const struct conf *conf, struct sv domain)
+/* Those of the command beside those of the configuration, as far as there is room. */
+static void take_options(struct checker *c)
 {
-	size_t count;
-	const struct conf_tenant *const *tenants = conf ? conf_tenants(conf, &count) : NULL;
+	struct domain_set *s = &c->set;
 
-	for (size_t i = 0; tenants && i < count; i++) {
-		for (size_t k = 0; k < tenants[i]->domain_count; k++) {
-			if (sv_eq_nocase(tenants[i]->domains[k], domain))
-				return tenants[i]->cloud;
-		}
-	}
-	return tenants && count == 1 ? tenants[0]->cloud : PROVIDER_CLOUD_GLOBAL;
-}
-
-static void read_bytes(const struct io_address *from, struct domain_address *a)
-{
-	a->is_ipv6 = from->any.sa_family == AF_INET6;
-	if (a->is_ipv6)
-		memcpy(a->bytes, &from->v6.sin6_addr, 16);
-	else
-		memcpy(a->bytes, &from->v4.sin_addr, 4);
-}
-
-/* Those that connectors leave from: the world sees them. */
-static void add_sources(struct checker *c)
-{
-	size_t count;
-	const struct conf_lane *lanes = conf_lanes(c->conf, &count);
-
-	for (size_t i = 0; i < count && c->o.address_count < DOMAIN_ADDRESSES_MAX; i++) {
-		struct domain_address *a = &c->o.addresses[c->o.address_count];
-		char text[LIMIT_DOMAIN + 16];
-
-		if (lanes[i].source.len == 0 || lanes[i].kind != CONF_LANE_CONNECTOR)
-			continue;
-		*a = (struct domain_address){ .sends = true };
-		read_bytes(&lanes[i].source, a);
-		must(inet_ntop(lanes[i].source.any.sa_family, a->bytes, text, sizeof(text)) !=
-			NULL);
-		a->text = arena_sv(&c->arena, sv_from(text));
-		(void)snprintf(text,
-			sizeof(text),
-			"connector %.*s",
-			SV_ARG(sv_head(lanes[i].name, LIMIT_DOMAIN)));
-		a->why = arena_sv(&c->arena, sv_from(text));
-		c->o.address_count++;
-	}
-}
-
-static void make_questions(struct checker *c)
-{
-	const struct domain_options *o = &c->o;
-
-	/* Who names lists means the addresses that he names, too. */
-	for (size_t i = 0; i < o->address_count && o->list_count; i++)
-		c->o.addresses[i].sends = true;
-	c->questions = xcalloc(c->name_count + 1, sizeof(*c->questions));
-	for (size_t i = 0; i < c->name_count; i++) {
-		c->questions[i] = (struct domain_question){ .domain = c->names[i],
-			.cloud = cloud_of(c->conf, c->names[i]),
-			.selectors = o->selectors,
-			.selector_count = o->selector_count,
-			.addresses = o->addresses,
-			.address_count = o->address_count,
-			.helo = c->conf ? conf_general(c->conf)->hostname : SV(""),
-			.block_lists = o->lists,
-			.block_list_count = o->list_count };
+	for (size_t i = 0; i < c->o.selector_count && s->selector_count < DOMAIN_SELECTORS_MAX; i++)
+		s->selectors[s->selector_count++] = c->o.selectors[i];
+	for (size_t i = 0; i < c->o.list_count && s->list_count < DOMAIN_LISTS_MAX; i++)
+		s->lists[s->list_count++] = c->o.lists[i];
+	for (size_t i = 0; i < c->o.address_count && s->address_count < DOMAIN_ADDRESSES_MAX; i++) {
+		s->addresses[s->address_count] = c->o.addresses[i];
+		/* Who names lists means the addresses that he names, too. */
+		s->addresses[s->address_count++].sends = c->o.list_count > 0;
 	}
 }
 
@@ -295,12 +196,12 @@ static void on_finished(void *arg)
 static int look(struct checker *c)
 {
 	struct sv anchor = c->conf ? conf_general(c->conf)->dnssec_anchor : SV("");
-	char server[CLI_DNS_SERVER_MAX] = "";
+	char server[DOMAIN_SERVER_MAX] = "";
 	struct io_dnssec *dns;
 	struct domain_look *l;
 	struct err err = { 0 };
 
-	if (c->o.dns && !cli_dns_server(sv_from(c->o.dns), server))
+	if (c->o.dns && !domain_server_text(sv_from(c->o.dns), server))
 		return cli_fail(
 			EX_USAGE, "--dns needs an address, for example 192.0.2.1 or 127.0.0.1:53");
 	c->loop = io_loop_new();
@@ -309,7 +210,8 @@ static int look(struct checker *c)
 		io_loop_free(c->loop);
 		return cli_fail(EX_CONFIG, "%s", err.text);
 	}
-	l = domain_look_new(c->loop, dns, c->questions, c->name_count, on_done, on_finished, c);
+	l = domain_look_new(
+		c->loop, dns, c->set.questions, c->set.name_count, on_done, on_finished, c);
 	io_loop_run(c->loop);
 	domain_look_free(l);
 	io_dnssec_free(dns);
@@ -328,23 +230,24 @@ static int run(struct checker *c, int argc, char **argv)
 		c->conf = cli_load_conf(c->o.ctx);
 		if (!c->conf)
 			return cli_conf_failed(c->o.ctx);
-		add_sources(c);
+		domain_set_read(&c->set, c->conf);
 	}
 	code = cli_become_daemon(c->o.ctx, c->conf);
 	if (code != EX_OK)
 		return code;
 	if (c->o.all)
-		add_all(c);
+		domain_set_add_all(&c->set, c->conf);
 	else
 		code = add_named(c, argc, argv);
 	if (code != EX_OK)
 		return code;
-	if (c->name_count == 0)
+	if (c->set.name_count == 0)
 		return cli_fail(EX_CONFIG,
 			"the configuration names no domain: neither `domains:` of a tenant nor a "
 			"mailbox");
-	c->o.brief = c->name_count > 1 && !c->o.verbose;
-	make_questions(c);
+	c->o.brief = c->set.name_count > 1 && !c->o.verbose;
+	take_options(c);
+	domain_set_ask(&c->set, c->conf);
 	return look(c);
 }
 
@@ -355,9 +258,7 @@ int cli_domain_check(struct cli_context *ctx, int argc, char **argv)
 
 	if (code == EX_OK)
 		code = run(&c, argc, argv);
-	free(c.questions);
-	htable_deinit(&c.seen);
-	arena_reset(&c.arena);
+	domain_set_deinit(&c.set);
 	conf_unref(c.conf);
 	return code == CLI_OPTION_HELP ? EX_OK : code;
 }

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/records.h"
 
-#include "authn/origin.h"
 #include "authn/wire.h"
 #include "base/must.h"
 #include "domain/look.h"
+#include "domain/set.h"
 #include "io/dnssec.h"
 #include "io/loop.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 struct cli_records {
@@ -25,33 +24,12 @@ struct question {
 	struct authn_question asked;
 };
 
-bool cli_dns_server(struct sv given, char out[CLI_DNS_SERVER_MAX])
-{
-	ptrdiff_t colon = sv_rfind_char(given, ':');
-	struct sv host = given, port = SV("53");
-	unsigned char address[16];
-	bool is_ipv6;
-	uint32_t number;
-
-	if (colon > 0 && (sv_find_char(given, ':') == colon || given.ptr[colon - 1] == ']')) {
-		host = sv_head(given, (size_t)colon);
-		port = sv_skip(given, (size_t)colon + 1);
-	}
-	if (host.len >= 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']')
-		host = sv_make(host.ptr + 1, host.len - 2);
-	if (!authn_address_parse(host, address, &is_ipv6) ||
-		sv_parse_u32(port, 65535, &number) != 0 || number == 0)
-		return false;
-	(void)snprintf(out, CLI_DNS_SERVER_MAX, "%.*s@%u", SV_ARG(host), (unsigned)number);
-	return true;
-}
-
 struct cli_records *cli_records_new(struct sv dns, struct err *err)
 {
 	struct cli_records *d;
-	char forward[CLI_DNS_SERVER_MAX] = "";
+	char forward[DOMAIN_SERVER_MAX] = "";
 
-	if (dns.len && !cli_dns_server(dns, forward)) {
+	if (dns.len && !domain_server_text(dns, forward)) {
 		(void)err_set(err,
 			RC_PARSE,
 			"--dns needs an address, for example 192.0.2.1 or 127.0.0.1:53");

@@ -12,12 +12,6 @@ enum {
 	CLI_RECORDS_TOTAL_S = 30,   /* for all of them: what is asked later is not known */
 };
 
-/* Of an option --dns, as libunbound wants it: "192.0.2.1@5300". False: it is no address. */
-enum {
-	CLI_DNS_SERVER_MAX = 64
-};
-NODISCARD bool cli_dns_server(struct sv given, char out[CLI_DNS_SERVER_MAX]);
-
 /* `dns`: "192.0.2.1", "[2001:db8::1]:5353" or "127.0.0.1:5353"; empty: those of resolv.conf. */
 NODISCARD struct cli_records *cli_records_new(struct sv dns, struct err *err);
 void cli_records_free(struct cli_records *d);

@@ -206,6 +206,7 @@ static void take_over(struct cli_reload *r)
 	io_https_set_proxy(r->p.https, conf_general(fresh)->proxy);
 	observe_alerts_reload(r->p.alerts, fresh);
 	r->p.configured(fresh);
+	r->p.reloaded(r->p.reloaded_arg);
 	r->keys = identity_tokens_keys(r->p.tokens, &r->arena, &r->key_count);
 	r->key_at = 0;
 	r->step = take_identities;

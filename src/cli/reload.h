@@ -27,6 +27,8 @@ struct cli_reload_parts {
 	struct observe_alerts *alerts;
 	struct conf **conf; /* the snapshot in force: replaced */
 	void (*configured)(const struct conf *c);
+	void (*reloaded)(void *arg); /* what else depends on it */
+	void *reloaded_arg;
 };
 NODISCARD struct cli_reload *cli_reload_new(const struct cli_reload_parts *parts);
 /* Before its parts. What a worker still reads is dropped. */

@@ -70,6 +70,7 @@ struct daemon {
 	struct io_dnssec *dnssec; /* NULL: no DANE */
 	struct cli_reload *reload;
 	struct observe_alerts *alerts;
+	struct domain_watch *domains; /* NULL: nobody wants it */
 	struct outbound *outbound;
 	struct inbound *inbound;
 	char salt_key_file[PATH_MAX];
@@ -352,6 +353,21 @@ static int open_inbound(struct daemon *d, struct err *err)
 	return d->inbound ? 0 : RC_CONFIG;
 }
 
+/* Mail goes on without it. */
+static void watch_domains(void *arg)
+{
+	struct daemon *d = arg;
+	struct err err = { 0 };
+	struct domain_watch *old = TAKE(d->domains);
+
+	d->domains =
+		domain_watch_new(d->loop, d->conf, old, observe_alerts_domain, d->alerts, &err);
+	domain_watch_free(old);
+	d->sources.domains = d->domains;
+	if (err.code)
+		log_line(LOG_WARN, "serve", "domains are not watched: %s", err.text);
+}
+
 static int start(struct daemon *d, struct err *err)
 {
 	int rc = open_store(d, err);
@@ -399,7 +415,9 @@ static int start(struct daemon *d, struct err *err)
 		.vault = d->vault,
 		.alerts = d->alerts,
 		.conf = &d->conf,
-		.configured = set_log });
+		.configured = set_log,
+		.reloaded = watch_domains,
+		.reloaded_arg = d });
 	d->sources = (struct observe_sources){ .loop = d->loop,
 		.store = d->store,
 		.outbound = d->outbound,
@@ -416,6 +434,7 @@ static int start(struct daemon *d, struct err *err)
 		return RC_CONFIG;
 	d->health = observe_health_new(&d->sources, conf_general(d->conf)->control_socket);
 	observe_alerts_start(d->alerts, d->outbound);
+	watch_domains(d);
 	outbound_start(d->outbound);
 	return 0;
 }
@@ -556,6 +575,7 @@ int cli_serve(struct cli_context *ctx, int argc, char **argv)
 	observe_control_close(d.control);
 	observe_control_close(d.monitor);
 	observe_health_free(d.health);
+	domain_watch_free(TAKE(d.domains));
 	observe_alerts_stop(d.alerts);
 	/* What was handed to the queue is finished; its completions find everybody alive. */
 	closed = store_close(d.store);

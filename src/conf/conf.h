@@ -308,6 +308,16 @@ struct conf_alerts {
 	size_t mail_through_count;
 };
 
+/* What is known of the domains that send, and whether the daemon looks at them (domain/watch.h). */
+struct conf_domains {
+	bool watch;
+	struct sv dns; /* "192.0.2.1:53": asked about them; empty: as resolv.conf says */
+	const struct sv *selectors; /* of DKIM, beside Microsoft's */
+	size_t selector_count;
+	const struct sv *lists; /* block lists: "list.example.org" */
+	size_t list_count;
+};
+
 struct conf_general {
 	struct sv data_dir;       /* /var/lib/postern */
 	struct sv maildrop;       /* /var/spool/postern/maildrop */
@@ -338,6 +348,7 @@ struct conf_general {
 	struct conf_secret vault_key; /* seals the vault; NONE: no vault is possible */
 	struct sv dnssec_anchor;      /* file of trust anchors, for DANE; empty: DANE is off */
 	struct conf_alerts alerts;
+	struct conf_domains domains;
 	uint32_t hve_price_cents; /* for a million delivered recipients; 4200 */
 	bool confine;             /* the daemon gives up what it does not need (io/confine.h) */
 };

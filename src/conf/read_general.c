@@ -163,6 +163,27 @@ static void read_price(struct conf_load *ld, const struct conf_node *value, void
 	*cents = dollars * 100 + rest;
 }
 
+/* A port is part of it, as the daemon may connect only to ports that it knows. */
+static void read_dns(struct conf_load *ld, const struct conf_node *value, void *out)
+{
+	struct sv *text = out;
+	struct io_address a;
+
+	if (!conf_is_text(ld, value))
+		return;
+	*text = conf_keep(ld, value->text);
+	if (io_address_parse(*text, &a) != 0 || a.both_families || a.any.sa_family == AF_UNIX)
+		conf_error(ld, value, "dns: must be an address with its port: 192.0.2.1:53");
+}
+
+static const struct conf_field domains_fields[] = {
+	{ .name = SV_INIT("watch"), .type = CONF_TYPE_BOOL, AT(domains.watch) },
+	{ .name = SV_INIT("dns"), .type = CONF_TYPE_READ, AT(domains.dns), .read = read_dns },
+	{ .name = SV_INIT("selectors"), .type = CONF_TYPE_DOMAINS, AT(domains.selectors) },
+	{ .name = SV_INIT("block_lists"), .type = CONF_TYPE_DOMAINS, AT(domains.lists) },
+	CONF_FIELDS_END,
+};
+
 static const struct conf_field prices_fields[] = {
 	{ .name = SV_INIT("hve"), .type = CONF_TYPE_READ, AT(hve_price_cents), .read = read_price },
 	CONF_FIELDS_END,
@@ -255,6 +276,7 @@ const struct conf_field conf_top_fields[] = {
 	{ .name = SV_INIT("vault"), .type = CONF_TYPE_MAP, .fields = vault_fields },
 	{ .name = SV_INIT("dnssec"), .type = CONF_TYPE_READ, .offset = 0, .read = read_dnssec },
 	{ .name = SV_INIT("alerts"), .type = CONF_TYPE_READ, AT(alerts), .read = conf_read_alerts },
+	{ .name = SV_INIT("domains"), .type = CONF_TYPE_MAP, .fields = domains_fields },
 	{ .name = SV_INIT("confine"), .type = CONF_TYPE_BOOL, AT(confine) },
 	{ .name = SV_INIT("prices"), .type = CONF_TYPE_MAP, .fields = prices_fields },
 	SECTION("listeners", keep_listeners),

@@ -193,6 +193,40 @@ void observe_alerts_event(void *alerts, const struct outbound_event *e)
 	}
 }
 
+/* ---- domains ---- */
+
+void observe_alerts_domain(void *alerts, const struct domain_event *e)
+{
+	static const char *const events[] = { "domain-fails", "domain-meets", "domain-changed" };
+	struct observe_alerts *a = alerts;
+	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(512), scope = BUF_INIT(512);
+	const char *told;
+
+	if (a->stopped)
+		return;
+	must(buf_printf(&key, "alert:domain:%.*s", SV_ARG(e->domain)) == 0);
+	must(buf_printf(&scope, "domain:%.*s", SV_ARG(e->domain)) == 0);
+	told = htable_get(&a->told, buf_sv(&key));
+	if (e->news == DOMAIN_NEWS_FAILS) {
+		if (told)
+			return;
+		record(a, buf_sv(&key), SV("fails"));
+	}
+	if (e->news == DOMAIN_NEWS_MEETS) {
+		if (!told)
+			return;
+		record(a, buf_sv(&key), SV(""));
+	}
+	tell(a,
+		&(struct news){ .event = events[e->news],
+			.scope = buf_sv(&scope),
+			.cause = sv_from(events[e->news]),
+			.text = e->news == DOMAIN_NEWS_MEETS
+					? SV("The domain meets the receivers' rules again.")
+					: e->text,
+			.freed_by = "" });
+}
+
 /* ---- what ends ---- */
 
 void alert_tell_end(struct observe_alerts *a, const struct alert_end *end)

@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "conf/conf.h"
+#include "domain/watch.h"
 #include "identity/vault.h"
 #include "io/https.h"
 #include "io/worker.h"
@@ -37,6 +38,8 @@ void observe_alerts_reload(struct observe_alerts *a, struct conf *conf);
 /* What ends within 60 days, as it was found last: one sentence each. */
 void observe_alerts_each_end(
 	struct observe_alerts *a, void (*each)(void *arg, struct sv text), void *arg);
+/* A domain_event_fn: a domain that fails or meets is told once, also over restarts; a change each time. */
+void observe_alerts_domain(void *alerts, const struct domain_event *e);
 /* An outbound_event_fn. */
 void observe_alerts_event(void *alerts, const struct outbound_event *e);
 

@@ -48,6 +48,7 @@ struct observe_sources {
 	struct inbound *inbound;        /* likewise */
 	struct identity_tokens *tokens; /* NULL: no status of tokens */
 	struct observe_alerts *alerts;  /* NULL: nothing is known of what ends */
+	struct domain_watch *domains;   /* NULL: nobody looks at them */
 	struct conf *const *conf;       /* the snapshot in force */
 	struct mono_time started_at;
 	/* SIGHUP by request: `done` comes when it is over, perhaps before this returns. */

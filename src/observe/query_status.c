@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/limits.h"
 #include "base/text.h"
+#include "domain/watch.h"
 #include "identity/tokens.h"
 #include "inbound/inbound.h"
 #include "io/confine.h"
@@ -247,6 +248,37 @@ static bool is_said(const struct observe_query *q, const char *text)
 	return s.found;
 }
 
+enum {
+	DOMAIN_NOTICE_MAX = 1024,
+};
+#define CHANGE_SHOWN_US ((int64_t)US_PER_DAY)
+
+/* A domain that fails, and what changed within a day. */
+static void add_domain(void *arg, struct sv domain, const struct domain_state *state)
+{
+	struct observe_query *q = arg;
+	char text[DOMAIN_NOTICE_MAX];
+
+	if (state->meets == DOMAIN_FAILS) {
+		(void)snprintf(text,
+			sizeof(text),
+			"%.*s is not ready for bulk mail. %.*s. Step: %.*s",
+			SV_ARG(domain),
+			SV_ARG(sv_head(state->why, 300)),
+			SV_ARG(sv_head(state->step, 300)));
+		add_notice(q, sv_from(text));
+	}
+	if (state->change.len &&
+		io_wall(q->sources->loop).us - state->changed_at.us < CHANGE_SHOWN_US) {
+		(void)snprintf(text,
+			sizeof(text),
+			"what %.*s publishes has changed: %.*s",
+			SV_ARG(domain),
+			SV_ARG(sv_head(state->change, 600)));
+		add_notice(q, sv_from(text));
+	}
+}
+
 static void show_notices(struct observe_query *q, void (*done)(struct observe_query *q))
 {
 	const struct conf *conf = q->conf;
@@ -272,6 +304,7 @@ static void show_notices(struct observe_query *q, void (*done)(struct observe_qu
 		add_notice(q, SV("`confine: false` is new: it takes effect at the next start"));
 	if (q->sources->alerts)
 		observe_alerts_each_end(q->sources->alerts, add_notice, q);
+	domain_watch_each(q->sources->domains, add_domain, q);
 	for (unsigned p = 0; p < PROVIDER_COUNT; p++) {
 		const char *ends = outbound_password_notice(conf, p);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
+#include "domain/watch.h"
 #include "observe/cause.h"
 #include "observe/query_priv.h"
 #include "observe/where.h"
@@ -7,6 +8,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 /* One mailbox or connector, with the six things that must be right at once. */
 enum {
@@ -19,8 +21,9 @@ enum {
 struct check {
 	const char *state; /* "ok", "warn", "fail", "unknown", "none" (does not apply) */
 	char text[CHECK_TEXT_MAX];
-	bool by_cause; /* the step is that of what holds it */
-	bool by_check; /* the step is `postern check` */
+	bool by_cause;  /* the step is that of what holds it */
+	bool by_check;  /* the step is `postern check` */
+	bool by_domain; /* `postern domain check` */
 };
 
 static struct check PRINTF_LIKE(2, 3) check(const char *state, const char *fmt, ...)
@@ -95,11 +98,21 @@ static struct check credentials_check(const struct observe_row *r)
 	return c;
 }
 
-static struct check domain_check(void)
+/* As receivers of bulk mail judge the sender's domain (domain/watch.h). */
+static struct check domain_mark(const struct observe_row *r, const struct domain_watch *watch)
 {
+	ptrdiff_t at = r->c ? sv_rfind_char(r->c->name, '@') : -1;
+	struct sv domain = at >= 0 ? sv_skip(r->c->name, (size_t)at + 1) : SV("");
+	const struct domain_state *state = domain_watch_get(watch, domain);
 	struct check c = check("unknown", "SPF, DKIM and DMARC of its domain");
 
-	c.by_check = true;
+	if (state && state->meets == DOMAIN_MEETS)
+		c = check("ok",
+			"SPF, DKIM and DMARC of %.*s are as receivers want them",
+			SV_ARG(sv_head(domain, 100)));
+	else if (state && state->meets == DOMAIN_FAILS)
+		c = check("fail", "%.*s", SV_ARG(sv_head(state->why, CHECK_TEXT_MAX - 1)));
+	c.by_domain = domain.len && strcmp(c.state, "ok") != 0;
 	return c;
 }
 
@@ -143,15 +156,23 @@ static void put_check(json_t *checks, const char *name, const struct check *c,
 			by_check, sizeof(by_check), "postern check %.*s", SV_ARG(r->c->name));
 		observe_json_sv(o, "step", sv_from(by_check));
 	}
+	if (c->by_domain) {
+		struct sv domain = sv_skip(r->c->name, (size_t)sv_rfind_char(r->c->name, '@') + 1);
+
+		(void)snprintf(
+			by_check, sizeof(by_check), "postern domain check %.*s", SV_ARG(domain));
+		observe_json_sv(o, "step", sv_from(by_check));
+	}
 	must(json_object_set_new(checks, name, o) == 0);
 }
 
-static json_t *checks_json(const struct observe_row *r, const json_t *row)
+static json_t *checks_json(
+	const struct observe_row *r, const json_t *row, const struct domain_watch *domains)
 {
 	const struct check six[] = { settings_check(r),
 		smtp_auth_check(r),
 		credentials_check(r),
-		domain_check(),
+		domain_mark(r, domains),
 		check("none", "no ramp is configured"),
 		volume_check(r) };
 	static const char *const names[] = {
@@ -248,6 +269,6 @@ json_t *observe_row_json(const struct observe_query *q, const struct observe_row
 	put_pace(q, o, r);
 	if (r->has_status)
 		put_status(o, r);
-	must(json_object_set_new(o, "checks", checks_json(r, o)) == 0);
+	must(json_object_set_new(o, "checks", checks_json(r, o, q->sources->domains)) == 0);
 	return o;
 }

@@ -29,10 +29,10 @@ def ready(domain: str) -> list[str]:
     return lines
 
 
-def world() -> str:
+def world(watched=()) -> str:
     lines = ["$ORIGIN .", "$TTL 300", "@ SOA ns.test. admin.test. 1 3600 600 86400 30", "@ NS ns.test.", "ns.test. A 127.0.0.1",
              'spf.protection.outlook.com. TXT "v=spf1 ip4:192.0.2.0/24 -all"', "autodiscover.outlook.com. A 192.0.2.9"]
-    lines += ready("good.test")
+    lines += ready("good.test") + list(watched or ready("watched.test"))
     lines += [line for line in ready("nokey.test") if "TXT" not in line or "spf" in line or "DMARC1" in line]
     lines += ["loop1.test. CNAME loop2.test.", "loop2.test. CNAME loop1.test."]
     lines += [f"chain{i}.test. CNAME chain{i + 1}.test." for i in range(40)]
@@ -59,6 +59,19 @@ def knot(module_folder):
     yield f"127.0.0.1:{port}"
     process.terminate()
     process.wait()
+
+
+@pytest.fixture(scope="module")
+def knot_zone(knot, module_folder):
+    """Other records for watched.test."""
+    folder = pathlib.Path(module_folder)
+    serial = iter(range(2, 100))
+
+    def change(lines):
+        (folder / "root.zone").write_text(world(lines).replace("admin.test. 1 ", f"admin.test. {next(serial)} "))
+        run(["knotc", "-b", "-c", str(folder / "knot.conf"), "zone-reload", "."])
+
+    return change
 
 
 def check(dns, *words, code=0):
@@ -101,6 +114,40 @@ routes:
     for domain in ("good.test", "d1.test", "d2.test"):
         assert f"{domain}: meets" in done
     assert "3 meet the rules for bulk mail, 0 fail, 0 unknown" in done
+
+
+def test_the_daemon_watches(knot, knot_zone, relay, folder):
+    """The mark of a mailbox, the status line with the difference, an alert; no second alert after a restart."""
+    (folder / "pw").write_text("x")
+    (folder / "pw").chmod(0o600)
+    r = relay("tenants:\n  - { name: contoso, id: 00000000-0000-0000-0000-000000000000, domains: [watched.test] }\n"
+              f"mailboxes:\n  - {{ address: erp@watched.test, tenant: contoso, provider: submission, auth: password, password: 'file:{folder}/pw' }}\n"
+              "routes: [{ through: sender }]\n", general=f'domains: {{ watch: true, dns: "{knot}" }}')
+
+    def mark():
+        return r.rows("mailboxes", "--long")[0]["checks"]["domain"]
+
+    def notices():
+        return " ".join(n["text"] for n in r.rows("status") if n["type"] == "notice")
+
+    wait_for(lambda: mark()["state"] == "ok")
+    assert "watched.test" not in notices() and "event=domain" not in r.log()
+    gone = [line for line in ready("watched.test") if "DKIM1" not in line]
+    knot_zone(gone)
+    r.cli("reload")
+    wait_for(lambda: mark()["state"] == "fail")
+    assert mark()["step"] == "postern domain check watched.test"
+    assert "watched.test is not ready for bulk mail. DKIM: " in notices()
+    assert 'DKIM was "v=DKIM1; k=rsa' in notices()
+    assert "domain-fails" in r.log() and "domain-changed" in r.log()
+    r.stop()
+    r.start()
+    wait_for(lambda: mark()["state"] == "fail")
+    assert sum("domain-fails" in line for line in r.log().splitlines()) == 1
+    knot_zone(ready("watched.test"))
+    r.cli("reload")
+    wait_for(lambda: mark()["state"] == "ok")
+    assert "domain-meets" in r.log()
 
 
 def test_hostile_records(knot):
