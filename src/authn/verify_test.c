@@ -253,6 +253,87 @@ static void what_is_wrong_with_the_key_is_told(void **state)
 	}
 }
 
+/* h= may name other signatures, but a signature never covers itself. */
+static void signatures_may_be_signed(void **state)
+{
+	EVP_PKEY *key = rsa_key(1024, "p=");
+	const struct zone_row rows[] = { { "s1._domainkey.b.test", AUTHN_TXT, rsa_record } };
+	struct authn_sign_options o = { .key = key,
+		.domain = SV("b.test"),
+		.selector = SV("s1"),
+		.names = SV("From:DKIM-Signature:DKIM-Signature"),
+		.now = now };
+	struct authn_sign *s = authn_sign_new(&o);
+	struct zone z = ZONE(rows);
+	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(10000);
+	struct authn_verify *v;
+
+	(void)state;
+	assert_int_equal(authn_sign_feed(s, SV(MESSAGE)), 0);
+	assert_int_equal(authn_sign_end(s, &text), 0);
+	must(buf_append(&text, SV(MESSAGE)) == 0);
+	v = verify(buf_sv(&text), &z, 50);
+	assert_int_equal(only(v)->reason, AUTHN_REASON_GOOD);
+	authn_verify_free(v);
+	authn_sign_free(s);
+	EVP_PKEY_free(key);
+}
+
+static void identities_below_the_domain(void **state)
+{
+	static const struct zone_row lax[] = { { RFC8463_NAME, AUTHN_TXT, RFC8463_KEY } };
+	static const struct zone_row strict[] = {
+		{ RFC8463_NAME, AUTHN_TXT, "t=s; " RFC8463_KEY }
+	};
+	static const struct zone_row good[] = { { RFC8463_NAME, AUTHN_TXT, RFC8463_KEY "; t=s" } };
+	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(10000);
+	struct sv below = change(&text, SV(RFC8463), "i=@foot", "i=a=40b@x.foot");
+	const struct {
+		struct zone zone;
+		enum authn_reason reason;
+	} tries[] = {
+		{ ZONE(lax), AUTHN_REASON_HEADER },
+		{ ZONE(strict), AUTHN_REASON_KEY_RECORD },
+		{ ZONE(good), AUTHN_REASON_KEY_STRICT },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(tries); i++) {
+		struct zone z = tries[i].zone;
+		CLEANUP(authn_verify_freep) struct authn_verify *v = verify(below, &z, 100);
+
+		assert_int_equal(only(v)->reason, tries[i].reason);
+		assert_string_equal(only(v)->signature.identity, "a@b@x.football.example.com");
+	}
+}
+
+/* What a key costs grows with the cube of its length: 9,000 bits are not computed with. */
+static void a_key_that_is_too_long(void **state)
+{
+	enum {
+		BYTES = 1125
+	};
+	static unsigned char der[BYTES + 14] = { 0x30, 0x82, 0x04, 0x6f, 0x02, 0x82, 0x04, 0x66 };
+	static char record[2000] = "p=";
+	const struct zone_row rows[] = { { "s1._domainkey.b.test", AUTHN_TXT, record } };
+	struct zone z = ZONE(rows);
+	EVP_PKEY *key = rsa_key(1024, "");
+	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(10000);
+	struct authn_verify *v;
+
+	(void)state;
+	memset(der + 9, 0xff, BYTES);
+	memcpy(der + 9 + BYTES, "\x02\x03\x01\x00\x01", 5);
+	(void)EVP_EncodeBlock((unsigned char *)record + 2, der, BYTES + 14);
+	sign(&text, SV(MESSAGE), key, AUTHN_SIMPLE);
+	v = verify(buf_sv(&text), &z, 50);
+	assert_int_equal(only(v)->key_bits, 9000);
+	assert_int_equal(only(v)->reason, AUTHN_REASON_KEY_LONG);
+	assert_int_equal(only(v)->header, AUTHN_UNKNOWN);
+	authn_verify_free(v);
+	EVP_PKEY_free(key);
+}
+
 /* RFC 8301: what is sound, but weak, does not count; what is not sound says that first. */
 static void short_keys_do_not_count(void **state)
 {
@@ -435,6 +516,9 @@ int main(void)
 		cmocka_unit_test(what_was_changed_is_told),
 		cmocka_unit_test(what_we_sign_verifies),
 		cmocka_unit_test(what_is_wrong_with_the_key_is_told),
+		cmocka_unit_test(signatures_may_be_signed),
+		cmocka_unit_test(identities_below_the_domain),
+		cmocka_unit_test(a_key_that_is_too_long),
 		cmocka_unit_test(short_keys_do_not_count),
 		cmocka_unit_test(only_so_many_signatures_are_looked_at),
 		cmocka_unit_test(a_header_without_end_ends_it),

@@ -32,8 +32,9 @@ static const char help[] =
 	"  --dns ADDRESS   another name server: 192.0.2.1 or 127.0.0.1:5300\n"
 	"  --json          objects, one a line\n\n"
 	"DNS is asked now: a key that was replaced since then is no longer found. Exit\n"
-	"code 0 when the message passes DMARC (of a domain without DMARC: SPF or a DKIM\n"
-	"signature), 69 when it fails, 75 when DNS did not answer.\n\n"
+	"code 0 when the message passes DMARC, 69 when it fails, 75 when DNS did not\n"
+	"answer. Of a domain without DMARC, SPF or DKIM must pass for it, or for a domain\n"
+	"above or below it.\n\n"
 	"examples:\n"
 	"  postern domain verify message.eml\n"
 	"  postern domain verify --ip 192.0.2.1 --from bounce@contoso.com message.eml\n"
@@ -211,16 +212,31 @@ static bool check_all(struct verified *v, const struct spf_input *in, struct aut
 	return dmarc_check(&d, memo, &v->dmarc);
 }
 
+static bool is_below(struct sv lower, struct sv upper)
+{
+	return lower.len > upper.len && sv_ends_nocase(lower, upper) &&
+	       lower.ptr[lower.len - upper.len - 1] == '.';
+}
+
+/* Without DMARC there is no rule who may vouch for whom: the domain itself, and those above and below it. */
+static bool is_related(const struct verified *v, struct sv name)
+{
+	struct sv author = sv_from(v->author_domain);
+
+	return author.len && name.len &&
+	       (sv_eq_nocase(name, author) || is_below(name, author) || is_below(author, name));
+}
+
 static void conclude(struct verified *v)
 {
 	size_t count, more;
 	const struct authn_checked *c = authn_verify_signatures(v->signatures, &count, &more);
-	bool any = v->spf_asked && v->spf.result == SPF_PASS;
+	bool any = v->spf_asked && v->spf.result == SPF_PASS && is_related(v, v->spf_domain);
 
 	v->unknown = v->dmarc.result == DMARC_TEMPERROR ||
 		     (v->spf_asked && v->spf.result == SPF_TEMPERROR);
 	for (size_t i = 0; i < count; i++) {
-		any |= c[i].reason == AUTHN_REASON_GOOD;
+		any |= c[i].reason == AUTHN_REASON_GOOD && is_related(v, c[i].signature.domain);
 		v->unknown |= c[i].reason == AUTHN_REASON_KEY_UNKNOWN;
 	}
 	v->passes = v->dmarc.result == DMARC_PASS || (v->dmarc.result == DMARC_NONE && any);

@@ -207,7 +207,7 @@ static void say_alignment(const struct verified *v, struct buf *line)
 			d->dkim_aligned ? "DKIM" : "",
 			d->spf_aligned && d->dkim_aligned ? " and " : "",
 			d->spf_aligned ? "SPF" : "");
-	else if (d->result != DMARC_TEMPERROR)
+	else if (d->result == DMARC_FAIL)
 		(void)!buf_printf(
 			line, "; neither a valid DKIM signature nor a pass of SPF belongs to it");
 }

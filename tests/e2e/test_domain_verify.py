@@ -173,6 +173,12 @@ def test_why_mail_failed(folder):
     shown = run([support.POSTERN, "domain", "verify", "--dns", server.where, "-", "--ip", "192.0.2.1"],
                 input=(folder / "list.eml").read_bytes()).stdout.decode()
     assert "shown by SPF" in shown and "(--ip)" in shown, shown
+    # Without DMARC: a valid signature of somebody else shows nothing.
+    for author, code in ((b"a@example.com", 0), (b"a@mail.example.com", 0), (b"a@other.test", 69)):
+        server.table[("_dmarc.example.com", TXT)] = []
+        (folder / "m.eml").write_bytes(signed(b"From: " + author + b"\r\n\r\nx\r\n", b"relaxed", b"relaxed"))
+        rows = verify(server, folder / "m.eml", code=code)
+        assert (of(rows, "dmarc")[0]["result"], of(rows, "dkim")[0]["result"]) == ("none", "pass"), rows
     server.close()
 
 
