@@ -54,9 +54,9 @@ class Sandbox:
 
 
 class Relay(run.Postern):
-    """`mailboxes` are addresses; they sign in by `auth`."""
+    """`mailboxes` are addresses; they sign in by `auth`, and send so much a minute (0: as much as they can)."""
 
-    def __init__(self, folder, sandbox, build, mailboxes, auth):
+    def __init__(self, folder, sandbox, build, mailboxes, auth, minute=0):
         self.port = run.free_port()
         secret = folder / "secret"
         secret.write_text("sandbox\n")
@@ -65,7 +65,7 @@ class Relay(run.Postern):
         rows = [f"address,tenant,provider,auth{',password' if auth == 'password' else ''},host,port,ca_file,share,connections,messages_per_minute,recipients_per_day"]
         for address in mailboxes:
             rows.append(f"{address},contoso,submission,{auth}{f',file:{secret}' if auth == 'password' else ''},"
-                        f"localhost,{sandbox.smtp},{sandbox.folder}/ca.pem,100%,2,0,0")
+                        f"localhost,{sandbox.smtp},{sandbox.folder}/ca.pem,100%,2,{minute},0")
         (folder / "mailboxes.csv").write_text("\n".join(rows) + "\n")
         self.begin = time.monotonic()
         self.start(folder, build, f"""

@@ -376,7 +376,7 @@ def main():
     parser.add_argument("--rounds", default=3, type=int)
     parser.add_argument("--queue", default=100000, type=int)
     parser.add_argument("--quick", action="store_true", help="1 round, 1000 messages, 5000 queued")
-    parser.add_argument("--only", choices=["rate", "single", "queue", "fsync", "delay", "doors", "secure", "many"])
+    parser.add_argument("--only", choices=["rate", "single", "queue", "fsync", "delay", "doors", "secure", "many", "waiting"])
     parser.add_argument("--mailboxes", default=10000, type=int, help="of the start with many")
     parser.add_argument("--write", action="store_true", help="append to bench/RESULTS.md")
     o = parser.parse_args()
@@ -437,6 +437,10 @@ def main():
     if o.only in (None, "many"):
         import many  # it uses this file
         many.measure(build, 1000 if o.quick else o.mailboxes, say)
+    if o.only == "waiting":  # long: ten minutes and a gigabyte
+        import waiting  # it uses this file
+
+        waiting.measure(build, waiting.GROWTH[:2] if o.quick else waiting.GROWTH, say)
     if o.write:
         path = ROOT / "bench" / "RESULTS.md"
         old = path.read_text() if path.exists() else "# What was measured\n\nBy `make bench`; newest last.\n"
