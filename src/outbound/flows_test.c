@@ -101,6 +101,47 @@ static void the_doors_of_a_mailbox_are_taken_in_their_order(void **state)
 	bench_close(&b);
 }
 
+/* The second door would be refused, too, for nothing: that it is not asked shows in that nobody finds it shut. */
+static void a_limit_of_the_mailbox_shuts_all_of_its_doors(void **state)
+{
+	struct letter by_one = { .sender = "erp@contoso.com",
+		.recipients = "anna@example.org",
+		.class = MAIL_CLASS_NORMAL,
+		.queue = "m:erp@contoso.com" };
+	struct letter by_two = by_one;
+	uint64_t stays, goes;
+	char path[128];
+	struct bench b;
+
+	(void)state;
+	by_two.queue = "m:erp@contoso.com\nc:other";
+	bench_open(&b, PLAIN);
+	(void)snprintf(path, sizeof(path), "%s/secret", b.folder);
+	must(io_file_write_durably(path, SV("right"), 0600, NULL) == 0);
+	bench_reload(&b, TWO_DOORS);
+	b.a.rules[0] = (struct up_rule){ .at = SMTP_SERVER_EV_END,
+		.times = 1000,
+		.code = 554,
+		.enhanced = "5.2.0",
+		.text = "STOREDRV.Submission.Exception:SubmissionQuotaExceededException" };
+	bench_start(&b);
+	(void)bench_queue(&b, &by_one);
+	while (!bench_lane(&b, SUBMISSION).status.cause.len)
+		bench_turn(&b);
+	assert_string_equal(bench_lane(&b, SUBMISSION).cause, "daily-limit");
+	stays = bench_queue(&b, &by_one);
+	/* Another member has what may go by it. */
+	goes = bench_queue(&b, &by_two);
+	bench_wait_for(&b, goes, 0, STORE_RCPT_DELIVERED, NULL);
+	bench_wait_for_mails(&b, 0, 1);
+	assert_string_equal(bench_lane(&b, GRAPH).cause, "");
+	b.a.rules[0].times = 0;
+	bench_retry(&b);
+	bench_wait_for(&b, stays, 0, STORE_RCPT_DELIVERED, NULL);
+	assert_string_equal(bench_lane(&b, GRAPH).cause, "");
+	bench_close(&b);
+}
+
 /* ---- classes ---- */
 
 static void bulk_leaves_room_for_better_mail(void **state)
@@ -270,6 +311,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_doors_of_a_mailbox_are_taken_in_their_order),
+		cmocka_unit_test(a_limit_of_the_mailbox_shuts_all_of_its_doors),
 		cmocka_unit_test(bulk_leaves_room_for_better_mail),
 		cmocka_unit_test(bulk_alone_has_all_of_the_day),
 		cmocka_unit_test(better_mail_leaves_before_bulk_that_waits),

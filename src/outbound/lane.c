@@ -179,22 +179,49 @@ struct sched_lane_now lane_now(struct lane *l)
 	return sched_lane_now(l->sched, io_now(l->o->loop));
 }
 
+/* A limit of the mailbox, or a block, of which one door has heard, shuts all of them: that one alone finds out when it is over. */
+static bool is_shut_with(const struct lane *l, const struct lane *other)
+{
+	const struct sched_hold_reason *why = sched_hold_why(sched_lane_own(other->sched));
+	struct verdict v;
+
+	if (other == l || !other->c || !why)
+		return false;
+	v = cause_verdict(why->cause);
+	return v.kind == VERDICT_PARK && v.scope == VERDICT_SCOPE_MAILBOX_WINDOW;
+}
+
+static bool is_shut_by_another(const struct lane *l)
+{
+	list_each (at, &l->member->lanes)
+		if (is_shut_with(l, list_entry(at, struct lane, of_member)))
+			return true;
+	return false;
+}
+
 void lane_tell_order(struct lane *l)
 {
 	struct mono_time now = io_now(l->o->loop);
 	struct sched_lane_now state = sched_lane_now(l->sched, now);
 	const struct sched_hold *outside = sched_lane_stops_outside(l->sched, now);
+	bool shut = is_shut_by_another(l);
 
 	if (!state.held && !state.probing)
 		l->moved = 0;
 	if (sched_taker_set(l->taker,
 		    &(struct sched_taker_state){ .is_configured = l->c != NULL,
-			    .held = state.held || state.probing,
-			    .may_elsewhere = state.by && sched_hold_may_leave(state.by),
-			    .probing = state.probing && !state.held,
+			    .held = shut || state.held || state.probing,
+			    .may_elsewhere = shut || (state.by && sched_hold_may_leave(state.by)),
+			    .probing = !shut && state.probing && !state.held,
 			    .external_held = outside != NULL,
 			    .external_elsewhere = outside && sched_hold_may_leave(outside) }))
 		outbound_wake(l->o);
+}
+
+void lane_tell_doors(const struct lane *l)
+{
+	list_each (at, &l->member->lanes)
+		lane_tell_order(list_entry(at, struct lane, of_member));
 }
 
 /* ---- what leaves next ---- */

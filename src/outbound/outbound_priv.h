@@ -277,6 +277,7 @@ struct sched_room lane_room_now(struct lane *l); /* for whatever comes next */
 
 uint32_t lane_per_domain(const struct lane *l); /* recipients of one domain; 0: no limit */
 void lane_tell_order(struct lane *l);           /* how it stands: after each change */
+void lane_tell_doors(const struct lane *l);     /* all of its mailbox */
 /* What its mailbox may send has changed: its other doors may wait for that. */
 void lane_room_changed(const struct lane *l);
 /* Connections: as configured; and as its server lets it have them. */

@@ -229,8 +229,8 @@ static void execute_one(struct lane *l, const struct sched_hold_event *e)
 		tell_order(l->o, e->hold);
 	if (sched_hold_scope(e->hold) != SCHED_HOLD_MAILBOX)
 		poke_lanes_of(l->o, e->hold);
-	else if (e->what & SCHED_HOLD_ENDED)
-		lane_tell_order(l);
+	else
+		lane_tell_doors(l);
 }
 
 void parks_execute(struct outbound *o, struct lane *l)
