@@ -158,6 +158,7 @@ static struct sched_lane_now push_state(struct world *w, struct box *b)
 		.probing = now.probing && !now.held,
 		.external_held = outside != NULL };
 
+	w->outside_held[b->tenant] = outside != NULL;
 	if (now.held)
 		plan_end(w, b, now.until);
 	if (outside)
@@ -174,6 +175,15 @@ static void push_state_of_tenant(struct world *w, uint32_t tenant)
 {
 	for (uint32_t i = tenant; i < w->o->mailboxes; i += w->o->tenants)
 		(void)push_state(w, &w->boxes[i]);
+}
+
+/* Ten thousand mailboxes are told only when it is another: that one of them tries, say, and the others wait for it. */
+static void push_outside(struct world *w, const struct box *b)
+{
+	bool held = sched_lane_stops_outside(b->lane, world_now(w)) != NULL;
+
+	if (held != w->outside_held[b->tenant])
+		push_state_of_tenant(w, b->tenant);
 }
 
 static void open_lane(struct world *w, struct box *b)
@@ -335,9 +345,7 @@ static void send(struct world *w, struct box *b, bool probe)
 	if (prng_next(&w->rng) & 1)
 		exchange_take(w, a);
 	world_plan(w, w->now_us + delay(w) + delay(w), EVENT_REPLY, n);
-	/* It may be the probe of mail to the outside: others wait for what it finds. */
-	if (sched_lane_minds_external(b->lane))
-		push_state_of_tenant(w, b->tenant);
+	push_outside(w, b);
 }
 
 /* False: nothing more now. */
@@ -451,7 +459,9 @@ static void drain_holds(struct world *w, struct box *b)
 	while (sched_holds_next_event(w->holds, &e))
 		if (e.hold == sched_lane_own(b->lane))
 			(void)push_state(w, b);
-		else
+		else if (sched_hold_scope(e.hold) == SCHED_HOLD_EXTERNAL)
+			push_outside(w, b);
+		else if (sched_lane_shares(b->lane, e.hold))
 			push_state_of_tenant(w, b->tenant);
 }
 

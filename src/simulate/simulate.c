@@ -167,6 +167,7 @@ static void make_tenants(struct world *w)
 	const struct simulate_options *o = w->o;
 
 	w->tenants = xcalloc(o->tenants, sizeof(*w->tenants));
+	w->outside_held = xcalloc(o->tenants, sizeof(*w->outside_held));
 	for (uint32_t i = 0; i < o->tenants; i++) {
 		uint32_t own = o->mailboxes / o->tenants + (i < o->mailboxes % o->tenants);
 		struct sandbox_limits *l;
@@ -215,6 +216,7 @@ static void free_world(struct world *w)
 	for (uint32_t i = 0; i < w->o->tenants; i++)
 		sandbox_model_free(w->tenants[i]);
 	free(w->tenants);
+	free(w->outside_held);
 	free(w->boxes);
 	free(w->attempts);
 	wheel_free(w->wheel);

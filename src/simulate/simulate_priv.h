@@ -103,6 +103,7 @@ struct world {
 	struct wheel *wheel;
 	struct answers answers;
 	struct sandbox_model **tenants;
+	bool *outside_held; /* mail of each tenant to the outside, as its mailboxes were told */
 	struct box *boxes;
 	struct attempt *attempts;
 	uint32_t attempt_count, attempt_cap, attempt_unused;
