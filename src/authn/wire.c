@@ -123,6 +123,6 @@ void authn_wire_read(struct authn_wire *w, uint16_t type, const struct sv *rdata
 	for (size_t i = 0; i < w->answer.count; i++) {
 		size_t to = i + 1 < w->answer.count ? at[i + 1] : w->text.len;
 
-		w->records[i].data = sv_make(buf_sv(&w->text).ptr + at[i], to - at[i]);
+		w->records[i].data = sv_head(sv_skip(buf_sv(&w->text), at[i]), to - at[i]);
 	}
 }

@@ -195,6 +195,28 @@ void observe_alerts_event(void *alerts, const struct outbound_event *e)
 
 /* ---- domains ---- */
 
+/* Until it is known what was told before; a start has at most a few events a domain. */
+static void hold_domain(struct observe_alerts *a, const struct domain_event *e)
+{
+	struct alert_held *h = arena_alloc(&a->held_arena, sizeof(*h));
+
+	h->event = (struct domain_event){
+		arena_sv(&a->held_arena, e->domain), e->news, arena_sv(&a->held_arena, e->text)
+	};
+	if (!a->held)
+		a->held_end = &a->held;
+	*a->held_end = h;
+	a->held_end = &h->next;
+}
+
+static void tell_held(struct observe_alerts *a)
+{
+	for (const struct alert_held *h = a->held; h; h = h->next)
+		observe_alerts_domain(a, &h->event);
+	a->held = NULL;
+	arena_reset(&a->held_arena);
+}
+
 void observe_alerts_domain(void *alerts, const struct domain_event *e)
 {
 	static const char *const events[] = { "domain-fails", "domain-meets", "domain-changed" };
@@ -204,6 +226,10 @@ void observe_alerts_domain(void *alerts, const struct domain_event *e)
 
 	if (a->stopped)
 		return;
+	if (!a->told_read) {
+		hold_domain(a, e);
+		return;
+	}
 	must(buf_printf(&key, "alert:domain:%.*s", SV_ARG(e->domain)) == 0);
 	must(buf_printf(&scope, "domain:%.*s", SV_ARG(e->domain)) == 0);
 	told = htable_get(&a->told, buf_sv(&key));
@@ -395,6 +421,7 @@ void observe_alerts_free(struct observe_alerts *a)
 		free(slot->value);
 	htable_deinit(&a->told);
 	arena_reset(&a->parks_arena);
+	arena_reset(&a->held_arena);
 	conf_unref(a->conf);
 	free(a);
 }
@@ -414,6 +441,7 @@ static void told_read(struct store_op *op)
 	}
 	arena_reset(&a->parks_arena);
 	a->told_read = true;
+	tell_held(a);
 	on_disk_timer(a);
 	alert_look_for_ends(a);
 }

@@ -52,6 +52,11 @@ struct alert_end {
 	int stage; /* identity_expiry_stage() */
 };
 
+struct alert_held {
+	struct alert_held *next;
+	struct domain_event event;
+};
+
 struct observe_alerts {
 	struct io_loop *loop;
 	struct store *store;
@@ -61,7 +66,9 @@ struct observe_alerts {
 	struct conf *conf;
 	struct outbound *outbound;
 	struct alert_way webhook, command, mail;
-	bool told_read;     /* what was told before is known */
+	bool told_read;                      /* what was told before is known */
+	struct alert_held *held, **held_end; /* events of domains until then, in `held_arena` */
+	struct arena held_arena;
 	struct htable told; /* "alert:..." -> char *: what was told of it last */
 	struct store_parks_read parks;
 	struct arena parks_arena;
