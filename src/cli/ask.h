@@ -73,7 +73,7 @@ void cli_put_waits_for(const json_t *line, struct buf *out);
 /* Nothing holds it: a limit, or those before it. */
 bool cli_waits_for_limits(const json_t *line);
 enum {
-	CLI_PACE_MAX = 128
+	CLI_PACE_MAX = 400
 };
 /* "24 messages a minute (80 % of 30)"; "": no limit sets the pace. */
 const char *cli_pace(const json_t *pace, char out[CLI_PACE_MAX]);

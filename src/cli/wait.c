@@ -15,28 +15,63 @@ static long long number(const json_t *line, const char *key)
 	return (long long)json_integer_value(json_object_get(line, key));
 }
 
-const char *cli_pace(const json_t *pace, char out[CLI_PACE_MAX])
+static const char *unit_of(const char *limit, bool one)
 {
-	bool day = strcmp(cli_text(pace, "limit"), "day") == 0, one = number(pace, "rate") == 1;
-	char rate[CLI_COUNT_MAX], whole[CLI_COUNT_MAX], of[64] = "";
+	if (strcmp(limit, "minute") == 0)
+		return one ? "message a minute" : "messages a minute";
+	if (strcmp(limit, "hour") == 0)
+		return one ? "recipient an hour" : "recipients an hour";
+	return one ? "recipient in 24 h" : "recipients in 24 h";
+}
 
-	out[0] = '\0';
-	if (!cli_text(pace, "limit")[0])
-		return out;
-	if (number(pace, "share") < 100)
-		(void)snprintf(of,
-			sizeof(of),
+/* Whose it is, where it is not the mailbox's own; else its part of what is configured. */
+static void put_whose(const json_t *pace, struct buf *out)
+{
+	static const struct {
+		const char *of, *before, *behind;
+		bool named;
+	} all[] = {
+		{ "account", " of ", ", who signs in", true },
+		{ "tenant", " to the outside, of the tenant ", "", true },
+		{ "onmicrosoft",
+			" to the outside, of addresses below onmicrosoft.com of the tenant ",
+			"",
+			true },
+		{ "external", " to the outside", "", false },
+	};
+	const char *of = cli_text(pace, "limit_of");
+	char whole[CLI_COUNT_MAX];
+
+	for (size_t i = 0; i < COUNT_OF(all); i++)
+		if (strcmp(of, all[i].of) == 0)
+			(void)!buf_printf(out,
+				"%s%s%s",
+				all[i].before,
+				all[i].named ? cli_text(pace, "limit_name") : "",
+				all[i].behind);
+	if (!of[0] && number(pace, "share") < 100)
+		(void)!buf_printf(out,
 			" (%lld %% of %s)",
 			number(pace, "share"),
 			cli_count(number(pace, "configured"), whole));
+}
+
+const char *cli_pace(const json_t *pace, char out[CLI_PACE_MAX])
+{
+	CLEANUP(buf_deinitp) struct buf whose = BUF_INIT(CLI_PACE_MAX);
+	const char *limit = cli_text(pace, "limit");
+	char rate[CLI_COUNT_MAX];
+
+	out[0] = '\0';
+	if (!limit[0])
+		return out;
+	put_whose(pace, &whose);
 	(void)snprintf(out,
 		CLI_PACE_MAX,
-		"%s %s%s",
+		"%s %s%.*s",
 		cli_count(number(pace, "rate"), rate),
-		one   ? day ? "recipient in 24 h" : "message a minute"
-		: day ? "recipients in 24 h"
-		      : "messages a minute",
-		of);
+		unit_of(limit, number(pace, "rate") == 1),
+		SV_ARG(buf_sv(&whose)));
 	return out;
 }
 
@@ -56,6 +91,7 @@ void cli_put_waits_for(const json_t *line, struct buf *out)
 	} all[] = {
 		{ "minute", "waits for the minute of ", true },
 		{ "day", "waits for the day of ", true },
+		{ "hour", "waits for the hour of ", true },
 		{ "turn", "waits for its turn at ", true },
 		{ "next", "waits for a connection of ", true },
 		{ "held", "waits for ", true },
@@ -76,7 +112,7 @@ void cli_put_waits_for(const json_t *line, struct buf *out)
 
 bool cli_waits_for_limits(const json_t *line)
 {
-	static const char *const all[] = { "minute", "day", "turn", "next" };
+	static const char *const all[] = { "minute", "hour", "day", "turn", "next" };
 	const char *why = cli_text(json_object_get(line, "wait"), "why");
 
 	for (size_t i = 0; i < COUNT_OF(all); i++)

@@ -184,6 +184,7 @@ void conf_unref(struct conf *c)
 	htable_deinit(&c->tenant_by_domain);
 	htable_deinit(&c->lane_by_key);
 	htable_deinit(&c->lane_by_name);
+	htable_deinit(&c->account_by_key);
 	htable_deinit(&c->member_by_key);
 	htable_deinit(&c->alias);
 	conf_route_index_free(c);

@@ -172,7 +172,10 @@ struct conf_tenant {
 	enum provider_cloud cloud;
 	const struct sv *domains; /* accepted domains: recipients there are internal */
 	size_t domain_count;
-	uint32_t licences;
+	/* Of its limit of external recipients, see provider/limits.h; none is known: licences and external_per_day 0. */
+	uint32_t licences, external_per_day;
+	bool trial;
+	int64_t created_s; /* seconds since 1970; 0: an old one */
 	struct conf_app app;
 	/* `endpoints:`; the cloud's where not given. URLs without a slash at the end. */
 	struct sv login_url, graph_url;
@@ -189,6 +192,8 @@ struct conf_limits {
 	uint32_t recipients_per_message; /* not shared; 0: none */
 	uint64_t message_bytes_max;      /* 0: none */
 	uint32_t recipients_per_domain;  /* of one domain in one message (4.5.3); 0: none */
+	/* External recipients, as the tenant's outbound spam policy says; before the share; 0: none. */
+	uint32_t external_per_hour;
 };
 
 /* How a lane signs in. */
@@ -208,6 +213,13 @@ enum conf_lane_kind {
 	CONF_LANE_CONNECTOR
 };
 struct conf_member;
+/* Who signs in for several mailboxes, or for another one. */
+struct conf_account {
+	struct sv key;                    /* "m:it@contoso.com": the scope of its minute */
+	const struct conf_limits *limits; /* of the lane that allows the fewest messages a minute */
+	uint32_t member_count;            /* that sign in as it */
+	struct conf_place place;          /* of the first */
+};
 struct conf_lane {
 	enum conf_lane_kind kind;
 	const struct conf_member *member; /* that it is a door of */
@@ -224,7 +236,8 @@ struct conf_lane {
 	struct sv ca_file; /* empty: the system's */
 	enum smtp_client_tls tls;
 	enum conf_sign_in sign_in;
-	struct sv login; /* sign-in name; empty: no AUTH */
+	struct sv login;                    /* sign-in name; empty: no AUTH */
+	const struct conf_account *account; /* whose minute it shares; NULL: it is its own */
 	struct conf_secret password;
 	/* The host is the mail exchanger of this domain, looked up; empty: `host` it is. */
 	struct sv mx_of;

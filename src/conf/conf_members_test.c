@@ -141,6 +141,14 @@ static const struct row warned[] = {
 		3,
 		14,
 		"not among the domains" },
+	{ "an account of two mailboxes",
+		TENANT
+		"mailboxes:\n"
+		"  - { address: a@b.c, tenant: t, auth: app, login: it@b.c, sender: force }\n"
+		"  - { address: d@b.c, tenant: t, auth: app, login: it@b.c, sender: force }\n" END,
+		3,
+		5,
+		"2 mailboxes sign in as it@b.c" },
 	{ "a password that ends",
 		MAILBOX "    password: file:/p\n    doors: [submission]\n" END,
 		3,
@@ -403,10 +411,40 @@ static void a_route_says_more_than_who_gave_it(void **state)
 	conf_unref(c);
 }
 
+/* Who signs in as one has one minute and a part of the connections each; a mailbox of that name is one of them. */
+static void mailboxes_share_an_account(void **state)
+{
+	struct conf *c = load_good(TENANT
+		"mailboxes:\n"
+		"  - { address: a@b.c, tenant: t, provider: submission, password: file:/p, login: "
+		"IT@b.c,"
+		" sender: force, limits: { messages_per_minute: 20, connections: 3 } }\n"
+		"  - { address: d@b.c, tenant: t, provider: submission, password: file:/p, login: "
+		"it@b.c,"
+		" sender: force, limits: { share: 50%, connections: 1 } }\n"
+		"  - { address: it@b.c, tenant: t, provider: submission, password: file:/p }\n"
+		"  - { address: e@b.c, tenant: t, provider: submission, password: file:/p }\n" END,
+		2);
+	const struct conf_account *it = conf_lane_named(c, SV("a@b.c"))->account;
+
+	(void)state;
+	assert_true(sv_eq(it->key, SV("m:it@b.c")));
+	assert_ptr_equal(conf_lane_named(c, SV("d@b.c"))->account, it);
+	assert_ptr_equal(conf_lane_named(c, SV("it@b.c"))->account, it);
+	assert_null(conf_lane_named(c, SV("e@b.c"))->account);
+	assert_int_equal(it->member_count, 3);
+	/* 30 by 50 % is less than 20 by 80 %. */
+	assert_int_equal(it->limits->messages_per_minute, 30);
+	assert_int_equal(it->limits->share_percent, 50);
+	assert_int_equal(conf_lane_named(c, SV("a@b.c"))->limits.connections, 1);
+	conf_unref(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(faults_are_found_with_their_place),
+		cmocka_unit_test(mailboxes_share_an_account),
 		cmocka_unit_test(warnings_come_once),
 		cmocka_unit_test(doors_are_lanes_of_one_member),
 		cmocka_unit_test(doors_keep_their_own_numbers),

@@ -63,6 +63,7 @@ struct conf {
 	struct conf_outside *outsides;
 	size_t outside_count;
 	struct htable user_by_name, device_by_name, lane_by_key, lane_by_name, member_by_key;
+	struct htable account_by_key;
 	struct htable tenant_by_name, tenant_by_domain;
 	struct htable alias; /* lower-case local part -> struct sv * */
 };
@@ -321,7 +322,8 @@ bool conf_lane_is_taken(
 	struct conf_load *ld, const struct conf_node *at, struct sv name, const char *what);
 /* Makes its key. Further doors of a mailbox come right behind the first. */
 void conf_lane_keep(struct conf_load *ld, struct conf_lane *l);
-void conf_members_make(struct conf_load *ld); /* after all lanes */
+void conf_members_make(struct conf_load *ld);  /* after all lanes */
+void conf_accounts_make(struct conf_load *ld); /* after that */
 
 /* read_doors.c */
 struct conf_door {

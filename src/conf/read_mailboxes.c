@@ -401,6 +401,7 @@ static void make_doors(struct checking *x, const struct conf_doors *doors, bool 
 			shared = l.limits;
 		l.limits.messages_per_minute = shared.messages_per_minute;
 		l.limits.recipients_per_day = shared.recipients_per_day;
+		l.limits.external_per_hour = shared.external_per_hour;
 		x->l = &l;
 		x->door = doors->listed ? doors->items[i].at : NULL;
 		if (sound)

@@ -185,12 +185,32 @@ static void read_cloud(struct conf_load *ld, const struct conf_node *value, void
 		conf_error(ld, value, "cloud: must be global, gcc-high, dod, 21vianet or google");
 }
 
+static void read_created(struct conf_load *ld, const struct conf_node *value, void *out)
+{
+	struct wall_time at;
+
+	if (!conf_is_text(ld, value))
+		return;
+	if (value->text.len == 10 && wall_parse(value->text, &at) == 0 && at.us > 0)
+		*(int64_t *)out = at.us / (int64_t)US_PER_S;
+	else
+		conf_error(ld,
+			value,
+			"created: must be the day on which the tenant was made: 2026-11-30");
+}
+
 static const struct conf_field tenant_fields[] = {
 	{ .name = SV_INIT("name"), .type = CONF_TYPE_NAME, .flags = CONF_REQUIRED, AT(name) },
 	{ .name = SV_INIT("id"), .type = CONF_TYPE_TEXT, AT(id) },
 	{ .name = SV_INIT("cloud"), .type = CONF_TYPE_READ, AT(cloud), .read = read_cloud },
 	{ .name = SV_INIT("domains"), .type = CONF_TYPE_DOMAINS, AT(domains) },
 	{ .name = SV_INIT("licences"), .type = CONF_TYPE_U32, AT(licences), .max = 10000000 },
+	{ .name = SV_INIT("external_per_day"),
+		.type = CONF_TYPE_U32,
+		AT(external_per_day),
+		.max = 1000000000 },
+	{ .name = SV_INIT("trial"), .type = CONF_TYPE_BOOL, AT(trial) },
+	{ .name = SV_INIT("created"), .type = CONF_TYPE_READ, AT(created_s), .read = read_created },
 	{ .name = SV_INIT("app"), .type = CONF_TYPE_READ, AT(app), .read = read_app },
 	{ .name = SV_INIT("endpoints"), .type = CONF_TYPE_MAP, .fields = endpoint_fields },
 	CONF_FIELDS_END,

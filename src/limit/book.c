@@ -22,14 +22,26 @@ struct limit_book {
 	struct mono_time begun;
 };
 
+enum {
+	WINDOWS = 3
+};
+/* In the order of their bits. A minute is exact. */
+static const struct {
+	uint64_t length_us, bucket_us;
+} kinds[WINDOWS] = {
+	{ US_PER_MIN, 0 },
+	{ US_PER_HOUR, WINDOW_BUCKET_US },
+	{ US_PER_DAY, WINDOW_BUCKET_US },
+};
+
 struct limit_scope {
 	const struct limit_book *book;
 	char *key;
-	struct limit_caps caps;
+	uint32_t caps[WINDOWS]; /* 0: no limit */
 	/* NULL: there was no limit yet. Without one now they count what is settled, and stop nothing. */
-	struct limit_window *minute, *day;
+	struct limit_window *windows[WINDOWS];
 	/* Reserved in these windows: less than what is under way when a limit came later than that. */
-	uint32_t minute_open, day_open;
+	uint32_t open[WINDOWS];
 };
 
 /* ---- the book ---- */
@@ -50,8 +62,8 @@ void limit_book_free(struct limit_book *b)
 	htable_each (&b->scopes, slot) {
 		struct limit_scope *s = slot->value;
 
-		limit_window_free(s->minute);
-		limit_window_free(s->day);
+		for (size_t i = 0; i < WINDOWS; i++)
+			limit_window_free(s->windows[i]);
 		free(s->key);
 		free(s);
 	}
@@ -59,7 +71,7 @@ void limit_book_free(struct limit_book *b)
 	free(b);
 }
 
-static struct limit_scope *scope_of(struct limit_book *b, struct sv key)
+struct limit_scope *limit_book_scope(struct limit_book *b, struct sv key)
 {
 	struct limit_scope *s = htable_get(&b->scopes, key);
 
@@ -86,7 +98,7 @@ struct limit_scope *limit_book_of_lane(struct limit_book *b, struct sv lane)
 {
 	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(KEY_MAX);
 
-	return scope_of(b, key_of(lane, &key));
+	return limit_book_scope(b, key_of(lane, &key));
 }
 
 bool limit_book_knows(const struct limit_book *b, struct sv lane)
@@ -103,79 +115,112 @@ struct sv limit_scope_key(const struct limit_scope *s)
 
 /* ---- windows ---- */
 
-static void set_window(
-	struct limit_window **w, uint32_t capacity, uint64_t length_us, uint64_t bucket_us)
+static void set_window(struct limit_scope *s, size_t i, uint32_t capacity)
 {
 	if (capacity == 0)
 		return;
-	if (*w)
-		limit_window_set_capacity(*w, capacity);
+	if (s->windows[i])
+		limit_window_set_capacity(s->windows[i], capacity);
 	else
-		*w = limit_window_new(
-			&(struct limit_window_options){ capacity, length_us, bucket_us });
+		s->windows[i] = limit_window_new(&(struct limit_window_options){
+			capacity, kinds[i].length_us, kinds[i].bucket_us });
 }
 
 void limit_scope_set(struct limit_scope *s, const struct limit_caps *caps)
 {
-	s->caps = *caps;
-	set_window(&s->minute, caps->messages_per_minute, US_PER_MIN, 0);
-	set_window(&s->day, caps->recipients_per_day, US_PER_DAY, WINDOW_BUCKET_US);
+	const uint32_t all[WINDOWS] = {
+		caps->messages_per_minute, caps->recipients_per_hour, caps->recipients_per_day
+	};
+
+	for (size_t i = 0; i < WINDOWS; i++) {
+		s->caps[i] = all[i];
+		set_window(s, i, all[i]);
+	}
 }
 
-/* The window where it is a limit; NULL: none. */
-static struct limit_window *minute_of(const struct limit_scope *s)
+void limit_scope_set_minute(struct limit_scope *s, uint32_t messages_per_minute)
 {
-	return s->caps.messages_per_minute ? s->minute : NULL;
+	s->caps[0] = messages_per_minute;
+	set_window(s, 0, messages_per_minute);
 }
 
-static struct limit_window *day_of(const struct limit_scope *s)
+/* The window where it is a limit of this part; NULL: none. */
+static struct limit_window *limit_of(const struct limit_part *p, size_t i)
 {
-	return s->caps.recipients_per_day ? s->day : NULL;
+	return p->windows & (1U << i) && p->scope->caps[i] ? p->scope->windows[i] : NULL;
 }
 
-uint32_t limit_scope_room(struct limit_scope *s, struct mono_time now, uint32_t wanted)
+/* What a message of so many recipients takes of a window: the minute counts messages. */
+static uint32_t amount_of(size_t i, uint32_t recipients)
+{
+	return 1U << i == LIMIT_MINUTE ? 1 : recipients;
+}
+
+uint32_t limit_part_room(const struct limit_part *p, struct mono_time now, uint32_t wanted)
 {
 	uint32_t room = wanted;
 
-	if (minute_of(s) && limit_window_room(s->minute, now) == 0)
-		return 0;
-	if (day_of(s) && room > limit_window_room(s->day, now))
-		room = limit_window_room(s->day, now);
+	for (size_t i = 0; i < WINDOWS; i++) {
+		struct limit_window *w = limit_of(p, i);
+		uint32_t has = w ? limit_window_room(w, now) : UINT32_MAX;
+
+		if (1U << i == LIMIT_MINUTE)
+			room = has ? room : 0;
+		else if (room > has)
+			room = has;
+	}
 	return room;
 }
 
-uint32_t limit_scope_messages(struct limit_scope *s, struct mono_time now)
+uint32_t limit_part_messages(const struct limit_part *p, struct mono_time now)
 {
-	uint32_t minute = minute_of(s) ? limit_window_room(s->minute, now) : UINT32_MAX;
-	uint32_t day = day_of(s) ? limit_window_room(s->day, now) : UINT32_MAX;
+	uint32_t least = UINT32_MAX;
 
-	return minute < day ? minute : day;
+	for (size_t i = 0; i < WINDOWS; i++) {
+		struct limit_window *w = limit_of(p, i);
+		uint32_t has = w ? limit_window_room(w, now) : UINT32_MAX;
+
+		least = has < least ? has : least;
+	}
+	return least;
 }
 
-struct mono_time limit_scope_free_at(
-	struct limit_scope *s, struct mono_time now, uint32_t messages, uint32_t recipients)
+struct mono_time limit_part_free_at(
+	const struct limit_part *p, struct mono_time now, uint32_t messages, uint32_t recipients)
 {
-	struct mono_time at = now, day;
+	struct mono_time at = now;
 
-	if (minute_of(s))
-		at = limit_window_room_at(s->minute, now, messages);
-	day = day_of(s) ? limit_window_room_at(s->day, now, recipients) : now;
-	return mono_before(at, day) ? day : at;
+	for (size_t i = 0; i < WINDOWS; i++) {
+		struct limit_window *w = limit_of(p, i);
+		struct mono_time free =
+			w ? limit_window_room_at(
+				    w, now, 1U << i == LIMIT_MINUTE ? messages : recipients)
+			  : now;
+
+		at = mono_before(at, free) ? free : at;
+	}
+	return at;
 }
 
-struct mono_time limit_scope_room_at(struct limit_scope *s, struct mono_time now)
+struct limit_use limit_part_use(const struct limit_part *p, struct mono_time now)
 {
-	return limit_scope_free_at(s, now, 1, 1);
-}
+	uint32_t used[WINDOWS] = { 0 }, capacity[WINDOWS] = { 0 };
 
-struct limit_use limit_scope_use(struct limit_scope *s, struct mono_time now)
-{
-	return (struct limit_use){
-		.minute_used = minute_of(s) ? limit_window_used(s->minute, now) : 0,
-		.minute_capacity = minute_of(s) ? limit_window_capacity(s->minute) : 0,
-		.day_used = day_of(s) ? limit_window_used(s->day, now) : 0,
-		.day_capacity = day_of(s) ? limit_window_capacity(s->day) : 0,
-	};
+	for (size_t i = 0; i < WINDOWS; i++) {
+		struct limit_window *w = limit_of(p, i);
+
+		used[i] = w ? limit_window_used(w, now) : 0;
+		capacity[i] = w ? limit_window_capacity(w) : 0;
+	}
+	return (struct limit_use){ .minute_used = used[0],
+		.minute_capacity = capacity[0],
+		.hour_used = used[1],
+		.hour_capacity = capacity[1],
+		.day_used = used[2],
+		.day_capacity = capacity[2],
+		.minute_of = capacity[0] ? p->scope : NULL,
+		.hour_of = capacity[1] ? p->scope : NULL,
+		.day_of = capacity[2] ? p->scope : NULL };
 }
 
 static uint32_t take_open(uint32_t *open, uint32_t wanted)
@@ -186,27 +231,30 @@ static uint32_t take_open(uint32_t *open, uint32_t wanted)
 	return n;
 }
 
-static void withdraw(struct limit_scope *s, uint32_t recipients)
+/* The windows of a slot that there are, be they limits or not. */
+static struct limit_window *window_of(const struct limit_slot *slot, size_t i)
 {
-	if (s->minute)
-		limit_window_withdraw(s->minute, take_open(&s->minute_open, 1));
-	if (s->day)
-		limit_window_withdraw(s->day, take_open(&s->day_open, recipients));
+	return slot->windows & (1U << i) ? slot->scope->windows[i] : NULL;
 }
 
-static void settle(struct limit_scope *s, struct mono_time at, uint32_t recipients)
+static void withdraw(const struct limit_slot *slot)
 {
-	uint32_t n;
+	for (size_t i = 0; i < WINDOWS; i++)
+		if (window_of(slot, i))
+			limit_window_withdraw(window_of(slot, i),
+				take_open(&slot->scope->open[i], amount_of(i, slot->recipients)));
+}
 
-	if (s->minute) {
-		n = take_open(&s->minute_open, 1);
-		limit_window_withdraw(s->minute, n);
-		limit_window_restore(s->minute, mono_add(at, US_PER_MIN), 1);
-	}
-	if (s->day) {
-		n = take_open(&s->day_open, recipients);
-		limit_window_withdraw(s->day, n);
-		limit_window_restore(s->day, mono_add(at, US_PER_DAY), recipients);
+static void settle(const struct limit_slot *slot, struct mono_time at)
+{
+	for (size_t i = 0; i < WINDOWS; i++) {
+		struct limit_window *w = window_of(slot, i);
+		uint32_t n = amount_of(i, slot->recipients);
+
+		if (!w)
+			continue;
+		limit_window_withdraw(w, take_open(&slot->scope->open[i], n));
+		limit_window_restore(w, mono_add(at, kinds[i].length_us), n);
 	}
 }
 
@@ -254,24 +302,23 @@ static struct mono_time free_at(
 void limit_book_restore(struct limit_book *b, const struct limit_entry *e)
 {
 	const struct mono_time now = b->begun;
-	struct limit_scope *s = scope_of(b, e->scope);
+	struct limit_scope *s = limit_book_scope(b, e->scope);
 	int64_t steady = steady_of(b, now), used = e->bucket * (int64_t)US_PER_MIN;
-	struct mono_time minute_at, day_at;
 
 	if (e->bucket % LIMIT_BUCKET_MINUTES == 0 && used > steady &&
 		used - steady <= (int64_t)BUCKET_US)
 		used = steady;
-	minute_at = free_at(b, used, US_PER_MIN, now);
-	day_at = free_at(b, used, US_PER_DAY, now);
-	if (e->messages > 0 && mono_before(now, minute_at)) {
-		uint32_t n = (uint32_t)e->messages, most = s->caps.messages_per_minute;
+	for (size_t i = 0; i < WINDOWS; i++) {
+		struct mono_time at = free_at(b, used, kinds[i].length_us, now);
+		int32_t n = 1U << i == LIMIT_MINUTE ? e->messages : e->recipients;
 
-		set_window(&s->minute, s->minute ? 0 : 1, US_PER_MIN, 0);
-		limit_window_restore(s->minute, minute_at, most && n > most ? most : n);
-	}
-	if (e->recipients > 0 && mono_before(now, day_at)) {
-		set_window(&s->day, s->day ? 0 : 1, US_PER_DAY, WINDOW_BUCKET_US);
-		limit_window_restore(s->day, day_at, (uint32_t)e->recipients);
+		if (n <= 0 || !mono_before(now, at))
+			continue;
+		set_window(s, i, s->windows[i] ? 0 : 1);
+		/* A bucket holds many minutes; no more than one of them was of the last. */
+		if (1U << i == LIMIT_MINUTE && s->caps[i] && (uint32_t)n > s->caps[i])
+			n = (int32_t)s->caps[i];
+		limit_window_restore(s->windows[i], at, (uint32_t)n);
 	}
 }
 
@@ -279,15 +326,26 @@ static size_t enter(const struct limit_slot *slot, int sign, struct limit_entry 
 {
 	*out = (struct limit_entry){ .scope = limit_scope_key(slot->scope),
 		.bucket = slot->bucket,
-		.messages = sign,
-		.recipients = sign * (int32_t)slot->recipients };
+		.messages = slot->windows & LIMIT_MINUTE ? sign : 0,
+		.recipients = slot->windows & (LIMIT_HOUR | LIMIT_DAY)
+				      ? sign * (int32_t)slot->recipients
+				      : 0 };
 	return 1;
+}
+
+static bool is_counted(const struct limit_slot *slot)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < WINDOWS; i++)
+		any |= window_of(slot, i) != NULL;
+	return any;
 }
 
 static size_t move(struct limit_slot *slot, int64_t bucket, struct limit_entry *out)
 {
 	/* A limit may have come while the message was under way. */
-	bool counts = slot->entered || slot->scope->minute || slot->scope->day;
+	bool counts = slot->entered || is_counted(slot);
 	size_t n = 0;
 
 	if (!counts || (slot->entered && bucket == slot->bucket))
@@ -298,20 +356,21 @@ static size_t move(struct limit_slot *slot, int64_t bucket, struct limit_entry *
 	return n + enter(slot, 1, out + n);
 }
 
-size_t limit_slot_take(struct limit_slot *slot, struct limit_scope *s, struct mono_time now,
-	uint32_t recipients, struct limit_entry out[LIMIT_ENTRIES_MAX])
+size_t limit_slot_take(struct limit_slot *slot, const struct limit_part *p, struct mono_time now,
+	uint32_t recipients, struct limit_entry out[LIMIT_SLOT_ENTRIES])
 {
+	struct limit_scope *s = p->scope;
+
 	*slot = (struct limit_slot){ .scope = s,
 		.recipients = recipients,
-		.entered = s->minute || s->day,
+		.windows = p->windows,
 		.bucket = bucket_of(s->book, now) };
-	if (minute_of(s)) {
-		limit_window_reserve(s->minute, now, 1);
-		s->minute_open++;
-	}
-	if (day_of(s)) {
-		limit_window_reserve(s->day, now, recipients);
-		s->day_open += recipients;
+	slot->entered = is_counted(slot);
+	for (size_t i = 0; i < WINDOWS; i++) {
+		if (!limit_of(p, i))
+			continue;
+		limit_window_reserve(s->windows[i], now, amount_of(i, recipients));
+		s->open[i] += amount_of(i, recipients);
 	}
 	return slot->entered ? enter(slot, 1, out) : 0;
 }
@@ -322,8 +381,10 @@ void limit_slot_shrink(struct limit_slot *slot, uint32_t recipients)
 
 	must(recipients <= slot->recipients);
 	slot->recipients = recipients;
-	if (slot->scope->day)
-		limit_window_withdraw(slot->scope->day, take_open(&slot->scope->day_open, rest));
+	for (size_t i = 0; i < WINDOWS; i++)
+		if (1U << i != LIMIT_MINUTE && window_of(slot, i))
+			limit_window_withdraw(
+				window_of(slot, i), take_open(&slot->scope->open[i], rest));
 }
 
 static size_t end(
@@ -331,43 +392,44 @@ static size_t end(
 {
 	size_t n;
 
-	settle(slot->scope, at, slot->recipients);
+	settle(slot, at);
 	n = move(slot, bucket, out);
 	*slot = (struct limit_slot){ 0 };
 	return n;
 }
 
 size_t limit_slot_settle(
-	struct limit_slot *slot, struct mono_time now, struct limit_entry out[LIMIT_ENTRIES_MAX])
+	struct limit_slot *slot, struct mono_time now, struct limit_entry out[LIMIT_SLOT_ENTRIES])
 {
 	return slot->scope ? end(slot, now, bucket_of(slot->scope->book, now), out) : 0;
 }
 
-size_t limit_slot_expect(
-	struct limit_slot *slot, struct mono_time latest, struct limit_entry out[LIMIT_ENTRIES_MAX])
+size_t limit_slot_expect(struct limit_slot *slot, struct mono_time latest,
+	struct limit_entry out[LIMIT_SLOT_ENTRIES])
 {
 	return slot->scope ? end(slot, latest, instant_of(slot->scope->book, latest), out) : 0;
 }
 
-size_t limit_slot_withdraw(struct limit_slot *slot, struct limit_entry out[LIMIT_ENTRIES_MAX])
+size_t limit_slot_withdraw(struct limit_slot *slot, struct limit_entry out[LIMIT_SLOT_ENTRIES])
 {
 	size_t n = 0;
 
 	if (!slot->scope)
 		return 0;
-	withdraw(slot->scope, slot->recipients);
+	withdraw(slot);
 	if (slot->entered && out)
 		n = enter(slot, -1, out);
 	*slot = (struct limit_slot){ 0 };
 	return n;
 }
 
-struct limit_entry limit_scope_expect(
-	struct limit_scope *s, struct mono_time latest, uint32_t recipients)
+struct limit_entry limit_part_expect(
+	const struct limit_part *p, struct mono_time latest, uint32_t recipients)
 {
-	const struct limit_slot slot = {
-		.scope = s, .recipients = recipients, .bucket = instant_of(s->book, latest)
-	};
+	const struct limit_slot slot = { .scope = p->scope,
+		.recipients = recipients,
+		.windows = p->windows,
+		.bucket = instant_of(p->scope->book, latest) };
 	struct limit_entry e;
 
 	(void)enter(&slot, 1, &e);

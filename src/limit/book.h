@@ -12,10 +12,11 @@
  * The book: what each scope has used of its windows, and the entries of the ledger that say so durably. The only place
  * that makes and reads the ledger's keys and buckets. Pure: the owner writes the entries in the commit of the deed.
  *
- * A scope is what the receiver counts, whichever door carries it: "m:erp@contoso.com", a mailbox; "c:lab", a connector; and whom we
- * count ourselves (inbound/quota.c): "d:scanner-3", a device; "u:erp", a user.
- * Its windows count messages by the minute and recipients by the day, as the receiver may see them (limit/window.h). A
- * limit that is taken away is counted on: it may come back within its window.
+ * A scope is what the receiver counts, whichever door carries it: "m:erp@contoso.com", a mailbox; "c:lab", a connector; "t:contoso",
+ * what a tenant sends to the outside; "o:contoso", likewise from its addresses below onmicrosoft.com; "e:...",
+ * what a mailbox sends there in an hour by its tenant's policy; and whom we count ourselves (inbound/quota.c): "d:scanner-3", a device; "u:erp", a user.
+ * Its windows count messages by the minute, and recipients by the hour and the day, as the receiver may see them
+ * (limit/window.h). A limit that is taken away is counted on: it may come back within its window.
  */
 struct limit_book;
 struct limit_scope;
@@ -35,8 +36,10 @@ struct limit_entry {
 };
 enum {
 	LIMIT_BUCKET_MINUTES =
-		15,            /* what a restart makes of a day errs by so much, to the safe side */
-	LIMIT_ENTRIES_MAX = 2, /* of one call */
+		15, /* what a restart makes of a day errs by so much, to the safe side */
+	LIMIT_SLOT_ENTRIES = 2, /* of one call for one slot */
+	LIMIT_PARTS_MAX = 6,    /* slots of one message: limit/set.h */
+	LIMIT_ENTRIES_MAX = LIMIT_PARTS_MAX * LIMIT_SLOT_ENTRIES,
 };
 /* The bucket of what is counted at this steady time. */
 int64_t limit_bucket(int64_t steady_us);
@@ -50,7 +53,9 @@ DEFINE_CLEANUP(struct limit_book, limit_book_free);
 int64_t limit_book_since(const struct limit_book *b);
 /* At start: what the ledger says. An instant that lies ahead is used until it has passed. */
 void limit_book_restore(struct limit_book *b, const struct limit_entry *e);
-/* Of "submission/erp@contoso.com", "smtp/lab": the key of a lane. Made at first use; lives as long as the book. */
+/* By its key. Made at first use; lives as long as the book. */
+struct limit_scope *limit_book_scope(struct limit_book *b, struct sv key);
+/* Of "submission/erp@contoso.com", "smtp/lab": the key of a lane. Likewise. */
 struct limit_scope *limit_book_of_lane(struct limit_book *b, struct sv lane);
 bool limit_book_knows(const struct limit_book *b, struct sv lane); /* something was used, or made */
 struct sv limit_scope_key(const struct limit_scope *s);            /* lives as long as the book */
@@ -58,44 +63,63 @@ struct sv limit_scope_key(const struct limit_scope *s);            /* lives as l
 struct limit_caps {
 	uint32_t messages_per_minute; /* 0: no limit */
 	uint32_t recipients_per_day;  /* likewise */
+	uint32_t recipients_per_hour;
+};
+/* Windows of a scope. */
+enum {
+	LIMIT_MINUTE = 1,
+	LIMIT_HOUR = 2,
+	LIMIT_DAY = 4,
+	LIMIT_ALL = 7
 };
 void limit_scope_set(struct limit_scope *s, const struct limit_caps *caps);
+/* Of the minute alone: that of an account, whose mailbox has the rest. */
+void limit_scope_set_minute(struct limit_scope *s, uint32_t messages_per_minute);
+
+/* What a message asks of a scope, and in which of its windows. limit/set.h asks all of them. */
+struct limit_part {
+	struct limit_scope *scope;
+	uint8_t windows; /* LIMIT_MINUTE ... */
+	uint8_t side;    /* enum limit_side: of which recipients it counts */
+};
 /* How many of `wanted` recipients the next message may carry: 0 when nothing may leave. */
-uint32_t limit_scope_room(struct limit_scope *s, struct mono_time now, uint32_t wanted);
+uint32_t limit_part_room(const struct limit_part *p, struct mono_time now, uint32_t wanted);
 /* How many messages, of a recipient each, could leave now; UINT32_MAX: no limit. */
-uint32_t limit_scope_messages(struct limit_scope *s, struct mono_time now);
-/* When there is room for one more message; `now` if there is. */
-struct mono_time limit_scope_room_at(struct limit_scope *s, struct mono_time now);
+uint32_t limit_part_messages(const struct limit_part *p, struct mono_time now);
 /* When so many messages, and so many recipients in all, could leave if nothing else did. MONO_NEVER: more than a limit has. */
-struct mono_time limit_scope_free_at(
-	struct limit_scope *s, struct mono_time now, uint32_t messages, uint32_t recipients);
+struct mono_time limit_part_free_at(
+	const struct limit_part *p, struct mono_time now, uint32_t messages, uint32_t recipients);
 
 struct limit_use {
 	uint32_t minute_used, minute_capacity; /* capacity 0: no limit */
 	uint32_t day_used, day_capacity;
+	uint32_t hour_used, hour_capacity;
+	/* Whose these are; NULL: no limit. */
+	const struct limit_scope *minute_of, *day_of, *hour_of;
 };
-struct limit_use limit_scope_use(struct limit_scope *s, struct mono_time now);
+struct limit_use limit_part_use(const struct limit_part *p, struct mono_time now);
 
 /* What one message holds of a scope, from before its dot to its end; all zero: nothing. */
 struct limit_slot {
 	struct limit_scope *scope;
 	uint32_t recipients;
-	bool entered; /* the ledger has it, in this bucket */
+	uint8_t windows; /* LIMIT_MINUTE ... */
+	bool entered;    /* the ledger has it, in this bucket */
 	int64_t bucket;
 };
 /* Takes it; must not exceed the room. This and the next return how many entries are in `out`. */
-size_t limit_slot_take(struct limit_slot *slot, struct limit_scope *s, struct mono_time now,
-	uint32_t recipients, struct limit_entry out[LIMIT_ENTRIES_MAX]);
+size_t limit_slot_take(struct limit_slot *slot, const struct limit_part *p, struct mono_time now,
+	uint32_t recipients, struct limit_entry out[LIMIT_SLOT_ENTRIES]);
 /* Fewer recipients than it was taken for: the rest is given back. The ledger's entries are the caller's to lower. */
 void limit_slot_shrink(struct limit_slot *slot, uint32_t recipients);
 /* The final reply came. */
 size_t limit_slot_settle(
-	struct limit_slot *slot, struct mono_time now, struct limit_entry out[LIMIT_ENTRIES_MAX]);
+	struct limit_slot *slot, struct mono_time now, struct limit_entry out[LIMIT_SLOT_ENTRIES]);
 /* No reply came: it may be counted until `latest`. */
 size_t limit_slot_expect(struct limit_slot *slot, struct mono_time latest,
-	struct limit_entry out[LIMIT_ENTRIES_MAX]);
+	struct limit_entry out[LIMIT_SLOT_ENTRIES]);
 /* The dot never left. `out` NULL: nor is it in the ledger. */
-size_t limit_slot_withdraw(struct limit_slot *slot, struct limit_entry out[LIMIT_ENTRIES_MAX]);
+size_t limit_slot_withdraw(struct limit_slot *slot, struct limit_entry out[LIMIT_SLOT_ENTRIES]);
 /* An attempt of an earlier life, of which nobody knows more. */
-struct limit_entry limit_scope_expect(
-	struct limit_scope *s, struct mono_time latest, uint32_t recipients);
+struct limit_entry limit_part_expect(
+	const struct limit_part *p, struct mono_time latest, uint32_t recipients);

@@ -13,6 +13,7 @@
 struct desk {
 	struct limit_book *b;
 	struct limit_scope *s;
+	struct limit_part p; /* all of it */
 	struct limit_entry e[LIMIT_ENTRIES_MAX];
 };
 
@@ -25,6 +26,7 @@ static void open_at(struct desk *d, uint64_t now_s, uint32_t minute, uint32_t da
 {
 	d->b = limit_book_new(STEADY_US, at_s(now_s));
 	d->s = limit_book_of_lane(d->b, LANE);
+	d->p = (struct limit_part){ .scope = d->s, .windows = LIMIT_ALL };
 	limit_scope_set(d->s, &(struct limit_caps){ minute, day });
 }
 
@@ -38,7 +40,7 @@ static void send(struct desk *d, uint64_t from_s, uint64_t to_s, uint32_t recipi
 {
 	struct limit_slot slot = { 0 };
 
-	(void)limit_slot_take(&slot, d->s, at_s(from_s), recipients, d->e);
+	(void)limit_slot_take(&slot, &d->p, at_s(from_s), recipients, d->e);
 	(void)limit_slot_settle(&slot, at_s(to_s), d->e);
 }
 
@@ -50,18 +52,18 @@ static void room_is_the_least_of_two_windows(void **state)
 
 	(void)state;
 	open_desk(&d, 2, 10);
-	assert_int_equal(limit_scope_room(d.s, at_s(0), 1), 1);
-	assert_int_equal(limit_scope_room(d.s, at_s(0), 99), 10);
+	assert_int_equal(limit_part_room(&d.p, at_s(0), 1), 1);
+	assert_int_equal(limit_part_room(&d.p, at_s(0), 99), 10);
 	send(&d, 0, 1, 4);
-	(void)limit_slot_take(&slot, d.s, at_s(1), 4, d.e);
+	(void)limit_slot_take(&slot, &d.p, at_s(1), 4, d.e);
 	/* Two messages a minute: none, whatever the day has left. */
-	assert_int_equal(limit_scope_room(d.s, at_s(2), 1), 0);
+	assert_int_equal(limit_part_room(&d.p, at_s(2), 1), 0);
 	(void)limit_slot_settle(&slot, at_s(2), d.e);
 	/* The first slot ends a minute after its reply, not after its beginning. */
-	assert_int_equal(limit_scope_room(d.s, at_s(60), 9), 0);
-	assert_int_equal(limit_scope_room(d.s, at_s(61), 9), 2);
-	assert_int_equal(limit_scope_messages(d.s, at_s(61)), 1);
-	use = limit_scope_use(d.s, at_s(61));
+	assert_int_equal(limit_part_room(&d.p, at_s(60), 9), 0);
+	assert_int_equal(limit_part_room(&d.p, at_s(61), 9), 2);
+	assert_int_equal(limit_part_messages(&d.p, at_s(61)), 1);
+	use = limit_part_use(&d.p, at_s(61));
 	assert_int_equal(use.minute_used, 1);
 	assert_int_equal(use.minute_capacity, 2);
 	assert_int_equal(use.day_used, 8);
@@ -76,18 +78,18 @@ static void what_never_left_gives_its_room_back(void **state)
 
 	(void)state;
 	open_desk(&d, 1, 5);
-	assert_int_equal(limit_slot_take(&slot, d.s, at_s(0), 5, d.e), 1);
-	assert_int_equal(limit_scope_room(d.s, at_s(0), 5), 0);
+	assert_int_equal(limit_slot_take(&slot, &d.p, at_s(0), 5, d.e), 1);
+	assert_int_equal(limit_part_room(&d.p, at_s(0), 5), 0);
 	assert_int_equal(limit_slot_withdraw(&slot, d.e), 1);
 	assert_int_equal(d.e[0].messages, -1);
 	assert_int_equal(d.e[0].recipients, -5);
-	assert_int_equal(limit_scope_room(d.s, at_s(0), 9), 5);
-	assert_true(limit_scope_room_at(d.s, at_s(3)).us == at_s(3).us);
+	assert_int_equal(limit_part_room(&d.p, at_s(0), 9), 5);
+	assert_true(limit_part_free_at(&d.p, at_s(3), 1, 1).us == at_s(3).us);
 	/* Once. And what the ledger never heard of it need not forget. */
 	assert_int_equal(limit_slot_withdraw(&slot, d.e), 0);
-	(void)limit_slot_take(&slot, d.s, at_s(0), 5, d.e);
+	(void)limit_slot_take(&slot, &d.p, at_s(0), 5, d.e);
 	assert_int_equal(limit_slot_withdraw(&slot, NULL), 0);
-	assert_int_equal(limit_scope_room(d.s, at_s(0), 9), 5);
+	assert_int_equal(limit_part_room(&d.p, at_s(0), 9), 5);
 	limit_book_free(d.b);
 }
 
@@ -99,17 +101,17 @@ static void room_comes_back_when_both_windows_have_some(void **state)
 
 	(void)state;
 	open_desk(&d, 1, 3);
-	(void)limit_slot_take(&slot, d.s, at_s(0), 1, d.e);
+	(void)limit_slot_take(&slot, &d.p, at_s(0), 1, d.e);
 	/* An open attempt has no end that could be known. */
-	assert_true(limit_scope_room_at(d.s, at_s(0)).us == MONO_NEVER.us);
+	assert_true(limit_part_free_at(&d.p, at_s(0), 1, 1).us == MONO_NEVER.us);
 	(void)limit_slot_settle(&slot, at_s(5), d.e);
-	assert_true(limit_scope_room_at(d.s, at_s(10)).us == at_s(65).us);
+	assert_true(limit_part_free_at(&d.p, at_s(10), 1, 1).us == at_s(65).us);
 	send(&d, 65, 65, 2);
 	/* Now the day is full: its oldest slot, kept at most a bucket longer. */
-	day = limit_scope_room_at(d.s, at_s(70));
+	day = limit_part_free_at(&d.p, at_s(70), 1, 1);
 	assert_true(day.us >= at_s(5 + 86400).us && day.us <= at_s(65 + 86400).us);
-	assert_int_equal(limit_scope_room(d.s, (struct mono_time){ day.us - 1 }, 1), 0);
-	assert_true(limit_scope_room(d.s, day, 9) >= 1);
+	assert_int_equal(limit_part_room(&d.p, (struct mono_time){ day.us - 1 }, 1), 0);
+	assert_true(limit_part_room(&d.p, day, 9) >= 1);
 	limit_book_free(d.b);
 }
 
@@ -120,12 +122,12 @@ static void without_limits_there_is_always_room(void **state)
 
 	(void)state;
 	open_desk(&d, 0, 0);
-	assert_int_equal(limit_slot_take(&slot, d.s, at_s(0), 100000, d.e), 0);
+	assert_int_equal(limit_slot_take(&slot, &d.p, at_s(0), 100000, d.e), 0);
 	assert_int_equal(limit_slot_settle(&slot, at_s(0), d.e), 0);
-	assert_int_equal(limit_scope_room(d.s, at_s(0), 4000), 4000);
-	assert_true(limit_scope_room_at(d.s, at_s(0)).us == at_s(0).us);
-	assert_int_equal(limit_scope_use(d.s, at_s(0)).minute_capacity, 0);
-	assert_true(limit_scope_messages(d.s, at_s(0)) == UINT32_MAX);
+	assert_int_equal(limit_part_room(&d.p, at_s(0), 4000), 4000);
+	assert_true(limit_part_free_at(&d.p, at_s(0), 1, 1).us == at_s(0).us);
+	assert_int_equal(limit_part_use(&d.p, at_s(0)).minute_capacity, 0);
+	assert_true(limit_part_messages(&d.p, at_s(0)) == UINT32_MAX);
 	limit_book_free(d.b);
 }
 
@@ -138,16 +140,16 @@ static void limits_change_under_way(void **state)
 	open_desk(&d, 2, 0);
 	send(&d, 0, 0, 1);
 	limit_scope_set(d.s, &(struct limit_caps){ .messages_per_minute = 1 });
-	assert_int_equal(limit_scope_room(d.s, at_s(1), 1), 0);
+	assert_int_equal(limit_part_room(&d.p, at_s(1), 1), 0);
 	limit_scope_set(d.s, &(struct limit_caps){ .messages_per_minute = 4 });
-	assert_int_equal(limit_scope_use(d.s, at_s(1)).minute_used, 1);
-	assert_int_equal(limit_scope_room(d.s, at_s(1), 1), 1);
+	assert_int_equal(limit_part_use(&d.p, at_s(1)).minute_used, 1);
+	assert_int_equal(limit_part_room(&d.p, at_s(1), 1), 1);
 	limit_scope_set(d.s, &(struct limit_caps){ .recipients_per_day = 3 });
-	assert_int_equal(limit_scope_room(d.s, at_s(1), 9), 3);
-	(void)limit_slot_take(&slot, d.s, at_s(1), 3, d.e);
+	assert_int_equal(limit_part_room(&d.p, at_s(1), 9), 3);
+	(void)limit_slot_take(&slot, &d.p, at_s(1), 3, d.e);
 	limit_scope_set(d.s, &(struct limit_caps){ 0 });
 	(void)limit_slot_settle(&slot, at_s(1), d.e);
-	assert_int_equal(limit_scope_room(d.s, at_s(1), 9), 9);
+	assert_int_equal(limit_part_room(&d.p, at_s(1), 9), 9);
 	limit_book_free(d.b);
 }
 
@@ -159,24 +161,24 @@ static void a_limit_that_comes_later_counts_what_is_under_way(void **state)
 
 	(void)state;
 	open_desk(&d, 0, 0);
-	assert_int_equal(limit_slot_take(&slots[0], d.s, at_s(0), 4, d.e), 0);
-	(void)limit_slot_take(&slots[1], d.s, at_s(0), 5, d.e);
+	assert_int_equal(limit_slot_take(&slots[0], &d.p, at_s(0), 4, d.e), 0);
+	(void)limit_slot_take(&slots[1], &d.p, at_s(0), 5, d.e);
 	limit_scope_set(d.s, &caps);
-	(void)limit_slot_take(&slots[2], d.s, at_s(1), 6, d.e);
+	(void)limit_slot_take(&slots[2], &d.p, at_s(1), 6, d.e);
 	/* The ledger hears of it at its end. */
 	assert_int_equal(limit_slot_settle(&slots[0], at_s(2), d.e), 1);
 	assert_int_equal(d.e[0].recipients, 4);
 	assert_int_equal(limit_slot_withdraw(&slots[1], d.e), 0);
 	(void)limit_slot_settle(&slots[2], at_s(3), d.e);
-	assert_int_equal(limit_scope_use(d.s, at_s(3)).minute_used, 2);
-	assert_int_equal(limit_scope_use(d.s, at_s(3)).day_used, 10);
-	assert_int_equal(limit_scope_room(d.s, at_s(3), 1), 0);
+	assert_int_equal(limit_part_use(&d.p, at_s(3)).minute_used, 2);
+	assert_int_equal(limit_part_use(&d.p, at_s(3)).day_used, 10);
+	assert_int_equal(limit_part_room(&d.p, at_s(3), 1), 0);
 	/* Removed, and set again: what was used is, and what began in between. */
 	limit_scope_set(d.s, &(struct limit_caps){ 0 });
-	(void)limit_slot_take(&slots[3], d.s, at_s(4), 1, d.e);
+	(void)limit_slot_take(&slots[3], &d.p, at_s(4), 1, d.e);
 	limit_scope_set(d.s, &caps);
 	(void)limit_slot_settle(&slots[3], at_s(5), d.e);
-	assert_int_equal(limit_scope_use(d.s, at_s(5)).day_used, 11);
+	assert_int_equal(limit_part_use(&d.p, at_s(5)).day_used, 11);
 	limit_book_free(d.b);
 }
 
@@ -190,17 +192,17 @@ static void a_limit_that_comes_back_has_counted_on(void **state)
 	open_desk(&d, 2, 3);
 	send(&d, 0, 0, 1);
 	limit_scope_set(d.s, &(struct limit_caps){ 0 });
-	assert_int_equal(limit_scope_use(d.s, at_s(1)).minute_capacity, 0);
+	assert_int_equal(limit_part_use(&d.p, at_s(1)).minute_capacity, 0);
 	/* Without a limit nothing stops, also not what is beyond the old one. */
 	for (unsigned i = 0; i < 5; i++) {
-		assert_int_equal(limit_scope_room(d.s, at_s(1), 1), 1);
+		assert_int_equal(limit_part_room(&d.p, at_s(1), 1), 1);
 		send(&d, 1, 1, 1);
 	}
 	limit_scope_set(d.s, &caps);
-	assert_int_equal(limit_scope_use(d.s, at_s(2)).minute_used, 6);
-	assert_int_equal(limit_scope_use(d.s, at_s(2)).day_used, 6);
-	assert_int_equal(limit_scope_room(d.s, at_s(2), 1), 0);
-	assert_int_equal(limit_scope_room(d.s, at_s(62), 1), 0);
+	assert_int_equal(limit_part_use(&d.p, at_s(2)).minute_used, 6);
+	assert_int_equal(limit_part_use(&d.p, at_s(2)).day_used, 6);
+	assert_int_equal(limit_part_room(&d.p, at_s(2), 1), 0);
+	assert_int_equal(limit_part_room(&d.p, at_s(62), 1), 0);
 	limit_book_free(d.b);
 }
 
@@ -230,26 +232,27 @@ static void the_ledger_is_read_before_the_limit_is_known(void **state)
 	struct limit_book *b = limit_book_new(STEADY_US, at_s(0));
 	const struct limit_caps caps = { .messages_per_minute = 2, .recipients_per_day = 3 };
 	struct limit_scope *s = limit_book_of_lane(b, LANE);
+	struct limit_part p = { .scope = s, .windows = LIMIT_ALL };
 	struct limit_entry e[LIMIT_ENTRIES_MAX];
 	struct limit_slot slot = { 0 };
 
 	(void)state;
 	limit_scope_set(s, &caps);
-	assert_int_equal(limit_slot_take(&slot, s, at_s(0), 1, e), 1);
+	assert_int_equal(limit_slot_take(&slot, &p, at_s(0), 1, e), 1);
 	limit_book_free(b);
 	b = limit_book_new(STEADY_US, at_s(10));
 	e[0].scope = SV("m:erp@contoso.com");
 	limit_book_restore(b, &e[0]);
 	limit_book_restore(b, &e[0]);
-	s = limit_book_of_lane(b, LANE);
-	assert_int_equal(limit_scope_room(s, at_s(10), 1), 1);
+	p.scope = s = limit_book_of_lane(b, LANE);
+	assert_int_equal(limit_part_room(&p, at_s(10), 1), 1);
 	limit_scope_set(s, &caps);
-	assert_int_equal(limit_scope_room(s, at_s(10), 1), 0);
-	assert_int_equal(limit_scope_use(s, at_s(10)).minute_used, 2);
-	assert_int_equal(limit_scope_use(s, at_s(10)).day_used, 2);
+	assert_int_equal(limit_part_room(&p, at_s(10), 1), 0);
+	assert_int_equal(limit_part_use(&p, at_s(10)).minute_used, 2);
+	assert_int_equal(limit_part_use(&p, at_s(10)).day_used, 2);
 	/* The bucket of now says nothing finer: a minute of it may be of this second. */
-	assert_int_equal(limit_scope_room(s, at_s(69), 1), 0);
-	assert_int_equal(limit_scope_room(s, at_s(70), 1), 1);
+	assert_int_equal(limit_part_room(&p, at_s(69), 1), 0);
+	assert_int_equal(limit_part_room(&p, at_s(70), 1), 1);
 	limit_book_free(b);
 }
 
@@ -265,9 +268,9 @@ static void a_minute_holds_no_more_slots_than_it_can_have(void **state)
 	open_desk(&d, 30, 0);
 	e.bucket += LIMIT_BUCKET_MINUTES;
 	limit_book_restore(d.b, &e);
-	assert_int_equal(limit_scope_use(d.s, at_s(0)).minute_used, 30);
-	assert_int_equal(limit_scope_room(d.s, at_s(59), 1), 0);
-	assert_int_equal(limit_scope_room(d.s, at_s(60), 1), 1);
+	assert_int_equal(limit_part_use(&d.p, at_s(0)).minute_used, 30);
+	assert_int_equal(limit_part_room(&d.p, at_s(59), 1), 0);
+	assert_int_equal(limit_part_room(&d.p, at_s(60), 1), 1);
 	limit_book_free(d.b);
 }
 
@@ -277,6 +280,7 @@ static void a_boot_lengthens_no_day(void **state)
 	struct limit_book *b = limit_book_new(STEADY_US, at_s(0));
 	const int64_t day = 24 * 60, now = STEADY_US / (int64_t)US_PER_MIN;
 	struct limit_scope *s = limit_book_of_lane(b, LANE);
+	const struct limit_part p = { .scope = s, .windows = LIMIT_ALL };
 	struct limit_entry e = { .scope = SV("m:erp@contoso.com"), .messages = 1, .recipients = 2 };
 
 	(void)state;
@@ -284,12 +288,12 @@ static void a_boot_lengthens_no_day(void **state)
 	e.bucket = (now - day) / LIMIT_BUCKET_MINUTES * LIMIT_BUCKET_MINUTES; /* over */
 	assert_true(e.bucket <= limit_book_since(b));
 	limit_book_restore(b, &e);
-	assert_int_equal(limit_scope_use(s, at_s(0)).day_used, 0);
+	assert_int_equal(limit_part_use(&p, at_s(0)).day_used, 0);
 	e.bucket += LIMIT_BUCKET_MINUTES;
 	limit_book_restore(b, &e);
-	assert_int_equal(limit_scope_use(s, at_s(0)).day_used, 2);
-	assert_int_equal(limit_scope_use(s, at_s(0)).minute_used, 0);
-	assert_int_equal(limit_scope_use(s, at_s(LIMIT_BUCKET_MINUTES * 60)).day_used, 0);
+	assert_int_equal(limit_part_use(&p, at_s(0)).day_used, 2);
+	assert_int_equal(limit_part_use(&p, at_s(0)).minute_used, 0);
+	assert_int_equal(limit_part_use(&p, at_s(LIMIT_BUCKET_MINUTES * 60)).day_used, 0);
 	limit_book_free(b);
 }
 
@@ -310,26 +314,26 @@ static void an_uncertain_slot_stands_at_its_latest_instant(void **state)
 			size_t n;
 
 			open_desk(&d, 1, 1);
-			e = limit_scope_expect(d.s, at_s(latest), 1);
+			e = limit_part_expect(&d.p, at_s(latest), 1);
 			limit_book_free(d.b);
 			open_at(&d, start, 1, 1);
 			e.scope = SV("m:erp@contoso.com");
 			limit_book_restore(d.b, &e);
-			use = limit_scope_use(d.s, at_s(latest + 59));
+			use = limit_part_use(&d.p, at_s(latest + 59));
 			assert_true(use.minute_used == 1 || start >= latest + 60);
-			assert_int_equal(limit_scope_use(d.s, at_s(latest + 86399)).day_used, 1);
+			assert_int_equal(limit_part_use(&d.p, at_s(latest + 86399)).day_used, 1);
 			/* At most two minutes more: the grid of the ledger. */
 			assert_int_equal(
-				limit_scope_use(d.s, at_s(latest + 120 + 60)).minute_used, 0);
+				limit_part_use(&d.p, at_s(latest + 120 + 60)).minute_used, 0);
 			limit_book_free(d.b);
 			/* An attempt of this life moves there. */
 			open_desk(&d, 1, 1);
-			(void)limit_slot_take(&slot, d.s, at_s(dot), 1, d.e);
+			(void)limit_slot_take(&slot, &d.p, at_s(dot), 1, d.e);
 			n = limit_slot_expect(&slot, at_s(latest), d.e);
 			assert_int_equal(n, 2);
 			assert_int_equal(d.e[0].messages, -1);
 			assert_int_equal(d.e[1].bucket, e.bucket);
-			assert_int_equal(limit_scope_room(d.s, at_s(latest + 59), 1), 0);
+			assert_int_equal(limit_part_room(&d.p, at_s(latest + 59), 1), 0);
 			limit_book_free(d.b);
 		}
 }
@@ -417,14 +421,14 @@ static void no_minute_is_exceeded_however_often_it_starts(void **state)
 			uint64_t reply = now + prng_below(&rng, 10);
 			size_t n;
 
-			if (limit_scope_room(d.s, at_s(now), 1) == 0) {
+			if (limit_part_room(&d.p, at_s(now), 1) == 0) {
 				now++;
 				continue;
 			}
-			n = limit_slot_take(&slot, d.s, at_s(now), 1, d.e);
+			n = limit_slot_take(&slot, &d.p, at_s(now), 1, d.e);
 			commit(&l, d.e, n);
 			if (prng_below(&rng, 20) == 0) {
-				struct limit_entry e = limit_scope_expect(d.s, at_s(now + 600), 1);
+				struct limit_entry e = limit_part_expect(&d.p, at_s(now + 600), 1);
 
 				count(&r, now + prng_below(&rng, 601), 1);
 				commit(&l, &e, 1);

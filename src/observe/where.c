@@ -56,17 +56,46 @@ void observe_set_lanes(struct outbound *outbound, const struct conf *conf, struc
 	m->recipients = list;
 }
 
+/* Of a scope that is not the mailbox's own, by its key (limit/book.h). */
+static const char *kind_of(struct sv key)
+{
+	static const struct {
+		char letter;
+		const char *name;
+	} all[] = {
+		{ 'm', "account" },
+		{ 't', "tenant" },
+		{ 'o', "onmicrosoft" },
+		{ 'e', "external" },
+	};
+
+	for (size_t i = 0; i < COUNT_OF(all); i++)
+		if (key.len && key.ptr[0] == all[i].letter)
+			return all[i].name;
+	return "other";
+}
+
 void observe_pace_put(json_t *o, const struct sched_reason *why, const struct conf_lane *lane)
 {
-	bool day = why->binding == SCHED_LIMIT_DAY;
+	static const char *const windows[] = { [SCHED_LIMIT_MINUTE] = "minute",
+		[SCHED_LIMIT_HOUR] = "hour",
+		[SCHED_LIMIT_DAY] = "day" };
+	struct sv of;
 
 	if (why->binding == SCHED_LIMIT_NONE || !lane)
 		return;
-	observe_json_sv(o, "limit", day ? SV("day") : SV("minute"));
+	observe_json_sv(o, "limit", sv_from(windows[why->binding]));
 	observe_json_int(o, "rate", why->rate);
+	of = why->binding_of ? limit_scope_key(why->binding_of) : lane->member->key;
+	if (!sv_eq(of, lane->member->key)) {
+		observe_json_sv(o, "limit_of", sv_from(kind_of(of)));
+		observe_json_sv(o, "limit_name", sv_skip(of, 2));
+		return;
+	}
 	observe_json_int(o,
 		"configured",
-		day ? lane->limits.recipients_per_day : lane->limits.messages_per_minute);
+		why->binding == SCHED_LIMIT_DAY ? lane->limits.recipients_per_day
+						: lane->limits.messages_per_minute);
 	observe_json_int(o, "share", lane->limits.share_percent);
 }
 

@@ -70,7 +70,8 @@ struct delivery {
 	bool stayed; /* released, but it is known that it never left */
 	bool apart;  /* it goes back, and then to one recipient at a time */
 	struct mono_time begun_at;
-	struct limit_slot slot; /* of what its mailbox or connector may send */
+	struct limit_slots
+		slots; /* of what its mailbox or connector, account and tenant may send */
 	struct store_attempt attempt;
 	struct sched_pick pick; /* of the take */
 	struct store_take take;

@@ -95,10 +95,10 @@ static size_t settle(struct delivery *d, bool left, struct limit_entry *out)
 	for (size_t i = 0; i < d->count; i++)
 		any_uncertain |= is_uncertain(&d->recipients[i]);
 	if (any_uncertain)
-		return limit_slot_expect(&d->slot, mono_add(now, UNCERTAIN_SETTLE_US), out);
+		return limit_slots_expect(&d->slots, mono_add(now, UNCERTAIN_SETTLE_US), out);
 	if (!left)
-		return limit_slot_withdraw(&d->slot, out);
-	return limit_slot_settle(&d->slot, now, out);
+		return limit_slots_withdraw(&d->slots, out);
+	return limit_slots_settle(&d->slots, now, out);
 }
 
 /* Where each delivered recipient costs: counted by months, durably. */
@@ -177,7 +177,7 @@ struct change *delivery_return(struct delivery *d)
 	c->op.withdrawn = true;
 	if (d->apart)
 		c->op.set_flags |= STORE_MSG_APART;
-	c->op.ledger_count = limit_slot_withdraw(&d->slot, c->ledger);
+	c->op.ledger_count = limit_slots_withdraw(&d->slots, c->ledger);
 	park_withdraw(d);
 	delivery_free(d);
 	return c;

@@ -50,13 +50,7 @@ struct conf *lane_take_conf(struct lane *l)
 	l->c = c;
 	sched_lane_set(
 		l->sched, c && c->tenant ? c->tenant->name : SV(""), c && lane_needs_token(c));
-	/* Of one that is gone they stay: it may come back within its windows. */
-	if (c)
-		limit_scope_set(l->scope,
-			&(struct limit_caps){
-				sched_share(c->limits.messages_per_minute, c->limits.share_percent),
-				sched_share(
-					c->limits.recipients_per_day, c->limits.share_percent) });
+	limits_of(l->o, l->key, c, &l->limits);
 	list_remove(&l->starved);
 	l->endpoint = c && !provider_defaults(c->provider)->is_http ? endpoint_get(l->o, c) : NULL;
 	l->stale_serial = 0;
@@ -214,7 +208,8 @@ void lane_tell_order(struct lane *l)
 			    .may_elsewhere = shut || (state.by && sched_hold_may_leave(state.by)),
 			    .probing = !shut && state.probing && !state.held,
 			    .external_held = outside != NULL,
-			    .external_elsewhere = outside && sched_hold_may_leave(outside) }))
+			    .external_elsewhere = outside && sched_hold_may_leave(outside),
+			    .external_full = limits_stop_outside(l) }))
 		outbound_wake(l->o);
 }
 
@@ -238,27 +233,30 @@ uint32_t lane_per_domain(const struct lane *l)
 }
 
 /* By its limits, for whatever comes next, with at most so many recipients. */
-static struct sched_room room_for(struct lane *l, size_t most)
+static struct sched_room room_for(struct lane *l, enum limit_side side, size_t most)
 {
 	struct mono_time now = io_now(l->o->loop);
 	uint32_t max = l->c->limits.recipients_per_message;
-	struct limit_use use = limit_scope_use(l->scope, now);
+	struct limit_use use = limit_set_use(&l->limits, side, now);
 
 	if (max && most > max)
 		most = max;
-	return sched_room_of(
-		limit_scope_room(l->scope, now, (uint32_t)most), &use, &l->member->better, now);
+	return sched_room_of(limit_set_room(&l->limits, side, now, (uint32_t)most),
+		&use,
+		&l->member->better,
+		now);
 }
 
 struct sched_room lane_room_now(struct lane *l)
 {
-	return room_for(l, LIMIT_RCPT);
+	return room_for(l, limits_take_side(l), LIMIT_RCPT);
 }
 
 uint32_t lane_room(struct lane *l, const struct store_recipient *recipients, size_t count)
 {
-	const struct sched_room room =
-		room_for(l, mail_domain_room(count, lane_per_domain(l), address_of, recipients));
+	const struct sched_room room = room_for(l,
+		flow_side(&recipients[0].flow),
+		mail_domain_room(count, lane_per_domain(l), address_of, recipients));
 
 	return recipients[0].flow.class == MAIL_CLASS_BULK ? room.wanted_bulk : room.wanted;
 }

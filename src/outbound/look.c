@@ -21,13 +21,13 @@ static void show_full_window(
 {
 	struct mono_time now = io_now(l->o->loop);
 
-	if (status->state != SCHED_LANE_READY || limit_scope_room(l->scope, now, 1) > 0)
+	if (status->state != SCHED_LANE_READY || limit_set_room(&l->limits, LIMIT_BOTH, now, 1) > 0)
 		return;
 	status->state = SCHED_LANE_WAITING;
 	status->cause = sv_from(cause_name(CAUSE_LIMIT));
 	status->summary = sv_from(provider_remedy(CAUSE_LIMIT, NULL)->means);
 	status->reply = SV("");
-	*until = limit_scope_room_at(l->scope, now);
+	*until = limit_set_room_at(&l->limits, LIMIT_BOTH, now);
 }
 
 static const struct sv sign_ins[] = {
@@ -63,9 +63,9 @@ static struct outbound_lane_status status_of(struct lane *l)
 		.connections_max = lane_connections_max(l),
 		.connections_limit = lane_connections_limit(l),
 		.probing = state.probing,
-		.slot_at = wall_of(o, limit_scope_room_at(l->scope, now)),
+		.slot_at = wall_of(o, limit_set_room_at(&l->limits, LIMIT_BOTH, now)),
 		.delivered_at = l->delivered_at,
-		.use = limit_scope_use(l->scope, now),
+		.use = limit_set_use(&l->limits, LIMIT_INTERNAL, now),
 		.sign_in = l->c ? sign_ins[l->c->sign_in] : SV(""),
 		.moved = l->moved,
 		.moved_to = l->moved ? l->moved_to->key : SV("") };
@@ -107,15 +107,16 @@ bool outbound_lane_look(struct outbound *o, struct sv lane, struct outbound_lane
 
 /* ---- why, and when ---- */
 
-static void look_at_limits(struct lane *l, enum mail_class class, struct sched_reason *r)
+static void look_at_limits(
+	struct lane *l, enum mail_class class, enum limit_side side, struct sched_reason *r)
 {
 	const struct mono_time now = io_now(l->o->loop);
 	const struct sched_better *better = &l->member->better;
-	const struct limit_use all = limit_scope_use(l->scope, now);
+	const struct limit_use all = limit_set_use(&l->limits, side, now);
 	bool bulk = class == MAIL_CLASS_BULK;
 	const struct limit_use use = bulk ? sched_room_bulk_use(&all, better, now) : all;
-	struct mono_time room_at = bulk ? sched_room_bulk_at(l->scope, better, now)
-					: limit_scope_room_at(l->scope, now);
+	struct mono_time room_at = bulk ? sched_room_bulk_at(&l->limits, side, better, now)
+					: limit_set_room_at(&l->limits, side, now);
 
 	/* All of it is under way, and counts for a minute from when it has left. */
 	if (room_at.us == MONO_NEVER.us)
@@ -136,7 +137,7 @@ struct sched_reason outbound_why(
 		q.before = waiting > 0 ? waiting - 1 : 0;
 	r = sched_why(&q);
 	if (r.taker)
-		look_at_limits(sched_taker_owner(r.taker), flow->class, &r);
+		look_at_limits(sched_taker_owner(r.taker), flow->class, flow_side(flow), &r);
 	if (before == UINT64_MAX && r.why != SCHED_WHY_DUE)
 		r.wait_us = UINT64_MAX;
 	return r;
@@ -150,7 +151,7 @@ struct sched_reason outbound_lane_pace(struct outbound *o, struct sv lane, uint6
 	struct lane *l = htable_get(&o->lanes, lane);
 
 	if (l && waiting > 0)
-		look_at_limits(l, MAIL_CLASS_NORMAL, &r);
+		look_at_limits(l, MAIL_CLASS_NORMAL, LIMIT_BOTH, &r);
 	return r;
 }
 

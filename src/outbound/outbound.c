@@ -117,11 +117,11 @@ size_t outbound_uncertain_ledger(
 	void *arg, struct sv lane, uint32_t recipients, struct limit_entry out[LIMIT_ENTRIES_MAX])
 {
 	struct outbound *o = arg;
+	struct limit_set limits;
 
-	out[0] = limit_scope_expect(limit_book_of_lane(o->book, lane),
-		mono_add(io_now(o->loop), UNCERTAIN_SETTLE_US),
-		recipients);
-	return 1;
+	limits_of(o, lane, conf_lane(o->conf, lane), &limits);
+	return limit_set_expect(
+		&limits, mono_add(io_now(o->loop), UNCERTAIN_SETTLE_US), recipients, out);
 }
 
 /* One step for each lane, some in a turn of the loop. True: all are done. */
@@ -259,7 +259,7 @@ void outbound_start(struct outbound *o)
 	o->ledger_op = (struct store_ledger_read){ .op.kind = STORE_OP_LEDGER_READ,
 		.op.done = ledger_read,
 		.since = limit_book_since(o->book),
-		.kinds = "mc",
+		.kinds = LIMIT_SCOPE_KINDS,
 		.limit = LEDGER_PAGE,
 		.out_arena = &o->ledger_arena };
 	o->counts_op = (struct store_counts_read){ .op.kind = STORE_OP_COUNTS_READ,

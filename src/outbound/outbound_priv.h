@@ -180,6 +180,7 @@ struct lane {
 	const struct conf_lane *c; /* NULL: not configured any more, or no route */
 	struct sched_lane *sched;
 	struct limit_scope *scope; /* what it may send: shared by all doors of a mailbox */
+	struct limit_set limits;   /* that, and in what else its mail counts */
 	struct member *member;
 	struct list of_member;
 	struct sched_taker *taker; /* as the order of mail sees it */
@@ -274,6 +275,19 @@ enum provider_kind lane_provider(const struct lane *l); /* if it is gone: any se
 /* How many of these, which are of one class, may leave in one message now. */
 uint32_t lane_room(struct lane *l, const struct store_recipient *recipients, size_t count);
 struct sched_room lane_room_now(struct lane *l); /* for whatever comes next */
+
+/* limits.c: the scopes in which mail of this lane counts, set to what they allow. `c` NULL: it is gone. */
+void limits_of(
+	struct outbound *o, struct sv lane, const struct conf_lane *c, struct limit_set *out);
+enum limit_side flow_side(const struct mail_flow *flow);
+/* What goes to the outside waits, and the rest does not. */
+bool limits_stop_outside(const struct lane *l);
+/* What it may take now: of both sides, but where the outside has to wait. */
+enum limit_side limits_take_side(const struct lane *l);
+/* When to look again for room. */
+#define LIMIT_SCOPE_KINDS "mctoe" /* how the keys of these scopes begin (limit/book.h) */
+#define LIMITS_LOOK_US (5 * US_PER_S)
+struct mono_time limits_room_at(const struct lane *l, enum limit_side side);
 
 uint32_t lane_per_domain(const struct lane *l); /* recipients of one domain; 0: no limit */
 void lane_tell_order(struct lane *l);           /* how it stands: after each change */

@@ -7,8 +7,12 @@
 /* What it may send is taken before its claim, and in the ledger with it. */
 static size_t reserve(struct delivery *d)
 {
-	return limit_slot_take(
-		&d->slot, d->lane->scope, io_now(d->lane->o->loop), (uint32_t)d->count, d->ledger);
+	return limit_slots_take(&d->slots,
+		&d->lane->limits,
+		flow_side(&d->recipients[0].r.flow),
+		io_now(d->lane->o->loop),
+		(uint32_t)d->count,
+		d->ledger);
 }
 
 static void set_attempt(struct delivery *d)
@@ -132,7 +136,7 @@ void outbound_withdrawn(void *outbound, void *claim)
 
 	(void)outbound;
 	l->claims_running--;
-	(void)limit_slot_withdraw(&d->slot, NULL);
+	(void)limit_slots_withdraw(&d->slots, NULL);
 	delivery_free(d);
 	/* Its connection is free for what came meanwhile. */
 	lane_poke(l);

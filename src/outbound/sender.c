@@ -58,7 +58,7 @@ static struct sched_burst burst_of(struct lane *l, bool probing)
 	const struct lane_sessions now = lane_sessions(l);
 	struct sched_burst b = {
 		.waiting = l->fresh_count + l->takes_running + due_count(l),
-		.room = limit_scope_messages(l->scope, io_now(l->o->loop)),
+		.room = limit_set_messages(&l->limits, limits_take_side(l), io_now(l->o->loop)),
 		.open = l->connection_count,
 		.max = lane_connections_max(l),
 		.handshakes = now.opening,
@@ -121,7 +121,7 @@ static bool is_at_work(const struct lane *l)
 /* When time alone lets it do more. What its own connections, or those of its other doors, hold back ends with them. */
 static struct mono_time next_look(struct lane *l, const struct sched_lane_now *state)
 {
-	struct mono_time now = io_now(l->o->loop), at;
+	struct mono_time now = io_now(l->o->loop), at, out_at;
 	struct sched_room room;
 
 	l->waits_for_room = false;
@@ -129,16 +129,19 @@ static struct mono_time next_look(struct lane *l, const struct sched_lane_now *s
 		return MONO_NEVER;
 	if (state->held)
 		return state->until;
+	out_at = limits_stop_outside(l) ? limits_room_at(l, LIMIT_EXTERNAL) : MONO_NEVER;
 	if (due_count(l) == 0)
-		return MONO_NEVER;
+		return out_at;
 	room = lane_room_now(l);
 	l->waits_for_room = room.wanted == 0 || room.wanted_bulk == 0;
 	if (room.wanted == 0)
-		return limit_scope_room_at(l->scope, now);
-	at = is_at_work(l) ? MONO_NEVER : mono_add(now, US_PER_S);
+		return limits_room_at(l, limits_take_side(l));
+	at = mono_min(out_at, is_at_work(l) ? MONO_NEVER : mono_add(now, US_PER_S));
 	return room.wanted_bulk
 		       ? at
-		       : mono_min(at, sched_room_bulk_at(l->scope, &l->member->better, now));
+		       : mono_min(at,
+				 sched_room_bulk_at(
+					 &l->limits, limits_take_side(l), &l->member->better, now));
 }
 
 /* Messages that may be in our hands now: one for each connection that has none, and one for each that is about to end its own. */
@@ -165,6 +168,9 @@ static void take_some(struct lane *l, bool probing)
 		struct sched_room room = lane_room_now(l);
 		struct sched_pick pick;
 
+		/* What was taken last may have been the last of what may go to the outside. */
+		if (sched_taker_state(l->taker)->external_full != limits_stop_outside(l))
+			lane_tell_order(l);
 		if (!sched_pick(l->taker, outbound_due_now(l->o), &room, &pick))
 			return;
 		delivery_take(l, &pick, probing);

@@ -188,7 +188,7 @@ static void no_take(struct delivery *d)
 		sched_took(&d->pick, 0, d->take.out_next_due);
 	else
 		take_failed(d, rc);
-	(void)limit_slot_withdraw(&d->slot, NULL);
+	(void)limit_slots_withdraw(&d->slots, NULL);
 	l->probe_taken = l->probe_taken && !d->probe;
 	delivery_free(d);
 }
@@ -213,7 +213,7 @@ static void take_done(struct store_op *op)
 	d->m = *m;
 	d->attempt.number = d->take.out_attempt;
 	delivery_set_recipients(d, m->recipients, m->recipient_count);
-	limit_slot_shrink(&d->slot, (uint32_t)d->count);
+	limit_slots_shrink(&d->slots, (uint32_t)d->count);
 	lane_room_changed(l);
 	sched_took(&d->pick, (uint32_t)d->count, d->take.out_next_due);
 	l->probe_taken = l->probe_taken && !d->probe;
@@ -250,8 +250,12 @@ void delivery_take(struct lane *l, const struct sched_pick *pick, bool probe)
 		.per_domain = lane_per_domain(l),
 		.apart = provider_defaults(l->c->provider)->is_http,
 		.ledger = d->ledger,
-		.ledger_count = limit_slot_take(
-			&d->slot, l->scope, io_now(o->loop), pick->wanted, d->ledger),
+		.ledger_count = limit_slots_take(&d->slots,
+			&l->limits,
+			flow_side(sched_flow_key(pick->flow)),
+			io_now(o->loop),
+			pick->wanted,
+			d->ledger),
 		.body = &d->body,
 		.out_arena = &d->arena };
 	set_last(d);

@@ -15,7 +15,9 @@ static struct change *change_waiting(
 	struct change *c = change_new(l, m, m->recipients, m->recipient_count);
 	const struct sched_hold_reason *why = lane_now(l).why;
 	const struct sched_hold *p = park_find(l, m->sender, m->recipients[0].address);
-	bool full = limit_scope_room(l->scope, io_now(l->o->loop), 1) == 0;
+	bool full =
+		limit_set_room(
+			&l->limits, flow_side(&m->recipients[0].flow), io_now(l->o->loop), 1) == 0;
 	struct verdict v = cause_verdict(full   ? CAUSE_LIMIT
 					 : l->c ? CAUSE_EXPIRED
 						: CAUSE_NO_ROUTE);

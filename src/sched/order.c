@@ -91,7 +91,7 @@ static bool may_ask(const struct sched_taker *t)
 
 static bool may_external(const struct sched_taker *t)
 {
-	return !state_of(t)->external_held;
+	return !state_of(t)->external_held && !state_of(t)->external_full;
 }
 
 static bool may_take(const struct sched_taker *t, bool external)
@@ -690,6 +690,6 @@ uint64_t sched_due_count(struct sched_taker *t, struct wall_time now)
 		return 0;
 	if (s->held)
 		return 1;
-	out = s->external_held ? 0 : due_of(t, true);
+	out = may_external(t) ? due_of(t, true) : 0;
 	return most(1, due_of(t, false) + out);
 }

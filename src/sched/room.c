@@ -37,6 +37,7 @@ struct limit_use sched_room_bulk_use(
 	if (!expects_better(better, now))
 		return out;
 	out.minute_capacity -= headroom(use->minute_capacity, OF_MINUTE);
+	out.hour_capacity -= headroom(use->hour_capacity, OF_MINUTE);
 	out.day_capacity -= headroom(use->day_capacity, OF_DAY);
 	return out;
 }
@@ -57,7 +58,9 @@ struct sched_room sched_room_of(uint32_t room, const struct limit_use *use,
 	const struct sched_better *better, struct mono_time now)
 {
 	const struct limit_use bulk = sched_room_bulk_use(use, better, now);
-	uint32_t of_day = least(room, left(bulk.day_used, bulk.day_capacity));
+	uint32_t of_day = least(room,
+		least(left(bulk.day_used, bulk.day_capacity),
+			left(bulk.hour_used, bulk.hour_capacity)));
 
 	return (struct sched_room){
 		.wanted = room,
@@ -66,15 +69,16 @@ struct sched_room sched_room_of(uint32_t room, const struct limit_use *use,
 	};
 }
 
-struct mono_time sched_room_bulk_at(
-	struct limit_scope *s, const struct sched_better *better, struct mono_time now)
+struct mono_time sched_room_bulk_at(const struct limit_set *set, enum limit_side side,
+	const struct sched_better *better, struct mono_time now)
 {
-	const struct limit_use use = limit_scope_use(s, now);
+	const struct limit_use use = limit_set_use(set, side, now);
 	struct mono_time at;
 
 	if (!expects_better(better, now))
-		return limit_scope_room_at(s, now);
-	at = limit_scope_free_at(s,
+		return limit_set_room_at(set, side, now);
+	at = limit_set_free_at(set,
+		side,
 		now,
 		headroom(use.minute_capacity, OF_MINUTE) + 1,
 		headroom(use.day_capacity, OF_DAY) + 1);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-#include "limit/book.h"
+#include "limit/set.h"
 #include "mail/flow.h"
 #include "sched/order.h"
 
@@ -21,12 +21,12 @@ struct sched_better {
 };
 void sched_better_left(struct sched_better *b, enum mail_class class, struct mono_time now);
 
-/* `room`: recipients that the next message may carry by all of its limits (limit_scope_room()). */
+/* `room`: recipients that the next message may carry by all of its limits (limit_set_room()). */
 struct sched_room sched_room_of(uint32_t room, const struct limit_use *use,
 	const struct sched_better *better, struct mono_time now);
 /* The limits as they are for bulk. */
 struct limit_use sched_room_bulk_use(
 	const struct limit_use *use, const struct sched_better *better, struct mono_time now);
-/* When bulk may have room for one more message, if nothing else leaves; `now` if it has. (For all others: limit_scope_room_at().) */
-struct mono_time sched_room_bulk_at(
-	struct limit_scope *s, const struct sched_better *better, struct mono_time now);
+/* When bulk may have room for one more message, if nothing else leaves; `now` if it has. (For all others: limit_set_room_at().) */
+struct mono_time sched_room_bulk_at(const struct limit_set *set, enum limit_side side,
+	const struct sched_better *better, struct mono_time now);

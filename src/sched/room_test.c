@@ -217,17 +217,18 @@ static void bulk_is_told_when_it_has_room(void **state)
 	(void)state;
 	mailbox_open(&m, at_s(0), 30, 0);
 	sched_flow_add(flow(&m, MAIL_CLASS_BULK), 100, (struct wall_time){ 0 });
-	assert_true(sched_room_bulk_at(m.scope, &m.better, at_s(0)).us == at_s(0).us);
+	assert_true(sched_room_bulk_at(&m.limits, LIMIT_BOTH, &m.better, at_s(0)).us == at_s(0).us);
 	m.better = just_now();
 	for (unsigned s = 0; s < 27; s++)
 		assert_int_equal(leave(&m, at_s(s)), MAIL_CLASS_BULK);
 	assert_int_equal(leave(&m, at_s(27)), -1);
-	at = sched_room_bulk_at(m.scope, &m.better, at_s(27));
+	at = sched_room_bulk_at(&m.limits, LIMIT_BOTH, &m.better, at_s(27));
 	assert_true(at.us == at_s(60).us);
-	assert_true(limit_scope_room_at(m.scope, at_s(27)).us == at_s(27).us);
+	assert_true(limit_set_room_at(&m.limits, LIMIT_BOTH, at_s(27)).us == at_s(27).us);
 	/* Or once nothing better has left for a day. */
 	m.better.at.us = at_s(40).us - US_PER_DAY;
-	assert_true(sched_room_bulk_at(m.scope, &m.better, at_s(27)).us == at_s(40).us);
+	assert_true(
+		sched_room_bulk_at(&m.limits, LIMIT_BOTH, &m.better, at_s(27)).us == at_s(40).us);
 	assert_int_equal(leave(&m, at_s(39)), -1);
 	m.better = just_now();
 	assert_int_equal(leave(&m, (struct mono_time){ at.us - 1 }), -1);

@@ -9,7 +9,7 @@
 
 struct mailbox {
 	struct limit_book *book;
-	struct limit_scope *scope;
+	struct limit_set limits;
 	struct sched_order *order;
 	struct sched_taker *taker;
 	struct sched_better better;
@@ -20,8 +20,11 @@ static inline void mailbox_open(
 	struct mailbox *m, struct mono_time now, uint32_t minute, uint32_t day)
 {
 	*m = (struct mailbox){ .book = limit_book_new(0, now), .order = sched_order_new(1) };
-	m->scope = limit_book_of_lane(m->book, SV("submission/a@contoso.com"));
-	limit_scope_set(m->scope, &(struct limit_caps){ minute, day });
+	limit_set_add(&m->limits,
+		limit_book_of_lane(m->book, SV("submission/a@contoso.com")),
+		LIMIT_ALL,
+		LIMIT_BOTH);
+	limit_scope_set(m->limits.parts[0].scope, &(struct limit_caps){ minute, day });
 	m->taker = door(m->order, "m:a", 0);
 }
 
@@ -35,17 +38,17 @@ static inline void mailbox_close(struct mailbox *m)
 static inline struct sched_flow *mailbox_leave(
 	struct mailbox *m, struct mono_time now, struct wall_time wall)
 {
-	const struct limit_use use = limit_scope_use(m->scope, now);
-	const struct sched_room room =
-		sched_room_of(limit_scope_room(m->scope, now, 1), &use, &m->better, now);
+	const struct limit_use use = limit_set_use(&m->limits, LIMIT_BOTH, now);
+	const struct sched_room room = sched_room_of(
+		limit_set_room(&m->limits, LIMIT_BOTH, now, 1), &use, &m->better, now);
 	struct wall_time next = SCHED_NEVER;
-	struct limit_slot slot = { 0 };
+	struct limit_slots slots = { .count = 0 };
 	struct sched_pick p;
 
 	if (!sched_pick(m->taker, wall, &room, &p))
 		return NULL;
-	(void)limit_slot_take(&slot, m->scope, now, 1, m->entries);
-	(void)limit_slot_settle(&slot, now, m->entries);
+	(void)limit_slots_take(&slots, &m->limits, LIMIT_BOTH, now, 1, m->entries);
+	(void)limit_slots_settle(&slots, now, m->entries);
 	if (sched_flow_waiting(p.flow) > 1)
 		next.us = 0;
 	sched_took(&p, 1, next);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sched/why.h"
 
+#include "base/attr.h"
+
 const char *sched_why_name(enum sched_why why)
 {
 	static const char *const names[] = {
@@ -10,6 +12,7 @@ const char *sched_why_name(enum sched_why why)
 		[SCHED_WHY_SENDER] = "sender-held",
 		[SCHED_WHY_DUE] = "due",
 		[SCHED_WHY_DAY] = "day",
+		[SCHED_WHY_HOUR] = "hour",
 		[SCHED_WHY_MINUTE] = "minute",
 		[SCHED_WHY_TURN] = "turn",
 		[SCHED_WHY_NEXT] = "next",
@@ -75,22 +78,62 @@ static bool is_of_limits(enum sched_why why)
 void sched_why_limits(struct sched_reason *r, const struct limit_use *use, struct mono_time now,
 	struct mono_time room_at)
 {
-	uint64_t slot_us = mono_span(now, room_at), n = r->ahead + 1;
-	bool day_is_full = use->day_capacity > 0 && use->day_used >= use->day_capacity;
-	uint64_t minute, day;
+	const struct {
+		enum sched_limit limit;
+		enum sched_why why;
+		const struct limit_scope *of;
+		uint64_t length_us;
+		uint32_t used, capacity;
+	} windows[] = {
+		{ SCHED_LIMIT_MINUTE,
+			SCHED_WHY_MINUTE,
+			use->minute_of,
+			US_PER_MIN,
+			use->minute_used,
+			use->minute_capacity },
+		{ SCHED_LIMIT_HOUR,
+			SCHED_WHY_HOUR,
+			use->hour_of,
+			US_PER_HOUR,
+			use->hour_used,
+			use->hour_capacity },
+		{ SCHED_LIMIT_DAY,
+			SCHED_WHY_DAY,
+			use->day_of,
+			US_PER_DAY,
+			use->day_used,
+			use->day_capacity },
+	};
+	uint64_t slot_us = mono_span(now, room_at), longest = 0;
+	enum sched_why full = SCHED_WHY_MINUTE;
+	size_t binding = 0;
 
 	if (!is_of_limits(r->why))
 		return;
-	minute = wait_of(n, use->minute_used, use->minute_capacity, US_PER_MIN, slot_us);
-	day = wait_of(n, use->day_used, use->day_capacity, US_PER_DAY, slot_us);
+	/* What is full binds before what will be, the longer one first. */
+	for (size_t i = 0; i < COUNT_OF(windows); i++) {
+		bool is_full = windows[i].capacity > 0 && windows[i].used >= windows[i].capacity;
+		uint64_t us = wait_of(r->ahead + 1,
+			windows[i].used,
+			windows[i].capacity,
+			windows[i].length_us,
+			slot_us);
+
+		if (us > longest || (is_full && i > 0))
+			binding = i;
+		if (is_full)
+			full = windows[i].why;
+		longest = most(longest, us);
+	}
 	if (slot_us > 0)
-		r->why = day_is_full ? SCHED_WHY_DAY : SCHED_WHY_MINUTE;
-	r->wait_us = most(most(minute, day), slot_us);
+		r->why = full;
+	r->wait_us = most(longest, slot_us);
 	if (r->wait_us == 0) {
 		/* Only how quick the server is. */
 		r->wait_us = r->ahead > 0 ? UINT64_MAX : 0;
 		return;
 	}
-	r->binding = day > minute || day_is_full ? SCHED_LIMIT_DAY : SCHED_LIMIT_MINUTE;
-	r->rate = r->binding == SCHED_LIMIT_DAY ? use->day_capacity : use->minute_capacity;
+	r->binding = windows[binding].limit;
+	r->binding_of = windows[binding].of;
+	r->rate = windows[binding].capacity;
 }

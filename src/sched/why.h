@@ -17,7 +17,8 @@ enum sched_why {
 	SCHED_WHY_EXTERNAL, /* `taker` takes no mail to the outside */
 	SCHED_WHY_SENDER,   /* its sender is held on the member of `taker` */
 	SCHED_WHY_DUE,      /* it was tried, and is tried again at `due` */
-	SCHED_WHY_DAY,      /* the mailbox has used up its day */
+	SCHED_WHY_DAY,      /* a day's limit is used up */
+	SCHED_WHY_HOUR,     /* an hour's */
 	SCHED_WHY_MINUTE,   /* its minute; or what of it is not kept for better mail */
 	SCHED_WHY_TURN,     /* `ahead` recipients leave before it */
 	SCHED_WHY_NEXT,     /* nothing: it is next, as soon as there is a connection */
@@ -27,6 +28,7 @@ const char *sched_why_name(enum sched_why why); /* "no-lane", "held", "minute" .
 enum sched_limit {
 	SCHED_LIMIT_NONE,
 	SCHED_LIMIT_MINUTE,
+	SCHED_LIMIT_HOUR,
 	SCHED_LIMIT_DAY,
 };
 
@@ -44,15 +46,17 @@ struct sched_reason {
 	uint64_t ahead; /* about so many, of its own class and better ones */
 	/* Of sched_why_limits(); before that, and where nobody can say: UINT64_MAX. From now on, about. */
 	uint64_t wait_us;
-	/* The one that makes it wait for so long, and how many of these it lets go: messages a minute, recipients a day. */
+	/* The one that makes it wait for so long, whose it is, and how many of these it lets go: messages a minute, recipients an hour
+	 * or a day. */
 	enum sched_limit binding;
+	const struct limit_scope *binding_of;
 	uint32_t rate;
 };
 struct sched_reason sched_why(const struct sched_question *q);
 
 /*
  * `use`: of the windows of `r->taker`; for bulk sched_room_bulk_use(). `room_at`: when they have room for one more message of this class
- * (limit_scope_room_at(); for bulk sched_room_bulk_at()). Each recipient ahead is counted as a message of its own, which is the worst case and the usual one. What is held or not
+ * (limit_set_room_at(); for bulk sched_room_bulk_at()). Each recipient ahead is counted as a message of its own, which is the worst case and the usual one. What is held or not
  * due stays as it is.
  */
 void sched_why_limits(struct sched_reason *r, const struct limit_use *use, struct mono_time now,

@@ -205,7 +205,7 @@ enum {
 
 static struct sched_reason answer(struct mailbox *m, struct sched_flow *f, uint64_t before)
 {
-	const struct limit_use use = limit_scope_use(m->scope, MONO);
+	const struct limit_use use = limit_set_use(&m->limits, LIMIT_BOTH, MONO);
 	const struct limit_use for_bulk = sched_room_bulk_use(&use, &m->better, MONO);
 	bool is_bulk = sched_flow_key(f)->class == MAIL_CLASS_BULK;
 	struct sched_reason r = ask(f, before);
@@ -213,8 +213,8 @@ static struct sched_reason answer(struct mailbox *m, struct sched_flow *f, uint6
 	sched_why_limits(&r,
 		is_bulk ? &for_bulk : &use,
 		MONO,
-		is_bulk ? sched_room_bulk_at(m->scope, &m->better, MONO)
-			: limit_scope_room_at(m->scope, MONO));
+		is_bulk ? sched_room_bulk_at(&m->limits, LIMIT_BOTH, &m->better, MONO)
+			: limit_set_room_at(&m->limits, LIMIT_BOTH, MONO));
 	return r;
 }
 

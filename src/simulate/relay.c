@@ -193,8 +193,9 @@ static void open_lane(struct world *w, struct box *b)
 
 	make_key(b);
 	(void)snprintf(tenant, sizeof(tenant), "tenant%u", b->tenant);
-	b->scope = limit_book_of_lane(w->book, sv_from(b->lane_key));
-	limit_scope_set(b->scope,
+	b->own = (struct limit_part){ .scope = limit_book_of_lane(w->book, sv_from(b->lane_key)),
+		.windows = LIMIT_ALL };
+	limit_scope_set(b->own.scope,
 		&(struct limit_caps){ w->o->messages_per_minute, w->o->recipients_per_day });
 	b->lane = sched_lane_new(w->holds, sv_from(b->lane_key));
 	sched_lane_set(b->lane, sv_from(tenant), false);
@@ -225,7 +226,7 @@ static void start_box(struct world *w, struct box *b)
 	open_lane(w, b);
 	for (size_t i = 0; i < b->ledger_count; i++)
 		limit_book_restore(w->book,
-			&(struct limit_entry){ .scope = limit_scope_key(b->scope),
+			&(struct limit_entry){ .scope = limit_scope_key(b->own.scope),
 				.bucket = b->ledger[i].bucket,
 				.messages = b->ledger[i].messages,
 				.recipients = b->ledger[i].recipients });
@@ -260,8 +261,8 @@ static void stop(struct world *w)
 static void recover(struct world *w, struct attempt *a)
 {
 	struct box *b = &w->boxes[a->box];
-	const struct limit_entry e = limit_scope_expect(
-		b->scope, mono_add(world_now(w), UNCERTAIN_SETTLE_US), a->slot.recipients);
+	const struct limit_entry e = limit_part_expect(
+		&b->own, mono_add(world_now(w), UNCERTAIN_SETTLE_US), a->slot.recipients);
 
 	write_entry(b, &e);
 	a->mail.due_us = world_wall(w).us + (int64_t)sched_retry_pause(&policy.retry,
@@ -335,7 +336,7 @@ static void send(struct world *w, struct box *b, bool probe)
 		.probe = probe };
 	a->mail.attempts++;
 	mail = mail_of(b, a);
-	count = limit_slot_take(&a->slot, b->scope, world_now(w), 1, entries);
+	count = limit_slot_take(&a->slot, &b->own, world_now(w), 1, entries);
 	write_entries(w, b, entries, count);
 	sched_lane_begin(b->lane, &mail, probe, world_now(w));
 	sched_better_left(&b->better, MAIL_CLASS_NORMAL, world_now(w));
@@ -351,13 +352,13 @@ static void send(struct world *w, struct box *b, bool probe)
 /* False: nothing more now. */
 static bool send_next(struct world *w, struct box *b, const struct sched_lane_now *now)
 {
-	const struct limit_use use = limit_scope_use(b->scope, world_now(w));
+	const struct limit_use use = limit_part_use(&b->own, world_now(w));
 	const struct sched_room room = sched_room_of(
-		limit_scope_room(b->scope, world_now(w), 1), &use, &b->better, world_now(w));
+		limit_part_room(&b->own, world_now(w), 1), &use, &b->better, world_now(w));
 	struct sched_pick pick;
 
 	if (!sched_pick(b->taker, world_wall(w), &room, &pick)) {
-		struct mono_time at = limit_scope_room_at(b->scope, world_now(w));
+		struct mono_time at = limit_part_free_at(&b->own, world_now(w), 1, 1);
 
 		if (room.wanted == 0 && at.us != MONO_NEVER.us)
 			world_plan(w, at.us, EVENT_TRY, b->number);

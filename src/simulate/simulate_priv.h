@@ -57,7 +57,7 @@ struct entry {
 struct box {
 	char address[48], lane_key[64], queue[52];
 	uint32_t number, tenant;
-	struct limit_scope *scope;
+	struct limit_part own; /* what the mailbox may send */
 	struct sched_taker *taker;
 	struct sched_flow *flow;
 	struct sched_lane *lane;

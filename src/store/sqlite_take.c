@@ -202,7 +202,9 @@ static int charge(struct store_sqlite *s, struct store_take *op)
 	for (size_t i = 0; i < op->ledger_count; i++) {
 		int32_t n = (int32_t)op->out_message->recipient_count;
 
-		op->ledger[i].recipients = op->ledger[i].recipients < 0 ? -n : n;
+		/* 0: this one counts messages alone. */
+		if (op->ledger[i].recipients)
+			op->ledger[i].recipients = op->ledger[i].recipients < 0 ? -n : n;
 	}
 	return store_add_ledger(s, op->ledger, op->ledger_count, &op->op.err);
 }

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "provider/limits.h"
+#include "base/must.h"
+#include "mail/address.h"
+#include "outbound/outbound_priv.h"
+#include "provider/defaults.h"
+#include "sched/burst.h"
+
+#include <stdio.h>
+
+/* In which scopes the mail of a lane counts, and what each of them allows. */
+
+static struct limit_scope *scope_of(struct outbound *o, const char *kind, struct sv name)
+{
+	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(LIMIT_ADDRESS + 128);
+
+	must(buf_printf(&key, "%s:%.*s", kind, SV_ARG(sv_head(name, LIMIT_ADDRESS + 100))) == 0);
+	return limit_book_scope(o->book, buf_sv(&key));
+}
+
+static bool counts_for(const struct conf_lane *c, enum provider_limit_id id)
+{
+	return provider_limit_counts(provider_limit(id), c->provider);
+}
+
+/* 0: nobody has said how many licences it has. */
+static uint32_t tenant_external(const struct outbound *o, const struct conf_tenant *t)
+{
+	struct provider_tenant is = { .licences = t->licences,
+		.external_per_day = t->external_per_day,
+		.trial = t->trial,
+		.age_days = PROVIDER_AGE_UNKNOWN };
+	int64_t age_us = io_wall(o->loop).us - t->created_s * (int64_t)US_PER_S;
+
+	if (t->licences == 0 && t->external_per_day == 0 && !t->trial)
+		return 0;
+	if (t->created_s > 0)
+		is.age_days = age_us > 0 ? (uint32_t)(age_us / (int64_t)US_PER_DAY) : 0;
+	return provider_tenant_external(&is);
+}
+
+static bool is_onmicrosoft(struct sv address)
+{
+	const struct sv suffix = SV(".onmicrosoft.com");
+	struct sv domain = sv_skip(address, (size_t)(address_at(address) + 1));
+
+	return domain.len > suffix.len &&
+	       sv_eq_nocase(sv_skip(domain, domain.len - suffix.len), suffix);
+}
+
+static void add_day(struct limit_set *set, struct limit_scope *s, uint32_t recipients_per_day)
+{
+	limit_scope_set(s, &(struct limit_caps){ .recipients_per_day = recipients_per_day });
+	limit_set_add(set, s, LIMIT_DAY, LIMIT_EXTERNAL);
+}
+
+static void add_hour(struct outbound *o, struct limit_set *set, const struct conf_lane *c)
+{
+	struct limit_scope *s;
+
+	if (c->limits.external_per_hour == 0)
+		return;
+	s = scope_of(o, "e", c->name);
+	limit_scope_set(s,
+		&(struct limit_caps){
+			.recipients_per_hour = sched_share(
+				c->limits.external_per_hour, c->limits.share_percent) });
+	limit_set_add(set, s, LIMIT_HOUR, LIMIT_EXTERNAL);
+}
+
+static void add_tenant(struct outbound *o, struct limit_set *set, const struct conf_lane *c)
+{
+	uint32_t external = tenant_external(o, c->tenant);
+
+	if (external && counts_for(c, PROVIDER_LIMIT_TENANT_EXTERNAL))
+		add_day(set, scope_of(o, "t", c->tenant->name), external);
+	if (c->kind == CONF_LANE_MAILBOX && is_onmicrosoft(c->name) &&
+		counts_for(c, PROVIDER_LIMIT_ONMICROSOFT))
+		add_day(set,
+			scope_of(o, "o", c->tenant->name),
+			(uint32_t)provider_limit(PROVIDER_LIMIT_ONMICROSOFT)->amount);
+}
+
+static void set_own(struct limit_scope *own, const struct conf_lane *c)
+{
+	const struct conf_limits *minute = c->account ? c->account->limits : &c->limits;
+
+	limit_scope_set(own,
+		&(struct limit_caps){
+			sched_share(minute->messages_per_minute, minute->share_percent),
+			sched_share(c->limits.recipients_per_day, c->limits.share_percent) });
+}
+
+void limits_of(struct outbound *o, struct sv lane, const struct conf_lane *c, struct limit_set *out)
+{
+	struct limit_scope *own = limit_book_of_lane(o->book, lane);
+	bool apart = c && c->account && !sv_eq(c->account->key, limit_scope_key(own));
+
+	*out = (struct limit_set){ .count = 0 };
+	limit_set_add(out, own, apart ? LIMIT_HOUR | LIMIT_DAY : LIMIT_ALL, LIMIT_BOTH);
+	/* Of one that is gone they stay: it may come back within its windows. */
+	if (!c)
+		return;
+	set_own(own, c);
+	if (apart) {
+		const struct conf_limits *minute = c->account->limits;
+		struct limit_scope *account = limit_book_scope(o->book, c->account->key);
+
+		limit_scope_set_minute(
+			account, sched_share(minute->messages_per_minute, minute->share_percent));
+		limit_set_add(out, account, LIMIT_MINUTE, LIMIT_BOTH);
+	}
+	if (c->tenant)
+		add_tenant(o, out, c);
+	add_hour(o, out, c);
+}
+
+enum limit_side flow_side(const struct mail_flow *flow)
+{
+	return flow->external ? LIMIT_EXTERNAL : LIMIT_INTERNAL;
+}
+
+bool limits_stop_outside(const struct lane *l)
+{
+	struct mono_time now = io_now(l->o->loop);
+
+	return limit_set_room(&l->limits, LIMIT_EXTERNAL, now, 1) == 0 &&
+	       limit_set_room(&l->limits, LIMIT_INTERNAL, now, 1) > 0;
+}
+
+enum limit_side limits_take_side(const struct lane *l)
+{
+	return limits_stop_outside(l) ? LIMIT_INTERNAL : LIMIT_BOTH;
+}
+
+/*
+ * Of its own scope alone what its own connections hold ends with them. What others hold of a scope that it shares
+ * nobody tells it: it looks again.
+ */
+struct mono_time limits_room_at(const struct lane *l, enum limit_side side)
+{
+	struct mono_time now = io_now(l->o->loop), at = limit_set_room_at(&l->limits, side, now);
+
+	return l->limits.count > 1 ? mono_min(at, mono_add(now, LIMITS_LOOK_US)) : at;
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "outbound/test_bench.h"
+
+#include "conf/conf.h"
+#include "io/file.h"
+
+/* What several lanes have together: the minute of the account that they sign in as, and what their tenant may send. */
+
+#define LAB                                                              \
+	"hostname: relay.example.com\nconnectors: [ { name: lab, host: " \
+	"127.0.0.1, port: @A, tls: none } ]\nroutes: [ { through: lab } ]\n"
+
+enum {
+	TURNS = 60, /* in which what may not leave would */
+};
+
+static void rest(struct bench *b)
+{
+	for (unsigned i = 0; i < TURNS || b->o->deliveries; i++)
+		bench_turn(b);
+}
+
+static void open_with_secret(struct bench *b, const char *conf)
+{
+	char path[128];
+
+	bench_open(b, LAB);
+	(void)snprintf(path, sizeof(path), "%s/secret", b->folder);
+	must(io_file_write_durably(path, SV("right"), 0600, NULL) == 0);
+	bench_reload(b, conf);
+}
+
+#define MAILBOX(name, more)                                                                     \
+	"  - { address: " name "@contoso.com, tenant: c, provider: submission, sender: force, " \
+	"endpoint: { host: 127.0.0.1, port: @A }, password: \"file:@F/secret\", " more " }\n"
+#define OFFICE(tenant, more)                                                         \
+	BENCH_CLEAR "hostname: relay.example.com\n"                                  \
+		    "tenants: [ { name: c, domains: [contoso.com], " tenant " } ]\n" \
+		    "mailboxes:\n" MAILBOX("a", more) MAILBOX("b", more)             \
+			    MAILBOX("it", "") "routes: [ { through: sender } ]\n"
+
+static uint64_t queue(struct bench *b, const char *from, const char *to)
+{
+	char member[64];
+
+	(void)snprintf(member, sizeof(member), "m:%s", from);
+	return bench_queue(
+		b, &(struct letter){ .sender = from, .recipients = to, .queue = member });
+}
+
+/* Three mailboxes that one account signs in for: 4 messages a minute, not 12. */
+static void an_account_has_one_minute(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	open_with_secret(&b,
+		OFFICE("",
+			"login: it@contoso.com, limits: { share: 100%, messages_per_minute: 4 }"));
+	bench_start(&b);
+	for (unsigned i = 0; i < 3; i++) {
+		(void)queue(&b, "a@contoso.com", "x@example.org");
+		(void)queue(&b, "b@contoso.com", "x@example.org");
+		(void)queue(&b, "it@contoso.com", "x@example.org");
+	}
+	outbound_kick(b.o, false);
+	bench_wait_for_mails(&b, 4, 0);
+	rest(&b);
+	assert_int_equal(b.a.mail_count, 4);
+	/* Whoever of them sent: it is used up for all, after a restart, too. */
+	for (unsigned life = 0; life < 2; life++) {
+		assert_string_equal(bench_lane(&b, "submission/a@contoso.com").cause, "limit");
+		assert_string_equal(bench_lane(&b, "submission/b@contoso.com").cause, "limit");
+		assert_string_equal(bench_lane(&b, "submission/it@contoso.com").cause, "limit");
+		assert_int_equal(
+			bench_lane(&b, "submission/b@contoso.com").status.use.minute_used, 4);
+		bench_restart(&b);
+		rest(&b);
+	}
+	assert_int_equal(b.a.mail_count, 4);
+	bench_close(&b);
+}
+
+/* The tenant's part of the outside is used up, by whichever mailbox; inside it goes on. */
+static void a_tenant_has_one_outside(void **state)
+{
+	const struct mail_flow outside = { .queue = SV("m:b@contoso.com"),
+		.class = MAIL_CLASS_NORMAL,
+		.principal = SV(""),
+		.external = true };
+	struct sched_reason why;
+	struct bench b;
+	uint64_t id;
+
+	(void)state;
+	open_with_secret(&b, OFFICE("external_per_day: 3", ""));
+	bench_start(&b);
+	(void)queue(&b, "a@contoso.com", "x@example.org y@example.org");
+	bench_wait_for_mails(&b, 1, 0);
+	(void)queue(&b, "b@contoso.com", "z@example.org");
+	bench_wait_for_mails(&b, 2, 0);
+	id = queue(&b, "b@contoso.com", "late@example.org");
+	(void)queue(&b, "b@contoso.com", "in@contoso.com");
+	(void)queue(&b, "a@contoso.com", "in@contoso.com");
+	bench_wait_for_mails(&b, 4, 0);
+	bench_wait_for(&b, id, 0, STORE_RCPT_QUEUED, NULL);
+	why = outbound_why(b.o, &outside, 0, (struct wall_time){ 0 });
+	assert_int_equal(why.why, SCHED_WHY_DAY);
+	assert_int_equal(why.binding, SCHED_LIMIT_DAY);
+	assert_true(sv_eq(limit_scope_key(why.binding_of), SV("t:c")));
+	/* Nobody who starts again has forgotten it. */
+	bench_restart(&b);
+	rest(&b);
+	assert_int_equal(b.a.mail_count, 4);
+	/* More is allowed: it leaves without being told. */
+	bench_reload(&b, OFFICE("external_per_day: 4", ""));
+	bench_wait_for(&b, id, 0, STORE_RCPT_DELIVERED, NULL);
+	bench_close(&b);
+}
+
+/* By the policy of the tenant: what stays inside goes on. */
+static void the_outside_has_an_hour(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	open_with_secret(
+		&b, OFFICE("", "limits: { share: 100%, external_recipients_per_hour: 2 }"));
+	bench_start(&b);
+	for (unsigned i = 0; i < 3; i++) {
+		(void)queue(&b, "a@contoso.com", "x@example.org");
+		(void)queue(&b, "a@contoso.com", "in@contoso.com");
+	}
+	bench_wait_for_mails(&b, 5, 0);
+	rest(&b);
+	assert_int_equal(b.a.mail_count, 5);
+	assert_int_equal(bench_summary(&b).out_messages_waiting, 1);
+	bench_close(&b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_account_has_one_minute),
+		cmocka_unit_test(a_tenant_has_one_outside),
+		cmocka_unit_test(the_outside_has_an_hour),
+	};
+
+	return cmocka_run_group_tests_name("limits", tests, NULL, NULL);
+}
