@@ -89,10 +89,10 @@ uint64_t relay_waiting(const struct world *w)
 
 /* ---- the ledger: what a restart finds ---- */
 
-static void write_entry(struct box *b, const struct limit_entry *e)
+static void write_entry(struct ledger *l, const struct limit_entry *e)
 {
-	for (size_t i = b->ledger_count; i > 0; i--) {
-		struct entry *old = &b->ledger[i - 1];
+	for (size_t i = l->count; i > 0; i--) {
+		struct entry *old = &l->entries[i - 1];
 
 		if (old->bucket != e->bucket)
 			continue;
@@ -100,11 +100,11 @@ static void write_entry(struct box *b, const struct limit_entry *e)
 		old->recipients += e->recipients;
 		return;
 	}
-	if (b->ledger_count == b->ledger_cap) {
-		b->ledger_cap = b->ledger_cap ? b->ledger_cap * 2 : 128;
-		b->ledger = xrealloc(b->ledger, b->ledger_cap * sizeof(*b->ledger));
+	if (l->count == l->cap) {
+		l->cap = l->cap ? l->cap * 2 : 128;
+		l->entries = xrealloc(l->entries, l->cap * sizeof(*l->entries));
 	}
-	b->ledger[b->ledger_count++] = (struct entry){ e->bucket, e->messages, e->recipients };
+	l->entries[l->count++] = (struct entry){ e->bucket, e->messages, e->recipients };
 }
 
 static void write_entries(
@@ -114,22 +114,39 @@ static void write_entries(
 	if (w->o->restarts == 0)
 		return;
 	for (size_t i = 0; i < count; i++)
-		write_entry(b, &e[i]);
+		write_entry(sv_starts(e[i].scope, SV("t:")) ? &w->tenant_ledgers[b->tenant]
+							    : &b->ledger,
+			&e[i]);
+}
+
+static void read_ledger(struct world *w, const struct ledger *l, const struct limit_scope *s)
+{
+	for (size_t i = 0; i < l->count; i++)
+		limit_book_restore(w->book,
+			&(struct limit_entry){ .scope = limit_scope_key(s),
+				.bucket = l->entries[i].bucket,
+				.messages = l->entries[i].messages,
+				.recipients = l->entries[i].recipients });
+}
+
+static void forget_before(struct ledger *l, int64_t bucket)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < l->count; i++)
+		if (l->entries[i].bucket >= bucket)
+			l->entries[kept++] = l->entries[i];
+	l->count = kept;
 }
 
 void relay_forget_old(struct world *w)
 {
 	int64_t since = world_steady(w) / (int64_t)US_PER_MIN - KEPT_HOURS * 60;
 
-	for (uint32_t i = 0; i < w->o->mailboxes; i++) {
-		struct box *b = &w->boxes[i];
-		size_t kept = 0;
-
-		for (size_t k = 0; k < b->ledger_count; k++)
-			if (b->ledger[k].bucket >= since)
-				b->ledger[kept++] = b->ledger[k];
-		b->ledger_count = kept;
-	}
+	for (uint32_t i = 0; i < w->o->mailboxes; i++)
+		forget_before(&w->boxes[i].ledger, since);
+	for (uint32_t i = 0; i < w->o->tenants; i++)
+		forget_before(&w->tenant_ledgers[i], since);
 }
 
 /* ---- start ---- */
@@ -186,6 +203,26 @@ static void push_outside(struct world *w, const struct box *b)
 		push_state_of_tenant(w, b->tenant);
 }
 
+static struct limit_scope *scope_of_tenant(struct world *w, uint32_t tenant)
+{
+	char key[24];
+
+	(void)snprintf(key, sizeof(key), "t:%u", tenant);
+	return limit_book_scope(w->book, sv_from(key));
+}
+
+/* As outbound/limits.c sets them. */
+static void set_limits(struct world *w, struct box *b)
+{
+	struct limit_scope *own = limit_book_of_lane(w->book, sv_from(b->lane_key));
+
+	b->limits = (struct limit_set){ .count = 0 };
+	limit_set_add(&b->limits, own, LIMIT_ALL, LIMIT_BOTH);
+	limit_set_add(&b->limits, scope_of_tenant(w, b->tenant), LIMIT_DAY, LIMIT_EXTERNAL);
+	limit_scope_set(
+		own, &(struct limit_caps){ w->o->messages_per_minute, w->o->recipients_per_day });
+}
+
 static void open_lane(struct world *w, struct box *b)
 {
 	struct sched_member *member = sched_member_get(w->order, sv_from(b->queue));
@@ -193,10 +230,7 @@ static void open_lane(struct world *w, struct box *b)
 
 	make_key(b);
 	(void)snprintf(tenant, sizeof(tenant), "tenant%u", b->tenant);
-	b->own = (struct limit_part){ .scope = limit_book_of_lane(w->book, sv_from(b->lane_key)),
-		.windows = LIMIT_ALL };
-	limit_scope_set(b->own.scope,
-		&(struct limit_caps){ w->o->messages_per_minute, w->o->recipients_per_day });
+	set_limits(w, b);
 	b->lane = sched_lane_new(w->holds, sv_from(b->lane_key));
 	sched_lane_set(b->lane, sv_from(tenant), false);
 	b->taker = sched_taker_new(member, 0, b);
@@ -216,6 +250,15 @@ static void open_flow(struct world *w, struct box *b)
 	b->flow = sched_flow_get(w->order, &key);
 }
 
+static void start_tenant(struct world *w, uint32_t tenant)
+{
+	struct limit_scope *s = scope_of_tenant(w, tenant);
+	uint32_t most = sandbox_model_limits(w->tenants[tenant])->tenant.external_per_day;
+
+	limit_scope_set(s, &(struct limit_caps){ .recipients_per_day = most });
+	read_ledger(w, &w->tenant_ledgers[tenant], s);
+}
+
 static void start_box(struct world *w, struct box *b)
 {
 	size_t waiting = b->fresh.len + b->later.len;
@@ -224,12 +267,7 @@ static void start_box(struct world *w, struct box *b)
 	b->try_tick = UINT64_MAX;
 	b->better = (struct sched_better){ 0 };
 	open_lane(w, b);
-	for (size_t i = 0; i < b->ledger_count; i++)
-		limit_book_restore(w->book,
-			&(struct limit_entry){ .scope = limit_scope_key(b->own.scope),
-				.bucket = b->ledger[i].bucket,
-				.messages = b->ledger[i].messages,
-				.recipients = b->ledger[i].recipients });
+	read_ledger(w, &b->ledger, b->limits.parts[0].scope);
 	if (waiting) {
 		open_flow(w, b);
 		sched_flow_add(b->flow, (uint32_t)waiting, next_due(b));
@@ -244,6 +282,8 @@ void relay_start(struct world *w)
 	w->book = limit_book_new(world_steady(w) - (int64_t)w->now_us, world_now(w));
 	w->order = sched_order_new(w->o->seed);
 	w->holds = sched_holds_new();
+	for (uint32_t i = 0; i < w->o->tenants; i++)
+		start_tenant(w, i);
 	for (uint32_t i = 0; i < w->o->mailboxes; i++)
 		start_box(w, &w->boxes[i]);
 }
@@ -261,10 +301,11 @@ static void stop(struct world *w)
 static void recover(struct world *w, struct attempt *a)
 {
 	struct box *b = &w->boxes[a->box];
-	const struct limit_entry e = limit_part_expect(
-		&b->own, mono_add(world_now(w), UNCERTAIN_SETTLE_US), a->slot.recipients);
+	struct limit_entry entries[LIMIT_ENTRIES_MAX];
+	size_t count = limit_set_expect(
+		&b->limits, mono_add(world_now(w), UNCERTAIN_SETTLE_US), 1, entries);
 
-	write_entry(b, &e);
+	write_entries(w, b, entries, count);
 	a->mail.due_us = world_wall(w).us + (int64_t)sched_retry_pause(&policy.retry,
 						    a->mail.attempts + UNCERTAIN_LATER,
 						    &w->rng);
@@ -336,7 +377,7 @@ static void send(struct world *w, struct box *b, bool probe)
 		.probe = probe };
 	a->mail.attempts++;
 	mail = mail_of(b, a);
-	count = limit_slot_take(&a->slot, &b->own, world_now(w), 1, entries);
+	count = limit_slots_take(&a->slots, &b->limits, LIMIT_EXTERNAL, world_now(w), 1, entries);
 	write_entries(w, b, entries, count);
 	sched_lane_begin(b->lane, &mail, probe, world_now(w));
 	sched_better_left(&b->better, MAIL_CLASS_NORMAL, world_now(w));
@@ -352,14 +393,20 @@ static void send(struct world *w, struct box *b, bool probe)
 /* False: nothing more now. */
 static bool send_next(struct world *w, struct box *b, const struct sched_lane_now *now)
 {
-	const struct limit_use use = limit_part_use(&b->own, world_now(w));
-	const struct sched_room room = sched_room_of(
-		limit_part_room(&b->own, world_now(w), 1), &use, &b->better, world_now(w));
+	const struct limit_use use = limit_set_use(&b->limits, LIMIT_EXTERNAL, world_now(w));
+	const struct sched_room room =
+		sched_room_of(limit_set_room(&b->limits, LIMIT_EXTERNAL, world_now(w), 1),
+			&use,
+			&b->better,
+			world_now(w));
 	struct sched_pick pick;
 
 	if (!sched_pick(b->taker, world_wall(w), &room, &pick)) {
-		struct mono_time at = limit_part_free_at(&b->own, world_now(w), 1, 1);
+		struct mono_time at = limit_set_room_at(&b->limits, LIMIT_EXTERNAL, world_now(w));
 
+		/* What other mailboxes hold of their tenant's nobody tells this one. */
+		if (at.us == MONO_NEVER.us && b->open == 0)
+			at = mono_add(world_now(w), 5 * US_PER_S);
 		if (room.wanted == 0 && at.us != MONO_NEVER.us)
 			world_plan(w, at.us, EVENT_TRY, b->number);
 		return false;
@@ -470,9 +517,9 @@ static void settle(struct world *w, struct box *b, struct attempt *a)
 {
 	struct limit_entry entries[LIMIT_ENTRIES_MAX];
 	size_t count =
-		a->breaks ? limit_slot_expect(
-				    &a->slot, mono_add(world_now(w), UNCERTAIN_SETTLE_US), entries)
-			  : limit_slot_settle(&a->slot, world_now(w), entries);
+		a->breaks ? limit_slots_expect(
+				    &a->slots, mono_add(world_now(w), UNCERTAIN_SETTLE_US), entries)
+			  : limit_slots_settle(&a->slots, world_now(w), entries);
 
 	write_entries(w, b, entries, count);
 }

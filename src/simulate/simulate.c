@@ -168,6 +168,7 @@ static void make_tenants(struct world *w)
 
 	w->tenants = xcalloc(o->tenants, sizeof(*w->tenants));
 	w->outside_held = xcalloc(o->tenants, sizeof(*w->outside_held));
+	w->tenant_ledgers = xcalloc(o->tenants, sizeof(*w->tenant_ledgers));
 	for (uint32_t i = 0; i < o->tenants; i++) {
 		uint32_t own = o->mailboxes / o->tenants + (i < o->mailboxes % o->tenants);
 		struct sandbox_limits *l;
@@ -196,7 +197,7 @@ static void make_boxes(struct world *w)
 			i + 1,
 			b->tenant + 1);
 		b->name = sv_from(b->address);
-		(void)snprintf(b->queue, sizeof(b->queue), "m:%s", b->address);
+		(void)snprintf(b->queue, sizeof(b->queue), "m:%.*s", SV_ARG(b->name));
 		b->exchange =
 			sandbox_model_mailbox(w->tenants[b->tenant], sv_from(b->address), true);
 	}
@@ -208,13 +209,16 @@ static void free_world(struct world *w)
 		sched_lane_free(w->boxes[i].lane);
 		free(w->boxes[i].fresh.items);
 		free(w->boxes[i].later.items);
-		free(w->boxes[i].ledger);
+		free(w->boxes[i].ledger.entries);
 	}
 	sched_order_free(w->order);
 	sched_holds_free(w->holds);
 	limit_book_free(w->book);
 	for (uint32_t i = 0; i < w->o->tenants; i++)
+		free(w->tenant_ledgers[i].entries);
+	for (uint32_t i = 0; i < w->o->tenants; i++)
 		sandbox_model_free(w->tenants[i]);
+	free(w->tenant_ledgers);
 	free(w->tenants);
 	free(w->outside_held);
 	free(w->boxes);

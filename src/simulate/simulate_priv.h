@@ -50,6 +50,11 @@ struct entry {
 	int64_t bucket;
 	int32_t messages, recipients;
 };
+/* Of one scope, on disk. */
+struct ledger {
+	struct entry *entries;
+	size_t count, cap;
+};
 
 /* ---- the relay and its world ---- */
 
@@ -57,7 +62,7 @@ struct entry {
 struct box {
 	char address[48], lane_key[64], queue[52];
 	uint32_t number, tenant;
-	struct limit_part own; /* what the mailbox may send */
+	struct limit_set limits; /* what the mailbox may send, and its tenant to the outside */
 	struct sched_taker *taker;
 	struct sched_flow *flow;
 	struct sched_lane *lane;
@@ -68,8 +73,7 @@ struct box {
 	uint32_t open;     /* connections that carry something */
 	uint64_t try_tick; /* UINT64_MAX: none is planned */
 	struct mails fresh, later;
-	struct entry *ledger;
-	size_t ledger_count, ledger_cap;
+	struct ledger ledger;
 	struct sandbox_mailbox *exchange;
 	uint64_t delivered; /* until the receivers know it */
 };
@@ -77,7 +81,7 @@ struct box {
 struct attempt {
 	uint32_t box;
 	struct mail mail;
-	struct limit_slot slot;
+	struct limit_slots slots;
 	struct mono_time begun;
 	uint32_t life; /* of the relay that made it */
 	uint32_t next; /* unused: place + 1 */
@@ -103,6 +107,7 @@ struct world {
 	struct wheel *wheel;
 	struct answers answers;
 	struct sandbox_model **tenants;
+	struct ledger *tenant_ledgers;
 	bool *outside_held; /* mail of each tenant to the outside, as its mailboxes were told */
 	struct box *boxes;
 	struct attempt *attempts;
