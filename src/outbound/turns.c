@@ -10,9 +10,9 @@ enum {
 	QUIET_LOOKED_AT = 16 /* of the longest waiting, for one to give up */
 };
 
-void endpoint_serve(void *arg)
+void endpoint_serve(void *endpoint)
 {
-	struct endpoint *e = arg;
+	struct endpoint *e = endpoint;
 
 	while (endpoint_has_room(e) && !list_empty(&e->waiting)) {
 		struct connection *c = list_entry(e->waiting.next, struct connection, idle);
