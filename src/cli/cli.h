@@ -72,6 +72,14 @@ enum {
 NODISCARD int cli_option(struct cli_context *ctx, int argc, char **argv,
 	const struct cli_option *options, const char *help, const char **out_value);
 
+/* An option whose value is a number within bounds: goes into the uint32_t `at` bytes behind `into`. EX_USAGE after a message. */
+struct cli_number {
+	const char *name;
+	uint32_t min, max;
+	size_t at;
+};
+int cli_number(const struct cli_number *n, const char *value, void *into);
+
 /*
  * "postern: " + text + line end, on standard error; with --json an object {"error":...,"code":...}; in
  * the log when cli_fail_to_log() was called. Returns `exit_code`.

@@ -144,6 +144,21 @@ int cli_fail(int exit_code, const char *fmt, ...)
 	return exit_code;
 }
 
+int cli_number(const struct cli_number *n, const char *value, void *into)
+{
+	uint32_t given;
+
+	if (sv_parse_u32(sv_from(value), n->max, &given) != 0 || given < n->min)
+		return cli_fail(EX_USAGE,
+			"--%s: %s is no number from %u to %u",
+			n->name,
+			value,
+			n->min,
+			n->max);
+	memcpy((char *)into + n->at, &given, sizeof(given));
+	return EX_OK;
+}
+
 void cli_print_finding(const struct conf_finding *f)
 {
 	char text[2048];

@@ -73,42 +73,17 @@ static bool is_given(const struct request *r, enum plan_option option)
 /* ---- options ---- */
 
 #define AT(field) offsetof(struct request, field)
-static const struct number_option {
-	enum plan_option option;
-	const char *name;
-	uint32_t min, max;
-	size_t at;
-} numbers[] = {
-	{ OPTION_MAILBOXES, "mailboxes", 1, PLAN_MAILBOXES_MAX, AT(mailboxes) },
-	{ OPTION_EACH, "each", 0, 1000000, AT(each) },
-	{ OPTION_DAYS, "days", 1, PLAN_DAYS_MAX, AT(ask.in_days) },
-	{ OPTION_RECIPIENTS, "recipients", 1, 1000, AT(ask.recipients_per_message) },
-	{ OPTION_EXTERNAL, "external", 0, 100, AT(ask.external_percent) },
-	{ OPTION_LICENCES, "licences", 0, 10000000, AT(licences) },
-	{ OPTION_TENANT_AGE, "tenant-age", 0, 36500, AT(age) },
-	{ OPTION_TENANT_LIMIT, "tenant-limit", 1, 1000000000, AT(tenant_limit) },
-	{ OPTION_SHARE, "share", 1, 100, AT(ask.share_percent) },
+static const struct cli_number numbers[] = {
+	[OPTION_MAILBOXES] = { "mailboxes", 1, PLAN_MAILBOXES_MAX, AT(mailboxes) },
+	[OPTION_EACH] = { "each", 0, 1000000, AT(each) },
+	[OPTION_DAYS] = { "days", 1, PLAN_DAYS_MAX, AT(ask.in_days) },
+	[OPTION_RECIPIENTS] = { "recipients", 1, 1000, AT(ask.recipients_per_message) },
+	[OPTION_EXTERNAL] = { "external", 0, 100, AT(ask.external_percent) },
+	[OPTION_LICENCES] = { "licences", 0, 10000000, AT(licences) },
+	[OPTION_TENANT_AGE] = { "tenant-age", 0, 36500, AT(age) },
+	[OPTION_TENANT_LIMIT] = { "tenant-limit", 1, 1000000000, AT(tenant_limit) },
+	[OPTION_SHARE] = { "share", 1, 100, AT(ask.share_percent) },
 };
-
-static int read_number(struct request *r, enum plan_option option, const char *value)
-{
-	for (size_t i = 0; i < COUNT_OF(numbers); i++) {
-		const struct number_option *n = &numbers[i];
-		uint32_t given;
-
-		if (n->option != option)
-			continue;
-		if (sv_parse_u32(sv_from(value), n->max, &given) != 0 || given < n->min)
-			return cli_fail(EX_USAGE,
-				"--%s: %s is no number from %u to %u",
-				n->name,
-				value,
-				n->min,
-				n->max);
-		memcpy((char *)r + n->at, &given, sizeof(given));
-	}
-	return EX_OK;
-}
 
 static int read_option(struct request *r, enum plan_option option, const char *value)
 {
@@ -143,7 +118,7 @@ static int read_option(struct request *r, enum plan_option option, const char *v
 	case OPTION_SHARE:
 		break;
 	}
-	return read_number(r, option, value);
+	return cli_number(&numbers[option], value, r);
 }
 
 static int check_options(const struct request *r)

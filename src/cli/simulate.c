@@ -58,11 +58,7 @@ struct request {
 };
 
 #define AT(field) offsetof(struct request, field)
-static const struct number_option {
-	const char *name;
-	uint32_t min, max;
-	size_t at;
-} numbers[] = {
+static const struct cli_number numbers[] = {
 	[OPTION_DAYS] = { "days", 1, 1000000, AT(o.days) },
 	[OPTION_MAILBOXES] = { "mailboxes", 1, 100000, AT(o.mailboxes) },
 	[OPTION_EACH] = { "each", 1, 100000, AT(o.each_per_day) },
@@ -73,22 +69,6 @@ static const struct number_option {
 	[OPTION_DEFER] = { "defer", 0, 100, AT(o.defer_percent) },
 	[OPTION_SEED] = { "seed", 0, UINT32_MAX, AT(seed) },
 };
-
-static int read_option(struct request *r, int option, const char *value)
-{
-	const struct number_option *n = &numbers[option];
-	uint32_t given;
-
-	if (sv_parse_u32(sv_from(value), n->max, &given) != 0 || given < n->min)
-		return cli_fail(EX_USAGE,
-			"--%s: %s is no number from %u to %u",
-			n->name,
-			value,
-			n->min,
-			n->max);
-	memcpy((char *)r + n->at, &given, sizeof(given));
-	return EX_OK;
-}
 
 static void set_faults(struct simulate_options *o)
 {
@@ -218,7 +198,7 @@ int cli_simulate(struct cli_context *ctx, int argc, char **argv)
 		if (seen == OPTION_FAULTS)
 			set_faults(&r.o);
 		else
-			rc = read_option(&r, seen, value);
+			rc = cli_number(&numbers[seen], value, &r);
 	if (rc != EX_OK)
 		return rc;
 	if (seen != CLI_OPTION_END)

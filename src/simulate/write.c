@@ -51,9 +51,11 @@ int simulate_write_total(
 	char came[TEXT_COUNT_MAX], sent[TEXT_COUNT_MAX], deferred[TEXT_COUNT_MAX];
 	char waiting[TEXT_COUNT_MAX];
 	int rc = buf_printf(out,
-		"\n%u days, %u mailboxes, seed %llu: %s came, %s sent, %s deferred, %s wait\n",
+		"\n%u day%s, %u mailbox%s, seed %llu: %s came, %s sent, %s deferred, %s wait\n",
 		o->days,
+		o->days == 1 ? "" : "s",
 		o->mailboxes,
+		o->mailboxes == 1 ? "" : "es",
 		(unsigned long long)o->seed,
 		text_count((long long)s->came, came),
 		text_count((long long)s->sent, sent),
@@ -62,8 +64,8 @@ int simulate_write_total(
 
 	if (rc == 0 && s->uncertain)
 		rc = buf_printf(out,
-			"%llu attempts ended without an answer; %llu messages were sent twice for "
-			"it\n",
+			"attempts that ended without an answer: %llu; messages that were sent "
+			"twice for it: %llu\n",
 			(unsigned long long)s->uncertain,
 			(unsigned long long)t->duplicates);
 	if (rc == 0 && s->violations)
