@@ -74,6 +74,12 @@ static void an_account_has_one_minute(void **state)
 		assert_string_equal(bench_lane(&b, "submission/it@contoso.com").cause, "limit");
 		assert_int_equal(
 			bench_lane(&b, "submission/b@contoso.com").status.use.minute_used, 4);
+		/* Of the day each has what it sent itself. */
+		assert_int_equal(
+			bench_lane(&b, "submission/a@contoso.com").status.use.day_used +
+				bench_lane(&b, "submission/b@contoso.com").status.use.day_used +
+				bench_lane(&b, "submission/it@contoso.com").status.use.day_used,
+			4);
 		bench_restart(&b);
 		rest(&b);
 	}
@@ -118,6 +124,31 @@ static void a_tenant_has_one_outside(void **state)
 	bench_close(&b);
 }
 
+/* Two that are due at one instant, two connections that are free, and room for one. */
+static void the_last_of_the_outside_goes_once(void **state)
+{
+	struct letter l = { .sender = "a@contoso.com",
+		.recipients = "in@contoso.com",
+		.queue = "m:a@contoso.com",
+		.due_us = US_PER_S / 5 };
+	struct bench b;
+
+	(void)state;
+	open_with_secret(&b, OFFICE("external_per_day: 1", "limits: { share: 100% }"));
+	bench_start(&b);
+	for (unsigned i = 0; i < 6; i++)
+		(void)bench_queue(&b, &l);
+	bench_wait_for_mails(&b, 6, 0);
+	assert_int_equal(bench_lane(&b, "submission/a@contoso.com").status.connections, 2);
+	l.recipients = "x@example.org";
+	(void)bench_queue(&b, &l);
+	(void)bench_queue(&b, &l);
+	bench_wait_for_mails(&b, 7, 0);
+	rest(&b);
+	assert_int_equal(b.a.mail_count, 7);
+	bench_close(&b);
+}
+
 /* By the policy of the tenant: what stays inside goes on. */
 static void the_outside_has_an_hour(void **state)
 {
@@ -143,6 +174,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_account_has_one_minute),
 		cmocka_unit_test(a_tenant_has_one_outside),
+		cmocka_unit_test(the_last_of_the_outside_goes_once),
 		cmocka_unit_test(the_outside_has_an_hour),
 	};
 
