@@ -74,6 +74,9 @@ static enum seen look_at(struct authn_memo *memo, struct sv name, struct dmarc_r
 	struct dmarc_record r;
 	unsigned count = 0;
 
+	/* Of any length: it may stand in a record, or in a message. */
+	if (!authn_name_is_valid(name))
+		return SEEN_NOTHING;
 	must(buf_printf(&full, "_dmarc.%.*s", SV_ARG(name)) == 0);
 	a = authn_memo_look(memo, buf_sv(&full), AUTHN_TXT);
 	if (!a)
@@ -84,6 +87,9 @@ static enum seen look_at(struct authn_memo *memo, struct sv name, struct dmarc_r
 		if (dmarc_record_parse(a->records[i].data, &r) == 0 && count++ == 0)
 			*out = r;
 	}
+	/* It may have been among those that were not kept. */
+	if (count == 0 && a->cut)
+		return SEEN_FAILURE;
 	return count == 0 ? SEEN_NOTHING : count == 1 ? SEEN_RECORD : SEEN_SEVERAL;
 }
 
@@ -234,8 +240,12 @@ bool dmarc_align(struct authn_memo *memo, struct sv author, struct sv name, bool
 
 	author = without_dot(author);
 	name = without_dot(name);
-	*out = sv_eq_nocase(author, name) ? DMARC_ALIGNED : DMARC_NOT_ALIGNED;
-	if (*out == DMARC_ALIGNED || strict || name.len == 0)
+	*out = DMARC_NOT_ALIGNED;
+	if (!authn_name_is_valid(author) || !authn_name_is_valid(name))
+		return true;
+	if (sv_eq_nocase(author, name))
+		*out = DMARC_ALIGNED;
+	if (*out == DMARC_ALIGNED || strict)
 		return true;
 	if (!dmarc_organisation(memo, author, a, &of_a) ||
 		!dmarc_organisation(memo, name, b, &of_b))
@@ -260,10 +270,11 @@ bool dmarc_report_consent(
 	*out = DMARC_CONSENT;
 	if (alignment == DMARC_ALIGNED)
 		return true;
-	must(buf_printf(&name,
-		     "%.*s._report._dmarc.%.*s",
-		     SV_ARG(sv_head(domain, LIMIT_DNS_NAME)),
-		     SV_ARG(sv_head(to, LIMIT_DNS_NAME))) == 0);
+	if (!authn_name_is_valid(domain) || !authn_name_is_valid(to)) {
+		*out = DMARC_NO_CONSENT;
+		return true;
+	}
+	must(buf_printf(&name, "%.*s._report._dmarc.%.*s", SV_ARG(domain), SV_ARG(to)) == 0);
 	a = authn_memo_look(memo, buf_sv(&name), AUTHN_TXT);
 	if (!a)
 		return false;

@@ -43,8 +43,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	must(v->result < DMARC_RESULT_COUNT && v->found.lookups <= 8);
 	must(v->result != DMARC_PASS || v->spf_aligned || v->dkim_aligned);
 	must(v->asked <= v->found.policy);
-	for (line = v->found.record.rua; dmarc_report_next(&line, &uri, &domain); addresses++)
+	for (line = v->found.record.rua; dmarc_report_next(&line, &uri, &domain); addresses++) {
+		enum dmarc_consent consent;
+		struct authn_memo *memo = authn_memo_new(ROUNDS_MAX);
+
 		must(domain.len <= uri.len);
+		(void)dmarc_report_consent(memo, SV("contoso.com"), domain, &consent);
+		authn_memo_free(memo);
+	}
 	must(addresses <= size);
 	dmarc_free(d);
 	return 0;

@@ -235,6 +235,19 @@ static void reports_need_consent(void **state)
 	assert_true(dmarc_report_next(&list, &uri, &domain));
 	assert_true(sv_eq(domain, SV("d.test")));
 	assert_false(dmarc_report_next(&list, &uri, &domain));
+	/* Whoever publishes the record chooses the name, and its length. */
+	for (size_t len = 200; len < 4000; len += 317) {
+		struct authn_memo *memo = authn_memo_new(20);
+		enum dmarc_consent c = DMARC_CONSENT_UNKNOWN;
+		struct zone z = ZONE(rows);
+		char name[4000];
+
+		memset(name, 'a', len);
+		while (!dmarc_report_consent(memo, SV("plain.test"), sv_make(name, len), &c))
+			(void)zone_serve(&z, memo);
+		assert_int_equal(c, DMARC_NO_CONSENT);
+		authn_memo_free(memo);
+	}
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct zone z = ZONE(rows);
 		struct authn_memo *memo = authn_memo_new(20);

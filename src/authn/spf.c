@@ -343,7 +343,9 @@ static int get_record(struct eval *e, struct sv domain, struct sv *out_record)
 	case RC_LIMIT:
 		return spf_error(e, SPF_PERMERROR, "several SPF records at", domain);
 	default:
-		return SPF_NONE;
+		/* It may have been among those that were not kept. */
+		return a->cut ? spf_error(e, SPF_TEMPERROR, "too many records at", domain)
+			      : SPF_NONE;
 	}
 }
 

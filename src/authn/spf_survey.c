@@ -160,7 +160,9 @@ static void survey_record(struct surveyor *y, struct sv domain, bool wanted)
 			domain);
 		return;
 	default:
-		if (wanted)
+		if (a->cut)
+			survey_fault(y, SPF_SURVEY_UNKNOWN, "too many records at", domain);
+		else if (wanted)
 			survey_fault(y,
 				SPF_SURVEY_BROKEN,
 				"a name without an SPF record is included",

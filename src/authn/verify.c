@@ -220,8 +220,9 @@ static enum authn_reason key_reason(const struct authn_checked *c, const struct 
 
 	if (a->status == AUTHN_FAILURE)
 		return AUTHN_REASON_KEY_UNKNOWN;
+	/* It may have been among those that were not kept. */
 	if (!c->has_record)
-		return AUTHN_REASON_KEY_NONE;
+		return a->cut ? AUTHN_REASON_KEY_UNKNOWN : AUTHN_REASON_KEY_NONE;
 	if (key->fault != AUTHN_KEY_GOOD)
 		return AUTHN_REASON_KEY_RECORD;
 	if (rsa != (key->type == AUTHN_KEY_RSA))
