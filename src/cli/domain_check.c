@@ -59,18 +59,18 @@ struct checker {
 
 /* ---- options ---- */
 
-static int read_address(struct domain_options *o, const char *text)
+static int read_address(struct domain_set *s, const char *text)
 {
-	struct domain_address *a = &o->addresses[o->address_count];
+	struct domain_address *a = &s->addresses[s->address_count];
 
-	if (o->address_count == DOMAIN_ADDRESSES_MAX)
+	if (s->address_count == DOMAIN_ADDRESSES_MAX)
 		return cli_fail(EX_USAGE, "--ip: at most %d addresses", DOMAIN_ADDRESSES_MAX);
 	*a = (struct domain_address){
 		.text = sv_from(text), .why = SV("--ip"), .is_ipv6 = strchr(text, ':') != NULL
 	};
 	if (inet_pton(a->is_ipv6 ? AF_INET6 : AF_INET, text, a->bytes) != 1)
 		return cli_fail(EX_USAGE, "--ip: %s is no address. Example: 203.0.113.25", text);
-	o->address_count++;
+	s->address_count++;
 	return EX_OK;
 }
 
@@ -85,30 +85,34 @@ static int read_name(
 	return EX_OK;
 }
 
-static int read_option(struct domain_options *o, enum domain_option option, const char *value)
+static int read_option(struct checker *c, enum domain_option option, const char *value)
 {
 	switch (option) {
 	case OPTION_ALL:
-		o->all = true;
+		c->o.all = true;
 		break;
 	case OPTION_IP:
-		return read_address(o, value);
+		return read_address(&c->set, value);
 	case OPTION_SELECTOR:
-		return read_name(
-			"selector", value, o->selectors, DOMAIN_SELECTORS_MAX, &o->selector_count);
+		return read_name("selector",
+			value,
+			c->set.selectors,
+			DOMAIN_SELECTORS_MAX,
+			&c->set.selector_count);
 	case OPTION_BLOCK_LIST:
-		return read_name("block-list", value, o->lists, DOMAIN_LISTS_MAX, &o->list_count);
+		return read_name(
+			"block-list", value, c->set.lists, DOMAIN_LISTS_MAX, &c->set.list_count);
 	case OPTION_DNS:
-		o->dns = value;
+		c->o.dns = value;
 		break;
 	case OPTION_VERBOSE:
-		o->verbose = true;
+		c->o.verbose = true;
 		break;
 	}
 	return EX_OK;
 }
 
-static int read_options(struct domain_options *o, int argc, char **argv)
+static int read_options(struct checker *c, int argc, char **argv)
 {
 	static const struct cli_option options[] = {
 		[OPTION_ALL] = { "all", false },
@@ -122,8 +126,8 @@ static int read_options(struct domain_options *o, int argc, char **argv)
 	const char *value;
 	int met, code = EX_OK;
 
-	while ((met = cli_option(o->ctx, argc, argv, options, help, &value)) >= 0) {
-		code = read_option(o, (enum domain_option)met, value);
+	while ((met = cli_option(c->o.ctx, argc, argv, options, help, &value)) >= 0) {
+		code = read_option(c, (enum domain_option)met, value);
 		if (code != EX_OK)
 			return code;
 	}
@@ -131,10 +135,13 @@ static int read_options(struct domain_options *o, int argc, char **argv)
 		return CLI_OPTION_HELP;
 	if (met == CLI_OPTION_WRONG)
 		return EX_USAGE;
-	if (o->all != (optind == argc))
+	if (c->o.all != (optind == argc))
 		return cli_fail(EX_USAGE,
 			"name one domain or several, or --all. Example: postern domain check "
 			"contoso.com");
+	/* Who names lists means the addresses that he names, too. */
+	for (size_t i = 0; i < c->set.address_count; i++)
+		c->set.addresses[i].sends = c->set.list_count > 0;
 	return EX_OK;
 }
 
@@ -148,22 +155,6 @@ static int add_named(struct checker *c, int argc, char **argv)
 				EX_USAGE, "%s is not a domain name. Example: contoso.com", argv[i]);
 	}
 	return EX_OK;
-}
-
-/* Those of the command beside those of the configuration, as far as there is room. */
-static void take_options(struct checker *c)
-{
-	struct domain_set *s = &c->set;
-
-	for (size_t i = 0; i < c->o.selector_count && s->selector_count < DOMAIN_SELECTORS_MAX; i++)
-		s->selectors[s->selector_count++] = c->o.selectors[i];
-	for (size_t i = 0; i < c->o.list_count && s->list_count < DOMAIN_LISTS_MAX; i++)
-		s->lists[s->list_count++] = c->o.lists[i];
-	for (size_t i = 0; i < c->o.address_count && s->address_count < DOMAIN_ADDRESSES_MAX; i++) {
-		s->addresses[s->address_count] = c->o.addresses[i];
-		/* Who names lists means the addresses that he names, too. */
-		s->addresses[s->address_count++].sends = c->o.list_count > 0;
-	}
 }
 
 /* ---- the run ---- */
@@ -246,7 +237,6 @@ static int run(struct checker *c, int argc, char **argv)
 			"the configuration names no domain: neither `domains:` of a tenant nor a "
 			"mailbox");
 	c->o.brief = c->set.name_count > 1 && !c->o.verbose;
-	take_options(c);
 	domain_set_ask(&c->set, c->conf);
 	return look(c);
 }
@@ -254,7 +244,7 @@ static int run(struct checker *c, int argc, char **argv)
 int cli_domain_check(struct cli_context *ctx, int argc, char **argv)
 {
 	struct checker c = { .o.ctx = ctx };
-	int code = read_options(&c.o, argc, argv);
+	int code = read_options(&c, argc, argv);
 
 	if (code == EX_OK)
 		code = run(&c, argc, argv);

@@ -239,7 +239,9 @@ static void conclude(struct verified *v)
 		any |= c[i].reason == AUTHN_REASON_GOOD && is_related(v, c[i].signature.domain);
 		v->unknown |= c[i].reason == AUTHN_REASON_KEY_UNKNOWN;
 	}
-	v->passes = v->dmarc.result == DMARC_PASS || (v->dmarc.result == DMARC_NONE && any);
+	/* Of several authors the first is judged, and another one shown: what holds for one says nothing of the message. */
+	v->passes = v->authors <= 1 &&
+		    (v->dmarc.result == DMARC_PASS || (v->dmarc.result == DMARC_NONE && any));
 }
 
 static int verify(struct cli_context *ctx, const struct given *g, struct verified *v)

@@ -261,6 +261,12 @@ static void print_result(const struct cli_context *ctx, const struct verified *v
 			"result",
 			"pass",
 			"Receivers can believe that it comes from its domain.");
+	else if (v->authors > 1)
+		put_text(ctx,
+			"result",
+			"fail",
+			"From names more than one author: receivers refuse it, or show another one "
+			"than they judge.");
 	else if (v->unknown)
 		put_text(ctx, "result", "unknown", "DNS did not answer everything: try again.");
 	else
