@@ -318,8 +318,10 @@ static void run_day(const struct plan_ask *ask, uint64_t volume, struct minutes 
 
 static uint64_t carries_a_day(const struct plan_ask *ask, struct minutes *scratch)
 {
-	run_day(ask, UINT64_MAX / 2, scratch);
-	return scratch->all;
+	const uint64_t endless = UINT64_MAX / 2;
+
+	run_day(ask, endless, scratch);
+	return scratch->all < endless ? scratch->all : UINT64_MAX;
 }
 
 /* ---- steps ---- */
