@@ -84,6 +84,11 @@ struct limit_scope *limit_book_scope(struct limit_book *b, struct sv key)
 	return s;
 }
 
+struct limit_scope *limit_book_known(const struct limit_book *b, struct sv key)
+{
+	return htable_get(&b->scopes, key);
+}
+
 /* No connector has an @ in its name. */
 static struct sv key_of(struct sv lane, struct buf *out)
 {
@@ -148,6 +153,15 @@ void limit_scope_set_minute(struct limit_scope *s, uint32_t messages_per_minute)
 static struct limit_window *limit_of(const struct limit_part *p, size_t i)
 {
 	return p->windows & (1U << i) && p->scope->caps[i] ? p->scope->windows[i] : NULL;
+}
+
+bool limit_part_stops(const struct limit_part *p)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < WINDOWS; i++)
+		any |= limit_of(p, i) != NULL;
+	return any;
 }
 
 /* What a message of so many recipients takes of a window: the minute counts messages. */

@@ -55,7 +55,9 @@ int64_t limit_book_since(const struct limit_book *b);
 void limit_book_restore(struct limit_book *b, const struct limit_entry *e);
 /* By its key. Made at first use; lives as long as the book. */
 struct limit_scope *limit_book_scope(struct limit_book *b, struct sv key);
-/* Of "submission/erp@contoso.com", "smtp/lab": the key of a lane. Likewise. */
+/* The same, if it was made before; else NULL. */
+struct limit_scope *limit_book_known(const struct limit_book *b, struct sv key);
+/* Of "submission/erp@contoso.com", "smtp/lab": the key of a lane. As limit_book_scope(). */
 struct limit_scope *limit_book_of_lane(struct limit_book *b, struct sv lane);
 bool limit_book_knows(const struct limit_book *b, struct sv lane); /* something was used, or made */
 struct sv limit_scope_key(const struct limit_scope *s);            /* lives as long as the book */
@@ -82,6 +84,7 @@ struct limit_part {
 	uint8_t windows; /* LIMIT_MINUTE ... */
 	uint8_t side;    /* enum limit_side: of which recipients it counts */
 };
+bool limit_part_stops(const struct limit_part *p); /* one of its windows has a limit now */
 /* How many of `wanted` recipients the next message may carry: 0 when nothing may leave. */
 uint32_t limit_part_room(const struct limit_part *p, struct mono_time now, uint32_t wanted);
 /* How many messages, of a recipient each, could leave now; UINT32_MAX: no limit. */

@@ -10,6 +10,15 @@ void limit_set_add(
 	set->parts[set->count++] = (struct limit_part){ s, (uint8_t)windows, (uint8_t)side };
 }
 
+bool limit_set_shares(const struct limit_set *set)
+{
+	bool any = false;
+
+	for (size_t i = 1; i < set->count; i++)
+		any |= limit_part_stops(&set->parts[i]);
+	return any;
+}
+
 static bool counts(const struct limit_part *p, enum limit_side side)
 {
 	return p->side == LIMIT_BOTH || side == LIMIT_BOTH || p->side == side;

@@ -20,6 +20,9 @@ struct limit_set {
 void limit_set_add(
 	struct limit_set *set, struct limit_scope *s, unsigned windows, enum limit_side side);
 
+/* One of its parts that others count in, too, has a limit. */
+bool limit_set_shares(const struct limit_set *set);
+
 /* As limit_part_...(), of the parts that count this side. */
 uint32_t limit_set_room(
 	const struct limit_set *set, enum limit_side side, struct mono_time now, uint32_t wanted);

@@ -10,12 +10,24 @@
 
 /* In which scopes the mail of a lane counts, and what each of them allows. */
 
-static struct limit_scope *scope_of(struct outbound *o, const char *kind, struct sv name)
+/*
+ * A part of what goes to the outside. Where the limit was taken away it stops nothing, and is counted on: what leaves meanwhile counts
+ * when it comes back. One that there never was is not counted.
+ */
+static void add_external(struct outbound *o, struct limit_set *set, const char *kind,
+	struct sv name, const struct limit_caps *caps)
 {
 	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(LIMIT_ADDRESS + 128);
+	bool limits = caps->recipients_per_hour || caps->recipients_per_day;
+	struct limit_scope *s;
 
 	must(buf_printf(&key, "%s:%.*s", kind, SV_ARG(sv_head(name, LIMIT_ADDRESS + 100))) == 0);
-	return limit_book_scope(o->book, buf_sv(&key));
+	s = limits ? limit_book_scope(o->book, buf_sv(&key))
+		   : limit_book_known(o->book, buf_sv(&key));
+	if (!s)
+		return;
+	limit_scope_set(s, caps);
+	limit_set_add(set, s, LIMIT_HOUR | LIMIT_DAY, LIMIT_EXTERNAL);
 }
 
 static bool counts_for(const struct conf_lane *c, enum provider_limit_id id)
@@ -48,37 +60,36 @@ static bool is_onmicrosoft(struct sv address)
 	       sv_eq_nocase(sv_skip(domain, domain.len - suffix.len), suffix);
 }
 
-static void add_day(struct limit_set *set, struct limit_scope *s, uint32_t recipients_per_day)
-{
-	limit_scope_set(s, &(struct limit_caps){ .recipients_per_day = recipients_per_day });
-	limit_set_add(set, s, LIMIT_DAY, LIMIT_EXTERNAL);
-}
-
 static void add_hour(struct outbound *o, struct limit_set *set, const struct conf_lane *c)
 {
-	struct limit_scope *s;
+	const uint32_t most = c->limits.external_per_hour;
 
-	if (c->limits.external_per_hour == 0)
-		return;
-	s = scope_of(o, "e", c->name);
-	limit_scope_set(s,
+	add_external(o,
+		set,
+		"e",
+		c->name,
 		&(struct limit_caps){
-			.recipients_per_hour = sched_share(
-				c->limits.external_per_hour, c->limits.share_percent) });
-	limit_set_add(set, s, LIMIT_HOUR, LIMIT_EXTERNAL);
+			.recipients_per_hour = sched_share(most, c->limits.share_percent) });
 }
 
 static void add_tenant(struct outbound *o, struct limit_set *set, const struct conf_lane *c)
 {
-	uint32_t external = tenant_external(o, c->tenant);
-
-	if (external && counts_for(c, PROVIDER_LIMIT_TENANT_EXTERNAL))
-		add_day(set, scope_of(o, "t", c->tenant->name), external);
+	if (counts_for(c, PROVIDER_LIMIT_TENANT_EXTERNAL))
+		add_external(o,
+			set,
+			"t",
+			c->tenant->name,
+			&(struct limit_caps){
+				.recipients_per_day = tenant_external(o, c->tenant) });
 	if (c->kind == CONF_LANE_MAILBOX && is_onmicrosoft(c->name) &&
 		counts_for(c, PROVIDER_LIMIT_ONMICROSOFT))
-		add_day(set,
-			scope_of(o, "o", c->tenant->name),
-			(uint32_t)provider_limit(PROVIDER_LIMIT_ONMICROSOFT)->amount);
+		add_external(o,
+			set,
+			"o",
+			c->tenant->name,
+			&(struct limit_caps){ .recipients_per_day = (uint32_t)provider_limit(
+						      PROVIDER_LIMIT_ONMICROSOFT)
+									    ->amount });
 }
 
 static void set_own(struct limit_scope *own, const struct conf_lane *c)
@@ -141,5 +152,5 @@ struct mono_time limits_room_at(const struct lane *l, enum limit_side side)
 {
 	struct mono_time now = io_now(l->o->loop), at = limit_set_room_at(&l->limits, side, now);
 
-	return l->limits.count > 1 ? mono_min(at, mono_add(now, LIMITS_LOOK_US)) : at;
+	return limit_set_shares(&l->limits) ? mono_min(at, mono_add(now, LIMITS_LOOK_US)) : at;
 }

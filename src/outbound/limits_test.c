@@ -121,6 +121,17 @@ static void a_tenant_has_one_outside(void **state)
 	/* More is allowed: it leaves without being told. */
 	bench_reload(&b, OFFICE("external_per_day: 4", ""));
 	bench_wait_for(&b, id, 0, STORE_RCPT_DELIVERED, NULL);
+	/* What leaves while there is no limit counts when it comes back, over a restart, too. */
+	bench_reload(&b, OFFICE("", ""));
+	id = queue(&b, "a@contoso.com", "fifth@example.org");
+	bench_wait_for(&b, id, 0, STORE_RCPT_DELIVERED, NULL);
+	bench_restart(&b);
+	id = queue(&b, "a@contoso.com", "sixth@example.org");
+	bench_wait_for(&b, id, 0, STORE_RCPT_DELIVERED, NULL);
+	bench_reload(&b, OFFICE("external_per_day: 6", ""));
+	id = queue(&b, "a@contoso.com", "seventh@example.org");
+	rest(&b);
+	bench_wait_for(&b, id, 0, STORE_RCPT_QUEUED, NULL);
 	bench_close(&b);
 }
 

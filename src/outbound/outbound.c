@@ -195,7 +195,12 @@ static void show_lane(struct outbound *o, size_t at)
 	size_t count;
 	const struct conf_lane *lane = &conf_lanes(o->conf, &count)[at];
 
-	if (limit_book_knows(o->book, lane->key))
+	struct lane *l = htable_get(&o->lanes, lane->key);
+
+	/* What it shares may be known only now. */
+	if (l)
+		limits_of(o, lane->key, l->c, &l->limits);
+	else if (limit_book_knows(o->book, lane->key))
 		(void)lane_get(o, lane->key);
 }
 
