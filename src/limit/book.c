@@ -15,6 +15,8 @@ enum {
 /* Of the ledger, and of a window in memory. */
 #define BUCKET_US (LIMIT_BUCKET_MINUTES * US_PER_MIN)
 #define WINDOW_BUCKET_US (5 * US_PER_MIN)
+/* Between a dot and its reply, as a rule at most. */
+#define REPLY_US (5 * US_PER_S)
 
 struct limit_book {
 	struct htable scopes;
@@ -42,6 +44,7 @@ struct limit_scope {
 	struct limit_window *windows[WINDOWS];
 	/* Reserved in these windows: less than what is under way when a limit came later than that. */
 	uint32_t open[WINDOWS];
+	struct limit_learned learned[WINDOWS];
 };
 
 /* ---- the book ---- */
@@ -131,6 +134,14 @@ static void set_window(struct limit_scope *s, size_t i, uint32_t capacity)
 			capacity, kinds[i].length_us, kinds[i].bucket_us });
 }
 
+/* What is configured, or less where that was learned. 0: no limit. */
+static uint32_t cap_of(const struct limit_scope *s, size_t i)
+{
+	uint32_t learned = limit_learned_cap(&s->learned[i]);
+
+	return learned && (!s->caps[i] || learned < s->caps[i]) ? learned : s->caps[i];
+}
+
 void limit_scope_set(struct limit_scope *s, const struct limit_caps *caps)
 {
 	const uint32_t all[WINDOWS] = {
@@ -139,20 +150,29 @@ void limit_scope_set(struct limit_scope *s, const struct limit_caps *caps)
 
 	for (size_t i = 0; i < WINDOWS; i++) {
 		s->caps[i] = all[i];
-		set_window(s, i, all[i]);
+		set_window(s, i, cap_of(s, i));
 	}
 }
 
 void limit_scope_set_minute(struct limit_scope *s, uint32_t messages_per_minute)
 {
 	s->caps[0] = messages_per_minute;
-	set_window(s, 0, messages_per_minute);
+	set_window(s, 0, cap_of(s, 0));
 }
 
 /* The window where it is a limit of this part; NULL: none. */
 static struct limit_window *limit_of(const struct limit_part *p, size_t i)
 {
-	return p->windows & (1U << i) && p->scope->caps[i] ? p->scope->windows[i] : NULL;
+	return p->windows & (1U << i) && cap_of(p->scope, i) ? p->scope->windows[i] : NULL;
+}
+
+/* A reply has shut it; or one message is to find out whether it is open again, and does. */
+static bool is_shut(const struct limit_part *p, size_t i, struct mono_time now)
+{
+	const struct limit_learned *l = &p->scope->learned[i];
+
+	return p->windows & (1U << i) && l->trying &&
+	       (mono_before(now, l->shut_till) || p->scope->open[i] > 0);
 }
 
 bool limit_part_stops(const struct limit_part *p)
@@ -160,7 +180,7 @@ bool limit_part_stops(const struct limit_part *p)
 	bool any = false;
 
 	for (size_t i = 0; i < WINDOWS; i++)
-		any |= limit_of(p, i) != NULL;
+		any |= limit_of(p, i) || (p->windows & (1U << i) && p->scope->learned[i].trying);
 	return any;
 }
 
@@ -176,7 +196,7 @@ uint32_t limit_part_room(const struct limit_part *p, struct mono_time now, uint3
 
 	for (size_t i = 0; i < WINDOWS; i++) {
 		struct limit_window *w = limit_of(p, i);
-		uint32_t has = w ? limit_window_room(w, now) : UINT32_MAX;
+		uint32_t has = is_shut(p, i, now) ? 0 : w ? limit_window_room(w, now) : UINT32_MAX;
 
 		if (1U << i == LIMIT_MINUTE)
 			room = has ? room : 0;
@@ -194,9 +214,16 @@ uint32_t limit_part_messages(const struct limit_part *p, struct mono_time now)
 		struct limit_window *w = limit_of(p, i);
 		uint32_t has = w ? limit_window_room(w, now) : UINT32_MAX;
 
+		if (has && p->windows & (1U << i) && p->scope->learned[i].trying)
+			has = is_shut(p, i, now) ? 0 : 1;
 		least = has < least ? has : least;
 	}
 	return least;
+}
+
+static struct mono_time later(struct mono_time a, struct mono_time b)
+{
+	return mono_before(a, b) ? b : a;
 }
 
 struct mono_time limit_part_free_at(
@@ -211,7 +238,11 @@ struct mono_time limit_part_free_at(
 				    w, now, 1U << i == LIMIT_MINUTE ? messages : recipients)
 			  : now;
 
-		at = mono_before(at, free) ? free : at;
+		if (is_shut(p, i, now))
+			free = mono_before(now, p->scope->learned[i].shut_till)
+				       ? later(free, p->scope->learned[i].shut_till)
+				       : MONO_NEVER;
+		at = later(at, free);
 	}
 	return at;
 }
@@ -415,6 +446,9 @@ static size_t end(
 size_t limit_slot_settle(
 	struct limit_slot *slot, struct mono_time now, struct limit_entry out[LIMIT_SLOT_ENTRIES])
 {
+	for (size_t i = 0; i < WINDOWS && slot->scope; i++)
+		if (slot->windows & (1U << i))
+			limit_learned_passed(&slot->scope->learned[i], now);
 	return slot->scope ? end(slot, now, bucket_of(slot->scope->book, now), out) : 0;
 }
 
@@ -448,4 +482,62 @@ struct limit_entry limit_part_expect(
 
 	(void)enter(&slot, 1, &e);
 	return e;
+}
+
+/* ---- what replies say ---- */
+
+static size_t index_of(unsigned window)
+{
+	size_t i = 0;
+
+	while (i + 1 < WINDOWS && 1U << i != window)
+		i++;
+	return i;
+}
+
+bool limit_scope_refused(struct limit_scope *s, unsigned window, const struct limit_refusal *r)
+{
+	size_t i = index_of(window);
+	/* What ends now may have ended at the receiver. */
+	uint32_t used = s->windows[i]
+				? limit_window_settled_at(s->windows[i], mono_add(r->now, REPLY_US))
+				: 0;
+	uint32_t taken = used > r->cost ? used - r->cost : 0;
+	bool news =
+		limit_learned_refused(&s->learned[i], r, kinds[i].length_us, taken, cap_of(s, i));
+
+	/* Where there was no limit it counts from now on. */
+	set_window(s, i, cap_of(s, i) ? cap_of(s, i) : s->windows[i] ? 0 : 1);
+	return news;
+}
+
+bool limit_scope_raise(struct limit_scope *s, unsigned window, struct mono_time now)
+{
+	size_t i = index_of(window);
+	bool changed = limit_learned_raise(&s->learned[i], kinds[i].length_us, s->caps[i], now);
+
+	if (changed)
+		set_window(s, i, cap_of(s, i));
+	return changed;
+}
+
+void limit_scope_learn(struct limit_scope *s, unsigned window, const struct limit_learned *l)
+{
+	size_t i = index_of(window);
+
+	s->learned[i] = *l;
+	limit_learned_restore(&s->learned[i], kinds[i].length_us, s->book->begun);
+	set_window(s, i, cap_of(s, i) ? cap_of(s, i) : s->windows[i] ? 0 : 1);
+}
+
+void limit_scope_reopen(struct limit_scope *s, struct mono_time now)
+{
+	for (size_t i = 0; i < WINDOWS; i++)
+		if (mono_before(now, s->learned[i].shut_till))
+			s->learned[i].shut_till = now;
+}
+
+const struct limit_learned *limit_scope_learned(const struct limit_scope *s, unsigned window)
+{
+	return &s->learned[index_of(window)];
 }

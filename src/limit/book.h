@@ -4,6 +4,7 @@
 #include "base/attr.h"
 #include "base/sv.h"
 #include "base/time.h"
+#include "limit/learned.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -77,6 +78,18 @@ enum {
 void limit_scope_set(struct limit_scope *s, const struct limit_caps *caps);
 /* Of the minute alone: that of an account, whose mailbox has the rest. */
 void limit_scope_set_minute(struct limit_scope *s, uint32_t messages_per_minute);
+
+/* ---- what replies say: limit/learned.h, of one window (LIMIT_MINUTE ...) ---- */
+
+/* It is used up. True: that is to be recorded, and whoever counts in it looks again. */
+bool limit_scope_refused(struct limit_scope *s, unsigned window, const struct limit_refusal *r);
+/* A step upward, if it is time. True: likewise. */
+bool limit_scope_raise(struct limit_scope *s, unsigned window, struct mono_time now);
+/* After a restart: what was recorded. Its instants count from when the book was made. */
+void limit_scope_learn(struct limit_scope *s, unsigned window, const struct limit_learned *l);
+/* A person says that it is open: one message tries. */
+void limit_scope_reopen(struct limit_scope *s, struct mono_time now);
+const struct limit_learned *limit_scope_learned(const struct limit_scope *s, unsigned window);
 
 /* What a message asks of a scope, and in which of its windows. limit/set.h asks all of them. */
 struct limit_part {

@@ -159,6 +159,15 @@ uint32_t limit_window_used(struct limit_window *w, struct mono_time now)
 	return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
 }
 
+uint32_t limit_window_settled_at(const struct limit_window *w, struct mono_time at)
+{
+	uint64_t n = 0;
+
+	for (size_t i = w->len; i > 0 && w->edges_us[slot_of(w, i - 1)] > at.us; i--)
+		n += count_at(w, slot_of(w, i - 1));
+	return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+}
+
 uint32_t limit_window_room(struct limit_window *w, struct mono_time now)
 {
 	uint64_t n = used(w, now);

@@ -46,4 +46,6 @@ void limit_window_restore(struct limit_window *w, struct mono_time expires_at, u
 /* A new capacity (configuration reload); what is occupied stays so. */
 void limit_window_set_capacity(struct limit_window *w, uint32_t capacity);
 uint32_t limit_window_used(struct limit_window *w, struct mono_time now); /* settled + open */
+/* Of what is settled, what is still occupied then. */
+uint32_t limit_window_settled_at(const struct limit_window *w, struct mono_time at);
 uint32_t limit_window_capacity(const struct limit_window *w);

@@ -53,8 +53,8 @@ void observe_each_hold(struct observe_query *q,
 	for (size_t i = 0; i < q->park_count; i++) {
 		const struct outbound_hold hold = of_record(&q->park_rows[i]);
 
-		/* What was told in alerts lies there, too. */
-		if (!sv_starts(hold.key, SV("alert:")))
+		/* What was told in alerts lies there, too, and what was learned of limits. */
+		if (!sv_starts(hold.key, SV("alert:")) && !sv_starts(hold.key, SV("learned:")))
 			each(arg, &hold);
 	}
 }

@@ -118,6 +118,22 @@ static struct store_count count_month(struct change *c)
 	return count;
 }
 
+/* Who was refused as a limit is used up: it stood behind that many of this message. Before what holds the lane is told. */
+static void tell_limits(const struct delivery *d, bool left)
+{
+	struct limits_cost cost = { 0 };
+
+	if (left)
+		cost = (struct limits_cost){ 1, (uint32_t)d->count };
+	for (size_t i = 0; i < d->count; i++)
+		if (d->recipients[i].verdict.nature == VERDICT_NATURE_QUOTA &&
+			!d->recipients[i].alone) {
+			limits_refused(
+				d->lane, &d->recipients[i].verdict, d->recipients[i].reply, cost);
+			return;
+		}
+}
+
 static bool reached_all(const struct delivery *d)
 {
 	for (size_t i = 0; i < d->count; i++)
@@ -158,6 +174,7 @@ static void end_judged(struct delivery *d, bool left)
 	}
 	c->op.ledger_count = settle(d, left, c->ledger);
 	c->op.count = count_month(c);
+	tell_limits(d, left);
 	tell_lane(d, &a);
 	change_pass_on(c);
 	delivery_free(d);

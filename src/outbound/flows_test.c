@@ -134,7 +134,7 @@ static void a_limit_of_the_mailbox_shuts_all_of_its_doors(void **state)
 	goes = bench_queue(&b, &by_two);
 	bench_wait_for(&b, goes, 0, STORE_RCPT_DELIVERED, NULL);
 	bench_wait_for_mails(&b, 0, 1);
-	assert_string_equal(bench_lane(&b, GRAPH).cause, "");
+	assert_string_equal(bench_lane(&b, GRAPH).cause, "limit");
 	b.a.rules[0].times = 0;
 	bench_retry(&b);
 	bench_wait_for(&b, stays, 0, STORE_RCPT_DELIVERED, NULL);

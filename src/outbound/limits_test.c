@@ -180,6 +180,75 @@ static void the_outside_has_an_hour(void **state)
 	bench_close(&b);
 }
 
+/* One is told that the minute of its account is used up: nobody who signs in as it tries, and what was learned outlives a restart. */
+static void a_reply_shuts_the_account(void **state)
+{
+	const struct limit_learned *learned;
+	struct bench b;
+	uint64_t id;
+
+	(void)state;
+	open_with_secret(&b,
+		OFFICE("",
+			"login: it@contoso.com, limits: { share: 100%, messages_per_minute: 4 }"));
+	bench_start(&b);
+	(void)queue(&b, "a@contoso.com", "x@example.org");
+	(void)queue(&b, "b@contoso.com", "x@example.org");
+	bench_wait_for_mails(&b, 2, 0);
+	b.a.rules[0] = (struct up_rule){
+		.at = SMTP_SERVER_EV_END,
+		.times = 9,
+		.code = 451,
+		.enhanced = "4.4.2",
+		.text = "Message submission rate for this client has exceeded the configured limit"
+	};
+	id = queue(&b, "a@contoso.com", "late@example.org");
+	bench_wait_for(&b, id, 0, STORE_RCPT_QUEUED, "rate-exceeded");
+	for (unsigned life = 0; life < 2; life++) {
+		(void)queue(&b, "b@contoso.com", "later@example.org");
+		(void)queue(&b, "it@contoso.com", "later@example.org");
+		rest(&b);
+		assert_int_equal(b.a.asked[SMTP_SERVER_EV_END], 3);
+		learned = limit_scope_learned(
+			limit_book_scope(b.o->book, SV("m:it@contoso.com")), LIMIT_MINUTE);
+		assert_int_equal(learned->limit, 2);
+		assert_true(learned->trying && mono_before(io_now(b.loop), learned->shut_till));
+		assert_int_equal(
+			bench_lane(&b, "submission/b@contoso.com").status.use.minute_capacity, 2);
+		bench_restart(&b);
+	}
+	bench_close(&b);
+}
+
+/* The tenant's outside, of which nobody has said how much it is: its other mailbox does not ask, and a person may. */
+static void a_reply_shuts_the_outside(void **state)
+{
+	struct bench b;
+	uint64_t id;
+
+	(void)state;
+	open_with_secret(&b, OFFICE("", ""));
+	bench_start(&b);
+	b.a.rules[0] = (struct up_rule){ .at = SMTP_SERVER_EV_END,
+		.times = 1,
+		.code = 550,
+		.enhanced = "5.7.233",
+		.text = "Your message can't be sent because your tenant exceeded its daily limit" };
+	(void)queue(&b, "a@contoso.com", "x@example.org");
+	id = queue(&b, "b@contoso.com", "in@contoso.com");
+	bench_wait_for(&b, id, 0, STORE_RCPT_DELIVERED, NULL);
+	for (unsigned life = 0; life < 2; life++) {
+		id = queue(&b, "b@contoso.com", "y@example.org");
+		rest(&b);
+		bench_wait_for(&b, id, 0, STORE_RCPT_QUEUED, NULL);
+		bench_restart(&b);
+	}
+	assert_int_equal(b.a.asked[SMTP_SERVER_EV_END], 2);
+	bench_retry(&b);
+	bench_wait_for(&b, id, 0, STORE_RCPT_DELIVERED, NULL);
+	bench_close(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -187,6 +256,8 @@ int main(void)
 		cmocka_unit_test(a_tenant_has_one_outside),
 		cmocka_unit_test(the_last_of_the_outside_goes_once),
 		cmocka_unit_test(the_outside_has_an_hour),
+		cmocka_unit_test(a_reply_shuts_the_account),
+		cmocka_unit_test(a_reply_shuts_the_outside),
 	};
 
 	return cmocka_run_group_tests_name("limits", tests, NULL, NULL);

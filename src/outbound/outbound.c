@@ -144,6 +144,8 @@ static void poke_lane(struct outbound *o, size_t at)
 {
 	struct lane *l = o->all_lanes[at];
 
+	/* What it shares may be known only now. */
+	limits_of(o, l->key, l->c, &l->limits);
 	lane_tell_order(l);
 	/* Nothing else brings it to the end of what holds it. */
 	if (lane_now(l).held)
@@ -195,12 +197,7 @@ static void show_lane(struct outbound *o, size_t at)
 	size_t count;
 	const struct conf_lane *lane = &conf_lanes(o->conf, &count)[at];
 
-	struct lane *l = htable_get(&o->lanes, lane->key);
-
-	/* What it shares may be known only now. */
-	if (l)
-		limits_of(o, lane->key, l->c, &l->limits);
-	else if (limit_book_knows(o->book, lane->key))
+	if (limit_book_knows(o->book, lane->key))
 		(void)lane_get(o, lane->key);
 }
 
@@ -338,6 +335,8 @@ void outbound_kick(struct outbound *o, bool probe)
 			forget_sign_in(l);
 		if (probe && why && why->nature != VERDICT_NATURE_REPUTATION)
 			sched_hold_probe_now(sched_lane_own(l->sched), io_now(o->loop));
+		if (probe)
+			limits_reopen(l);
 		lane_tell_order(l);
 		lane_poke(l);
 	}
@@ -353,6 +352,7 @@ bool outbound_probe(struct outbound *o, struct sv lane)
 	bool stopped = park_probe_lane(l);
 
 	forget_sign_in(l);
+	limits_reopen(l);
 	lane_tell_order(l);
 	parks_tell_order(o);
 	lane_poke(l);

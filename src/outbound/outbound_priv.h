@@ -279,6 +279,15 @@ struct sched_room lane_room_now(struct lane *l); /* for whatever comes next */
 /* limits.c: the scopes in which mail of this lane counts, set to what they allow. `c` NULL: it is gone. */
 void limits_of(
 	struct outbound *o, struct sv lane, const struct conf_lane *c, struct limit_set *out);
+/* What replies say of them (limit/learned.h). `cost`: what the refused message holds of them, in messages and in recipients. */
+struct limits_cost {
+	uint32_t messages, recipients;
+};
+void limits_refused(
+	struct lane *l, const struct verdict *v, struct sv reply, struct limits_cost cost);
+void limits_try_more(struct lane *l); /* a step upward, where it is time */
+void limits_reopen(struct lane *l);   /* a person says so */
+void limits_loaded(struct outbound *o, const struct store_park_row *row);
 enum limit_side flow_side(const struct mail_flow *flow);
 /* What goes to the outside waits, and the rest does not. */
 bool limits_stop_outside(const struct lane *l);
@@ -409,6 +418,8 @@ void park_probe_all(struct outbound *o);
 /* What holds this lane or a sender on it is tried now. True: a stop for reputation was among it. */
 bool park_probe_lane(struct lane *l);
 void park_loaded(struct outbound *o, const struct store_park_row *row);
+/* A row of what is no hold, kept beside them. Copies it. */
+void park_keep(struct outbound *o, const struct store_park_row *row, bool clear);
 /* Waits or parks by the verdict; the mail that has not left goes back to the queue soon. `transcript`: of the session that
  * failed; may be empty. */
 void lane_hold(struct lane *l, const struct verdict *v, struct sv reply, struct sv transcript);

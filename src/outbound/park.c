@@ -65,6 +65,21 @@ static void record(struct outbound *o, const struct sched_hold *h)
 	store_submit(o->store, &r->op.op);
 }
 
+void park_keep(struct outbound *o, const struct store_park_row *row, bool clear)
+{
+	struct park_record *r = record_new(row->key);
+	struct sv key = r->op.row.key;
+
+	r->op.row = *row;
+	r->op.row.key = key;
+	r->op.row.cause = arena_sv(&r->arena, row->cause);
+	r->op.row.summary = arena_sv(&r->arena, row->summary);
+	r->op.row.reply = arena_sv(&r->arena, row->reply);
+	r->op.row.transcript = r->op.row.proof = SV("");
+	r->op.clear = clear;
+	store_submit(o->store, &r->op.op);
+}
+
 static void forget(struct outbound *o, const struct sched_hold *h)
 {
 	struct park_record *r = record_new(sched_hold_key(h));
@@ -481,6 +496,7 @@ void park_loaded(struct outbound *o, const struct store_park_row *row)
 		.since = row->since,
 		.probe_at = row->probe_at };
 
+	limits_loaded(o, row);
 	if (h)
 		sched_hold_load(h, &loaded, io_wall(o->loop), io_now(o->loop));
 	arena_reset(&a);

@@ -215,6 +215,7 @@ void lane_pump(struct lane *l)
 	if (!o->started)
 		return;
 	/* Time alone may have changed it. */
+	limits_try_more(l);
 	lane_tell_order(l);
 	if (l->turns_back)
 		lane_turn_back(l);

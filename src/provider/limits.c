@@ -276,6 +276,31 @@ const struct provider_limit *provider_limit_named(struct sv name)
 	return NULL;
 }
 
+bool provider_limit_of_reply(enum provider_kind door, enum cause cause, enum provider_limit_id *out)
+{
+	/* At a door of its own each cause means another limit. Graph says 429 of its requests. */
+	static const struct {
+		enum cause cause;
+		enum provider_limit_id limit;
+		uint32_t doors;
+	} rows[] = {
+		{ CAUSE_RATE_EXCEEDED, PROVIDER_LIMIT_MAILBOX_MINUTE, ON(SUBMISSION) },
+		{ CAUSE_DAILY_LIMIT, PROVIDER_LIMIT_MAILBOX_DAY, MAILBOX_DOORS },
+		{ CAUSE_DAILY_LIMIT, PROVIDER_LIMIT_CONNECTOR_DAY, ON(CONNECTOR) },
+		{ CAUSE_DAILY_LIMIT, PROVIDER_LIMIT_GMAIL_DAY, ON(GMAIL) },
+		{ CAUSE_TENANT_DAILY_LIMIT, PROVIDER_LIMIT_TENANT_EXTERNAL, TENANT_DOORS },
+		{ CAUSE_TRIAL_TENANT_DAILY_LIMIT, PROVIDER_LIMIT_TENANT_EXTERNAL, TENANT_DOORS },
+		{ CAUSE_ONMICROSOFT_DAILY_LIMIT, PROVIDER_LIMIT_ONMICROSOFT, TENANT_DOORS },
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++)
+		if (rows[i].cause == cause && rows[i].doors & PROVIDER_DOOR(door)) {
+			*out = rows[i].limit;
+			return true;
+		}
+	return false;
+}
+
 const char *provider_scope_name(enum provider_scope scope)
 {
 	static const char *const names[] = { "message",

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/sv.h"
+#include "provider/cause.h"
 #include "provider/kind.h"
 
 #include <stdbool.h>
@@ -89,6 +90,10 @@ NODISCARD bool provider_limit_counts(const struct provider_limit *limit, enum pr
 const struct provider_limit *provider_limit_of_day(enum provider_kind door);
 /* By its name; NULL: there is no such. */
 const struct provider_limit *provider_limit_named(struct sv name);
+
+/* Which of them a reply with this cause says is used up, where that one is counted. False: none. */
+NODISCARD bool provider_limit_of_reply(
+	enum provider_kind door, enum cause cause, enum provider_limit_id *out);
 
 /* Recipients of a message are 500 until an administrator sets them (Set-Mailbox -RecipientLimits), to this at most. */
 enum {
