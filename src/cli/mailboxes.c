@@ -189,6 +189,59 @@ static void print_times(const json_t *line)
 			number(line, "cost_cents") % 100);
 }
 
+/* "24 of 24 messages in a minute of the account it@contoso.com, the next at 12:00:07; learned 20 from Microsoft's reply at ..." */
+static void print_limit(const json_t *line, const json_t *limit)
+{
+	static const char *const whose[][2] = { { "account", "the account" },
+		{ "tenant", "the tenant" },
+		{ "onmicrosoft", "onmicrosoft.com senders of the tenant" } };
+	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(1024);
+	const char *of = cli_text(limit, "limit_of"), *window = cli_text(limit, "limit");
+	char n[2][CLI_COUNT_MAX], at[CLI_WHEN_MAX];
+	bool gmail = strcmp(cli_text(line, "provider"), "gmail") == 0;
+
+	(void)!buf_printf(&text, "%s ", cli_count(number(limit, "used"), n[0]));
+	if (json_object_get(limit, "capacity"))
+		(void)!buf_printf(&text, "of %s ", cli_count(number(limit, "capacity"), n[1]));
+	(void)!buf_printf(&text,
+		"%s in %s",
+		cli_text(limit, "unit"),
+		strcmp(window, "minute") == 0 ? "a minute"
+		: strcmp(window, "hour") == 0 ? "an hour"
+					      : "24 hours");
+	for (size_t i = 0; i < COUNT_OF(whose); i++)
+		if (strcmp(of, whose[i][0]) == 0)
+			(void)!buf_printf(
+				&text, ", of %s %s", whose[i][1], cli_text(limit, "limit_name"));
+	if (cli_text(limit, "free_at")[0])
+		(void)!buf_printf(&text, "; the next %s", cli_when(cli_text(limit, "free_at"), at));
+	if (json_object_get(limit, "learned"))
+		(void)!buf_printf(&text,
+			"; learned %s a %s from %s reply %s",
+			cli_count(number(limit, "learned"), n[0]),
+			window,
+			gmail ? "Google's" : "Microsoft's",
+			cli_when(cli_text(limit, "learned_at"), at));
+	if (cli_text(limit, "shut_until")[0])
+		(void)!buf_printf(&text,
+			"; used up by its reply, tried again %s",
+			cli_when(cli_text(limit, "shut_until"), at));
+	cli_print(2, "  %.*s\n", SV_ARG(buf_sv(&text)));
+}
+
+/* All of them, or those of which a reply has said something. */
+static void print_limits(const json_t *line, bool all)
+{
+	const json_t *limits = json_object_get(line, "limits");
+
+	for (size_t i = 0; i < json_array_size(limits); i++) {
+		const json_t *limit = json_array_get(limits, i);
+
+		if (all || json_object_get(limit, "learned") || cli_text(limit, "shut_until")[0])
+			print_limit(line, limit);
+	}
+}
+
 static void print_head(void)
 {
 	(void)printf(
@@ -225,6 +278,7 @@ static void print_row(struct table *t, const json_t *line)
 	if (strcmp(state, "gone") == 0)
 		(void)printf(
 			"  not in the configuration any more: its mail looks for another route\n");
+	print_limits(line, t->is_long);
 	if (t->is_long) {
 		print_times(line);
 		print_six(t, line);

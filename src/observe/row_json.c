@@ -243,6 +243,56 @@ static void put_pace(const struct observe_query *q, json_t *o, const struct obse
 	json_decref(pace);
 }
 
+static const char *unit_of(const struct outbound_limit *l)
+{
+	if (l->window == LIMIT_MINUTE)
+		return "messages";
+	return l->side == LIMIT_EXTERNAL   ? "external recipients"
+	       : l->side == LIMIT_INTERNAL ? "internal recipients"
+					   : "recipients";
+}
+
+static json_t *limit_json(const struct outbound_limit *l, const struct observe_row *r)
+{
+	bool own = r->c && sv_eq(l->scope, r->c->member->key);
+	json_t *o = json_object();
+
+	observe_json_sv(o,
+		"limit",
+		l->window == LIMIT_MINUTE ? SV("minute")
+		: l->window == LIMIT_HOUR ? SV("hour")
+					  : SV("day"));
+	observe_json_sv(o, "limit_of", own ? SV("own") : sv_from(observe_scope_kind(l->scope)));
+	observe_json_sv(o, "limit_name", sv_skip(l->scope, 2));
+	observe_json_sv(o, "unit", sv_from(unit_of(l)));
+	observe_json_int(o, "used", l->used);
+	if (l->capacity) {
+		observe_json_int(o, "capacity", l->capacity);
+		observe_json_int(o, "left", l->used < l->capacity ? l->capacity - l->used : 0);
+	}
+	observe_json_wall(o, "free_at", l->free_at);
+	if (l->learned)
+		observe_json_int(o, "learned", l->learned);
+	observe_json_wall(o, "learned_at", l->learned_at);
+	observe_json_wall(o, "shut_until", l->shut_till);
+	return o;
+}
+
+static void put_limits(const struct observe_query *q, json_t *o, const struct observe_row *r)
+{
+	struct outbound_limit all[OUTBOUND_LIMITS_MAX];
+	size_t n =
+		q->sources->outbound ? outbound_lane_limits(q->sources->outbound, r->key, all) : 0;
+	json_t *list;
+
+	if (n == 0)
+		return;
+	list = json_array();
+	for (size_t i = 0; i < n; i++)
+		must(json_array_append_new(list, limit_json(&all[i], r)) == 0);
+	must(json_object_set_new(o, "limits", list) == 0);
+}
+
 json_t *observe_row_json(const struct observe_query *q, const struct observe_row *r)
 {
 	struct limit_use use = observe_row_use(r);
@@ -267,6 +317,7 @@ json_t *observe_row_json(const struct observe_query *q, const struct observe_row
 	observe_json_int(o, "held", r->held);
 	observe_json_wall(o, "oldest_at", r->oldest_at);
 	put_pace(q, o, r);
+	put_limits(q, o, r);
 	if (r->has_status)
 		put_status(o, r);
 	must(json_object_set_new(o, "checks", checks_json(r, o, q->sources->domains)) == 0);

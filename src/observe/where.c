@@ -56,8 +56,7 @@ void observe_set_lanes(struct outbound *outbound, const struct conf *conf, struc
 	m->recipients = list;
 }
 
-/* Of a scope that is not the mailbox's own, by its key (limit/book.h). */
-static const char *kind_of(struct sv key)
+const char *observe_scope_kind(struct sv key)
 {
 	static const struct {
 		char letter;
@@ -88,7 +87,7 @@ void observe_pace_put(json_t *o, const struct sched_reason *why, const struct co
 	observe_json_int(o, "rate", why->rate);
 	of = why->binding_of ? limit_scope_key(why->binding_of) : lane->member->key;
 	if (!sv_eq(of, lane->member->key)) {
-		observe_json_sv(o, "limit_of", sv_from(kind_of(of)));
+		observe_json_sv(o, "limit_of", sv_from(observe_scope_kind(of)));
 		observe_json_sv(o, "limit_name", sv_skip(of, 2));
 		return;
 	}

@@ -28,6 +28,8 @@ void observe_wait_put(json_t *o, struct outbound *outbound, const struct conf *c
 	const struct store_recipient *r, uint64_t before, struct wall_time now);
 /* The limit that sets the pace: "limit" (minute, hour, day), "rate" (messages a minute, recipients an hour or a day), of what is
  * "configured" the "share"; where it is not the mailbox's own, "limit_of" and "limit_name" instead. */
+/* Of a scope that is not the mailbox's own, by its key: "account", "tenant" ... */
+const char *observe_scope_kind(struct sv key);
 void observe_pace_put(json_t *o, const struct sched_reason *why, const struct conf_lane *lane);
 /* The names of a queue's members, in the order in which they are asked. */
 json_t *observe_queue_json(struct sv queue);

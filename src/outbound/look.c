@@ -105,6 +105,47 @@ bool outbound_lane_look(struct outbound *o, struct sv lane, struct outbound_lane
 	return l != NULL;
 }
 
+/* One window of a part, with all else left out. False: it is no limit, and open. */
+static bool look_at_window(
+	struct outbound *o, const struct limit_part *p, unsigned window, struct outbound_limit *out)
+{
+	const struct limit_part one = { p->scope, (uint8_t)(p->windows & window), p->side };
+	const struct limit_learned *l = limit_scope_learned(p->scope, window);
+	struct mono_time now = io_now(o->loop), free_at;
+	struct limit_use use;
+
+	if (!one.windows || !limit_part_stops(&one))
+		return false;
+	use = limit_part_use(&one, now);
+	free_at = limit_part_free_at(&one, now, 1, 1);
+	*out = (struct outbound_limit){ .scope = limit_scope_key(p->scope),
+		.window = window,
+		.side = (enum limit_side)p->side,
+		.used = use.minute_used + use.hour_used + use.day_used,
+		.capacity = use.minute_capacity + use.hour_capacity + use.day_capacity,
+		.learned = l->limit };
+	if (mono_before(now, free_at))
+		out->free_at = wall_of(o, free_at);
+	if (l->limit)
+		out->learned_at = l->at;
+	if (mono_before(now, l->shut_till))
+		out->shut_till = wall_of(o, l->shut_till);
+	return true;
+}
+
+size_t outbound_lane_limits(
+	struct outbound *o, struct sv lane, struct outbound_limit out[OUTBOUND_LIMITS_MAX])
+{
+	static const unsigned windows[] = { LIMIT_MINUTE, LIMIT_HOUR, LIMIT_DAY };
+	const struct lane *l = htable_get(&o->lanes, lane);
+	size_t n = 0;
+
+	for (size_t i = 0; l && i < l->limits.count; i++)
+		for (size_t k = 0; k < COUNT_OF(windows); k++)
+			n += look_at_window(o, &l->limits.parts[i], windows[k], &out[n]);
+	return n;
+}
+
 /* ---- why, and when ---- */
 
 static void look_at_limits(

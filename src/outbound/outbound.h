@@ -11,6 +11,7 @@
 #include "io/loop.h"
 #include "io/net.h"
 #include "io/worker.h"
+#include "limit/set.h"
 #include "sched/lane.h"
 #include "sched/why.h"
 #include "store/store.h"
@@ -128,6 +129,23 @@ size_t outbound_lane_count(const struct outbound *o);
 struct outbound_lane_status outbound_lane_at(struct outbound *o, size_t at);
 /* One of them. False: it never had mail. */
 bool outbound_lane_look(struct outbound *o, struct sv lane, struct outbound_lane_status *out);
+
+/* One window of a scope in which its mail counts: a limit of it, or shut by a reply. */
+struct outbound_limit {
+	struct sv scope; /* limit/book.h */
+	unsigned window; /* LIMIT_MINUTE ... */
+	enum limit_side side;
+	uint32_t used, capacity;                /* capacity 0: it is not known */
+	struct wall_time free_at;               /* when it lets one more go; 0: now */
+	uint32_t learned;                       /* before the share; 0: nothing */
+	struct wall_time learned_at, shut_till; /* 0: nothing was, it is not */
+};
+enum {
+	OUTBOUND_LIMITS_MAX = 3 * LIMIT_PARTS_MAX
+};
+/* Those of a lane: how many. */
+size_t outbound_lane_limits(
+	struct outbound *o, struct sv lane, struct outbound_limit out[OUTBOUND_LIMITS_MAX]);
 
 /* The lane by which mail of this flow would leave now; if none can, its first; empty: none is configured. Lives as long as it. */
 struct sv outbound_lane_of(struct outbound *o, const struct mail_flow *flow);
