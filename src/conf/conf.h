@@ -192,8 +192,9 @@ struct conf_limits {
 	uint32_t recipients_per_message; /* not shared; 0: none */
 	uint64_t message_bytes_max;      /* 0: none */
 	uint32_t recipients_per_domain;  /* of one domain in one message (4.5.3); 0: none */
-	/* External recipients, as the tenant's outbound spam policy says; before the share; 0: none. */
-	uint32_t external_per_hour;
+	/* As the tenant's outbound spam policy says, or the provider; before the share; 0: none. */
+	uint32_t external_per_hour, internal_per_hour, recipients_per_hour;
+	uint32_t external_per_day, messages_per_day;
 };
 
 /* How a lane signs in. */

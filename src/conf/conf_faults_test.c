@@ -474,10 +474,10 @@ static const struct row warned[] = {
 		"in the clear" },
 	{ "more than Microsoft allows",
 		"mailboxes:\n  - { address: a@b.c, password: file:/p, provider: gmail, limits: { "
-		"recipients_per_day: 2001 } }\n" GOOD,
+		"recipients_per_day: 3001 } }\n" GOOD,
 		2,
 		89,
-		"above the 2000" },
+		"above the 3000" },
 	{ "domain of another tenant",
 		"tenants: [ { name: t, domains: [x.y] } ]\nmailboxes:\n  - { address: a@b.c, "
 		"password: file:/p, provider: smtp, endpoint: { host: h }, tenant: t }\n" GOOD,

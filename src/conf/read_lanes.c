@@ -80,6 +80,22 @@ const struct conf_field conf_lane_limits_fields[] = {
 		.type = CONF_TYPE_U32,
 		CONF_LANE_AT(limits.external_per_hour),
 		.max = 1000000000 },
+	{ .name = SV_INIT("internal_recipients_per_hour"),
+		.type = CONF_TYPE_U32,
+		CONF_LANE_AT(limits.internal_per_hour),
+		.max = 1000000000 },
+	{ .name = SV_INIT("recipients_per_hour"),
+		.type = CONF_TYPE_U32,
+		CONF_LANE_AT(limits.recipients_per_hour),
+		.max = 1000000000 },
+	{ .name = SV_INIT("external_recipients_per_day"),
+		.type = CONF_TYPE_U32,
+		CONF_LANE_AT(limits.external_per_day),
+		.max = 1000000000 },
+	{ .name = SV_INIT("messages_per_day"),
+		.type = CONF_TYPE_U32,
+		CONF_LANE_AT(limits.messages_per_day),
+		.max = 1000000000 },
 	{ .name = SV_INIT("recipients_per_message"),
 		.type = CONF_TYPE_U32,
 		CONF_LANE_AT(limits.recipients_per_message),
@@ -118,6 +134,9 @@ void conf_lane_defaults(struct conf_lane *l, unsigned share)
 		.connections = d->connections,
 		.messages_per_minute = d->messages_per_minute,
 		.recipients_per_day = d->recipients_per_day,
+		.recipients_per_hour = d->recipients_per_hour,
+		.external_per_day = d->external_per_day,
+		.messages_per_day = d->messages_per_day,
 		.recipients_per_message = d->recipients_per_message,
 		.recipients_per_domain = d->recipients_per_domain,
 		.message_bytes_max = d->message_bytes_max };
@@ -215,12 +234,33 @@ bool conf_lane_check_limits(
 		ld, map, "messages_per_minute", given->messages_per_minute, d->messages_per_minute);
 	check_limit(
 		ld, map, "recipients_per_day", given->recipients_per_day, d->recipients_per_day);
+	check_limit(
+		ld, map, "recipients_per_hour", given->recipients_per_hour, d->recipients_per_hour);
+	check_limit(ld,
+		map,
+		"external_recipients_per_day",
+		given->external_per_day,
+		d->external_per_day);
+	check_limit(ld, map, "messages_per_day", given->messages_per_day, d->messages_per_day);
 	check_limit(ld,
 		map,
 		"recipients_per_domain",
 		given->recipients_per_domain,
 		d->recipients_per_domain);
 	check_limit(ld, map, "connections", given->connections, connections_most(l->provider));
+	/* By an outbound spam policy nobody may have more than the day of a mailbox. */
+	if (given->external_per_hour)
+		check_limit(ld,
+			map,
+			"external_recipients_per_hour",
+			given->external_per_hour,
+			d->recipients_per_day);
+	if (given->internal_per_hour)
+		check_limit(ld,
+			map,
+			"internal_recipients_per_hour",
+			given->internal_per_hour,
+			d->recipients_per_day);
 	/* An administrator may raise the 500 of a mailbox; nobody raises those of HVE. */
 	if (provider_limit_counts(provider_limit(PROVIDER_LIMIT_MESSAGE_RECIPIENTS), l->provider) &&
 		given->recipients_per_message)

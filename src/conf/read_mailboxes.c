@@ -402,6 +402,10 @@ static void make_doors(struct checking *x, const struct conf_doors *doors, bool 
 		l.limits.messages_per_minute = shared.messages_per_minute;
 		l.limits.recipients_per_day = shared.recipients_per_day;
 		l.limits.external_per_hour = shared.external_per_hour;
+		l.limits.internal_per_hour = shared.internal_per_hour;
+		l.limits.recipients_per_hour = shared.recipients_per_hour;
+		l.limits.external_per_day = shared.external_per_day;
+		l.limits.messages_per_day = shared.messages_per_day;
 		x->l = &l;
 		x->door = doors->listed ? doors->items[i].at : NULL;
 		if (sound)

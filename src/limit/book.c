@@ -25,7 +25,7 @@ struct limit_book {
 };
 
 enum {
-	WINDOWS = 3
+	WINDOWS = 4
 };
 /* In the order of their bits. A minute is exact. */
 static const struct {
@@ -34,7 +34,9 @@ static const struct {
 	{ US_PER_MIN, 0 },
 	{ US_PER_HOUR, WINDOW_BUCKET_US },
 	{ US_PER_DAY, WINDOW_BUCKET_US },
+	{ US_PER_DAY, WINDOW_BUCKET_US },
 };
+#define OF_MESSAGES (LIMIT_MINUTE | LIMIT_DAY_MESSAGES)
 
 struct limit_scope {
 	const struct limit_book *book;
@@ -144,9 +146,10 @@ static uint32_t cap_of(const struct limit_scope *s, size_t i)
 
 void limit_scope_set(struct limit_scope *s, const struct limit_caps *caps)
 {
-	const uint32_t all[WINDOWS] = {
-		caps->messages_per_minute, caps->recipients_per_hour, caps->recipients_per_day
-	};
+	const uint32_t all[WINDOWS] = { caps->messages_per_minute,
+		caps->recipients_per_hour,
+		caps->recipients_per_day,
+		caps->messages_per_day };
 
 	for (size_t i = 0; i < WINDOWS; i++) {
 		s->caps[i] = all[i];
@@ -184,10 +187,15 @@ bool limit_part_stops(const struct limit_part *p)
 	return any;
 }
 
-/* What a message of so many recipients takes of a window: the minute counts messages. */
+static bool counts_messages(size_t i)
+{
+	return (1U << i & OF_MESSAGES) != 0;
+}
+
+/* What a message of so many recipients takes of a window. */
 static uint32_t amount_of(size_t i, uint32_t recipients)
 {
-	return 1U << i == LIMIT_MINUTE ? 1 : recipients;
+	return counts_messages(i) ? 1 : recipients;
 }
 
 uint32_t limit_part_room(const struct limit_part *p, struct mono_time now, uint32_t wanted)
@@ -198,7 +206,7 @@ uint32_t limit_part_room(const struct limit_part *p, struct mono_time now, uint3
 		struct limit_window *w = limit_of(p, i);
 		uint32_t has = is_shut(p, i, now) ? 0 : w ? limit_window_room(w, now) : UINT32_MAX;
 
-		if (1U << i == LIMIT_MINUTE)
+		if (counts_messages(i))
 			room = has ? room : 0;
 		else if (room > has)
 			room = has;
@@ -234,8 +242,7 @@ struct mono_time limit_part_free_at(
 	for (size_t i = 0; i < WINDOWS; i++) {
 		struct limit_window *w = limit_of(p, i);
 		struct mono_time free =
-			w ? limit_window_room_at(
-				    w, now, 1U << i == LIMIT_MINUTE ? messages : recipients)
+			w ? limit_window_room_at(w, now, counts_messages(i) ? messages : recipients)
 			  : now;
 
 		if (is_shut(p, i, now))
@@ -263,9 +270,12 @@ struct limit_use limit_part_use(const struct limit_part *p, struct mono_time now
 		.hour_capacity = capacity[1],
 		.day_used = used[2],
 		.day_capacity = capacity[2],
+		.day_messages_used = used[3],
+		.day_messages_capacity = capacity[3],
 		.minute_of = capacity[0] ? p->scope : NULL,
 		.hour_of = capacity[1] ? p->scope : NULL,
-		.day_of = capacity[2] ? p->scope : NULL };
+		.day_of = capacity[2] ? p->scope : NULL,
+		.day_messages_of = capacity[3] ? p->scope : NULL };
 }
 
 static uint32_t take_open(uint32_t *open, uint32_t wanted)
@@ -355,7 +365,7 @@ void limit_book_restore(struct limit_book *b, const struct limit_entry *e)
 		used = steady;
 	for (size_t i = 0; i < WINDOWS; i++) {
 		struct mono_time at = free_at(b, used, kinds[i].length_us, now);
-		int32_t n = 1U << i == LIMIT_MINUTE ? e->messages : e->recipients;
+		int32_t n = counts_messages(i) ? e->messages : e->recipients;
 
 		if (n <= 0 || !mono_before(now, at))
 			continue;
@@ -371,7 +381,7 @@ static size_t enter(const struct limit_slot *slot, int sign, struct limit_entry 
 {
 	*out = (struct limit_entry){ .scope = limit_scope_key(slot->scope),
 		.bucket = slot->bucket,
-		.messages = slot->windows & LIMIT_MINUTE ? sign : 0,
+		.messages = slot->windows & OF_MESSAGES ? sign : 0,
 		.recipients = slot->windows & (LIMIT_HOUR | LIMIT_DAY)
 				      ? sign * (int32_t)slot->recipients
 				      : 0 };
@@ -427,7 +437,7 @@ void limit_slot_shrink(struct limit_slot *slot, uint32_t recipients)
 	must(recipients <= slot->recipients);
 	slot->recipients = recipients;
 	for (size_t i = 0; i < WINDOWS; i++)
-		if (1U << i != LIMIT_MINUTE && window_of(slot, i))
+		if (!counts_messages(i) && window_of(slot, i))
 			limit_window_withdraw(
 				window_of(slot, i), take_open(&slot->scope->open[i], rest));
 }

@@ -15,8 +15,8 @@
  *
  * A scope is what the receiver counts, whichever door carries it: "m:erp@contoso.com", a mailbox; "c:lab", a connector; "t:contoso",
  * what a tenant sends to the outside; "o:contoso", likewise from its addresses below onmicrosoft.com; "e:...",
- * what a mailbox sends there in an hour by its tenant's policy; and whom we count ourselves (inbound/quota.c): "d:scanner-3", a device; "u:erp", a user.
- * Its windows count messages by the minute, and recipients by the hour and the day, as the receiver may see them
+ * what a mailbox sends there in an hour or a day, by its tenant's policy or Google's; "i:...", likewise what stays inside; and whom we count ourselves (inbound/quota.c): "d:scanner-3", a device; "u:erp", a user.
+ * Its windows count messages by the minute and the day, and recipients by the hour and the day, as the receiver may see them
  * (limit/window.h). A limit that is taken away is counted on: it may come back within its window.
  */
 struct limit_book;
@@ -67,13 +67,15 @@ struct limit_caps {
 	uint32_t messages_per_minute; /* 0: no limit */
 	uint32_t recipients_per_day;  /* likewise */
 	uint32_t recipients_per_hour;
+	uint32_t messages_per_day;
 };
 /* Windows of a scope. */
 enum {
 	LIMIT_MINUTE = 1,
 	LIMIT_HOUR = 2,
 	LIMIT_DAY = 4,
-	LIMIT_ALL = 7
+	LIMIT_DAY_MESSAGES = 8,
+	LIMIT_ALL = 15
 };
 void limit_scope_set(struct limit_scope *s, const struct limit_caps *caps);
 /* Of the minute alone: that of an account, whose mailbox has the rest. */
@@ -110,8 +112,9 @@ struct limit_use {
 	uint32_t minute_used, minute_capacity; /* capacity 0: no limit */
 	uint32_t day_used, day_capacity;
 	uint32_t hour_used, hour_capacity;
+	uint32_t day_messages_used, day_messages_capacity;
 	/* Whose these are; NULL: no limit. */
-	const struct limit_scope *minute_of, *day_of, *hour_of;
+	const struct limit_scope *minute_of, *day_of, *hour_of, *day_messages_of;
 };
 struct limit_use limit_part_use(const struct limit_part *p, struct mono_time now);
 

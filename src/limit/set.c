@@ -91,6 +91,14 @@ static void keep_least(struct limit_use *all, const struct limit_use *its)
 		all->hour_capacity = its->hour_capacity;
 		all->hour_of = its->hour_of;
 	}
+	if (has_less(its->day_messages_used,
+		    its->day_messages_capacity,
+		    all->day_messages_used,
+		    all->day_messages_capacity)) {
+		all->day_messages_used = its->day_messages_used;
+		all->day_messages_capacity = its->day_messages_capacity;
+		all->day_messages_of = its->day_messages_of;
+	}
 	if (has_less(its->day_used, its->day_capacity, all->day_used, all->day_capacity)) {
 		all->day_used = its->day_used;
 		all->day_capacity = its->day_capacity;

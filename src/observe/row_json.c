@@ -245,7 +245,7 @@ static void put_pace(const struct observe_query *q, json_t *o, const struct obse
 
 static const char *unit_of(const struct outbound_limit *l)
 {
-	if (l->window == LIMIT_MINUTE)
+	if (l->window == LIMIT_MINUTE || l->window == LIMIT_DAY_MESSAGES)
 		return "messages";
 	return l->side == LIMIT_EXTERNAL   ? "external recipients"
 	       : l->side == LIMIT_INTERNAL ? "internal recipients"

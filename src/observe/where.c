@@ -66,6 +66,7 @@ const char *observe_scope_kind(struct sv key)
 		{ 't', "tenant" },
 		{ 'o', "onmicrosoft" },
 		{ 'e', "external" },
+		{ 'i', "internal" },
 	};
 
 	for (size_t i = 0; i < COUNT_OF(all); i++)

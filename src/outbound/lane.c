@@ -209,7 +209,8 @@ void lane_tell_order(struct lane *l)
 			    .probing = !shut && state.probing && !state.held,
 			    .external_held = outside != NULL,
 			    .external_elsewhere = outside && sched_hold_may_leave(outside),
-			    .external_full = limits_stop_outside(l) }))
+			    .external_full = limits_stop(l, LIMIT_EXTERNAL),
+			    .internal_full = limits_stop(l, LIMIT_INTERNAL) }))
 		outbound_wake(l->o);
 }
 

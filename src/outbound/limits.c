@@ -11,23 +11,32 @@
 /* In which scopes the mail of a lane counts, and what each of them allows. */
 
 /*
- * A part of what goes to the outside. Where the limit was taken away it stops nothing, and is counted on: what leaves meanwhile counts
- * when it comes back. One that there never was is not counted.
+ * A part of one side. Where the limit was taken away it stops nothing, and is counted on: what leaves meanwhile counts when it comes
+ * back. One that there never was is not counted.
  */
-static void add_external(struct outbound *o, struct limit_set *set, const char *kind,
-	struct sv name, const struct limit_caps *caps)
+struct side {
+	const char *kind; /* of the scope's key */
+	struct sv name;
+	enum limit_side side;
+	struct limit_caps caps;
+};
+
+static void add_side(struct outbound *o, struct limit_set *set, const struct side *part)
 {
 	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(LIMIT_ADDRESS + 128);
-	bool limits = caps->recipients_per_hour || caps->recipients_per_day;
+	bool limits = part->caps.recipients_per_hour || part->caps.recipients_per_day;
 	struct limit_scope *s;
 
-	must(buf_printf(&key, "%s:%.*s", kind, SV_ARG(sv_head(name, LIMIT_ADDRESS + 100))) == 0);
+	must(buf_printf(&key,
+		     "%s:%.*s",
+		     part->kind,
+		     SV_ARG(sv_head(part->name, LIMIT_ADDRESS + 100))) == 0);
 	s = limits ? limit_book_scope(o->book, buf_sv(&key))
 		   : limit_book_known(o->book, buf_sv(&key));
 	if (!s)
 		return;
-	limit_scope_set(s, caps);
-	limit_set_add(set, s, LIMIT_HOUR | LIMIT_DAY, LIMIT_EXTERNAL);
+	limit_scope_set(s, &part->caps);
+	limit_set_add(set, s, LIMIT_HOUR | LIMIT_DAY, part->side);
 }
 
 static bool counts_for(const struct conf_lane *c, enum provider_limit_id id)
@@ -60,36 +69,48 @@ static bool is_onmicrosoft(struct sv address)
 	       sv_eq_nocase(sv_skip(domain, domain.len - suffix.len), suffix);
 }
 
-static void add_hour(struct outbound *o, struct limit_set *set, const struct conf_lane *c)
+/* Of one mailbox or connector, by its tenant's policy, or as its service has it. */
+static void add_own_sides(struct outbound *o, struct limit_set *set, const struct conf_lane *c)
 {
-	const uint32_t most = c->limits.external_per_hour;
+	const struct conf_limits *l = &c->limits;
 
-	add_external(o,
+	add_side(o,
 		set,
-		"e",
-		c->name,
-		&(struct limit_caps){
-			.recipients_per_hour = sched_share(most, c->limits.share_percent) });
+		&(struct side){ "e",
+			c->name,
+			LIMIT_EXTERNAL,
+			{ .recipients_per_hour =
+					sched_share(l->external_per_hour, l->share_percent),
+				.recipients_per_day =
+					sched_share(l->external_per_day, l->share_percent) } });
+	add_side(o,
+		set,
+		&(struct side){ "i",
+			c->name,
+			LIMIT_INTERNAL,
+			{ .recipients_per_hour =
+					sched_share(l->internal_per_hour, l->share_percent) } });
 }
 
 static void add_tenant(struct outbound *o, struct limit_set *set, const struct conf_lane *c)
 {
+	const uint64_t onmicrosoft = provider_limit(PROVIDER_LIMIT_ONMICROSOFT)->amount;
+
 	if (counts_for(c, PROVIDER_LIMIT_TENANT_EXTERNAL))
-		add_external(o,
+		add_side(o,
 			set,
-			"t",
-			c->tenant->name,
-			&(struct limit_caps){
-				.recipients_per_day = tenant_external(o, c->tenant) });
+			&(struct side){ "t",
+				c->tenant->name,
+				LIMIT_EXTERNAL,
+				{ .recipients_per_day = tenant_external(o, c->tenant) } });
 	if (c->kind == CONF_LANE_MAILBOX && is_onmicrosoft(c->name) &&
 		counts_for(c, PROVIDER_LIMIT_ONMICROSOFT))
-		add_external(o,
+		add_side(o,
 			set,
-			"o",
-			c->tenant->name,
-			&(struct limit_caps){ .recipients_per_day = (uint32_t)provider_limit(
-						      PROVIDER_LIMIT_ONMICROSOFT)
-									    ->amount });
+			&(struct side){ "o",
+				c->tenant->name,
+				LIMIT_EXTERNAL,
+				{ .recipients_per_day = (uint32_t)onmicrosoft } });
 }
 
 static void set_own(struct limit_scope *own, const struct conf_lane *c)
@@ -99,7 +120,9 @@ static void set_own(struct limit_scope *own, const struct conf_lane *c)
 	limit_scope_set(own,
 		&(struct limit_caps){
 			sched_share(minute->messages_per_minute, minute->share_percent),
-			sched_share(c->limits.recipients_per_day, c->limits.share_percent) });
+			sched_share(c->limits.recipients_per_day, c->limits.share_percent),
+			sched_share(c->limits.recipients_per_hour, c->limits.share_percent),
+			sched_share(c->limits.messages_per_day, c->limits.share_percent) });
 }
 
 void limits_of(struct outbound *o, struct sv lane, const struct conf_lane *c, struct limit_set *out)
@@ -108,7 +131,7 @@ void limits_of(struct outbound *o, struct sv lane, const struct conf_lane *c, st
 	bool apart = c && c->account && !sv_eq(c->account->key, limit_scope_key(own));
 
 	*out = (struct limit_set){ .count = 0 };
-	limit_set_add(out, own, apart ? LIMIT_HOUR | LIMIT_DAY : LIMIT_ALL, LIMIT_BOTH);
+	limit_set_add(out, own, apart ? LIMIT_ALL & ~LIMIT_MINUTE : LIMIT_ALL, LIMIT_BOTH);
 	/* Of one that is gone they stay: it may come back within its windows. */
 	if (!c)
 		return;
@@ -123,7 +146,7 @@ void limits_of(struct outbound *o, struct sv lane, const struct conf_lane *c, st
 	}
 	if (c->tenant)
 		add_tenant(o, out, c);
-	add_hour(o, out, c);
+	add_own_sides(o, out, c);
 }
 
 enum limit_side flow_side(const struct mail_flow *flow)
@@ -131,17 +154,20 @@ enum limit_side flow_side(const struct mail_flow *flow)
 	return flow->external ? LIMIT_EXTERNAL : LIMIT_INTERNAL;
 }
 
-bool limits_stop_outside(const struct lane *l)
+bool limits_stop(const struct lane *l, enum limit_side side)
 {
+	enum limit_side other = side == LIMIT_EXTERNAL ? LIMIT_INTERNAL : LIMIT_EXTERNAL;
 	struct mono_time now = io_now(l->o->loop);
 
-	return limit_set_room(&l->limits, LIMIT_EXTERNAL, now, 1) == 0 &&
-	       limit_set_room(&l->limits, LIMIT_INTERNAL, now, 1) > 0;
+	return limit_set_room(&l->limits, side, now, 1) == 0 &&
+	       limit_set_room(&l->limits, other, now, 1) > 0;
 }
 
 enum limit_side limits_take_side(const struct lane *l)
 {
-	return limits_stop_outside(l) ? LIMIT_INTERNAL : LIMIT_BOTH;
+	return limits_stop(l, LIMIT_EXTERNAL)   ? LIMIT_INTERNAL
+	       : limits_stop(l, LIMIT_INTERNAL) ? LIMIT_EXTERNAL
+						: LIMIT_BOTH;
 }
 
 /*

@@ -16,7 +16,10 @@ enum {
 static const struct {
 	unsigned window;
 	const char *name;
-} windows[] = { { LIMIT_MINUTE, "minute" }, { LIMIT_HOUR, "hour" }, { LIMIT_DAY, "day" } };
+} windows[] = { { LIMIT_MINUTE, "minute" },
+	{ LIMIT_HOUR, "hour" },
+	{ LIMIT_DAY, "day" },
+	{ LIMIT_DAY_MESSAGES, "day-messages" } };
 
 static const char *name_of(unsigned window)
 {

@@ -180,6 +180,60 @@ static void the_outside_has_an_hour(void **state)
 	bench_close(&b);
 }
 
+/* Likewise what stays inside, and the outside goes on; after a restart, too. */
+static void the_inside_has_an_hour(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	open_with_secret(
+		&b, OFFICE("", "limits: { share: 100%, internal_recipients_per_hour: 2 }"));
+	bench_start(&b);
+	for (unsigned i = 0; i < 3; i++) {
+		(void)queue(&b, "a@contoso.com", "in@contoso.com");
+		(void)queue(&b, "a@contoso.com", "x@example.org");
+	}
+	bench_wait_for_mails(&b, 5, 0);
+	rest(&b);
+	assert_int_equal(b.a.mail_count, 5);
+	bench_restart(&b);
+	(void)queue(&b, "a@contoso.com", "y@example.org");
+	bench_wait_for_mails(&b, 6, 0);
+	rest(&b);
+	assert_int_equal(b.a.mail_count, 6);
+	assert_int_equal(bench_summary(&b).out_messages_waiting, 1);
+	bench_close(&b);
+}
+
+/* As Google has it: messages, recipients, and those outside. */
+static void a_day_has_three_limits(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	open_with_secret(&b,
+		OFFICE("",
+			"limits: { share: 100%, messages_per_day: 4, recipients_per_day: 6, "
+			"external_recipients_per_day: 2 }"));
+	bench_start(&b);
+	(void)queue(&b, "a@contoso.com", "x@example.org y@example.org");
+	bench_wait_for_mails(&b, 1, 0);
+	/* The outside is full. */
+	(void)queue(&b, "a@contoso.com", "z@example.org");
+	(void)queue(&b, "a@contoso.com", "in@contoso.com in2@contoso.com");
+	(void)queue(&b, "a@contoso.com", "in@contoso.com");
+	(void)queue(&b, "b@contoso.com", "in@contoso.com");
+	bench_wait_for_mails(&b, 4, 0);
+	/* And after the fourth message, with one recipient left, the day is. */
+	(void)queue(&b, "a@contoso.com", "in3@contoso.com");
+	bench_wait_for_mails(&b, 5, 0);
+	bench_restart(&b);
+	(void)queue(&b, "a@contoso.com", "in4@contoso.com");
+	rest(&b);
+	assert_int_equal(b.a.mail_count, 5);
+	bench_close(&b);
+}
+
 /* What a reader sees of the account's minute, at a mailbox that only shares it. */
 static void see_the_minute(struct bench *b)
 {
@@ -274,6 +328,8 @@ int main(void)
 		cmocka_unit_test(a_tenant_has_one_outside),
 		cmocka_unit_test(the_last_of_the_outside_goes_once),
 		cmocka_unit_test(the_outside_has_an_hour),
+		cmocka_unit_test(the_inside_has_an_hour),
+		cmocka_unit_test(a_day_has_three_limits),
 		cmocka_unit_test(a_reply_shuts_the_account),
 		cmocka_unit_test(a_reply_shuts_the_outside),
 	};

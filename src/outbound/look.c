@@ -121,8 +121,9 @@ static bool look_at_window(
 	*out = (struct outbound_limit){ .scope = limit_scope_key(p->scope),
 		.window = window,
 		.side = (enum limit_side)p->side,
-		.used = use.minute_used + use.hour_used + use.day_used,
-		.capacity = use.minute_capacity + use.hour_capacity + use.day_capacity,
+		.used = use.minute_used + use.hour_used + use.day_used + use.day_messages_used,
+		.capacity = use.minute_capacity + use.hour_capacity + use.day_capacity +
+			    use.day_messages_capacity,
 		.learned = l->limit };
 	if (mono_before(now, free_at))
 		out->free_at = wall_of(o, free_at);
@@ -136,7 +137,9 @@ static bool look_at_window(
 size_t outbound_lane_limits(
 	struct outbound *o, struct sv lane, struct outbound_limit out[OUTBOUND_LIMITS_MAX])
 {
-	static const unsigned windows[] = { LIMIT_MINUTE, LIMIT_HOUR, LIMIT_DAY };
+	static const unsigned windows[] = {
+		LIMIT_MINUTE, LIMIT_HOUR, LIMIT_DAY, LIMIT_DAY_MESSAGES
+	};
 	const struct lane *l = htable_get(&o->lanes, lane);
 	size_t n = 0;
 

@@ -289,12 +289,12 @@ void limits_try_more(struct lane *l); /* a step upward, where it is time */
 void limits_reopen(struct lane *l);   /* a person says so */
 void limits_loaded(struct outbound *o, const struct store_park_row *row);
 enum limit_side flow_side(const struct mail_flow *flow);
-/* What goes to the outside waits, and the rest does not. */
-bool limits_stop_outside(const struct lane *l);
-/* What it may take now: of both sides, but where the outside has to wait. */
+/* What goes to this side waits, and the rest does not. */
+bool limits_stop(const struct lane *l, enum limit_side side);
+/* What it may take now: of both sides, but where one has to wait. */
 enum limit_side limits_take_side(const struct lane *l);
 /* When to look again for room. */
-#define LIMIT_SCOPE_KINDS "mctoe" /* how the keys of these scopes begin (limit/book.h) */
+#define LIMIT_SCOPE_KINDS "mctoei" /* how the keys of these scopes begin (limit/book.h) */
 #define LIMITS_LOOK_US (5 * US_PER_S)
 struct mono_time limits_room_at(const struct lane *l, enum limit_side side);
 

@@ -129,7 +129,9 @@ static struct mono_time next_look(struct lane *l, const struct sched_lane_now *s
 		return MONO_NEVER;
 	if (state->held)
 		return state->until;
-	out_at = limits_stop_outside(l) ? limits_room_at(l, LIMIT_EXTERNAL) : MONO_NEVER;
+	out_at = limits_stop(l, LIMIT_EXTERNAL)   ? limits_room_at(l, LIMIT_EXTERNAL)
+		 : limits_stop(l, LIMIT_INTERNAL) ? limits_room_at(l, LIMIT_INTERNAL)
+						  : MONO_NEVER;
 	if (due_count(l) == 0)
 		return out_at;
 	room = lane_room_now(l);
@@ -168,9 +170,8 @@ static void take_some(struct lane *l, bool probing)
 		struct sched_room room = lane_room_now(l);
 		struct sched_pick pick;
 
-		/* What was taken last may have been the last of what may go to the outside. */
-		if (sched_taker_state(l->taker)->external_full != limits_stop_outside(l))
-			lane_tell_order(l);
+		/* What was taken last may have been the last of what may go to its side. */
+		lane_tell_order(l);
 		if (!sched_pick(l->taker, outbound_due_now(l->o), &room, &pick))
 			return;
 		delivery_take(l, &pick, probing);

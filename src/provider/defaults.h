@@ -11,9 +11,11 @@
 struct provider_defaults {
 	struct sv host; /* empty: must be configured */
 	uint16_t port;
-	uint32_t connections;            /* at once, for one mailbox */
-	uint32_t messages_per_minute;    /* 0: no limit */
-	uint32_t recipients_per_day;     /* 0: no limit */
+	uint32_t connections;         /* at once, for one mailbox */
+	uint32_t messages_per_minute; /* 0: no limit */
+	uint32_t recipients_per_day;  /* 0: no limit */
+	uint32_t recipients_per_hour; /* likewise */
+	uint32_t external_per_day, messages_per_day;
 	uint32_t recipients_per_message; /* 0: no limit */
 	uint64_t message_bytes_max;      /* 0: no limit known */
 	uint64_t connection_us_max; /* never keep one longer: Exchange cuts at about 20 minutes */

@@ -107,7 +107,12 @@ static void defaults_keep_to_the_table(void **state)
 	assert_true(below(provider_defaults(PROVIDER_DIRECT)->recipients_per_domain,
 		PROVIDER_LIMIT_DIRECT_DOMAIN));
 	d = provider_defaults(PROVIDER_GMAIL);
-	assert_true(below(d->recipients_per_day, PROVIDER_LIMIT_GMAIL_MESSAGES));
+	assert_true(below(d->messages_per_day, PROVIDER_LIMIT_GMAIL_MESSAGES));
+	assert_true(below(d->recipients_per_day, PROVIDER_LIMIT_GMAIL_DAY));
+	assert_true(below(d->external_per_day, PROVIDER_LIMIT_GMAIL_EXTERNAL));
+	assert_true(below(d->external_per_day, PROVIDER_LIMIT_GMAIL_UNIQUE));
+	assert_true(below(provider_defaults(PROVIDER_DIRECT)->recipients_per_hour,
+		PROVIDER_LIMIT_DIRECT_HOUR));
 	assert_true(below(d->recipients_per_message, PROVIDER_LIMIT_GMAIL_MESSAGE));
 }
 

@@ -94,9 +94,14 @@ static bool may_external(const struct sched_taker *t)
 	return !state_of(t)->external_held && !state_of(t)->external_full;
 }
 
+static bool may_internal(const struct sched_taker *t)
+{
+	return !state_of(t)->internal_full;
+}
+
 static bool may_take(const struct sched_taker *t, bool external)
 {
-	return may_ask(t) && (!external || may_external(t));
+	return may_ask(t) && (external ? may_external(t) : may_internal(t));
 }
 
 static void wake(struct sched_taker *t)
@@ -340,7 +345,7 @@ static struct sched_flow *passed_flow(
 			struct sched_flow *f = list_entry(at, struct sched_flow, of_lot);
 
 			if (has_due(f) && rule->class[f->key.class] &&
-				(rule->external || !f->key.external))
+				(f->key.external ? rule->external : rule->internal))
 				return f;
 		}
 	return NULL;
@@ -348,7 +353,7 @@ static struct sched_flow *passed_flow(
 
 static struct sched_turn_rule rule_of(const struct sched_taker *t, enum mail_class worst)
 {
-	struct sched_turn_rule rule = { .external = may_external(t) };
+	struct sched_turn_rule rule = { .external = may_external(t), .internal = may_internal(t) };
 
 	for (unsigned i = 0; i <= worst; i++)
 		rule.class[i] = true;
@@ -364,7 +369,7 @@ static bool has_work(const struct sched_taker *t)
 {
 	const struct sched_turn_rule all = rule_of(t, MAIL_CLASS_BULK);
 
-	return due_of(t, false) > 0 || (all.external && due_of(t, true) > 0) ||
+	return (all.internal && due_of(t, false) > 0) || (all.external && due_of(t, true) > 0) ||
 	       passed_flow(t, &all) != NULL;
 }
 
@@ -574,7 +579,7 @@ static bool bulk_may(const struct sched_taker *t, const struct sched_room *room)
 
 static struct sched_flow *next_flow(const struct sched_taker *t, const struct sched_room *room)
 {
-	struct sched_turn_rule rule = { .external = may_external(t) };
+	struct sched_turn_rule rule = { .external = may_external(t), .internal = may_internal(t) };
 	struct sched_turn *turn;
 	struct sched_flow *f;
 
@@ -683,13 +688,14 @@ bool sched_may_pass(struct sched_flow *f, struct sched_taker *t, struct wall_tim
 uint64_t sched_due_count(struct sched_taker *t, struct wall_time now)
 {
 	const struct sched_taker_state *s = state_of(t);
-	uint64_t out;
+	uint64_t in, out;
 
 	fire(t->order, now);
 	if (!may_ask(t) || !has_work(t))
 		return 0;
 	if (s->held)
 		return 1;
+	in = may_internal(t) ? due_of(t, false) : 0;
 	out = may_external(t) ? due_of(t, true) : 0;
-	return most(1, due_of(t, false) + out);
+	return most(1, in + out);
 }

@@ -67,6 +67,7 @@ struct sched_taker_state {
 	bool external_held; /* takes no mail to the outside (of its tenant), not as a probe of all mail either */
 	bool external_elsewhere; /* and that may go by another door or member */
 	bool external_full; /* a limit of what goes to the outside has no room; the rest goes on, and its mail waits here */
+	bool internal_full; /* likewise of what stays inside */
 };
 const struct sched_taker_state *sched_taker_state(const struct sched_taker *t);
 /* Pushed at each change; false: it is the same as before, which costs nothing. */

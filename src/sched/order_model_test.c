@@ -160,7 +160,7 @@ static bool asks(const struct model_taker *t, bool external)
 {
 	if (!t->s.is_configured || (t->s.held && !t->s.probing))
 		return false;
-	return !external || !(t->s.external_held || t->s.external_full);
+	return external ? !(t->s.external_held || t->s.external_full) : !t->s.internal_full;
 }
 
 static bool may_have(struct world *w, struct model_taker *t, const struct model_flow *f)
@@ -313,7 +313,8 @@ static void change_taker(struct world *w)
 		.probing = below(w, 4) == 0,
 		.external_held = below(w, 3) == 0,
 		.external_elsewhere = below(w, 2) > 0,
-		.external_full = below(w, 4) == 0 };
+		.external_full = below(w, 4) == 0,
+		.internal_full = below(w, 4) == 0 };
 
 	switch (below(w, 10)) {
 	case 0:

@@ -276,20 +276,20 @@ static struct sched_share *first_of(const struct class *c, enum side side)
 	return node ? CONTAINER_OF(node, struct sched_share, places[side].node) : NULL;
 }
 
-static struct sched_share *next_share(const struct class *c, bool external)
+static struct sched_share *next_share(const struct class *c, const struct sched_turn_rule *rule)
 {
-	struct sched_share *in = first_of(c, INTERNAL);
-	struct sched_share *out = external ? first_of(c, EXTERNAL) : NULL;
+	struct sched_share *in = rule->internal ? first_of(c, INTERNAL) : NULL;
+	struct sched_share *out = rule->external ? first_of(c, EXTERNAL) : NULL;
 
 	if (!in || !out)
 		return in ? in : out;
 	return out->clock < in->clock ? out : in;
 }
 
-static struct sched_turn *next_turn(const struct sched_share *s, bool external)
+static struct sched_turn *next_turn(const struct sched_share *s, const struct sched_turn_rule *rule)
 {
-	struct heap_node *in = heap_first(&s->places[INTERNAL].flows);
-	struct heap_node *out = external ? heap_first(&s->places[EXTERNAL].flows) : NULL;
+	struct heap_node *in = rule->internal ? heap_first(&s->places[INTERNAL].flows) : NULL;
+	struct heap_node *out = rule->external ? heap_first(&s->places[EXTERNAL].flows) : NULL;
 
 	if (!in || (out && out->key < in->key))
 		in = out;
@@ -304,7 +304,7 @@ struct sched_turn *sched_turns_next(
 
 	for (size_t i = 0; i < COUNT_OF(all->classes); i++) {
 		const struct class *c = &all->classes[i];
-		const struct sched_share *s = rule->class[i] ? next_share(c, rule->external) : NULL;
+		const struct sched_share *s = rule->class[i] ? next_share(c, rule) : NULL;
 
 		/* Of equals the better class, which stands before. */
 		if (s && (!best || later(c->clock, all->present) <
@@ -313,7 +313,7 @@ struct sched_turn *sched_turns_next(
 			share = s;
 		}
 	}
-	return share ? next_turn(share, rule->external) : NULL;
+	return share ? next_turn(share, rule) : NULL;
 }
 
 struct sched_share *sched_turn_begin(struct sched_turn *turn)

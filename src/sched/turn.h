@@ -58,10 +58,10 @@ uint64_t sched_turns_due(const struct sched_turns *all, bool external);
 uint64_t sched_turns_ahead(
 	const struct sched_turns *all, const struct mail_flow *key, uint64_t before);
 
-/* Which classes may take, and whether that to the outside may. */
+/* Which classes may take, and to which side. */
 struct sched_turn_rule {
 	bool class[MAIL_CLASS_COUNT];
-	bool external;
+	bool internal, external;
 };
 /* NULL: none. */
 struct sched_turn *sched_turns_next(
