@@ -11,7 +11,8 @@ bool sv_eq(struct sv a, struct sv b)
 
 bool sv_eq_nocase(struct sv a, struct sv b)
 {
-	return a.len == b.len && sv_starts_nocase(a, b);
+	/* Most that are equal are so to the letter. */
+	return a.len == b.len && (sv_eq(a, b) || sv_starts_nocase(a, b));
 }
 
 int sv_cmp(struct sv a, struct sv b)

@@ -139,7 +139,7 @@ static void set_window(struct limit_scope *s, size_t i, uint32_t capacity)
 /* What is configured, or less where that was learned. 0: no limit. */
 static uint32_t cap_of(const struct limit_scope *s, size_t i)
 {
-	uint32_t learned = limit_learned_cap(&s->learned[i]);
+	uint32_t learned = s->learned[i].limit ? limit_learned_cap(&s->learned[i]) : 0;
 
 	return learned && (!s->caps[i] || learned < s->caps[i]) ? learned : s->caps[i];
 }

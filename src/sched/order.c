@@ -427,11 +427,16 @@ struct wall_time sched_order_next(const struct sched_order *o)
  */
 static void write_key(struct buf *b, const struct mail_flow *key)
 {
-	must(buf_printf(b,
-		     "%c%c%zu:",
-		     'a' + (int)key->class,
-		     key->external ? 'e' : 'i',
-		     key->principal.len) == 0);
+	size_t unit = 1;
+
+	/* Of each message that comes: printf() takes longer than all the rest. */
+	must(buf_append_char(b, (char)('a' + (int)key->class)) == 0);
+	must(buf_append_char(b, key->external ? 'e' : 'i') == 0);
+	while (key->principal.len / unit >= 10)
+		unit *= 10;
+	for (; unit; unit /= 10)
+		must(buf_append_char(b, (char)('0' + key->principal.len / unit % 10)) == 0);
+	must(buf_append_char(b, ':') == 0);
 	must(buf_append(b, key->principal) == 0);
 	must(buf_append(b, key->sender) == 0);
 	must(buf_append_char(b, '\n') == 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "simulate/simulate_priv.h"
 
-#include <stdio.h>
+#include "base/must.h"
 
 enum {
 	/* A receiver knows a mailbox after so much mail. */
@@ -45,7 +45,7 @@ static const struct answer *receiver(struct world *w, struct box *b)
 void exchange_take(struct world *w, struct attempt *a)
 {
 	struct box *b = &w->boxes[a->box];
-	struct sandbox_reply reply;
+	struct sandbox_reply *reply = &w->reply;
 	const struct sandbox_submission s = {
 		.mailbox = b->exchange,
 		.counting = b->by_graph ? SANDBOX_COUNT_DAY : SANDBOX_COUNT_ALL,
@@ -56,11 +56,12 @@ void exchange_take(struct world *w, struct attempt *a)
 		.now_us = w->now_us,
 	};
 
-	sandbox_model_submit(w->tenants[b->tenant], &s, &reply);
+	sandbox_model_submit(w->tenants[b->tenant], &s, reply);
 	a->counted = true;
-	if (reply.code != 250) {
-		answer_judge(&a->answer, reply.code, reply.enhanced, reply.text);
-		a->said = NULL;
+	if (reply->code != 250) {
+		a->own = xcalloc(1, sizeof(*a->own));
+		answer_judge(a->own, reply->code, reply->enhanced, reply->text);
+		a->said = a->own;
 		a->refused = true;
 		return;
 	}

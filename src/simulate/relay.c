@@ -301,11 +301,10 @@ static void stop(struct world *w)
 static void recover(struct world *w, struct attempt *a)
 {
 	struct box *b = &w->boxes[a->box];
-	struct limit_entry entries[LIMIT_ENTRIES_MAX];
 	size_t count = limit_set_expect(
-		&b->limits, mono_add(world_now(w), UNCERTAIN_SETTLE_US), 1, entries);
+		&b->limits, mono_add(world_now(w), UNCERTAIN_SETTLE_US), 1, w->entries);
 
-	write_entries(w, b, entries, count);
+	write_entries(w, b, w->entries, count);
 	a->mail.due_us = world_wall(w).us + (int64_t)sched_retry_pause(&policy.retry,
 						    a->mail.attempts + UNCERTAIN_LATER,
 						    &w->rng);
@@ -345,6 +344,8 @@ static uint32_t new_attempt(struct world *w)
 
 static void drop_attempt(struct world *w, uint32_t n)
 {
+	free(w->attempts[n].own);
+	w->attempts[n].own = NULL;
 	w->attempts[n].life = 0;
 	w->attempts[n].next = w->attempt_unused;
 	w->attempt_unused = n + 1;
@@ -366,7 +367,6 @@ static void send(struct world *w, struct box *b, bool probe)
 {
 	uint32_t n = new_attempt(w);
 	struct attempt *a = &w->attempts[n];
-	struct limit_entry entries[LIMIT_ENTRIES_MAX];
 	struct sched_mail mail;
 	size_t count;
 
@@ -377,8 +377,9 @@ static void send(struct world *w, struct box *b, bool probe)
 		.probe = probe };
 	a->mail.attempts++;
 	mail = mail_of(b, a);
-	count = limit_slots_take(&a->slots, &b->limits, LIMIT_EXTERNAL, world_now(w), 1, entries);
-	write_entries(w, b, entries, count);
+	count = limit_slots_take(
+		&a->slots, &b->limits, LIMIT_EXTERNAL, world_now(w), 1, w->entries);
+	write_entries(w, b, w->entries, count);
 	sched_lane_begin(b->lane, &mail, probe, world_now(w));
 	sched_better_left(&b->better, MAIL_CLASS_NORMAL, world_now(w));
 	b->open++;
@@ -515,18 +516,17 @@ static void drain_holds(struct world *w, struct box *b)
 
 static void settle(struct world *w, struct box *b, struct attempt *a)
 {
-	struct limit_entry entries[LIMIT_ENTRIES_MAX];
-	size_t count =
-		a->breaks ? limit_slots_expect(
-				    &a->slots, mono_add(world_now(w), UNCERTAIN_SETTLE_US), entries)
-			  : limit_slots_settle(&a->slots, world_now(w), entries);
+	size_t count = a->breaks ? limit_slots_expect(&a->slots,
+					   mono_add(world_now(w), UNCERTAIN_SETTLE_US),
+					   w->entries)
+				 : limit_slots_settle(&a->slots, world_now(w), w->entries);
 
-	write_entries(w, b, entries, count);
+	write_entries(w, b, w->entries, count);
 }
 
 static void decide(struct world *w, struct box *b, struct attempt *a)
 {
-	const struct answer *said = a->breaks ? &w->answers.broken : a->said ? a->said : &a->answer;
+	const struct answer *said = a->breaks ? &w->answers.broken : a->said;
 	struct sched_part part = { .verdict = &said->verdict,
 		.reply = sv_from(said->text),
 		.said = SCHED_SAID_CONTENT,

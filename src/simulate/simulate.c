@@ -222,6 +222,8 @@ static void free_world(struct world *w)
 	free(w->tenants);
 	free(w->outside_held);
 	free(w->boxes);
+	for (uint32_t i = 0; i < w->attempt_count; i++)
+		free(w->attempts[i].own);
 	free(w->attempts);
 	wheel_free(w->wheel);
 }

@@ -86,8 +86,8 @@ struct attempt {
 	uint32_t life; /* of the relay that made it */
 	uint32_t next; /* unused: place + 1 */
 	bool probe, counted, refused, breaks;
-	struct answer answer; /* only if it is none of the usual ones */
 	const struct answer *said;
+	struct answer *own; /* what was said, if it is none of the usual ones; else NULL */
 };
 
 enum event_kind {
@@ -123,6 +123,9 @@ struct world {
 	/* The relay, as long as it runs. */
 	uint32_t life;
 	struct limit_book *book;
+	/* Of what happens now. Here, as each would be cleared for each message on a stack. */
+	struct limit_entry entries[LIMIT_ENTRIES_MAX];
+	struct sandbox_reply reply;
 	struct sched_order *order;
 	struct sched_holds *holds;
 };

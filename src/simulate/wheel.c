@@ -9,7 +9,9 @@ enum {
 	/* Small enough for the cache; what is further away stays in its slot for the next round. */
 	SLOTS = 2 * 3600 * WHEEL_TICKS_A_SECOND,
 	NODES_FIRST = 1024,
+	WORD_BITS = 64,
 };
+static_assert(SLOTS % WORD_BITS == 0, "whole words");
 
 struct node {
 	struct wheel_event event;
@@ -22,6 +24,7 @@ struct slot {
 
 struct wheel {
 	struct slot *slots;
+	uint64_t *used; /* a bit for each slot that has something: most have not */
 	struct node *nodes;
 	uint32_t node_count, node_cap, unused;
 	uint64_t now, count;
@@ -32,6 +35,7 @@ struct wheel *wheel_new(void)
 	struct wheel *w = xcalloc(1, sizeof(*w));
 
 	w->slots = xcalloc(SLOTS, sizeof(*w->slots));
+	w->used = xcalloc(SLOTS / WORD_BITS, sizeof(*w->used));
 	return w;
 }
 
@@ -40,6 +44,7 @@ void wheel_free(struct wheel *w)
 	if (!w)
 		return;
 	free(w->slots);
+	free(w->used);
 	free(w->nodes);
 	free(w);
 }
@@ -76,6 +81,7 @@ void wheel_put(struct wheel *w, const struct wheel_event *e)
 	must(e->tick >= w->now);
 	w->nodes[n - 1].event = *e;
 	append(w, &w->slots[e->tick % SLOTS], n);
+	w->used[e->tick % SLOTS / WORD_BITS] |= UINT64_C(1) << e->tick % WORD_BITS;
 	w->count++;
 }
 
@@ -115,6 +121,23 @@ static uint32_t take_due(struct wheel *w)
 	return due;
 }
 
+/* To the next tick whose slot has something, of this round or of a later one. */
+static void step(struct wheel *w)
+{
+	uint64_t slot = w->now % SLOTS, bits;
+
+	if (!w->slots[slot].first)
+		w->used[slot / WORD_BITS] &= ~(UINT64_C(1) << slot % WORD_BITS);
+	w->now++;
+	slot = w->now % SLOTS;
+	bits = w->used[slot / WORD_BITS] >> slot % WORD_BITS;
+	while (!bits) {
+		w->now += WORD_BITS - w->now % WORD_BITS;
+		bits = w->used[w->now % SLOTS / WORD_BITS];
+	}
+	w->now += (unsigned)__builtin_ctzll(bits);
+}
+
 bool wheel_take(struct wheel *w, struct wheel_event *out)
 {
 	uint32_t n = 0;
@@ -122,7 +145,7 @@ bool wheel_take(struct wheel *w, struct wheel_event *out)
 	if (w->count == 0)
 		return false;
 	while ((n = take_due(w)) == 0)
-		w->now++;
+		step(w);
 	*out = w->nodes[n - 1].event;
 	w->nodes[n - 1].next = w->unused;
 	w->unused = n;
