@@ -579,11 +579,16 @@ void accept_append(struct accept *a, struct sv bytes)
 
 static bool has_high_bit(struct sv bytes)
 {
-	unsigned char seen = 0;
+	uint64_t seen = 0, word;
+	size_t i = 0;
 
-	for (size_t i = 0; i < bytes.len; i++)
+	for (; i + sizeof(word) <= bytes.len; i += sizeof(word)) {
+		memcpy(&word, bytes.ptr + i, sizeof(word));
+		seen |= word;
+	}
+	for (; i < bytes.len; i++)
 		seen |= (unsigned char)bytes.ptr[i];
-	return seen & 0x80;
+	return seen & UINT64_C(0x8080808080808080);
 }
 
 /* Bytes in their one form (mail/lines.h). */

@@ -3,6 +3,7 @@
 #include "io/file.h"
 #include "io/loop_priv.h"
 #include "io/net.h"
+#include "io/stream_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -103,6 +104,7 @@ struct io_listener *io_listener_adopt(struct io_loop *l, int fd, io_accept_fn *f
 		return NULL;
 	}
 	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+	io_no_delay(fd);
 	n->poll.data = n;
 	n->loop = l;
 	n->fn = fn;

@@ -14,8 +14,8 @@
  *
  *   poll      descriptors: streams read and tell their owners
  *   check     timers that are due, TLS handshakes, tasks, the last tasks, then every dirty stream writes once
- *   closing   libuv gives closed handles back; until here a freed stream can still be looked at
- *   prepare   once more tasks and dirty streams (left-overs), then the sleep is measured
+ *   closing   libuv gives closed handles back
+ *   prepare   the memory of freed streams goes: until here it can still be looked at; once more tasks and dirty streams (left-overs), then the sleep is measured
  *
  * The clock goes stale in prepare and is read again by the first who asks after the poll.
  */
@@ -203,6 +203,7 @@ static void on_prepare(uv_prepare_t *prepare)
 {
 	struct io_loop *l = prepare->data;
 
+	io_streams_reap(l);
 	end_round(l);
 	measure_sleep(l);
 	l->clock->fresh = false;
@@ -232,6 +233,7 @@ struct io_loop *io_loop_new_with(const struct io_loop_options *options)
 	l->prepare.data = l;
 	l->check.data = l;
 	l->idle.data = l;
+	io_polls_init(l);
 	must(uv_prepare_start(&l->prepare, on_prepare) == 0);
 	must(uv_check_start(&l->check, on_check) == 0);
 	list_init(&l->tasks);
@@ -239,6 +241,7 @@ struct io_loop *io_loop_new_with(const struct io_loop_options *options)
 	list_init(&l->last);
 	list_init(&l->dirty);
 	list_init(&l->closing);
+	list_init(&l->gone);
 	list_init(&l->signals);
 	l->clock = xcalloc(1, sizeof(*l->clock));
 	if (seed == 0)
@@ -335,6 +338,8 @@ void io_loop_free(struct io_loop *l)
 	if (!l)
 		return;
 	io_streams_drop(l);
+	io_streams_reap(l);
+	io_polls_deinit(l);
 	node = heap_first(&l->timers);
 	while (node) {
 		heap_remove(&l->timers, node);

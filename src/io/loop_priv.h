@@ -3,6 +3,7 @@
 
 #include "io/loop.h"
 
+#include <sys/epoll.h>
 #include <uv.h>
 
 enum {
@@ -33,8 +34,29 @@ struct io_steps {
 	uint64_t turns[IO_STEP_CLASSES], seed;
 };
 
+enum {
+	IO_POLL_BATCH = 256 /* of events, then the rest of the loop has its turn */
+};
+
+/* A descriptor that a stream waits for. See poll.c. */
+struct io_poll {
+	int fd;
+	unsigned armed; /* of IO_READABLE, IO_WRITABLE */
+	/* Of an error state both: the next call on the descriptor gives the reason, or first the input that came before. */
+	void (*ready)(struct io_poll *p, unsigned events);
+};
+
+struct io_polls {
+	int fd;
+	uv_poll_t uv;
+	size_t count, batch_len;
+	struct epoll_event batch
+		[IO_POLL_BATCH]; /* told one after the other; of one that ends meanwhile nothing more */
+};
+
 struct io_loop {
 	uv_loop_t uv;
+	struct io_polls polls;
 	struct io_turns turns;
 	struct io_loop_options options;
 	uv_timer_t sleep; /* bounds the sleep; our own timers fire after the poll */
@@ -48,6 +70,7 @@ struct io_loop {
 	struct list last;             /* behind all of them */
 	struct list dirty;            /* streams with something to do at the end of the round */
 	struct io_steps steps;
+	struct list gone;    /* streams that are free; their memory stays until the round is over */
 	struct list closing; /* streams that close gently, and so have no owner */
 	struct list signals;
 	struct prng prng;
@@ -59,8 +82,16 @@ struct io_loop {
 void io_streams_serve(struct io_loop *l);
 /* A step of a TLS handshake, if any waits. */
 void io_streams_step(struct io_loop *l);
+/* Gives the memory of freed streams back: nobody further up the stack looks at them. */
+void io_streams_reap(struct io_loop *l);
 /* Frees the streams that were closing gently. */
 void io_streams_drop(struct io_loop *l);
+
+void io_polls_init(struct io_loop *l);
+void io_polls_deinit(struct io_loop *l);
+void io_poll_begin(struct io_loop *l, struct io_poll *p, int fd);
+void io_poll_set(struct io_loop *l, struct io_poll *p, unsigned events); /* 0: waits for nothing */
+void io_poll_end(struct io_loop *l, struct io_poll *p); /* before the descriptor is closed */
 
 struct io_stream;
 void io_steps_init(struct io_steps *steps, uint64_t seed);

@@ -24,8 +24,6 @@ enum {
 	READS_PER_TURN = 4
 };
 
-static void on_poll(uv_poll_t *handle, int status, int events);
-
 /* ---- telling the owner ---- */
 
 static void tell(struct io_stream *s, enum io_stream_event event)
@@ -40,8 +38,7 @@ static void fail(struct io_stream *s)
 		return;
 	s->state = STREAM_DEAD;
 	if (s->fd >= 0)
-		(void)uv_poll_stop(&s->uv);
-	s->armed = 0;
+		io_poll_set(s->loop, &s->poll, 0);
 	list_remove(&s->dirty);
 	io_steps_remove(&s->loop->steps, s);
 	if (s->closing)
@@ -69,7 +66,7 @@ static bool wants_input(const struct io_stream *s)
 
 static void arm(struct io_stream *s)
 {
-	int events = 0;
+	unsigned events = 0;
 
 	if (s->gone || s->state == STREAM_DEAD || s->fd < 0)
 		return;
@@ -77,16 +74,10 @@ static void arm(struct io_stream *s)
 	if (s->closing && !list_empty(&s->dirty))
 		return;
 	if (s->state == STREAM_CONNECTING || s->want_write)
-		events |= UV_WRITABLE;
+		events |= IO_WRITABLE;
 	if (wants_input(s))
-		events |= UV_READABLE;
-	if (events == s->armed)
-		return;
-	s->armed = events;
-	if (events)
-		must(uv_poll_start(&s->uv, events, on_poll) == 0);
-	else
-		must(uv_poll_stop(&s->uv) == 0);
+		events |= IO_READABLE;
+	io_poll_set(s->loop, &s->poll, events);
 }
 
 static void make_dirty(struct io_stream *s)
@@ -423,16 +414,10 @@ static void connected(struct io_stream *s)
 	tell(s, IO_STREAM_CONNECTED);
 }
 
-static void on_poll(uv_poll_t *handle, int status, int events)
+static void on_poll(struct io_poll *poll, unsigned events)
 {
-	struct io_stream *s = CONTAINER_OF(handle, struct io_stream, uv);
+	struct io_stream *s = CONTAINER_OF(poll, struct io_stream, poll);
 
-	/* An error state: the next call on the descriptor gives the reason, or first the input that
-	 * came before it. libuv has stopped the handle. */
-	if (status < 0) {
-		s->armed = 0;
-		events = UV_READABLE | UV_WRITABLE;
-	}
 	switch (s->state) {
 	case STREAM_CONNECTING:
 		connected(s);
@@ -450,11 +435,11 @@ static void on_poll(uv_poll_t *handle, int status, int events)
 	case STREAM_TLS:
 		break;
 	}
-	if ((events & UV_WRITABLE) && s->want_write) {
+	if ((events & IO_WRITABLE) && s->want_write) {
 		s->want_write = false;
 		flush(s);
 	}
-	if (!s->gone && s->state != STREAM_DEAD && (events & UV_READABLE))
+	if (!s->gone && s->state != STREAM_DEAD && (events & IO_READABLE))
 		read_input(s);
 	if (!s->gone)
 		arm(s);
@@ -508,6 +493,14 @@ void io_streams_step(struct io_loop *l)
 		handshake(s);
 }
 
+void io_streams_reap(struct io_loop *l)
+{
+	list_each_safe (at, after, &l->gone) {
+		list_remove(at);
+		free(list_entry(at, struct io_stream, closers));
+	}
+}
+
 void io_streams_drop(struct io_loop *l)
 {
 	while (!list_empty(&l->closing))
@@ -526,13 +519,13 @@ static struct io_stream *stream_new(struct io_loop *l, int fd, io_stream_fn *fn,
 	buf_init(&s->out, IO_STREAM_OUTPUT_MAX);
 	list_init(&s->dirty);
 	list_init(&s->closers);
-	s->uv.data = s;
+	s->poll.ready = on_poll;
 	if (fd >= 0)
-		must(uv_poll_init(&l->uv, &s->uv, fd) == 0);
+		io_poll_begin(l, &s->poll, fd);
 	return s;
 }
 
-static void set_no_delay(int fd)
+void io_no_delay(int fd)
 {
 	int on = 1;
 
@@ -569,7 +562,6 @@ struct io_stream *io_stream_accepted_from(
 
 	s->peer = *peer;
 	(void)io_address_text(&s->peer.any, s->peer_text);
-	set_no_delay(fd);
 	s->state = STREAM_CLEAR;
 	arm(s);
 	return s;
@@ -629,7 +621,7 @@ struct io_stream *io_stream_connect_from(struct io_loop *l, const struct sockadd
 		}
 	}
 	if (error == 0) {
-		set_no_delay(fd);
+		io_no_delay(fd);
 		io_watch_peer(fd);
 		if (connect(fd, addr, addr_len) != 0 && errno != EINPROGRESS)
 			error = errno;
@@ -668,15 +660,10 @@ void io_stream_free(struct io_stream *s)
 	buf_deinit(&s->out);
 	if (s->ended)
 		s->ended(s->ended_arg);
-	if (s->fd < 0) {
-		/* No handle that libuv would give back: the loop frees it as it frees them. */
-		must(uv_timer_init(&s->loop->uv, &s->no_fd) == 0);
-		s->no_fd.data = s;
-		uv_close((uv_handle_t *)&s->no_fd, io_handle_closed);
-		return;
-	}
-	uv_close((uv_handle_t *)&s->uv, io_handle_closed);
+	if (s->fd >= 0)
+		io_poll_end(s->loop, &s->poll);
 	io_closep(&s->fd);
+	list_append(&s->loop->gone, &s->closers);
 }
 
 static void close_late(void *arg)

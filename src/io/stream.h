@@ -30,7 +30,7 @@ enum io_stream_event {
 };
 typedef void io_stream_fn(void *arg, enum io_stream_event event);
 
-/* Takes an accepted descriptor (owned from now on). TCP_NODELAY is set; never fails. */
+/* Takes an accepted, non-blocking descriptor (owned from now on), as a listener gives it; never fails. */
 NODISCARD struct io_stream *io_stream_accepted(
 	struct io_loop *l, int fd, io_stream_fn *fn, void *arg);
 /* The same for whoever has asked for the peer's address already. */

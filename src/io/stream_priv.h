@@ -3,11 +3,11 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "io/loop_priv.h"
 #include "io/net.h"
 #include "io/stream.h"
 
 #include <openssl/ssl.h>
-#include <uv.h>
 
 /* RFC 9525: a name stands in subjectAltName, never in the subject alone, and a star is a whole label. */
 #define IO_TLS_HOST_FLAGS \
@@ -16,7 +16,7 @@
 /*
  * States: CONNECTING -> CLEAR -> HANDSHAKE -> TLS -> DEAD. A stream is DEAD after its FAILED event, or
  * while it is being freed; LEAVING comes before that when it closes gently. The memory goes at the end
- * of the round at the earliest (libuv's closing step), so what runs further up the stack may still
+ * of the round (io_streams_reap()), so what runs further up the stack may still
  * look at it; `gone` tells it to stop.
  */
 enum stream_state {
@@ -29,12 +29,10 @@ enum stream_state {
 };
 
 struct io_stream {
-	uv_poll_t uv;
-	uv_timer_t no_fd; /* stands for `uv` at the end when there is no descriptor */
+	struct io_poll poll;
 	struct io_loop *loop;
 	int fd; /* -1: there was none to be had; the failure is told on the next round */
 	enum stream_state state;
-	int armed; /* libuv events that are watched now */
 	bool paused, eof, gone, want_write, above_low;
 	bool look_again; /* bytes are held here or in OpenSSL that no poll event will tell of */
 	bool closing;    /* io_stream_close_gently(): no owner any more */
@@ -46,7 +44,7 @@ struct io_stream {
 	struct list
 		dirty; /* in loop->dirty while there is something to do at the end of the round */
 	struct heap_node step; /* in loop->steps while its handshake can go on */
-	struct list closers;   /* in loop->closing */
+	struct list closers;   /* in loop->closing, then in loop->gone */
 	struct io_timer close_timer;
 	size_t discarded; /* bytes that came after the last output had left */
 	SSL *ssl;
@@ -60,6 +58,9 @@ struct io_stream {
 	char peer_text[IO_ADDRESS_TEXT_MAX];
 	char tls_text[64];
 };
+
+/* A reply leaves when it is written. Of a listener's descriptor those that it accepts have it, too. */
+void io_no_delay(int fd);
 
 struct io_tls {
 	SSL_CTX *ctx;

@@ -286,7 +286,7 @@ static void a_reply_before_a_failed_write_is_told(void **state)
 	(void)state;
 	open_net(&n);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
-	n.a.s = io_stream_accepted(n.loop, fds[0], on_event, &n.a);
+	n.a.s = stream_of(&n, fds[0], &n.a);
 	n.raw = fds[1];
 	/* The other side answers and goes: writing fails before anything was read. */
 	raw_text(&n, "421 bye\n");

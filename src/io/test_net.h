@@ -5,6 +5,7 @@
 #include "io/file.h"
 #include "io/stream.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <unistd.h>
 
@@ -205,6 +206,12 @@ static inline int tcp_pair(int fds[2])
 	return listener;
 }
 
+static inline struct io_stream *stream_of(struct net *n, int fd, struct end *e)
+{
+	assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+	return io_stream_accepted(n->loop, fd, on_event, e);
+}
+
 static inline void open_pair(struct net *n, bool tcp)
 {
 	int fds[2];
@@ -214,8 +221,8 @@ static inline void open_pair(struct net *n, bool tcp)
 		n->listener = tcp_pair(fds);
 	else
 		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
-	n->a.s = io_stream_accepted(n->loop, fds[0], on_event, &n->a);
-	n->b.s = io_stream_accepted(n->loop, fds[1], on_event, &n->b);
+	n->a.s = stream_of(n, fds[0], &n->a);
+	n->b.s = stream_of(n, fds[1], &n->b);
 }
 
 static inline bool b_is_full(struct net *n)
@@ -230,7 +237,7 @@ static inline void open_raw(struct net *n)
 
 	open_net(n);
 	n->listener = tcp_pair(fds);
-	n->a.s = io_stream_accepted(n->loop, fds[0], on_event, &n->a);
+	n->a.s = stream_of(n, fds[0], &n->a);
 	n->raw = fds[1];
 }
 
