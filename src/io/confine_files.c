@@ -209,31 +209,38 @@ static bool is_shared(const char *folder)
 	return false;
 }
 
-static void allow_with_folder(const char *file)
+/* `last`: the folder that was allowed whole last. Thousands of secrets lie side by side. */
+static void allow_with_folder(const char *file, char last[PATH_MAX])
 {
-	char copy[PATH_MAX], *folder;
+	char copy[PATH_MAX], *named, *folder;
 
 	if (strlen(file) >= sizeof(copy))
 		return;
 	memcpy(copy, file, strlen(file) + 1);
-	folder = realpath(dirname(copy), NULL);
+	named = dirname(copy);
+	if (strcmp(named, last) == 0)
+		return;
+	folder = realpath(named, NULL);
 	if (folder)
 		allow_once(is_shared(folder) ? file : folder, FS_READ);
+	if (folder && !is_shared(folder))
+		memcpy(last, named, strlen(named) + 1);
 	free(folder);
 }
 
 /* Where it is named, and where it is: certificates are links into a folder in which the next one will be. */
-static void allow_to_read(const char *path)
+static void allow_to_read(const char *path, char last[PATH_MAX])
 {
-	char *real = realpath(path, NULL);
 	struct stat st;
+	bool is_link = lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
+	char *real = is_link ? realpath(path, NULL) : NULL;
 
 	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
 		allow_once(path, FS_READ);
 	} else {
-		allow_with_folder(path);
+		allow_with_folder(path, last);
 		if (real)
-			allow_with_folder(real);
+			allow_with_folder(real, last);
 	}
 	free(real);
 }
@@ -249,19 +256,21 @@ static void allow_to_write(const struct io_confine_path *p)
 
 static void allow_system(void)
 {
+	char last[PATH_MAX] = "";
+
 	for (size_t i = 0; i < COUNT_OF(system_folders); i++)
 		allow_once(system_folders[i], FS_READ);
 	if (geteuid() != 0)
 		allow("/etc", FS_READ);
 	for (size_t i = 0; i < COUNT_OF(root_files) && geteuid() == 0; i++)
-		allow_to_read(root_files[i]);
+		allow_to_read(root_files[i], last);
 	for (size_t i = 0; i < COUNT_OF(devices); i++)
 		allow(devices[i], i == 0 ? FS_READ_FILE | FS_WRITE_FILE : FS_READ_FILE);
 	for (size_t i = 0; i < COUNT_OF(variables); i++) {
 		const char *value = getenv(variables[i]);
 
 		if (value && value[0] == '/')
-			allow_to_read(value);
+			allow_to_read(value, last);
 	}
 }
 
@@ -316,6 +325,7 @@ const char *io_confine_files(const struct io_confine_plan *plan, struct io_confi
 {
 	long version = syscall(SYS_landlock_create_ruleset, NULL, 0, CREATE_VERSION);
 	CLEANUP(io_closep) int fd = -1;
+	char last[PATH_MAX] = "";
 	struct ruleset set;
 
 	if (version <= 0)
@@ -330,7 +340,7 @@ const char *io_confine_files(const struct io_confine_plan *plan, struct io_confi
 		if (plan->paths[i].write)
 			allow_to_write(&plan->paths[i]);
 		else
-			allow_to_read(plan->paths[i].path);
+			allow_to_read(plan->paths[i].path, last);
 	}
 	if (set.net)
 		allow_ports(plan);
