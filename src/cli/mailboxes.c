@@ -206,9 +206,10 @@ static void print_limit(const json_t *line, const json_t *limit)
 	(void)!buf_printf(&text,
 		"%s in %s",
 		cli_text(limit, "unit"),
-		strcmp(window, "minute") == 0 ? "a minute"
-		: strcmp(window, "hour") == 0 ? "an hour"
-					      : "24 hours");
+		strcmp(window, "minute") == 0  ? "a minute"
+		: strcmp(window, "hour") == 0  ? "an hour"
+		: strcmp(window, "month") == 0 ? "this month (its budget)"
+					       : "24 hours");
 	for (size_t i = 0; i < COUNT_OF(whose); i++)
 		if (strcmp(of, whose[i][0]) == 0)
 			(void)!buf_printf(

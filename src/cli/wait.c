@@ -21,6 +21,8 @@ static const char *unit_of(const char *limit, bool one)
 		return one ? "message a minute" : "messages a minute";
 	if (strcmp(limit, "hour") == 0)
 		return one ? "recipient an hour" : "recipients an hour";
+	if (strcmp(limit, "month") == 0)
+		return "recipients this month, by its budget";
 	return one ? "recipient in 24 h" : "recipients in 24 h";
 }
 
@@ -49,7 +51,7 @@ static void put_whose(const json_t *pace, struct buf *out)
 				all[i].before,
 				all[i].named ? cli_text(pace, "limit_name") : "",
 				all[i].behind);
-	if (!of[0] && number(pace, "share") < 100)
+	if (!of[0] && json_object_get(pace, "share") && number(pace, "share") < 100)
 		(void)!buf_printf(out,
 			" (%lld %% of %s)",
 			number(pace, "share"),
@@ -92,6 +94,7 @@ void cli_put_waits_for(const json_t *line, struct buf *out)
 		{ "minute", "waits for the minute of ", true },
 		{ "day", "waits for the day of ", true },
 		{ "hour", "waits for the hour of ", true },
+		{ "month", "waits for the next month: the budget is used up of ", true },
 		{ "turn", "waits for its turn at ", true },
 		{ "next", "waits for a connection of ", true },
 		{ "held", "waits for ", true },
@@ -112,7 +115,7 @@ void cli_put_waits_for(const json_t *line, struct buf *out)
 
 bool cli_waits_for_limits(const json_t *line)
 {
-	static const char *const all[] = { "minute", "hour", "day", "turn", "next" };
+	static const char *const all[] = { "minute", "hour", "day", "month", "turn", "next" };
 	const char *why = cli_text(json_object_get(line, "wait"), "why");
 
 	for (size_t i = 0; i < COUNT_OF(all); i++)

@@ -195,6 +195,8 @@ struct conf_limits {
 	/* As the tenant's outbound spam policy says, or the provider; before the share; 0: none. */
 	uint32_t external_per_hour, internal_per_hour, recipients_per_hour;
 	uint32_t external_per_day, messages_per_day;
+	uint32_t
+		budget_cents; /* of a calendar month, where each recipient costs; not shared; 0: none */
 };
 
 /* How a lane signs in. */

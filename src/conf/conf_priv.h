@@ -238,6 +238,8 @@ bool conf_is_absent(const struct conf_node *value); /* nothing behind the colon 
 /* Is it a list? An absent value (`listeners:` with all items commented out) is an empty one. */
 bool conf_is_list(struct conf_load *ld, const struct conf_node *value);
 /* A scalar with text and without control characters? Says what is wrong otherwise. */
+/* "42", "42.00"; at most so many dollars. RC_PARSE. */
+NODISCARD int conf_parse_dollars(struct sv text, uint32_t most, uint32_t *out_cents);
 bool conf_is_text(struct conf_load *ld, const struct conf_node *value);
 bool conf_name_ok(struct sv text, const char *more);
 bool conf_host_ok(struct sv text);

@@ -34,6 +34,7 @@ static const struct {
 	{ SV_INIT("recipients_per_hour"), SV_INIT("limits") },
 	{ SV_INIT("external_recipients_per_day"), SV_INIT("limits") },
 	{ SV_INIT("messages_per_day"), SV_INIT("limits") },
+	{ SV_INIT("budget"), SV_INIT("limits") },
 	{ SV_INIT("recipients_per_message"), SV_INIT("limits") },
 	{ SV_INIT("recipients_per_domain"), SV_INIT("limits") },
 	{ SV_INIT("message_size"), SV_INIT("limits") },

@@ -61,6 +61,20 @@ static_assert(SMTP_CLIENT_TLS_NONE == 0, "order of the words");
 static_assert(SMTP_CLIENT_TLS_REQUIRED == 1, "order of the words");
 static_assert(SMTP_CLIENT_TLS_IMPLICIT == 2, "order of the words");
 
+enum {
+	BUDGET_MAX = 10000000 /* dollars */
+};
+
+static void read_budget(struct conf_load *ld, const struct conf_node *value, void *out)
+{
+	if (conf_is_text(ld, value) && conf_parse_dollars(value->text, BUDGET_MAX, out) != 0)
+		conf_error(ld,
+			value,
+			"budget: must be the dollars of a calendar month, from 0 to %d: write 50 "
+			"or 49.90",
+			BUDGET_MAX);
+}
+
 const struct conf_field conf_lane_limits_fields[] = {
 	{ .name = SV_INIT("share"), .type = CONF_TYPE_PERCENT, CONF_LANE_AT(limits.share_percent) },
 	{ .name = SV_INIT("connections"),
@@ -96,6 +110,10 @@ const struct conf_field conf_lane_limits_fields[] = {
 		.type = CONF_TYPE_U32,
 		CONF_LANE_AT(limits.messages_per_day),
 		.max = 1000000000 },
+	{ .name = SV_INIT("budget"),
+		.type = CONF_TYPE_READ,
+		CONF_LANE_AT(limits.budget_cents),
+		.read = read_budget },
 	{ .name = SV_INIT("recipients_per_message"),
 		.type = CONF_TYPE_U32,
 		CONF_LANE_AT(limits.recipients_per_message),
@@ -228,6 +246,12 @@ bool conf_lane_check_limits(
 	const struct provider_defaults *d = provider_defaults(l->provider);
 	const struct conf_limits *given = &l->limits;
 
+	/* One of several doors may cost. */
+	if (given->budget_cents && !d->has_cost && !conf_find(map, SV("doors")))
+		conf_error(ld,
+			place_of_limit(map, "budget"),
+			"budget: what leaves by %s costs nothing: remove it, or set provider: hve",
+			provider_name(l->provider));
 	if (!is_providers_own(l))
 		return false;
 	check_limit(

@@ -47,6 +47,10 @@ struct limit_scope {
 	/* Reserved in these windows: less than what is under way when a limit came later than that. */
 	uint32_t open[WINDOWS];
 	struct limit_learned learned[WINDOWS];
+	struct {
+		uint32_t capacity, used, open;
+		struct mono_time ends_at;
+	} month;
 };
 
 /* ---- the book ---- */
@@ -163,6 +167,29 @@ void limit_scope_set_minute(struct limit_scope *s, uint32_t messages_per_minute)
 	set_window(s, 0, cap_of(s, 0));
 }
 
+void limit_scope_set_month(
+	struct limit_scope *s, uint32_t capacity, uint64_t used, struct mono_time ends_at)
+{
+	s->month.capacity = capacity;
+	s->month.used = used < UINT32_MAX / 2 ? (uint32_t)used : UINT32_MAX / 2;
+	s->month.ends_at = ends_at;
+}
+
+static uint32_t month_used(const struct limit_scope *s)
+{
+	return s->month.used + s->month.open;
+}
+
+/* What the month has left for this part. */
+static uint32_t month_room(const struct limit_part *p)
+{
+	const struct limit_scope *s = p->scope;
+
+	if (!(p->windows & LIMIT_MONTH) || s->month.capacity == 0)
+		return UINT32_MAX;
+	return month_used(s) < s->month.capacity ? s->month.capacity - month_used(s) : 0;
+}
+
 /* The window where it is a limit of this part; NULL: none. */
 static struct limit_window *limit_of(const struct limit_part *p, size_t i)
 {
@@ -180,7 +207,7 @@ static bool is_shut(const struct limit_part *p, size_t i, struct mono_time now)
 
 bool limit_part_stops(const struct limit_part *p)
 {
-	bool any = false;
+	bool any = month_room(p) < UINT32_MAX;
 
 	for (size_t i = 0; i < WINDOWS; i++)
 		any |= limit_of(p, i) || (p->windows & (1U << i) && p->scope->learned[i].trying);
@@ -200,7 +227,7 @@ static uint32_t amount_of(size_t i, uint32_t recipients)
 
 uint32_t limit_part_room(const struct limit_part *p, struct mono_time now, uint32_t wanted)
 {
-	uint32_t room = wanted;
+	uint32_t month = month_room(p), room = wanted < month ? wanted : month;
 
 	for (size_t i = 0; i < WINDOWS; i++) {
 		struct limit_window *w = limit_of(p, i);
@@ -216,7 +243,7 @@ uint32_t limit_part_room(const struct limit_part *p, struct mono_time now, uint3
 
 uint32_t limit_part_messages(const struct limit_part *p, struct mono_time now)
 {
-	uint32_t least = UINT32_MAX;
+	uint32_t least = month_room(p);
 
 	for (size_t i = 0; i < WINDOWS; i++) {
 		struct limit_window *w = limit_of(p, i);
@@ -237,7 +264,10 @@ static struct mono_time later(struct mono_time a, struct mono_time b)
 struct mono_time limit_part_free_at(
 	const struct limit_part *p, struct mono_time now, uint32_t messages, uint32_t recipients)
 {
-	struct mono_time at = now;
+	struct mono_time at = month_room(p) >= recipients ? now
+			      : recipients <= p->scope->month.capacity
+				      ? later(now, p->scope->month.ends_at)
+				      : MONO_NEVER;
 
 	for (size_t i = 0; i < WINDOWS; i++) {
 		struct limit_window *w = limit_of(p, i);
@@ -257,6 +287,7 @@ struct mono_time limit_part_free_at(
 struct limit_use limit_part_use(const struct limit_part *p, struct mono_time now)
 {
 	uint32_t used[WINDOWS] = { 0 }, capacity[WINDOWS] = { 0 };
+	bool month = month_room(p) < UINT32_MAX;
 
 	for (size_t i = 0; i < WINDOWS; i++) {
 		struct limit_window *w = limit_of(p, i);
@@ -272,6 +303,9 @@ struct limit_use limit_part_use(const struct limit_part *p, struct mono_time now
 		.day_capacity = capacity[2],
 		.day_messages_used = used[3],
 		.day_messages_capacity = capacity[3],
+		.month_used = month ? month_used(p->scope) : 0,
+		.month_capacity = month ? p->scope->month.capacity : 0,
+		.month_of = month ? p->scope : NULL,
 		.minute_of = capacity[0] ? p->scope : NULL,
 		.hour_of = capacity[1] ? p->scope : NULL,
 		.day_of = capacity[2] ? p->scope : NULL,
@@ -292,8 +326,16 @@ static struct limit_window *window_of(const struct limit_slot *slot, size_t i)
 	return slot->windows & (1U << i) ? slot->scope->windows[i] : NULL;
 }
 
+/* It is not under way any more, or so much less. */
+static void end_month(const struct limit_slot *slot, uint32_t recipients)
+{
+	if (slot->windows & LIMIT_MONTH)
+		slot->scope->month.open -= recipients;
+}
+
 static void withdraw(const struct limit_slot *slot)
 {
+	end_month(slot, slot->recipients);
 	for (size_t i = 0; i < WINDOWS; i++)
 		if (window_of(slot, i))
 			limit_window_withdraw(window_of(slot, i),
@@ -302,6 +344,7 @@ static void withdraw(const struct limit_slot *slot)
 
 static void settle(const struct limit_slot *slot, struct mono_time at)
 {
+	end_month(slot, slot->recipients);
 	for (size_t i = 0; i < WINDOWS; i++) {
 		struct limit_window *w = window_of(slot, i);
 		uint32_t n = amount_of(i, slot->recipients);
@@ -421,6 +464,8 @@ size_t limit_slot_take(struct limit_slot *slot, const struct limit_part *p, stru
 		.windows = p->windows,
 		.bucket = bucket_of(s->book, now) };
 	slot->entered = is_counted(slot);
+	if (p->windows & LIMIT_MONTH)
+		s->month.open += recipients;
 	for (size_t i = 0; i < WINDOWS; i++) {
 		if (!limit_of(p, i))
 			continue;
@@ -436,6 +481,7 @@ void limit_slot_shrink(struct limit_slot *slot, uint32_t recipients)
 
 	must(recipients <= slot->recipients);
 	slot->recipients = recipients;
+	end_month(slot, rest);
 	for (size_t i = 0; i < WINDOWS; i++)
 		if (!counts_messages(i) && window_of(slot, i))
 			limit_window_withdraw(

@@ -75,11 +75,19 @@ enum {
 	LIMIT_HOUR = 2,
 	LIMIT_DAY = 4,
 	LIMIT_DAY_MESSAGES = 8,
-	LIMIT_ALL = 15
+	LIMIT_MONTH = 16, /* see limit_scope_set_month() */
+	LIMIT_ALL = 31
 };
 void limit_scope_set(struct limit_scope *s, const struct limit_caps *caps);
 /* Of the minute alone: that of an account, whose mailbox has the rest. */
 void limit_scope_set_minute(struct limit_scope *s, uint32_t messages_per_minute);
+
+/*
+ * Recipients of a calendar month, which slides nowhere: its owner counts what was delivered, durably, and says it at each change and at
+ * each turn of the month. Here it has what is under way beside. `capacity` 0: no limit.
+ */
+void limit_scope_set_month(
+	struct limit_scope *s, uint32_t capacity, uint64_t used, struct mono_time ends_at);
 
 /* ---- what replies say: limit/learned.h, of one window (LIMIT_MINUTE ...) ---- */
 
@@ -113,8 +121,9 @@ struct limit_use {
 	uint32_t day_used, day_capacity;
 	uint32_t hour_used, hour_capacity;
 	uint32_t day_messages_used, day_messages_capacity;
+	uint32_t month_used, month_capacity;
 	/* Whose these are; NULL: no limit. */
-	const struct limit_scope *minute_of, *day_of, *hour_of, *day_messages_of;
+	const struct limit_scope *minute_of, *day_of, *hour_of, *day_messages_of, *month_of;
 };
 struct limit_use limit_part_use(const struct limit_part *p, struct mono_time now);
 

@@ -24,7 +24,7 @@ static struct mono_time at_s(uint64_t s)
 
 static void open_at(struct desk *d, uint64_t now_s, uint32_t minute, uint32_t day)
 {
-	d->b = limit_book_new(STEADY_US, at_s(now_s));
+	*d = (struct desk){ .b = limit_book_new(STEADY_US, at_s(now_s)) };
 	d->s = limit_book_of_lane(d->b, LANE);
 	d->p = (struct limit_part){ .scope = d->s, .windows = LIMIT_ALL };
 	limit_scope_set(d->s, &(struct limit_caps){ minute, day });
@@ -452,6 +452,40 @@ static void no_minute_is_exceeded_however_often_it_starts(void **state)
 	}
 }
 
+/* A month slides nowhere: what is under way counts beside what its owner says, until the month ends. */
+static void a_month_is_its_owners(void **state)
+{
+	struct limit_slot slot = { 0 };
+	struct limit_use use;
+	struct desk d;
+
+	(void)state;
+	open_desk(&d, 0, 0);
+	limit_scope_set_month(d.s, 10, 7, at_s(1000));
+	assert_int_equal(limit_part_room(&d.p, at_s(0), 99), 3);
+	assert_int_equal(limit_slot_take(&slot, &d.p, at_s(0), 3, d.e), 0);
+	assert_int_equal(limit_part_room(&d.p, at_s(0), 1), 0);
+	assert_int_equal(limit_part_messages(&d.p, at_s(0)), 0);
+	assert_int_equal(limit_part_free_at(&d.p, at_s(0), 1, 1).us, at_s(1000).us);
+	assert_int_equal(limit_part_free_at(&d.p, at_s(0), 1, 11).us, MONO_NEVER.us);
+	limit_slot_shrink(&slot, 2);
+	assert_int_equal(limit_part_room(&d.p, at_s(0), 9), 1);
+	(void)limit_slot_settle(&slot, at_s(1), d.e);
+	assert_int_equal(limit_part_room(&d.p, at_s(1), 9), 3);
+	limit_scope_set_month(d.s, 10, 9, at_s(1000));
+	use = limit_part_use(&d.p, at_s(1));
+	assert_int_equal(use.month_used, 9);
+	assert_int_equal(use.month_capacity, 10);
+	(void)limit_slot_take(&slot, &d.p, at_s(1), 1, d.e);
+	(void)limit_slot_withdraw(&slot, NULL);
+	/* The next one. */
+	limit_scope_set_month(d.s, 10, 0, at_s(9000));
+	assert_int_equal(limit_part_room(&d.p, at_s(1001), 99), 10);
+	limit_scope_set_month(d.s, 0, 0, at_s(9000));
+	assert_int_equal(limit_part_room(&d.p, at_s(1001), 99), 99);
+	limit_book_free(d.b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -468,6 +502,7 @@ int main(void)
 		cmocka_unit_test(a_boot_lengthens_no_day),
 		cmocka_unit_test(an_uncertain_slot_stands_at_its_latest_instant),
 		cmocka_unit_test(no_minute_is_exceeded_however_often_it_starts),
+		cmocka_unit_test(a_month_is_its_owners),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -99,6 +99,11 @@ static void keep_least(struct limit_use *all, const struct limit_use *its)
 		all->day_messages_capacity = its->day_messages_capacity;
 		all->day_messages_of = its->day_messages_of;
 	}
+	if (has_less(its->month_used, its->month_capacity, all->month_used, all->month_capacity)) {
+		all->month_used = its->month_used;
+		all->month_capacity = its->month_capacity;
+		all->month_of = its->month_of;
+	}
 	if (has_less(its->day_used, its->day_capacity, all->day_used, all->day_capacity)) {
 		all->day_used = its->day_used;
 		all->day_capacity = its->day_capacity;

@@ -259,9 +259,10 @@ static json_t *limit_json(const struct outbound_limit *l, const struct observe_r
 
 	observe_json_sv(o,
 		"limit",
-		l->window == LIMIT_MINUTE ? SV("minute")
-		: l->window == LIMIT_HOUR ? SV("hour")
-					  : SV("day"));
+		l->window == LIMIT_MINUTE  ? SV("minute")
+		: l->window == LIMIT_HOUR  ? SV("hour")
+		: l->window == LIMIT_MONTH ? SV("month")
+					   : SV("day"));
 	observe_json_sv(o, "limit_of", own ? SV("own") : sv_from(observe_scope_kind(l->scope)));
 	observe_json_sv(o, "limit_name", sv_skip(l->scope, 2));
 	observe_json_sv(o, "unit", sv_from(unit_of(l)));

@@ -79,7 +79,8 @@ void observe_pace_put(json_t *o, const struct sched_reason *why, const struct co
 {
 	static const char *const windows[] = { [SCHED_LIMIT_MINUTE] = "minute",
 		[SCHED_LIMIT_HOUR] = "hour",
-		[SCHED_LIMIT_DAY] = "day" };
+		[SCHED_LIMIT_DAY] = "day",
+		[SCHED_LIMIT_MONTH] = "month" };
 	struct sv of;
 
 	if (why->binding == SCHED_LIMIT_NONE || !lane)
@@ -92,6 +93,8 @@ void observe_pace_put(json_t *o, const struct sched_reason *why, const struct co
 		observe_json_sv(o, "limit_name", sv_skip(of, 2));
 		return;
 	}
+	if (why->binding == SCHED_LIMIT_MONTH)
+		return;
 	observe_json_int(o,
 		"configured",
 		why->binding == SCHED_LIMIT_DAY ? lane->limits.recipients_per_day

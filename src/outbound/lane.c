@@ -51,6 +51,7 @@ struct conf *lane_take_conf(struct lane *l)
 	sched_lane_set(
 		l->sched, c && c->tenant ? c->tenant->name : SV(""), c && lane_needs_token(c));
 	limits_of(l->o, l->key, c, &l->limits);
+	limits_set_month(l);
 	list_remove(&l->starved);
 	l->endpoint = c && !provider_defaults(c->provider)->is_http ? endpoint_get(l->o, c) : NULL;
 	l->stale_serial = 0;
@@ -161,6 +162,7 @@ void lane_count_delivered(struct lane *l, uint32_t month, uint64_t count)
 		l->delivered_month = 0;
 	l->month = month;
 	l->delivered_month += count;
+	limits_set_month(l);
 }
 
 enum provider_kind lane_provider(const struct lane *l)

@@ -130,8 +130,13 @@ void limits_of(struct outbound *o, struct sv lane, const struct conf_lane *c, st
 	struct limit_scope *own = limit_book_of_lane(o->book, lane);
 	bool apart = c && c->account && !sv_eq(c->account->key, limit_scope_key(own));
 
+	unsigned windows = apart ? LIMIT_ALL & ~(unsigned)LIMIT_MINUTE : LIMIT_ALL;
+
+	/* Another door of the same mailbox costs nothing. */
+	if (c && !provider_defaults(c->provider)->has_cost)
+		windows &= ~(unsigned)LIMIT_MONTH;
 	*out = (struct limit_set){ .count = 0 };
-	limit_set_add(out, own, apart ? LIMIT_ALL & ~LIMIT_MINUTE : LIMIT_ALL, LIMIT_BOTH);
+	limit_set_add(out, own, windows, LIMIT_BOTH);
 	/* Of one that is gone they stay: it may come back within its windows. */
 	if (!c)
 		return;
@@ -147,6 +152,37 @@ void limits_of(struct outbound *o, struct sv lane, const struct conf_lane *c, st
 	if (c->tenant)
 		add_tenant(o, out, c);
 	add_own_sides(o, out, c);
+}
+
+/* The first instant of the next calendar month, in UTC as bills have it. */
+static struct mono_time month_end(const struct outbound *o)
+{
+	struct wall_time now = io_wall(o->loop), end = now;
+	struct civil_time t = wall_civil(now);
+	char text[WALL_RFC3339_MAX];
+	int month = t.month % 12 + 1, year = t.year + (t.month == 12);
+
+	(void)snprintf(text, sizeof(text), "%04d-%02d-01", year, month);
+	if (wall_parse(sv_from(text), &end) != 0 || end.us < now.us)
+		return io_now(o->loop);
+	return mono_add(io_now(o->loop), (uint64_t)(end.us - now.us));
+}
+
+void limits_set_month(const struct lane *l)
+{
+	uint32_t price = conf_general(l->o->conf)->hve_price_cents;
+	uint64_t most;
+
+	if (!l->c || !provider_defaults(l->c->provider)->has_cost)
+		return;
+	/* Of a million recipients. */
+	most = price ? l->c->limits.budget_cents * UINT64_C(1000000) / price : 0;
+	if (l->c->limits.budget_cents && price && most == 0)
+		most = 1;
+	limit_scope_set_month(l->scope,
+		most < UINT32_MAX ? (uint32_t)most : UINT32_MAX - 1,
+		l->month == outbound_month(l->o) ? l->delivered_month : 0,
+		month_end(l->o));
 }
 
 enum limit_side flow_side(const struct mail_flow *flow)

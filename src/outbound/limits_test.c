@@ -234,6 +234,46 @@ static void a_day_has_three_limits(void **state)
 	bench_close(&b);
 }
 
+#define BUDGET(amount)                                                                        \
+	BENCH_CLEAR "hostname: relay.example.com\nprices: { hve: 10000 }\n"                   \
+		    "tenants: [ { name: c, domains: [contoso.com] } ]\n"                      \
+		    "mailboxes: [ { address: a@contoso.com, tenant: c, provider: hve, "       \
+		    "endpoint: { host: 127.0.0.1, port: @A }, password: \"file:@F/secret\", " \
+		    "limits: { budget: " amount " } } ]\nroutes: [ { through: sender } ]\n"
+
+/* A cent for each recipient, and three of them. */
+static void a_budget_ends_with_its_month(void **state)
+{
+	const struct mail_flow flow = { .queue = SV("m:a@contoso.com"),
+		.class = MAIL_CLASS_TRANSACTIONAL,
+		.principal = SV("") };
+	struct sched_reason why;
+	struct bench b;
+	uint64_t id;
+
+	(void)state;
+	open_with_secret(&b, BUDGET("0.03"));
+	bench_start(&b);
+	(void)queue(&b, "a@contoso.com", "x@contoso.com y@contoso.com");
+	bench_wait_for_mails(&b, 1, 0);
+	/* Two more leave one behind; and nobody who starts again has forgotten it. */
+	id = queue(&b, "a@contoso.com", "x@contoso.com y@contoso.com");
+	bench_wait_for_mails(&b, 2, 0);
+	for (unsigned life = 0; life < 2; life++) {
+		rest(&b);
+		assert_int_equal(b.a.mail_count, 2);
+		why = outbound_why(b.o, &flow, 0, (struct wall_time){ 0 });
+		assert_int_equal(why.why, SCHED_WHY_MONTH);
+		assert_int_equal(why.binding, SCHED_LIMIT_MONTH);
+		assert_true(why.wait_us > 0 && why.wait_us <= 31 * US_PER_DAY);
+		assert_string_equal(bench_lane(&b, "hve/a@contoso.com").cause, "limit");
+		bench_restart(&b);
+	}
+	bench_reload(&b, BUDGET("0.04"));
+	bench_wait_for(&b, id, 1, STORE_RCPT_DELIVERED, NULL);
+	bench_close(&b);
+}
+
 /* What a reader sees of the account's minute, at a mailbox that only shares it. */
 static void see_the_minute(struct bench *b)
 {
@@ -330,6 +370,7 @@ int main(void)
 		cmocka_unit_test(the_outside_has_an_hour),
 		cmocka_unit_test(the_inside_has_an_hour),
 		cmocka_unit_test(a_day_has_three_limits),
+		cmocka_unit_test(a_budget_ends_with_its_month),
 		cmocka_unit_test(a_reply_shuts_the_account),
 		cmocka_unit_test(a_reply_shuts_the_outside),
 	};

@@ -110,7 +110,9 @@ static bool look_at_window(
 	struct outbound *o, const struct limit_part *p, unsigned window, struct outbound_limit *out)
 {
 	const struct limit_part one = { p->scope, (uint8_t)(p->windows & window), p->side };
-	const struct limit_learned *l = limit_scope_learned(p->scope, window);
+	static const struct limit_learned nothing;
+	const struct limit_learned *l =
+		window == LIMIT_MONTH ? &nothing : limit_scope_learned(p->scope, window);
 	struct mono_time now = io_now(o->loop), free_at;
 	struct limit_use use;
 
@@ -121,9 +123,10 @@ static bool look_at_window(
 	*out = (struct outbound_limit){ .scope = limit_scope_key(p->scope),
 		.window = window,
 		.side = (enum limit_side)p->side,
-		.used = use.minute_used + use.hour_used + use.day_used + use.day_messages_used,
+		.used = use.minute_used + use.hour_used + use.day_used + use.day_messages_used +
+			use.month_used,
 		.capacity = use.minute_capacity + use.hour_capacity + use.day_capacity +
-			    use.day_messages_capacity,
+			    use.day_messages_capacity + use.month_capacity,
 		.learned = l->limit };
 	if (mono_before(now, free_at))
 		out->free_at = wall_of(o, free_at);
@@ -138,7 +141,7 @@ size_t outbound_lane_limits(
 	struct outbound *o, struct sv lane, struct outbound_limit out[OUTBOUND_LIMITS_MAX])
 {
 	static const unsigned windows[] = {
-		LIMIT_MINUTE, LIMIT_HOUR, LIMIT_DAY, LIMIT_DAY_MESSAGES
+		LIMIT_MINUTE, LIMIT_HOUR, LIMIT_DAY, LIMIT_DAY_MESSAGES, LIMIT_MONTH
 	};
 	const struct lane *l = htable_get(&o->lanes, lane);
 	size_t n = 0;

@@ -141,7 +141,7 @@ struct outbound_limit {
 	struct wall_time learned_at, shut_till; /* 0: nothing was, it is not */
 };
 enum {
-	OUTBOUND_LIMITS_MAX = 4 * LIMIT_PARTS_MAX
+	OUTBOUND_LIMITS_MAX = 5 * LIMIT_PARTS_MAX
 };
 /* Those of a lane: how many. */
 size_t outbound_lane_limits(

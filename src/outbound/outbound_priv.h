@@ -288,6 +288,7 @@ void limits_refused(
 void limits_try_more(struct lane *l); /* a step upward, where it is time */
 void limits_reopen(struct lane *l);   /* a person says so */
 void limits_loaded(struct outbound *o, const struct store_park_row *row);
+void limits_set_month(const struct lane *l); /* what it has delivered, or the month, has changed */
 enum limit_side flow_side(const struct mail_flow *flow);
 /* What goes to this side waits, and the rest does not. */
 bool limits_stop(const struct lane *l, enum limit_side side);

@@ -217,6 +217,7 @@ void lane_pump(struct lane *l)
 		return;
 	/* Time alone may have changed it. */
 	limits_try_more(l);
+	limits_set_month(l);
 	lane_tell_order(l);
 	if (l->turns_back)
 		lane_turn_back(l);

@@ -14,6 +14,7 @@ const char *sched_why_name(enum sched_why why)
 		[SCHED_WHY_DAY] = "day",
 		[SCHED_WHY_HOUR] = "hour",
 		[SCHED_WHY_MINUTE] = "minute",
+		[SCHED_WHY_MONTH] = "month",
 		[SCHED_WHY_TURN] = "turn",
 		[SCHED_WHY_NEXT] = "next",
 	};
@@ -103,6 +104,12 @@ void sched_why_limits(struct sched_reason *r, const struct limit_use *use, struc
 			US_PER_DAY,
 			use->day_used,
 			use->day_capacity },
+		{ SCHED_LIMIT_MONTH,
+			SCHED_WHY_MONTH,
+			use->month_of,
+			30 * US_PER_DAY,
+			use->month_used,
+			use->month_capacity },
 	};
 	uint64_t slot_us = mono_span(now, room_at), longest = 0;
 	enum sched_why full = SCHED_WHY_MINUTE;

@@ -20,6 +20,7 @@ enum sched_why {
 	SCHED_WHY_DAY,      /* a day's limit is used up */
 	SCHED_WHY_HOUR,     /* an hour's */
 	SCHED_WHY_MINUTE,   /* its minute; or what of it is not kept for better mail */
+	SCHED_WHY_MONTH,    /* a month's budget */
 	SCHED_WHY_TURN,     /* `ahead` recipients leave before it */
 	SCHED_WHY_NEXT,     /* nothing: it is next, as soon as there is a connection */
 };
@@ -30,6 +31,7 @@ enum sched_limit {
 	SCHED_LIMIT_MINUTE,
 	SCHED_LIMIT_HOUR,
 	SCHED_LIMIT_DAY,
+	SCHED_LIMIT_MONTH,
 };
 
 struct sched_question {
