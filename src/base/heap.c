@@ -88,3 +88,8 @@ void heap_update(struct heap *h, struct heap_node *node, uint64_t key)
 	heap_remove(h, node);
 	heap_insert(h, node, key);
 }
+
+struct heap_node *heap_first(const struct heap *h)
+{
+	return h->count ? h->nodes[0] : NULL;
+}

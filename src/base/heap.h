@@ -27,12 +27,7 @@ void heap_deinit(struct heap *h);
 void heap_insert(struct heap *h, struct heap_node *node, uint64_t key);
 void heap_remove(struct heap *h, struct heap_node *node); /* nothing when it is not in */
 void heap_update(struct heap *h, struct heap_node *node, uint64_t key); /* inserts if needed */
-
-/* NULL when empty. */
-static inline struct heap_node *heap_first(const struct heap *h)
-{
-	return h->count ? h->nodes[0] : NULL;
-}
+struct heap_node *heap_first(const struct heap *h);                     /* NULL when empty */
 
 static inline bool heap_holds(const struct heap_node *node)
 {
