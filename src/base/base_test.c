@@ -241,10 +241,10 @@ static void heap_sorts_and_keeps_ties(void **state)
 		heap_remove(&h, &nodes[i]);
 	for (size_t i = 1; i < COUNT_OF(nodes); i += 3)
 		heap_update(&h, &nodes[i], prng_below(&r, 50));
-	while (heap_first(&h)) {
-		assert_true(heap_first(&h)->key >= last);
-		last = heap_first(&h)->key;
-		heap_remove(&h, heap_first(&h));
+	for (struct heap_node *first = heap_first(&h); first; first = heap_first(&h)) {
+		assert_true(first->key >= last);
+		last = first->key;
+		heap_remove(&h, first);
 	}
 	heap_deinit(&h);
 }
