@@ -91,11 +91,8 @@ static void say(struct checker *c, bool warning, const char *file, unsigned line
 			(int)column,
 			"text",
 			text);
-		char *dumped = o ? json_dumps(o, JSON_COMPACT) : NULL;
 
-		(void)printf("%s\n", dumped ? dumped : "{}");
-		free(dumped);
-		json_decref(o);
+		cli_put_json(o);
 		return;
 	}
 	(void)printf("%s%s:%u:%u:%s %s%s:%s %s\n",

@@ -83,15 +83,6 @@ static void clear_progress(struct check_run *l)
 	l->has_progress = false;
 }
 
-void check_put_json(json_t *object)
-{
-	char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
-
-	(void)printf("%s\n", text ? text : "{}");
-	free(text);
-	json_decref(object);
-}
-
 json_t *check_json_sv(struct sv v)
 {
 	return observe_json_text(v);
@@ -168,7 +159,7 @@ static void on_step(void *arg, const struct diagnose_step *s)
 		if (l->o->verbose && s->transcript.len)
 			(void)json_object_set_new(
 				o, "transcript", observe_transcript_json(s->transcript));
-		check_put_json(o);
+		cli_put_json(o);
 		return;
 	}
 	clear_progress(l);
@@ -248,7 +239,7 @@ static void print_verdict(struct check_run *l, const struct diagnose_verdict *v,
 			print_words(l->report, v);
 	}
 	if (ctx->json) {
-		check_put_json(json_pack("{s:s, s:o, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:i}",
+		cli_put_json(json_pack("{s:s, s:o, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:i}",
 			"type",
 			"verdict",
 			"target",

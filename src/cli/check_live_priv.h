@@ -64,7 +64,6 @@ struct check_run {
 };
 
 /* ---- check_live.c ---- */
-void check_put_json(json_t *object); /* takes it */
 json_t *check_json_sv(struct sv v);
 const char *check_owner_text(enum diagnose_owner owner);
 /* "  first    ...", folded to the terminal. */

@@ -47,7 +47,7 @@ static void say_way(struct check_run *l, const struct check_way *w)
 	for (size_t i = 0; i < w->member_count; i++)
 		(void)!buf_printf(&by, "%s%.*s", i ? ", else " : "", SV_ARG(w->members[i]->name));
 	if (l->o->ctx->json) {
-		check_put_json(json_pack("{s:s, s:o, s:o, s:o, s:o, s:i}",
+		cli_put_json(json_pack("{s:s, s:o, s:o, s:o, s:o, s:i}",
 			"type",
 			"route",
 			"sender",
@@ -93,7 +93,7 @@ static void say_refused(struct check_run *l, bool all)
 	if (l->report)
 		(void)fprintf(l->report, "%.*s\n", SV_ARG(buf_sv(&text)));
 	if (ctx->json) {
-		check_put_json(json_pack("{s:s, s:o, s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:i}",
+		cli_put_json(json_pack("{s:s, s:o, s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:i}",
 			"type",
 			"verdict",
 			"target",

@@ -59,7 +59,7 @@ static void print_sum_json(struct check_run *l)
 				     (json_int_t)l->troubles[i].count,
 				     "first",
 				     check_json_sv(l->troubles[i].first->name))) == 0);
-	check_put_json(json_pack("{s:s, s:I, s:I, s:I, s:I, s:o}",
+	cli_put_json(json_pack("{s:s, s:I, s:I, s:I, s:I, s:o}",
 		"type",
 		"sum",
 		"checked",

@@ -6,6 +6,7 @@
 #include "base/sv.h"
 #include "cli/screen.h"
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <sysexits.h>
 
@@ -86,6 +87,8 @@ int cli_number(const struct cli_number *n, const char *value, void *into);
  */
 int cli_fail(int exit_code, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void cli_fail_to_log(const char *part);
+/* Prints `o` as a line of its own, and takes it. NULL: "{}". */
+void cli_put_json(json_t *o);
 /* A finding of the configuration, by the same way. */
 struct conf_finding;
 void cli_print_finding(const struct conf_finding *f);

@@ -38,17 +38,13 @@ static const char *const level_names[DOCTOR_LEVEL_COUNT] = { "ok", "note", "faul
 static void say_json(enum doctor_level level, const char *part, const char *step, const char *text)
 {
 	json_t *o = json_object();
-	char *dumped;
 
 	(void)json_object_set_new(o, "part", json_string(part));
 	(void)json_object_set_new(o, "level", json_string(level_names[level]));
 	(void)json_object_set_new(o, "text", json_string(text));
 	if (step)
 		(void)json_object_set_new(o, "step", json_string(step));
-	dumped = json_dumps(o, JSON_COMPACT);
-	(void)printf("%s\n", dumped ? dumped : "{}");
-	free(dumped);
-	json_decref(o);
+	cli_put_json(o);
 }
 
 void doctor_say(struct doctor *d, enum doctor_level level, const char *part, const char *step,

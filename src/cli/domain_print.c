@@ -97,7 +97,6 @@ static json_t *text_of(struct sv v)
 static void print_json(const struct domain_report *r)
 {
 	json_t *findings = json_array(), *rules = json_array(), *o;
-	char *text;
 
 	for (size_t i = 0; i < r->finding_count; i++) {
 		const struct domain_finding *f = &r->findings[i];
@@ -146,10 +145,7 @@ static void print_json(const struct domain_report *r)
 		rules,
 		"findings",
 		findings);
-	text = o ? json_dumps(o, JSON_COMPACT) : NULL;
-	(void)printf("%s\n", text ? text : "{}");
-	free(text);
-	json_decref(o);
+	cli_put_json(o);
 }
 
 void domain_print(const struct domain_options *o, const struct domain_report *r)

@@ -194,17 +194,7 @@ static void print_json(const struct provider_explanation *x, const struct provid
 	observe_json_sv(o, "link", sv_from(x->remedy->link));
 	observe_json_sv(o, "source", sv_from(x->source));
 	observe_json_sv(o, "checked", sv_from(x->checked));
-	cli_explain_put_json(o);
-}
-
-void cli_explain_put_json(json_t *o)
-{
-	char *line = json_dumps(o, JSON_COMPACT);
-
-	if (line)
-		(void)printf("%s\n", line);
-	free(line);
-	json_decref(o);
+	cli_put_json(o);
 }
 
 /* ---- what to read ---- */

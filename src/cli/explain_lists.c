@@ -51,7 +51,7 @@ static void print_row(void *arg, const struct provider_catalogue_row *row)
 	observe_json_sv(o, "example", sv_from(row->example));
 	if (row->after_uncertain)
 		(void)json_object_set_new(o, "after_uncertain", json_true());
-	cli_explain_put_json(o);
+	cli_put_json(o);
 }
 
 int cli_explain_catalogue(struct cli_context *ctx)

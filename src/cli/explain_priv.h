@@ -11,5 +11,3 @@
 
 int cli_explain_unknown(struct cli_context *ctx);
 int cli_explain_catalogue(struct cli_context *ctx);
-
-void cli_explain_put_json(json_t *o); /* takes it */

@@ -99,7 +99,7 @@ static void print_groups(const struct cli_context *ctx, const struct groups *g)
 		observe_json_sv(o, "cause", sv_from(x->cause));
 		observe_json_sv(o, "reply", sv_from(x->key));
 		observe_json_sv(o, "last", sv_from(x->last));
-		cli_explain_put_json(o);
+		cli_put_json(o);
 	}
 	if (!ctx->json && g->others)
 		(void)printf("%6lu  other replies\n", g->others);

@@ -82,12 +82,8 @@ bool login_may_present(struct login *l, const struct identity_oauth_refusal *why
 
 void login_print_json(json_t *o)
 {
-	char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
-
-	(void)printf("%s\n", text ? text : "{}");
+	cli_put_json(o);
 	(void)fflush(stdout);
-	free(text);
-	json_decref(o);
 }
 
 static void clear_line(struct login *l)

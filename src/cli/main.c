@@ -126,6 +126,15 @@ static void print_error_object(const char *key, const char *text, int code)
 	json_decref(o);
 }
 
+void cli_put_json(json_t *o)
+{
+	char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+
+	(void)printf("%s\n", text ? text : "{}");
+	free(text);
+	json_decref(o);
+}
+
 int cli_fail(int exit_code, const char *fmt, ...)
 {
 	char text[4096];

@@ -298,7 +298,6 @@ static json_t *steps_json(const struct plan *p)
 static void print_json(const struct plan *p)
 {
 	json_t *o = json_object();
-	char *text;
 
 	set_number(o, "mailboxes", p->mailboxes);
 	set_number(o, "recipients_per_day", p->a_day);
@@ -313,11 +312,7 @@ static void print_json(const struct plan *p)
 	(void)json_object_set_new(o, "limits", lines_json(p));
 	set_number(o, "step_s", p->step_us / US_PER_S);
 	(void)json_object_set_new(o, "steps", steps_json(p));
-	text = json_dumps(o, JSON_COMPACT);
-	if (text)
-		(void)printf("%s\n", text);
-	free(text);
-	json_decref(o);
+	cli_put_json(o);
 }
 
 static int answer(struct cli_context *ctx, struct request *r)

@@ -55,13 +55,7 @@ static void print_json(const struct setup_survey *s, const struct conf *c)
 {
 	for (size_t i = 0; i < s->count; i++) {
 		for (size_t k = 0; k < s->senders[i].count; k++) {
-			json_t *o = device_json(&s->senders[i], &s->senders[i].devices[k], c);
-			char *text = json_dumps(o, JSON_COMPACT);
-
-			must(text != NULL);
-			(void)puts(text);
-			free(text);
-			json_decref(o);
+			cli_put_json(device_json(&s->senders[i], &s->senders[i].devices[k], c));
 		}
 	}
 }

@@ -107,7 +107,6 @@ static void put_json(const char *type, const struct simulate_day *d)
 		"violations",
 		(json_int_t)d->violations);
 	json_t *limits = json_array();
-	char *text;
 
 	for (unsigned i = 0; i < SIMULATE_LIMIT_COUNT; i++)
 		(void)json_array_append_new(limits,
@@ -119,11 +118,7 @@ static void put_json(const char *type, const struct simulate_day *d)
 				"allowed",
 				(json_int_t)d->allowed[i]));
 	(void)json_object_set_new(o, "limits", limits);
-	text = json_dumps(o, JSON_COMPACT);
-	if (text)
-		(void)printf("%s\n", text);
-	free(text);
-	json_decref(o);
+	cli_put_json(o);
 }
 
 static void print_day(void *arg, const struct simulate_day *d)

@@ -107,7 +107,6 @@ static int list(struct cli_context *ctx)
 	users = conf_users(c, &count);
 	for (size_t i = 0; i < count; i++) {
 		json_t *o = json_object(), *senders = json_array();
-		char *text;
 
 		for (size_t j = 0; j < users[i].sender_count; j++)
 			(void)json_array_append_new(senders,
@@ -121,11 +120,10 @@ static int list(struct cli_context *ctx)
 		(void)json_object_set_new(
 			o, "name", json_stringn(users[i].name.ptr, users[i].name.len));
 		(void)json_object_set_new(o, "senders", senders);
-		text = json_dumps(o, JSON_COMPACT);
-		if (ctx->json && text)
-			(void)printf("%s\n", text);
-		free(text);
-		json_decref(o);
+		if (ctx->json)
+			cli_put_json(o);
+		else
+			json_decref(o);
 	}
 	return EX_OK;
 }

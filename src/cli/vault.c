@@ -83,7 +83,6 @@ static void print_entry(void *arg, const struct identity_vault_entry *entry)
 	const struct cli_context *ctx = arg;
 	char at[WALL_RFC3339_MAX];
 	json_t *o;
-	char *text;
 
 	(void)wall_rfc3339(entry->changed_at, at);
 	if (!ctx->json) {
@@ -94,10 +93,7 @@ static void print_entry(void *arg, const struct identity_vault_entry *entry)
 	(void)json_object_set_new(o, "name", json_stringn(entry->name.ptr, entry->name.len));
 	(void)json_object_set_new(o, "changed_at", json_string(at));
 	(void)json_object_set_new(o, "bytes", json_integer((json_int_t)entry->bytes));
-	text = json_dumps(o, JSON_COMPACT);
-	(void)printf("%s\n", text ? text : "{}");
-	free(text);
-	json_decref(o);
+	cli_put_json(o);
 }
 
 static int list(struct cli_context *ctx)
