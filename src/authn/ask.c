@@ -43,6 +43,12 @@ bool authn_name_is_valid(struct sv name)
 	return true;
 }
 
+bool authn_name_is_below(struct sv lower, struct sv upper)
+{
+	return lower.len > upper.len && sv_ends_nocase(lower, upper) &&
+	       lower.ptr[lower.len - upper.len - 1] == '.';
+}
+
 struct authn_memo *authn_memo_new(size_t questions_max)
 {
 	struct authn_memo *m = xcalloc(1, sizeof(*m));

@@ -69,6 +69,8 @@ struct authn_answer {
 
 /* Fits a question: labels of 1 to 63 bytes, at most LIMIT_DNS_NAME in all, no NUL. A dot at the end is allowed. */
 NODISCARD bool authn_name_is_valid(struct sv name);
+/* "a.contoso.com" is below "contoso.com"; a name is not below itself. */
+NODISCARD bool authn_name_is_below(struct sv lower, struct sv upper);
 
 /*
  * A memo makes a machine of a plain function. The function looks things up in the memo; what is not known yet is

@@ -17,7 +17,7 @@ enum {
 
 struct dmarc {
 	struct dmarc_input in;
-	struct sv signatures[DMARC_SIGNATURES_MAX];
+	struct sv signatures[DMARC_SIGNATURES_MAX], unknown[DMARC_SIGNATURES_MAX];
 	struct authn_memo *memo;
 	struct authn_question question;
 	struct dmarc_verdict verdict;
@@ -197,6 +197,11 @@ static bool inherit(struct authn_memo *memo, struct sv domain, struct dmarc_foun
 	return a != NULL;
 }
 
+static enum dmarc_status status_of(const struct dmarc_record *r)
+{
+	return r->notes & DMARC_VOID ? DMARC_NO_RECORD : DMARC_RECORD;
+}
+
 bool dmarc_discover(struct authn_memo *memo, struct sv domain, struct dmarc_found *out_found)
 {
 	struct dmarc_found f = { .status = DMARC_NO_RECORD, .tag = "p" };
@@ -218,7 +223,7 @@ bool dmarc_discover(struct authn_memo *memo, struct sv domain, struct dmarc_foun
 		return true;
 	}
 	if (w.own_is_there) {
-		out_found->status = DMARC_RECORD;
+		out_found->status = status_of(&w.own);
 		out_found->record = w.own;
 		out_found->policy = w.own.p;
 		set_name(out_found->at, domain);
@@ -226,8 +231,8 @@ bool dmarc_discover(struct authn_memo *memo, struct sv domain, struct dmarc_foun
 	}
 	if (!w.org_is_there && !w.psd_is_there)
 		return true;
-	out_found->status = DMARC_RECORD;
 	out_found->record = w.org_is_there ? w.org : w.psd;
+	out_found->status = status_of(&out_found->record);
 	set_name(out_found->at, w.org_is_there ? w.organisation : w.psd_name);
 	return inherit(memo, domain, out_found);
 }
@@ -288,6 +293,25 @@ bool dmarc_report_consent(
 	return true;
 }
 
+/* Could one that DNS did not tell of have been aligned? False while it waits. */
+static bool align_unknown(const struct dmarc_input *in, struct authn_memo *memo,
+	const struct dmarc_record *r, bool *out_unknown)
+{
+	enum dmarc_alignment a = DMARC_NOT_ALIGNED;
+
+	if (in->spf_unknown.len &&
+		!dmarc_align(memo, in->author, in->spf_unknown, r->strict_spf, &a))
+		return false;
+	*out_unknown = *out_unknown || a != DMARC_NOT_ALIGNED;
+	for (size_t i = 0; i < in->dkim_unknown_count && i < DMARC_SIGNATURES_MAX && !*out_unknown;
+		i++) {
+		if (!dmarc_align(memo, in->author, in->dkim_unknown[i], r->strict_dkim, &a))
+			return false;
+		*out_unknown = a != DMARC_NOT_ALIGNED;
+	}
+	return true;
+}
+
 /* False while it waits. */
 static bool align_all(const struct dmarc_input *in, struct authn_memo *memo,
 	struct dmarc_verdict *v, bool *out_unknown)
@@ -308,7 +332,9 @@ static bool align_all(const struct dmarc_input *in, struct authn_memo *memo,
 		v->dkim_aligned = a == DMARC_ALIGNED;
 		*out_unknown = *out_unknown || a == DMARC_ALIGNMENT_UNKNOWN;
 	}
-	return true;
+	if (v->spf_aligned || v->dkim_aligned)
+		return true;
+	return align_unknown(in, memo, r, out_unknown);
 }
 
 bool dmarc_check(
@@ -338,16 +364,23 @@ bool dmarc_check(
 	return true;
 }
 
+static size_t keep(struct sv into[DMARC_SIGNATURES_MAX], const struct sv *list, size_t count)
+{
+	count = count < DMARC_SIGNATURES_MAX ? count : DMARC_SIGNATURES_MAX;
+	for (size_t i = 0; i < count; i++)
+		into[i] = list[i];
+	return count;
+}
+
 struct dmarc *dmarc_new(const struct dmarc_input *in)
 {
 	struct dmarc *d = xcalloc(1, sizeof(*d));
 
 	d->in = *in;
-	if (d->in.dkim_count > DMARC_SIGNATURES_MAX)
-		d->in.dkim_count = DMARC_SIGNATURES_MAX;
-	for (size_t i = 0; i < d->in.dkim_count; i++)
-		d->signatures[i] = in->dkim[i];
+	d->in.dkim_count = keep(d->signatures, in->dkim, in->dkim_count);
 	d->in.dkim = d->signatures;
+	d->in.dkim_unknown_count = keep(d->unknown, in->dkim_unknown, in->dkim_unknown_count);
+	d->in.dkim_unknown = d->unknown;
 	d->memo = authn_memo_new(DMARC_QUESTIONS_MAX);
 	return d;
 }

@@ -17,10 +17,12 @@ enum dmarc_note { /* bits: what a record has that its owner should hear of */
 	DMARC_HAS_PCT = 1,
 	DMARC_HAS_RF = 2,
 	DMARC_HAS_RI = 4,
-	DMARC_HAS_SIZE = 8,   /* "!10m" behind a report address */
-	DMARC_NO_P = 16,      /* counts as none */
-	DMARC_BAD_VALUE = 32, /* `bad` */
-	DMARC_TWICE = 64,     /* `bad`: the first counts */
+	DMARC_HAS_SIZE = 8,     /* "!10m" behind a report address */
+	DMARC_NO_P = 16,        /* counts as none */
+	DMARC_BAD_VALUE = 32,   /* `bad` */
+	DMARC_TWICE = 64,       /* `twice`: the first counts */
+	DMARC_BAD_POLICY = 128, /* p, sp or np cannot be read: all three count as none (4.10.1) */
+	DMARC_VOID = 256, /* the same without an address for reports: no policy applies at all */
 };
 enum dmarc_psd {
 	DMARC_PSD_UNKNOWN,
@@ -38,7 +40,7 @@ struct dmarc_record {
 	enum dmarc_psd psd;
 	struct sv rua, ruf;
 	unsigned notes;
-	struct sv bad; /* the first tag that cannot be read, or is there again */
+	struct sv bad, twice; /* the first tag that cannot be read; that is there again */
 };
 /* RC_NOT_FOUND: does not begin with v=DMARC1. What is wrong behind that is left out, and noted. */
 NODISCARD int dmarc_record_parse(struct sv text, struct dmarc_record *out_record);
@@ -48,7 +50,7 @@ NODISCARD bool dmarc_report_next(struct sv *list, struct sv *out_uri, struct sv 
 
 enum dmarc_status {
 	DMARC_RECORD,    /* a policy applies */
-	DMARC_NO_RECORD, /* none on the way up */
+	DMARC_NO_RECORD, /* none on the way up, or one whose notes have DMARC_VOID */
 	DMARC_UNKNOWN,   /* a look-up failed */
 	DMARC_STATUS_COUNT
 };
@@ -104,6 +106,11 @@ struct dmarc_input {
 	struct sv spf;         /* whose SPF passed; empty: none */
 	const struct sv *dkim; /* d= of the signatures that are valid */
 	size_t dkim_count;
+	/* What DNS did not tell: whose SPF might have passed, and whose signatures might be valid. One that would count
+	 * makes of a fail a temperror. */
+	struct sv spf_unknown;
+	const struct sv *dkim_unknown;
+	size_t dkim_unknown_count;
 };
 struct dmarc_verdict {
 	enum dmarc_result result;

@@ -118,11 +118,11 @@ static bool read_tag(struct dmarc_record *r, enum tag tag, struct sv value)
 	return false;
 }
 
-static void note_bad(struct dmarc_record *r, enum dmarc_note note, struct sv part)
+static void note(struct dmarc_record *r, enum dmarc_note note, struct sv *first, struct sv part)
 {
 	r->notes |= note;
-	if (r->bad.len == 0)
-		r->bad = part;
+	if (first->len == 0)
+		*first = part;
 }
 
 static void take_part(struct dmarc_record *r, struct sv part, bool seen[TAG_COUNT])
@@ -133,7 +133,7 @@ static void take_part(struct dmarc_record *r, struct sv part, bool seen[TAG_COUN
 	if (part.len == 0)
 		return;
 	if (!sv_cut_char(&value, '=', &name)) {
-		note_bad(r, DMARC_BAD_VALUE, part);
+		note(r, DMARC_BAD_VALUE, &r->bad, part);
 		return;
 	}
 	name = authn_trim(name);
@@ -141,14 +141,29 @@ static void take_part(struct dmarc_record *r, struct sv part, bool seen[TAG_COUN
 		if (!sv_eq_nocase(name, sv_from(tag_names[i])))
 			continue;
 		if (seen[i]) {
-			note_bad(r, DMARC_TWICE, part);
+			note(r, DMARC_TWICE, &r->twice, part);
 			return;
 		}
 		seen[i] = true;
-		if (!read_tag(r, (enum tag)i, authn_trim(value)))
-			note_bad(r, DMARC_BAD_VALUE, part);
+		if (read_tag(r, (enum tag)i, authn_trim(value)))
+			return;
+		note(r, DMARC_BAD_VALUE, &r->bad, part);
+		if (i == TAG_P || i == TAG_SP || i == TAG_NP)
+			r->notes |= DMARC_BAD_POLICY;
 		return;
 	}
+}
+
+/* RFC 9989 4.10.1: one policy that cannot be read spoils the other two; with nowhere to send reports, the record. */
+static void spoil(struct dmarc_record *r)
+{
+	struct sv list = r->rua, uri, domain = { 0 };
+
+	r->p = r->sp = r->np = DMARC_P_NONE;
+	while (domain.len == 0 && dmarc_report_next(&list, &uri, &domain))
+		;
+	if (domain.len == 0)
+		r->notes |= DMARC_VOID;
 }
 
 int dmarc_record_parse(struct sv text, struct dmarc_record *out_record)
@@ -171,6 +186,8 @@ int dmarc_record_parse(struct sv text, struct dmarc_record *out_record)
 		r.sp = r.p;
 	if (!r.has_np)
 		r.np = r.sp;
+	if (r.notes & DMARC_BAD_POLICY)
+		spoil(&r);
 	if (sv_find_char(r.rua, '!') >= 0 || sv_find_char(r.ruf, '!') >= 0)
 		r.notes |= DMARC_HAS_SIZE;
 	*out_record = r;

@@ -23,6 +23,10 @@ static const struct zone_row rows[] = {
 	{ "_dmarc.other.test", AUTHN_TXT, "v=spf1 -all" },
 	{ "_dmarc.other.test", AUTHN_TXT, "v=DMARC1; p=quarantine; t=y" },
 	{ "_dmarc.dead.test", 0, NULL },
+	{ "_dmarc.typo.test",
+		AUTHN_TXT,
+		"v=DMARC1; p=reject; sp=quarantin; rua=mailto:d@typo.test" },
+	{ "_dmarc.void.test", AUTHN_TXT, "v=DMARC1; p=rejct" },
 	{ "_dmarc.deep.test", AUTHN_TXT, "v=DMARC1; p=reject" },
 	{ "_dmarc.strict.test", AUTHN_TXT, "v=DMARC1; p=reject; aspf=s; adkim=s" },
 	{ "plain.test._report._dmarc.reports.test", AUTHN_TXT, "v=DMARC1" },
@@ -115,6 +119,8 @@ static void the_tree_is_walked(void **state)
 	}
 }
 
+#define VOID (DMARC_BAD_VALUE | DMARC_BAD_POLICY | DMARC_VOID)
+
 static const struct {
 	const char *text;
 	int rc;
@@ -132,12 +138,22 @@ static const struct {
 	{ "v=DMARC1;p=none;sp=reject", 0, 0, 2, 2, 0, "" },
 	{ "v = DMARC1 ; p = none ; np=quarantine;", 0, 0, 0, 1, 0, "" },
 	{ "v=DMARC1", 0, 0, 0, 0, DMARC_NO_P, "" },
-	{ "v=DMARC1; p=rejct", 0, 0, 0, 0, DMARC_BAD_VALUE, "p=rejct" },
-	{ "v=DMARC1; p=none p=reject", 0, 0, 0, 0, DMARC_BAD_VALUE, "p=none p=reject" },
-	{ "v=DMARC1; p=none; p=reject", 0, 0, 0, 0, DMARC_TWICE, "p=reject" },
+	{ "v=DMARC1; p=rejct", 0, 0, 0, 0, VOID, "p=rejct" },
+	{ "v=DMARC1; p=none p=reject", 0, 0, 0, 0, VOID, "p=none p=reject" },
+	{ "v=DMARC1; p=none; p=reject", 0, 0, 0, 0, DMARC_TWICE, "" },
+	{ "v=DMARC1; p=reject; p=none; t=x", 0, 2, 2, 2, DMARC_TWICE | DMARC_BAD_VALUE, "t=x" },
+	/* One policy that cannot be read spoils all three (RFC 9989 4.10.1). */
+	{ "v=DMARC1; p=reject; sp=quarantin; rua=mailto:a@b.test",
+		0,
+		0,
+		0,
+		0,
+		DMARC_BAD_VALUE | DMARC_BAD_POLICY,
+		"sp=quarantin" },
+	{ "v=DMARC1; rua=https://b.test; np=; p=reject", 0, 0, 0, 0, VOID, "np=" },
 	{ "v=DMARC1; p=none; unknown=1", 0, 0, 0, 0, 0, "" },
 	{ "v=DMARC1; p=none; rua=mailto:a@b.test!10m", 0, 0, 0, 0, DMARC_HAS_SIZE, "" },
-	{ "v=DMARC1; p=none, rua", 0, 0, 0, 0, DMARC_BAD_VALUE, "p=none, rua" },
+	{ "v=DMARC1; p=none, rua", 0, 0, 0, 0, VOID, "p=none, rua" },
 	{ "v=dmarc1; p=none", RC_NOT_FOUND, 0, 0, 0, 0, "" },
 	{ "v=DMARC10; p=none", RC_NOT_FOUND, 0, 0, 0, 0, "" },
 	{ "p=none; v=DMARC1", RC_NOT_FOUND, 0, 0, 0, 0, "" },
@@ -168,6 +184,7 @@ static const struct {
 	const char *author, *spf, *dkim;
 	enum dmarc_result result;
 	enum dmarc_policy asked;
+	const char *spf_unknown, *dkim_unknown;
 } messages[] = {
 	{ "plain.test", "bounce.plain.test", NULL, DMARC_PASS, DMARC_P_REJECT },
 	{ "plain.test", NULL, "mail.plain.test", DMARC_PASS, DMARC_P_REJECT },
@@ -186,6 +203,17 @@ static const struct {
 	{ "dead.test", "dead.test", NULL, DMARC_TEMPERROR, DMARC_P_NONE },
 	{ "plain.test", NULL, "x.dead.test", DMARC_TEMPERROR, DMARC_P_REJECT },
 	{ "", NULL, NULL, DMARC_NONE, DMARC_P_NONE },
+	/* What DNS did not tell counts only where it would have counted, and never against a pass. */
+	{ "plain.test", NULL, NULL, DMARC_TEMPERROR, DMARC_P_REJECT, "bounce.plain.test" },
+	{ "plain.test", NULL, NULL, DMARC_TEMPERROR, DMARC_P_REJECT, NULL, "mail.plain.test" },
+	{ "plain.test", NULL, NULL, DMARC_FAIL, DMARC_P_REJECT, "other.test", "elsewhere.test" },
+	{ "strict.test", NULL, NULL, DMARC_FAIL, DMARC_P_REJECT, "a.strict.test", "a.strict.test" },
+	{ "strict.test", NULL, NULL, DMARC_TEMPERROR, DMARC_P_REJECT, NULL, "strict.test" },
+	{ "plain.test", "plain.test", NULL, DMARC_PASS, DMARC_P_REJECT, NULL, "plain.test" },
+	{ "nothing.test", NULL, NULL, DMARC_NONE, DMARC_P_NONE, "nothing.test" },
+	/* A policy that cannot be read: none, or no DMARC at all. */
+	{ "a.typo.test", NULL, NULL, DMARC_FAIL, DMARC_P_NONE },
+	{ "void.test", NULL, NULL, DMARC_NONE, DMARC_P_NONE },
 };
 
 static void what_belongs_to_the_author(void **state)
@@ -194,11 +222,15 @@ static void what_belongs_to_the_author(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++) {
 		struct zone z = ZONE(rows);
-		const struct sv dkim[] = { SV("elsewhere.test"), sv_from(messages[i].dkim) };
+		const struct sv dkim[] = { SV("elsewhere.test"), sv_from(messages[i].dkim) },
+				unknown[] = { SV("other.test"), sv_from(messages[i].dkim_unknown) };
 		struct dmarc_input in = { .author = sv_from(messages[i].author),
 			.spf = sv_from(messages[i].spf),
 			.dkim = dkim,
-			.dkim_count = messages[i].dkim ? 2 : 0 };
+			.dkim_count = messages[i].dkim ? 2 : 0,
+			.spf_unknown = sv_from(messages[i].spf_unknown),
+			.dkim_unknown = unknown,
+			.dkim_unknown_count = messages[i].dkim_unknown ? 2 : 0 };
 		CLEANUP(dmarc_freep) struct dmarc *d = dmarc_new(&in);
 		struct authn_question q;
 

@@ -108,8 +108,7 @@ static enum authn_reason read_identity(const struct authn_tags *t, struct authn_
 	domain = sv_skip(buf_sv(&text), (size_t)at + 1);
 	if (sv_eq_nocase(domain, out->domain))
 		return AUTHN_REASON_GOOD;
-	out->identity_below = domain.len > out->domain.len && sv_ends_nocase(domain, out->domain) &&
-			      domain.ptr[domain.len - out->domain.len - 1] == '.';
+	out->identity_below = authn_name_is_below(domain, out->domain);
 	return out->identity_below ? AUTHN_REASON_GOOD : AUTHN_REASON_IDENTITY;
 }
 

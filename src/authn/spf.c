@@ -144,18 +144,16 @@ static int match_mx(struct eval *e, const struct spf_term *t, struct sv name)
 	return SPF_NO_MATCH;
 }
 
-static bool is_below(struct sv name, struct sv domain)
+static bool is_within(struct sv name, struct sv domain)
 {
-	return sv_eq_nocase(name, domain) ||
-	       (name.len > domain.len && sv_ends_nocase(name, domain) &&
-		       name.ptr[name.len - domain.len - 1] == '.');
+	return sv_eq_nocase(name, domain) || authn_name_is_below(name, domain);
 }
 
 static const struct authn_answer *ask_ptr(struct eval *e)
 {
 	CLEANUP(buf_deinitp) struct buf name = BUF_INIT(128);
 
-	spf_macro_address(e->in, true, &name);
+	spf_address_labels(e->in->address, e->in->is_ipv6, true, &name);
 	must(buf_append(&name, e->in->is_ipv6 ? SV(".ip6.arpa") : SV(".in-addr.arpa")) == 0);
 	return authn_memo_look(e->memo, buf_sv(&name), AUTHN_PTR);
 }
@@ -172,7 +170,7 @@ static int find_validated(
 	for (size_t i = 0; i < ptr->count && i < SPF_HOSTS_MAX; i++) {
 		struct sv name = ptr->records[i].data;
 		const struct authn_answer *a = authn_memo_look(e->memo, name, address_type(e));
-		unsigned rank = sv_eq_nocase(name, domain) ? 3 : is_below(name, domain) ? 2 : 1;
+		unsigned rank = sv_eq_nocase(name, domain) ? 3 : is_within(name, domain) ? 2 : 1;
 
 		waits = waits || !a;
 		if (a && rank > best && address_is_among(e, a, &exact)) {
@@ -194,7 +192,7 @@ static int match_ptr(struct eval *e, struct sv domain)
 	r = take_answer(e, a, domain);
 	if (r == SPF_PASS)
 		r = find_validated(e, a, domain, &name);
-	return r == SPF_PASS && !is_below(name, domain) ? SPF_NO_MATCH : r;
+	return r == SPF_PASS && !is_within(name, domain) ? SPF_NO_MATCH : r;
 }
 
 /* Sets what %{p} stands for, where `text` has it. SPF_WAITS, or SPF_PASS. */

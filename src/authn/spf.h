@@ -2,6 +2,7 @@
 #pragma once
 
 #include "authn/ask.h"
+#include "base/buf.h"
 
 /*
  * SPF (RFC 7208): may this address send for this domain? check_host() whole, with macros, redirect, exp, and the limits
@@ -58,4 +59,6 @@ const struct spf_verdict *spf_verdict(const struct spf *s);   /* after AUTHN_DON
 NODISCARD bool spf_check(
 	const struct spf_input *in, struct authn_memo *memo, struct spf_verdict *out_verdict);
 
+/* "192.0.2.1", or 32 digits with dots between; reversed as below in-addr.arpa and ip6.arpa. Appends up to 63 bytes. */
+void spf_address_labels(const unsigned char *address, bool is_ipv6, bool reversed, struct buf *out);
 const char *spf_result_name(enum spf_result r); /* "pass", "permerror" */

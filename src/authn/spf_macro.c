@@ -157,19 +157,18 @@ bool spf_macro_wants_name(struct sv text)
 	return false;
 }
 
-void spf_macro_address(const struct spf_input *in, bool reversed, struct buf *out)
+void spf_address_labels(const unsigned char *address, bool is_ipv6, bool reversed, struct buf *out)
 {
-	unsigned count = in->is_ipv6 ? 32 : 4;
+	unsigned count = is_ipv6 ? 32 : 4;
 
 	for (unsigned i = 0; i < count; i++) {
 		unsigned at = reversed ? count - 1 - i : i;
-		unsigned nibble = in->address[at / 2];
-		int rc = in->is_ipv6
-				 ? buf_printf(out,
+		unsigned nibble = address[at / 2];
+		int rc = is_ipv6 ? buf_printf(out,
 					   "%s%X",
 					   i ? "." : "",
 					   at % 2 ? nibble & 15 : nibble >> 4)
-				 : buf_printf(out, "%s%u", i ? "." : "", (unsigned)in->address[at]);
+				 : buf_printf(out, "%s%u", i ? "." : "", (unsigned)address[at]);
 
 		must(rc == 0);
 	}
@@ -210,7 +209,7 @@ static int put_value(const struct spf_macro *m, char letter, struct buf *out)
 		put_plain_address(m->in, out);
 		return 0;
 	default:
-		spf_macro_address(m->in, false, out);
+		spf_address_labels(m->in->address, m->in->is_ipv6, false, out);
 		return 0;
 	}
 }

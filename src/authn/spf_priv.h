@@ -54,5 +54,3 @@ NODISCARD bool spf_macro_wants_name(struct sv text); /* has a %{p} */
 NODISCARD int spf_macro_expand(const struct spf_macro *m, struct sv text, struct buf *out);
 /* The same for a domain-spec: a name, cut from the left until it is short enough (7.3). */
 NODISCARD int spf_macro_name(const struct spf_macro *m, struct sv text, struct buf *out);
-/* "192.0.2.1", or 32 digits with dots between; as a name of PTR with its suffix. */
-void spf_macro_address(const struct spf_input *in, bool reversed, struct buf *out);

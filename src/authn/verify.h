@@ -104,7 +104,7 @@ const struct authn_fields *authn_verify_fields(const struct authn_verify *v);
 
 /* The result's name as in Authentication-Results (RFC 8601 2.7.1): pass, fail, temperror, permerror. */
 const char *authn_verdict_name(enum authn_reason reason);
-/* "ends at set 2" ... a phrase behind "the chain". */
+/* "has a gap: a set is missing, or a field of one" ... a phrase after "the chain". */
 const char *authn_arc_fault_text(enum authn_arc_fault fault);
 const char *authn_arc_fault_name(enum authn_arc_fault fault);
 const char *authn_chain_name(enum authn_chain chain);

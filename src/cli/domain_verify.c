@@ -190,12 +190,20 @@ static bool spf_input_of(struct verified *v, struct spf_input *out)
 	return v->spf_asked;
 }
 
+/* Its key was not found out, and nothing else is wrong with it. */
+static bool might_be_valid(const struct authn_checked *c)
+{
+	return c->reason == AUTHN_REASON_KEY_UNKNOWN && c->body != AUTHN_CHANGED;
+}
+
 /* False: something is not known yet. */
 static bool check_all(struct verified *v, const struct spf_input *in, struct authn_memo *memo)
 {
 	bool known = authn_verify_check(v->signatures, memo);
-	struct sv domains[AUTHN_SIGNATURES_MAX];
-	struct dmarc_input d = { .author = sv_from(v->author_domain), .dkim = domains };
+	struct sv domains[AUTHN_SIGNATURES_MAX], unknown[AUTHN_SIGNATURES_MAX];
+	struct dmarc_input d = {
+		.author = sv_from(v->author_domain), .dkim = domains, .dkim_unknown = unknown
+	};
 	size_t count, more;
 	const struct authn_checked *c;
 
@@ -204,18 +212,17 @@ static bool check_all(struct verified *v, const struct spf_input *in, struct aut
 	if (!known || d.author.len == 0)
 		return known;
 	c = authn_verify_signatures(v->signatures, &count, &more);
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
 		if (c[i].reason == AUTHN_REASON_GOOD)
 			domains[d.dkim_count++] = c[i].signature.domain;
+		else if (might_be_valid(&c[i]))
+			unknown[d.dkim_unknown_count++] = c[i].signature.domain;
+	}
 	if (v->spf_asked && v->spf.result == SPF_PASS)
 		d.spf = v->spf_domain;
+	else if (v->spf_asked && v->spf.result == SPF_TEMPERROR)
+		d.spf_unknown = v->spf_domain;
 	return dmarc_check(&d, memo, &v->dmarc);
-}
-
-static bool is_below(struct sv lower, struct sv upper)
-{
-	return lower.len > upper.len && sv_ends_nocase(lower, upper) &&
-	       lower.ptr[lower.len - upper.len - 1] == '.';
 }
 
 /* Without DMARC there is no rule who may vouch for whom: the domain itself, and those above and below it. */
@@ -224,7 +231,8 @@ static bool is_related(const struct verified *v, struct sv name)
 	struct sv author = sv_from(v->author_domain);
 
 	return author.len && name.len &&
-	       (sv_eq_nocase(name, author) || is_below(name, author) || is_below(author, name));
+	       (sv_eq_nocase(name, author) || authn_name_is_below(name, author) ||
+		       authn_name_is_below(author, name));
 }
 
 static void conclude(struct verified *v)
@@ -233,12 +241,16 @@ static void conclude(struct verified *v)
 	const struct authn_checked *c = authn_verify_signatures(v->signatures, &count, &more);
 	bool any = v->spf_asked && v->spf.result == SPF_PASS && is_related(v, v->spf_domain);
 
-	v->unknown = v->dmarc.result == DMARC_TEMPERROR ||
-		     (v->spf_asked && v->spf.result == SPF_TEMPERROR);
+	/* With a policy DMARC has weighed what is unknown. Without one, only what could vouch for the author counts. */
+	bool open = v->dmarc.result == DMARC_NONE && v->spf_asked &&
+		    v->spf.result == SPF_TEMPERROR && is_related(v, v->spf_domain);
+
 	for (size_t i = 0; i < count; i++) {
 		any |= c[i].reason == AUTHN_REASON_GOOD && is_related(v, c[i].signature.domain);
-		v->unknown |= c[i].reason == AUTHN_REASON_KEY_UNKNOWN;
+		open |= v->dmarc.result == DMARC_NONE && might_be_valid(&c[i]) &&
+			is_related(v, c[i].signature.domain);
 	}
+	v->unknown = v->dmarc.result == DMARC_TEMPERROR || open;
 	/* Of several authors the first is judged, and another one shown: what holds for one says nothing of the message. */
 	v->passes = v->authors <= 1 &&
 		    (v->dmarc.result == DMARC_PASS || (v->dmarc.result == DMARC_NONE && any));

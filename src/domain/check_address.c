@@ -58,17 +58,8 @@ static void check_spf(struct domain_run *d, const struct domain_address *a)
 static struct sv reversed(struct domain_run *d, const struct domain_address *a)
 {
 	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(128);
-	unsigned count = a->is_ipv6 ? 32 : 4;
-	int rc = 0;
 
-	for (unsigned i = count; i-- > 0 && rc == 0;) {
-		unsigned byte = a->bytes[a->is_ipv6 ? i / 2 : i];
-
-		rc = a->is_ipv6
-			     ? buf_printf(
-				       &text, "%x%s", i % 2 ? byte & 15 : byte >> 4, i ? "." : "")
-			     : buf_printf(&text, "%u%s", byte, i ? "." : "");
-	}
+	spf_address_labels(a->bytes, a->is_ipv6, true, &text);
 	return arena_sv(&d->r->arena, buf_sv(&text));
 }
 

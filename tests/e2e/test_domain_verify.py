@@ -187,6 +187,22 @@ def test_why_mail_failed(folder):
     server.close()
 
 
+def test_what_dns_does_not_tell(folder):
+    """A key or an SPF record that nobody answers for: unknown where it could have counted, a fail where it could not."""
+    server = NameServer(table({"test._domainkey.example.com": "SERVFAIL", "example.com": "SERVFAIL", "_dmarc.other.test": "v=DMARC1; p=reject",
+                               "_dmarc.example.com": "v=DMARC1; p=reject"}))
+    for author, policy, code in ((b"a@example.com", "temperror", 75), (b"a@other.test", "fail", 69), (b"a@third.test", "none", 69)):
+        (folder / "m.eml").write_bytes(signed(b"From: " + author + b"\r\n\r\nx\r\n", b"relaxed", b"relaxed"))
+        for args in ((), ("--ip", "192.0.2.1", "--from", "b@example.com")):
+            rows = verify(server, folder / "m.eml", *args, code=code)
+            assert (of(rows, "dmarc")[0]["result"], of(rows, "dkim")[0]["result"]) == (policy, "temperror"), rows
+    (folder / "m.eml").write_bytes(b"From: a@example.com\r\n\r\nx\r\n")
+    rows = verify(server, folder / "m.eml", "--ip", "192.0.2.1", "--from", "b@mail.example.com", code=69)
+    rows = verify(server, folder / "m.eml", "--ip", "192.0.2.1", "--from", "b@example.com", code=75)
+    assert (of(rows, "dmarc")[0]["result"], of(rows, "spf")[0]["result"]) == ("temperror", "temperror"), rows
+    server.close()
+
+
 # ---- the test files of Mail::DKIM's source package, where they are ----
 
 # Its verdict "pass" or "fail", and ours: why (docs/domains.md).
