@@ -2,6 +2,7 @@
 #include "cli/domain_verify.h"
 
 #include "observe/json.h"
+#include "provider/domain_facts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -221,7 +222,9 @@ static void print_dmarc(const struct cli_context *ctx, const struct verified *v)
 		put_text(ctx, "DMARC", "none", "From has no domain that could have a policy.");
 		return;
 	}
-	if (f->status == DMARC_NO_RECORD)
+	if (f->status == DMARC_NO_RECORD && f->record.notes & DMARC_VOID)
+		(void)!buf_printf(&line, "the policy at _dmarc.%s cannot be read", f->at);
+	else if (f->status == DMARC_NO_RECORD)
 		(void)!buf_printf(&line, "%s has no DMARC record", v->author_domain);
 	else if (f->status == DMARC_UNKNOWN)
 		(void)!buf_printf(&line, "DNS gave no answer for _dmarc.%s", f->at);
@@ -235,16 +238,35 @@ static void print_dmarc(const struct cli_context *ctx, const struct verified *v)
 	put(ctx, "DMARC", dmarc_result_name(v->dmarc.result), &line);
 }
 
-/* Valid signatures of Exchange Online by the tenant's first domain, when there are no others. */
-static bool is_signed_by_tenant_only(const struct verified *v)
+/* The cloud that signed by a name of its own for the tenant, when no other signature counts. NULL: none did. */
+static const struct provider_domain_row *tenant_signer(const struct verified *v)
 {
-	size_t count, more, tenants = 0;
+	size_t count, more;
 	const struct authn_checked *c = authn_verify_signatures(v->signatures, &count, &more);
+	const struct provider_domain_row *row = NULL;
 
-	for (size_t i = 0; i < count; i++)
-		tenants += c[i].reason == AUTHN_REASON_GOOD &&
-			   sv_ends_nocase(c[i].signature.domain, SV(".onmicrosoft.com"));
-	return tenants > 0 && !v->dmarc.dkim_aligned;
+	for (size_t i = 0; i < count && !row && !v->dmarc.dkim_aligned; i++)
+		if (c[i].reason == AUTHN_REASON_GOOD)
+			row = provider_domain_of_tenant(c[i].signature.domain);
+	return row;
+}
+
+static void print_signer(const struct cli_context *ctx, const struct verified *v)
+{
+	const struct provider_domain_row *row = tenant_signer(v);
+	CLEANUP(buf_deinitp) struct buf line = BUF_INIT(LINE_BYTES);
+
+	if (!row ||
+		buf_printf(&line,
+			"%s signed it for the tenant, as DKIM is not enabled for %s "
+			"(`postern domain check %s` shows its records). ",
+			row->signer,
+			v->author_domain,
+			v->author_domain) != 0 ||
+		provider_domain_step(&line, row->step_enable, sv_from(v->author_domain)) != 0 ||
+		buf_append_char(&line, '.') != 0)
+		return;
+	put(ctx, "", "", &line);
 }
 
 static void print_result(const struct cli_context *ctx, const struct verified *v)
@@ -254,7 +276,6 @@ static void print_result(const struct cli_context *ctx, const struct verified *v
 		[DMARC_P_QUARANTINE] = "Receivers are asked to treat it as spam.",
 		[DMARC_P_REJECT] = "Receivers are asked to refuse it.",
 	};
-	CLEANUP(buf_deinitp) struct buf line = BUF_INIT(LINE_BYTES);
 
 	if (v->passes)
 		put_text(ctx,
@@ -277,16 +298,7 @@ static void print_result(const struct cli_context *ctx, const struct verified *v
 				? asked[v->dmarc.asked]
 				: "Nothing shows that it comes from its domain: it is refused or "
 				  "treated as spam.");
-	if (!is_signed_by_tenant_only(v) ||
-		buf_printf(&line,
-			"Exchange Online signed it for the tenant, as DKIM is not enabled for %s: "
-			"`postern domain check %s` names the records, then "
-			"Set-DkimSigningConfig -Identity %s -Enabled $true.",
-			v->author_domain,
-			v->author_domain,
-			v->author_domain) != 0)
-		return;
-	put(ctx, "", "", &line);
+	print_signer(ctx, v);
 }
 
 void domain_verified_print(const struct cli_context *ctx, const struct verified *v)
@@ -309,16 +321,6 @@ static json_t *object(const char *type)
 	return o;
 }
 
-static void put_json(json_t *o)
-{
-	char *text = json_dumps(o, JSON_COMPACT);
-
-	if (text)
-		(void)printf("%s\n", text);
-	free(text);
-	json_decref(o);
-}
-
 static void put_word(json_t *o, const char *key, const char *word)
 {
 	if (word && word[0])
@@ -333,7 +335,7 @@ static void json_message(const struct verified *v)
 	put_word(o, "domain", v->author_domain);
 	observe_json_wall(o, "judged_at", v->at);
 	(void)json_object_set_new(o, "passes", json_boolean(v->passes));
-	put_json(o);
+	cli_put_json(o);
 }
 
 static void json_spf(const struct verified *v)
@@ -358,7 +360,7 @@ static void json_spf(const struct verified *v)
 	put_word(o, "explanation", v->spf.explanation);
 	if (v->spf_asked)
 		observe_json_int(o, "lookups", v->spf.lookups);
-	put_json(o);
+	cli_put_json(o);
 }
 
 static void put_checked(json_t *o, const struct authn_checked *c)
@@ -392,7 +394,7 @@ static void json_signatures(const struct verified *v)
 		json_t *o = object("dkim");
 
 		put_checked(o, &c[i]);
-		put_json(o);
+		cli_put_json(o);
 	}
 }
 
@@ -412,7 +414,7 @@ static void json_arc(const struct verified *v)
 		observe_json_int(o, "sets", arc->count);
 		observe_json_int(o, "oldest_same", arc->oldest_same);
 	}
-	put_json(o);
+	cli_put_json(o);
 	for (size_t i = 0; i < arc->count; i++) {
 		json_t *message = object("arc-message"), *seal = object("arc-seal");
 
@@ -421,8 +423,8 @@ static void json_arc(const struct verified *v)
 		observe_json_sv(message, "saw", arc->sets[i].results);
 		observe_json_int(seal, "set", i + 1);
 		put_checked(seal, &arc->sets[i].seal);
-		put_json(message);
-		put_json(seal);
+		cli_put_json(message);
+		cli_put_json(seal);
 	}
 }
 
@@ -441,7 +443,7 @@ static void json_dmarc(const struct verified *v)
 	}
 	(void)json_object_set_new(o, "dkim_aligned", json_boolean(d->dkim_aligned));
 	(void)json_object_set_new(o, "spf_aligned", json_boolean(d->spf_aligned));
-	put_json(o);
+	cli_put_json(o);
 }
 
 void domain_verified_json(const struct verified *v)

@@ -2,24 +2,23 @@
 #include "domain/check_priv.h"
 
 #include "authn/dkim_key.h"
-#include "provider/domain_facts.h"
+#include "base/must.h"
 
 enum {
 	BITS_GOOD = 2048,
+	CLOUD_SELECTORS_MAX = 4,
 };
 
 struct selector {
 	struct sv name;
-	bool microsoft; /* selector1 or selector2 */
+	bool cloud; /* one of the cloud's own */
+	bool cname; /* which should be a CNAME */
 	const struct authn_answer *a;
 };
 
 static struct sv step_enable(struct domain_run *d)
 {
-	return domain_text(d,
-		"In Defender (Email authentication, DKIM) or by Get-DkimSigningConfig -Identity "
-		"%.*s: publish both CNAMEs as they are shown there, then enable signing",
-		SV_ARG(d->q->domain));
+	return domain_step(d, domain_cloud(d)->step_enable);
 }
 
 /* How the record comes to be here. */
@@ -27,11 +26,11 @@ static struct sv tell_way(struct domain_run *d, const struct selector *s)
 {
 	if (s->a->alias.len)
 		return domain_text(d, "%.*s leads to %.*s", SV_ARG(s->name), SV_ARG(s->a->alias));
-	return s->microsoft ? domain_text(d,
-				      "%.*s is no CNAME any more (flattened, or a key of another "
-				      "system)",
-				      SV_ARG(s->name))
-			    : s->name;
+	return s->cname ? domain_text(d,
+				  "%.*s is no CNAME any more (flattened, or a key of another "
+				  "system)",
+				  SV_ARG(s->name))
+			: s->name;
 }
 
 static bool key_is_usable(const struct authn_dkim_key *k)
@@ -66,7 +65,8 @@ static void tell_good_key(struct domain_run *d, const struct selector *s,
 			DOMAIN_DKIM,
 			DOMAIN_WARN,
 			domain_text(d, "%.*s: %u bits are few", SV_ARG(s->name), k->bits),
-			SV("Rotate to 2048: Rotate-DkimSigningConfig -KeySize 2048"),
+			s->cloud ? domain_step(d, domain_cloud(d)->step_rotate)
+				 : SV("Make a key of 2048 bits"),
 			SV(""));
 	if (k->testing)
 		domain_find(d,
@@ -76,14 +76,15 @@ static void tell_good_key(struct domain_run *d, const struct selector *s,
 				d, "%.*s: t=y says that DKIM is only being tried", SV_ARG(s->name)),
 			SV("Remove t=y from the key record"),
 			SV(""));
-	if (s->microsoft && s->a->alias.len == 0)
+	if (s->cname && s->a->alias.len == 0)
 		domain_find(d,
 			DOMAIN_DKIM,
 			DOMAIN_WARN,
 			domain_text(d,
-				"%.*s: without its CNAME the key here stays when Microsoft rotates "
-				"it, and signatures fail from then on",
-				SV_ARG(s->name)),
+				"%.*s: without its CNAME the key here stays when %s rotates it, "
+				"and signatures fail from then on",
+				SV_ARG(s->name),
+				domain_cloud(d)->signer),
 			SV("Publish the CNAME itself; at Cloudflare turn the proxy and CNAME "
 			   "flattening off for it"),
 			SV(""));
@@ -124,8 +125,8 @@ static void tell_key(struct domain_run *d, const struct selector *s)
 				"%.*s: the key record %s",
 				SV_ARG(tell_way(d, s)),
 				authn_key_fault_text(k.fault)),
-			s->microsoft ? step_enable(d)
-				     : SV("Publish the record as the signing system shows it"),
+			s->cloud ? step_enable(d)
+				 : SV("Publish the record as the signing system shows it"),
 			record);
 	authn_dkim_key_deinit(&k);
 }
@@ -143,7 +144,7 @@ static void tell_selector(struct domain_run *d, const struct selector *s)
 			domain_text(d, "no answer for %.*s", SV_ARG(name)),
 			SV(""),
 			SV(""));
-	else if (s->a->alias.len && provider_dkim_target(s->a->alias) != PROVIDER_DKIM_OTHER)
+	else if (s->a->alias.len && provider_is_dkim_target(s->a->alias))
 		domain_find(d,
 			DOMAIN_DKIM,
 			DOMAIN_WARN,
@@ -169,8 +170,8 @@ static void tell_selector(struct domain_run *d, const struct selector *s)
 			DOMAIN_DKIM,
 			DOMAIN_WARN,
 			domain_text(d, "%.*s is not published", SV_ARG(name)),
-			s->microsoft ? step_enable(d)
-				     : SV("Publish the record as the signing system shows it"),
+			s->cloud ? step_enable(d)
+				 : SV("Publish the record as the signing system shows it"),
 			SV(""));
 }
 
@@ -182,15 +183,17 @@ static const struct authn_answer *look_selector(struct domain_run *d, struct sv 
 
 void domain_check_dkim(struct domain_run *d)
 {
-	struct selector all[PROVIDER_DKIM_SELECTORS + DOMAIN_SELECTORS_MAX];
+	const struct provider_domain_row *cloud = domain_cloud(d);
+	struct selector all[CLOUD_SELECTORS_MAX + DOMAIN_SELECTORS_MAX];
 	size_t count = 0, good = 0, unknown = 0;
 
-	for (size_t i = 0; i < PROVIDER_DKIM_SELECTORS && d->q->cloud != PROVIDER_CLOUD_GOOGLE; i++)
-		all[count++] = (struct selector){ provider_dkim_selectors[i], true, NULL };
-	if (d->q->cloud == PROVIDER_CLOUD_GOOGLE)
-		all[count++] = (struct selector){ SV("google"), false, NULL };
+	must(cloud->selector_count <= CLOUD_SELECTORS_MAX);
+	for (size_t i = 0; i < cloud->selector_count; i++)
+		all[count++] = (struct selector){
+			cloud->selectors[i], true, cloud->selectors_are_cnames, NULL
+		};
 	for (size_t i = 0; i < d->q->selector_count && i < DOMAIN_SELECTORS_MAX; i++)
-		all[count++] = (struct selector){ d->q->selectors[i], false, NULL };
+		all[count++] = (struct selector){ .name = d->q->selectors[i] };
 	for (size_t i = 0; i < count; i++)
 		all[i].a = look_selector(d, all[i].name);
 	if (d->waits)
@@ -203,9 +206,11 @@ void domain_check_dkim(struct domain_run *d)
 		domain_find(d,
 			DOMAIN_DKIM,
 			DOMAIN_FAIL,
-			SV("there is no key by which signatures of this domain are valid; "
-			   "Microsoft signs as contoso.onmicrosoft.com then, which does not count "
-			   "for DMARC of this domain"),
+			domain_text(d,
+				"there is no key by which signatures of this domain are valid; %s "
+				"signs as %s then, which does not count for DMARC of this domain",
+				cloud->signer,
+				cloud->tenant_example),
 			step_enable(d),
 			SV(""));
 	for (size_t i = 0; i < count; i++)

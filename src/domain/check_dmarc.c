@@ -68,6 +68,14 @@ static void tell_notes(struct domain_run *d, const struct dmarc_record *r)
 				sv_from(notes[i].step),
 				SV(""));
 	}
+	if (r->notes & DMARC_BAD_POLICY)
+		domain_find(d,
+			DOMAIN_DMARC,
+			DOMAIN_WARN,
+			SV("a policy (p, sp or np) cannot be read: receivers act as if all of them "
+			   "were none"),
+			SV("Write none, quarantine or reject"),
+			SV(""));
 	if (r->notes & DMARC_BAD_VALUE)
 		domain_find(d,
 			DOMAIN_DMARC,
@@ -83,7 +91,7 @@ static void tell_notes(struct domain_run *d, const struct dmarc_record *r)
 			DOMAIN_WARN,
 			domain_text(d,
 				"\"%.*s\" is a second value for its tag and is ignored",
-				SV_ARG(sv_head(r->bad, 100))),
+				SV_ARG(sv_head(r->twice, 100))),
 			SV("Keep one"),
 			SV(""));
 }
@@ -242,7 +250,13 @@ void domain_check_dmarc(struct domain_run *d)
 		domain_find(d,
 			DOMAIN_DMARC,
 			DOMAIN_FAIL,
-			SV("there is no DMARC record"),
+			f.record.notes & DMARC_VOID
+				? domain_text(d,
+					  "\"%.*s\" at _dmarc.%s is no policy, and there is no rua "
+					  "either: receivers apply no DMARC",
+					  SV_ARG(sv_head(f.record.bad, 100)),
+					  f.at)
+				: SV("there is no DMARC record"),
 			domain_text(d,
 				"Publish TXT at _dmarc.%.*s: v=DMARC1; p=none; "
 				"rua=mailto:dmarc@%.*s",

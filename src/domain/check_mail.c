@@ -2,7 +2,6 @@
 #include "domain/check_priv.h"
 
 #include "authn/mta_sts.h"
-#include "provider/domain_facts.h"
 
 static void check_tlsa(struct domain_run *d, struct sv host)
 {
@@ -47,7 +46,9 @@ static void check_tlsa(struct domain_run *d, struct sv host)
 static void check_mx(struct domain_run *d)
 {
 	const struct authn_answer *a = domain_look_name(d, d->q->domain, AUTHN_MX);
+	const struct provider_domain_row *cloud = domain_cloud(d);
 	const struct authn_record *best;
+	bool ours;
 
 	if (!a)
 		return;
@@ -66,8 +67,7 @@ static void check_mx(struct domain_run *d)
 			DOMAIN_WARN,
 			SV("there is no MX: bounces and answers do not arrive, and some receivers "
 			   "refuse such a sender"),
-			SV("Publish the MX that the Microsoft 365 admin centre shows for this "
-			   "domain"),
+			domain_step(d, cloud->step_mx),
 			SV(""));
 		return;
 	}
@@ -86,13 +86,11 @@ static void check_mx(struct domain_run *d)
 			SV("0 ."));
 		return;
 	}
+	ours = provider_name_ends(best->data, cloud->exchangers, cloud->exchanger_count);
 	domain_find(d,
 		DOMAIN_MX,
-		provider_is_mx(best->data) ? DOMAIN_OK : DOMAIN_NOTE,
-		domain_text(d,
-			"%.*s%s",
-			SV_ARG(best->data),
-			provider_is_mx(best->data) ? ", Exchange Online" : ", not Exchange Online"),
+		ours ? DOMAIN_OK : DOMAIN_NOTE,
+		domain_text(d, "%.*s, %s%s", SV_ARG(best->data), ours ? "" : "not ", cloud->mail),
 		SV(""),
 		domain_text(d, "%u %.*s", (unsigned)best->preference, SV_ARG(best->data)));
 	check_tlsa(d, best->data);
@@ -100,14 +98,20 @@ static void check_mx(struct domain_run *d)
 
 static void check_autodiscover(struct domain_run *d)
 {
-	const struct authn_answer *a = domain_look(d, SV("autodiscover"), AUTHN_CNAME);
+	const struct provider_domain_row *cloud = domain_cloud(d);
+	const struct authn_answer *a;
 
+	if (cloud->autodiscover_count == 0)
+		return;
+	a = domain_look(d, SV("autodiscover"), AUTHN_CNAME);
 	if (!a)
 		return;
 	if (a->status == AUTHN_FAILURE)
 		domain_find(
 			d, DOMAIN_AUTODISCOVER, DOMAIN_UNKNOWN, SV("no answer"), SV(""), SV(""));
-	else if (a->count && provider_is_autodiscover(a->records[0].data))
+	else if (a->count &&
+		 provider_name_ends(
+			 a->records[0].data, cloud->autodiscovers, cloud->autodiscover_count))
 		domain_find(d,
 			DOMAIN_AUTODISCOVER,
 			DOMAIN_OK,

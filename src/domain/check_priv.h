@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "domain/check.h"
+#include "provider/domain_facts.h"
 
 struct domain_run {
 	const struct domain_question *q;
@@ -19,6 +20,9 @@ void domain_find(struct domain_run *d, enum domain_topic topic, enum domain_leve
 const struct authn_answer *domain_look(struct domain_run *d, struct sv prefix, enum authn_rr type);
 const struct authn_answer *domain_look_name(
 	struct domain_run *d, struct sv name, enum authn_rr type);
+
+struct sv domain_step(struct domain_run *d, const char *step); /* of the cloud, with its domain */
+const struct provider_domain_row *domain_cloud(const struct domain_run *d);
 
 void domain_check_spf(struct domain_run *d);   /* check_spf.c */
 void domain_check_dkim(struct domain_run *d);  /* check_dkim.c */

@@ -11,7 +11,7 @@ static struct sv step_for_record(struct domain_run *d)
 		"Publish one TXT record at %.*s: v=spf1 include:%.*s -all (with the other services "
 		"that send for it)",
 		SV_ARG(d->q->domain),
-		SV_ARG(provider_spf_include(d->q->cloud)));
+		SV_ARG(domain_cloud(d)->spf_include));
 }
 
 static void tell_all(struct domain_run *d, const struct spf_survey *s)
@@ -80,10 +80,11 @@ static void tell_budget(struct domain_run *d, const struct spf_survey *s)
 
 static void tell_include(struct domain_run *d, const struct spf_survey *s)
 {
-	struct sv name = provider_spf_include(d->q->cloud);
-	static const enum provider_cloud clouds[] = {
-		PROVIDER_CLOUD_GLOBAL, PROVIDER_CLOUD_GCC_HIGH, PROVIDER_CLOUD_21VIANET
-	};
+	struct sv name = domain_cloud(d)->spf_include;
+	static const enum provider_cloud clouds[] = { PROVIDER_CLOUD_GLOBAL,
+		PROVIDER_CLOUD_GCC_HIGH,
+		PROVIDER_CLOUD_21VIANET,
+		PROVIDER_CLOUD_GOOGLE };
 
 	if (spf_survey_includes(s, name)) {
 		d->r->spf = DOMAIN_OK;
@@ -105,7 +106,7 @@ static void tell_include(struct domain_run *d, const struct spf_survey *s)
 		domain_text(d, "Add include:%.*s before the \"all\"", SV_ARG(name)),
 		s->record);
 	for (size_t i = 0; i < sizeof(clouds) / sizeof(clouds[0]); i++) {
-		struct sv other = provider_spf_include(clouds[i]);
+		struct sv other = provider_domain(clouds[i])->spf_include;
 
 		if (!sv_eq(other, name) && spf_survey_includes(s, other))
 			domain_find(d,

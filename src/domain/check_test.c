@@ -64,6 +64,15 @@ static const struct zone_row rows[] = {
 	{ "dead.test", 0, NULL },
 	{ "selector1._domainkey.dead.test", 0, NULL },
 	{ "_dmarc.dead.test", 0, NULL },
+	/* g.test: of Google, with a policy that cannot be read and a second one. */
+	{ "_spf.google.com", AUTHN_TXT, "v=spf1 ip4:203.0.113.0/24 ~all" },
+	{ "g.test", AUTHN_TXT, "v=spf1 include:_spf.google.com ~all" },
+	{ "g.test", AUTHN_MX, "1 smtp.google.com" },
+	{ "google._domainkey.g.test", AUTHN_TXT, KEY_2048 },
+	{ "_dmarc.g.test",
+		AUTHN_TXT,
+		"v=DMARC1; p=quarantine; sp=x; p=reject; rua=mailto:d@g.test" },
+	{ "_dmarc.void.test", AUTHN_TXT, "v=DMARC1; p=no" },
 	/* A connector's address. */
 	{ "25.113.0.203.in-addr.arpa", AUTHN_PTR, "relay.flat.test" },
 	{ "relay.flat.test", AUTHN_A, "203.0.113.25" },
@@ -245,6 +254,43 @@ static void clouds_limits_and_silence(void **state)
 	end(&t);
 }
 
+/* Whatever is wrong, the other cloud's words are in no text and in no step. */
+static void each_cloud_has_its_own_steps(void **state)
+{
+	static const char *const others[] = {
+		"Microsoft", "microsoft", "DkimSigningConfig", "Defender", "Exchange", "selector1"
+	};
+	static const char *const names[] = { "nowhere.test", "flat.test", "g.test" };
+	struct run t;
+
+	(void)state;
+	for (size_t n = 0; n < COUNT_OF(names); n++) {
+		const struct domain_question q = { .domain = sv_from(names[n]),
+			.cloud = PROVIDER_CLOUD_GOOGLE };
+
+		run(&t, &q);
+		for (size_t i = 0; i < t.r.finding_count; i++)
+			for (size_t k = 0; k < COUNT_OF(others); k++) {
+				assert_true(sv_find(t.r.findings[i].text, sv_from(others[k])) < 0);
+				assert_true(sv_find(t.r.findings[i].step, sv_from(others[k])) < 0);
+			}
+		end(&t);
+	}
+	run(&t,
+		&(struct domain_question){
+			.domain = SV("g.test"), .cloud = PROVIDER_CLOUD_GOOGLE });
+	assert_int_equal(domain_report_meets(&t.r), DOMAIN_MEETS);
+	want(&t.r, DOMAIN_MX, DOMAIN_OK, "smtp.google.com, Gmail");
+	want(&t.r, DOMAIN_DMARC, DOMAIN_WARN, "\"sp=x\" cannot be read");
+	want(&t.r, DOMAIN_DMARC, DOMAIN_WARN, "\"p=reject\" is a second value");
+	want(&t.r, DOMAIN_DMARC, DOMAIN_OK, "the policy is p=none");
+	end(&t);
+	run(&t, &(struct domain_question){ .domain = SV("void.test") });
+	want(&t.r, DOMAIN_DMARC, DOMAIN_FAIL, "\"p=no\" at _dmarc.void.test is no policy");
+	want(&t.r, DOMAIN_DKIM, DOMAIN_FAIL, "Microsoft signs as contoso.onmicrosoft.com");
+	end(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -252,6 +298,7 @@ int main(void)
 		cmocka_unit_test(dkim_that_nobody_enabled),
 		cmocka_unit_test(a_connector_and_its_lists),
 		cmocka_unit_test(clouds_limits_and_silence),
+		cmocka_unit_test(each_cloud_has_its_own_steps),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

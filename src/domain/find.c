@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "domain/check_priv.h"
 
+#include "base/must.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -86,4 +88,17 @@ const struct authn_answer *domain_look(struct domain_run *d, struct sv prefix, e
 		SV_ARG(sv_head(prefix, LIMIT_DNS_NAME)),
 		SV_ARG(sv_head(d->q->domain, LIMIT_DNS_NAME)));
 	return domain_look_name(d, sv_from(name), type);
+}
+
+const struct provider_domain_row *domain_cloud(const struct domain_run *d)
+{
+	return provider_domain(d->q->cloud);
+}
+
+struct sv domain_step(struct domain_run *d, const char *step)
+{
+	CLEANUP(buf_deinitp) struct buf text = BUF_INIT(1024);
+
+	must(provider_domain_step(&text, step, d->q->domain) == 0);
+	return arena_sv(&d->r->arena, buf_sv(&text));
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "base/buf.h"
 #include "provider/cloud.h"
 
 #include <stdbool.h>
@@ -10,23 +11,36 @@
  * What a domain publishes when Microsoft 365 (or Google) sends for it, and what receivers of bulk mail ask for. Data with a
  * source and a day (the .c file has both).
  */
-struct sv provider_spf_include(enum provider_cloud cloud); /* "spf.protection.outlook.com" */
-
-enum provider_dkim_target {
-	PROVIDER_DKIM_OTHER,
-	PROVIDER_DKIM_ONMICROSOFT, /* selector1-contoso-com._domainkey.contoso.onmicrosoft.com */
-	PROVIDER_DKIM_MICROSOFT, /* selector1-contoso-com._domainkey.contoso.n-v1.dkim.mail.microsoft */
+struct provider_domain_row {
+	const char *signer; /* "Microsoft" */
+	const char *mail;   /* "Exchange Online": what its mail exchangers belong to */
+	struct sv spf_include;
+	const struct sv *selectors; /* of DKIM, as the cloud names them unless told otherwise */
+	size_t selector_count;
+	/* They are CNAMEs, behind which the cloud rotates its keys. */
+	bool selectors_are_cnames;
+	/* Where the tenant has not enabled DKIM, signatures are by a domain that ends in one of these. */
+	const struct sv *tenant_suffixes;
+	size_t tenant_suffix_count;
+	const char *tenant_example; /* "contoso.onmicrosoft.com" */
+	/* Steps; "{domain}" is the domain. */
+	const char *step_enable, *step_rotate, *step_mx;
+	const struct sv *exchangers;
+	size_t exchanger_count;
+	const struct sv *autodiscovers; /* none: its users need no such name */
+	size_t autodiscover_count;
+	const char *source, *checked;
 };
-/* Where a selector's CNAME leads to. */
-enum provider_dkim_target provider_dkim_target(struct sv name);
-bool provider_is_mx(struct sv host);           /* one of Exchange Online */
-bool provider_is_autodiscover(struct sv host); /* of Outlook */
+const struct provider_domain_row *provider_domain(enum provider_cloud cloud);
+/* Whose tenants sign by this domain before they enable DKIM of their own; NULL: nobody's. */
+const struct provider_domain_row *provider_domain_of_tenant(struct sv name);
+/* A step with its domain. RC_LIMIT. */
+NODISCARD int provider_domain_step(struct buf *out, const char *step, struct sv domain);
 
-enum {
-	PROVIDER_DKIM_SELECTORS = 2
-};
-extern const struct sv provider_dkim_selectors
-	[PROVIDER_DKIM_SELECTORS]; /* Microsoft's: "selector1", "selector2" */
+/* Does the name end in one of them? */
+bool provider_name_ends(struct sv name, const struct sv *suffixes, size_t count);
+/* Where a selector's CNAME leads to: to a place for keys of this cloud? */
+bool provider_is_dkim_target(struct sv name);
 
 struct provider_receiver {
 	const char *name; /* "Gmail" */
