@@ -142,19 +142,6 @@ static void read_store(struct conf_load *ld, const struct conf_node *value, void
 }
 
 /* Dollars with two places, as a bill has them. */
-int conf_parse_dollars(struct sv text, uint32_t most, uint32_t *out_cents)
-{
-	uint32_t dollars, rest = 0;
-	struct sv whole;
-	bool point = sv_cut_char(&text, '.', &whole);
-
-	if (sv_parse_u32(whole, most, &dollars) != 0 ||
-		(point && (text.len != 2 || sv_parse_u32(text, 99, &rest) != 0)))
-		return RC_PARSE;
-	*out_cents = dollars * 100 + rest;
-	return 0;
-}
-
 static void read_price(struct conf_load *ld, const struct conf_node *value, void *out)
 {
 	if (conf_is_text(ld, value) && conf_parse_dollars(value->text, PRICE_MAX, out) != 0)

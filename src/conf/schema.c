@@ -152,6 +152,19 @@ static bool has_control(struct sv v)
 	return !safe;
 }
 
+int conf_parse_dollars(struct sv text, uint32_t most, uint32_t *out_cents)
+{
+	uint32_t dollars, rest = 0;
+	struct sv whole;
+	bool point = sv_cut_char(&text, '.', &whole);
+
+	if (sv_parse_u32(whole, most, &dollars) != 0 ||
+		(point && (text.len != 2 || sv_parse_u32(text, 99, &rest) != 0)))
+		return RC_PARSE;
+	*out_cents = dollars * 100 + rest;
+	return 0;
+}
+
 bool conf_is_text(struct conf_load *ld, const struct conf_node *value)
 {
 	if (value->kind != CONF_NODE_SCALAR) {
