@@ -175,8 +175,9 @@ void domain_check_spf(struct domain_run *d)
 		d->r->spf = DOMAIN_UNKNOWN;
 	if (s.status == SPF_SURVEY_GOOD)
 		tell_include(d, &s);
-	if (s.record.len) {
+	if (s.record.len)
 		tell_budget(d, &s);
+	/* What comes after a term that cannot be read was not looked at. */
+	if (s.record.len && s.status != SPF_SURVEY_BROKEN)
 		tell_all(d, &s);
-	}
 }

@@ -61,6 +61,7 @@ static const struct zone_row rows[] = {
 		"v=spf1 mx a:good.test a:x.test include:spf.protection.outlook.com "
 		"exists:%{i}.test exists:%{l}.test exists:%{s}.test exists:%{d}.test "
 		"exists:%{h}.test exists:%{o}.test exists:%{v}.test -all" },
+	{ "broken.test", AUTHN_TXT, "v=spf1 include:%{z}.test -all" },
 	{ "dead.test", 0, NULL },
 	{ "selector1._domainkey.dead.test", 0, NULL },
 	{ "_dmarc.dead.test", 0, NULL },
@@ -241,6 +242,10 @@ static void clouds_limits_and_silence(void **state)
 	end(&t);
 	run(&t, &deep);
 	want(&t.r, DOMAIN_SPF, DOMAIN_FAIL, "more than ten");
+	end(&t);
+	run(&t, &(struct domain_question){ .domain = SV("broken.test") });
+	want(&t.r, DOMAIN_SPF, DOMAIN_FAIL, "cannot be read: include:%{z}.test");
+	assert_false(has(&t.r, DOMAIN_SPF, DOMAIN_WARN, "no \"all\""));
 	end(&t);
 	run(&t, &dead);
 	assert_int_equal(domain_report_meets(&t.r), DOMAIN_MEETS_UNKNOWN);

@@ -26,6 +26,9 @@ bool domain_set_add(struct domain_set *s, struct sv name)
 
 	if (memchr(name.ptr ? name.ptr : "", '\0', name.len))
 		return false;
+	/* "contoso.com." is contoso.com, and no other domain. */
+	if (name.len && name.ptr[name.len - 1] == '.')
+		name.len--;
 	in = sv_dup(name);
 	good = idn2_to_ascii_8z(in, &ascii, IDN2_NONTRANSITIONAL | IDN2_NFC_INPUT) == IDN2_OK &&
 	       authn_name_is_valid(sv_from(ascii)) && strchr(ascii, '.');

@@ -89,6 +89,8 @@ def test_ready_and_not(knot):
     assert good["meets"] == "meets" and good["lookups"] <= 12
     assert [r["verdict"] for r in good["receivers"]] == ["meets"] * 3
     assert "2048 bits" in said(good, "DKIM", "ok")
+    # As others write it; the same domain twice is looked at once.
+    assert list(check(knot, "GOOD.test.", "good.test")) == ["good.test"]
     bad = check(knot, "nokey.test", "--ip", "198.51.100.7", code=69)["nokey.test"]
     assert (bad["spf"], bad["dkim"], bad["dmarc"]) == ("ok", "fail", "ok")
     assert "where there is no key" in said(bad, "DKIM", "warn")
