@@ -107,6 +107,18 @@ static void tell_key(struct domain_run *d, const struct selector *s)
 
 	if (found && key_is_usable(&k))
 		tell_good_key(d, s, &k, record);
+	else if (k.fault == AUTHN_KEY_VERSION && s->a->alias.len == 0)
+		domain_find(d,
+			DOMAIN_DKIM,
+			DOMAIN_WARN,
+			domain_text(d,
+				"%.*s has a record that is no key: a wildcard of the domain "
+				"answers, "
+				"or v=DKIM1 is not its first tag",
+				SV_ARG(s->name)),
+			s->cloud ? step_enable(d)
+				 : SV("Publish the record as the signing system shows it"),
+			record);
 	else if (k.fault == AUTHN_KEY_GOOD)
 		domain_find(d,
 			DOMAIN_DKIM,

@@ -81,8 +81,9 @@ static void tell_notes(struct domain_run *d, const struct dmarc_record *r)
 			DOMAIN_DMARC,
 			DOMAIN_WARN,
 			domain_text(d,
-				"\"%.*s\" cannot be read and is ignored",
-				SV_ARG(sv_head(r->bad, 100))),
+				"\"%.*s\" cannot be read%s",
+				SV_ARG(sv_head(r->bad, 100)),
+				r->notes & DMARC_BAD_POLICY ? "" : " and is ignored"),
 			SV("Correct it"),
 			SV(""));
 	if (r->notes & DMARC_TWICE)

@@ -61,6 +61,9 @@ static const struct zone_row rows[] = {
 		"v=spf1 mx a:good.test a:x.test include:spf.protection.outlook.com "
 		"exists:%{i}.test exists:%{l}.test exists:%{s}.test exists:%{d}.test "
 		"exists:%{h}.test exists:%{o}.test exists:%{v}.test -all" },
+	/* star.test: what *.star.test answers. */
+	{ "selector1._domainkey.star.test", AUTHN_TXT, "v=spf1 -all" },
+	{ "selector2._domainkey.star.test", AUTHN_TXT, "v=spf1 -all" },
 	{ "broken.test", AUTHN_TXT, "v=spf1 include:%{z}.test -all" },
 	{ "dead.test", 0, NULL },
 	{ "selector1._domainkey.dead.test", 0, NULL },
@@ -289,6 +292,10 @@ static void each_cloud_has_its_own_steps(void **state)
 	want(&t.r, DOMAIN_DMARC, DOMAIN_WARN, "\"sp=x\" cannot be read");
 	want(&t.r, DOMAIN_DMARC, DOMAIN_WARN, "\"p=reject\" is a second value");
 	want(&t.r, DOMAIN_DMARC, DOMAIN_OK, "the policy is p=none");
+	end(&t);
+	run(&t, &(struct domain_question){ .domain = SV("star.test") });
+	want(&t.r, DOMAIN_DKIM, DOMAIN_WARN, "selector2 has a record that is no key: a wildcard");
+	assert_false(has(&t.r, DOMAIN_DKIM, DOMAIN_WARN, "flattened"));
 	end(&t);
 	run(&t, &(struct domain_question){ .domain = SV("void.test") });
 	want(&t.r, DOMAIN_DMARC, DOMAIN_FAIL, "\"p=no\" at _dmarc.void.test is no policy");
