@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/htable.h"
 #include "base/must.h"
 #include "io/confine_priv.h"
 #include "io/file.h"
@@ -209,8 +210,8 @@ static bool is_shared(const char *folder)
 	return false;
 }
 
-/* `last`: the folder that was allowed whole last. Thousands of secrets lie side by side. */
-static void allow_with_folder(const char *file, char last[PATH_MAX])
+/* `whole`: folders that are allowed with all that is in them. Thousands of secrets lie side by side. */
+static void allow_with_folder(const char *file, struct htable *whole)
 {
 	char copy[PATH_MAX], *named, *folder;
 
@@ -218,18 +219,18 @@ static void allow_with_folder(const char *file, char last[PATH_MAX])
 		return;
 	memcpy(copy, file, strlen(file) + 1);
 	named = dirname(copy);
-	if (strcmp(named, last) == 0)
+	if (htable_get(whole, sv_from(named)))
 		return;
 	folder = realpath(named, NULL);
 	if (folder)
 		allow_once(is_shared(folder) ? file : folder, FS_READ);
 	if (folder && !is_shared(folder))
-		memcpy(last, named, strlen(named) + 1);
+		htable_put(whole, sv_from(named), &jail);
 	free(folder);
 }
 
 /* Where it is named, and where it is: certificates are links into a folder in which the next one will be. */
-static void allow_to_read(const char *path, char last[PATH_MAX])
+static void allow_to_read(const char *path, struct htable *whole)
 {
 	struct stat st;
 	bool is_link = lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
@@ -238,9 +239,9 @@ static void allow_to_read(const char *path, char last[PATH_MAX])
 	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
 		allow_once(path, FS_READ);
 	} else {
-		allow_with_folder(path, last);
+		allow_with_folder(path, whole);
 		if (real)
-			allow_with_folder(real, last);
+			allow_with_folder(real, whole);
 	}
 	free(real);
 }
@@ -254,24 +255,36 @@ static void allow_to_write(const struct io_confine_path *p)
 	allow_once(p->path, FS_WRITE);
 }
 
-static void allow_system(void)
+static void allow_system(struct htable *whole)
 {
-	char last[PATH_MAX] = "";
-
 	for (size_t i = 0; i < COUNT_OF(system_folders); i++)
 		allow_once(system_folders[i], FS_READ);
 	if (geteuid() != 0)
 		allow("/etc", FS_READ);
 	for (size_t i = 0; i < COUNT_OF(root_files) && geteuid() == 0; i++)
-		allow_to_read(root_files[i], last);
+		allow_to_read(root_files[i], whole);
 	for (size_t i = 0; i < COUNT_OF(devices); i++)
 		allow(devices[i], i == 0 ? FS_READ_FILE | FS_WRITE_FILE : FS_READ_FILE);
 	for (size_t i = 0; i < COUNT_OF(variables); i++) {
 		const char *value = getenv(variables[i]);
 
 		if (value && value[0] == '/')
-			allow_to_read(value, last);
+			allow_to_read(value, whole);
 	}
+}
+
+static void allow_paths(const struct io_confine_plan *plan)
+{
+	struct htable whole = { 0 };
+
+	allow_system(&whole);
+	for (size_t i = 0; i < plan->path_count; i++) {
+		if (plan->paths[i].write)
+			allow_to_write(&plan->paths[i]);
+		else
+			allow_to_read(plan->paths[i].path, &whole);
+	}
+	htable_deinit(&whole);
 }
 
 static void allow_ports(const struct io_confine_plan *plan)
@@ -325,7 +338,6 @@ const char *io_confine_files(const struct io_confine_plan *plan, struct io_confi
 {
 	long version = syscall(SYS_landlock_create_ruleset, NULL, 0, CREATE_VERSION);
 	CLEANUP(io_closep) int fd = -1;
-	char last[PATH_MAX] = "";
 	struct ruleset set;
 
 	if (version <= 0)
@@ -335,13 +347,7 @@ const char *io_confine_files(const struct io_confine_plan *plan, struct io_confi
 		return "files and TCP (the kernel refuses Landlock's rules)";
 	jail.ruleset = fd;
 	jail.handled = set.fs;
-	allow_system();
-	for (size_t i = 0; i < plan->path_count; i++) {
-		if (plan->paths[i].write)
-			allow_to_write(&plan->paths[i]);
-		else
-			allow_to_read(plan->paths[i].path, last);
-	}
+	allow_paths(plan);
 	if (set.net)
 		allow_ports(plan);
 	if (syscall(SYS_landlock_restrict_self, fd, 0) != 0)
