@@ -387,7 +387,9 @@ static void test_defaults_of_the_doors(void **state)
 	d = provider_defaults(PROVIDER_GMAIL);
 	assert_true(sv_eq(d->host, SV("smtp.gmail.com")));
 	assert_int_equal(d->recipients_per_message, 100);
-	assert_int_equal(d->recipients_per_day, 2000);
+	assert_int_equal(d->messages_per_day, 2000);
+	assert_int_equal(d->recipients_per_day, 3000);
+	assert_int_equal(d->external_per_day, 2000);
 	assert_string_equal(d->app_scope, "/");
 }
 
