@@ -549,6 +549,16 @@ static uint64_t sum_of_flows(struct bench *b, size_t *out_count)
 	return sum;
 }
 
+static size_t count_parks(struct bench *b)
+{
+	struct arena a = { 0 };
+	struct store_parks_read parks = { .op.kind = STORE_OP_PARKS_READ, .out_arena = &a };
+
+	assert_int_equal(bench_run(b, &parks.op), 0);
+	arena_reset(&a);
+	return parks.out_count;
+}
+
 /* Cut at a call, or never; then it is opened again, and everything is there. How many calls there were. */
 static uint64_t run_large(uint64_t nth)
 {
@@ -581,6 +591,7 @@ static uint64_t run_large(uint64_t nth)
 	/* Two of the small ones are queued. Three queues for seven users, and the two. */
 	assert_int_equal(sum_of_flows(&b, &flows), LARGE - LARGE_HELD - LARGE_OPEN + 2);
 	assert_int_equal(flows, 3 * 7 + 2);
+	assert_int_equal(count_parks(&b), 3);
 	shut_and_audit(&b);
 	bench_remove(&b);
 	return calls;

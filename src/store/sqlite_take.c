@@ -213,8 +213,7 @@ static int take_body(struct store_sqlite *s, struct store_take *op)
 {
 	uint64_t header = op->out_message->header_size;
 
-	must(op->body->len >= op->begun_len);
-	op->body->len = op->begun_len;
+	op->body->len = 0;
 	if (!store_part_begin(s, STORE_PART_BODY))
 		return 0;
 	if (op->body->max < header)
@@ -225,7 +224,7 @@ static int take_body(struct store_sqlite *s, struct store_take *op)
 		if (s->corrupt != s->take_corrupt)
 			return RC_CORRUPT;
 		s->part = STORE_PART_NONE;
-		op->body->len = op->begun_len;
+		op->body->len = 0;
 		op->op.err.text[0] = '\0';
 	}
 	return 0;

@@ -225,7 +225,7 @@ struct store_take {
 	/* `recipients` of each becomes the number that was taken, with its sign. */
 	struct limit_entry *ledger;
 	size_t ledger_count;
-	/* Appended; its room bounds the read, but is made as large as the header, which may be edited as a whole. What cannot be
+	/* From its beginning; its room bounds the read, but is made as large as the header, which may be edited as a whole. What cannot be
 	 * read of it leaves it short: STORE_OP_BODY says why. */
 	struct buf *body;
 	/* Out: in `out_arena`. The message has only the recipients that were taken, OPEN. */
@@ -234,7 +234,6 @@ struct store_take {
 	uint32_t out_attempt; /* its number */
 	/* Of what is left in the flow: the first due time, at most `now` if more is due; INT64_MAX: none. */
 	struct wall_time out_next_due;
-	size_t begun_len; /* private to store/: where this call began, should it run twice */
 };
 
 struct store_recipient_outcome {
