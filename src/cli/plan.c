@@ -4,7 +4,8 @@
 #include "base/err.h"
 #include "base/must.h"
 #include "cli/cli.h"
-#include "conf/conf.h"
+#include "cli/of_conf.h"
+#include "io/loop.h"
 #include "sched/burst.h"
 
 #include <getopt.h>
@@ -139,9 +140,12 @@ static int check_options(const struct request *r)
 
 static void set_tenant(const struct request *r, struct plan_tenant *t)
 {
-	t->is.age_days = r->age;
-	t->is.trial = is_given(r, OPTION_TRIAL);
-	t->is.external_per_day = r->tenant_limit;
+	if (is_given(r, OPTION_TENANT_AGE))
+		t->is.age_days = r->age;
+	if (is_given(r, OPTION_TRIAL))
+		t->is.trial = true;
+	if (is_given(r, OPTION_TENANT_LIMIT))
+		t->is.external_per_day = r->tenant_limit;
 	if (is_given(r, OPTION_LICENCES)) {
 		t->is.licences = r->licences;
 		t->licence_each = false;
@@ -156,7 +160,8 @@ static void ask_of_options(struct request *r)
 	ask->fixed = is_given(r, OPTION_MAILBOXES);
 	ask->groups[0] = plan_group_of(r->door, ask->share_percent);
 	ask->groups[0].count = is_given(r, OPTION_MAILBOXES) ? r->mailboxes : 1;
-	ask->tenants[0] = (struct plan_tenant){ .licence_each = true };
+	ask->tenants[0] =
+		(struct plan_tenant){ .licence_each = true, .is.age_days = PROVIDER_AGE_UNKNOWN };
 	set_tenant(r, &ask->tenants[0]);
 	/* Doors to the tenant itself, whose people are no strangers. */
 	if (!is_given(r, OPTION_EXTERNAL) && provider_defaults(r->door)->internal_only)
@@ -165,23 +170,22 @@ static void ask_of_options(struct request *r)
 		ask->groups[0].each_per_day = r->each;
 }
 
-static int tenant_of(struct request *r, const struct conf_lane *l, struct sv *names, uint32_t *out)
+static int tenant_of(
+	struct request *r, struct cli_tenants *all, const struct conf_tenant *t, uint32_t *out)
 {
-	struct sv name = l->tenant ? l->tenant->name : SV("");
+	static_assert((int)CLI_TENANTS_MAX <= (int)PLAN_TENANTS_MAX, "as many as a plan has");
 	struct plan_ask *ask = &r->ask;
+	struct plan_tenant *own;
+	int rc = cli_tenant_number(all, t, out);
 
-	for (*out = 0; *out < ask->tenant_count; (*out)++)
-		if (sv_eq(names[*out], name))
-			return 0;
-	if (ask->tenant_count == PLAN_TENANTS_MAX)
-		return cli_fail(EX_CONFIG, "more than %d tenants", PLAN_TENANTS_MAX);
-	names[ask->tenant_count] = name;
-	ask->tenants[ask->tenant_count] = (struct plan_tenant){
-		.is.licences = l->tenant ? l->tenant->licences : 0,
-		.licence_each = !l->tenant || l->tenant->licences == 0,
-	};
-	set_tenant(r, &ask->tenants[ask->tenant_count++]);
-	return 0;
+	if (rc != EX_OK || *out < ask->tenant_count)
+		return rc;
+	own = &ask->tenants[ask->tenant_count++];
+	own->is = t ? conf_tenant_is(t, io_clock_wall())
+		    : (struct provider_tenant){ .age_days = PROVIDER_AGE_UNKNOWN };
+	own->licence_each = own->is.licences == 0;
+	set_tenant(r, own);
+	return EX_OK;
 }
 
 /* Lanes that are alike share a group. */
@@ -205,7 +209,7 @@ static int add_lane(struct plan_ask *ask, const struct plan_group *g)
 
 static int ask_of_conf(struct request *r, const struct conf *c)
 {
-	struct sv names[PLAN_TENANTS_MAX] = { 0 };
+	struct cli_tenants tenants = { 0 };
 	size_t count;
 	const struct conf_lane *lanes = conf_lanes(c, &count);
 	int rc = 0;
@@ -226,26 +230,18 @@ static int ask_of_conf(struct request *r, const struct conf *c)
 		g.recipients_per_day =
 			sched_share(l->limits.recipients_per_day, l->limits.share_percent);
 		g.each_per_day = l->kind == CONF_LANE_MAILBOX ? r->each : 0;
-		rc = tenant_of(r, l, names, &g.tenant);
+		rc = tenant_of(r, &tenants, l->tenant, &g.tenant);
 		rc = rc == 0 ? add_lane(&r->ask, &g) : rc;
 	}
 	return rc;
 }
 
-static int read_conf(struct cli_context *ctx, struct request *r)
+static int read_conf(const struct cli_context *ctx, struct request *r)
 {
-	struct conf_findings findings;
-	CLEANUP(conf_unrefp) struct conf *c = conf_load(ctx->config_path, &findings);
-	int rc;
+	CLEANUP(conf_unrefp) struct conf *c = NULL;
+	int rc = cli_conf_load(ctx, &c);
 
-	for (size_t i = 0; !c && i < findings.count; i++)
-		if (!findings.items[i].warning)
-			cli_print_finding(&findings.items[i]);
-	conf_findings_free(&findings);
-	if (!c)
-		return cli_fail(EX_CONFIG, "the configuration has errors");
-	rc = ask_of_conf(r, c);
-	return rc;
+	return rc == EX_OK ? ask_of_conf(r, c) : rc;
 }
 
 /* ---- answers ---- */
@@ -359,7 +355,6 @@ int cli_plan(struct cli_context *ctx, int argc, char **argv)
 	r->ask.external_percent = 100;
 	r->ask.share_percent = PLAN_SHARE_USUAL;
 	r->each = PLAN_EACH_USUAL;
-	r->age = PROVIDER_AGE_UNKNOWN;
 	while (rc == EX_OK && (seen = cli_option(ctx, argc, argv, options, help, &value)) >= 0)
 		rc = read_option(r, (enum plan_option)seen, value);
 	if (rc == EX_OK && seen == CLI_OPTION_END) {

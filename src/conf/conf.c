@@ -101,6 +101,19 @@ bool conf_is_internal(const struct conf *c, const struct conf_tenant *tenant, st
 	return conf_get_lower(&c->tenant_by_domain, domain) != NULL;
 }
 
+struct provider_tenant conf_tenant_is(const struct conf_tenant *t, struct wall_time now)
+{
+	struct provider_tenant is = { .licences = t->licences,
+		.external_per_day = t->external_per_day,
+		.trial = t->trial,
+		.age_days = PROVIDER_AGE_UNKNOWN };
+	int64_t age_us = now.us - t->created_s * (int64_t)US_PER_S;
+
+	if (t->created_s > 0)
+		is.age_days = age_us > 0 ? (uint32_t)(age_us / (int64_t)US_PER_DAY) : 0;
+	return is;
+}
+
 const struct conf_lane *conf_lanes(const struct conf *c, size_t *out_count)
 {
 	*out_count = c->lane_count;

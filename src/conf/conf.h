@@ -8,6 +8,7 @@
 #include "mail/flow.h"
 #include "provider/cloud.h"
 #include "provider/defaults.h"
+#include "provider/limits.h"
 #include "smtp/client.h"
 
 /*
@@ -183,6 +184,8 @@ struct conf_tenant {
 	struct sv ca_file;    /* for both; empty: the system's */
 	struct conf_place place;
 };
+/* What its limit of external recipients is reckoned with. */
+struct provider_tenant conf_tenant_is(const struct conf_tenant *t, struct wall_time now);
 
 struct conf_limits {
 	uint32_t share_percent; /* of every limit below, 1 to 100 */

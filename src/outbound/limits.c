@@ -47,16 +47,10 @@ static bool counts_for(const struct conf_lane *c, enum provider_limit_id id)
 /* 0: nobody has said how many licences it has. */
 static uint32_t tenant_external(const struct outbound *o, const struct conf_tenant *t)
 {
-	struct provider_tenant is = { .licences = t->licences,
-		.external_per_day = t->external_per_day,
-		.trial = t->trial,
-		.age_days = PROVIDER_AGE_UNKNOWN };
-	int64_t age_us = io_wall(o->loop).us - t->created_s * (int64_t)US_PER_S;
+	const struct provider_tenant is = conf_tenant_is(t, io_wall(o->loop));
 
 	if (t->licences == 0 && t->external_per_day == 0 && !t->trial)
 		return 0;
-	if (t->created_s > 0)
-		is.age_days = age_us > 0 ? (uint32_t)(age_us / (int64_t)US_PER_DAY) : 0;
 	return provider_tenant_external(&is);
 }
 

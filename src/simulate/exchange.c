@@ -11,16 +11,15 @@ enum {
 
 static void note_use(struct world *w, enum simulate_limit limit, uint64_t used, uint64_t allowed)
 {
-	struct simulate_day *d = &w->today;
-
-	d->allowed[limit] = allowed > UINT32_MAX ? UINT32_MAX : (uint32_t)allowed;
-	if (used > d->used[limit])
-		d->used[limit] = (uint32_t)used;
+	simulate_note_use(&w->today,
+		limit,
+		used > UINT32_MAX ? UINT32_MAX : (uint32_t)used,
+		allowed > UINT32_MAX ? UINT32_MAX : (uint32_t)allowed);
 }
 
 static void note_uses(struct world *w, const struct box *b)
 {
-	struct sandbox_model *m = w->tenants[b->tenant];
+	struct sandbox_model *m = w->tenants[b->is.tenant];
 	const struct sandbox_limits *l = sandbox_model_limits(m);
 	uint64_t allowed, used = sandbox_model_external(m, w->now_us, &allowed);
 
@@ -48,7 +47,7 @@ void exchange_take(struct world *w, struct attempt *a)
 	struct sandbox_reply *reply = &w->reply;
 	const struct sandbox_submission s = {
 		.mailbox = b->exchange,
-		.counting = b->by_graph ? SANDBOX_COUNT_DAY : SANDBOX_COUNT_ALL,
+		.counting = b->is.by_graph ? SANDBOX_COUNT_DAY : SANDBOX_COUNT_ALL,
 		.sender = b->name,
 		.recipients = 1,
 		.external = 1,
@@ -56,7 +55,7 @@ void exchange_take(struct world *w, struct attempt *a)
 		.now_us = w->now_us,
 	};
 
-	sandbox_model_submit(w->tenants[b->tenant], &s, reply);
+	sandbox_model_submit(w->tenants[b->is.tenant], &s, reply);
 	a->counted = true;
 	if (reply->code != 250) {
 		a->own = xcalloc(1, sizeof(*a->own));

@@ -114,7 +114,7 @@ static void write_entries(
 	if (w->o->restarts == 0)
 		return;
 	for (size_t i = 0; i < count; i++)
-		write_entry(sv_starts(e[i].scope, SV("t:")) ? &w->tenant_ledgers[b->tenant]
+		write_entry(sv_starts(e[i].scope, SV("t:")) ? &w->tenant_ledgers[b->is.tenant]
 							    : &b->ledger,
 			&e[i]);
 }
@@ -156,7 +156,7 @@ static void make_key(struct box *b)
 	(void)snprintf(b->lane_key,
 		sizeof(b->lane_key),
 		"%s/%s",
-		b->by_graph ? "graph" : "submission",
+		b->is.by_graph ? "graph" : "submission",
 		b->address);
 }
 
@@ -175,7 +175,7 @@ static struct sched_lane_now push_state(struct world *w, struct box *b)
 		.probing = now.probing && !now.held,
 		.external_held = outside != NULL };
 
-	w->outside_held[b->tenant] = outside != NULL;
+	w->outside_held[b->is.tenant] = outside != NULL;
 	if (now.held)
 		plan_end(w, b, now.until);
 	if (outside)
@@ -190,8 +190,9 @@ static struct sched_lane_now push_state(struct world *w, struct box *b)
 
 static void push_state_of_tenant(struct world *w, uint32_t tenant)
 {
-	for (uint32_t i = tenant; i < w->o->mailboxes; i += w->o->tenants)
-		(void)push_state(w, &w->boxes[i]);
+	for (uint32_t i = 0; i < w->o->mailboxes; i++)
+		if (w->boxes[i].is.tenant == tenant)
+			(void)push_state(w, &w->boxes[i]);
 }
 
 /* Ten thousand mailboxes are told only when it is another: that one of them tries, say, and the others wait for it. */
@@ -199,8 +200,8 @@ static void push_outside(struct world *w, const struct box *b)
 {
 	bool held = sched_lane_stops_outside(b->lane, world_now(w)) != NULL;
 
-	if (held != w->outside_held[b->tenant])
-		push_state_of_tenant(w, b->tenant);
+	if (held != w->outside_held[b->is.tenant])
+		push_state_of_tenant(w, b->is.tenant);
 }
 
 static struct limit_scope *scope_of_tenant(struct world *w, uint32_t tenant)
@@ -218,9 +219,9 @@ static void set_limits(struct world *w, struct box *b)
 
 	b->limits = (struct limit_set){ .count = 0 };
 	limit_set_add(&b->limits, own, LIMIT_ALL, LIMIT_BOTH);
-	limit_set_add(&b->limits, scope_of_tenant(w, b->tenant), LIMIT_DAY, LIMIT_EXTERNAL);
+	limit_set_add(&b->limits, scope_of_tenant(w, b->is.tenant), LIMIT_DAY, LIMIT_EXTERNAL);
 	limit_scope_set(
-		own, &(struct limit_caps){ w->o->messages_per_minute, w->o->recipients_per_day });
+		own, &(struct limit_caps){ b->is.messages_per_minute, b->is.recipients_per_day });
 }
 
 static void open_lane(struct world *w, struct box *b)
@@ -229,7 +230,7 @@ static void open_lane(struct world *w, struct box *b)
 	char tenant[24];
 
 	make_key(b);
-	(void)snprintf(tenant, sizeof(tenant), "tenant%u", b->tenant);
+	(void)snprintf(tenant, sizeof(tenant), "tenant%u", b->is.tenant);
 	set_limits(w, b);
 	b->lane = sched_lane_new(w->holds, sv_from(b->lane_key));
 	sched_lane_set(b->lane, sv_from(tenant), false);
@@ -428,7 +429,7 @@ void relay_try(struct world *w, uint32_t box)
 	struct box *b = &w->boxes[box];
 	const struct sched_lane_now now = push_state(w, b);
 
-	while (!now.held && b->open < w->o->connections &&
+	while (!now.held && b->open < b->is.connections &&
 		!(now.probing && sched_lane_is_trying(b->lane)))
 		if (!send_next(w, b, &now))
 			return;
@@ -511,7 +512,7 @@ static void drain_holds(struct world *w, struct box *b)
 		else if (sched_hold_scope(e.hold) == SCHED_HOLD_EXTERNAL)
 			push_outside(w, b);
 		else if (sched_lane_shares(b->lane, e.hold))
-			push_state_of_tenant(w, b->tenant);
+			push_state_of_tenant(w, b->is.tenant);
 }
 
 static void settle(struct world *w, struct box *b, struct attempt *a)
@@ -601,7 +602,7 @@ void relay_change_doors(struct world *w)
 		/* As a reload does: another lane of the same member. What is under way is no probe of that. */
 		sched_taker_free(b->taker);
 		sched_lane_free(b->lane);
-		b->by_graph = !b->by_graph;
+		b->is.by_graph = !b->is.by_graph;
 		open_lane(w, b);
 	}
 	for (uint32_t i = 0; i < w->attempt_count; i++)

@@ -128,9 +128,15 @@ static void begin_day(struct world *w)
 	world_plan(w, end, EVENT_DAY, 0);
 }
 
-static uint32_t more(uint32_t a, uint32_t b)
+void simulate_note_use(
+	struct simulate_day *d, enum simulate_limit limit, uint32_t used, uint32_t allowed)
 {
-	return a > b ? a : b;
+	/* Limits of several mailboxes and tenants: what counts is how near one came to its own. */
+	if (d->allowed[limit] &&
+		(uint64_t)used * d->allowed[limit] <= (uint64_t)d->used[limit] * allowed)
+		return;
+	d->used[limit] = used;
+	d->allowed[limit] = allowed;
 }
 
 static void end_day(struct world *w, simulate_day_fn *each, void *arg)
@@ -150,10 +156,8 @@ static void end_day(struct world *w, simulate_day_fn *each, void *arg)
 	sum->waiting = d->waiting;
 	sum->restarts += d->restarts;
 	sum->violations += d->violations;
-	for (size_t i = 0; i < SIMULATE_LIMIT_COUNT; i++) {
-		sum->used[i] = more(sum->used[i], d->used[i]);
-		sum->allowed[i] = d->allowed[i];
-	}
+	for (unsigned i = 0; i < SIMULATE_LIMIT_COUNT; i++)
+		simulate_note_use(sum, (enum simulate_limit)i, d->used[i], d->allowed[i]);
 	if (each)
 		each(arg, d);
 	if (w->o->restarts)
@@ -178,6 +182,8 @@ static void make_tenants(struct world *w)
 		l->strict = true;
 		l->tenant.licences = o->licences ? o->licences : own;
 		l->tenant.external_per_day = o->external_per_day;
+		if (o->tenant_is)
+			l->tenant = o->tenant_is[i];
 		/* Once for all: the formula takes longer than a message. */
 		l->tenant.external_per_day = provider_tenant_external(&l->tenant);
 	}
@@ -190,16 +196,19 @@ static void make_boxes(struct world *w)
 		struct box *b = &w->boxes[i];
 
 		b->number = i;
-		b->tenant = i % w->o->tenants;
+		b->is = w->o->boxes ? w->o->boxes[i] : w->o->alike;
+		if (!w->o->boxes)
+			b->is.tenant = i % w->o->tenants;
+		must(b->is.connections > 0 && b->is.tenant < w->o->tenants);
 		(void)snprintf(b->address,
 			sizeof(b->address),
 			"m%u@t%u.example.com",
 			i + 1,
-			b->tenant + 1);
+			b->is.tenant + 1);
 		b->name = sv_from(b->address);
 		(void)snprintf(b->queue, sizeof(b->queue), "m:%.*s", SV_ARG(b->name));
 		b->exchange =
-			sandbox_model_mailbox(w->tenants[b->tenant], sv_from(b->address), true);
+			sandbox_model_mailbox(w->tenants[b->is.tenant], sv_from(b->address), true);
 	}
 }
 
@@ -305,7 +314,6 @@ void simulate_run(const struct simulate_options *o, simulate_day_fn *each, void 
 	struct wheel_event e;
 
 	must(o->days > 0 && o->mailboxes > 0 && o->tenants > 0 && o->each_per_day > 0);
-	must(o->connections > 0);
 	*out = (struct simulate_total){ 0 };
 	prng_seed(&w.rng, o->seed);
 	answers_load(&w.answers);

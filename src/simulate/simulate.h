@@ -4,6 +4,7 @@
 #include "base/attr.h"
 #include "base/buf.h"
 #include "base/time.h"
+#include "provider/limits.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,13 +16,22 @@
  *
  * It leaves out connections, sign-in, the queue on disk and the ways of several doors: those have tests of their own.
  */
+struct simulate_box {
+	uint32_t tenant;
+	/* As configured, after the share; 0: no limit; but at least 1 connection. */
+	uint32_t messages_per_minute, recipients_per_day, connections;
+	bool by_graph;
+};
 struct simulate_options {
 	uint64_t seed;
 	uint32_t days, mailboxes, tenants; /* all but the seed > 0 */
 	uint32_t each_per_day; /* messages that come for each mailbox, of one recipient */
 	uint32_t batch;        /* they come so many at once, from 8:00 to 18:00; 0: 10 */
-	/* Of each mailbox, as configured, after the share; 0: no limit. */
-	uint32_t messages_per_minute, recipients_per_day, connections;
+	/* All mailboxes are alike, and spread over the tenants... */
+	struct simulate_box alike;
+	/* ...or each is another, and each tenant. NULL: alike. */
+	const struct simulate_box *boxes;
+	const struct provider_tenant *tenant_is;
 	/* Of each tenant in Exchange; 0: as many licences as it has mailboxes. */
 	uint32_t licences;
 	uint32_t external_per_day; /* 0: by the licences */

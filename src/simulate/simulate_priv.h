@@ -61,7 +61,8 @@ struct ledger {
 /* A mailbox: what the relay knows of it (till a restart), its mail and its ledger on disk, and how the world sees it. */
 struct box {
 	char address[48], lane_key[64], queue[52];
-	uint32_t number, tenant;
+	struct simulate_box is;
+	uint32_t number;
 	struct limit_set limits; /* what the mailbox may send, and its tenant to the outside */
 	struct sched_taker *taker;
 	struct sched_flow *flow;
@@ -69,9 +70,8 @@ struct box {
 	struct sched_better better;
 	struct sv name;                /* its address */
 	struct sched_taker_state told; /* the order */
-	bool by_graph;
-	uint32_t open;     /* connections that carry something */
-	uint64_t try_tick; /* UINT64_MAX: none is planned */
+	uint32_t open;                 /* connections that carry something */
+	uint64_t try_tick;             /* UINT64_MAX: none is planned */
 	struct mails fresh, later;
 	struct ledger ledger;
 	struct sandbox_mailbox *exchange;
@@ -145,6 +145,9 @@ static inline int64_t world_steady(const struct world *w)
 {
 	return (int64_t)w->now_us + w->o->start.us;
 }
+
+void simulate_note_use(
+	struct simulate_day *d, enum simulate_limit limit, uint32_t used, uint32_t allowed);
 
 #define TICK_US (US_PER_S / WHEEL_TICKS_A_SECOND)
 /* Not before the next tick but this one, where it may still happen in this. */

@@ -18,9 +18,9 @@ static struct simulate_options at_ceilings(uint64_t seed, uint32_t days, uint32_
 		.tenants = 1,
 		.each_per_day = each,
 		.batch = 120,
-		.messages_per_minute = 30,
-		.recipients_per_day = 10000,
-		.connections = 3,
+		.alike = { .messages_per_minute = 30,
+			.recipients_per_day = 10000,
+			.connections = 3 },
 		.external_per_day = 1000000,
 		.start = DECEMBER,
 		.defer_percent = 10,
@@ -98,7 +98,7 @@ static void the_judge_sees_it(void **state)
 	struct simulate_total t;
 
 	(void)state;
-	o.messages_per_minute = 31;
+	o.alike.messages_per_minute = 31;
 	t = run(&o, &days);
 	assert_true(t.sum.violations > 0);
 	assert_non_null(strstr(t.first_violation, "messages-per-minute of m"));
@@ -180,6 +180,38 @@ static void a_tenant_is_full(void **state)
 	assert_true(t.sum.waiting > 800);
 }
 
+/* As a configuration has it: a mailbox of each kind, tenants of each kind. */
+static void each_mailbox_has_its_own(void **state)
+{
+	static const struct simulate_box boxes[] = {
+		{ 1, 5, 10000, 1, false },
+		{ 0, 30, 10000, 3, false },
+		{ 1, 0, 150, 3, true },
+	};
+	static const struct provider_tenant tenants[] = {
+		{ .external_per_day = 250, .age_days = PROVIDER_AGE_UNKNOWN },
+		{ .licences = 3, .age_days = PROVIDER_AGE_UNKNOWN },
+	};
+	struct simulate_options o = at_ceilings(4, 1, 400);
+	struct days days;
+	struct simulate_total t;
+
+	(void)state;
+	o.boxes = boxes;
+	o.tenant_is = tenants;
+	o.mailboxes = COUNT_OF(boxes);
+	o.tenants = COUNT_OF(tenants);
+	o.external_per_day = 0;
+	t = run(&o, &days);
+	no_limit_was_broken(&o, &t);
+	/* All of the first; of the second its tenant's, of the third its own: tries that were deferred count there, too. */
+	assert_true(t.sum.sent > 400 + 180 + 100 && t.sum.sent <= 400 + 250 + 150);
+	assert_int_equal(t.sum.came, t.sum.sent + t.sum.waiting + t.sum.bounced + t.sum.held);
+	/* What is shown is that of the tenant that is nearest to its limit. */
+	assert_int_equal(t.sum.used[SIMULATE_TENANT], 250);
+	assert_int_equal(t.sum.allowed[SIMULATE_TENANT], 250);
+}
+
 /* Kills, clocks that are set, slow lines: the property of which 10^5 days were run by hand (docs/simulate.md). */
 static void many_days_with_faults(void **state)
 {
@@ -232,6 +264,7 @@ int main(void)
 		cmocka_unit_test(clocks_of_people_change),
 		cmocka_unit_test(leap_day_two_tenants_and_other_doors),
 		cmocka_unit_test(a_tenant_is_full),
+		cmocka_unit_test(each_mailbox_has_its_own),
 		cmocka_unit_test(many_days_with_faults),
 		cmocka_unit_test(a_line_a_day),
 	};
