@@ -15,12 +15,16 @@ static long long number(const json_t *line, const char *key)
 	return (long long)json_integer_value(json_object_get(line, key));
 }
 
-static const char *unit_of(const char *limit, bool one)
+static const char *unit_of(const json_t *pace, bool one)
 {
+	const char *limit = cli_text(pace, "limit");
+
 	if (strcmp(limit, "minute") == 0)
 		return one ? "message a minute" : "messages a minute";
 	if (strcmp(limit, "hour") == 0)
 		return one ? "recipient an hour" : "recipients an hour";
+	if (strcmp(cli_text(pace, "unit"), "messages") == 0)
+		return one ? "message in 24 h" : "messages in 24 h";
 	if (strcmp(limit, "month") == 0)
 		return "recipients this month, by its budget";
 	return one ? "recipient in 24 h" : "recipients in 24 h";
@@ -40,6 +44,7 @@ static void put_whose(const json_t *pace, struct buf *out)
 			"",
 			true },
 		{ "external", " to the outside", "", false },
+		{ "internal", " to the inside", "", false },
 	};
 	const char *of = cli_text(pace, "limit_of");
 	char whole[CLI_COUNT_MAX];
@@ -72,7 +77,7 @@ const char *cli_pace(const json_t *pace, char out[CLI_PACE_MAX])
 		CLI_PACE_MAX,
 		"%s %s%.*s",
 		cli_count(number(pace, "rate"), rate),
-		unit_of(limit, number(pace, "rate") == 1),
+		unit_of(pace, number(pace, "rate") == 1),
 		SV_ARG(buf_sv(&whose)));
 	return out;
 }

@@ -284,32 +284,48 @@ struct mono_time limit_part_free_at(
 	return at;
 }
 
+static size_t index_of(unsigned window)
+{
+	size_t i = 0;
+
+	while (i + 1 < WINDOWS && 1U << i != window)
+		i++;
+	return i;
+}
+
+static struct limit_window_use month_use(const struct limit_part *p)
+{
+	if (month_room(p) == UINT32_MAX)
+		return (struct limit_window_use){ 0 };
+	return (struct limit_window_use){
+		.used = month_used(p->scope), .capacity = p->scope->month.capacity, .of = p->scope
+	};
+}
+
+struct limit_window_use limit_part_window_use(
+	const struct limit_part *p, unsigned window, struct mono_time now)
+{
+	const size_t i = index_of(window);
+	struct limit_window_use use = { 0 };
+	struct limit_window *w;
+
+	if (window == LIMIT_MONTH)
+		return month_use(p);
+	w = limit_of(p, i);
+	use.shut = is_shut(p, i, now);
+	use.used = w ? limit_window_used(w, now) : 0;
+	use.capacity = w ? limit_window_capacity(w) : 0;
+	use.of = w || use.shut ? p->scope : NULL;
+	return use;
+}
+
 struct limit_use limit_part_use(const struct limit_part *p, struct mono_time now)
 {
-	uint32_t used[WINDOWS] = { 0 }, capacity[WINDOWS] = { 0 };
-	bool month = month_room(p) < UINT32_MAX;
-
-	for (size_t i = 0; i < WINDOWS; i++) {
-		struct limit_window *w = limit_of(p, i);
-
-		used[i] = w ? limit_window_used(w, now) : 0;
-		capacity[i] = w ? limit_window_capacity(w) : 0;
-	}
-	return (struct limit_use){ .minute_used = used[0],
-		.minute_capacity = capacity[0],
-		.hour_used = used[1],
-		.hour_capacity = capacity[1],
-		.day_used = used[2],
-		.day_capacity = capacity[2],
-		.day_messages_used = used[3],
-		.day_messages_capacity = capacity[3],
-		.month_used = month ? month_used(p->scope) : 0,
-		.month_capacity = month ? p->scope->month.capacity : 0,
-		.month_of = month ? p->scope : NULL,
-		.minute_of = capacity[0] ? p->scope : NULL,
-		.hour_of = capacity[1] ? p->scope : NULL,
-		.day_of = capacity[2] ? p->scope : NULL,
-		.day_messages_of = capacity[3] ? p->scope : NULL };
+	return (struct limit_use){ .minute = limit_part_window_use(p, LIMIT_MINUTE, now),
+		.hour = limit_part_window_use(p, LIMIT_HOUR, now),
+		.day = limit_part_window_use(p, LIMIT_DAY, now),
+		.day_messages = limit_part_window_use(p, LIMIT_DAY_MESSAGES, now),
+		.month = month_use(p) };
 }
 
 static uint32_t take_open(uint32_t *open, uint32_t wanted)
@@ -541,15 +557,6 @@ struct limit_entry limit_part_expect(
 }
 
 /* ---- what replies say ---- */
-
-static size_t index_of(unsigned window)
-{
-	size_t i = 0;
-
-	while (i + 1 < WINDOWS && 1U << i != window)
-		i++;
-	return i;
-}
 
 bool limit_scope_refused(struct limit_scope *s, unsigned window, const struct limit_refusal *r)
 {

@@ -116,15 +116,17 @@ uint32_t limit_part_messages(const struct limit_part *p, struct mono_time now);
 struct mono_time limit_part_free_at(
 	const struct limit_part *p, struct mono_time now, uint32_t messages, uint32_t recipients);
 
-struct limit_use {
-	uint32_t minute_used, minute_capacity; /* capacity 0: no limit */
-	uint32_t day_used, day_capacity;
-	uint32_t hour_used, hour_capacity;
-	uint32_t day_messages_used, day_messages_capacity;
-	uint32_t month_used, month_capacity;
-	/* Whose these are; NULL: no limit. */
-	const struct limit_scope *minute_of, *day_of, *hour_of, *day_messages_of, *month_of;
+struct limit_window_use {
+	uint32_t used, capacity;      /* capacity 0: no limit */
+	bool shut;                    /* by a reply: nothing leaves, whatever is left */
+	const struct limit_scope *of; /* NULL: neither */
 };
+struct limit_use {
+	struct limit_window_use minute, hour, day, day_messages, month;
+};
+/* Of one window (LIMIT_MINUTE ...); nothing where this part does not count in it. */
+struct limit_window_use limit_part_window_use(
+	const struct limit_part *p, unsigned window, struct mono_time now);
 struct limit_use limit_part_use(const struct limit_part *p, struct mono_time now);
 
 /* What one message holds of a scope, from before its dot to its end; all zero: nothing. */

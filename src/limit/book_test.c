@@ -64,10 +64,10 @@ static void room_is_the_least_of_two_windows(void **state)
 	assert_int_equal(limit_part_room(&d.p, at_s(61), 9), 2);
 	assert_int_equal(limit_part_messages(&d.p, at_s(61)), 1);
 	use = limit_part_use(&d.p, at_s(61));
-	assert_int_equal(use.minute_used, 1);
-	assert_int_equal(use.minute_capacity, 2);
-	assert_int_equal(use.day_used, 8);
-	assert_int_equal(use.day_capacity, 10);
+	assert_int_equal(use.minute.used, 1);
+	assert_int_equal(use.minute.capacity, 2);
+	assert_int_equal(use.day.used, 8);
+	assert_int_equal(use.day.capacity, 10);
 	limit_book_free(d.b);
 }
 
@@ -126,7 +126,7 @@ static void without_limits_there_is_always_room(void **state)
 	assert_int_equal(limit_slot_settle(&slot, at_s(0), d.e), 0);
 	assert_int_equal(limit_part_room(&d.p, at_s(0), 4000), 4000);
 	assert_true(limit_part_free_at(&d.p, at_s(0), 1, 1).us == at_s(0).us);
-	assert_int_equal(limit_part_use(&d.p, at_s(0)).minute_capacity, 0);
+	assert_int_equal(limit_part_use(&d.p, at_s(0)).minute.capacity, 0);
 	assert_true(limit_part_messages(&d.p, at_s(0)) == UINT32_MAX);
 	limit_book_free(d.b);
 }
@@ -142,7 +142,7 @@ static void limits_change_under_way(void **state)
 	limit_scope_set(d.s, &(struct limit_caps){ .messages_per_minute = 1 });
 	assert_int_equal(limit_part_room(&d.p, at_s(1), 1), 0);
 	limit_scope_set(d.s, &(struct limit_caps){ .messages_per_minute = 4 });
-	assert_int_equal(limit_part_use(&d.p, at_s(1)).minute_used, 1);
+	assert_int_equal(limit_part_use(&d.p, at_s(1)).minute.used, 1);
 	assert_int_equal(limit_part_room(&d.p, at_s(1), 1), 1);
 	limit_scope_set(d.s, &(struct limit_caps){ .recipients_per_day = 3 });
 	assert_int_equal(limit_part_room(&d.p, at_s(1), 9), 3);
@@ -170,15 +170,15 @@ static void a_limit_that_comes_later_counts_what_is_under_way(void **state)
 	assert_int_equal(d.e[0].recipients, 4);
 	assert_int_equal(limit_slot_withdraw(&slots[1], d.e), 0);
 	(void)limit_slot_settle(&slots[2], at_s(3), d.e);
-	assert_int_equal(limit_part_use(&d.p, at_s(3)).minute_used, 2);
-	assert_int_equal(limit_part_use(&d.p, at_s(3)).day_used, 10);
+	assert_int_equal(limit_part_use(&d.p, at_s(3)).minute.used, 2);
+	assert_int_equal(limit_part_use(&d.p, at_s(3)).day.used, 10);
 	assert_int_equal(limit_part_room(&d.p, at_s(3), 1), 0);
 	/* Removed, and set again: what was used is, and what began in between. */
 	limit_scope_set(d.s, &(struct limit_caps){ 0 });
 	(void)limit_slot_take(&slots[3], &d.p, at_s(4), 1, d.e);
 	limit_scope_set(d.s, &caps);
 	(void)limit_slot_settle(&slots[3], at_s(5), d.e);
-	assert_int_equal(limit_part_use(&d.p, at_s(5)).day_used, 11);
+	assert_int_equal(limit_part_use(&d.p, at_s(5)).day.used, 11);
 	limit_book_free(d.b);
 }
 
@@ -192,15 +192,15 @@ static void a_limit_that_comes_back_has_counted_on(void **state)
 	open_desk(&d, 2, 3);
 	send(&d, 0, 0, 1);
 	limit_scope_set(d.s, &(struct limit_caps){ 0 });
-	assert_int_equal(limit_part_use(&d.p, at_s(1)).minute_capacity, 0);
+	assert_int_equal(limit_part_use(&d.p, at_s(1)).minute.capacity, 0);
 	/* Without a limit nothing stops, also not what is beyond the old one. */
 	for (unsigned i = 0; i < 5; i++) {
 		assert_int_equal(limit_part_room(&d.p, at_s(1), 1), 1);
 		send(&d, 1, 1, 1);
 	}
 	limit_scope_set(d.s, &caps);
-	assert_int_equal(limit_part_use(&d.p, at_s(2)).minute_used, 6);
-	assert_int_equal(limit_part_use(&d.p, at_s(2)).day_used, 6);
+	assert_int_equal(limit_part_use(&d.p, at_s(2)).minute.used, 6);
+	assert_int_equal(limit_part_use(&d.p, at_s(2)).day.used, 6);
 	assert_int_equal(limit_part_room(&d.p, at_s(2), 1), 0);
 	assert_int_equal(limit_part_room(&d.p, at_s(62), 1), 0);
 	limit_book_free(d.b);
@@ -248,8 +248,8 @@ static void the_ledger_is_read_before_the_limit_is_known(void **state)
 	assert_int_equal(limit_part_room(&p, at_s(10), 1), 1);
 	limit_scope_set(s, &caps);
 	assert_int_equal(limit_part_room(&p, at_s(10), 1), 0);
-	assert_int_equal(limit_part_use(&p, at_s(10)).minute_used, 2);
-	assert_int_equal(limit_part_use(&p, at_s(10)).day_used, 2);
+	assert_int_equal(limit_part_use(&p, at_s(10)).minute.used, 2);
+	assert_int_equal(limit_part_use(&p, at_s(10)).day.used, 2);
 	/* The bucket of now says nothing finer: a minute of it may be of this second. */
 	assert_int_equal(limit_part_room(&p, at_s(69), 1), 0);
 	assert_int_equal(limit_part_room(&p, at_s(70), 1), 1);
@@ -268,7 +268,7 @@ static void a_minute_holds_no_more_slots_than_it_can_have(void **state)
 	open_desk(&d, 30, 0);
 	e.bucket += LIMIT_BUCKET_MINUTES;
 	limit_book_restore(d.b, &e);
-	assert_int_equal(limit_part_use(&d.p, at_s(0)).minute_used, 30);
+	assert_int_equal(limit_part_use(&d.p, at_s(0)).minute.used, 30);
 	assert_int_equal(limit_part_room(&d.p, at_s(59), 1), 0);
 	assert_int_equal(limit_part_room(&d.p, at_s(60), 1), 1);
 	limit_book_free(d.b);
@@ -288,12 +288,12 @@ static void a_boot_lengthens_no_day(void **state)
 	e.bucket = (now - day) / LIMIT_BUCKET_MINUTES * LIMIT_BUCKET_MINUTES; /* over */
 	assert_true(e.bucket <= limit_book_since(b));
 	limit_book_restore(b, &e);
-	assert_int_equal(limit_part_use(&p, at_s(0)).day_used, 0);
+	assert_int_equal(limit_part_use(&p, at_s(0)).day.used, 0);
 	e.bucket += LIMIT_BUCKET_MINUTES;
 	limit_book_restore(b, &e);
-	assert_int_equal(limit_part_use(&p, at_s(0)).day_used, 2);
-	assert_int_equal(limit_part_use(&p, at_s(0)).minute_used, 0);
-	assert_int_equal(limit_part_use(&p, at_s(LIMIT_BUCKET_MINUTES * 60)).day_used, 0);
+	assert_int_equal(limit_part_use(&p, at_s(0)).day.used, 2);
+	assert_int_equal(limit_part_use(&p, at_s(0)).minute.used, 0);
+	assert_int_equal(limit_part_use(&p, at_s(LIMIT_BUCKET_MINUTES * 60)).day.used, 0);
 	limit_book_free(b);
 }
 
@@ -320,11 +320,11 @@ static void an_uncertain_slot_stands_at_its_latest_instant(void **state)
 			e.scope = SV("m:erp@contoso.com");
 			limit_book_restore(d.b, &e);
 			use = limit_part_use(&d.p, at_s(latest + 59));
-			assert_true(use.minute_used == 1 || start >= latest + 60);
-			assert_int_equal(limit_part_use(&d.p, at_s(latest + 86399)).day_used, 1);
+			assert_true(use.minute.used == 1 || start >= latest + 60);
+			assert_int_equal(limit_part_use(&d.p, at_s(latest + 86399)).day.used, 1);
 			/* At most two minutes more: the grid of the ledger. */
 			assert_int_equal(
-				limit_part_use(&d.p, at_s(latest + 120 + 60)).minute_used, 0);
+				limit_part_use(&d.p, at_s(latest + 120 + 60)).minute.used, 0);
 			limit_book_free(d.b);
 			/* An attempt of this life moves there. */
 			open_desk(&d, 1, 1);
@@ -474,8 +474,8 @@ static void a_month_is_its_owners(void **state)
 	assert_int_equal(limit_part_room(&d.p, at_s(1), 9), 3);
 	limit_scope_set_month(d.s, 10, 9, at_s(1000));
 	use = limit_part_use(&d.p, at_s(1));
-	assert_int_equal(use.month_used, 9);
-	assert_int_equal(use.month_capacity, 10);
+	assert_int_equal(use.month.used, 9);
+	assert_int_equal(use.month.capacity, 10);
 	(void)limit_slot_take(&slot, &d.p, at_s(1), 1, d.e);
 	(void)limit_slot_withdraw(&slot, NULL);
 	/* The next one. */

@@ -240,12 +240,12 @@ static void a_restart_remembers(void **state)
 	limit_scope_learn(d.s, LIMIT_MINUTE, &l);
 	assert_int_equal(limit_set_room(&d.set, LIMIT_BOTH, now, 1), 0);
 	assert_int_equal(limit_set_room_at(&d.set, LIMIT_BOTH, now).us, US_PER_MIN);
-	assert_int_equal(limit_set_use(&d.set, LIMIT_BOTH, now).minute_capacity, 16);
+	assert_int_equal(limit_set_use(&d.set, LIMIT_BOTH, now).minute.capacity, 16);
 	/* A reload with more changes nothing; one with less does. */
 	limit_scope_set_minute(d.s, 300);
-	assert_int_equal(limit_set_use(&d.set, LIMIT_BOTH, now).minute_capacity, 16);
+	assert_int_equal(limit_set_use(&d.set, LIMIT_BOTH, now).minute.capacity, 16);
 	limit_scope_set_minute(d.s, 5);
-	assert_int_equal(limit_set_use(&d.set, LIMIT_BOTH, now).minute_capacity, 5);
+	assert_int_equal(limit_set_use(&d.set, LIMIT_BOTH, now).minute.capacity, 5);
 	limit_book_free(d.b);
 }
 

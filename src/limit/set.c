@@ -68,47 +68,17 @@ struct mono_time limit_set_room_at(
 	return limit_set_free_at(set, side, now, 1, 1);
 }
 
-static bool has_less(uint32_t used, uint32_t capacity, uint32_t than_used, uint32_t than_capacity)
+static uint32_t left(const struct limit_window_use *u)
 {
-	uint32_t left = capacity > used ? capacity - used : 0;
-	uint32_t than = than_capacity > than_used ? than_capacity - than_used : 0;
-
-	return capacity && (!than_capacity || left < than);
+	if (u->shut)
+		return 0;
+	return u->capacity == 0 ? UINT32_MAX : u->capacity > u->used ? u->capacity - u->used : 0;
 }
 
-static void keep_least(struct limit_use *all, const struct limit_use *its)
+static void keep_least(struct limit_window_use *all, const struct limit_window_use *its)
 {
-	if (has_less(its->minute_used,
-		    its->minute_capacity,
-		    all->minute_used,
-		    all->minute_capacity)) {
-		all->minute_used = its->minute_used;
-		all->minute_capacity = its->minute_capacity;
-		all->minute_of = its->minute_of;
-	}
-	if (has_less(its->hour_used, its->hour_capacity, all->hour_used, all->hour_capacity)) {
-		all->hour_used = its->hour_used;
-		all->hour_capacity = its->hour_capacity;
-		all->hour_of = its->hour_of;
-	}
-	if (has_less(its->day_messages_used,
-		    its->day_messages_capacity,
-		    all->day_messages_used,
-		    all->day_messages_capacity)) {
-		all->day_messages_used = its->day_messages_used;
-		all->day_messages_capacity = its->day_messages_capacity;
-		all->day_messages_of = its->day_messages_of;
-	}
-	if (has_less(its->month_used, its->month_capacity, all->month_used, all->month_capacity)) {
-		all->month_used = its->month_used;
-		all->month_capacity = its->month_capacity;
-		all->month_of = its->month_of;
-	}
-	if (has_less(its->day_used, its->day_capacity, all->day_used, all->day_capacity)) {
-		all->day_used = its->day_used;
-		all->day_capacity = its->day_capacity;
-		all->day_of = its->day_of;
-	}
+	if (its->of && (!all->of || left(its) < left(all) || (its->shut && !all->shut)))
+		*all = *its;
 }
 
 struct limit_use limit_set_use(
@@ -122,7 +92,11 @@ struct limit_use limit_set_use(
 		if (!counts(&set->parts[i], side))
 			continue;
 		its = limit_part_use(&set->parts[i], now);
-		keep_least(&all, &its);
+		keep_least(&all.minute, &its.minute);
+		keep_least(&all.hour, &its.hour);
+		keep_least(&all.day, &its.day);
+		keep_least(&all.day_messages, &its.day_messages);
+		keep_least(&all.month, &its.month);
 	}
 	return all;
 }

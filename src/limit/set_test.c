@@ -68,8 +68,8 @@ static void who_signs_in_as_one_shares_its_minute(void **state)
 	assert_true(limit_set_room_at(&o.of[2], LIMIT_INTERNAL, at_s(1)).us == at_s(60).us);
 	assert_int_equal(limit_set_messages(&o.of[1], LIMIT_INTERNAL, at_s(60)), 30);
 	/* The day stays its own. */
-	assert_int_equal(limit_set_use(&o.of[0], LIMIT_INTERNAL, at_s(60)).day_used, 30);
-	assert_int_equal(limit_set_use(&o.of[1], LIMIT_INTERNAL, at_s(60)).day_used, 0);
+	assert_int_equal(limit_set_use(&o.of[0], LIMIT_INTERNAL, at_s(60)).day.used, 30);
+	assert_int_equal(limit_set_use(&o.of[1], LIMIT_INTERNAL, at_s(60)).day.used, 0);
 	limit_book_free(o.b);
 }
 
@@ -84,11 +84,11 @@ static void mail_to_the_outside_counts_for_the_tenant(void **state)
 	assert_int_equal(drain(&o, 0, LIMIT_EXTERNAL, 0, 3), 3);
 	assert_int_equal(limit_set_room(&o.of[1], LIMIT_EXTERNAL, at_s(0), 50), 1);
 	use = limit_set_use(&o.of[1], LIMIT_EXTERNAL, at_s(0));
-	assert_int_equal(use.day_used, 9);
-	assert_string_equal(limit_scope_key(use.day_of).ptr, "t:x");
+	assert_int_equal(use.day.used, 9);
+	assert_string_equal(limit_scope_key(use.day.of).ptr, "t:x");
 	/* What stays inside goes on. */
 	assert_int_equal(limit_set_room(&o.of[1], LIMIT_INTERNAL, at_s(0), 50), 50);
-	assert_int_equal(limit_set_use(&o.of[1], LIMIT_INTERNAL, at_s(0)).day_capacity, 100);
+	assert_int_equal(limit_set_use(&o.of[1], LIMIT_INTERNAL, at_s(0)).day.capacity, 100);
 	/* Fewer than it was taken for, then none: all is given back. */
 	(void)limit_slots_take(&slots, &o.of[2], LIMIT_EXTERNAL, at_s(0), 1, o.e);
 	assert_int_equal(limit_set_room(&o.of[1], LIMIT_EXTERNAL, at_s(0), 1), 0);
@@ -140,7 +140,7 @@ static void an_hour_is_a_window_too(void **state)
 	assert_true(limit_set_room_at(&o.of[0], LIMIT_BOTH, at_s(11)).us >= at_s(3610).us);
 	assert_true(limit_set_room_at(&o.of[0], LIMIT_BOTH, at_s(11)).us <= at_s(3910).us);
 	use = limit_set_use(&o.of[0], LIMIT_BOTH, at_s(11));
-	assert_true(use.hour_used == 5 && use.hour_capacity == 5 && use.hour_of == s);
+	assert_true(use.hour.used == 5 && use.hour.capacity == 5 && use.hour.of == s);
 	assert_int_equal(drain(&o, 0, LIMIT_EXTERNAL, 3910, 1), 5);
 	limit_book_free(b);
 }

@@ -87,7 +87,7 @@ static bool is_pace(const struct observe_row *r)
 	const struct limit_use *use = &r->status.use;
 
 	return sv_eq(r->status.cause, SV("limit")) &&
-	       !(use->day_capacity && use->day_used >= use->day_capacity);
+	       !(use->day.capacity && use->day.used >= use->day.capacity);
 }
 
 static bool is_held(const struct observe_row *r)
@@ -425,8 +425,8 @@ static void add_well(struct observe_query *q, size_t at)
 	done = observe_row_done_at(r, io_wall(q->sources->loop));
 	t->mailboxes += r->c->kind == CONF_LANE_MAILBOX;
 	t->connectors += r->c->kind == CONF_LANE_CONNECTOR;
-	t->used += use.day_used;
-	t->capacity += use.day_capacity;
+	t->used += use.day.used;
+	t->capacity += use.day.capacity;
 	t->waiting += r->waiting - r->held;
 	if (done.us > t->done_at.us) {
 		t->done_at = done;

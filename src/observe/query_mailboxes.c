@@ -37,7 +37,7 @@ static int by_oldest(const struct observe_row *a, const struct observe_row *b)
 
 static int by_used(const struct observe_row *a, const struct observe_row *b)
 {
-	return larger_first(observe_row_use(a).day_used, observe_row_use(b).day_used);
+	return larger_first(observe_row_use(a).day.used, observe_row_use(b).day.used);
 }
 
 static struct sv tenant_of(const struct observe_row *r)

@@ -116,26 +116,30 @@ static struct check domain_mark(const struct observe_row *r, const struct domain
 	return c;
 }
 
+static bool is_full(const struct limit_window_use *u)
+{
+	return u->shut || (u->capacity && u->used >= u->capacity);
+}
+
 static struct check volume_check(const struct observe_row *r)
 {
 	struct limit_use use = observe_row_use(r);
-	bool full = (use.day_capacity && use.day_used >= use.day_capacity) ||
-		    (use.minute_capacity && use.minute_used >= use.minute_capacity);
-	bool near = use.day_capacity && (uint64_t)use.day_used * 100 >=
-						(uint64_t)use.day_capacity * VOLUME_WARN_PERCENT;
+	bool full = is_full(&use.day) || is_full(&use.day_messages) || is_full(&use.minute);
+	bool near = use.day.capacity && (uint64_t)use.day.used * 100 >=
+						(uint64_t)use.day.capacity * VOLUME_WARN_PERCENT;
 
 	if (holds(r, VERDICT_NATURE_QUOTA) || holds(r, VERDICT_NATURE_REPUTATION))
 		return failed(r);
-	if (use.day_capacity == 0 && use.minute_capacity == 0)
+	if (use.day.capacity == 0 && use.minute.capacity == 0)
 		return check("none", "no limit is configured");
 	return check(full   ? "fail"
 		     : near ? "warn"
 			    : "ok",
 		"%u of %u messages in this minute, %u of %u recipients in 24 hours",
-		use.minute_used,
-		use.minute_capacity,
-		use.day_used,
-		use.day_capacity);
+		use.minute.used,
+		use.minute.capacity,
+		use.day.used,
+		use.day.capacity);
 }
 
 static void put_check(json_t *checks, const char *name, const struct check *c,
@@ -310,10 +314,10 @@ json_t *observe_row_json(const struct observe_query *q, const struct observe_row
 	if (r->c && r->c->tenant)
 		observe_json_sv(o, "tenant", r->c->tenant->name);
 	observe_json_sv(o, "state", sv_from(observe_row_state(r, q->sources->outbound != NULL)));
-	observe_json_int(o, "minute_used", use.minute_used);
-	observe_json_int(o, "minute_capacity", use.minute_capacity);
-	observe_json_int(o, "day_used", use.day_used);
-	observe_json_int(o, "day_capacity", use.day_capacity);
+	observe_json_int(o, "minute_used", use.minute.used);
+	observe_json_int(o, "minute_capacity", use.minute.capacity);
+	observe_json_int(o, "day_used", use.day.used);
+	observe_json_int(o, "day_capacity", use.day.capacity);
 	observe_json_int(o, "waiting", r->waiting);
 	observe_json_int(o, "held", r->held);
 	observe_json_wall(o, "oldest_at", r->oldest_at);

@@ -109,8 +109,8 @@ struct limit_use observe_row_use(const struct observe_row *r)
 	if (!limits)
 		return (struct limit_use){ 0 };
 	return (struct limit_use){
-		.minute_capacity = sched_share(limits->messages_per_minute, limits->share_percent),
-		.day_capacity = sched_share(limits->recipients_per_day, limits->share_percent),
+		.minute.capacity = sched_share(limits->messages_per_minute, limits->share_percent),
+		.day.capacity = sched_share(limits->recipients_per_day, limits->share_percent),
 	};
 }
 

@@ -80,13 +80,17 @@ void observe_pace_put(json_t *o, const struct sched_reason *why, const struct co
 	static const char *const windows[] = { [SCHED_LIMIT_MINUTE] = "minute",
 		[SCHED_LIMIT_HOUR] = "hour",
 		[SCHED_LIMIT_DAY] = "day",
+		[SCHED_LIMIT_DAY_MESSAGES] = "day",
 		[SCHED_LIMIT_MONTH] = "month" };
+	uint32_t configured[COUNT_OF(windows)] = { 0 };
 	struct sv of;
 
 	if (why->binding == SCHED_LIMIT_NONE || !lane)
 		return;
 	observe_json_sv(o, "limit", sv_from(windows[why->binding]));
 	observe_json_int(o, "rate", why->rate);
+	if (why->binding == SCHED_LIMIT_DAY_MESSAGES)
+		observe_json_sv(o, "unit", SV("messages"));
 	of = why->binding_of ? limit_scope_key(why->binding_of) : lane->member->key;
 	if (!sv_eq(of, lane->member->key)) {
 		observe_json_sv(o, "limit_of", sv_from(observe_scope_kind(of)));
@@ -95,10 +99,11 @@ void observe_pace_put(json_t *o, const struct sched_reason *why, const struct co
 	}
 	if (why->binding == SCHED_LIMIT_MONTH)
 		return;
-	observe_json_int(o,
-		"configured",
-		why->binding == SCHED_LIMIT_DAY ? lane->limits.recipients_per_day
-						: lane->limits.messages_per_minute);
+	configured[SCHED_LIMIT_MINUTE] = lane->limits.messages_per_minute;
+	configured[SCHED_LIMIT_HOUR] = lane->limits.recipients_per_hour;
+	configured[SCHED_LIMIT_DAY] = lane->limits.recipients_per_day;
+	configured[SCHED_LIMIT_DAY_MESSAGES] = lane->limits.messages_per_day;
+	observe_json_int(o, "configured", configured[why->binding]);
 	observe_json_int(o, "share", lane->limits.share_percent);
 }
 

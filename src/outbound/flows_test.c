@@ -96,8 +96,8 @@ static void the_doors_of_a_mailbox_are_taken_in_their_order(void **state)
 	bench_wait_for(&b, goes, 0, STORE_RCPT_DELIVERED, NULL);
 	bench_wait_for_mails(&b, 2, 1);
 	/* One mailbox, one window, whichever door. */
-	assert_int_equal(bench_lane(&b, SUBMISSION).status.use.day_used, 2);
-	assert_int_equal(bench_lane(&b, GRAPH).status.use.day_used, 2);
+	assert_int_equal(bench_lane(&b, SUBMISSION).status.use.day.used, 2);
+	assert_int_equal(bench_lane(&b, GRAPH).status.use.day.used, 2);
 	bench_close(&b);
 }
 
@@ -303,7 +303,7 @@ static void a_body_that_is_lost_stops_only_its_message(void **state)
 	assert_int_equal(b.a.mail_count, 1);
 	/* The lane goes on, and nothing of the lost message counts as sent. */
 	assert_int_equal(bench_lane(&b, "smtp/lab").status.state, SCHED_LANE_READY);
-	assert_int_equal(bench_lane(&b, "smtp/lab").status.use.day_used, 1);
+	assert_int_equal(bench_lane(&b, "smtp/lab").status.use.day.used, 1);
 	bench_close(&b);
 }
 

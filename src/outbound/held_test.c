@@ -391,18 +391,18 @@ static void the_minute_is_kept_over_a_restart(void **state)
 	bench_until(&b, is_full);
 	lane = bench_lane(&b, "smtp/lab");
 	assert_string_equal(lane.cause, "limit");
-	assert_int_equal(lane.status.use.minute_used, 3);
-	assert_int_equal(lane.status.use.day_used, 3);
+	assert_int_equal(lane.status.use.minute.used, 3);
+	assert_int_equal(lane.status.use.day.used, 3);
 	assert_int_equal(b.a.mail_count, 3);
 	bench_restart(&b);
 	bench_until(&b, is_full);
 	lane = bench_lane(&b, "smtp/lab");
-	assert_int_equal(lane.status.use.minute_used, 3);
-	assert_int_equal(lane.status.use.day_used, 3);
+	assert_int_equal(lane.status.use.minute.used, 3);
+	assert_int_equal(lane.status.use.day.used, 3);
 	assert_int_equal(b.a.mail_count, 3);
 	bench_reload(&b, SLOW("10"));
 	bench_wait_for_mails(&b, 5, 0);
-	assert_int_equal(bench_lane(&b, "smtp/lab").status.use.minute_used, 5);
+	assert_int_equal(bench_lane(&b, "smtp/lab").status.use.minute.used, 5);
 	bench_close(&b);
 }
 
@@ -424,9 +424,9 @@ static void what_was_refused_before_the_dot_uses_nothing(void **state)
 	while (b.a.asked[SMTP_SERVER_EV_RCPT] == 0 || b.o->deliveries)
 		bench_turn(&b);
 	bench_wait_for(&b, id, 0, STORE_RCPT_QUEUED, NULL);
-	assert_int_equal(bench_lane(&b, "smtp/lab").status.use.minute_used, 0);
+	assert_int_equal(bench_lane(&b, "smtp/lab").status.use.minute.used, 0);
 	bench_restart(&b);
-	assert_int_equal(bench_lane(&b, "smtp/lab").status.use.minute_used, 0);
+	assert_int_equal(bench_lane(&b, "smtp/lab").status.use.minute.used, 0);
 	bench_close(&b);
 }
 
@@ -441,18 +441,18 @@ static void a_mailbox_that_comes_back_has_its_windows(void **state)
 	bench_wait_for_mails(&b, 1, 0);
 	bench_reload(&b, OTHER);
 	bench_reload(&b, SLOW("1"));
-	assert_int_equal(bench_lane(&b, "smtp/lab").status.use.minute_used, 1);
-	assert_int_equal(bench_lane(&b, "smtp/lab").status.use.day_used, 1);
+	assert_int_equal(bench_lane(&b, "smtp/lab").status.use.minute.used, 1);
+	assert_int_equal(bench_lane(&b, "smtp/lab").status.use.day.used, 1);
 	bench_reload(&b, SLOW("0"));
 	(void)bench_queue(&b, &erp);
 	bench_wait_for_mails(&b, 2, 0);
 	bench_reload(&b, SLOW("5"));
-	assert_int_equal(bench_lane(&b, "smtp/lab").status.use.minute_used, 2);
+	assert_int_equal(bench_lane(&b, "smtp/lab").status.use.minute.used, 2);
 	/* And over a restart, with no limit in between. */
 	bench_reload(&b, SLOW("0"));
 	bench_restart(&b);
 	bench_reload(&b, SLOW("5"));
-	assert_int_equal(bench_lane(&b, "smtp/lab").status.use.minute_used, 2);
+	assert_int_equal(bench_lane(&b, "smtp/lab").status.use.minute.used, 2);
 	bench_close(&b);
 }
 
@@ -588,7 +588,7 @@ static void what_ended_uncertain_is_counted_over_restarts(void **state)
 	bench_wait_for(&b, id, 0, STORE_RCPT_HELD, "uncertain");
 	for (unsigned i = 0; i < 3; i++) {
 		now = bench_lane(&b, "smtp/lab").status;
-		assert_int_equal(now.use.minute_used, 1);
+		assert_int_equal(now.use.minute.used, 1);
 		/* Ten minutes for the dot, the minute behind them, at most two of the ledger's grid. */
 		assert_in_range(now.slot_at.us,
 			(uint64_t)io_clock_wall().us + 10 * US_PER_MIN,
@@ -633,7 +633,7 @@ static void limits_may_change_under_a_delivery(void **state)
 		bench_reload(&b, i == 0 ? SLOW("5") : LAB);
 		up_release(&b.a, SMTP_SERVER_EV_END);
 		bench_wait_for_mails(&b, i + 1, 0);
-		assert_int_equal(bench_lane(&b, "smtp/lab").status.use.minute_used, i == 0);
+		assert_int_equal(bench_lane(&b, "smtp/lab").status.use.minute.used, i == 0);
 	}
 	bench_close(&b);
 }

@@ -200,6 +200,7 @@ void lane_tell_order(struct lane *l)
 	struct mono_time now = io_now(l->o->loop);
 	struct sched_lane_now state = sched_lane_now(l->sched, now);
 	const struct sched_hold *outside = sched_lane_stops_outside(l->sched, now);
+	const enum limit_side side = limits_take_side(l);
 	bool shut = is_shut_by_another(l);
 
 	if (!state.held && !state.probing)
@@ -211,8 +212,8 @@ void lane_tell_order(struct lane *l)
 			    .probing = !shut && state.probing && !state.held,
 			    .external_held = outside != NULL,
 			    .external_elsewhere = outside && sched_hold_may_leave(outside),
-			    .external_full = limits_stop(l, LIMIT_EXTERNAL),
-			    .internal_full = limits_stop(l, LIMIT_INTERNAL) }))
+			    .external_full = side == LIMIT_INTERNAL,
+			    .internal_full = side == LIMIT_EXTERNAL }))
 		outbound_wake(l->o);
 }
 

@@ -176,7 +176,7 @@ void limits_set_month(const struct lane *l)
 	limit_scope_set_month(l->scope,
 		most < UINT32_MAX ? (uint32_t)most : UINT32_MAX - 1,
 		l->month == outbound_month(l->o) ? l->delivered_month : 0,
-		month_end(l->o));
+		most ? month_end(l->o) : io_now(l->o->loop));
 }
 
 enum limit_side flow_side(const struct mail_flow *flow)
@@ -184,20 +184,13 @@ enum limit_side flow_side(const struct mail_flow *flow)
 	return flow->external ? LIMIT_EXTERNAL : LIMIT_INTERNAL;
 }
 
-bool limits_stop(const struct lane *l, enum limit_side side)
-{
-	enum limit_side other = side == LIMIT_EXTERNAL ? LIMIT_INTERNAL : LIMIT_EXTERNAL;
-	struct mono_time now = io_now(l->o->loop);
-
-	return limit_set_room(&l->limits, side, now, 1) == 0 &&
-	       limit_set_room(&l->limits, other, now, 1) > 0;
-}
-
 enum limit_side limits_take_side(const struct lane *l)
 {
-	return limits_stop(l, LIMIT_EXTERNAL)   ? LIMIT_INTERNAL
-	       : limits_stop(l, LIMIT_INTERNAL) ? LIMIT_EXTERNAL
-						: LIMIT_BOTH;
+	struct mono_time now = io_now(l->o->loop);
+	bool out = limit_set_room(&l->limits, LIMIT_EXTERNAL, now, 1) > 0;
+	bool in = limit_set_room(&l->limits, LIMIT_INTERNAL, now, 1) > 0;
+
+	return out == in ? LIMIT_BOTH : out ? LIMIT_EXTERNAL : LIMIT_INTERNAL;
 }
 
 /*

@@ -73,12 +73,12 @@ static void an_account_has_one_minute(void **state)
 		assert_string_equal(bench_lane(&b, "submission/b@contoso.com").cause, "limit");
 		assert_string_equal(bench_lane(&b, "submission/it@contoso.com").cause, "limit");
 		assert_int_equal(
-			bench_lane(&b, "submission/b@contoso.com").status.use.minute_used, 4);
+			bench_lane(&b, "submission/b@contoso.com").status.use.minute.used, 4);
 		/* Of the day each has what it sent itself. */
 		assert_int_equal(
-			bench_lane(&b, "submission/a@contoso.com").status.use.day_used +
-				bench_lane(&b, "submission/b@contoso.com").status.use.day_used +
-				bench_lane(&b, "submission/it@contoso.com").status.use.day_used,
+			bench_lane(&b, "submission/a@contoso.com").status.use.day.used +
+				bench_lane(&b, "submission/b@contoso.com").status.use.day.used +
+				bench_lane(&b, "submission/it@contoso.com").status.use.day.used,
 			4);
 		bench_restart(&b);
 		rest(&b);
@@ -208,12 +208,16 @@ static void the_inside_has_an_hour(void **state)
 /* As Google has it: messages, recipients, and those outside. */
 static void a_day_has_three_limits(void **state)
 {
+	const struct mail_flow inside = { .queue = SV("m:a@contoso.com"),
+		.class = MAIL_CLASS_TRANSACTIONAL,
+		.principal = SV("") };
+	struct sched_reason why;
 	struct bench b;
 
 	(void)state;
 	open_with_secret(&b,
 		OFFICE("",
-			"limits: { share: 100%, messages_per_day: 4, recipients_per_day: 6, "
+			"limits: { share: 100%, messages_per_day: 4, recipients_per_day: 7, "
 			"external_recipients_per_day: 2 }"));
 	bench_start(&b);
 	(void)queue(&b, "a@contoso.com", "x@example.org y@example.org");
@@ -231,6 +235,9 @@ static void a_day_has_three_limits(void **state)
 	(void)queue(&b, "a@contoso.com", "in4@contoso.com");
 	rest(&b);
 	assert_int_equal(b.a.mail_count, 5);
+	why = outbound_why(b.o, &inside, 0, (struct wall_time){ 0 });
+	assert_int_equal(why.why, SCHED_WHY_DAY);
+	assert_int_equal(why.binding, SCHED_LIMIT_DAY_MESSAGES);
 	bench_close(&b);
 }
 

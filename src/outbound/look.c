@@ -114,19 +114,17 @@ static bool look_at_window(
 	const struct limit_learned *l =
 		window == LIMIT_MONTH ? &nothing : limit_scope_learned(p->scope, window);
 	struct mono_time now = io_now(o->loop), free_at;
-	struct limit_use use;
+	struct limit_window_use use;
 
 	if (!one.windows || !limit_part_stops(&one))
 		return false;
-	use = limit_part_use(&one, now);
+	use = limit_part_window_use(&one, window, now);
 	free_at = limit_part_free_at(&one, now, 1, 1);
 	*out = (struct outbound_limit){ .scope = limit_scope_key(p->scope),
 		.window = window,
 		.side = (enum limit_side)p->side,
-		.used = use.minute_used + use.hour_used + use.day_used + use.day_messages_used +
-			use.month_used,
-		.capacity = use.minute_capacity + use.hour_capacity + use.day_capacity +
-			    use.day_messages_capacity + use.month_capacity,
+		.used = use.used,
+		.capacity = use.capacity,
 		.learned = l->limit };
 	if (mono_before(now, free_at))
 		out->free_at = wall_of(o, free_at);

@@ -290,9 +290,7 @@ void limits_reopen(struct lane *l);   /* a person says so */
 void limits_loaded(struct outbound *o, const struct store_park_row *row);
 void limits_set_month(const struct lane *l); /* what it has delivered, or the month, has changed */
 enum limit_side flow_side(const struct mail_flow *flow);
-/* What goes to this side waits, and the rest does not. */
-bool limits_stop(const struct lane *l, enum limit_side side);
-/* What it may take now: of both sides, but where one has to wait. */
+/* What it may take now: of both sides, but where one has to wait and the other has not. */
 enum limit_side limits_take_side(const struct lane *l);
 /* When to look again for room. */
 #define LIMIT_SCOPE_KINDS "mctoei" /* how the keys of these scopes begin (limit/book.h) */

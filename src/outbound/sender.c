@@ -123,27 +123,29 @@ static struct mono_time next_look(struct lane *l, const struct sched_lane_now *s
 {
 	struct mono_time now = io_now(l->o->loop), at, out_at;
 	struct sched_room room;
+	enum limit_side side;
 
 	l->waits_for_room = false;
 	if (!l->c)
 		return MONO_NEVER;
 	if (state->held)
 		return state->until;
-	out_at = limits_stop(l, LIMIT_EXTERNAL)   ? limits_room_at(l, LIMIT_EXTERNAL)
-		 : limits_stop(l, LIMIT_INTERNAL) ? limits_room_at(l, LIMIT_INTERNAL)
-						  : MONO_NEVER;
+	side = limits_take_side(l);
+	out_at = side == LIMIT_BOTH
+			 ? MONO_NEVER
+			 : limits_room_at(
+				   l, side == LIMIT_INTERNAL ? LIMIT_EXTERNAL : LIMIT_INTERNAL);
 	if (due_count(l) == 0)
 		return out_at;
 	room = lane_room_now(l);
 	l->waits_for_room = room.wanted == 0 || room.wanted_bulk == 0;
 	if (room.wanted == 0)
-		return limits_room_at(l, limits_take_side(l));
+		return limits_room_at(l, side);
 	at = mono_min(out_at, is_at_work(l) ? MONO_NEVER : mono_add(now, US_PER_S));
 	return room.wanted_bulk
 		       ? at
-		       : mono_min(at,
-				 sched_room_bulk_at(
-					 &l->limits, limits_take_side(l), &l->member->better, now));
+		       : mono_min(
+				 at, sched_room_bulk_at(&l->limits, side, &l->member->better, now));
 }
 
 /* Messages that may be in our hands now: one for each connection that has none, and one for each that is about to end its own. */

@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/htable.h"
 #include "base/must.h"
+#include "base/text.h"
 #include "sched/queue.h"
 #include "sched/turn.h"
 
@@ -427,16 +428,12 @@ struct wall_time sched_order_next(const struct sched_order *o)
  */
 static void write_key(struct buf *b, const struct mail_flow *key)
 {
-	size_t unit = 1;
+	char head[2 + TEXT_COUNT_MAX] = { (char)('a' + (int)key->class),
+		key->external ? 'e' : 'i' };
+	char *end = text_digits(key->principal.len, head + 2);
 
-	/* Of each message that comes: printf() takes longer than all the rest. */
-	must(buf_append_char(b, (char)('a' + (int)key->class)) == 0);
-	must(buf_append_char(b, key->external ? 'e' : 'i') == 0);
-	while (key->principal.len / unit >= 10)
-		unit *= 10;
-	for (; unit; unit /= 10)
-		must(buf_append_char(b, (char)('0' + key->principal.len / unit % 10)) == 0);
-	must(buf_append_char(b, ':') == 0);
+	*end++ = ':';
+	must(buf_append(b, (struct sv){ head, (size_t)(end - head) }) == 0);
 	must(buf_append(b, key->principal) == 0);
 	must(buf_append(b, key->sender) == 0);
 	must(buf_append_char(b, '\n') == 0);

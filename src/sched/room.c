@@ -36,9 +36,9 @@ struct limit_use sched_room_bulk_use(
 
 	if (!expects_better(better, now))
 		return out;
-	out.minute_capacity -= headroom(use->minute_capacity, OF_MINUTE);
-	out.hour_capacity -= headroom(use->hour_capacity, OF_MINUTE);
-	out.day_capacity -= headroom(use->day_capacity, OF_DAY);
+	out.minute.capacity -= headroom(use->minute.capacity, OF_MINUTE);
+	out.hour.capacity -= headroom(use->hour.capacity, OF_MINUTE);
+	out.day.capacity -= headroom(use->day.capacity, OF_DAY);
 	return out;
 }
 
@@ -59,12 +59,12 @@ struct sched_room sched_room_of(uint32_t room, const struct limit_use *use,
 {
 	const struct limit_use bulk = sched_room_bulk_use(use, better, now);
 	uint32_t of_day = least(room,
-		least(left(bulk.day_used, bulk.day_capacity),
-			left(bulk.hour_used, bulk.hour_capacity)));
+		least(left(bulk.day.used, bulk.day.capacity),
+			left(bulk.hour.used, bulk.hour.capacity)));
 
 	return (struct sched_room){
 		.wanted = room,
-		.wanted_bulk = left(bulk.minute_used, bulk.minute_capacity) ? of_day : 0,
+		.wanted_bulk = left(bulk.minute.used, bulk.minute.capacity) ? of_day : 0,
 		.wanted_turn = of_day,
 	};
 }
@@ -80,8 +80,8 @@ struct mono_time sched_room_bulk_at(const struct limit_set *set, enum limit_side
 	at = limit_set_free_at(set,
 		side,
 		now,
-		headroom(use.minute_capacity, OF_MINUTE) + 1,
-		headroom(use.day_capacity, OF_DAY) + 1);
+		headroom(use.minute.capacity, OF_MINUTE) + 1,
+		headroom(use.day.capacity, OF_DAY) + 1);
 	/* Then it may have all. */
 	return mono_min(at, mono_add(better->at, SCHED_HEADROOM_MEMORY_US));
 }

@@ -29,7 +29,8 @@ static struct sched_better just_now(void)
 
 static uint32_t bulk_of(uint32_t minute_used, uint32_t minute, uint32_t day_used, uint32_t day)
 {
-	const struct limit_use use = { minute_used, minute, day_used, day };
+	const struct limit_use use = { .minute = { minute_used, minute, false, NULL },
+		.day = { day_used, day, false, NULL } };
 	const struct sched_better b = just_now();
 	struct sched_room room = sched_room_of(ALL, &use, &b, at_s(1));
 
@@ -65,7 +66,8 @@ static void bulk_leaves_a_fiftieth_of_a_day(void **state)
 
 static void only_where_better_mail_left_within_a_day(void **state)
 {
-	const struct limit_use use = { 29, 30, 9400, 10000 };
+	const struct limit_use use = { .minute = { 29, 30, false, NULL },
+		.day = { 9400, 10000, false, NULL } };
 	struct sched_better b = { 0 };
 
 	(void)state;

@@ -82,34 +82,14 @@ void sched_why_limits(struct sched_reason *r, const struct limit_use *use, struc
 	const struct {
 		enum sched_limit limit;
 		enum sched_why why;
-		const struct limit_scope *of;
 		uint64_t length_us;
-		uint32_t used, capacity;
+		const struct limit_window_use *use;
 	} windows[] = {
-		{ SCHED_LIMIT_MINUTE,
-			SCHED_WHY_MINUTE,
-			use->minute_of,
-			US_PER_MIN,
-			use->minute_used,
-			use->minute_capacity },
-		{ SCHED_LIMIT_HOUR,
-			SCHED_WHY_HOUR,
-			use->hour_of,
-			US_PER_HOUR,
-			use->hour_used,
-			use->hour_capacity },
-		{ SCHED_LIMIT_DAY,
-			SCHED_WHY_DAY,
-			use->day_of,
-			US_PER_DAY,
-			use->day_used,
-			use->day_capacity },
-		{ SCHED_LIMIT_MONTH,
-			SCHED_WHY_MONTH,
-			use->month_of,
-			30 * US_PER_DAY,
-			use->month_used,
-			use->month_capacity },
+		{ SCHED_LIMIT_MINUTE, SCHED_WHY_MINUTE, US_PER_MIN, &use->minute },
+		{ SCHED_LIMIT_HOUR, SCHED_WHY_HOUR, US_PER_HOUR, &use->hour },
+		{ SCHED_LIMIT_DAY_MESSAGES, SCHED_WHY_DAY, US_PER_DAY, &use->day_messages },
+		{ SCHED_LIMIT_DAY, SCHED_WHY_DAY, US_PER_DAY, &use->day },
+		{ SCHED_LIMIT_MONTH, SCHED_WHY_MONTH, 30 * US_PER_DAY, &use->month },
 	};
 	uint64_t slot_us = mono_span(now, room_at), longest = 0;
 	enum sched_why full = SCHED_WHY_MINUTE;
@@ -119,12 +99,10 @@ void sched_why_limits(struct sched_reason *r, const struct limit_use *use, struc
 		return;
 	/* What is full binds before what will be, the longer one first. */
 	for (size_t i = 0; i < COUNT_OF(windows); i++) {
-		bool is_full = windows[i].capacity > 0 && windows[i].used >= windows[i].capacity;
-		uint64_t us = wait_of(r->ahead + 1,
-			windows[i].used,
-			windows[i].capacity,
-			windows[i].length_us,
-			slot_us);
+		const struct limit_window_use *w = windows[i].use;
+		bool is_full = w->shut || (w->capacity > 0 && w->used >= w->capacity);
+		uint64_t us =
+			wait_of(r->ahead + 1, w->used, w->capacity, windows[i].length_us, slot_us);
 
 		if (us > longest || (is_full && i > 0))
 			binding = i;
@@ -140,7 +118,10 @@ void sched_why_limits(struct sched_reason *r, const struct limit_use *use, struc
 		r->wait_us = r->ahead > 0 ? UINT64_MAX : 0;
 		return;
 	}
+	/* Of one that only a reply has told of nobody knows how much it is. */
+	if (windows[binding].use->capacity == 0)
+		return;
 	r->binding = windows[binding].limit;
-	r->binding_of = windows[binding].of;
-	r->rate = windows[binding].capacity;
+	r->binding_of = windows[binding].use->of;
+	r->rate = windows[binding].use->capacity;
 }

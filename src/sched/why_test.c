@@ -34,7 +34,8 @@ static void a_hold_comes_before_all_else(void **state)
 	struct sched_taker_state s = ready;
 	struct sched_order *o = sched_order_new(1);
 	struct sched_flow *f = flow(o, MAIL_CLASS_NORMAL, "erp", 1);
-	const struct limit_use full = { 30, 30, 10000, 10000 };
+	const struct limit_use full = { .minute = { 30, 30, false, NULL },
+		.day = { 10000, 10000, false, NULL } };
 	struct sched_taker *a, *b;
 	struct sched_reason r;
 
@@ -133,9 +134,15 @@ static void three_recipients_wait_for_three_reasons(void **state)
 
 static void the_minute_the_day_or_its_turn(void **state)
 {
-	static const struct limit_use minute = { 24, 24, 500, 10000 },
-				      day = { 3, 24, 10000, 10000 }, some = { 4, 24, 500, 10000 },
-				      little = { 4, 24, 9990, 10000 }, none = { 0 };
+	static const struct limit_use
+		minute = { .minute = { 24, 24, false, NULL }, .day = { 500, 10000, false, NULL } },
+		day = { .minute = { 3, 24, false, NULL }, .day = { 10000, 10000, false, NULL } },
+		some = { .minute = { 4, 24, false, NULL }, .day = { 500, 10000, false, NULL } },
+		little = { .minute = { 4, 24, false, NULL }, .day = { 9990, 10000, false, NULL } },
+		none = { 0 },
+		messages = { .minute = { 3, 24, false, NULL },
+			.day_messages = { 2000, 2000, false, NULL } },
+		shut = { .minute = { 3, 24, false, NULL }, .day = { 0, 0, true, NULL } };
 	struct sched_order *o = sched_order_new(1);
 	struct sched_taker *a = door(o, "m:a", 0);
 	struct sched_flow *f = flow(o, MAIL_CLASS_NORMAL, "erp", 1001);
@@ -169,6 +176,17 @@ static void the_minute_the_day_or_its_turn(void **state)
 	sched_why_limits(&r, &little, MONO, MONO);
 	assert_int_equal(r.binding, SCHED_LIMIT_DAY);
 	assert_int_equal(r.rate, 10000);
+	/* Messages of a day, and what a reply has shut: nobody knows how much that window has. */
+	r = ask(f, 0);
+	sched_why_limits(&r, &messages, MONO, mono_add(MONO, 3 * US_PER_HOUR));
+	assert_int_equal(r.why, SCHED_WHY_DAY);
+	assert_int_equal(r.binding, SCHED_LIMIT_DAY_MESSAGES);
+	assert_int_equal(r.rate, 2000);
+	r = ask(f, 0);
+	sched_why_limits(&r, &shut, MONO, mono_add(MONO, 3 * US_PER_HOUR));
+	assert_int_equal(r.why, SCHED_WHY_DAY);
+	assert_int_equal(r.wait_us, 3 * US_PER_HOUR);
+	assert_int_equal(r.binding, SCHED_LIMIT_NONE);
 	r = ask(f, 1000);
 	sched_why_limits(&r, &none, MONO, MONO);
 	assert_int_equal(r.why, SCHED_WHY_TURN);
