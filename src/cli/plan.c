@@ -13,7 +13,6 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 static const char help[] =
 	"usage: postern plan --volume N/day [--mailboxes N] [OPTION...]\n"
@@ -166,7 +165,9 @@ static void ask_of_options(struct request *r)
 	/* Doors to the tenant itself, whose people are no strangers. */
 	if (!is_given(r, OPTION_EXTERNAL) && provider_defaults(r->door)->internal_only)
 		ask->external_percent = 0;
-	if (is_given(r, OPTION_EACH) || !provider_defaults(r->door)->internal_only)
+	/* Behind a connector may be any number of mailboxes. */
+	if (is_given(r, OPTION_EACH) ||
+		!(provider_defaults(r->door)->internal_only || ask->groups[0].is_connector))
 		ask->groups[0].each_per_day = r->each;
 }
 
@@ -188,18 +189,21 @@ static int tenant_of(
 	return EX_OK;
 }
 
+static bool is_alike(const struct plan_group *a, const struct plan_group *b)
+{
+	return a->door == b->door && a->is_connector == b->is_connector && a->tenant == b->tenant &&
+	       a->messages_per_minute == b->messages_per_minute &&
+	       a->recipients_per_day == b->recipients_per_day && a->each_per_day == b->each_per_day;
+}
+
 /* Lanes that are alike share a group. */
 static int add_lane(struct plan_ask *ask, const struct plan_group *g)
 {
-	for (size_t i = 0; i < ask->group_count; i++) {
-		struct plan_group alike = ask->groups[i];
-
-		alike.count = 1;
-		if (memcmp(&alike, g, sizeof(alike)) == 0) {
+	for (size_t i = 0; i < ask->group_count; i++)
+		if (is_alike(&ask->groups[i], g)) {
 			ask->groups[i].count++;
 			return 0;
 		}
-	}
 	if (ask->group_count == PLAN_GROUPS_MAX)
 		return cli_fail(
 			EX_CONFIG, "more than %d kinds of mailboxes and limits", PLAN_GROUPS_MAX);
@@ -222,14 +226,13 @@ static int ask_of_conf(struct request *r, const struct conf *c)
 		/* The doors of a mailbox share its limits. */
 		if (l->door > 0)
 			continue;
-		memset(&g, 0, sizeof(g));
-		g.door = l->provider;
-		g.count = 1;
+		g = (struct plan_group){ .door = l->provider, .count = 1 };
+		g.is_connector = l->kind != CONF_LANE_MAILBOX;
 		g.messages_per_minute =
 			sched_share(l->limits.messages_per_minute, l->limits.share_percent);
 		g.recipients_per_day =
 			sched_share(l->limits.recipients_per_day, l->limits.share_percent);
-		g.each_per_day = l->kind == CONF_LANE_MAILBOX ? r->each : 0;
+		g.each_per_day = g.is_connector ? 0 : r->each;
 		rc = tenant_of(r, &tenants, l->tenant, &g.tenant);
 		rc = rc == 0 ? add_lane(&r->ask, &g) : rc;
 	}

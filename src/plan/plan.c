@@ -26,6 +26,7 @@ struct plan_group plan_group_of(enum provider_kind door, uint32_t share_percent)
 	const struct provider_defaults *d = provider_defaults(door);
 
 	return (struct plan_group){ .door = door,
+		.is_connector = d->is_connector,
 		.count = 1,
 		.messages_per_minute = sched_share(d->messages_per_minute, share_percent),
 		.recipients_per_day = sched_share(d->recipients_per_day, share_percent) };
@@ -207,19 +208,49 @@ static bool is_of_tenant(const struct plan_line *l)
 	return strcmp(l->per, "tenant") == 0 || strcmp(l->per, "onmicrosoft senders") == 0;
 }
 
-static void finish_lines(struct plan *p)
+static bool counts_in(const struct plan_group *g, const struct plan_line *l)
+{
+	if (is_of_tenant(l))
+		return counts_external(g);
+	if (strcmp(l->name, "each-day") == 0)
+		return g->each_per_day > 0;
+	if (strcmp(l->name, provider_limit(PROVIDER_LIMIT_MAILBOX_MINUTE)->name) == 0)
+		return g->messages_per_minute > 0;
+	return g->recipients_per_day > 0 &&
+	       strcmp(l->name, provider_limit_of_day(g->door)->name) == 0;
+}
+
+/* What leaves past this limit: by the others' own, or without end. */
+static uint64_t others_carry(const struct plan_ask *ask, const struct plan_line *l)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < ask->group_count; i++) {
+		const struct plan_group *g = &ask->groups[i];
+
+		if (!counts_in(g, l))
+			n = sum(n, times(one_carries(ask, g), g->count));
+	}
+	return n;
+}
+
+static void finish_lines(const struct plan_ask *ask, struct plan *p)
 {
 	struct plan_line *first = NULL;
+	uint64_t first_at = UINT64_MAX;
 
 	for (size_t i = 0; i < p->line_count; i++) {
 		struct plan_line *l = &p->lines[i];
+		uint64_t past = others_carry(ask, l);
 
-		l->percent = percent_of(p->a_day, l->carries);
+		l->percent = percent_of(p->a_day > past ? p->a_day - past : 0, l->carries);
 		if (!is_of_tenant(l) && p->mailboxes)
 			l->mailboxes = (uint32_t)least(
 				UINT32_MAX, up(p->a_day, l->carries / p->mailboxes));
-		if (!first || l->carries < first->carries)
+		if (sum(l->carries, past) < first_at) {
 			first = l;
+			first_at = sum(l->carries, past);
+		}
 	}
 	if (first)
 		first->binds = true;
@@ -495,7 +526,7 @@ int plan_compute(const struct plan_ask *question, struct plan *out, struct err *
 		lines_of_group(&ask, &ask.groups[i], out);
 	}
 	lines_of_tenants(&ask, out);
-	finish_lines(out);
+	finish_lines(&ask, out);
 	set_time(&ask, ask.per_us ? out->a_day : ask.volume, out);
 	out->licences = licences_for(&ask, out->a_day);
 	return 0;

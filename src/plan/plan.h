@@ -18,6 +18,7 @@
 /* Mailboxes (or connectors, or accounts) that are alike. */
 struct plan_group {
 	enum provider_kind door;
+	bool is_connector; /* else a mailbox, or an account */
 	uint32_t count;
 	uint32_t tenant;              /* index into plan_ask.tenants */
 	uint32_t messages_per_minute; /* of each, after the share; 0: no limit */
@@ -64,8 +65,9 @@ struct plan_line {
 	uint64_t window_us;
 	uint64_t
 		allowed; /* in its unit and window, of one of them; of tenants: of all; after the share */
-	uint64_t carries;   /* recipients a day by it, all together */
-	uint32_t percent;   /* of that the volume of a day needs; may pass 100 */
+	uint64_t carries; /* recipients a day by it, all together */
+	uint32_t
+		percent; /* of that what of a day's volume cannot leave past it needs; may pass 100 */
 	uint32_t mailboxes; /* that it asks for; 0: more of them do not help */
 	bool binds;         /* it is the first that a larger volume meets */
 };

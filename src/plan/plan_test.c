@@ -173,6 +173,30 @@ static void two_tenants_and_different_mailboxes(void **state)
 	assert_int_equal(line(&p, "tenant-external").carries, 16000);
 }
 
+/* What goes past a limit is nothing that the limit binds. */
+static void a_connector_beside_a_mailbox(void **state)
+{
+	struct plan_ask ask = ask_of(1000, 1, 50);
+	struct plan p;
+
+	(void)state;
+	ask.group_count = 2;
+	ask.groups[1] = plan_group_of(PROVIDER_SMTP, PLAN_SHARE_USUAL);
+	ask.groups[1].count = 1;
+	ask.groups[1].is_connector = true;
+	p = plan_of(&ask);
+	assert_true(p.fits);
+	assert_string_equal(first(&p), "");
+	assert_int_equal(line(&p, "each-day").percent, 0);
+	ask.groups[1].recipients_per_day = 100;
+	p = plan_of(&ask);
+	assert_false(p.fits);
+	assert_int_equal(p.carries, 150);
+	assert_int_equal(line(&p, "each-day").carries, 50);
+	assert_int_equal(line(&p, "each-day").percent, 1800);
+	assert_string_equal(first(&p), "each-day");
+}
+
 static void questions_without_sense(void **state)
 {
 	struct plan_ask ask = ask_of(1, 1, 0);
@@ -278,6 +302,7 @@ int main(void)
 		cmocka_unit_test(a_tenant_binds_and_names_its_licences),
 		cmocka_unit_test(once_in_days),
 		cmocka_unit_test(two_tenants_and_different_mailboxes),
+		cmocka_unit_test(a_connector_beside_a_mailbox),
 		cmocka_unit_test(questions_without_sense),
 		cmocka_unit_test(volumes),
 		cmocka_unit_test(any_question),

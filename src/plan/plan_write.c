@@ -72,11 +72,38 @@ static int put_question(const struct plan_ask *ask, const struct plan *p, struct
 	return rc == 0 ? buf_append(out, SV("\n\n")) : rc;
 }
 
+static uint32_t connectors_of(const struct plan_ask *ask, const struct plan *p)
+{
+	uint32_t n = 0;
+
+	/* One group has as many as were found to be needed. */
+	for (size_t i = 0; i < ask->group_count; i++)
+		if (ask->groups[i].is_connector)
+			n += ask->group_count == 1 ? p->mailboxes : ask->groups[i].count;
+	return n;
+}
+
+static int put_senders(const struct plan_ask *ask, const struct plan *p, struct buf *out)
+{
+	uint32_t connectors = connectors_of(ask, p), mailboxes = p->mailboxes - connectors;
+	int rc = buf_append(out, SV("  "));
+
+	if (rc == 0 && mailboxes)
+		rc = buf_printf(out,
+			"%u %s%s",
+			mailboxes,
+			mailboxes == 1 ? "mailbox" : "mailboxes",
+			connectors ? " and " : "");
+	if (rc == 0 && connectors)
+		rc = buf_printf(
+			out, "%u %s", connectors, connectors == 1 ? "connector" : "connectors");
+	return rc;
+}
+
 static int put_answer(const struct plan_ask *ask, const struct plan *p, struct buf *out)
 {
 	char carries[TEXT_COUNT_MAX], more[TEXT_COUNT_MAX], span[TEXT_DURATION_MAX];
-	const char *noun = p->mailboxes == 1 ? "mailbox" : "mailboxes";
-	int rc = buf_printf(out, "  %u %s", p->mailboxes, noun);
+	int rc = put_senders(ask, p, out);
 
 	(void)text_count((long long)p->carries, carries);
 	if (rc == 0 && p->finished_us)
