@@ -343,8 +343,8 @@ bool relay_may_send(unsigned host, bool bulk)
 
 	return outbound_lane_look(relay.outbound, outbound_lane_of(relay.outbound, &flow), &s) &&
 	       s.state == SCHED_LANE_READY && !s.probing &&
-	       has_room(s.use.minute_used, s.use.minute_capacity, 1, bulk ? 10 : 0) &&
-	       has_room(s.use.day_used, s.use.day_capacity, RECIPIENTS_MAX, bulk ? 50 : 0);
+	       has_room(s.use.minute.used, s.use.minute.capacity, 1, bulk ? 10 : 0) &&
+	       has_room(s.use.day.used, s.use.day.capacity, RECIPIENTS_MAX, bulk ? 50 : 0);
 }
 
 /* ---- looking ---- */
