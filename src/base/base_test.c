@@ -100,6 +100,25 @@ static void buf_survives_random_use(void **state)
 	buf_deinit(&b);
 }
 
+static void every_character_is_written_as_utf8(void **state)
+{
+	struct buf b = BUF_INIT(8);
+
+	(void)state;
+	for (uint32_t c = 0; c < 0x110010; c++) {
+		bool is_one = c && c < 0x110000 && (c < 0xd800 || c >= 0xe000);
+
+		buf_reset(&b);
+		assert_int_equal(text_put_character(&b, c), 0);
+		assert_true(text_is_utf8(buf_sv(&b)));
+		assert_true(is_one || sv_eq(buf_sv(&b), SV("\xef\xbf\xbd")));
+	}
+	buf_reset(&b);
+	assert_int_equal(text_put_character(&b, 0x20ac), 0);
+	assert_true(sv_eq(buf_sv(&b), SV("\xe2\x82\xac")));
+	buf_deinit(&b);
+}
+
 static void base64_both_ways(void **state)
 {
 	static const struct {
@@ -422,6 +441,7 @@ int main(void)
 		cmocka_unit_test(buf_respects_its_maximum),
 		cmocka_unit_test(a_wiping_buf_leaves_nothing_behind),
 		cmocka_unit_test(buf_survives_random_use),
+		cmocka_unit_test(every_character_is_written_as_utf8),
 		cmocka_unit_test(base64_both_ways),
 		cmocka_unit_test(words_of_others_become_one_line),
 		cmocka_unit_test(log_quote_lets_nothing_through),

@@ -106,6 +106,21 @@ static size_t utf8_len(struct sv v)
 	return len;
 }
 
+int text_put_character(struct buf *out, uint32_t code)
+{
+	static const unsigned char leads[] = { 0, 0, 0xc0, 0xe0, 0xf0 };
+	char bytes[4];
+	unsigned n;
+
+	if (code == 0 || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
+		code = 0xfffd;
+	n = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+	bytes[0] = (char)(leads[n] | code >> 6 * (n - 1));
+	for (unsigned i = 1; i < n; i++)
+		bytes[i] = (char)(0x80 | (code >> 6 * (n - 1 - i) & 0x3f));
+	return buf_append(out, sv_make(bytes, n));
+}
+
 bool text_is_utf8(struct sv v)
 {
 	while (v.len) {

@@ -39,6 +39,8 @@ NODISCARD int text_log_quote(struct buf *out, struct sv v);
 /* Appends `v` as a JSON string with its quotes, what is not safe escaped; invalid UTF-8 becomes U+FFFD. */
 NODISCARD int text_json_string(struct buf *out, struct sv v);
 
+/* Appends the character as UTF-8; what is none (a surrogate, NUL, above U+10FFFF) as U+FFFD. RC_LIMIT. */
+NODISCARD int text_put_character(struct buf *out, uint32_t code);
 NODISCARD bool text_is_utf8(struct sv v);  /* RFC 3629: no surrogates, no overlong forms */
 NODISCARD bool text_is_ascii(struct sv v); /* 0x01 to 0x7f */
 

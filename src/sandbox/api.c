@@ -2,6 +2,7 @@
 #include "base/limits.h"
 #include "base/must.h"
 #include "base/text.h"
+#include "sandbox/mailpit.h"
 #include "sandbox/sandbox_priv.h"
 
 #include <stdio.h>
@@ -23,6 +24,8 @@
  *   GET    /logins     POST /logins/approve {"user_code":,"user":}    POST /logins/deny {"user_code":}
  *   GET    /tokens     POST /tokens {"user":,"client_id":,"scope":,"life":}     counts; a token at once
  *   GET    /verdict
+ *
+ * and Mailpit's API beside it (sandbox/mailpit.h).
  */
 enum {
 	BODY_MAX = 1 << 20,
@@ -272,6 +275,12 @@ static enum MHD_Result serve(void *arg, struct sandbox_web_request *r)
 
 	if (r->too_large)
 		return sandbox_web_error(r, MHD_HTTP_CONTENT_TOO_LARGE, "at most 1 MB");
+	/* A page that the developer happens to look at may not play with it (Fetch Metadata, W3C). */
+	if (!get && sv_eq_nocase(sandbox_web_field(r, "Sec-Fetch-Site"), SV("cross-site")))
+		return sandbox_web_error(
+			r, MHD_HTTP_FORBIDDEN, "asked for by a page of another site");
+	if (sandbox_mailpit_knows(path))
+		return sandbox_mailpit_serve(s, r);
 	if (get && sv_eq(path, SV("/messages")))
 		return list_messages(a, r);
 	if (get && sv_eq(path, SV("/messages/wait")))

@@ -30,6 +30,7 @@ static void message_free(struct sandbox_message *m)
 	free(m->new_id);
 	free(m->subject);
 	free(m->raw);
+	json_decref(m->summary);
 	free(m);
 }
 
@@ -130,14 +131,55 @@ uint64_t sandbox_messages_duplicates(const struct sandbox_messages *m)
 	return m->duplicates;
 }
 
-const struct sandbox_message *sandbox_messages_get(
-	const struct sandbox_messages *m, uint64_t number)
+/* The index of the first kept one whose number is not below `number`; `count` when all are. */
+static size_t find(const struct sandbox_messages *m, uint64_t number)
 {
-	for (size_t i = m->first; i < m->count; i++) {
-		if (m->items[i]->number == number)
-			return m->items[i];
+	size_t low = m->first, high = m->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (m->items[middle]->number < number)
+			low = middle + 1;
+		else
+			high = middle;
 	}
-	return NULL;
+	return low;
+}
+
+struct sandbox_message *sandbox_messages_get(const struct sandbox_messages *m, uint64_t number)
+{
+	size_t at = find(m, number);
+
+	return at < m->count && m->items[at]->number == number ? m->items[at] : NULL;
+}
+
+size_t sandbox_messages_count(const struct sandbox_messages *m)
+{
+	return m->count - m->first;
+}
+
+uint64_t sandbox_messages_bytes(const struct sandbox_messages *m)
+{
+	return m->kept_bytes;
+}
+
+struct sandbox_message *sandbox_messages_at(const struct sandbox_messages *m, size_t place)
+{
+	return place < m->count - m->first ? m->items[m->count - 1 - place] : NULL;
+}
+
+bool sandbox_messages_remove(struct sandbox_messages *m, uint64_t number)
+{
+	size_t at = find(m, number);
+
+	if (at == m->count || m->items[at]->number != number)
+		return false;
+	m->kept_bytes -= m->items[at]->raw_len;
+	message_free(m->items[at]);
+	memmove(m->items + at, m->items + at + 1, (m->count - at - 1) * sizeof(*m->items));
+	m->count--;
+	return true;
 }
 
 static bool fits(const struct sandbox_message *message, const struct sandbox_message_filter *f)
@@ -153,12 +195,11 @@ static bool fits(const struct sandbox_message *message, const struct sandbox_mes
 const struct sandbox_message *sandbox_messages_next(const struct sandbox_messages *m,
 	uint64_t number, const struct sandbox_message_filter *filter)
 {
-	for (size_t i = m->first; i < m->count; i++) {
-		const struct sandbox_message *message = m->items[i];
+	uint64_t after = number > filter->after ? number : filter->after;
 
-		if (message->number > number && message->number > filter->after &&
-			fits(message, filter))
-			return message;
+	for (size_t i = find(m, after); i < m->count; i++) {
+		if (m->items[i]->number > after && fits(m->items[i], filter))
+			return m->items[i];
 	}
 	return NULL;
 }

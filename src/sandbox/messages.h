@@ -25,6 +25,8 @@ struct sandbox_message {
 	char *raw; /* the bytes */
 	size_t raw_len;
 	uint32_t copies; /* how often this Message-ID came for these recipients; 1: no duplicate */
+	bool read;       /* somebody looked at it by Mailpit's API */
+	json_t *summary; /* as a list of Mailpit's shows it; NULL until one was asked for */
 };
 
 NODISCARD struct sandbox_messages *sandbox_messages_new(uint64_t keep_bytes);
@@ -33,8 +35,13 @@ void sandbox_messages_free(struct sandbox_messages *m);
 /* Takes the message and all its parts; numbers it. Returns its `copies`. */
 uint32_t sandbox_messages_add(struct sandbox_messages *m, struct sandbox_message *message);
 void sandbox_messages_clear(struct sandbox_messages *m);
-const struct sandbox_message *sandbox_messages_get(
-	const struct sandbox_messages *m, uint64_t number);
+struct sandbox_message *sandbox_messages_get(const struct sandbox_messages *m, uint64_t number);
+size_t sandbox_messages_count(const struct sandbox_messages *m);   /* of the kept ones */
+uint64_t sandbox_messages_bytes(const struct sandbox_messages *m); /* of them */
+/* The kept ones by their place, 0 the newest; NULL past the oldest. */
+struct sandbox_message *sandbox_messages_at(const struct sandbox_messages *m, size_t place);
+/* Forgets it, not that it came: a copy of it is a duplicate still. False: there is none. */
+bool sandbox_messages_remove(struct sandbox_messages *m, uint64_t number);
 uint64_t sandbox_messages_duplicates(const struct sandbox_messages *m);
 
 struct sandbox_message_filter {

@@ -78,28 +78,6 @@ struct reader {
 
 /* ---- bytes ---- */
 
-static int put_character(struct buf *out, uint32_t c)
-{
-	char text[4];
-	size_t n = 0;
-
-	if (c < 0x80) {
-		text[n++] = (char)c;
-	} else if (c < 0x800) {
-		text[n++] = (char)(0xc0 | c >> 6);
-	} else if (c < 0x10000) {
-		text[n++] = (char)(0xe0 | c >> 12);
-		text[n++] = (char)(0x80 | (c >> 6 & 0x3f));
-	} else {
-		text[n++] = (char)(0xf0 | c >> 18);
-		text[n++] = (char)(0x80 | (c >> 12 & 0x3f));
-		text[n++] = (char)(0x80 | (c >> 6 & 0x3f));
-	}
-	if (c >= 0x80)
-		text[n++] = (char)(0x80 | (c & 0x3f));
-	return buf_append(out, sv_make(text, n));
-}
-
 static int from_utf16(struct buf *out, struct sv bytes, bool big)
 {
 	uint32_t high = 0;
@@ -117,7 +95,7 @@ static int from_utf16(struct buf *out, struct sv bytes, bool big)
 		if (c >= 0xdc00 && c < 0xe000)
 			c = high ? 0x10000 + ((high - 0xd800) << 10) + (c - 0xdc00) : 0xfffd;
 		high = 0;
-		rc = put_character(out, c);
+		rc = text_put_character(out, c);
 	}
 	return rc;
 }
