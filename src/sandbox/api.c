@@ -2,7 +2,10 @@
 #include "base/limits.h"
 #include "base/must.h"
 #include "base/text.h"
+#include "sandbox/checks.h"
+#include "sandbox/dialogue.h"
 #include "sandbox/mailpit.h"
+#include "sandbox/page.h"
 #include "sandbox/sandbox_priv.h"
 
 #include <stdio.h>
@@ -16,6 +19,8 @@
  *   GET    /messages/wait?...&timeout=SECONDS       answers once a message fits (408 when none came)
  *   GET    /messages/N     GET /messages/N/raw      one, read: headers, text, html, attachments
  *   GET    /messages/N/attachments/K                the bytes of one
+ *   GET    /messages/N/dialogue                     what client and server said, [] over Graph
+ *   GET    /messages/N/checks                       would Exchange, readers, receivers of bulk mail take it?
  *   DELETE /messages                                forget messages, counts and violations
  *   GET    /faults    POST /faults    DELETE /faults
  *   GET    /settings ... PUT /settings              switches, limits, mailboxes
@@ -25,7 +30,7 @@
  *   GET    /tokens     POST /tokens {"user":,"client_id":,"scope":,"life":}     counts; a token at once
  *   GET    /verdict
  *
- * and Mailpit's API beside it (sandbox/mailpit.h).
+ * and beside it Mailpit's API (sandbox/mailpit.h), and the page (sandbox/page.h).
  */
 enum {
 	BODY_MAX = 1 << 20,
@@ -82,8 +87,8 @@ static enum MHD_Result one_attachment(
 	return sandbox_web_send(r, MHD_HTTP_OK, buf_sv(&type).ptr, buf_sv(&bytes));
 }
 
-static enum MHD_Result one_message(
-	const struct sandbox_messages *from, struct sandbox_web_request *r, struct sv path)
+static enum MHD_Result one_message(struct sandbox *s, const struct sandbox_messages *from,
+	struct sandbox_web_request *r, struct sv path)
 {
 	const struct sandbox_message *m = NULL;
 	struct sv number;
@@ -100,8 +105,13 @@ static enum MHD_Result one_message(
 			r, MHD_HTTP_OK, "message/rfc822", sv_make(m->raw, m->raw_len));
 	if (sv_starts(path, SV("attachments/")))
 		return one_attachment(m, r, sv_skip(path, 12));
+	if (sv_eq(path, SV("dialogue")))
+		return sandbox_web_json(r, MHD_HTTP_OK, sandbox_dialogue_json(m->dialogue));
+	if (sv_eq(path, SV("checks")))
+		return sandbox_web_json(r, MHD_HTTP_OK, sandbox_checks(s, m));
 	if (path.len)
-		return sandbox_web_error(r, MHD_HTTP_NOT_FOUND, "known: raw, attachments/K");
+		return sandbox_web_error(
+			r, MHD_HTTP_NOT_FOUND, "known: raw, dialogue, checks, attachments/K");
 	return sandbox_web_json(r, MHD_HTTP_OK, sandbox_message_parsed(m));
 }
 
@@ -264,6 +274,18 @@ static enum MHD_Result mint_token(struct sandbox_api *a, struct sandbox_web_requ
 
 /* ---- dispatch ---- */
 
+static enum MHD_Result serve_mailpit(struct sandbox *s, struct sandbox_web_request *r)
+{
+	const struct sandbox_mailpit mailpit = {
+		.messages = s->messages,
+		.accepted = s->totals.accepted,
+		.refused = s->totals.refused,
+		.uptime_s = (io_wall(s->loop).us - s->started_at.us) / (int64_t)US_PER_S,
+	};
+
+	return sandbox_mailpit_serve(&mailpit, r);
+}
+
 static enum MHD_Result serve(void *arg, struct sandbox_web_request *r)
 {
 	struct sandbox_api *a = arg;
@@ -279,16 +301,18 @@ static enum MHD_Result serve(void *arg, struct sandbox_web_request *r)
 	if (!get && sv_eq_nocase(sandbox_web_field(r, "Sec-Fetch-Site"), SV("cross-site")))
 		return sandbox_web_error(
 			r, MHD_HTTP_FORBIDDEN, "asked for by a page of another site");
+	if (get && sandbox_page_knows(path))
+		return sandbox_page_serve(r);
 	if (sandbox_mailpit_knows(path))
-		return sandbox_mailpit_serve(s, r);
+		return serve_mailpit(s, r);
 	if (get && sv_eq(path, SV("/messages")))
 		return list_messages(a, r);
 	if (get && sv_eq(path, SV("/messages/wait")))
 		return wait_message(a, r);
 	if (get && sv_starts(path, SV("/messages/")))
-		return one_message(s->messages, r, sv_skip(path, 10));
+		return one_message(s, s->messages, r, sv_skip(path, 10));
 	if (get && sv_starts(path, SV("/inbox/")))
-		return one_message(s->inboxes, r, sv_skip(path, 7));
+		return one_message(s, s->inboxes, r, sv_skip(path, 7));
 	if (del && sv_eq(path, SV("/messages")))
 		return clear_messages(a, r);
 	if (get && sv_eq(path, SV("/faults")))

@@ -126,7 +126,7 @@ static void count_hve(struct sandbox *s, const struct sandbox_message *m)
 		s->model, sv_from(m->mailbox), (uint32_t)m->recipient_count, sandbox_now_us(s));
 }
 
-const struct sandbox_message *sandbox_deliver(struct sandbox *s, const struct sandbox_delivery *d)
+struct sandbox_message *sandbox_deliver(struct sandbox *s, const struct sandbox_delivery *d)
 {
 	struct sandbox_message *m = xcalloc(1, sizeof(*m));
 	char id[128] = "";

@@ -4,7 +4,7 @@
 #include "base/text.h"
 #include "sandbox/events.h"
 
-#include <stdlib.h>
+#include <string.h>
 
 enum {
 	REFERENCE_MAX = 10, /* "&#x10ffff;" */
@@ -95,24 +95,33 @@ static uint32_t named_character(struct sv name)
 	return 0;
 }
 
+/* "#233" or "#xe9"; 0: it is none. What is too large for a character becomes U+FFFD later. */
+static uint32_t numbered_character(struct sv name)
+{
+	static const char digits[] = "0123456789abcdef";
+	bool hex = name.len > 1 && ascii_lower(name.ptr[1]) == 'x';
+	uint32_t code = 0;
+
+	for (size_t i = hex ? 2 : 1; i < name.len; i++) {
+		const char *digit = strchr(digits, ascii_lower(name.ptr[i]));
+
+		if (!name.ptr[i] || !digit || (!hex && digit > digits + 9))
+			return 0;
+		code = code * (hex ? 16 : 10) + (uint32_t)(digit - digits);
+	}
+	return code;
+}
+
 /* The reference at the front, "&amp;..."; how many bytes it takes, 0: it is none. */
 static size_t take_reference(struct buf *out, struct sv html)
 {
 	ptrdiff_t end = sv_find_char(sv_head(html, REFERENCE_MAX), ';');
 	struct sv name = end > 1 ? sv_make(html.ptr + 1, (size_t)end - 1) : SV("");
-	char digits[REFERENCE_MAX + 1] = "";
-	uint32_t code;
+	uint32_t code =
+		name.len && name.ptr[0] == '#' ? numbered_character(name) : named_character(name);
 
-	if (name.len > 1 && name.ptr[0] == '#') {
-		bool hex = name.ptr[1] == 'x' || name.ptr[1] == 'X';
-
-		memcpy(digits, name.ptr + 1 + hex, name.len - 1 - hex);
-		code = (uint32_t)strtoul(digits, NULL, hex ? 16 : 10);
-	} else {
-		code = named_character(name);
-		if (code == 0)
-			return 0;
-	}
+	if (code == 0)
+		return 0;
 	(void)!text_put_character(out, code);
 	return (size_t)end + 1;
 }

@@ -5,14 +5,14 @@
 #include "base/text.h"
 #include "mail/mime.h"
 #include "sandbox/mailpit_priv.h"
-#include "sandbox/sandbox_priv.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 enum {
 	LIMIT_DEFAULT = 50, /* of a page of the list, as Mailpit's */
-	FILE_NAME_MAX = 200,
+	VIEW_GROWTH =
+		16, /* of HTML whose images get addresses, and of character sets that become UTF-8 */
 };
 
 static const struct sv prefix = SV_INIT("/api/v1/");
@@ -97,8 +97,8 @@ static json_t *list(
 	return o;
 }
 
-static enum MHD_Result send_list(
-	const struct sandbox *s, struct sandbox_web_request *r, const struct mailpit_query *q)
+static enum MHD_Result send_list(const struct sandbox_mailpit *s, struct sandbox_web_request *r,
+	const struct mailpit_query *q)
 {
 	struct page page;
 
@@ -114,7 +114,7 @@ static void mark(struct sandbox_message *m, const void *read)
 	m->read = *(const bool *)read;
 }
 
-static void each_fitting(struct sandbox *s, const struct mailpit_query *q,
+static void each_fitting(const struct sandbox_mailpit *s, const struct mailpit_query *q,
 	void (*fn)(struct sandbox_message *m, const void *arg), const void *arg)
 {
 	struct sandbox_message *m;
@@ -125,7 +125,7 @@ static void each_fitting(struct sandbox *s, const struct mailpit_query *q,
 	}
 }
 
-static struct sandbox_message *by_id(const struct sandbox *s, struct sv id)
+static struct sandbox_message *by_id(const struct sandbox_mailpit *s, struct sv id)
 {
 	uint64_t number;
 
@@ -134,7 +134,7 @@ static struct sandbox_message *by_id(const struct sandbox *s, struct sv id)
 		       : NULL;
 }
 
-static void remove_fitting(struct sandbox *s, const struct mailpit_query *q)
+static void remove_fitting(const struct sandbox_mailpit *s, const struct mailpit_query *q)
 {
 	struct sandbox_message *m;
 	size_t i = 0;
@@ -147,7 +147,7 @@ static void remove_fitting(struct sandbox *s, const struct mailpit_query *q)
 	}
 }
 
-static enum MHD_Result set_read(struct sandbox *s, struct sandbox_web_request *r)
+static enum MHD_Result set_read(const struct sandbox_mailpit *s, struct sandbox_web_request *r)
 {
 	CLEANUP(mailpit_query_freep) struct mailpit_query *q = NULL;
 	json_t *body = json_loadb(buf_sv(&r->body).ptr, r->body.len, 0, NULL);
@@ -176,7 +176,8 @@ static enum MHD_Result set_read(struct sandbox *s, struct sandbox_web_request *r
 	return err.text[0] ? refuse(r, MHD_HTTP_BAD_REQUEST, err.text) : ok(r);
 }
 
-static enum MHD_Result remove_messages(struct sandbox *s, struct sandbox_web_request *r)
+static enum MHD_Result remove_messages(
+	const struct sandbox_mailpit *s, struct sandbox_web_request *r)
 {
 	json_t *body = r->body.len ? json_loadb(buf_sv(&r->body).ptr, r->body.len, 0, NULL)
 				   : json_object();
@@ -200,7 +201,8 @@ static enum MHD_Result remove_messages(struct sandbox *s, struct sandbox_web_req
 	return ok(r);
 }
 
-static enum MHD_Result serve_search(struct sandbox *s, struct sandbox_web_request *r, bool remove)
+static enum MHD_Result serve_search(
+	const struct sandbox_mailpit *s, struct sandbox_web_request *r, bool remove)
 {
 	CLEANUP(mailpit_query_freep) struct mailpit_query *q = NULL;
 	struct sv text = sv_trim(sandbox_web_argument(r, "query"));
@@ -221,7 +223,7 @@ static enum MHD_Result serve_search(struct sandbox *s, struct sandbox_web_reques
 
 /* "latest" may be the latest of a search. */
 static struct sandbox_message *find_message(
-	const struct sandbox *s, const struct sandbox_web_request *r, struct sv id)
+	const struct sandbox_mailpit *s, const struct sandbox_web_request *r, struct sv id)
 {
 	CLEANUP(mailpit_query_freep) struct mailpit_query *q = NULL;
 	struct sandbox_message *m = NULL;
@@ -272,7 +274,7 @@ static enum MHD_Result send_part(
 }
 
 static enum MHD_Result serve_message(
-	struct sandbox *s, struct sandbox_web_request *r, struct sv path)
+	const struct sandbox_mailpit *s, struct sandbox_web_request *r, struct sv path)
 {
 	struct sandbox_message *m;
 	struct sv id;
@@ -295,50 +297,99 @@ static enum MHD_Result serve_message(
 	return refuse(r, MHD_HTTP_NOT_FOUND, "known: headers, raw, part/K");
 }
 
-/* Text or HTML as a browser shows it: nothing of it may run or reach this API. */
-static enum MHD_Result serve_view(struct sandbox *s, struct sandbox_web_request *r, struct sv path)
+static struct sv text_of(const json_t *o, const char *key)
+{
+	const json_t *v = json_object_get(o, key);
+
+	return sv_make(json_string_value(v), json_string_length(v));
+}
+
+/* The part whose Content-ID stands at the front of `html`; NULL: none. */
+static const json_t *part_of_id(const json_t *whole, struct sv html)
+{
+	const json_t *part;
+	size_t i;
+
+	json_array_foreach(json_object_get(whole, "Inline"), i, part)
+	{
+		struct sv id = text_of(part, "ContentID");
+
+		if (id.len && sv_starts(html, id))
+			return part;
+	}
+	return NULL;
+}
+
+/* Images that the message brings along ("cid:", RFC 2392) are asked for here. */
+static int append_html(struct buf *out, const json_t *whole)
+{
+	struct sv html = text_of(whole, "HTML");
+	ptrdiff_t at;
+	int rc = 0;
+
+	while (rc == 0 && (at = sv_find(html, SV("cid:"))) >= 0) {
+		const json_t *part = part_of_id(whole, sv_skip(html, (size_t)at + 4));
+
+		rc = buf_append(out, sv_head(html, (size_t)at + (part ? 0 : 4)));
+		html = sv_skip(html, (size_t)at + 4);
+		if (!part || rc != 0)
+			continue;
+		rc = buf_printf(out,
+			"/api/v1/message/%s/part/%s",
+			json_string_value(json_object_get(whole, "ID")),
+			json_string_value(json_object_get(part, "PartID")));
+		html = sv_skip(html, text_of(part, "ContentID").len);
+	}
+	return rc == 0 ? buf_append(out, html) : rc;
+}
+
+/* Text or HTML as a browser shows it: nothing of it may run, reach this API, or ask anybody else. */
+static enum MHD_Result serve_view(
+	const struct sandbox_mailpit *s, struct sandbox_web_request *r, struct sv path)
 {
 	ptrdiff_t dot = sv_rfind_char(path, '.');
 	struct sandbox_message *m =
 		find_message(s, r, sv_head(path, dot < 0 ? path.len : (size_t)dot));
 	bool html = sv_ends_nocase(path, SV(".html"));
+	struct buf out = BUF_INIT(m ? VIEW_GROWTH * m->raw_len + VIEW_GROWTH : 0);
 	enum MHD_Result result;
-	const json_t *text;
 	json_t *whole;
 
 	if (!m || (!html && !sv_ends_nocase(path, SV(".txt"))))
 		return refuse(r, MHD_HTTP_NOT_FOUND, "/view/ID.html or /view/ID.txt");
 	whole = mailpit_message(m);
-	text = json_object_get(whole, html ? "HTML" : "Text");
 	sandbox_web_header(r, "X-Content-Type-Options", "nosniff");
 	sandbox_web_header(r,
 		"Content-Security-Policy",
-		"sandbox; default-src 'none'; img-src data: cid:; style-src 'unsafe-inline'");
-	result = sandbox_web_send(r,
-		MHD_HTTP_OK,
-		html ? "text/html; charset=utf-8" : "text/plain; charset=utf-8",
-		sv_make(json_string_value(text), json_string_length(text)));
+		"sandbox; default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'");
+	if (!html)
+		result = sandbox_web_send(
+			r, MHD_HTTP_OK, "text/plain; charset=utf-8", text_of(whole, "Text"));
+	else if (append_html(&out, whole) == 0)
+		result = sandbox_web_send(r, MHD_HTTP_OK, "text/html; charset=utf-8", buf_sv(&out));
+	else
+		result = refuse(r,
+			MHD_HTTP_CONTENT_TOO_LARGE,
+			"its HTML names its images too often to be shown");
+	buf_deinit(&out);
 	json_decref(whole);
 	return result;
 }
 
 /* ---- about ---- */
 
-static enum MHD_Result send_info(const struct sandbox *s, struct sandbox_web_request *r)
+static enum MHD_Result send_info(const struct sandbox_mailpit *s, struct sandbox_web_request *r)
 {
 	json_t *o = json_object(), *stats = json_object();
-	struct sandbox_totals totals = sandbox_totals(s);
 	uint64_t kept = sandbox_messages_count(s->messages);
 
-	put(stats,
-		"Uptime",
-		json_integer((io_wall(s->loop).us - s->started_at.us) / (int64_t)US_PER_S));
-	put(stats, "MessagesDeleted", json_integer((json_int_t)(totals.accepted - kept)));
-	put(stats, "SMTPAccepted", json_integer((json_int_t)totals.accepted));
+	put(stats, "Uptime", json_integer(s->uptime_s));
+	put(stats, "MessagesDeleted", json_integer((json_int_t)(s->accepted - kept)));
+	put(stats, "SMTPAccepted", json_integer((json_int_t)s->accepted));
 	put(stats,
 		"SMTPAcceptedSize",
 		json_integer((json_int_t)sandbox_messages_bytes(s->messages)));
-	put(stats, "SMTPRejected", json_integer((json_int_t)totals.refused));
+	put(stats, "SMTPRejected", json_integer((json_int_t)s->refused));
 	put(stats, "SMTPIgnored", json_integer(0));
 	put(o, "Version", json_string("postern-sandbox " POSTERN_VERSION));
 	put(o, "LatestVersion", json_string("postern-sandbox " POSTERN_VERSION));
@@ -365,7 +416,8 @@ static enum MHD_Result send_configuration(struct sandbox_web_request *r)
 	return sandbox_web_json(r, MHD_HTTP_OK, o);
 }
 
-enum MHD_Result sandbox_mailpit_serve(struct sandbox *s, struct sandbox_web_request *r)
+enum MHD_Result sandbox_mailpit_serve(
+	const struct sandbox_mailpit *s, struct sandbox_web_request *r)
 {
 	bool get = sv_eq(r->method, SV("GET")), del = sv_eq(r->method, SV("DELETE"));
 	struct sv path = r->path;

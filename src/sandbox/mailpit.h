@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
+#include "sandbox/messages.h"
 #include "sandbox/web.h"
 
 /*
@@ -16,7 +17,12 @@
  * Not here: sending, releasing, tags that are set, chaos (`/faults` of our own does more), HTML and spam checks: 404 with
  * a list of what there is.
  */
-struct sandbox;
+struct sandbox_mailpit {
+	struct sandbox_messages *messages;
+	uint64_t accepted, refused; /* since the last reset */
+	int64_t uptime_s;
+};
 
 bool sandbox_mailpit_knows(struct sv path);
-enum MHD_Result sandbox_mailpit_serve(struct sandbox *s, struct sandbox_web_request *r);
+enum MHD_Result sandbox_mailpit_serve(
+	const struct sandbox_mailpit *s, struct sandbox_web_request *r);

@@ -224,8 +224,7 @@ static json_t *hash(struct sv bytes, const EVP_MD *md)
 static json_t *checksums(const struct sandbox_message *m, uint32_t number)
 {
 	CLEANUP(buf_deinitp)
-	struct buf bytes = BUF_INIT(m->raw_len + 1),
-		   type = BUF_INIT(m->raw_len + 1);
+	struct buf bytes = BUF_INIT(m->raw_len + 1), type = BUF_INIT(m->raw_len + 1);
 	json_t *o = json_object();
 
 	if (!sandbox_message_attachment(m, number, &bytes, &type))

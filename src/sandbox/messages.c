@@ -30,6 +30,7 @@ static void message_free(struct sandbox_message *m)
 	free(m->new_id);
 	free(m->subject);
 	free(m->raw);
+	free(m->dialogue);
 	json_decref(m->summary);
 	free(m);
 }

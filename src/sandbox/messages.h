@@ -25,6 +25,7 @@ struct sandbox_message {
 	char *raw; /* the bytes */
 	size_t raw_len;
 	uint32_t copies; /* how often this Message-ID came for these recipients; 1: no duplicate */
+	char *dialogue;  /* sandbox/dialogue.h; NULL: it did not come by SMTP */
 	bool read;       /* somebody looked at it by Mailpit's API */
 	json_t *summary; /* as a list of Mailpit's shows it; NULL until one was asked for */
 };

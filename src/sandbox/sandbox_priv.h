@@ -63,7 +63,7 @@ struct sandbox_delivery {
 	struct sv raw;
 	const struct header_facts *facts;
 };
-const struct sandbox_message *sandbox_deliver(struct sandbox *s, const struct sandbox_delivery *d);
+struct sandbox_message *sandbox_deliver(struct sandbox *s, const struct sandbox_delivery *d);
 
 /* Sets switches, limits, mailboxes and faults of a ready scenario; RC_NOT_FOUND with a list. */
 NODISCARD int sandbox_scenario_apply(struct sandbox *s, struct sv name, struct err *err);

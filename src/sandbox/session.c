@@ -5,6 +5,8 @@
 #include "base/limits.h"
 #include "base/must.h"
 #include "mail/header.h"
+#include "sandbox/dialogue.h"
+#include "sandbox/exchange_words.h"
 #include "smtp/server.h"
 
 #include <stdio.h>
@@ -18,37 +20,6 @@ enum {
 	SESSION_BODY_MAX = LIMIT_MESSAGE + 65536,
 	HOST_NAME_MAX_LEN = 64,
 	SIZE_ANNOUNCED = 157286400, /* always, whatever the mailbox may send */
-};
-
-/*
- * Exchange's own words for what a client does in the wrong order (public session logs). Error
- * handling that was tried against other words was not tried.
- */
-static const struct smtp_server_wording exchange_words[] = {
-	{ SV_INIT("Say EHLO first"), 503, "5.5.2", SV_INIT("Send hello first") },
-	{ SV_INIT("Say MAIL first"), 503, "5.5.2", SV_INIT("Need mail command") },
-	{ SV_INIT("No valid recipients"), 503, "5.5.2", SV_INIT("Need rcpt command") },
-	{ SV_INIT("A message is under way: end it or say RSET"),
-		503,
-		"5.5.2",
-		SV_INIT("Sender already specified") },
-	{ SV_INIT("Authenticated already"), 503, "5.5.2", SV_INIT("Already authenticated") },
-	{ SV_INIT("Mechanism is not offered"),
-		504,
-		"5.7.4",
-		SV_INIT("Unrecognized authentication type") },
-	{ SV_INIT("Command is not known"), 500, "5.3.3", SV_INIT("Unrecognized command") },
-	{ SV_INIT("Syntax: MAIL FROM:<address>"), 501, "5.5.4", SV_INIT("Invalid arguments") },
-	{ SV_INIT("Syntax: RCPT TO:<address>"), 501, "5.5.4", SV_INIT("Invalid arguments") },
-	{ SV_INIT("Parameter cannot be read"), 501, "5.5.4", SV_INIT("Invalid arguments") },
-	{ SV_INIT("Sender address cannot be read"), 501, "5.1.7", SV_INIT("Invalid address") },
-	{ SV_INIT("Recipient address cannot be read"), 501, "5.1.3", SV_INIT("Invalid address") },
-	{ SV_INIT("Say your name: EHLO host.example"),
-		501,
-		"5.5.4",
-		SV_INIT("Invalid domain name") },
-	{ SV_INIT("Send the message and see"), 252, "2.1.5", SV_INIT("Cannot VRFY user") },
-	{ SV_INIT("Lists are not shown"), 502, "5.3.3", SV_INIT("Command not implemented") },
 };
 
 struct session {
@@ -78,6 +49,7 @@ struct session {
 	char **recipients; /* heap: handed to the message */
 	size_t recipient_count, recipient_cap;
 	struct buf body;
+	struct sandbox_dialogue dialogue;
 	char pop[HOST_NAME_MAX_LEN]; /* "AM0PR01CA0001.eurprd01" */
 };
 
@@ -104,6 +76,7 @@ static void session_free(struct session *s)
 	io_timer_stop(&s->slow);
 	io_stream_free(s->stream);
 	smtp_server_free(s->smtp);
+	sandbox_dialogue_deinit(&s->dialogue);
 	list_remove(&s->node);
 	free(s);
 }
@@ -409,7 +382,7 @@ static struct header_block *read_header(const struct buf *body)
 static void store_message(
 	struct session *s, const struct header_facts *facts, struct sandbox_reply *reply)
 {
-	const struct sandbox_message *m;
+	struct sandbox_message *m;
 	struct sandbox_delivery delivery = {
 		.door = s->door,
 		.mailbox = sv_from(s->mailbox ? s->mailbox->address : ""),
@@ -430,6 +403,7 @@ static void store_message(
 			"OK %.200s [Hostname=%s.prod.outlook.com]",
 			id[0] ? id : "<none>",
 			s->pop);
+		m->dialogue = sandbox_dialogue_text(&s->dialogue, io_now(s->sandbox->loop), reply);
 		return;
 	}
 	(void)snprintf(reply->enhanced, sizeof(reply->enhanced), "2.6.0");
@@ -441,6 +415,7 @@ static void store_message(
 		(unsigned long long)m->number,
 		s->pop,
 		m->raw_len);
+	m->dialogue = sandbox_dialogue_text(&s->dialogue, io_now(s->sandbox->loop), reply);
 }
 
 /* Exchange opens the mailbox for the message, not for the sign-in: its words of 2026-08. */
@@ -504,6 +479,8 @@ static void end_of_data(struct session *s)
 
 	if (h)
 		header_block_facts(h, &facts);
+	s->dialogue.in_data = false;
+	sandbox_dialogue_body(&s->dialogue, io_now(s->sandbox->loop), s->body.len);
 	ask_door(s, &facts, &reply);
 	if (reply.code == 250)
 		store_message(s, &facts, &reply);
@@ -532,6 +509,8 @@ static void handle(struct session *s, const struct smtp_server_event *ev)
 			greet(s);
 		break;
 	case SMTP_SERVER_EV_STARTTLS:
+		sandbox_dialogue_said(
+			&s->dialogue, io_now(s->sandbox->loop), smtp_server_output(s->smtp));
 		if (io_stream_write(s->stream, smtp_server_output(s->smtp)) != 0)
 			s->closed = true;
 		smtp_server_sent(s->smtp, smtp_server_output(s->smtp).len);
@@ -564,6 +543,7 @@ static void handle(struct session *s, const struct smtp_server_event *ev)
 			end_of_data(s);
 		break;
 	case SMTP_SERVER_EV_RESET:
+		s->dialogue.in_data = false;
 		drop_transaction(s);
 		break;
 	case SMTP_SERVER_EV_CLOSE:
@@ -634,8 +614,30 @@ static void send_output(struct session *s)
 {
 	struct sv out = smtp_server_output(s->smtp);
 
-	if (!s->stalled && out.len && io_stream_write(s->stream, out) == 0)
+	if (!s->stalled && out.len && io_stream_write(s->stream, out) == 0) {
+		sandbox_dialogue_said(&s->dialogue, io_now(s->sandbox->loop), out);
 		smtp_server_sent(s->smtp, out.len);
+	}
+}
+
+/* Gives the machine what came; how much it took. */
+static size_t feed(struct session *s, struct sv input)
+{
+	struct mono_time now = io_now(s->sandbox->loop);
+	size_t used = smtp_server_feed(s->smtp, now, input);
+	struct sv commands = sv_head(input, used);
+	struct smtp_server_event ev;
+
+	/* A body's events point into the input: it goes only after them. */
+	while (!s->closed && !s->stalled && smtp_server_next(s->smtp, &ev)) {
+		if (ev.kind == SMTP_SERVER_EV_BODY && commands.len)
+			commands.len = (size_t)(ev.bytes.ptr - input.ptr);
+		sandbox_dialogue_heard(&s->dialogue, now, commands);
+		commands.len = 0;
+		handle(s, &ev);
+	}
+	sandbox_dialogue_heard(&s->dialogue, now, commands);
+	return used;
 }
 
 static void pump(struct session *s)
@@ -655,10 +657,7 @@ static void pump(struct session *s)
 		if (!s->closed && !s->stalled && input.len &&
 			!smtp_server_waits_for_answer(s->smtp) && !ehlo_fault_strikes(s)) {
 			input = io_stream_input(s->stream);
-			used = smtp_server_feed(s->smtp, io_now(s->sandbox->loop), input);
-			/* A body's events point into the input: it goes only after them. */
-			while (!s->closed && !s->stalled && smtp_server_next(s->smtp, &ev))
-				handle(s, &ev);
+			used = feed(s, input);
 			io_stream_consume(s->stream, used);
 			progress = progress || used > 0;
 		}
@@ -721,6 +720,7 @@ void sandbox_session_start(struct sandbox *sandbox, enum sandbox_door door, int 
 		[SANDBOX_DOOR_CONNECTOR] = "mail.protection.outlook.com",
 	};
 	struct session *s = xcalloc(1, sizeof(*s));
+	size_t words;
 	char banner[256], hello[256], at[WALL_RFC5322_MAX];
 	struct smtp_server_options options = {
 		.message_bytes_max = LIMIT_MESSAGE,
@@ -740,13 +740,14 @@ void sandbox_session_start(struct sandbox *sandbox, enum sandbox_door door, int 
 		.smtputf8 = true,
 		.dsn = true,
 		.binarymime_listed = true,
-		.wordings = exchange_words,
-		.wording_count = COUNT_OF(exchange_words),
+		.wordings = sandbox_exchange_words(&words),
 		.strict = true,
 	};
 
+	options.wording_count = words;
 	s->sandbox = sandbox;
 	s->door = door;
+	sandbox_dialogue_init(&s->dialogue);
 	s->number = ++sandbox->next_session;
 	sandbox->totals.sessions++;
 	if (door == SANDBOX_DOOR_CONNECTOR)

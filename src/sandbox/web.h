@@ -17,7 +17,7 @@ struct sandbox_web;
 
 enum {
 	SANDBOX_WEB_HEADERS_MAX = 4,
-	SANDBOX_WEB_VALUE_MAX = 160,
+	SANDBOX_WEB_VALUE_MAX = 240,
 };
 
 struct sandbox_web_request {

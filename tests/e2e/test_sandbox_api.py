@@ -137,6 +137,65 @@ def test_messages_are_read_for_those_who_look(sandbox):
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", one["date"])
 
 
+def test_the_dialogue_of_a_message_is_kept_without_secrets(sandbox):
+    s = sandbox(*NO_DOORS)
+    c = Session(s)
+    assert c.message(subject="one").startswith("250 ")
+    c.envelope("b@example.org", sender="a@contoso.com")
+    body = b"From: a@contoso.com\r\nSubject: two\r\n\r\nAUTH LOGIN in the body\r\n"
+    c.sock.sendall(b"BDAT 10\r\n" + body[:10])
+    assert c.reply().startswith("250 ")
+    c.sock.sendall(b"BDAT %d LAST\r\n" % (len(body) - 10) + body[10:])
+    assert c.reply().startswith("250 ")
+    said = [(line["who"], line["line"]) for line in s.get("/messages/1/dialogue")]
+    assert said[0][1].startswith("220 ") and ("client", "STARTTLS") in said
+    at = said.index(("client", "AUTH LOGIN [secret]"))
+    assert [line for _, line in said[at:at + 4]] == ["AUTH LOGIN [secret]", "334 UGFzc3dvcmQ6", "[secret]", "235 2.7.0 Authentication successful"]
+    assert said[-3][1].startswith("354 ") and said[-2][0] == "note" and said[-1][1].startswith("250 2.0.0 OK")
+    said = [line["line"] for line in s.get("/messages/2/dialogue")]
+    assert said[-4:-2] == ["250 2.0.0 10 octets received", f"BDAT {len(body) - 10} LAST"]
+    assert not [line for line in said if "in the body" in line]
+
+
+@pytest.mark.parametrize("header, check, result, text", [
+    ("From: a@contoso.com", "from", "ok", "From is the mailbox that signed in"),
+    ("X: no from", "from", "fail", "there are 0 From fields"),
+    ("From: a@contoso.com\r\nSubject: a\r\nSubject: b", "fields", "fail", "2 Subject fields"),
+    ("From: a@contoso.com\r\nMessage-ID: <x@y>", "fields", "warn", "no Date field"),
+    ("From: a@contoso.com\r\nBcc: c@example.org", "bcc", "warn", "every recipient can read it"),
+    ("From: a@contoso.com\r\nX: " + "y" * 1000, "lines", "fail", "a line has 1003 bytes"),
+    ("From: a@contoso.com", "unsubscribe", "note", "no List-Unsubscribe"),
+    ("From: a@contoso.com\r\nList-Unsubscribe: <mailto:a@contoso.com>", "unsubscribe", "warn", "without an https address"),
+    ("From: a@contoso.com\r\nList-Unsubscribe: <https://contoso.com/u>", "unsubscribe", "warn", "List-Unsubscribe-Post is not"),
+    ("From: a@contoso.com\r\nList-Unsubscribe: <https://contoso.com/u>\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click",
+     "unsubscribe", "ok", "one click"),
+    ("From: a@contoso.com\r\nContent-Type: text/html", "text", "note", "HTML without a plain text"),
+    ("From: a@contoso.com", "alignment", "ok", "SPF and DKIM of that domain both count"),
+])
+def test_checks_say_what_a_message_would_meet(sandbox, header, check, result, text):
+    s = sandbox(*NO_DOORS)
+    c = Session(s)
+    c.envelope("b@example.org", sender="a@contoso.com")
+    assert c.data(f"{header}\r\n\r\nx\r\n".encode()).startswith("250 ")
+    found = [(f["check"], f["result"]) for f in s.get("/messages/1/checks") if text in f["text"]]
+    assert found == [(check, result)], s.get("/messages/1/checks")
+
+
+def test_checks_know_send_as_and_the_connectors_domains(sandbox):
+    s = sandbox("--hve", "", "--https", "")
+    s.settings(mailboxes=[{"address": "a@contoso.com", "send_as": ["team@contoso.com"]}], connector={"sources": ["127.0.0.0/8"]})
+    c = Session(s)
+    c.envelope("b@example.org", sender="a@contoso.com")
+    assert c.data(b"From: team@contoso.com\r\n\r\nx\r\n").startswith("250 ")
+    assert "it needs Send As" in s.get("/messages/1/checks")[0]["text"]
+    c = Wire(s.connector)
+    c.hello()
+    c.envelope("b@contoso.com", sender="x@elsewhere.example")
+    assert c.data(b"From: x@elsewhere.example\r\n\r\nx\r\n").startswith("250 ")
+    first = s.get("/messages/2/checks")[0]
+    assert first["result"] == "warn" and "none of the tenant's" in first["text"]
+
+
 @pytest.mark.parametrize("said, answer", [
     (["MAIL FROM:<a@contoso.com>"], "503 5.5.2 Send hello first"),
     (["EHLO x", "RCPT TO:<b@example.org>"], "503 5.5.2 Need mail command"),

@@ -89,6 +89,7 @@ def test_parts_come_back_and_nothing_in_them_runs(filled):
     with urllib.request.urlopen(f"http://127.0.0.1:{filled.http}/view/1.html", timeout=30) as view:
         assert view.headers["Content-Security-Policy"].startswith("sandbox; default-src 'none'")
         assert view.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert '<img src="/api/v1/message/1/part/1">' in view.read().decode()
     assert client(filled, ["getMessageSource", "1"]).startswith("Received:") or "Subject:" in client(filled, ["getMessageSource", "1"])
 
 
