@@ -368,6 +368,11 @@ def spread(values):
     return f"{statistics.median(values):,.0f} ({min(values):,.0f}-{max(values):,.0f})"
 
 
+def choices(build):
+    return [json.loads(subprocess.run([build / "bench/bench_choice", str(n)], capture_output=True, check=True).stdout)
+            for n in (10, 100, 1000, 10000)]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default="build", type=pathlib.Path)
@@ -376,7 +381,7 @@ def main():
     parser.add_argument("--rounds", default=3, type=int)
     parser.add_argument("--queue", default=100000, type=int)
     parser.add_argument("--quick", action="store_true", help="1 round, 1000 messages, 5000 queued")
-    parser.add_argument("--only", choices=["rate", "single", "queue", "fsync", "delay", "doors", "secure", "many", "waiting"])
+    parser.add_argument("--only", choices=["rate", "single", "queue", "fsync", "delay", "doors", "secure", "many", "choice", "waiting"])
     parser.add_argument("--mailboxes", default=10000, type=int, help="of the start with many")
     parser.add_argument("--write", action="store_true", help="append to bench/RESULTS.md")
     o = parser.parse_args()
@@ -437,6 +442,9 @@ def main():
     if o.only in (None, "many"):
         import many  # it uses this file
         many.measure(build, 1000 if o.quick else o.mailboxes, say)
+    if o.only in (None, "choice"):
+        say("A choice of the engine (room by all limits, pick, slots, end), of mailboxes by chance: " + ", ".join(
+            f"{c['ns_a_choice'] / 1000:.2f} us with {c['mailboxes']:,} mailboxes" for c in choices(build)) + ".")
     if o.only == "waiting":  # long: ten minutes and a gigabyte
         import waiting  # it uses this file
 

@@ -7,10 +7,13 @@ password, as far as each mailbox's minute allows. Called by bench/run.py (--only
 bench/waiting.py --build build [--lanes 10000 --messages 1000000]
 """
 import argparse
+import json
 import os
 import pathlib
+import shutil
 import signal
 import sqlite3
+import subprocess
 import tempfile
 import time
 
@@ -60,6 +63,14 @@ def cpu(pid):
     return loop, max(u for u, task in used if task != pid)
 
 
+def take_us(build, data, folder):
+    """What a TAKE costs the store's thread on such a queue (bench/take.c), by a copy of it."""
+    shutil.copytree(data, folder)
+    said = json.loads(subprocess.run([build / "bench/bench_take", folder], capture_output=True, check=True).stdout)
+    shutil.rmtree(folder)
+    return said["us_a_take"]
+
+
 def one(build, lanes, messages):
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = pathlib.Path(name)
@@ -74,6 +85,7 @@ def one(build, lanes, messages):
         relay.stop()
         (folder / "relay/maildrop").rmdir()
         multiply(folder / "relay/data/queue.db", lanes, messages // lanes)
+        take = take_us(build, folder / "relay/data", folder / "taken")
         sandbox.process.send_signal(signal.SIGCONT)
         begin = time.monotonic()
         relay = doors.Relay(folder / "relay", sandbox, build, addresses, "password", MINUTE)
@@ -85,7 +97,7 @@ def one(build, lanes, messages):
             time.sleep(max(0, begin + first + SECONDS - time.monotonic()))
             verdict, after = sandbox.call("GET", "/verdict"), cpu(relay.process.pid)
             sent = verdict["accepted"]
-            return {"first": first, "sent": sent, "a_connection": sent / verdict["sessions"],
+            return {"first": first, "take_us": take, "sent": sent, "a_connection": sent / verdict["sessions"],
                     "loop_us": (after[0] - before[0]) / (sent - base) * 1e6, "store_us": (after[1] - before[1]) / (sent - base) * 1e6,
                     "rss_mb": run.rss_kb(relay.pids()) / 1024}
         finally:
@@ -98,12 +110,12 @@ def measure(build, growth, say):
         "of sending through the sandbox on the same cores:")
     say("")
     say("| lanes | messages that wait | start to first delivery s | sent | of what the minutes allow | messages a connection | "
-        "loop us a message | store us a message | peak RSS MB |")
-    say("|---|---|---|---|---|---|---|---|---|")
+        "loop us a message | store us a message | TAKE us | peak RSS MB |")
+    say("|---|---|---|---|---|---|---|---|---|---|")
     for lanes, messages in growth:
         r = one(build, lanes, messages)
         say(f"| {lanes:,} | {messages:,} | {r['first']:.2f} | {r['sent']:,} | {r['sent'] / min(messages, lanes * MINUTE):.0%} | "
-            f"{r['a_connection']:.1f} | {r['loop_us']:.0f} | {r['store_us']:.0f} | {r['rss_mb']:.0f} |")
+            f"{r['a_connection']:.1f} | {r['loop_us']:.0f} | {r['store_us']:.0f} | {r['take_us']:.0f} | {r['rss_mb']:.0f} |")
 
 
 def main():
