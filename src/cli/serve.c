@@ -242,6 +242,7 @@ static int resolve_uncertain(struct daemon *d, struct err *err)
 				.now = now,
 				.retry_at = wall_add(now, (int64_t)pause),
 				.ledger = outbound_uncertain_ledger,
+				.flow = outbound_uncertain_flow,
 				.arg = d->outbound },
 			err);
 	if (rc == 0 && store_health(d->store).bad_rows)

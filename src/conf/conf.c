@@ -160,6 +160,17 @@ const struct conf_lane *conf_person_door(const struct conf_member *m)
 	return NULL;
 }
 
+const struct conf_pool *const *conf_pools(const struct conf *c, size_t *out_count)
+{
+	*out_count = c->pool_count;
+	return (const struct conf_pool *const *)c->pools;
+}
+
+const struct conf_pool *conf_pool(const struct conf *c, struct sv name)
+{
+	return htable_get(&c->pool_by_name, name);
+}
+
 bool conf_has_password(const struct conf *c, enum provider_kind provider)
 {
 	return c->has_password[provider];
@@ -198,6 +209,7 @@ void conf_unref(struct conf *c)
 	htable_deinit(&c->lane_by_key);
 	htable_deinit(&c->lane_by_name);
 	htable_deinit(&c->account_by_key);
+	htable_deinit(&c->pool_by_name);
 	htable_deinit(&c->member_by_key);
 	htable_deinit(&c->alias);
 	conf_route_index_free(c);
@@ -206,6 +218,7 @@ void conf_unref(struct conf *c)
 	free(c->devices);
 	free(c->tenants);
 	free(c->lanes);
+	free(c->pools);
 	free(c->routes);
 	free(c->outsides);
 	arena_reset(&c->arena);

@@ -216,9 +216,11 @@ enum conf_sign_in {
  */
 enum conf_lane_kind {
 	CONF_LANE_MAILBOX,
-	CONF_LANE_CONNECTOR
+	CONF_LANE_CONNECTOR,
+	CONF_LANE_POOL, /* of a member alone: no lane is one */
 };
 struct conf_member;
+struct conf_pool;
 /* Who signs in for several mailboxes, or for another one. */
 struct conf_account {
 	struct sv key;                    /* "m:it@contoso.com": the scope of its minute */
@@ -256,24 +258,54 @@ struct conf_lane {
 	struct conf_place place;
 };
 
-/* Where mail may wait: a mailbox with all of its doors, or a connector, which is its own only one. */
+/* Where mail may wait: a mailbox with all of its doors, a connector, which is its own only one, or a pool. */
 struct conf_member {
-	struct sv key;  /* in a queue: "m:erp@contoso.com", "c:lab" */
-	struct sv name; /* "erp@contoso.com", "lab" */
+	struct sv key;  /* in a queue: "m:erp@contoso.com", "c:lab", "p:outreach" */
+	struct sv name; /* "erp@contoso.com", "lab", "outreach" */
 	enum conf_lane_kind kind;
 	const struct conf_tenant *tenant; /* NULL: none */
-	const struct conf_lane *lanes;    /* in the order of `doors:` */
-	size_t lane_count;                /* at least 1 */
+	const struct conf_lane *
+		lanes; /* in the order of `doors:`; of a pool: its first mailbox's, which stand for all */
+	size_t lane_count;            /* at least 1 */
+	const struct conf_pool *pool; /* that the mailbox belongs to, or that this is; NULL: none */
 	struct conf_place place;
 };
 enum {
 	CONF_DOORS_MAX = 4
 };
 
+/* `pools:` mailboxes that carry one volume together. A mailbox belongs to one at most. */
+enum conf_pool_kind {
+	CONF_POOL_TRANSACTIONAL, /* the default */
+	CONF_POOL_NEWSLETTER,
+	CONF_POOL_OUTREACH,
+};
+struct conf_seat {
+	const struct conf_member *member; /* a mailbox */
+	uint32_t weight;                  /* how much of the volume it takes beside the others */
+};
+struct conf_pool {
+	struct sv name, key; /* "outreach", "p:outreach" */
+	enum conf_pool_kind kind;
+	enum conf_class class; /* UNSAID: by its kind */
+	bool keeps_sender; /* `sender: keep`; else From is the address of the mailbox that sends */
+	/* What each of its mailboxes may send in 24 hours, all of its mail, in recipients, the share not taken off; 0: no more
+	 * than its own limits say. */
+	uint32_t per_day;
+	struct sv organisation,
+		postal_address; /* of whoever sends; not empty where the kind needs them */
+	struct sv unsubscribe;  /* "mailto:..." or "https://..."; likewise */
+	const struct conf_seat
+		*seats;    /* by the first pattern that matches, in the order of the file */
+	size_t seat_count; /* at least 1 */
+	const struct conf_member *way; /* as routes and queues see it */
+	struct conf_place place;
+};
+
 /* One way of `through:`. */
 struct conf_through {
 	bool sender;                      /* the mailbox whose address is the sender */
-	const struct conf_member *member; /* else this one */
+	const struct conf_member *member; /* else this one; it may be a pool */
 };
 
 enum conf_recipient_class {
@@ -406,6 +438,8 @@ const struct conf_member *conf_members(
 	const struct conf *c, size_t *out_count); /* mailboxes, connectors */
 const struct conf_member *conf_member(const struct conf *c, struct sv key); /* NULL: gone */
 const struct conf_member *conf_member_named(const struct conf *c, struct sv name);
+const struct conf_pool *const *conf_pools(const struct conf *c, size_t *out_count);
+const struct conf_pool *conf_pool(const struct conf *c, struct sv name); /* NULL: gone */
 /* The first of its doors that a person signs in for: once for all of them. NULL: none. */
 const struct conf_lane *conf_person_door(const struct conf_member *m);
 /* Does a mailbox of this provider sign in with a password? */

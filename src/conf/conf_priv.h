@@ -56,6 +56,8 @@ struct conf {
 	size_t lane_count;
 	struct conf_member *members; /* in the arena */
 	size_t member_count;
+	struct conf_pool **pools; /* in the arena */
+	size_t pool_count;
 	bool has_password[PROVIDER_COUNT]; /* a lane of it signs in with one */
 	struct conf_route *routes;
 	size_t route_count;
@@ -63,7 +65,7 @@ struct conf {
 	struct conf_outside *outsides;
 	size_t outside_count;
 	struct htable user_by_name, device_by_name, lane_by_key, lane_by_name, member_by_key;
-	struct htable account_by_key;
+	struct htable account_by_key, pool_by_name;
 	struct htable tenant_by_name, tenant_by_domain;
 	struct htable alias; /* lower-case local part -> struct sv * */
 };
@@ -95,6 +97,7 @@ enum conf_section {
 	CONF_SECTION_MAILBOXES,
 	CONF_SECTION_MAILBOXES_FROM,
 	CONF_SECTION_CONNECTORS,
+	CONF_SECTION_POOLS,
 	CONF_SECTION_ROUTES,
 	CONF_SECTION_COUNT
 };
@@ -361,6 +364,9 @@ void conf_read_sender(struct conf_load *ld, const struct conf_node *value, void 
 
 /* read_connectors.c */
 void conf_read_connectors(struct conf_load *ld);
+
+/* read_pools.c: after the members */
+void conf_read_pools(struct conf_load *ld);
 
 /* read_csv.c */
 void conf_read_mailboxes_from(struct conf_load *ld);

@@ -225,6 +225,7 @@ static void read_all(struct conf_load *ld)
 	conf_read_connectors(ld);
 	conf_members_make(ld);
 	conf_accounts_make(ld);
+	conf_read_pools(ld);
 	conf_check_basic_auth(ld);
 	conf_read_routes(ld);
 	conf_check_bounces(ld);

@@ -61,6 +61,19 @@ void conf_classes_check(struct conf_load *ld, const struct conf_node *map)
 	}
 }
 
+/* A pool is there for mail of one kind, whoever gives it. */
+static enum conf_class said_of_pool(const struct conf_route *r)
+{
+	static const enum conf_class of_kind[] = { [CONF_POOL_TRANSACTIONAL] = CONF_CLASS_UNSAID,
+		[CONF_POOL_NEWSLETTER] = CONF_CLASS_BULK,
+		[CONF_POOL_OUTREACH] = CONF_CLASS_BULK };
+	const struct conf_member *m = r->through_count ? r->through[0].member : NULL;
+
+	if (!m || m->kind != CONF_LANE_POOL)
+		return CONF_CLASS_UNSAID;
+	return m->pool->class != CONF_CLASS_UNSAID ? m->pool->class : of_kind[m->pool->kind];
+}
+
 /* What whoever gave it says, and what the listener. */
 static enum conf_class said_of_origin(const struct conf_user *user,
 	const struct conf_device *device, const struct conf_listener *listener)
@@ -75,6 +88,8 @@ enum mail_class conf_class_of(const struct conf_route *route, const struct conf_
 {
 	enum conf_class class = route ? route->class : CONF_CLASS_UNSAID;
 
+	if (class == CONF_CLASS_UNSAID && route)
+		class = said_of_pool(route);
 	if (class == CONF_CLASS_UNSAID)
 		class = said_of_origin(user, device, listener);
 	return class == CONF_CLASS_UNSAID ? MAIL_CLASS_NORMAL

@@ -201,6 +201,7 @@ DEFINE_KEEP(devices, CONF_SECTION_DEVICES);
 DEFINE_KEEP(mailboxes, CONF_SECTION_MAILBOXES);
 DEFINE_KEEP(mailboxes_from, CONF_SECTION_MAILBOXES_FROM);
 DEFINE_KEEP(connectors, CONF_SECTION_CONNECTORS);
+DEFINE_KEEP(pools, CONF_SECTION_POOLS);
 DEFINE_KEEP(routes, CONF_SECTION_ROUTES);
 
 /* load.c has followed it before anything is read. */
@@ -275,6 +276,7 @@ const struct conf_field conf_top_fields[] = {
 	SECTION("mailboxes", keep_mailboxes),
 	SECTION("mailboxes_from", keep_mailboxes_from),
 	SECTION("connectors", keep_connectors),
+	SECTION("pools", keep_pools),
 	SECTION("routes", keep_routes),
 	SECTION("include", skip_include),
 	CONF_FIELDS_END,

@@ -140,7 +140,7 @@ static void read_header(struct conf_load *ld, const struct conf_node *value, voi
 }
 
 static const struct conf_member *find_member(
-	struct conf_load *ld, const struct conf_node *at, const char *key, struct sv name)
+	struct conf_load *ld, const struct conf_node *at, struct sv name, bool pools)
 {
 	const struct conf *c = ld->conf;
 	const struct conf_member *member = conf_member_named(c, name);
@@ -151,19 +151,19 @@ static const struct conf_member *find_member(
 		return member;
 	for (size_t i = 0; i < c->member_count && ld->error_count < CONF_GUESSES_MAX; i++)
 		guess_try(&guess, c->members[i].name);
+	for (size_t i = 0; i < c->pool_count && pools; i++)
+		guess_try(&guess, c->pools[i]->name);
 	if (guess.best.len)
 		conf_error(ld,
 			at,
-			"%s: there is no mailbox or connector %s: did you mean '%.*s'?",
-			key,
+			"through: there is no mailbox or connector %s: did you mean '%.*s'?",
 			conf_shown(name, shown),
 			SV_ARG(guess.best));
 	else
 		conf_error(ld,
 			at,
-			"%s: there is no mailbox or connector %s: add it under mailboxes or "
+			"through: there is no mailbox or connector %s: add it under mailboxes or "
 			"connectors, or correct the name",
-			key,
 			conf_shown(name, shown));
 	return NULL;
 }
@@ -274,6 +274,18 @@ static void check_conditions(
 			"so this route can never match: add domains: [...] to a tenant");
 }
 
+/* A pool, a mailbox or a connector. NULL: told. */
+static const struct conf_member *find_way(
+	struct conf_load *ld, const struct conf_node *at, struct sv name)
+{
+	const struct conf_pool *p = conf_pool(ld->conf, name);
+
+	/* One without a mailbox has had its error. */
+	if (p)
+		return p->way;
+	return find_member(ld, at, name, true);
+}
+
 /* One way; false when its name is unknown. */
 static bool read_way(struct conf_load *ld, const struct conf_node *at, struct conf_route *r,
 	struct conf_through *t)
@@ -284,7 +296,7 @@ static bool read_way(struct conf_load *ld, const struct conf_node *at, struct co
 		return false;
 	way.sender = sv_eq(at->text, SV("sender"));
 	if (!way.sender)
-		way.member = find_member(ld, at, "through", at->text);
+		way.member = find_way(ld, at, at->text);
 	for (size_t i = 0; i < r->through_count; i++) {
 		if (t[i].sender != way.sender || t[i].member != way.member ||
 			(!way.sender && !way.member))
@@ -391,10 +403,10 @@ void conf_check_bounces(struct conf_load *ld)
 	const struct conf_node *at = ld->bounces_through, *alerts = ld->alerts_through;
 
 	if (at)
-		(void)find_member(ld, at, "through", at->text);
+		(void)find_member(ld, at, at->text, false);
 	if (alerts && alerts->kind == CONF_NODE_LIST)
 		for (at = alerts->first; at; at = at->next)
-			(void)find_member(ld, at, "through", at->text);
+			(void)find_member(ld, at, at->text, false);
 	else if (alerts)
-		(void)find_member(ld, alerts, "through", alerts->text);
+		(void)find_member(ld, alerts, alerts->text, false);
 }

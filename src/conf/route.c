@@ -199,6 +199,57 @@ struct sv conf_queue_key(const struct conf *c, const struct conf_member *const *
 	return arena_sv(arena, buf_sv(&key));
 }
 
+/* "b:outreach:a@go.contoso.com" -> the pool and the address. False: it is no bond. */
+static bool cut_bond(struct sv part, struct sv *out_pool, struct sv *out_address)
+{
+	if (!sv_starts(part, SV("b:")))
+		return false;
+	*out_address = sv_skip(part, 2);
+	return sv_cut_char(out_address, ':', out_pool);
+}
+
+static const struct conf_member *member_of_part(const struct conf *c, struct sv part)
+{
+	const struct conf_member *m;
+	struct sv pool, address;
+
+	if (!cut_bond(part, &pool, &address))
+		return conf_member(c, part);
+	m = conf_mailbox_of(c, address);
+	return m && m->pool && sv_eq(m->pool->name, pool) ? m : NULL;
+}
+
+struct sv conf_bond_key(const struct conf_member *m, struct arena *arena)
+{
+	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(CONF_NAME_MAX + LIMIT_ADDRESS + 8);
+
+	must(m->pool && m->kind == CONF_LANE_MAILBOX);
+	must(buf_printf(&key, "b:%.*s:%.*s", SV_ARG(m->pool->name), SV_ARG(m->name)) == 0);
+	return arena_sv(arena, buf_sv(&key));
+}
+
+const struct conf_pool *conf_queue_pool(const struct conf_member *m, struct sv key)
+{
+	const struct conf_pool *pool = m->kind == CONF_LANE_MAILBOX ? m->pool : NULL;
+	bool more = pool && key.len > 0;
+	struct sv part, name, address;
+
+	while (more) {
+		more = sv_cut_char(&key, '\n', &part);
+		if (sv_eq(part, pool->key) ||
+			(cut_bond(part, &name, &address) && sv_eq(name, pool->name)))
+			return pool;
+	}
+	return NULL;
+}
+
+bool conf_queue_is_bond(const struct conf *c, struct sv key)
+{
+	struct sv pool, address;
+
+	return cut_bond(key, &pool, &address) && conf_pool(c, pool) != NULL;
+}
+
 size_t conf_queue_members(
 	const struct conf *c, struct sv key, const struct conf_member *out[CONF_THROUGH_MAX])
 {
@@ -208,7 +259,7 @@ size_t conf_queue_members(
 
 	while (more && count < CONF_THROUGH_MAX) {
 		more = sv_cut_char(&key, '\n', &part);
-		out[count] = conf_member(c, part);
+		out[count] = member_of_part(c, part);
 		count += out[count] != NULL;
 	}
 	return count;

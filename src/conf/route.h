@@ -55,11 +55,19 @@ NODISCARD bool conf_member_takes(
  */
 struct sv conf_queue_key(const struct conf *c, const struct conf_member *const *members,
 	size_t count, struct sv recipient, uint64_t size, struct arena *arena, bool *out_external);
+/*
+ * Mail of a pool that one of its mailboxes has to carry, since an attempt of it ended uncertain or cost reputation: "b:outreach:a@go.contoso.com".
+ * While the mailbox is not in the pool it waits.
+ */
+struct sv conf_bond_key(const struct conf_member *m, struct arena *arena);
+bool conf_queue_is_bond(const struct conf *c, struct sv key); /* and the pool is there */
+/* The pool as whose mail this mailbox carries mail of the queue; NULL: it is its own. */
+const struct conf_pool *conf_queue_pool(const struct conf_member *m, struct sv key);
 /* The members of a key that are there; returns how many. */
 size_t conf_queue_members(
 	const struct conf *c, struct sv key, const struct conf_member *out[CONF_THROUGH_MAX]);
 
-/* The class of mail: of the route, else of whoever gave it, else of the listener. Each may be NULL. */
+/* The class of mail: of the route, else of the pool that it leads to first, else of whoever gave it, else of the listener. Each may be NULL. */
 enum mail_class conf_class_of(const struct conf_route *route, const struct conf_user *user,
 	const struct conf_device *device, const struct conf_listener *listener);
 /* When mail of a class ends that was accepted at `accepted_at`; INT64_MAX: it has no time to live of its own. */

@@ -167,6 +167,8 @@ void change_decide_one(struct change *c, const struct sched_attempt *a, size_t p
 		.uncertain = p->uncertain };
 	if (p->uncertain)
 		outbound_count_uncertain(o, 1);
+	if (!other && (p->uncertain || p->verdict->nature == VERDICT_NATURE_REPUTATION))
+		c->outcomes[i].flow = flow_bound(c->lane, &c->recipients[i].flow, &c->arena);
 }
 
 void change_pass_on(struct change *c)

@@ -149,7 +149,7 @@ static void redirect(struct delivery *d)
 
 bool delivery_ready(struct delivery *d, const struct conf *conf, const struct conf_lane *c)
 {
-	bool edit = rewrite_plan(&d->rewrite, conf, c, &d->m, d->recipients[0].r.rewrite_from);
+	bool edit = rewrite_plan(&d->rewrite, conf, c, &d->m, &d->recipients[0].r);
 
 	/* A message that is not rewritten, nearly every one, needs nothing more. */
 	if (!edit)

@@ -11,9 +11,15 @@ static size_t make_lanes(struct outbound *o, struct sv queue)
 	const struct conf_member *members[CONF_THROUGH_MAX];
 	size_t count = conf_queue_members(o->conf, queue, members);
 
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
+		bool of_pool = members[i]->kind == CONF_LANE_POOL ||
+			       conf_queue_pool(members[i], queue) != NULL;
+
 		for (size_t k = 0; k < members[i]->lane_count; k++)
 			(void)lane_get(o, members[i]->lanes[k].key);
+		if (of_pool)
+			pool_make(o, members[i]->pool);
+	}
 	return count;
 }
 
@@ -53,6 +59,12 @@ static bool is_of_tenant(const struct conf_member *m, const struct conf_member *
 	return m->tenant && of->tenant && sv_eq(m->tenant->name, of->tenant->name);
 }
 
+/* What one mailbox refuses is not offered to all others of its pool, one after the other. */
+static bool is_own_pool(const struct conf_member *m, const struct conf_member *own)
+{
+	return m->kind == CONF_LANE_POOL && own && own->pool == m->pool;
+}
+
 const struct mail_flow *flow_without(const struct lane *by, bool other_tenant,
 	const struct store_message *m, const struct store_recipient *r, struct arena *a)
 {
@@ -62,7 +74,8 @@ const struct mail_flow *flow_without(const struct lane *by, bool other_tenant,
 	struct mail_flow *flow;
 
 	for (size_t i = 0; i < count; i++)
-		if (members[i] != own && !(other_tenant && own && is_of_tenant(members[i], own)) &&
+		if (members[i] != own && !is_own_pool(members[i], own) &&
+			!(other_tenant && own && is_of_tenant(members[i], own)) &&
 			conf_member_takes(conf, members[i], r->address, m->size))
 			members[left++] = members[i];
 	if (left == 0)
@@ -71,6 +84,19 @@ const struct mail_flow *flow_without(const struct lane *by, bool other_tenant,
 	*flow = r->flow;
 	flow->queue = conf_queue_key(conf, members, left, r->address, m->size, a, &flow->external);
 	return flow;
+}
+
+const struct mail_flow *flow_bound(
+	const struct lane *l, const struct mail_flow *flow, struct arena *a)
+{
+	struct mail_flow *bound;
+
+	if (!l->c || !conf_queue_pool(l->c->member, flow->queue))
+		return NULL;
+	bound = arena_alloc(a, sizeof(*bound));
+	*bound = *flow;
+	bound->queue = conf_bond_key(l->c->member, a);
+	return bound;
 }
 
 /* ---- who looks for work ---- */
@@ -94,6 +120,7 @@ void flows_wake(void *outbound)
 	/* Nobody takes anything yet, and who was told is not told again. */
 	if (!o->started)
 		return;
+	pools_tell_stale(o);
 	while ((t = sched_wake(o->order, outbound_due_now(o))))
 		lane_poke(sched_taker_owner(t));
 	set_due_timer(o);
@@ -115,15 +142,21 @@ void outbound_queued(
 	sched_flow_add(sched_flow_get(o->order, flow), recipients, outbound_due_now(o));
 	outbound_wake(o);
 	overdue_expect_new(o);
-	if (o->started && members == 0)
+	if (o->started && members == 0 && !conf_queue_is_bond(o->conf, flow->queue))
 		o->hands->resolve(o, flow, message_id);
+}
+
+/* There no mailbox is the first. */
+static bool is_in_pool(const struct lane *l, const struct mail_flow *key)
+{
+	return l->c && conf_queue_pool(l->c->member, key->queue);
 }
 
 void flow_left_by(const struct lane *l, const struct mail_flow *key, size_t recipients)
 {
 	struct lane *first = lane_first_of(l->o, key);
 
-	if (!first || first == l || !lane_now(first).held)
+	if (!first || first == l || !lane_now(first).held || is_in_pool(l, key))
 		return;
 	first->moved += recipients;
 	first->moved_to = l;

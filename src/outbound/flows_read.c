@@ -158,7 +158,8 @@ static void take_over(struct outbound *o, const struct store_flow_info *info)
 	uint64_t known = sched_flow_waiting(f);
 
 	o->flows.is_far |= info->last_at.us > far_from_now(o).us;
-	if (conf_queue_members(o->conf, info->key.queue, members) == 0)
+	if (conf_queue_members(o->conf, info->key.queue, members) == 0 &&
+		!conf_queue_is_bond(o->conf, info->key.queue))
 		flows_resolve(o, &info->key, 0);
 	sched_flow_add(
 		f, info->waiting > known ? (uint32_t)(info->waiting - known) : 0, info->next_at);

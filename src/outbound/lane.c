@@ -195,6 +195,15 @@ static bool is_shut_by_another(const struct lane *l)
 	return false;
 }
 
+/* Until a message has got through that tries after a person has released it. */
+static bool is_of_reputation(const struct sched_lane_now *state, const struct sched_hold *outside)
+{
+	const struct sched_hold_reason *why = outside ? sched_hold_why(outside) : NULL;
+
+	return (state->why && state->why->nature == VERDICT_NATURE_REPUTATION) ||
+	       (why && why->nature == VERDICT_NATURE_REPUTATION);
+}
+
 void lane_tell_order(struct lane *l)
 {
 	struct mono_time now = io_now(l->o->loop);
@@ -213,8 +222,10 @@ void lane_tell_order(struct lane *l)
 			    .external_held = outside != NULL,
 			    .external_elsewhere = outside && sched_hold_may_leave(outside),
 			    .external_full = side == LIMIT_INTERNAL,
-			    .internal_full = side == LIMIT_EXTERNAL }))
+			    .internal_full = side == LIMIT_EXTERNAL,
+			    .stops_pool = is_of_reputation(&state, outside) }))
 		outbound_wake(l->o);
+	pool_tell(l->member);
 }
 
 void lane_tell_doors(const struct lane *l)
@@ -273,6 +284,7 @@ void lane_room_changed(const struct lane *l)
 		if (other != l && other->waits_for_room)
 			lane_poke(other);
 	}
+	pool_tell(l->member);
 }
 
 void lane_poke(struct lane *l)

@@ -107,6 +107,15 @@ static void add_tenant(struct outbound *o, struct limit_set *set, const struct c
 				{ .recipients_per_day = (uint32_t)onmicrosoft } });
 }
 
+/* A pool's `per_day` is what its mailboxes may send, nothing of it is kept for others: the share is taken of what the provider allows. */
+static uint32_t recipients_per_day(const struct conf_lane *c)
+{
+	uint32_t own = sched_share(c->limits.recipients_per_day, c->limits.share_percent);
+	uint32_t of_pool = c->member->pool ? c->member->pool->per_day : 0;
+
+	return of_pool && (own == 0 || of_pool < own) ? of_pool : own;
+}
+
 static void set_own(struct limit_scope *own, const struct conf_lane *c)
 {
 	const struct conf_limits *minute = c->account ? c->account->limits : &c->limits;
@@ -114,7 +123,7 @@ static void set_own(struct limit_scope *own, const struct conf_lane *c)
 	limit_scope_set(own,
 		&(struct limit_caps){
 			sched_share(minute->messages_per_minute, minute->share_percent),
-			sched_share(c->limits.recipients_per_day, c->limits.share_percent),
+			recipients_per_day(c),
 			sched_share(c->limits.recipients_per_hour, c->limits.share_percent),
 			sched_share(c->limits.messages_per_day, c->limits.share_percent) });
 }

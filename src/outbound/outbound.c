@@ -82,6 +82,7 @@ void outbound_free(struct outbound *o)
 		lane_free(slot->value);
 	}
 	htable_deinit(&o->lanes);
+	htable_deinit(&o->pools);
 	free(o->all_lanes);
 	endpoints_free(o);
 	sched_holds_free(o->holds);
@@ -124,6 +125,12 @@ size_t outbound_uncertain_ledger(
 		&limits, mono_add(io_now(o->loop), UNCERTAIN_SETTLE_US), recipients, out);
 }
 
+const struct mail_flow *outbound_uncertain_flow(
+	void *arg, struct sv lane, const struct mail_flow *flow, struct arena *arena)
+{
+	return flow_bound(lane_get(arg, lane), flow, arena);
+}
+
 /* One step for each lane, some in a turn of the loop. True: all are done. */
 static bool walk(struct outbound *o, struct start_walk *w, size_t count,
 	void (*step)(struct outbound *o, size_t at))
@@ -164,6 +171,7 @@ static void read_done(struct outbound *o)
 	if (--o->reads_left > 0)
 		return;
 	o->started = true;
+	pools_start(o);
 	/* Where the flows could not be read, there may be some. */
 	overdue_start(o, o->flows.op.op.rc != 0 || o->flows.op.out_count > 0);
 	arena_reset(&o->parks_arena);

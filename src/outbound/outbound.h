@@ -56,6 +56,9 @@ void outbound_restore_uncertain(void *arg, struct sv lane, uint32_t messages, ui
 /* And what it may have used of its lane's limits: see store_resolve_uncertain(). `arg`: the outbound. */
 size_t outbound_uncertain_ledger(
 	void *arg, struct sv lane, uint32_t recipients, struct limit_entry out[LIMIT_ENTRIES_MAX]);
+/* And where its recipients wait then; NULL: where they did. */
+const struct mail_flow *outbound_uncertain_flow(
+	void *arg, struct sv lane, const struct mail_flow *flow, struct arena *arena);
 /* Reads the ledger, what is parked and where mail waits, then delivers. */
 void outbound_start(struct outbound *o);
 /*

@@ -39,7 +39,7 @@
  * park.c         the hands of what is held: records, alerts, the log; and what a message is to it
  * flows.c        where mail waits, and which lanes look for work
  * overdue_when.c when mail is looked at for its age
- * lane.c         what is known of a lane, and how it stands
+ * lane.c, pools.c   what is known of a lane, and how it stands; who is in a pool, and what its mailboxes may take
  * endpoint.c     budgets of handshakes and connections
  * fresh.c        what a worker reads for a new snapshot
  * witness.c      what a refused message says of itself, for the verdict and for sched/hold
@@ -124,6 +124,7 @@ struct outbound {
 
 	struct sched_order *order;   /* of what waits */
 	struct htable members;       /* "m:ADDRESS", "c:NAME" -> struct member */
+	struct htable pools;         /* keys of those that mail has waited for */
 	struct io_timer due_timer;   /* the next flow becomes due */
 	struct io_timer park_timer;  /* the next hold lets a message try */
 	struct mono_time parks_next; /* when that is */
@@ -309,6 +310,15 @@ uint32_t lane_connections_max(const struct lane *l);
 bool lane_has_too_many(struct lane *l, uint64_t era);
 void lane_message_passed(struct lane *l); /* by one of its connections */
 
+/* ---- pools.c ---- */
+/* Its mailboxes and their lanes, from when mail first waits for it. */
+void pool_make(struct outbound *o, const struct conf_pool *p);
+void pools_reload(struct outbound *o); /* all lanes have the new snapshot */
+void pools_start(struct outbound *o);  /* the ledger is read */
+/* What a mailbox may take has changed; one that is in no pool: nothing happens. */
+void pool_tell(struct member *m);
+void pools_tell_stale(struct outbound *o); /* those whose day has gone on */
+
 void members_free(struct outbound *o);
 void outbound_wake(struct outbound *o); /* lanes with work look for it soon */
 
@@ -331,6 +341,12 @@ struct lane *lane_first_of(struct outbound *o, const struct mail_flow *key); /* 
  */
 const struct mail_flow *flow_without(const struct lane *by, bool other_tenant,
 	const struct store_message *m, const struct store_recipient *r, struct arena *a);
+/*
+ * Of a pool's mail: the flow in which it waits for the mailbox of this lane alone, since an attempt of it ended uncertain (another one
+ * would send it again, under another address) or was refused for reputation (so would be the next). NULL: it stays where it was.
+ */
+const struct mail_flow *flow_bound(
+	const struct lane *l, const struct mail_flow *flow, struct arena *a);
 void flows_wake(void *outbound);
 /* It is committed: the lane that it would have gone by, were that not held, remembers where it went. */
 void flow_left_by(const struct lane *l, const struct mail_flow *key, size_t recipients);

@@ -30,6 +30,7 @@ static void reload_ends(struct outbound *o)
 	void (*done)(void *arg) = o->reload.done;
 
 	outbound_fresh_free(TAKE(o->reload.fresh));
+	pools_reload(o);
 	/* What was held is tried; queues may have lost their last member, or mail without a route found one. */
 	if (o->started) {
 		parks_tell_order(o);

@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 #include "base/limits.h"
+#include "conf/route.h"
 #include "mail/header.h"
 #include "provider/defaults.h"
 
@@ -17,17 +18,30 @@ static bool is_one_line(struct sv v)
 	return sv_find_char(v, '\r') < 0 && sv_find_char(v, '\n') < 0 && sv_find_char(v, '\0') < 0;
 }
 
-bool rewrite_plan(struct rewrite *out, const struct conf *conf, const struct conf_lane *lane,
-	const struct store_message *m, struct sv rewrite_from)
+/* A pool says it for its mail. No door that takes its own address alone can be in one (conf/read_pools). */
+static enum conf_sender sender_of(const struct conf_lane *lane, const struct store_recipient *plan)
 {
-	bool own = lane->kind == CONF_LANE_MAILBOX && lane->sender != CONF_SENDER_KEEP;
+	const struct conf_pool *pool = conf_queue_pool(lane->member, plan->flow.queue);
+
+	if (!pool)
+		return lane->sender;
+	if (pool->keeps_sender)
+		return CONF_SENDER_KEEP;
+	return lane->sender == CONF_SENDER_FORCE ? CONF_SENDER_FORCE : CONF_SENDER_REWRITE;
+}
+
+bool rewrite_plan(struct rewrite *out, const struct conf *conf, const struct conf_lane *lane,
+	const struct store_message *m, const struct store_recipient *plan)
+{
+	const enum conf_sender sender = sender_of(lane, plan);
+	bool own = lane->kind == CONF_LANE_MAILBOX && sender != CONF_SENDER_KEEP;
 
 	*out = (struct rewrite){ .sender = m->sender,
 		.redirect = conf_general(conf)->redirect_all };
 	/* A door that takes only its own address goes before the route. */
-	out->from = own ? lane->name : rewrite_from;
+	out->from = own ? lane->name : plan->rewrite_from;
 	out->reply_to = out->from.len && !(m->flags & STORE_MSG_FORCE) &&
-			!(own && lane->sender == CONF_SENDER_FORCE);
+			!(own && sender == CONF_SENDER_FORCE);
 	/* The null sender stays where it is taken: notices must not cause notices. */
 	if (out->from.len && (m->sender.len || !provider_defaults(lane->provider)->null_sender))
 		out->sender = out->from;

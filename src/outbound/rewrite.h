@@ -21,7 +21,8 @@ struct rewrite {
  * the header changes.
  */
 NODISCARD bool rewrite_plan(struct rewrite *out, const struct conf *conf,
-	const struct conf_lane *lane, const struct store_message *m, struct sv rewrite_from);
+	const struct conf_lane *lane, const struct store_message *m,
+	const struct store_recipient *plan);
 
 enum {
 	REWRITE_REDIRECTED_MAX = 16384, /* bytes of X-Postern-Redirected-To */

@@ -117,6 +117,8 @@ struct plan_case {
 	uint32_t flags;
 	const char *want_sender, *want_from;
 	bool want_reply_to;
+	const char *queue; /* NULL: its own */
+	bool pool_keeps;
 };
 
 static const struct plan_case plans[] = {
@@ -193,6 +195,57 @@ static const struct plan_case plans[] = {
 		"a@x.org",
 		"",
 		false },
+	{ "a pool's",
+		true,
+		CONF_SENDER_KEEP,
+		"a@x.org",
+		"r@contoso.com",
+		0,
+		"erp@contoso.com",
+		"erp@contoso.com",
+		true,
+		"p:news\nc:lab" },
+	{ "a pool's, of mail that stays with the mailbox",
+		true,
+		CONF_SENDER_KEEP,
+		"a@x.org",
+		"",
+		0,
+		"erp@contoso.com",
+		"erp@contoso.com",
+		true,
+		"b:news:erp@contoso.com" },
+	{ "another pool's, as before a reload",
+		true,
+		CONF_SENDER_KEEP,
+		"a@x.org",
+		"",
+		0,
+		"a@x.org",
+		"",
+		false,
+		"p:other" },
+	{ "a pool that keeps it",
+		true,
+		CONF_SENDER_REWRITE,
+		"a@x.org",
+		"",
+		0,
+		"a@x.org",
+		"",
+		false,
+		"p:news",
+		true },
+	{ "a mailbox that leaves nothing of it",
+		true,
+		CONF_SENDER_FORCE,
+		"a@x.org",
+		"",
+		0,
+		"erp@contoso.com",
+		"erp@contoso.com",
+		false,
+		"p:news" },
 };
 
 static void whose_address_it_carries(void **state)
@@ -208,15 +261,21 @@ static void whose_address_it_carries(void **state)
 	assert_non_null(conf);
 	for (size_t i = 0; i < COUNT_OF(plans); i++) {
 		const struct plan_case *p = &plans[i];
-		const struct conf_lane lane = { .kind = p->mailbox ? CONF_LANE_MAILBOX
-								   : CONF_LANE_CONNECTOR,
+		const struct conf_pool pool = {
+			.name = SV("news"), .key = SV("p:news"), .keeps_sender = p->pool_keeps
+		};
+		const struct conf_member member = { .kind = CONF_LANE_MAILBOX, .pool = &pool };
+		const struct store_recipient plan = { .rewrite_from = sv_from(p->rewrite_from),
+			.flow.queue = sv_from(p->queue ? p->queue : "m:erp@contoso.com") };
+		const struct conf_lane lane = { .member = &member,
+			.kind = p->mailbox ? CONF_LANE_MAILBOX : CONF_LANE_CONNECTOR,
 			.name = p->mailbox ? SV("erp@contoso.com") : SV("lab"),
 			.provider = p->mailbox ? PROVIDER_SUBMISSION : PROVIDER_CONNECTOR,
 			.sender = p->sender };
 		const struct store_message m = { .sender = sv_from(p->envelope),
 			.flags = p->flags };
 		struct rewrite r;
-		bool edits = rewrite_plan(&r, conf, &lane, &m, sv_from(p->rewrite_from));
+		bool edits = rewrite_plan(&r, conf, &lane, &m, &plan);
 
 		if (!sv_eq(r.sender, sv_from(p->want_sender)) ||
 			!sv_eq(r.from, sv_from(p->want_from)) || r.reply_to != p->want_reply_to ||

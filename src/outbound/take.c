@@ -258,6 +258,7 @@ void delivery_take(struct lane *l, const struct sched_pick *pick, bool probe)
 			d->ledger),
 		.body = &d->body,
 		.out_arena = &d->arena };
+	pool_tell(l->member);
 	set_last(d);
 	store_submit(o->store, &d->take.op);
 }

@@ -2,38 +2,14 @@
 #include "sched/order.h"
 
 #include "base/buf.h"
-#include "base/htable.h"
 #include "base/must.h"
 #include "base/text.h"
-#include "sched/queue.h"
-#include "sched/turn.h"
+#include "sched/order_priv.h"
 
 #include <stdlib.h>
 
 enum {
 	KEY_HEAD_MAX = 40, /* of a flow's text: what stands before and between its names */
-};
-
-struct sched_order {
-	struct sched_queues *queues;
-	uint64_t seed;
-	struct htable flows;
-	struct list takers, turns;
-	struct heap timers; /* flows in which more becomes due */
-	struct list wakes;  /* takers that sched_wake() will name */
-	struct list empty;  /* flows, the one that has been empty for longest first */
-	size_t empty_count;
-	struct wall_time now; /* as told last */
-	uint64_t serial;      /* of the last pick */
-};
-
-struct sched_taker {
-	struct sched_order *order;
-	struct list of_order, wake;
-	struct sched_door *door;
-	void *owner;
-	struct sched_turns *turns; /* NULL: nothing has waited here yet */
-	bool is_awake; /* named, or about to be, since its last pick that found nothing */
 };
 
 struct sched_flow {
@@ -83,7 +59,7 @@ static const struct sched_taker_state *state_of(const struct sched_taker *t)
 	return sched_door_state(t->door);
 }
 
-static bool may_ask(const struct sched_taker *t)
+bool sched_taker_may_ask(const struct sched_taker *t)
 {
 	const struct sched_taker_state *s = state_of(t);
 
@@ -102,12 +78,14 @@ static bool may_internal(const struct sched_taker *t)
 
 static bool may_take(const struct sched_taker *t, bool external)
 {
-	return may_ask(t) && (external ? may_external(t) : may_internal(t));
+	return sched_taker_may_ask(t) && (external ? may_external(t) : may_internal(t));
 }
 
-static void wake(struct sched_taker *t)
+void sched_taker_wake(struct sched_taker *t)
 {
-	if (t->is_awake)
+	if (t->pool && t->order->all_pools)
+		sched_pool_touch(t->pool);
+	if (t->pool || t->is_awake)
 		return;
 	t->is_awake = true;
 	list_append(&t->order->wakes, &t->wake);
@@ -130,11 +108,18 @@ static bool has_due(const struct sched_flow *f)
 static void wake_for(struct sched_flow *f, struct sched_taker *t)
 {
 	if (t && may_take(t, f->key.external))
-		wake(t);
+		sched_taker_wake(t);
+	if (t && t->pool)
+		sched_pool_wake_probes(t->pool, f->key.external);
 	for (struct sched_door *d = sched_lot_passed(f->lot, NULL); d;
-		d = sched_lot_passed(f->lot, d))
-		if (sched_door_state(d)->probing && may_take(sched_door_taker(d), f->key.external))
-			wake(sched_door_taker(d));
+		d = sched_lot_passed(f->lot, d)) {
+		struct sched_taker *passed = sched_door_taker(d);
+
+		if (passed->pool)
+			sched_pool_wake_probes(passed->pool, f->key.external);
+		else if (state_of(passed)->probing && may_take(passed, f->key.external))
+			sched_taker_wake(passed);
+	}
 }
 
 static struct sched_turns *turns_of(struct sched_taker *t)
@@ -195,7 +180,7 @@ static void flow_settle(struct sched_flow *f)
 }
 
 /* Those of lots that stand elsewhere now. */
-static void settle_moved(struct sched_order *o)
+void sched_order_moved(struct sched_order *o)
 {
 	struct sched_lot *lot;
 
@@ -258,6 +243,8 @@ struct sched_order *sched_order_new(uint64_t seed)
 
 	o->seed = o->flows.seed = seed;
 	o->queues = sched_queues_new(seed, o);
+	o->all_pools = sched_pools_new(seed);
+	o->pools.seed = seed;
 	o->now.us = INT64_MIN;
 	list_init(&o->takers);
 	list_init(&o->turns);
@@ -270,6 +257,9 @@ void sched_order_free(struct sched_order *o)
 {
 	if (!o)
 		return;
+	sched_pools_free(o->all_pools);
+	o->all_pools = NULL;
+	htable_deinit(&o->pools);
 	list_each_safe (at, after, &o->takers)
 		sched_taker_free(list_entry(at, struct sched_taker, of_order));
 	htable_each (&o->flows, slot) {
@@ -308,10 +298,14 @@ struct sched_taker *sched_taker_new(struct sched_member *m, uint32_t rank, void 
 
 void sched_taker_free(struct sched_taker *t)
 {
+	struct sched_member *m;
+
 	if (!t)
 		return;
+	m = sched_door_member(t->door);
 	sched_door_free(t->door);
-	settle_moved(t->order);
+	sched_order_moved(t->order);
+	sched_order_tell_pool(t->order, m);
 	list_remove(&t->wake);
 	list_remove(&t->of_order);
 	sched_turns_free(t->turns);
@@ -331,17 +325,19 @@ const struct sched_taker_state *sched_taker_state(const struct sched_taker *t)
 void sched_sender_set(struct sched_taker *t, struct sv sender, bool held)
 {
 	sched_door_hold(t->door, sender, held);
-	settle_moved(t->order);
+	sched_order_moved(t->order);
 }
 
 /* A flow that goes by another taker, and that this one may try meanwhile. */
-static struct sched_flow *passed_flow(
-	const struct sched_taker *t, const struct sched_turn_rule *rule)
+static struct sched_flow *flow_of_turn(struct sched_turn *turn)
 {
-	if (!state_of(t)->probing)
-		return NULL;
-	for (struct sched_lot *lot = sched_door_passed(t->door, NULL); lot;
-		lot = sched_door_passed(t->door, lot))
+	return turn ? CONTAINER_OF(turn, struct sched_flow, turn) : NULL;
+}
+
+static struct sched_flow *passed_by(const struct sched_door *d, const struct sched_turn_rule *rule)
+{
+	for (struct sched_lot *lot = sched_door_passed(d, NULL); lot;
+		lot = sched_door_passed(d, lot))
 		list_each (at, sched_lot_flows(lot)) {
 			struct sched_flow *f = list_entry(at, struct sched_flow, of_lot);
 
@@ -350,6 +346,21 @@ static struct sched_flow *passed_flow(
 				return f;
 		}
 	return NULL;
+}
+
+static struct sched_flow *passed_flow(
+	const struct sched_taker *t, const struct sched_turn_rule *rule)
+{
+	const struct sched_seat *seat = sched_member_seat(sched_door_member(t->door));
+	struct sched_flow *f;
+
+	if (!state_of(t)->probing)
+		return NULL;
+	f = passed_by(t->door, rule);
+	if (f || !seat)
+		return f;
+	f = flow_of_turn(sched_pool_probe_turn(t, rule));
+	return f ? f : passed_by(sched_pool_front(sched_seat_pool(seat))->door, rule);
 }
 
 static struct sched_turn_rule rule_of(const struct sched_taker *t, enum mail_class worst)
@@ -371,13 +382,14 @@ static bool has_work(const struct sched_taker *t)
 	const struct sched_turn_rule all = rule_of(t, MAIL_CLASS_BULK);
 
 	return (all.internal && due_of(t, false) > 0) || (all.external && due_of(t, true) > 0) ||
-	       passed_flow(t, &all) != NULL;
+	       sched_pool_due_of(t, &all) > 0 || passed_flow(t, &all) != NULL;
 }
 
 void sched_taker_rank(struct sched_taker *t, uint32_t rank)
 {
 	sched_door_rank(t->door, rank);
-	settle_moved(t->order);
+	sched_order_moved(t->order);
+	sched_order_tell_pool(t->order, sched_door_member(t->door));
 }
 
 bool sched_taker_set(struct sched_taker *t, const struct sched_taker_state *s)
@@ -385,22 +397,24 @@ bool sched_taker_set(struct sched_taker *t, const struct sched_taker_state *s)
 	if (memcmp(state_of(t), s, sizeof(*s)) == 0)
 		return false;
 	sched_door_set(t->door, s);
-	settle_moved(t->order);
-	if (!may_ask(t))
+	sched_order_moved(t->order);
+	sched_order_tell_pool(t->order, sched_door_member(t->door));
+	if (!sched_taker_may_ask(t))
 		sleep_again(t);
 	else if (has_work(t))
-		wake(t);
+		sched_taker_wake(t);
 	return true;
 }
 
 struct sched_taker *sched_wake(struct sched_order *o, struct wall_time now)
 {
 	fire(o, now);
+	sched_pools_serve(o, now);
 	while (!list_empty(&o->wakes)) {
 		struct sched_taker *t = list_entry(o->wakes.next, struct sched_taker, wake);
 
 		list_remove(&t->wake);
-		if (may_ask(t) && has_work(t))
+		if (sched_taker_may_ask(t) && has_work(t))
 			return t;
 		/* Somebody else has taken it, or it is held meanwhile. */
 		t->is_awake = false;
@@ -417,7 +431,7 @@ struct wall_time sched_order_next(const struct sched_order *o)
 {
 	const struct heap_node *first = heap_first(&o->timers);
 
-	return first ? time_of(first) : SCHED_NEVER;
+	return earlier(first ? time_of(first) : SCHED_NEVER, sched_pools_next(o->all_pools));
 }
 
 /* ---- flows ---- */
@@ -479,7 +493,7 @@ static struct sched_flow *flow_new(
 	list_append(sched_lot_flows(f->lot), &f->of_lot);
 	htable_put(&o->flows, text, f);
 	flow_settle(f);
-	settle_moved(o);
+	sched_order_moved(o);
 	return f;
 }
 
@@ -546,19 +560,23 @@ static bool takes_now(const struct sched_flow *f, const struct sched_door *d)
 struct sched_standing sched_flow_standing(const struct sched_flow *f, uint64_t before)
 {
 	const struct sched_door *d = sched_lot_door(f->lot);
+	const struct sched_pool *stopped = sched_lot_stopping_pool(f->lot);
 	struct sched_standing s = { .taker = d ? sched_door_taker(d) : NULL,
 		.sender_held = sched_lot_is_stopped(f->lot) };
 
 	s.takes = d && takes_now(f, d);
 	s.ahead = d && s.taker->turns ? sched_turns_ahead(s.taker->turns, &f->key, before) : before;
+	if (stopped || (d && s.taker->pool))
+		s.taker = sched_pool_next(stopped ? stopped : s.taker->pool, f->key.external);
 	return s;
 }
 
 struct sched_taker *sched_flow_taker(const struct sched_flow *f)
 {
 	const struct sched_door *d = sched_lot_door(f->lot);
+	struct sched_taker *t = d && takes_now(f, d) ? sched_door_taker(d) : NULL;
 
-	return d && takes_now(f, d) ? sched_door_taker(d) : NULL;
+	return t && t->pool ? sched_pool_next(t->pool, f->key.external) : t;
 }
 
 /* ---- what next ---- */
@@ -579,10 +597,11 @@ static bool bulk_may(const struct sched_taker *t, const struct sched_room *room)
 	       (room->wanted_turn > 0 && t->turns && sched_turns_next(t->turns, &better) != NULL);
 }
 
-static struct sched_flow *next_flow(const struct sched_taker *t, const struct sched_room *room)
+static struct sched_flow *next_flow(struct sched_taker *t, const struct sched_room *room)
 {
 	struct sched_turn_rule rule = { .external = may_external(t), .internal = may_internal(t) };
-	struct sched_turn *turn;
+	struct sched_turn *own, *of_pool;
+	enum sched_source source;
 	struct sched_flow *f;
 
 	for (unsigned i = 0; i < MAIL_CLASS_BULK; i++)
@@ -591,22 +610,40 @@ static struct sched_flow *next_flow(const struct sched_taker *t, const struct sc
 	f = passed_flow(t, &rule);
 	if (f)
 		return f;
-	turn = t->turns ? sched_turns_next(t->turns, &rule) : NULL;
-	return turn ? CONTAINER_OF(turn, struct sched_flow, turn) : NULL;
+	own = t->turns ? sched_turns_next(t->turns, &rule) : NULL;
+	of_pool = sched_pool_turn(t, &rule);
+	source = sched_source_next(t, own != NULL, of_pool != NULL);
+	f = flow_of_turn(source == SCHED_OWN ? own : of_pool);
+	if (f)
+		sched_source_charge(t, source, f->key.class);
+	return f;
+}
+
+static bool stands_at_pool(const struct sched_flow *f)
+{
+	const struct sched_door *d = sched_lot_door(f->lot);
+
+	return d && sched_door_taker(d)->pool;
 }
 
 bool sched_pick(struct sched_taker *t, struct wall_time now, const struct sched_room *room,
 	struct sched_pick *out)
 {
 	struct sched_order *o = t->order;
+	struct sched_seat *seat;
 	struct sched_flow *f;
 
 	fire(o, now);
-	f = may_ask(t) ? next_flow(t, room) : NULL;
+	f = sched_taker_may_ask(t) ? next_flow(t, room) : NULL;
+	seat = sched_member_seat(sched_door_member(t->door));
 	if (!f) {
 		sleep_again(t);
+		if (seat)
+			sched_seat_decline(seat);
 		return false;
 	}
+	if (seat && stands_at_pool(f))
+		sched_seat_use(seat, f->key.external);
 	*out = (struct sched_pick){ .flow = f, .serial = ++o->serial, .at = now };
 	/* Each of those under way takes one or more. */
 	out->wanted = (uint32_t)least(wanted_of(room, f->key.class), f->waiting - f->picks);
@@ -682,22 +719,23 @@ bool sched_may_pass(struct sched_flow *f, struct sched_taker *t, struct wall_tim
 	const struct sched_turn_rule rule = rule_of(t, f->key.class);
 
 	fire(t->order, now);
-	if (sched_flow_taker(f) != t)
+	if (sched_flow_taker(f) != t || stands_at_pool(f) || sched_pool_turn(t, &rule))
 		return false;
 	return !t->turns || sched_turns_next(t->turns, &rule) == NULL;
 }
 
 uint64_t sched_due_count(struct sched_taker *t, struct wall_time now)
 {
+	const struct sched_turn_rule all = rule_of(t, MAIL_CLASS_BULK);
 	const struct sched_taker_state *s = state_of(t);
 	uint64_t in, out;
 
 	fire(t->order, now);
-	if (!may_ask(t) || !has_work(t))
+	if (!sched_taker_may_ask(t) || !has_work(t))
 		return 0;
 	if (s->held)
 		return 1;
 	in = may_internal(t) ? due_of(t, false) : 0;
 	out = may_external(t) ? due_of(t, true) : 0;
-	return most(1, in + out);
+	return most(1, in + out + sched_pool_due_of(t, &all));
 }

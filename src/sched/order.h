@@ -28,6 +28,9 @@
  *   - between the flows of a principal by due time.
  * Who had nothing to send, or was held, begins where the others are now: it is owed nothing for that time.
  *
+ * A member may be a pool, "p:outreach": then any of its mailboxes takes, the least used of those that are ready (sched_pool_set()). Mail that
+ * one of them has to carry waits in "b:outreach:a@go.contoso.com", for as long as that is in the pool.
+ *
  * What is held for the moment costs nothing. A hold that mail sits out moves nothing, nor does its end; one that sends mail elsewhere
  * moves the flows in which mail waits, here and nowhere else.
  */
@@ -68,12 +71,38 @@ struct sched_taker_state {
 	bool external_elsewhere; /* and that may go by another door or member */
 	bool external_full; /* a limit of what goes to the outside has no room; the rest goes on, and its mail waits here */
 	bool internal_full; /* likewise of what stays inside */
+	bool stops_pool;    /* held for reputation: mail of its pool goes by nobody else either */
 };
 const struct sched_taker_state *sched_taker_state(const struct sched_taker *t);
 /* Pushed at each change; false: it is the same as before, which costs nothing. */
 bool sched_taker_set(struct sched_taker *t, const struct sched_taker_state *s);
 /* Senders that are held at a door: while the mail of a flow with that `sender` stands there, nothing is taken of the flow. */
 void sched_sender_set(struct sched_taker *t, struct sv sender, bool held);
+
+/* ---- pools ---- */
+
+/* A mailbox of a pool. */
+struct sched_pool_member {
+	struct sched_member *member; /* in no other pool from now on */
+	struct sv domain; /* of its address: what is held for reputation holds it in all pools */
+	uint32_t weight;  /* how much it takes beside the others */
+	void *owner;      /* whom sched_load_stale() names */
+};
+/* These are in the pool now, and no others; `count` 0: it is gone. What is granted to those that stay is theirs. */
+void sched_pool_set(struct sched_order *o, struct sv key, const struct sched_pool_member *members,
+	size_t count);
+/* What a mailbox of a pool may take, by its limits, its hours and its pace. */
+struct sched_load {
+	uint64_t used;             /* of its day, what is under way included: recipients */
+	uint32_t cap;              /* of its day; 0: no limit */
+	uint32_t slots;            /* messages that it may be about to take; 0: it takes nothing */
+	struct wall_time ready_at; /* when it may take the next; INT64_MIN: now */
+	struct wall_time bulk_at;  /* likewise, of class bulk */
+};
+/* At each change; nothing is granted to it before the first. A member in no pool: nothing happens. */
+void sched_member_load(struct sched_member *m, const struct sched_load *load);
+/* Whose load was told so long ago that its day has gone on: it is to be told again. NULL: none. */
+void *sched_load_stale(struct sched_order *o, struct wall_time now);
 
 /* ---- where mail waits ---- */
 
@@ -98,7 +127,8 @@ void sched_flow_left(struct sched_flow *f, uint32_t recipients);
 uint64_t sched_flow_waiting(
 	const struct sched_flow *f); /* without those of takes that have ended */
 /* The taker by which mail of this flow would leave now; NULL: none, as each is held or the flow's sender is (sched/why.h says by what). */
-struct sched_taker *sched_flow_taker(const struct sched_flow *f);
+struct sched_taker *sched_flow_taker(
+	const struct sched_flow *f); /* of a pool: that which is next */
 /* Where its mail stands, whether that takes it now or not (sched/why.h says it in other words). */
 struct sched_standing {
 	/* NULL: no member is configured. Where all doors let it go, and no other has it: the first. */

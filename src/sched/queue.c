@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/htable.h"
 #include "base/must.h"
+#include "sched/pool.h"
 
 #include <stdlib.h>
 
@@ -19,6 +20,9 @@ struct sched_member {
 	char *key;
 	struct list doors; /* by rank */
 	struct list lots;  /* tiers of those that stand here or have passed */
+	struct list bonds; /* of a pool: tiers of mail that one of its mailboxes has to carry */
+	struct sched_pool *pool;
+	struct sched_seat *seat; /* in a pool */
 	struct sched_door *way
 		[2]; /* the door for mail to the inside, and to the outside; NULL: on to the next tier */
 };
@@ -36,6 +40,8 @@ struct tier {
 	struct list watch; /* in member.lots */
 	struct sched_lot *lot;
 	struct sched_member *member;
+	struct sched_member *bond; /* the pool that the member has to be in; NULL: none */
+	struct list of_bond;
 };
 
 struct sched_lot {
@@ -91,6 +97,7 @@ struct sched_member *sched_queues_member(struct sched_queues *q, struct sv key)
 	m->key = sv_dup(key);
 	list_init(&m->doors);
 	list_init(&m->lots);
+	list_init(&m->bonds);
 	htable_put(&q->members, key, m);
 	return m;
 }
@@ -127,13 +134,20 @@ static struct sched_door *way_of(const struct sched_member *m, bool external)
 	return NULL;
 }
 
+static bool is_open(const struct tier *t)
+{
+	const struct sched_seat *seat = t->member->seat;
+
+	return !t->bond || (seat && sched_seat_pool(seat) == t->bond->pool);
+}
+
 static struct sched_door *first_configured(const struct sched_lot *lot)
 {
 	for (size_t i = 0; i < lot->tier_count; i++)
 		list_each (at, &lot->tiers[i].member->doors) {
 			struct sched_door *d = list_entry(at, struct sched_door, of_member);
 
-			if (d->state.is_configured)
+			if (d->state.is_configured && is_open(&lot->tiers[i]))
 				return d;
 		}
 	return NULL;
@@ -142,6 +156,21 @@ static struct sched_door *first_configured(const struct sched_lot *lot)
 static bool holds_sender(const struct sched_door *d, const struct sched_lot *lot)
 {
 	return lot->sender && htable_get(&d->held_senders, sv_from(lot->sender)) != NULL;
+}
+
+struct sched_pool *sched_lot_stopping_pool(const struct sched_lot *lot)
+{
+	for (size_t i = 0; i < lot->tier_count; i++) {
+		struct sched_member *bond = lot->tiers[i].bond;
+		const struct sched_door *front;
+
+		if (!bond || list_empty(&bond->doors))
+			continue;
+		front = list_entry(bond->doors.next, struct sched_door, of_member);
+		if (front->state.stops_pool)
+			return bond->pool;
+	}
+	return NULL;
 }
 
 /* Stands at the first tier that lets it, and is told of changes by that and those before, no others. */
@@ -158,12 +187,13 @@ static void lot_resolve(struct sched_lot *lot)
 		/* One that watches already stays where it is: the list may be walked just now. */
 		if (list_empty(&t->watch))
 			list_append(&t->member->lots, &t->watch);
-		lot->door = t->member->way[lot->external];
+		lot->door = is_open(t) ? t->member->way[lot->external] : NULL;
 	}
 	lot->passed_all = lot->door == NULL;
 	if (lot->passed_all)
 		lot->door = first_configured(lot);
-	lot->is_stopped = lot->door && holds_sender(lot->door, lot);
+	lot->is_stopped =
+		lot->door && (holds_sender(lot->door, lot) || sched_lot_stopping_pool(lot) != NULL);
 	list_remove(&lot->moved);
 	list_append(&lot->queues->moved, &lot->moved);
 }
@@ -204,7 +234,7 @@ struct sched_door *sched_lot_passed(const struct sched_lot *lot, const struct sc
 
 			if (d == lot->door && !lot->passed_all)
 				return NULL;
-			if (!last && could_have(d, lot))
+			if (!last && could_have(d, lot) && is_open(&lot->tiers[i]))
 				return d;
 			if (d == last)
 				last = NULL;
@@ -243,7 +273,7 @@ struct sched_lot *sched_door_passed(const struct sched_door *d, const struct sch
 	return NULL;
 }
 
-/* ---- doors ---- */
+/* ---- what changes ---- */
 
 /* `doors`: there are others than before, or in another order: so what stands at the same one may have passed others. */
 static void member_changed(struct sched_member *m, bool doors)
@@ -276,6 +306,55 @@ static void insert_by_rank(struct sched_door *d)
 	list_append(before, &d->of_member);
 }
 
+/* ---- pools ---- */
+
+struct sched_seat *sched_member_seat(const struct sched_member *m)
+{
+	return m->seat;
+}
+
+void sched_member_set_seat(struct sched_member *m, struct sched_seat *seat)
+{
+	m->seat = seat;
+	list_each_safe (at, after, &m->lots)
+		lot_resolve(list_entry(at, struct tier, watch)->lot);
+}
+
+void sched_member_set_pool(struct sched_member *m, struct sched_pool *pool)
+{
+	m->pool = pool;
+}
+
+static struct sched_taker *taking(const struct sched_member *m, bool external)
+{
+	const struct sched_door *d = m->way[external];
+
+	if (!d || !sched_door_takes(d, external) ||
+		(external ? d->state.external_full : d->state.internal_full))
+		return NULL;
+	return d->taker;
+}
+
+struct sched_seat_state sched_member_stand(const struct sched_member *m)
+{
+	struct sched_seat_state s = { .takes = { taking(m, false), taking(m, true) } };
+
+	list_each (at, &m->doors) {
+		const struct sched_door *d = list_entry(at, struct sched_door, of_member);
+
+		if (!d->state.is_configured)
+			continue;
+		s.any = s.any ? s.any : d->taker;
+		s.stops |= d->state.stops_pool;
+		if (d->state.probing && !s.probes)
+			s.probes = d->taker;
+	}
+	s.passes = s.any && !m->way[0] && !m->way[1];
+	return s;
+}
+
+/* ---- doors ---- */
+
 struct sched_door *sched_door_new(struct sched_member *m, uint32_t rank, struct sched_taker *taker)
 {
 	struct sched_door *d = xcalloc(1, sizeof(*d));
@@ -301,6 +380,11 @@ struct sched_taker *sched_door_taker(const struct sched_door *d)
 	return d->taker;
 }
 
+struct sched_member *sched_door_member(const struct sched_door *d)
+{
+	return d->member;
+}
+
 const struct sched_taker_state *sched_door_state(const struct sched_door *d)
 {
 	return &d->state;
@@ -309,9 +393,13 @@ const struct sched_taker_state *sched_door_state(const struct sched_door *d)
 void sched_door_set(struct sched_door *d, const struct sched_taker_state *s)
 {
 	bool doors = d->state.is_configured != s->is_configured;
+	bool stops = d->state.stops_pool != s->stops_pool;
 
 	d->state = *s;
 	member_changed(d->member, doors);
+	if (stops)
+		list_each (at, &d->member->bonds)
+			lot_resolve(list_entry(at, struct tier, of_bond)->lot);
 }
 
 void sched_door_rank(struct sched_door *d, uint32_t rank)
@@ -390,6 +478,23 @@ static size_t count_tiers(struct sv queue)
 	return n;
 }
 
+/* "b:outreach:a@go.contoso.com": that mailbox, while it is in the pool. */
+static void tier_set(struct sched_queues *q, struct tier *t, struct sv part)
+{
+	struct sv rest = sv_skip(part, 2), name;
+	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(part.len + 4);
+
+	if (!sv_starts(part, SV("b:")) || !sv_cut_char(&rest, ':', &name)) {
+		t->member = sched_queues_member(q, part);
+		return;
+	}
+	must(buf_printf(&key, "p:%.*s", SV_ARG(name)) == 0);
+	t->bond = sched_queues_member(q, buf_sv(&key));
+	buf_reset(&key);
+	must(buf_printf(&key, "m:%.*s", SV_ARG(rest)) == 0);
+	t->member = sched_queues_member(q, buf_sv(&key));
+}
+
 static struct sched_lot *lot_new(struct sched_queues *q, const struct mail_flow *key)
 {
 	size_t most = count_tiers(key->queue);
@@ -404,15 +509,15 @@ static struct sched_lot *lot_new(struct sched_queues *q, const struct mail_flow 
 	list_init(&lot->of_sender);
 	while (more) {
 		struct tier *t = &lot->tiers[lot->tier_count];
-		struct sched_member *m;
-
 		more = sv_cut_char(&rest, '\n', &part);
-		m = sched_queues_member(q, part);
-		if (names_member(lot, m))
+		*t = (struct tier){ .lot = lot };
+		tier_set(q, t, part);
+		if (names_member(lot, t->member))
 			continue;
 		list_init(&t->watch);
-		t->lot = lot;
-		t->member = m;
+		list_init(&t->of_bond);
+		if (t->bond)
+			list_append(&t->bond->bonds, &t->of_bond);
 		lot->tier_count++;
 	}
 	if (key->sender.len)
@@ -444,8 +549,10 @@ struct sched_lot *sched_lot_get(struct sched_queues *q, const struct mail_flow *
 void sched_lot_free(struct sched_lot *lot)
 {
 	must(list_empty(&lot->flows));
-	for (size_t i = 0; i < lot->tier_count; i++)
+	for (size_t i = 0; i < lot->tier_count; i++) {
 		list_remove(&lot->tiers[i].watch);
+		list_remove(&lot->tiers[i].of_bond);
+	}
 	list_remove(&lot->moved);
 	if (lot->sender)
 		leave_sender(lot);

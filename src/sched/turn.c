@@ -6,12 +6,16 @@
 
 #include <stdlib.h>
 
-/* What a take costs a class: the inverse of its weight. */
 static const uint64_t stride_of[MAIL_CLASS_COUNT] = {
 	[MAIL_CLASS_TRANSACTIONAL] = 1,
 	[MAIL_CLASS_NORMAL] = 10,
 	[MAIL_CLASS_BULK] = 100,
 };
+
+uint64_t sched_class_stride(enum mail_class class)
+{
+	return stride_of[class];
+}
 
 enum side {
 	INTERNAL,

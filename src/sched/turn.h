@@ -36,6 +36,9 @@ static inline uint64_t sched_due_key(struct wall_time t)
 	return (uint64_t)t.us ^ (UINT64_C(1) << 63);
 }
 
+/* What a take costs a class: the inverse of its weight. */
+uint64_t sched_class_stride(enum mail_class class);
+
 /* It joins `home`, a list of the caller's. */
 NODISCARD struct sched_turns *sched_turns_new(uint64_t seed, struct list *home);
 /* No flow is in it. With takes under way it goes with the last of them. */

@@ -216,6 +216,24 @@ int store_sqlite_each_uncertain(struct store *front,
 	return rc;
 }
 
+/* Where it waits from now on. Of what cannot be read the change says so. */
+static const struct mail_flow *flow_after(struct store_sqlite *s, const struct open_attempt *a,
+	uint32_t index, const struct store_uncertain *how, struct arena *arena)
+{
+	sqlite3_stmt *q = store_sql(s, SQL_RECIPIENT_FLOW);
+	struct mail_flow flow = { 0 };
+	bool found;
+
+	if (!how->flow)
+		return NULL;
+	(void)sqlite3_bind_int64(q, 1, row_id(row_message(a->id), index));
+	found = store_step(s, q, NULL) == 1;
+	if (found)
+		flow = store_flow_copy(s, sqlite3_column_int64(q, 0), arena);
+	(void)sqlite3_reset(q);
+	return found ? how->flow(how->arg, a->lane, &flow, arena) : NULL;
+}
+
 static int resolve_one(struct store_sqlite *s, const struct open_attempt *a,
 	const struct store_uncertain *how, struct arena *arena, struct err *err)
 {
@@ -240,6 +258,7 @@ static int resolve_one(struct store_sqlite *s, const struct open_attempt *a,
 		list[i] = (struct store_recipient_outcome){ .index = a->recipients[i],
 			.state = states[how->policy],
 			.next_at = how->retry_at,
+			.flow = flow_after(s, a, a->recipients[i], how, arena),
 			.uncertain = true,
 			.verdict = { .kind = how->policy == STORE_UNCERTAIN_ASSUME_SENT
 						     ? VERDICT_DELIVERED

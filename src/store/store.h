@@ -535,6 +535,9 @@ struct store_uncertain {
 	 * again if the commit is repeated. */
 	size_t (*ledger)(void *arg, struct sv lane, uint32_t recipients,
 		struct limit_entry out[LIMIT_ENTRIES_MAX]);
+	/* Where a recipient of it waits from now on; NULL: where it did. */
+	const struct mail_flow *(*flow)(
+		void *arg, struct sv lane, const struct mail_flow *flow, struct arena *arena);
 	void *arg;
 };
 NODISCARD int store_resolve_uncertain(
