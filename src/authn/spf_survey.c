@@ -7,9 +7,14 @@
 #include <stdio.h>
 #include <string.h>
 
+enum {
+	VERSION_LEN = 6, /* "v=spf1" */
+};
+
 struct surveyor {
 	struct authn_memo *memo;
 	struct spf_survey *s;
+	struct sv given; /* stands for the first record; empty: what is published */
 	bool waits;
 	bool in_include;
 	/* The records on the way down, for loops. */
@@ -130,35 +135,29 @@ static bool survey_is_loop(const struct surveyor *y, struct sv domain)
 	return false;
 }
 
-/* `wanted`: there has to be a record, as another one leads to it. */
-static void survey_record(struct surveyor *y, struct sv domain, bool wanted)
+/* 1: here it is, without its version. 0: there is none, which is noted; or it waits. `wanted`: there has to be a record, as
+ * another one leads to it. */
+static int survey_find(struct surveyor *y, struct sv domain, bool wanted, struct sv *record)
 {
-	const struct authn_answer *a;
-	struct spf_term redirect, exp;
-	struct sv record = { 0 }, bad = { 0 };
+	const struct authn_answer *a = authn_memo_look(y->memo, domain, AUTHN_TXT);
 
-	if (survey_is_loop(y, domain) || y->depth > SPF_SURVEY_DEPTH_MAX) {
-		survey_fault(y, SPF_SURVEY_BROKEN, "records that include each other", domain);
-		return;
-	}
-	a = authn_memo_look(y->memo, domain, AUTHN_TXT);
 	if (!a) {
 		y->waits = true;
-		return;
+		return 0;
 	}
 	if (a->status == AUTHN_FAILURE) {
 		survey_fault(y, SPF_SURVEY_UNKNOWN, "no answer for the record of", domain);
-		return;
+		return 0;
 	}
-	switch (spf_record_find(a, &record)) {
+	switch (spf_record_find(a, record)) {
 	case 0:
-		break;
+		return 1;
 	case RC_LIMIT:
 		survey_fault(y,
 			wanted ? SPF_SURVEY_BROKEN : SPF_SURVEY_SEVERAL,
 			"several SPF records at",
 			domain);
-		return;
+		return 0;
 	default:
 		if (a->cut)
 			survey_fault(y, SPF_SURVEY_UNKNOWN, "too many records at", domain);
@@ -167,11 +166,26 @@ static void survey_record(struct surveyor *y, struct sv domain, bool wanted)
 				SPF_SURVEY_BROKEN,
 				"a name without an SPF record is included",
 				domain);
+		return 0;
+	}
+}
+
+static void survey_record(struct surveyor *y, struct sv domain, bool wanted)
+{
+	struct spf_term redirect, exp;
+	struct sv record = { 0 }, bad = { 0 };
+
+	if (survey_is_loop(y, domain) || y->depth > SPF_SURVEY_DEPTH_MAX) {
+		survey_fault(y, SPF_SURVEY_BROKEN, "records that include each other", domain);
 		return;
 	}
+	if (!wanted && y->given.len)
+		record = sv_skip(y->given, VERSION_LEN);
+	else if (!survey_find(y, domain, wanted, &record))
+		return;
 	if (!wanted) {
 		y->s->status = SPF_SURVEY_GOOD;
-		y->s->record = sv_make(record.ptr - 6, record.len + 6);
+		y->s->record = sv_make(record.ptr - VERSION_LEN, record.len + VERSION_LEN);
 	}
 	y->path[y->depth++] = domain;
 	if (spf_record_check(record, &redirect, &exp, &bad) != 0)
@@ -181,9 +195,10 @@ static void survey_record(struct surveyor *y, struct sv domain, bool wanted)
 	y->depth--;
 }
 
-bool spf_survey(struct authn_memo *memo, struct sv domain, struct spf_survey *out_survey)
+bool spf_survey_of(
+	struct authn_memo *memo, struct sv domain, struct sv record, struct spf_survey *out_survey)
 {
-	struct surveyor y = { .memo = memo, .s = out_survey };
+	struct surveyor y = { .memo = memo, .s = out_survey, .given = record };
 
 	*out_survey = (struct spf_survey){ .status = SPF_SURVEY_NONE };
 	survey_record(&y, domain, false);
@@ -200,6 +215,11 @@ bool spf_survey(struct authn_memo *memo, struct sv domain, struct spf_survey *ou
 			"more than two terms ask for names without records, from",
 			domain);
 	return true;
+}
+
+bool spf_survey(struct authn_memo *memo, struct sv domain, struct spf_survey *out_survey)
+{
+	return spf_survey_of(memo, domain, SV(""), out_survey);
 }
 
 bool spf_survey_includes(const struct spf_survey *s, struct sv name)

@@ -41,5 +41,8 @@ struct spf_survey {
 };
 /* False while it waits for answers; what does not depend on each other is asked at once. */
 NODISCARD bool spf_survey(struct authn_memo *memo, struct sv domain, struct spf_survey *out_survey);
+/* The same as if `record` ("v=spf1 ...", which lives as long as the memo) were the domain's. */
+NODISCARD bool spf_survey_of(
+	struct authn_memo *memo, struct sv domain, struct sv record, struct spf_survey *out_survey);
 /* Whether a record on the way includes this name. */
 NODISCARD bool spf_survey_includes(const struct spf_survey *s, struct sv name);

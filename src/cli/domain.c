@@ -10,9 +10,11 @@
 
 static const char help[] =
 	"usage: postern domain check DOMAIN... | --all [OPTION...]\n"
+	"       postern domain plan DOMAIN... | --all [OPTION...]\n"
 	"       postern domain verify [OPTION...] MESSAGE.eml | -\n\n"
 	"What a domain publishes about its mail, and what that is worth.\n\n"
 	"  check   SPF, DKIM, DMARC and more of a domain: who takes bulk mail from it\n"
+	"  plan    what its records should become, beside what they are\n"
 	"  verify  SPF, DKIM, ARC and DMARC of a received message: why it passed or failed\n\n"
 	"`postern domain ACTION --help` tells the rest.\n\n"
 	"examples:\n"
@@ -24,6 +26,7 @@ static const struct {
 	int (*run)(struct cli_context *ctx, int argc, char **argv);
 } actions[] = {
 	{ "check", cli_domain_check },
+	{ "plan", cli_domain_plan },
 	{ "verify", cli_domain_verify },
 };
 

@@ -159,11 +159,8 @@ static int add_named(struct checker *c, int argc, char **argv)
 
 /* ---- the run ---- */
 
-static void on_done(void *arg, const struct domain_question *q, const struct domain_report *r)
+static void on_done(struct checker *c, const struct domain_report *r)
 {
-	struct checker *c = arg;
-
-	(void)q;
 	switch (domain_report_meets(r)) {
 	case DOMAIN_MEETS:
 		c->sum.meets++;
@@ -177,6 +174,18 @@ static void on_done(void *arg, const struct domain_question *q, const struct dom
 		break;
 	}
 	domain_print(&c->o, r);
+}
+
+static bool run_check(void *arg, size_t index, struct authn_memo *memo)
+{
+	struct checker *c = arg;
+	struct domain_report r = { 0 };
+	bool done = domain_check(&c->set.questions[index], memo, &r);
+
+	if (done)
+		on_done(c, &r);
+	domain_report_deinit(&r);
+	return done;
 }
 
 static void on_finished(void *arg)
@@ -201,8 +210,7 @@ static int look(struct checker *c)
 		io_loop_free(c->loop);
 		return cli_fail(EX_CONFIG, "%s", err.text);
 	}
-	l = domain_look_new(
-		c->loop, dns, c->set.questions, c->set.name_count, on_done, on_finished, c);
+	l = domain_look_new(c->loop, dns, c->set.name_count, run_check, on_finished, c);
 	io_loop_run(c->loop);
 	domain_look_free(l);
 	io_dnssec_free(dns);

@@ -17,9 +17,8 @@ struct asked {
 /* One domain at work. */
 struct slot {
 	struct domain_look *l;
-	const struct domain_question *q; /* NULL: free */
-	struct authn_memo *memo;
-	struct domain_report report;
+	size_t index;
+	struct authn_memo *memo; /* NULL: free */
 	struct asked *asked;
 	size_t asked_count, open;
 	bool late; /* its time is over: what is not known fails at once */
@@ -30,9 +29,8 @@ struct slot {
 struct domain_look {
 	struct io_loop *loop;
 	struct io_dnssec *dns;
-	const struct domain_question *questions;
 	size_t count, next, done_count;
-	domain_done_fn *done;
+	domain_run_fn *run;
 	void (*finished)(void *arg);
 	void *arg;
 	struct slot slots[DOMAIN_AT_ONCE];
@@ -126,12 +124,10 @@ static void slot_close(struct slot *s)
 	io_timer_stop(&s->timer);
 	io_task_cancel(s->l->loop, &s->task);
 	slot_give_up(s);
-	domain_report_deinit(&s->report);
 	authn_memo_free(TAKE(s->memo));
 	free(TAKE(s->asked));
 	s->asked_count = 0;
 	s->late = false;
-	s->q = NULL;
 }
 
 static bool slot_take(struct slot *s)
@@ -140,7 +136,7 @@ static bool slot_take(struct slot *s)
 
 	if (l->next == l->count)
 		return false;
-	s->q = &l->questions[l->next++];
+	s->index = l->next++;
 	s->memo = authn_memo_new(DOMAIN_QUESTIONS_MAX);
 	s->asked = xcalloc(DOMAIN_QUESTIONS_MAX, sizeof(*s->asked));
 	io_timer_start(&s->timer, mono_add(io_now(l->loop), DOMAIN_PATIENCE_S * US_PER_S));
@@ -153,29 +149,26 @@ static void slot_run(void *arg)
 	struct slot *s = arg;
 	struct domain_look *l = s->l;
 
-	while (!domain_check(s->q, s->memo, &s->report)) {
+	while (!l->run(l->arg, s->index, s->memo)) {
 		slot_ask(s);
 		if (s->open)
 			return;
 	}
-	l->done(l->arg, s->q, &s->report);
 	slot_close(s);
 	l->done_count++;
 	if (!slot_take(s) && l->done_count == l->count && l->finished)
 		l->finished(l->arg);
 }
 
-struct domain_look *domain_look_new(struct io_loop *loop, struct io_dnssec *dns,
-	const struct domain_question *questions, size_t count, domain_done_fn *done,
-	void (*finished)(void *arg), void *arg)
+struct domain_look *domain_look_new(struct io_loop *loop, struct io_dnssec *dns, size_t count,
+	domain_run_fn *run, void (*finished)(void *arg), void *arg)
 {
 	struct domain_look *l = xcalloc(1, sizeof(*l));
 
 	*l = (struct domain_look){ .loop = loop,
 		.dns = dns,
-		.questions = questions,
 		.count = count,
-		.done = done,
+		.run = run,
 		.finished = finished,
 		.arg = arg };
 	authn_wire_init(&l->wire);
@@ -195,7 +188,7 @@ void domain_look_free(struct domain_look *l)
 	if (!l)
 		return;
 	for (size_t i = 0; i < DOMAIN_AT_ONCE; i++) {
-		if (l->slots[i].q)
+		if (l->slots[i].memo)
 			slot_close(&l->slots[i]);
 	}
 	authn_wire_deinit(&l->wire);

@@ -19,11 +19,12 @@ enum {
 void domain_answer_read(struct authn_wire *w, uint16_t type, const struct io_dns_answer *answer);
 
 struct domain_look;
-/* Once for each question, in the order in which they are done; `r` is valid during the call. */
-typedef void domain_done_fn(
-	void *arg, const struct domain_question *q, const struct domain_report *r);
-/* Views of the questions must live until the last is done. NULL `finished` is allowed. */
+/*
+ * One of `count`: a function over its memo, which says false while it waits for answers, and is run again once they are there. True:
+ * it has done what it wants with what it found. In the order in which they are done.
+ */
+typedef bool domain_run_fn(void *arg, size_t index, struct authn_memo *memo);
+/* NULL `finished` is allowed: it is called when all are done. */
 NODISCARD struct domain_look *domain_look_new(struct io_loop *loop, struct io_dnssec *dns,
-	const struct domain_question *questions, size_t count, domain_done_fn *done,
-	void (*finished)(void *arg), void *arg);
+	size_t count, domain_run_fn *run, void (*finished)(void *arg), void *arg);
 void domain_look_free(struct domain_look *l); /* also before it is finished */

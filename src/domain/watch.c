@@ -119,9 +119,9 @@ static void take_verdict(struct watched *w, const struct domain_report *r)
 	w->state.step = sv_from(w->step);
 }
 
-static void on_looked(void *arg, const struct domain_question *q, const struct domain_report *r)
+static void on_looked(
+	struct domain_watch *d, const struct domain_question *q, const struct domain_report *r)
 {
-	struct domain_watch *d = arg;
 	struct watched *w = htable_get(&d->by_name, q->domain);
 	CLEANUP(buf_deinitp) struct buf change = BUF_INIT(CHANGE_MAX);
 	enum domain_meets before = w->state.meets, now = domain_report_meets(r);
@@ -147,6 +147,18 @@ static void on_looked(void *arg, const struct domain_question *q, const struct d
 			w->state.why);
 }
 
+static bool run_check(void *arg, size_t index, struct authn_memo *memo)
+{
+	struct domain_watch *d = arg;
+	struct domain_report r = { 0 };
+	bool done = domain_check(&d->set.questions[index], memo, &r);
+
+	if (done)
+		on_looked(d, &d->set.questions[index], &r);
+	domain_report_deinit(&r);
+	return done;
+}
+
 /* Not from within the last answer: the look ends here. */
 static void end_round(void *arg)
 {
@@ -169,8 +181,7 @@ static void begin_round(void *arg)
 	struct domain_watch *d = arg;
 
 	d->unknown = false;
-	d->look = domain_look_new(
-		d->loop, d->dns, d->set.questions, d->set.name_count, on_looked, on_round_over, d);
+	d->look = domain_look_new(d->loop, d->dns, d->set.name_count, run_check, on_round_over, d);
 }
 
 struct domain_watch *domain_watch_new(struct io_loop *loop, const struct conf *conf,

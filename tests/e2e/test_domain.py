@@ -1,4 +1,5 @@
 """`postern domain check`: Knot is the world's DNS, on loopback; and servers that stall and lie."""
+import contextlib
 import json
 import pathlib
 import shutil
@@ -44,21 +45,29 @@ def world(watched=()) -> str:
     return "\n".join(lines) + "\n"
 
 
-@pytest.fixture(scope="module")
-def knot(module_folder):
+@contextlib.contextmanager
+def serve(folder: pathlib.Path, zone: str):
+    """Knot with this as the root of the world; its address."""
     if not shutil.which("knotd"):
         pytest.skip("SKIPPED: knotd is not here (package knot)")
-    folder = pathlib.Path(module_folder)
     port = free_port()
-    (folder / "root.zone").write_text(world())
+    (folder / "root.zone").write_text(zone)
     (folder / "knot.conf").write_text(
         f"server:\n  rundir: {folder}\n  listen: 127.0.0.1@{port}\nlog:\n  - target: stderr\n    any: error\n"
         f"database:\n  storage: {folder}\nzone:\n  - domain: .\n    storage: {folder}\n    file: root.zone\n    semantic-checks: off\n")
     process = subprocess.Popen(["knotd", "-c", str(folder / "knot.conf")], stderr=(folder / "knot.log").open("w"))
     wait_for(lambda: listens(port))
-    yield f"127.0.0.1:{port}"
-    process.terminate()
-    process.wait()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def knot(module_folder):
+    with serve(pathlib.Path(module_folder), world()) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
