@@ -55,11 +55,11 @@ test-e2e: all
 	@POSTERN_BUILD=$(abspath $(BUILD)) $(PYTHON) -m pytest -q -n $(E2E_WORKERS) tests/e2e
 
 # The relay in a world of its own: no waiting, no network, and the same seed is the same run (tests/sim). SEED=n shows
-# the log of one; FAULT=ttl puts a fault of the past back.
-SEEDS ?= 200
+# the log of one, ACTS=... with these of its acts only; FAULT=ttl puts a fault of the past back; RESUME=FILE goes on where the last one ended.
+SEEDS ?= 2000
 sim: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet tests/sim/sim
-	@$(if $(SEED)$(FAULT),$(BUILD)/tests/sim/sim $(if $(FAULT),--fault $(FAULT)) $(if $(SEED),--log $(SEED),$(SEEDS)),tests/sim/run $(BUILD)/tests/sim/sim $(SEEDS))
+	@$(if $(SEED)$(FAULT),$(BUILD)/tests/sim/sim $(if $(FAULT),--fault $(FAULT)) $(if $(ACTS),--acts $(ACTS)) $(if $(SEED),--log $(SEED),$(SEEDS)),tests/sim/run $(BUILD)/tests/sim/sim $(SEEDS) $(RESUME))
 
 lint: all
 	@tools/deps lint

@@ -116,6 +116,7 @@ void simio_request_answer(struct simio_request *r, unsigned status, struct sv bo
 	struct io_https_request *from = r->from;
 
 	if (from && !from->loop->dead) {
+		simio_hash_bytes(body);
 		must(buf_append(&from->body, body) == 0);
 		end_in(from,
 			way_us(),
@@ -142,6 +143,8 @@ static void arrive(void *arg)
 {
 	struct simio_request *r = arg;
 
+	simio_hash_bytes(buf_sv(&r->url));
+	simio_hash_bytes(buf_sv(&r->body));
 	r->to->fn(r->to->arg, r);
 }
 

@@ -16,7 +16,10 @@ void simio_begin(uint64_t seed);
 bool simio_step(uint64_t until_us);
 /* True time: microseconds since simio_begin(). */
 uint64_t simio_now(void);
-/* Dice of the world: for scripts, too. */
+/* Of all that has happened: the instant of each step, the bytes on every line, the log. The same seed has the same. */
+uint64_t simio_hash(void);
+uint64_t simio_steps(void);
+/* Dice of the world, thrown by whatever happens in it. Scripts may, but then what they throw depends on the run. */
 uint64_t simio_below(uint64_t bound);
 bool simio_chance(unsigned percent);
 

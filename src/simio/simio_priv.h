@@ -26,3 +26,5 @@ struct simio_event {
 struct simio_event *simio_later(
 	struct io_loop *l, uint64_t delay_us, void (*run)(void *arg), void *arg);
 void simio_never(struct simio_event *e); /* NULL is allowed */
+/* What went from one to another is a part of what has happened. */
+void simio_hash_bytes(struct sv bytes);

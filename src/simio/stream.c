@@ -135,6 +135,7 @@ static void send_segment(struct io_stream *to, enum kind kind, struct sv bytes)
 	g->to = to;
 	g->kind = kind;
 	buf_init(&g->bytes, INPUT_MAX);
+	simio_hash_bytes(bytes);
 	must(buf_append(&g->bytes, bytes) == 0);
 	list_append(&to->flight, &g->node);
 	g->event = simio_later(to->loop, at - now, arrive, g);

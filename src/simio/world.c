@@ -16,6 +16,9 @@ enum {
 /* 2026-11-30 08:00:00 UTC; an hour after the machine has started. */
 #define WALL_AT_BEGIN INT64_C(1796025600000000)
 #define UP_AT_BEGIN (US_PER_HOUR)
+/* FNV-1a. */
+#define HASH_BEGIN UINT64_C(0xcbf29ce484222325)
+#define HASH_PRIME UINT64_C(0x100000001b3)
 
 static struct {
 	uint64_t now_us, boot_us;
@@ -24,15 +27,41 @@ static struct {
 	struct list loops;
 	struct prng dice;
 	struct buf log;
+	uint64_t hash, steps;
 } world;
 
 void simio_begin(uint64_t seed)
 {
 	must(world.loops.next == NULL);
 	prng_seed(&world.dice, seed);
+	world.hash = HASH_BEGIN;
 	list_init(&world.loops);
 	buf_init(&world.log, LOG_BYTES_MAX);
 	world.now_us = UP_AT_BEGIN;
+}
+
+/* ---- what has happened ---- */
+
+void simio_hash_bytes(struct sv bytes)
+{
+	for (size_t i = 0; i < bytes.len; i++)
+		world.hash = (world.hash ^ (unsigned char)bytes.ptr[i]) * HASH_PRIME;
+}
+
+static void hash_number(uint64_t n)
+{
+	world.hash = (world.hash ^ n) * HASH_PRIME;
+	world.hash ^= world.hash >> 32;
+}
+
+uint64_t simio_hash(void)
+{
+	return world.hash;
+}
+
+uint64_t simio_steps(void)
+{
+	return world.steps;
 }
 
 uint64_t simio_now(void)
@@ -125,6 +154,8 @@ bool simio_step(uint64_t until_us)
 	}
 	if (at > world.now_us)
 		world.now_us = at;
+	world.steps++;
+	hash_number(at * 2 + (of_timer != NULL));
 	if (of_timer)
 		run_timer(of_timer, heap_first(&of_timer->timers));
 	else
@@ -273,6 +304,7 @@ void simio_note(const char *fmt, ...)
 	va_start(args, fmt);
 	(void)vsnprintf(line, sizeof(line), fmt, args);
 	va_end(args);
+	simio_hash_bytes(sv_from(line));
 	must(buf_printf(&world.log,
 		     "%02u:%02u:%02u.%06u %s\n",
 		     (unsigned)(now / US_PER_HOUR),

@@ -280,6 +280,36 @@ static void the_same_seed_is_the_same_run(void **state)
 	}
 }
 
+static void on_nothing(void *arg)
+{
+	(void)arg;
+}
+
+static void what_no_log_says(void)
+{
+	static struct io_timer t;
+	struct io_loop *l = io_loop_new();
+
+	io_timer_init(&t, l, on_nothing, NULL);
+	io_timer_start(&t, mono_add(io_now(l), 1 + simio_below(US_PER_S)));
+	run_for(US_PER_MIN);
+	simio_note("%llu steps, %016llx",
+		(unsigned long long)simio_steps(),
+		(unsigned long long)simio_hash());
+}
+
+static void the_hash_is_of_more_than_the_log(void **state)
+{
+	(void)state;
+	world_said(1, what_no_log_says, said);
+	world_said(1, what_no_log_says, other);
+	assert_string_equal(said, other);
+	world_said(2, what_no_log_says, other);
+	assert_memory_equal(said, "1 steps, ", 9);
+	assert_memory_equal(other, "1 steps, ", 9);
+	assert_string_not_equal(said, other);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -292,6 +322,7 @@ int main(void)
 		cmocka_unit_test(workers_overtake_each_other),
 		cmocka_unit_test(an_errand_runs_and_is_told),
 		cmocka_unit_test(the_same_seed_is_the_same_run),
+		cmocka_unit_test(the_hash_is_of_more_than_the_log),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
 #include "base/limits.h"
 #include "base/must.h"
 #include "store/store.h"
+#include "tests/sim/acts.h"
 #include "tests/sim/sim.h"
 
 #include <stdarg.h>
@@ -22,7 +23,7 @@
 #define HEALTHY_US (20 * US_PER_S)
 #define CLASS_SLACK_US \
 	(2 * US_PER_MIN)          /* a look comes soon after the end, and soon after a start */
-#define BEGUN_SLACK_US US_PER_MIN /* the slow host answers MAIL and RCPT first */
+#define BEGUN_SLACK_US US_PER_MIN /* a host greets late */
 
 struct mail {
 	struct post post;
@@ -44,7 +45,7 @@ void check_begin(void)
 
 void check_failed(const char *fmt, ...)
 {
-	char text[600];
+	char text[WHY_MAX];
 	va_list args;
 	struct sv log;
 
@@ -52,6 +53,8 @@ void check_failed(const char *fmt, ...)
 	(void)vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
 	simio_note("FAILED: %s", text);
+	(void)snprintf(acts_report()->why, WHY_MAX, "%s", text);
+	acts_report()->hash = simio_hash();
 	log = simio_log();
 	(void)fwrite(log.ptr, 1, log.len, stdout);
 	(void)fflush(stdout);
@@ -134,7 +137,7 @@ static uint64_t time_to_live(const struct mail *m)
 	return m->post.class == MAIL_CLASS_TRANSACTIONAL ? TRANSACTIONAL_US : EXPIRE_US;
 }
 
-void check_begun(unsigned host, const char *recipients)
+void check_begun(unsigned host, const char *recipients, uint64_t since_us)
 {
 	struct sv rest = sv_from(recipients);
 	unsigned mail, index;
@@ -144,12 +147,12 @@ void check_begun(unsigned host, const char *recipients)
 
 		m->begun = true;
 		if (m->id && m->post.class == MAIL_CLASS_TRANSACTIONAL &&
-			simio_now() > m->promised_at + TRANSACTIONAL_US + BEGUN_SLACK_US + clock_us)
+			since_us > m->promised_at + TRANSACTIONAL_US + BEGUN_SLACK_US + clock_us)
 			check_failed("stale: m%ur%u leaves for host %u after %llu s",
 				mail,
 				index,
 				host,
-				(unsigned long long)((simio_now() - m->promised_at) / US_PER_S));
+				(unsigned long long)((since_us - m->promised_at) / US_PER_S));
 	}
 }
 
@@ -220,7 +223,9 @@ static uint64_t ends_at(const struct mail *m)
 		ends = m->promised_at + TRANSACTIONAL_US;
 		return (ends > up_since ? ends : up_since) + CLASS_SLACK_US - EXPIRE_SLACK_US;
 	}
-	return ends > up_since + US_PER_MIN + clock_us ? ends : up_since + EXPIRE_US;
+	if (ends <= up_since + US_PER_MIN + clock_us && ends < up_since + EXPIRE_US)
+		ends = up_since + EXPIRE_US;
+	return ends;
 }
 
 void check_recipient(

@@ -2,6 +2,7 @@
 #include "base/buf.h"
 #include "base/must.h"
 #include "base/text.h"
+#include "tests/sim/acts.h"
 #include "tests/sim/sim.h"
 
 #include <stdio.h>
@@ -76,6 +77,19 @@ static void answer(void *arg)
 	free(t);
 }
 
+/* A notice is to whoever was denied, and that is no sin. */
+static bool is_from(struct sv header, struct sv address)
+{
+	struct sv line;
+
+	while (header.len) {
+		(void)sv_cut_char(&header, '\n', &line);
+		if (sv_starts_nocase(line, SV("From:")))
+			return sv_find(line, address) >= 0;
+	}
+	return false;
+}
+
 static void send_mail(struct simio_request *r)
 {
 	struct buf copy = BUF_INIT(COPY_MAX);
@@ -85,7 +99,7 @@ static void send_mail(struct simio_request *r)
 
 	must(text_base64_decode(&copy, simio_request_body(r)) == 0);
 	header = sv_head(buf_sv(&copy), (size_t)sv_find(buf_sv(&copy), SV("\r\n\r\n")));
-	denied = sv_find(header, sv_from(relay_denied_sender)) >= 0 &&
+	denied = is_from(header, sv_from(relay_denied_sender)) &&
 		 peer_denies(sv_from(relay_denied_sender));
 	if (denied) {
 		buf_deinit(&copy);
@@ -102,8 +116,8 @@ static void send_mail(struct simio_request *r)
 	list_recipients(header, t->recipients);
 	buf_deinit(&copy);
 	order_transaction(HOST_ERP, true);
-	check_begun(HOST_ERP, t->recipients);
-	if (simio_chance(6)) {
+	check_begun(HOST_ERP, t->recipients, simio_now());
+	if (simio_chance(6) && act_happens(ACT_CLOSE, "Graph, %s", t->recipients)) {
 		take(t, simio_below(LATE_US_MAX));
 		simio_request_cut(r);
 		free(t);

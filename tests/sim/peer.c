@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
 #include "smtp/server.h"
+#include "tests/sim/acts.h"
 #include "tests/sim/sim.h"
 
 #include <stdio.h>
@@ -20,7 +21,7 @@ struct session {
 	struct smtp_server *smtp;
 	struct io_timer answer; /* what is said in a while */
 	enum smtp_server_event_kind asked;
-	uint64_t asked_at;
+	uint64_t asked_at, begun_at;
 	uint16_t code;
 	const char *enhanced, *text;
 	char recipients[TEXT_MAX];
@@ -74,8 +75,13 @@ static void session_free(struct session *s)
 {
 	set_transaction(s, false);
 	/* It goes on with what it has, and nobody can be told. */
-	if (s->taken)
-		count(s, simio_below(LATE_US_MAX));
+	if (s->taken) {
+		uint64_t after_us = simio_below(LATE_US_MAX);
+
+		count(s,
+			act_happens(ACT_LATE, "%u s", (unsigned)(after_us / US_PER_S)) ? after_us
+										       : 0);
+	}
 	io_timer_stop(&s->answer);
 	smtp_server_free(s->smtp);
 	io_stream_free(s->stream);
@@ -156,23 +162,32 @@ static uint64_t pause_of(unsigned host, enum smtp_server_event_kind asked)
 						      : US_PER_S / 3);
 	if (host == HOST_SLOW)
 		return US_PER_S + simio_below(20 * US_PER_S);
-	if (host == HOST_MOODY && simio_chance(20))
-		return simio_below(90 * US_PER_S);
+	if (host == HOST_MOODY && simio_chance(20)) {
+		uint64_t us = simio_below(90 * US_PER_S);
+
+		if (act_happens(ACT_PAUSE, "%u s", (unsigned)(us / US_PER_S)))
+			return us;
+	}
 	return simio_below(30 * US_PER_MS);
 }
 
 static bool closes_now(const struct session *s, enum smtp_server_event_kind kind)
 {
-	return (s->host == HOST_MOODY && simio_chance(6)) ||
-	       ((s->host == HOST_LIMIT || s->host == HOST_ERP) && kind == SMTP_SERVER_EV_END &&
-		       simio_chance(8));
+	bool due = (s->host == HOST_MOODY && simio_chance(6)) ||
+		   ((s->host == HOST_LIMIT || s->host == HOST_ERP) && kind == SMTP_SERVER_EV_END &&
+			   simio_chance(8));
+
+	return due && act_happens(ACT_CLOSE, "host %u, %s", s->host, s->recipients);
 }
 
 static void answer(struct session *s, const struct smtp_server_event *e)
 {
 	bool closes = closes_now(s, e->kind);
 
-	choose(s, e->kind, s->host == HOST_MOODY && simio_chance(15));
+	choose(s,
+		e->kind,
+		s->host == HOST_MOODY && simio_chance(15) &&
+			act_happens(ACT_REFUSE, "host %u, %s", s->host, s->recipients));
 	s->taken = e->kind == SMTP_SERVER_EV_END && s->code == 250;
 	if (closes) {
 		simio_note("host %u closes", s->host);
@@ -185,7 +200,7 @@ static void answer(struct session *s, const struct smtp_server_event *e)
 		(void)snprintf(s->recipients + len, TEXT_MAX - len, "%.*s ", SV_ARG(e->address));
 	}
 	if (e->kind == SMTP_SERVER_EV_DATA)
-		check_begun(s->host, s->recipients);
+		check_begun(s->host, s->recipients, s->begun_at);
 	io_timer_start(&s->answer, mono_add(io_now(s->loop), pause_of(s->host, e->kind)));
 }
 
@@ -194,6 +209,7 @@ static void handle(struct session *s, const struct smtp_server_event *e)
 	switch (e->kind) {
 	case SMTP_SERVER_EV_MAIL:
 		s->recipients[0] = '\0';
+		s->begun_at = simio_now();
 		s->denied = sv_eq(e->address, sv_from(relay_denied_sender));
 		set_transaction(s, true);
 		answer(s, e);

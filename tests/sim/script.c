@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
+#include "base/rng.h"
+#include "tests/sim/acts.h"
 #include "tests/sim/sim.h"
 
 /* What happens in a run, thrown by its seed. */
@@ -28,13 +30,23 @@ static const struct flood floods[] = {
 static struct {
 	struct io_loop *loop;
 	struct io_timer mail, death, look, second, flood, steady, urgent, shut, deny, clock;
-	unsigned mails, calm, deaths, urgent_left, clock_left;
+	unsigned mails, calm, deaths, urgent_left, clock_left, shuts, denies;
 	const struct flood *floods;
-	bool is_steady;  /* nothing but mail for the busy host, always more than it may take */
 	bool crowd;      /* for the host with the narrow limit */
 	bool no_reboots; /* over one the wall clock stands in for a steady one */
-	unsigned steps;
+	/* Its own, so that what it throws does not depend on what becomes of it. */
+	struct prng dice;
 } script;
+
+static uint64_t below(uint64_t bound)
+{
+	return prng_below(&script.dice, bound);
+}
+
+static bool chance(unsigned percent)
+{
+	return below(100) < percent;
+}
 
 static void in(struct io_timer *t, uint64_t us)
 {
@@ -43,15 +55,26 @@ static void in(struct io_timer *t, uint64_t us)
 
 /* ---- mail ---- */
 
-static void give(const struct post *p)
+static void put(const struct post *p)
 {
 	must(script.mails < MAILS);
 	relay_put(script.mails++, p);
 }
 
+static void give(const struct post *p, enum act kind)
+{
+	if (act_happens(kind,
+		    "m%u, for %u at host %u, %s",
+		    script.mails,
+		    p->recipients,
+		    p->host,
+		    mail_class_name(p->class).ptr))
+		put(p);
+}
+
 static enum mail_class any_class(void)
 {
-	uint64_t dice = simio_below(10);
+	uint64_t dice = below(10);
 
 	return dice < 2 ? MAIL_CLASS_TRANSACTIONAL : dice < 8 ? MAIL_CLASS_NORMAL : MAIL_CLASS_BULK;
 }
@@ -59,22 +82,23 @@ static enum mail_class any_class(void)
 static void on_mail(void *arg)
 {
 	(void)arg;
-	if (relay_is_up() && script.calm < MAILS_CALM) {
-		struct post p = { .host = (unsigned)simio_below(HOST_COUNT),
-			.recipients = 1 + (unsigned)simio_below(RECIPIENTS_MAX),
+	if (script.calm < MAILS_CALM) {
+		struct post p = { .host = (unsigned)below(HOST_COUNT),
+			.recipients = 1 + (unsigned)below(RECIPIENTS_MAX),
 			.class = any_class(),
-			.principal = (unsigned)simio_below(PRINCIPALS),
-			.quick = simio_chance(50) };
+			.principal = (unsigned)below(PRINCIPALS),
+			.quick = chance(50) };
 
 		/* More than that host takes before the time is over. */
-		if (script.crowd && simio_chance(60))
+		if (script.crowd && chance(60))
 			p.host = HOST_LIMIT;
-		p.denied = p.host == HOST_ERP && simio_chance(15);
+		p.denied = p.host == HOST_ERP && chance(15);
 		script.calm++;
-		give(&p);
+		if (relay_is_up())
+			give(&p, ACT_MAIL);
 	}
 	if (script.calm < MAILS_CALM)
-		in(&script.mail, simio_below(2 * MAIL_SPAN_US / MAILS_CALM));
+		in(&script.mail, below(2 * MAIL_SPAN_US / MAILS_CALM));
 }
 
 static void on_flood(void *arg)
@@ -89,10 +113,10 @@ static void on_flood(void *arg)
 	}
 	for (unsigned i = 0; i < f->each; i++)
 		for (p.principal = 0; p.principal < f->principals; p.principal++)
-			give(&p);
+			give(&p, ACT_FLOOD);
 	p.class = MAIL_CLASS_BULK;
 	for (unsigned i = 0; i < f->bulk; i++)
-		give(&p);
+		give(&p, ACT_FLOOD);
 	script.urgent_left = f->class == MAIL_CLASS_BULK ? URGENT : 0;
 	if (script.urgent_left)
 		in(&script.urgent, 1);
@@ -110,7 +134,7 @@ static void on_steady(void *arg)
 		for (p.principal = 0; p.principal < STEADY_PRINCIPALS; p.principal++)
 			for (unsigned n = order_waiting(p.class, p.principal); n < enough[p.class];
 				n++)
-				give(&p);
+				put(&p);
 	if (begins)
 		order_steady();
 	if (simio_now() < STEADY_END_US)
@@ -122,27 +146,39 @@ static void on_urgent(void *arg)
 	const struct post p = { .host = HOST_BUSY,
 		.recipients = 1,
 		.class = MAIL_CLASS_TRANSACTIONAL,
-		.quick = simio_chance(50) };
+		.quick = chance(50) };
 
 	(void)arg;
 	if (relay_is_up()) {
 		script.urgent_left--;
-		give(&p);
+		give(&p, ACT_URGENT);
 	}
 	if (script.urgent_left)
-		in(&script.urgent, 14 * US_PER_S + simio_below(10 * US_PER_S));
+		in(&script.urgent, 14 * US_PER_S + below(10 * US_PER_S));
 }
 
 /* ---- what is done to the relay ---- */
 
 static bool power_is_cut(void)
 {
-	return simio_chance(50) && !script.no_reboots;
+	return chance(50) && !script.no_reboots;
 }
 
 static void rise_later(void)
 {
-	in(&script.death, US_PER_S + simio_below(40 * US_PER_S));
+	in(&script.death, US_PER_S + below(40 * US_PER_S));
+}
+
+static void die(void)
+{
+	uint64_t nth = chance(40) ? 1 + below(40) : 0;
+	bool power_cut = power_is_cut();
+	const char *how = power_cut ? ", its machine too" : "";
+
+	if (nth == 0 && act_happens(ACT_DEATH, "the relay dies%s", how))
+		relay_kill(power_cut);
+	else if (nth && act_happens(ACT_DEATH, "it dies at write %u%s", (unsigned)nth, how))
+		relay_die_at(nth, power_cut);
 }
 
 static void on_death(void *arg)
@@ -150,52 +186,56 @@ static void on_death(void *arg)
 	(void)arg;
 	if (!relay_is_up())
 		relay_start();
-	else if (simio_chance(40))
-		relay_die_at(1 + simio_below(40), power_is_cut());
 	else
-		relay_kill(power_is_cut());
+		die();
 	if (!relay_is_up()) {
 		rise_later();
 	} else if (script.deaths > 0) {
 		script.deaths--;
-		in(&script.death, simio_below(8 * US_PER_MIN));
+		in(&script.death, below(8 * US_PER_MIN));
 	}
 }
 
 static void on_clock(void *arg)
 {
-	int64_t by = (int64_t)simio_below(30 * US_PER_MIN) - 15 * (int64_t)US_PER_MIN;
+	int64_t by = (int64_t)below(30 * US_PER_MIN) - 15 * (int64_t)US_PER_MIN;
 
 	(void)arg;
-	simio_note("the clock is set by %lld s", (long long)(by / (int64_t)US_PER_S));
-	simio_set_clock(by);
-	check_clock_was_set(by);
-	script.no_reboots = true;
-	relay_keep_power();
+	if (act_happens(ACT_CLOCK, "the clock is set by %d s", (int)(by / (int64_t)US_PER_S))) {
+		simio_note("the clock is set by %lld s", (long long)(by / (int64_t)US_PER_S));
+		simio_set_clock(by);
+		check_clock_was_set(by);
+		script.no_reboots = true;
+		relay_keep_power();
+	}
 	if (--script.clock_left)
-		in(&script.clock, simio_below(20 * US_PER_MIN));
+		in(&script.clock, below(20 * US_PER_MIN));
 }
 
 /* ---- what is done to the mailbox ---- */
 
 static void on_shut(void *arg)
 {
-	bool shut = !peer_smtp_auth_is_shut();
+	bool shut = script.shuts++ % 2 == 0;
 
 	(void)arg;
-	simio_note("SMTP AUTH of the mailbox is %s", shut ? "off" : "on");
-	peer_shut_smtp_auth(shut);
-	in(&script.shut, US_PER_MIN + simio_below(shut ? 10 * US_PER_MIN : 20 * US_PER_MIN));
+	if (act_happens(ACT_SHUT, "SMTP AUTH is %s", shut ? "off" : "on")) {
+		simio_note("SMTP AUTH of the mailbox is %s", shut ? "off" : "on");
+		peer_shut_smtp_auth(shut);
+	}
+	in(&script.shut, US_PER_MIN + below(shut ? 10 * US_PER_MIN : 20 * US_PER_MIN));
 }
 
 static void on_deny(void *arg)
 {
-	bool deny = !peer_denies(sv_from(relay_denied_sender));
+	bool deny = script.denies++ % 2 == 0;
 
 	(void)arg;
-	simio_note("a sender of the mailbox is %s", deny ? "denied" : "allowed");
-	peer_deny_sender(deny);
-	in(&script.deny, US_PER_MIN + simio_below(12 * US_PER_MIN));
+	if (act_happens(ACT_DENY, "a sender is %s", deny ? "denied" : "allowed")) {
+		simio_note("a sender of the mailbox is %s", deny ? "denied" : "allowed");
+		peer_deny_sender(deny);
+	}
+	in(&script.deny, US_PER_MIN + below(12 * US_PER_MIN));
 }
 
 /* ---- what is looked at ---- */
@@ -221,9 +261,11 @@ static void run_until(uint64_t until)
 {
 	if (setjmp(relay_death) != 0)
 		rise_later();
-	while (simio_step(until))
-		if (++script.steps > STEPS_MAX)
-			check_failed("something runs in a circle: %u events", STEPS_MAX);
+	while (simio_step(until)) {
+		acts_report()->steps = simio_steps();
+		if (simio_steps() > STEPS_MAX)
+			check_failed("circle: %u events, and there is no end", STEPS_MAX);
+	}
 }
 
 static void throw_all(uint64_t seed)
@@ -246,29 +288,30 @@ static void throw_all(uint64_t seed)
 		io_timer_init(timers[i].timer, script.loop, timers[i].fire, NULL);
 	in(&script.look, 1);
 	in(&script.second, US_PER_S);
-	script.is_steady = seed % STEADY_EVERY == 0;
-	if (script.is_steady) {
-		in(&script.steady, STEADY_BEGIN_US);
+	if (seed % STEADY_EVERY == 0) {
+		if (act_happens(ACT_STEADY, "more than host %u may take", HOST_BUSY))
+			in(&script.steady, STEADY_BEGIN_US);
 		return;
 	}
-	script.deaths = (unsigned)simio_below(5);
-	script.crowd = simio_chance(50);
-	script.floods = simio_chance(40) ? &floods[simio_below(COUNT_OF(floods))] : NULL;
-	script.clock_left = simio_chance(25) ? 1 + (unsigned)simio_below(3) : 0;
+	script.deaths = (unsigned)below(5);
+	script.crowd = chance(50);
+	script.floods = chance(40) ? &floods[below(COUNT_OF(floods))] : NULL;
+	script.clock_left = chance(25) ? 1 + (unsigned)below(3) : 0;
 	in(&script.mail, 1);
-	in(&script.shut, simio_below(20 * US_PER_MIN));
-	in(&script.deny, simio_below(12 * US_PER_MIN));
+	in(&script.shut, below(20 * US_PER_MIN));
+	in(&script.deny, below(12 * US_PER_MIN));
 	if (script.deaths)
-		in(&script.death, simio_below(8 * US_PER_MIN));
+		in(&script.death, below(8 * US_PER_MIN));
 	if (script.floods)
-		in(&script.flood, US_PER_MIN + simio_below(8 * US_PER_MIN));
+		in(&script.flood, US_PER_MIN + below(8 * US_PER_MIN));
 	if (script.clock_left)
-		in(&script.clock, simio_below(20 * US_PER_MIN));
+		in(&script.clock, below(20 * US_PER_MIN));
 }
 
 void script_run(uint64_t seed, const char *folder)
 {
 	simio_begin(seed);
+	prng_seed(&script.dice, ~seed);
 	check_begin();
 	script.loop = io_loop_new();
 	peers_open(script.loop);
@@ -287,7 +330,10 @@ void script_run(uint64_t seed, const char *folder)
 	must(!relay_looks());
 	check_end();
 	order_end();
-	simio_note("%u events", script.steps);
 	if (check_promises() == 0)
-		check_failed("no mail was given: the run shows nothing");
+		check_failed("empty: no mail was given, the run shows nothing");
+	simio_note("%llu steps, hash %016llx",
+		(unsigned long long)simio_steps(),
+		(unsigned long long)simio_hash());
+	acts_report()->hash = simio_hash();
 }

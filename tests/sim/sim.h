@@ -18,6 +18,8 @@
  *   graph.c   the second door of a mailbox, by HTTPS
  *   check.c   what was promised to whom, and whether it was kept
  *   order.c   what left next, and when: limits, turns, who waits for nothing
+ *   acts.c    a name for each that is done, so that a run can be run again with less of it
+ *   shrink.c  how little of a run that failed is enough
  *   faults.c  faults of the past, put back into this binary, so that the checks can be checked
  */
 enum {
@@ -62,8 +64,8 @@ struct post {
 void check_begin(void);
 /* The store said 0: it is ours now. */
 void check_promised(unsigned mail, uint64_t id, const struct post *p);
-/* A transaction for these begins. */
-void check_begun(unsigned host, const char *recipients);
+/* A transaction for these has begun then: with MAIL, for the host may take its time for each answer behind it. */
+void check_begun(unsigned host, const char *recipients, uint64_t since_us);
 /* The host has taken the message; `at`: when it counts it. */
 void check_received(unsigned host, const char *recipients, uint64_t at_us);
 void check_relay_up(bool up);
