@@ -6,6 +6,7 @@
 #include "cli/start.h"
 #include "conf/conf.h"
 #include "io/file.h"
+#include "provider/domain_facts.h"
 #include "setup/config.h"
 #include "setup/domain.h"
 
@@ -199,6 +200,7 @@ static void look_up(struct init *in)
 	const char *login = in->given[OPTION_LOGIN], *ca = in->given[OPTION_CA_FILE];
 	const struct init_lookup q = {
 		.domain = in->choice.domain,
+		.cloud = in->choice.cloud,
 		.login_url = login ? sv_from(login) : provider_cloud(in->choice.cloud)->login,
 		.ca_file = sv_from(ca),
 		.dns = sv_from(in->given[OPTION_DNS]),
@@ -467,29 +469,26 @@ static int write_config(struct init *in)
 /* A second SPF record makes both void: without a look at the first nothing is advised but a look. */
 static void say_spf(const struct init *in)
 {
-	static const char ours[] = "include:spf.protection.outlook.com";
-	bool has_ours =
-		sv_find_nocase(sv_from(in->facts.spf.text), SV("spf.protection.outlook.com")) >= 0;
+	const struct domain_change *spf = domain_plan_of(&in->facts.plan, "SPF");
+	struct sv include = provider_domain(in->choice.cloud)->spf_include;
 
-	if (in->choice.cloud != PROVIDER_CLOUD_GLOBAL)
-		return;
-	if (in->given[OPTION_OFFLINE] || in->facts.spf.known == INIT_UNKNOWN)
+	if (in->given[OPTION_OFFLINE] || in->facts.spf.known == INIT_UNKNOWN || !spf)
 		cli_print(4,
-			"  - DNS: see that the SPF record of %s contains %s (nobody has looked; "
-			"never publish a second one)\n",
+			"  - DNS: see that the SPF record of %s contains include:%.*s (nobody has "
+			"looked; never publish a second one)\n",
 			in->domain,
-			ours);
-	else if (in->facts.spf_count > 1)
+			SV_ARG(include));
+	else if (spf->deed == DOMAIN_BLOCKED)
+		cli_print(4, "  - DNS: SPF: %.*s. %.*s\n", SV_ARG(spf->why), SV_ARG(spf->step));
+	else if (spf->deed == DOMAIN_CHANGES)
 		cli_print(4,
-			"  - DNS: %s has %u SPF records, which makes all of them void: join them "
-			"into one, with %s\n",
+			"  - DNS: %.*s. The one SPF record of %s should be: %.*s (`postern domain "
+			"plan "
+			"%s` shows it beside what is there, and the other records)\n",
+			SV_ARG(spf->why),
 			in->domain,
-			in->facts.spf_count,
-			ours);
-	else if (in->facts.spf.known == INIT_ABSENT)
-		cli_print(4, "  - DNS: publish an SPF record: v=spf1 %s -all\n", ours);
-	else if (!has_ours)
-		cli_print(4, "  - DNS: put %s into the SPF record\n", ours);
+			SV_ARG(spf->after[0].data),
+			in->domain);
 	if (in->choice.door == SETUP_DOOR_CONNECTOR)
 		(void)printf("  - DNS: put this relay's public address into the SPF record, too: "
 			     "ip4:ADDRESS\n");
@@ -663,6 +662,7 @@ int cli_init(struct cli_context *ctx, int argc, char **argv)
 		code = run(&in);
 	setup_report_deinit(&in.report);
 	free(in.report_senders);
+	domain_plan_deinit(&in.facts.plan);
 	arena_reset(&in.arena);
 	return code;
 }

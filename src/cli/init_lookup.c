@@ -2,6 +2,8 @@
 #include "cli/init_priv.h"
 
 #include "base/must.h"
+#include "cli/records.h"
+#include "domain/check.h"
 #include "io/https.h"
 #include "io/loop.h"
 #include "io/net.h"
@@ -40,14 +42,6 @@ static void keep(struct init_fact *fact, enum init_known known, struct sv text)
 	fact->known = known;
 }
 
-static void keep_dns(struct init_fact *fact, int rc)
-{
-	if (rc == 0 || rc == RC_NO_NAME)
-		keep(fact, INIT_ABSENT, SV("there is none"));
-	else
-		keep(fact, INIT_UNKNOWN, SV("no name server answered"));
-}
-
 static void on_tenant(void *arg, const struct io_https_answer *answer)
 {
 	struct init_fact *fact = &((struct asking *)arg)->facts->tenant;
@@ -68,37 +62,6 @@ static void on_tenant(void *arg, const struct io_https_answer *answer)
 		keep(fact, INIT_UNKNOWN, sv_from(text));
 	}
 	done(arg);
-}
-
-static void on_mx(void *arg, int rc, const struct io_mx *mx, size_t count)
-{
-	struct asking *a = arg;
-
-	if (rc == 0 && count)
-		keep(&a->facts->mx, INIT_FOUND, sv_from(mx[0].host));
-	else
-		keep_dns(&a->facts->mx, rc);
-	done(a);
-}
-
-static bool is_spf(struct sv text)
-{
-	return sv_starts_nocase(text, SV("v=spf1")) && (text.len == 6 || text.ptr[6] == ' ');
-}
-
-static void on_txt(void *arg, int rc, const struct sv *texts, size_t count)
-{
-	struct asking *a = arg;
-
-	for (size_t i = 0; i < count && rc == 0; i++) {
-		if (!is_spf(texts[i]))
-			continue;
-		if (a->facts->spf_count++ == 0)
-			keep(&a->facts->spf, INIT_FOUND, texts[i]);
-	}
-	if (a->facts->spf.known != INIT_FOUND)
-		keep_dns(&a->facts->spf, rc);
-	done(a);
 }
 
 static void on_end(void *arg)
@@ -145,28 +108,78 @@ static int start(struct asking *a, struct err *err)
 	return a->https ? 0 : RC_CONFIG;
 }
 
-void init_lookup(const struct init_lookup *q, struct init_facts *out_facts)
+static void look_at_tenant(const struct init_lookup *q, struct init_facts *facts)
 {
-	struct asking a = { .q = q, .facts = out_facts, .loop = io_loop_new() };
+	struct asking a = { .q = q, .facts = facts, .loop = io_loop_new() };
 	struct err err = { 0 };
 
-	*out_facts = (struct init_facts){ 0 };
-	keep(&out_facts->tenant, INIT_UNKNOWN, SV("no answer in time"));
-	out_facts->mx = out_facts->spf = out_facts->tenant;
+	keep(&facts->tenant, INIT_UNKNOWN, SV("no answer in time"));
 	if (start(&a, &err) == 0) {
 		ask_tenant(&a);
-		a.open += 2;
-		must(io_resolve_mx(a.resolver, q->domain, on_mx, &a) != NULL);
-		must(io_resolve_txt(a.resolver, q->domain, on_txt, &a) != NULL);
 		io_timer_init(&a.end, a.loop, on_end, &a);
 		io_timer_start(&a.end, mono_add(io_now(a.loop), 2 * PATIENCE_S * US_PER_S));
-		io_loop_run(a.loop);
+		if (a.open)
+			io_loop_run(a.loop);
 		io_timer_stop(&a.end);
 	} else {
-		keep(&out_facts->tenant, INIT_UNKNOWN, sv_from(err.text));
-		out_facts->mx = out_facts->spf = out_facts->tenant;
+		keep(&facts->tenant, INIT_UNKNOWN, sv_from(err.text));
 	}
 	io_https_free(a.https);
 	io_resolver_free(a.resolver);
 	io_loop_free(a.loop);
+}
+
+/* ---- DNS ---- */
+
+static void keep_answer(struct init_fact *fact, enum authn_status status, struct sv text)
+{
+	if (status == AUTHN_FAILURE)
+		keep(fact, INIT_UNKNOWN, SV("no name server answered"));
+	else if (text.len)
+		keep(fact, INIT_FOUND, text);
+	else
+		keep(fact, INIT_ABSENT, SV("there is none"));
+}
+
+static struct sv first_exchanger(const struct authn_answer *mx)
+{
+	const struct authn_record *first = mx->count ? &mx->records[0] : NULL;
+
+	for (size_t i = 1; i < mx->count; i++)
+		first = mx->records[i].preference < first->preference ? &mx->records[i] : first;
+	return first ? first->data : SV("");
+}
+
+static void look_at_records(const struct init_lookup *q, struct init_facts *facts)
+{
+	CLEANUP(cli_records_freep) struct cli_records *records = NULL;
+	struct authn_memo *memo = authn_memo_new(DOMAIN_QUESTIONS_MAX);
+	const struct domain_wish wish = { .domain = q->domain, .cloud = q->cloud };
+	const struct authn_answer *mx, *txt;
+	const struct domain_change *spf;
+	struct err err = { 0 };
+
+	records = cli_records_new(q->dns, &err);
+	if (records) {
+		while (!domain_plan(&wish, memo, &facts->plan) ||
+			!(mx = authn_memo_look(memo, q->domain, AUTHN_MX)))
+			cli_records_serve(records, memo);
+		txt = authn_memo_look(memo, q->domain, AUTHN_TXT);
+		spf = domain_plan_of(&facts->plan, "SPF");
+		keep_answer(&facts->mx, mx->status, first_exchanger(mx));
+		keep_answer(&facts->spf,
+			txt ? txt->status : AUTHN_FAILURE,
+			spf->before_count ? spf->before[0].data : SV(""));
+	} else {
+		keep(&facts->mx, INIT_UNKNOWN, sv_from(err.text));
+		facts->spf = facts->mx;
+	}
+	authn_memo_free(memo);
+}
+
+void init_lookup(const struct init_lookup *q, struct init_facts *out_facts)
+{
+	*out_facts = (struct init_facts){ 0 };
+	look_at_tenant(q, out_facts);
+	look_at_records(q, out_facts);
 }

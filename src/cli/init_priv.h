@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cli/cli.h"
+#include "domain/plan.h"
 #include "setup/config.h"
 #include "setup/tenant.h"
 
@@ -30,17 +31,19 @@ struct init_fact {
 };
 struct init_facts {
 	struct init_fact tenant, mx, spf;
-	unsigned spf_count; /* more than one is a fault of the domain */
+	struct domain_plan
+		plan; /* of its records; empty: nobody has looked. Its memory is the command's */
 };
 
 struct init_lookup {
 	struct sv domain;
+	enum provider_cloud cloud;
 	struct sv login_url; /* "https://login.microsoftonline.com" */
 	struct sv ca_file;   /* of it; empty: the system's */
 	struct sv dns;       /* name servers; empty: the system's */
 };
 
-/* Asks all at once; what does not answer is left empty. */
+/* What does not answer is unknown. */
 void init_lookup(const struct init_lookup *q, struct init_facts *out_facts);
 
 /*

@@ -191,6 +191,15 @@ void domain_plan_deinit(struct domain_plan *p)
 	arena_reset(&p->arena);
 }
 
+const struct domain_change *domain_plan_of(const struct domain_plan *p, const char *topic)
+{
+	for (size_t i = 0; i < p->change_count; i++) {
+		if (strcmp(p->changes[i].topic, topic) == 0)
+			return &p->changes[i];
+	}
+	return NULL;
+}
+
 size_t domain_plan_count(const struct domain_plan *p, enum domain_deed deed)
 {
 	size_t n = 0;

@@ -83,4 +83,6 @@ struct domain_plan {
 NODISCARD bool domain_plan(
 	const struct domain_wish *w, struct authn_memo *memo, struct domain_plan *p);
 void domain_plan_deinit(struct domain_plan *p);
+/* The first about this topic; NULL: none. */
+const struct domain_change *domain_plan_of(const struct domain_plan *p, const char *topic);
 size_t domain_plan_count(const struct domain_plan *p, enum domain_deed deed);

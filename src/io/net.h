@@ -106,11 +106,3 @@ struct io_mx {
 typedef void io_mx_fn(void *arg, int rc, const struct io_mx *mx, size_t count);
 NODISCARD struct io_resolve *io_resolve_mx(
 	struct io_resolver *r, struct sv domain, io_mx_fn *fn, void *arg);
-
-/* The TXT records of a name, each with its strings joined, at most IO_TXT_MAX. The rest as with MX. */
-enum {
-	IO_TXT_MAX = 32
-};
-typedef void io_txt_fn(void *arg, int rc, const struct sv *texts, size_t count);
-NODISCARD struct io_resolve *io_resolve_txt(
-	struct io_resolver *r, struct sv domain, io_txt_fn *fn, void *arg);

@@ -26,8 +26,6 @@ enum {
 	WATCHES_MAX = 32,
 	CLASS_IN = 1,
 	TYPE_MX = 15,
-	TYPE_TXT = 16,
-	TXT_BYTES_MAX = 65536, /* a DNS message has no more */
 };
 
 #define CONFIG "/etc/resolv.conf"
@@ -53,7 +51,6 @@ struct io_resolve {
 	struct io_resolver *resolver;
 	io_resolve_fn *fn; /* all NULL: cancelled */
 	io_mx_fn *mx_fn;
-	io_txt_fn *txt_fn;
 	void *arg;
 	uint16_t port;
 	char *host; /* until it starts */
@@ -407,85 +404,6 @@ static void start_mx(void *arg)
 	set_timer(r);
 }
 
-/* ---- texts ---- */
-
-static void answer_txt(struct io_resolve *q, int rc, const struct sv *texts, size_t count)
-{
-	io_txt_fn *fn = q->txt_fn;
-	void *arg = q->arg;
-
-	free(q);
-	if (fn)
-		fn(arg, rc, texts, count);
-}
-
-/* A record's strings follow each other in the list; the views end in `bytes`. */
-static size_t join_texts(
-	const struct ares_txt_ext *list, struct buf *bytes, struct sv texts[IO_TXT_MAX])
-{
-	size_t lengths[IO_TXT_MAX] = { 0 }, count = 0, at = 0;
-
-	for (const struct ares_txt_ext *t = list; t; t = t->next) {
-		if (t->record_start && count == IO_TXT_MAX)
-			break;
-		if (t->record_start)
-			count++;
-		if (!count || buf_append(bytes, sv_make((const char *)t->txt, t->length)) != 0)
-			break;
-		lengths[count - 1] += t->length;
-	}
-	for (size_t i = 0; i < count; at += lengths[i++])
-		texts[i] = sv_head(sv_skip(buf_sv(bytes), at), lengths[i]);
-	return count;
-}
-
-static void on_txt(void *arg, int status, int timeouts, unsigned char *bytes, int len)
-{
-	CLEANUP(buf_deinitp) struct buf kept = BUF_INIT(TXT_BYTES_MAX);
-	struct io_resolve *q = arg;
-	struct ares_txt_ext *list = NULL;
-	struct sv texts[IO_TXT_MAX];
-	size_t count;
-	int rc;
-
-	(void)timeouts;
-	q->resolver->running--;
-	if (status == ARES_EDESTRUCTION) {
-		free(q);
-		return;
-	}
-	if (status == ARES_SUCCESS)
-		status = ares_parse_txt_reply_ext(bytes, len, &list);
-	count = join_texts(list, &kept, texts);
-	if (list)
-		ares_free_data(list);
-	rc = rc_of(status);
-	if (rc == 0 && count == 0)
-		rc = RC_NO_NAME;
-	answer_txt(q, rc, texts, rc == 0 ? count : 0);
-}
-
-static void start_txt(void *arg)
-{
-	struct io_resolve *q = arg;
-	struct io_resolver *r = q->resolver;
-	CLEANUP(free_text) char *domain = TAKE(q->host);
-
-	list_remove(&q->node);
-	if (!q->txt_fn) {
-		free(q);
-		return;
-	}
-	follow_config(r);
-	if (!r->open) {
-		answer_txt(q, RC_DNS, NULL, 0);
-		return;
-	}
-	r->running++;
-	ares_query(r->channel, domain, CLASS_IN, TYPE_TXT, on_txt, q);
-	set_timer(r);
-}
-
 /* ---- hosts ---- */
 
 static bool parse_numeric(struct sv host, uint16_t port, struct io_address *out)
@@ -557,19 +475,10 @@ struct io_resolve *io_resolve_mx(struct io_resolver *r, struct sv domain, io_mx_
 	return q;
 }
 
-struct io_resolve *io_resolve_txt(struct io_resolver *r, struct sv domain, io_txt_fn *fn, void *arg)
-{
-	struct io_resolve *q = ask(r, domain, start_txt, arg);
-
-	q->txt_fn = fn;
-	return q;
-}
-
 void io_resolve_cancel(struct io_resolve *q)
 {
 	if (!q)
 		return;
 	q->fn = NULL;
 	q->mx_fn = NULL;
-	q->txt_fn = NULL;
 }

@@ -28,11 +28,8 @@ static const char *const address[] = { "192.0.2.7", NULL };
 static char many_text[MANY][32];
 static const char *many[MANY + 1];
 
-static const char *const texts[] = { "v=spf1 include:|spf.example -all", "one", NULL };
 
 static const struct dns_row rows[] = {
-	{ "texts.test", DNS_TXT, DNS_NOERROR, texts },
-	{ "sick-texts.test", DNS_TXT, DNS_SERVFAIL, texts },
 	{ "sorted.test", DNS_MX, DNS_NOERROR, sorted },
 	{ "null.test", DNS_MX, DNS_NOERROR, null_mx },
 	{ "null-and-more.test", DNS_MX, DNS_NOERROR, null_and_more },
@@ -214,47 +211,6 @@ static void cancelled_exchangers_are_not_answered(void **state)
 	assert_int_equal(a.answers, 1);
 }
 
-static void on_txt(void *arg, int rc, const struct sv *got, size_t count)
-{
-	struct ask *a = arg;
-
-	a->answers++;
-	a->rc = rc;
-	a->count = count;
-	for (size_t i = 0; i < count && rc == 0; i++)
-		assert_true(sv_eq(got[i], SV("v=spf1 include:spf.example -all")) ||
-			    sv_eq(got[i], SV("one")));
-	io_loop_stop(a->loop);
-}
-
-static void texts_come_whole(void **state)
-{
-	static const struct {
-		const char *name;
-		int rc;
-		size_t count;
-	} expected[] = {
-		{ "texts.test", 0, 2 },
-		{ "missing.test", RC_NO_NAME, 0 },
-		{ "host.test", RC_NO_NAME, 0 },
-		{ "sick-texts.test", RC_DNS, 0 },
-	};
-	struct ask a;
-
-	(void)state;
-	open_ask(&a);
-	io_resolve_cancel(io_resolve_txt(a.resolver, SV("texts.test"), on_txt, &a));
-	for (unsigned i = 0; i < COUNT_OF(expected); i++) {
-		assert_non_null(io_resolve_txt(a.resolver, sv_from(expected[i].name), on_txt, &a));
-		io_loop_run(a.loop);
-		assert_false(a.hung);
-		assert_int_equal(a.rc, expected[i].rc);
-		assert_int_equal(a.count, expected[i].count);
-		assert_int_equal(a.answers, i + 1);
-	}
-	close_ask(&a);
-}
-
 static void on_host(void *arg, int rc, const struct io_address *addresses, size_t count)
 {
 	struct ask *a = arg;
@@ -297,7 +253,6 @@ int main(void)
 		cmocka_unit_test(domains_without_exchangers_are_told_from_faults),
 		cmocka_unit_test(only_the_best_and_sound_ones_are_kept),
 		cmocka_unit_test(cancelled_exchangers_are_not_answered),
-		cmocka_unit_test(texts_come_whole),
 		cmocka_unit_test(hosts_are_asked_for_there_too),
 	};
 
