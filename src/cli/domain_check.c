@@ -6,7 +6,6 @@
 #include "cli/ask.h"
 #include "cli/start.h"
 #include "domain/set.h"
-#include "io/loop.h"
 
 #include <arpa/inet.h>
 #include <getopt.h>
@@ -53,7 +52,6 @@ struct checker {
 	struct domain_options o;
 	struct conf *conf; /* NULL: there is none, and none is needed */
 	struct domain_set set;
-	struct io_loop *loop;
 	struct domain_sum sum;
 };
 
@@ -145,18 +143,6 @@ static int read_options(struct checker *c, int argc, char **argv)
 	return EX_OK;
 }
 
-/* ---- which domains ---- */
-
-static int add_named(struct checker *c, int argc, char **argv)
-{
-	for (int i = optind; i < argc; i++) {
-		if (!domain_set_add(&c->set, sv_from(argv[i])))
-			return cli_fail(
-				EX_USAGE, "%s is not a domain name. Example: contoso.com", argv[i]);
-	}
-	return EX_OK;
-}
-
 /* ---- the run ---- */
 
 static void on_done(struct checker *c, const struct domain_report *r)
@@ -188,33 +174,12 @@ static bool run_check(void *arg, size_t index, struct authn_memo *memo)
 	return done;
 }
 
-static void on_finished(void *arg)
-{
-	io_loop_stop(((struct checker *)arg)->loop);
-}
-
 static int look(struct checker *c)
 {
-	struct sv anchor = c->conf ? conf_general(c->conf)->dnssec_anchor : SV("");
-	char server[DOMAIN_SERVER_MAX] = "";
-	struct io_dnssec *dns;
-	struct domain_look *l;
-	struct err err = { 0 };
+	int code = domain_ask(c->conf, c->o.dns, c->set.name_count, run_check, c);
 
-	if (c->o.dns && !domain_server_text(sv_from(c->o.dns), server))
-		return cli_fail(
-			EX_USAGE, "--dns needs an address, for example 192.0.2.1 or 127.0.0.1:53");
-	c->loop = io_loop_new();
-	dns = io_dnssec_new(c->loop, anchor, sv_from(server), &err);
-	if (!dns) {
-		io_loop_free(c->loop);
-		return cli_fail(EX_CONFIG, "%s", err.text);
-	}
-	l = domain_look_new(c->loop, dns, c->set.name_count, run_check, on_finished, c);
-	io_loop_run(c->loop);
-	domain_look_free(l);
-	io_dnssec_free(dns);
-	io_loop_free(c->loop);
+	if (code != EX_OK)
+		return code;
 	domain_print_sum(&c->o, &c->sum);
 	return c->sum.fails ? EX_UNAVAILABLE : c->sum.unknown ? EX_TEMPFAIL : EX_OK;
 }
@@ -223,21 +188,18 @@ static int run(struct checker *c, int argc, char **argv)
 {
 	int code = EX_OK;
 
-	/* Without a configuration a domain can be looked at, too. */
-	if (c->o.all || access(c->o.ctx->config_path, F_OK) == 0 ||
-		strcmp(c->o.ctx->config_path, CLI_CONFIG_PATH) != 0) {
-		c->conf = cli_load_conf(c->o.ctx);
-		if (!c->conf)
-			return cli_conf_failed(c->o.ctx);
+	code = domain_load_conf(c->o.ctx, c->o.all, &c->conf);
+	if (code != EX_OK)
+		return code;
+	if (c->conf)
 		domain_set_read(&c->set, c->conf);
-	}
 	code = cli_become_daemon(c->o.ctx, c->conf);
 	if (code != EX_OK)
 		return code;
 	if (c->o.all)
 		domain_set_add_all(&c->set, c->conf);
 	else
-		code = add_named(c, argc, argv);
+		code = domain_add_named(&c->set, argc, argv);
 	if (code != EX_OK)
 		return code;
 	if (c->set.name_count == 0)

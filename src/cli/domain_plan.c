@@ -4,15 +4,13 @@
 #include "authn/spf_merge.h"
 #include "base/arena.h"
 #include "base/must.h"
-#include "cli/ask.h"
 #include "cli/domain.h"
+#include "cli/domain_priv.h"
 #include "cli/start.h"
 #include "conf/conf.h"
 #include "domain/dkim_targets.h"
-#include "domain/look.h"
 #include "domain/set.h"
 #include "io/file.h"
-#include "io/loop.h"
 #include "mail/address.h"
 
 #include <getopt.h>
@@ -79,7 +77,6 @@ struct planner {
 	struct arena arena;
 	struct conf *conf; /* NULL: there is none, and none is needed */
 	struct domain_set set;
-	struct io_loop *loop;
 	size_t blocked;
 };
 
@@ -301,52 +298,21 @@ static bool run_plan(void *arg, size_t index, struct authn_memo *memo)
 	return done;
 }
 
-static void on_finished(void *arg)
-{
-	io_loop_stop(((struct planner *)arg)->loop);
-}
-
 static int look(struct planner *p)
 {
-	struct sv anchor = p->conf ? conf_general(p->conf)->dnssec_anchor : SV("");
-	char server[DOMAIN_SERVER_MAX] = "";
-	struct err err = { 0 };
-	struct io_dnssec *dns;
-	struct domain_look *l;
+	int code = domain_ask(p->conf, p->dns, p->set.name_count, run_plan, p);
 
-	if (p->dns && !domain_server_text(sv_from(p->dns), server))
-		return cli_fail(
-			EX_USAGE, "--dns needs an address, for example 192.0.2.1 or 127.0.0.1:53");
-	p->loop = io_loop_new();
-	dns = io_dnssec_new(p->loop, anchor, sv_from(server), &err);
-	if (!dns) {
-		io_loop_free(p->loop);
-		return cli_fail(EX_CONFIG, "%s", err.text);
-	}
-	l = domain_look_new(p->loop, dns, p->set.name_count, run_plan, on_finished, p);
-	io_loop_run(p->loop);
-	domain_look_free(l);
-	io_dnssec_free(dns);
-	io_loop_free(p->loop);
-	return p->blocked ? EX_UNAVAILABLE : EX_OK;
+	return code != EX_OK ? code : p->blocked ? EX_UNAVAILABLE : EX_OK;
 }
 
 static int run(struct planner *p, int argc, char **argv)
 {
-	int code;
+	int code = domain_load_conf(p->o.ctx, p->all, &p->conf);
 
-	/* Without a configuration a domain can be planned, too. */
-	if (p->all || access(p->o.ctx->config_path, F_OK) == 0 ||
-		strcmp(p->o.ctx->config_path, CLI_CONFIG_PATH) != 0) {
-		p->conf = cli_load_conf(p->o.ctx);
-		if (!p->conf)
-			return cli_conf_failed(p->o.ctx);
-	}
-	for (int i = optind; i < argc; i++) {
-		if (!domain_set_add(&p->set, sv_from(argv[i])))
-			return cli_fail(
-				EX_USAGE, "%s is not a domain name. Example: contoso.com", argv[i]);
-	}
+	if (code == EX_OK)
+		code = domain_add_named(&p->set, argc, argv);
+	if (code != EX_OK)
+		return code;
 	if (p->all)
 		domain_set_add_all(&p->set, p->conf);
 	if (p->set.name_count == 0)

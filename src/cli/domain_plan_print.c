@@ -23,8 +23,7 @@ static void put_value(const struct domain_plan_options *o, const char *style, ch
 	const struct domain_value *v, bool with_type)
 {
 	CLEANUP(buf_deinitp)
-	struct buf data = BUF_INIT(LINE_BYTES),
-		   line = BUF_INIT(2 * LINE_BYTES);
+	struct buf data = BUF_INIT(LINE_BYTES), line = BUF_INIT(2 * LINE_BYTES);
 
 	if (domain_plain_data(&data, v) != 0 ||
 		buf_printf(&line, "%*s%s%c ", INDENT - 2, "", cli_style(o->ctx, style), sign) != 0)
@@ -52,29 +51,19 @@ static void put_budget(const struct domain_plan_options *o, const struct domain_
 	for (unsigned i = 0; i < BUDGET; i++)
 		bar[i] = i < used ? '#' : '.';
 	bar[BUDGET] = '\0';
+	(void)printf("%*slook-ups  [%s%s%s]  %u of 10",
+		INDENT,
+		"",
+		cli_style(o->ctx,
+			used > BUDGET ? "red"
+			: used > 8    ? "yellow"
+				      : "green"),
+		bar,
+		cli_style(o->ctx, "off"),
+		used);
 	if (c->deed == DOMAIN_CHANGES && c->lookups_before != used)
-		(void)printf("%*slook-ups  [%s%s%s]  %u of 10 (now %u)\n",
-			INDENT,
-			"",
-			cli_style(o->ctx,
-				used > BUDGET ? "red"
-				: used > 8    ? "yellow"
-					      : "green"),
-			bar,
-			cli_style(o->ctx, "off"),
-			used,
-			c->lookups_before);
-	else
-		(void)printf("%*slook-ups  [%s%s%s]  %u of 10\n",
-			INDENT,
-			"",
-			cli_style(o->ctx,
-				used > BUDGET ? "red"
-				: used > 8    ? "yellow"
-					      : "green"),
-			bar,
-			cli_style(o->ctx, "off"),
-			used);
+		(void)printf(" (now %u)", c->lookups_before);
+	(void)printf("\n");
 }
 
 static void put_change(const struct domain_plan_options *o, const struct domain_change *c)

@@ -63,6 +63,19 @@ void plan_block(struct domain_change *c, struct sv why, struct sv step)
 	c->after_count = 0;
 }
 
+const struct authn_answer *plan_read(struct domain_planning *g, struct domain_change *c)
+{
+	const struct authn_answer *a = plan_look(g, c->name, c->type);
+
+	if (a && (a->status == AUTHN_FAILURE || a->cut)) {
+		plan_block(c,
+			SV("no name server told all that is there"),
+			SV("Try again later, or with --dns"));
+		return NULL;
+	}
+	return a;
+}
+
 void plan_before(struct domain_planning *g, struct domain_change *c, const struct domain_value *v)
 {
 	if (c->before_count < DOMAIN_VALUES_MAX)
@@ -101,17 +114,10 @@ static void plan_selector(struct domain_planning *g, unsigned number, struct sv 
 {
 	struct domain_change *c =
 		plan_add(g, "DKIM", plan_text(g, "selector%u._domainkey", number), AUTHN_CNAME);
-	const struct authn_answer *cname = plan_look(g, c->name, AUTHN_CNAME),
-				  *txt = plan_look(g, c->name, AUTHN_TXT);
+	const struct authn_answer *cname = plan_read(g, c), *txt = plan_look(g, c->name, AUTHN_TXT);
 
 	if (!cname || !txt)
 		return;
-	if (cname->status == AUTHN_FAILURE) {
-		plan_block(c,
-			SV("no name server told what is there"),
-			SV("Try again later, or with --dns"));
-		return;
-	}
 	if (cname->count)
 		plan_before(g,
 			c,
@@ -150,15 +156,9 @@ static void plan_mx(struct domain_planning *g)
 	if (g->w->mx.len == 0)
 		return;
 	c = plan_add(g, "MX", SV(""), AUTHN_MX);
-	a = plan_look(g, c->name, AUTHN_MX);
+	a = plan_read(g, c);
 	if (!a)
 		return;
-	if (a->status == AUTHN_FAILURE) {
-		plan_block(c,
-			SV("no name server told what is there"),
-			SV("Try again later, or with --dns"));
-		return;
-	}
 	for (size_t i = 0; i < a->count; i++)
 		plan_before(g,
 			c,

@@ -129,17 +129,11 @@ static void plan_record(
 void plan_dmarc(struct domain_planning *g)
 {
 	struct domain_change *c = plan_add(g, "DMARC", SV("_dmarc"), AUTHN_TXT);
-	const struct authn_answer *a = plan_look(g, c->name, AUTHN_TXT);
+	const struct authn_answer *a = plan_read(g, c);
 	struct authn_tags tags = { .count = 0 };
 
 	if (!a)
 		return;
-	if (a->status == AUTHN_FAILURE || a->cut) {
-		plan_block(c,
-			SV("no name server told all that is there"),
-			SV("Try again later, or with --dns"));
-		return;
-	}
 	if (a->alias.len) {
 		plan_block(c,
 			plan_text(g,

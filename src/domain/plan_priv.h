@@ -18,6 +18,8 @@ struct domain_change *plan_add(
 	struct domain_planning *g, const char *topic, struct sv prefix, uint16_t type);
 /* NULL: waits, and it is noted. */
 const struct authn_answer *plan_look(struct domain_planning *g, struct sv name, uint16_t type);
+/* All that is there of its name and type. NULL: it waits, or nobody told, and the change is blocked. */
+const struct authn_answer *plan_read(struct domain_planning *g, struct domain_change *c);
 void plan_block(struct domain_change *c, struct sv why, struct sv step);
 void plan_before(struct domain_planning *g, struct domain_change *c, const struct domain_value *v);
 void plan_after(struct domain_change *c, const struct domain_value *v);
