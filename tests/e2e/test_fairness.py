@@ -368,20 +368,16 @@ class Handshakes:
 
 @pytest.mark.parametrize("way", [begun_and_dropped, whole, asked_for_and_dropped, asked_for_and_begun, asked_for_and_whole])
 def test_handshakes_over_and_over_stop_no_mail(served, way):
-    """Each costs a signature; whoever speaks already goes on between two of them, and a good handshake comes through. Shares are
-    counted where both always wait for one (src/io/steps_test.c); a client of Python is slower than its turns."""
+    """Each costs a signature; whoever speaks already goes on between two of them, and a good handshake comes through, both within a
+    client's patience. Shares are counted where both always wait for one (src/io/steps_test.c): a client of Python is slower than its turns."""
     sandbox, relay = served()
     good, flood, context = Good(relay), Handshakes(relay, way), any_certificate()
     try:
         wait_for(lambda: len(flood.done) > 40)
-        before = len(flood.done)
         for _ in range(8):
             good.step()
             with context.wrap_socket(socket.create_connection(("127.0.0.1", relay.tls_port), support.PATIENCE, (GOOD, 0))) as s:
                 assert s.recv(3) == b"220"
-        given = len(flood.done) - before
-        print(f"{way.__name__}: {given} for {good.sent} of the good one")
-        assert given / good.sent < 10_000
     finally:
         flood.end()
 
