@@ -21,7 +21,7 @@ static const char help[] =
 	"  --retry MAILBOX  try that one now. A stop for reputation is released by it:\n"
 	"                   first make sure that the cause is gone, or it gets worse\n"
 	"  --tenant NAME    of this tenant\n"
-	"  --state STATE    ready, waiting, parked, probing, unused, gone, stopped\n"
+	"  --state STATE    ready, waiting, parked, probing, unused, gone, stopped, wildcard\n"
 	"  --cause CAUSE    held for this reason, or with mail that waits for it\n"
 	"                   (also --reason)\n"
 	"  --sort KEY       state (what needs looking at first), name, tenant, waiting,\n"
@@ -279,6 +279,16 @@ static void print_row(struct table *t, const json_t *line)
 	if (strcmp(state, "gone") == 0)
 		(void)printf(
 			"  not in the configuration any more: its mail looks for another route\n");
+	if (strcmp(state, "wildcard") == 0)
+		cli_print(2,
+			"  %lld of its mailboxes are at work, of %lld at once (at_once)%s\n",
+			number(line, "made"),
+			number(line, "at_once"),
+			json_is_true(json_object_get(line, "crowded"))
+				? "; mail waits until one of them is idle"
+				: "");
+	if (t->is_long && cli_text(line, "made_of")[0])
+		(void)printf("  of %s\n", cli_text(line, "made_of"));
 	print_limits(line, t->is_long);
 	if (t->is_long) {
 		print_times(line);

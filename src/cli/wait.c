@@ -105,6 +105,9 @@ void cli_put_waits_for(const json_t *line, struct buf *out)
 		{ "held", "waits for ", true },
 		{ "sender-held", "waits for its sender at ", true },
 		{ "external-held", "waits until mail to the outside may leave by ", true },
+		{ "crowded",
+			"waits until another mailbox of its wildcard is idle (at_once)",
+			false },
 		{ "no-lane", "no mailbox or connector of its queue is configured", false },
 	};
 	const char *why = cli_text(json_object_get(line, "wait"), "why");

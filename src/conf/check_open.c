@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "conf/conf_priv.h"
+#include "conf/made.h"
 #include "mail/address.h"
 
 #include <netinet/in.h>
@@ -73,7 +74,7 @@ static const struct conf_route *route_of(const struct conf *c, const struct conf
 {
 	for (size_t i = 0; i < c->route_count; i++) {
 		const struct conf_route *r = &c->routes[i];
-		bool leads = conf_mailbox_of(c, d->sender) != NULL;
+		bool leads = conf_mailbox_of(c, d->sender) || conf_wildcard_of(c, d->sender);
 
 		for (size_t k = 0; k < r->through_count; k++)
 			leads = leads || !r->through[k].sender;

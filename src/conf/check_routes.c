@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "conf/conf_priv.h"
+#include "conf/made.h"
 #include "mail/address.h"
 
 /*
@@ -148,6 +149,17 @@ static void check_order(struct conf_load *ld)
 	}
 }
 
+/* A wildcard: one of those that it stands for. */
+static bool could_send(const struct conf_route *r, const struct conf_member *m)
+{
+	struct sv domain = sv_skip(m->name, (size_t)(sv_rfind_char(m->name, '@') + 1)),
+		  pattern = sv_skip(r->sender, (size_t)(sv_rfind_char(r->sender, '@') + 1));
+
+	if (r->any_sender || address_matches(r->sender, m->name))
+		return true;
+	return m->lanes[0].is_wildcard && sv_matches_nocase(pattern, domain);
+}
+
 /* Which mailbox could be the sender's? Of all, the first that is `wanted`. */
 static const struct conf_member *sender_mailbox(struct conf_load *ld, const struct conf_route *r,
 	bool (*wanted)(
@@ -158,11 +170,11 @@ static const struct conf_member *sender_mailbox(struct conf_load *ld, const stru
 	if (is_exact(r)) {
 		const struct conf_member *m = conf_mailbox_of(c, r->sender);
 
+		m = m ? m : conf_wildcard_of(c, r->sender);
 		return m && wanted(ld, r, m) ? m : NULL;
 	}
 	for (size_t i = 0; i < c->member_count; i++)
-		if (c->members[i].kind == CONF_LANE_MAILBOX &&
-			(r->any_sender || address_matches(r->sender, c->members[i].name)) &&
+		if (c->members[i].kind == CONF_LANE_MAILBOX && could_send(r, &c->members[i]) &&
 			wanted(ld, r, &c->members[i]))
 			return &c->members[i];
 	return NULL;

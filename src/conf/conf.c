@@ -123,8 +123,16 @@ const struct conf_lane *conf_lanes(const struct conf *c, size_t *out_count)
 const struct conf_lane *conf_lane(const struct conf *c, struct sv key)
 {
 	const size_t *place = htable_get(&c->lane_by_key, key);
+	struct sv name = key, provider;
+	const struct conf_member *m;
 
-	return place ? &c->lanes[*place - 1] : NULL;
+	if (place)
+		return &c->lanes[*place - 1];
+	m = sv_cut_char(&name, '/', &provider) ? conf_made_named(c, name) : NULL;
+	for (size_t i = 0; m && i < m->lane_count; i++)
+		if (sv_eq(provider, sv_from(provider_name(m->lanes[i].provider))))
+			return &m->lanes[i];
+	return NULL;
 }
 
 const struct conf_member *conf_members(const struct conf *c, size_t *out_count)
@@ -135,14 +143,16 @@ const struct conf_member *conf_members(const struct conf *c, size_t *out_count)
 
 const struct conf_member *conf_member(const struct conf *c, struct sv key)
 {
-	return htable_get(&c->member_by_key, key);
+	const struct conf_member *m = htable_get(&c->member_by_key, key);
+
+	return m || !sv_starts(key, SV("m:")) ? m : conf_made_named(c, sv_skip(key, 2));
 }
 
 const struct conf_member *conf_member_named(const struct conf *c, struct sv name)
 {
 	const struct conf_lane *lane = conf_lane_named(c, name);
 
-	return lane ? lane->member : NULL;
+	return lane ? lane->member : conf_made_named(c, name);
 }
 
 const struct conf_lane *conf_lane_named(const struct conf *c, struct sv name)
@@ -169,6 +179,11 @@ const struct conf_pool *const *conf_pools(const struct conf *c, size_t *out_coun
 const struct conf_pool *conf_pool(const struct conf *c, struct sv name)
 {
 	return htable_get(&c->pool_by_name, name);
+}
+
+bool conf_has_account(const struct conf *c, struct sv key)
+{
+	return htable_get(&c->account_by_key, key) != NULL;
 }
 
 bool conf_has_password(const struct conf *c, enum provider_kind provider)
@@ -202,6 +217,7 @@ void conf_unref(struct conf *c)
 	must(c->refs > 0);
 	if (--c->refs)
 		return;
+	conf_made_free(c);
 	htable_deinit(&c->user_by_name);
 	htable_deinit(&c->device_by_name);
 	htable_deinit(&c->tenant_by_name);

@@ -244,7 +244,12 @@ struct conf_lane {
 	struct sv ca_file; /* empty: the system's */
 	enum smtp_client_tls tls;
 	enum conf_sign_in sign_in;
-	struct sv login;                    /* sign-in name; empty: no AUTH */
+	struct sv login; /* sign-in name; empty: no AUTH */
+	/* "*@contoso.com": it stands for mailboxes, and is none (conf/made.h). At most so many of them are at work at once. */
+	bool is_wildcard;
+	uint32_t at_once;
+	const struct conf_lane *
+		made_of; /* the wildcard's lane that this one was made of; NULL: listed by its name */
 	const struct conf_account *account; /* whose minute it shares; NULL: it is its own */
 	struct conf_secret password;
 	/* The host is the mail exchanger of this domain, looked up; empty: `host` it is. */
@@ -440,6 +445,8 @@ const struct conf_member *conf_member(const struct conf *c, struct sv key); /* N
 const struct conf_member *conf_member_named(const struct conf *c, struct sv name);
 const struct conf_pool *const *conf_pools(const struct conf *c, size_t *out_count);
 const struct conf_pool *conf_pool(const struct conf *c, struct sv name); /* NULL: gone */
+/* Do several mailboxes sign in as this one ("m:it@contoso.com")? */
+bool conf_has_account(const struct conf *c, struct sv key);
 /* The first of its doors that a person signs in for: once for all of them. NULL: none. */
 const struct conf_lane *conf_person_door(const struct conf_member *m);
 /* Does a mailbox of this provider sign in with a password? */

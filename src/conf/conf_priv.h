@@ -35,6 +35,9 @@ enum {
 	CONF_DEVICES_MAX = 10000,
 	CONF_NAME_MAX = 64,
 	CONF_VAULT_NAME_MAX = 400,
+	CONF_AT_ONCE =
+		1000, /* mailboxes of a wildcard that are at work at once, unless it says otherwise */
+	CONF_AT_ONCE_MAX = 50000,
 	CONF_HEADER_PATTERN_MAX = 200, /* compared with what a client writes, for each recipient */
 };
 
@@ -58,6 +61,7 @@ struct conf {
 	size_t member_count;
 	struct conf_pool **pools; /* in the arena */
 	size_t pool_count;
+	struct conf_made *made;            /* NULL: no wildcard, or not loaded yet */
 	bool has_password[PROVIDER_COUNT]; /* a lane of it signs in with one */
 	struct conf_route *routes;
 	size_t route_count;
@@ -361,6 +365,24 @@ void conf_read_mailbox(struct conf_load *ld, const struct conf_node *map);
 void conf_check_basic_auth(struct conf_load *ld); /* after all mailboxes */
 /* keep, rewrite or force; `mailbox` is another word for rewrite. */
 void conf_read_sender(struct conf_load *ld, const struct conf_node *value, void *out);
+
+/* read_wildcard.c */
+struct conf_wildcard_check {
+	const struct conf_lane *lane; /* one of its doors */
+	const struct conf_node *door, *auth, *address;
+	const struct conf_node *password, *login; /* NULL: not given */
+};
+void conf_read_mailbox_address(struct conf_load *ld, const struct conf_node *value, void *out);
+bool conf_check_wildcard(struct conf_load *ld, const struct conf_wildcard_check *w);
+void conf_check_wildcard_users(struct conf_load *ld); /* after the members */
+
+/* made.c */
+void conf_made_begin(struct conf *c); /* all is loaded */
+void conf_made_free(struct conf *c);
+/* The mailbox of that very name, whoever asks; and the one that a sender may have. NULL: no wildcard stands for it. */
+const struct conf_member *conf_made_named(const struct conf *c, struct sv name);
+const struct conf_member *conf_made_for(
+	const struct conf *c, struct sv sender, struct sv user, struct sv device);
 
 /* read_connectors.c */
 void conf_read_connectors(struct conf_load *ld);

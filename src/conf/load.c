@@ -227,6 +227,7 @@ static void read_all(struct conf_load *ld)
 	conf_accounts_make(ld);
 	conf_read_pools(ld);
 	conf_check_basic_auth(ld);
+	conf_check_wildcard_users(ld);
 	conf_read_routes(ld);
 	conf_check_bounces(ld);
 	conf_check_open_networks(ld);
@@ -247,6 +248,7 @@ static struct conf *load_finish(struct conf_load *ld, struct conf_findings *out_
 	if (ld->file_count)
 		read_all(ld);
 	note_passwords(c);
+	conf_made_begin(c);
 	conf_findings_take(ld, out_findings);
 	out_findings->passing = ld->passing;
 	out_findings->control_socket =

@@ -51,9 +51,14 @@ static const struct conf_field endpoint_fields[] = { CONF_LANE_SERVER_FIELDS, CO
 
 static const struct conf_field mailbox_fields[] = {
 	{ .name = SV_INIT("address"),
-		.type = CONF_TYPE_ADDRESS,
+		.type = CONF_TYPE_READ,
 		.flags = CONF_REQUIRED,
-		CONF_LANE_AT(name) },
+		.read = conf_read_mailbox_address },
+	{ .name = SV_INIT("at_once"),
+		.type = CONF_TYPE_U32,
+		CONF_LANE_AT(at_once),
+		.min = 1,
+		.max = CONF_AT_ONCE_MAX },
 	{ .name = SV_INIT("tenant"),
 		.type = CONF_TYPE_READ,
 		CONF_LANE_AT(tenant),
@@ -368,6 +373,17 @@ static void check_door(const struct checking *x, bool *judged)
 
 	if (!check_provider(x))
 		return;
+	if (l->is_wildcard) {
+		x->l->sign_in = sign_in_of(x);
+		if (conf_check_wildcard(x->ld,
+			    &(struct conf_wildcard_check){ .lane = l,
+				    .door = at_door(x),
+				    .auth = at_auth(x),
+				    .address = at(x, "address"),
+				    .password = conf_given(mailbox_fields, x->seen, "password"),
+				    .login = conf_given(mailbox_fields, x->seen, "login") }))
+			return;
+	}
 	check_sign_in(x);
 	check_host(x);
 	if (l->sender == CONF_SENDER_KEEP && provider_defaults(l->provider)->own_sender)
@@ -379,7 +395,7 @@ static void check_door(const struct checking *x, bool *judged)
 			provider_name(l->provider));
 	conf_lane_check_server(x->ld, x->map, l);
 	*judged = *judged || conf_lane_check_limits(x->ld, x->map, l);
-	if (l->door == 0)
+	if (l->door == 0 && !l->is_wildcard)
 		check_domain(x);
 }
 
@@ -433,6 +449,12 @@ void conf_read_mailbox(struct conf_load *ld, const struct conf_node *map)
 	(void)conf_read_map(ld, map, mailbox_fields, &d, &seen);
 	if (!l->name.len)
 		return;
+	if (is_given(&x, "at_once") && !l->is_wildcard)
+		conf_error(ld,
+			at(&x, "at_once"),
+			"at_once: is of a wildcard, address: \"*@contoso.com\": remove it here");
+	else if (!l->at_once)
+		l->at_once = CONF_AT_ONCE;
 	l->name = conf_keep_lower(ld, l->name);
 	x.auth = d.auth;
 	sound = ld->error_count == errors;

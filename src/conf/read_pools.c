@@ -165,6 +165,9 @@ struct entry {
 
 static void seat_member(struct pools_load *pl, struct entry *e, struct conf_member *m)
 {
+	/* "*@contoso.com" stands for mailboxes of which nobody knows yet. */
+	if (m->lanes[0].is_wildcard)
+		return;
 	e->any = true;
 	if (m->pool == e->pool || e->clashes)
 		return; /* the first entry that matches says the weight */

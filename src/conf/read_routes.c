@@ -147,6 +147,14 @@ static const struct conf_member *find_member(
 	struct guess guess = { .name = name };
 	char shown[CONF_SHOWN_MAX];
 
+	if (member && member->lanes[0].is_wildcard) {
+		conf_error(ld,
+			at,
+			"through: %s stands for many mailboxes, and mail needs one: write through: "
+			"sender, or list the mailbox by its address and name that",
+			conf_shown(name, shown));
+		return NULL;
+	}
 	if (member || ld->incomplete)
 		return member;
 	for (size_t i = 0; i < c->member_count && ld->error_count < CONF_GUESSES_MAX; i++)

@@ -27,7 +27,7 @@ const struct conf_lane *conf_mailbox_lane(const struct conf *c, struct sv sender
 	const size_t *place = sender.len ? conf_get_lower(&c->lane_by_name, sender) : NULL;
 	const struct conf_lane *lane = place ? &c->lanes[*place - 1] : NULL;
 
-	return lane && lane->kind == CONF_LANE_MAILBOX ? lane : NULL;
+	return lane && lane->kind == CONF_LANE_MAILBOX && !lane->is_wildcard ? lane : NULL;
 }
 
 const struct conf_member *conf_mailbox_of(const struct conf *c, struct sv sender)
@@ -76,15 +76,24 @@ static bool takes_body(const struct conf_route *r, const struct conf_route_query
 		       sv_matches_nocase(r->header_pattern, sv_trim(value)));
 }
 
+/* The sender's own mailbox, or the one that a wildcard makes of it for those who may have it. */
+static const struct conf_member *sender_mailbox(
+	const struct conf *c, const struct conf_route_query *q)
+{
+	const struct conf_member *m = conf_mailbox_of(c, q->sender);
+
+	return m ? m : conf_made_for(c, q->sender, q->user, q->device);
+}
+
 /* The ways of a route for this sender; none: it goes past. */
-static size_t find_members(const struct conf *c, const struct conf_route *r, struct sv sender,
-	const struct conf_member *members[CONF_THROUGH_MAX])
+static size_t find_members(const struct conf *c, const struct conf_route *r,
+	const struct conf_route_query *q, const struct conf_member *members[CONF_THROUGH_MAX])
 {
 	size_t count = 0;
 
 	for (size_t i = 0; i < r->through_count; i++) {
 		const struct conf_through *t = &r->through[i];
-		const struct conf_member *m = t->sender ? conf_mailbox_of(c, sender) : t->member;
+		const struct conf_member *m = t->sender ? sender_mailbox(c, q) : t->member;
 		bool again = false;
 
 		/* The sender's mailbox may be named beside `sender`. */
@@ -113,7 +122,7 @@ struct conf_route_answer conf_route_find(const struct conf *c, const struct conf
 		if (!takes_origin(r, q) || !takes_recipient(c, r, q->recipient) ||
 			(q->has_body && !takes_body(r, q)))
 			continue;
-		count = find_members(c, r, q->sender, members);
+		count = find_members(c, r, q, members);
 		if (!a.route)
 			a.route = r;
 		if (!count ||
@@ -143,7 +152,7 @@ bool conf_route_possible(const struct conf *c, struct sv sender, struct sv user,
 	const struct conf_member *members[CONF_THROUGH_MAX];
 
 	for (const struct conf_route *r; (r = conf_route_scan_next(&scan));)
-		if (takes_origin(r, &q) && find_members(c, r, sender, members))
+		if (takes_origin(r, &q) && find_members(c, r, &q, members))
 			return true;
 	return false;
 }

@@ -161,7 +161,8 @@ static void set_conf(struct identity *id, struct conf *conf, const struct conf_l
 	struct conf *old = id->conf;
 
 	id->conf = conf_ref(conf);
-	id->lane = lane;
+	/* A made mailbox may go before the snapshot does. */
+	id->lane = lane->made_of ? lane->made_of : lane;
 	id->gone = false;
 	if (old)
 		conf_unref(old);

@@ -64,18 +64,20 @@ struct limit_book *limit_book_new(int64_t steady_us, struct mono_time now)
 	return b;
 }
 
+static void scope_free(struct limit_scope *s)
+{
+	for (size_t i = 0; i < WINDOWS; i++)
+		limit_window_free(s->windows[i]);
+	free(s->key);
+	free(s);
+}
+
 void limit_book_free(struct limit_book *b)
 {
 	if (!b)
 		return;
-	htable_each (&b->scopes, slot) {
-		struct limit_scope *s = slot->value;
-
-		for (size_t i = 0; i < WINDOWS; i++)
-			limit_window_free(s->windows[i]);
-		free(s->key);
-		free(s);
-	}
+	htable_each (&b->scopes, slot)
+		scope_free(slot->value);
 	htable_deinit(&b->scopes);
 	free(b);
 }
@@ -96,6 +98,37 @@ struct limit_scope *limit_book_scope(struct limit_book *b, struct sv key)
 struct limit_scope *limit_book_known(const struct limit_book *b, struct sv key)
 {
 	return htable_get(&b->scopes, key);
+}
+
+static bool is_unused(const struct limit_scope *s, struct mono_time now)
+{
+	bool unused = s->month.used == 0 && s->month.open == 0;
+
+	for (size_t i = 0; i < WINDOWS && unused; i++)
+		unused = s->open[i] == 0 && !s->learned[i].limit && !s->learned[i].trying &&
+			 (!s->windows[i] || limit_window_used(s->windows[i], now) == 0);
+	return unused;
+}
+
+size_t limit_book_sweep(struct limit_book *b, struct mono_time now,
+	bool (*keeps)(void *arg, struct sv scope), void *arg)
+{
+	struct htable left = { .seed = b->scopes.seed };
+	size_t gone = 0;
+
+	htable_each (&b->scopes, slot) {
+		struct limit_scope *s = slot->value;
+
+		if (is_unused(s, now) && !keeps(arg, sv_from(s->key))) {
+			scope_free(s);
+			gone++;
+		} else {
+			htable_put(&left, sv_from(s->key), s);
+		}
+	}
+	htable_deinit(&b->scopes);
+	b->scopes = left;
+	return gone;
 }
 
 /* No connector has an @ in its name. */

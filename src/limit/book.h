@@ -61,7 +61,13 @@ struct limit_scope *limit_book_known(const struct limit_book *b, struct sv key);
 /* Of "submission/erp@contoso.com", "smtp/lab": the key of a lane. As limit_book_scope(). */
 struct limit_scope *limit_book_of_lane(struct limit_book *b, struct sv lane);
 bool limit_book_knows(const struct limit_book *b, struct sv lane); /* something was used, or made */
-struct sv limit_scope_key(const struct limit_scope *s);            /* lives as long as the book */
+struct sv limit_scope_key(const struct limit_scope *s);            /* lives as long as it */
+/*
+ * Scopes of which nothing is used, learned or open go, unless `keeps` says that somebody has a pointer to it: what is used
+ * is kept for as long as it counts, so that who comes back in time finds what he left. How many went.
+ */
+size_t limit_book_sweep(struct limit_book *b, struct mono_time now,
+	bool (*keeps)(void *arg, struct sv scope), void *arg);
 
 struct limit_caps {
 	uint32_t messages_per_minute; /* 0: no limit */

@@ -486,9 +486,40 @@ static void a_month_is_its_owners(void **state)
 	limit_book_free(d.b);
 }
 
+static bool keeps_a(void *arg, struct sv scope)
+{
+	(void)arg;
+	return sv_eq(scope, SV("m:a@b.c"));
+}
+
+/* What somebody has, or what counts still, stays; the rest goes. */
+static void what_counts_no_more_goes(void **state)
+{
+	struct desk d;
+	struct limit_scope *s;
+
+	(void)state;
+	open_desk(&d, 5, 10);
+	send(&d, 0, 1, 4);
+	s = limit_book_scope(d.b, SV("m:a@b.c"));
+	limit_scope_set(s, &(struct limit_caps){ 5, 10 });
+	s = limit_book_scope(d.b, SV("m:b@b.c"));
+	limit_scope_set(s, &(struct limit_caps){ 5, 10 });
+	assert_int_equal(limit_book_sweep(d.b, at_s(2), keeps_a, NULL), 1);
+	assert_null(limit_book_known(d.b, SV("m:b@b.c")));
+	assert_non_null(limit_book_known(d.b, SV("m:a@b.c")));
+	assert_int_equal(limit_book_sweep(d.b, at_s(86400), keeps_a, NULL), 0);
+	assert_true(limit_book_knows(d.b, LANE));
+	assert_int_equal(limit_part_use(&d.p, at_s(86400)).day.used, 4);
+	assert_int_equal(limit_book_sweep(d.b, at_s(86400 + 301), keeps_a, NULL), 1);
+	assert_false(limit_book_knows(d.b, LANE));
+	limit_book_free(d.b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_counts_no_more_goes),
 		cmocka_unit_test(room_is_the_least_of_two_windows),
 		cmocka_unit_test(what_never_left_gives_its_room_back),
 		cmocka_unit_test(room_comes_back_when_both_windows_have_some),

@@ -3,12 +3,15 @@
 
 #include "base/must.h"
 #include "observe/query_priv.h"
+#include "outbound/outbound.h"
 
 #include <stdlib.h>
 #include <sysexits.h>
 
 static void query_destroy(struct observe_query *q)
 {
+	if (q->looked_at)
+		outbound_look_end(q->looked_at);
 	list_remove(&q->reload.node);
 	io_task_cancel(q->sources->loop, &q->turn);
 	json_decref(q->request);
@@ -301,6 +304,9 @@ struct observe_query *observe_query_new(const struct observe_sources *sources, s
 	q->slice_began = io_clock_mono();
 	list_init(&q->reload.node);
 	q->conf = sources->conf && *sources->conf ? conf_ref(*sources->conf) : NULL;
+	q->looked_at = sources->outbound;
+	if (q->looked_at)
+		outbound_look_begin(q->looked_at);
 	q->request = json_loadb(request.ptr, request.len, JSON_REJECT_DUPLICATES, NULL);
 	if (!json_is_object(q->request)) {
 		observe_query_fail(q, EX_USAGE, "the request is not a JSON object");

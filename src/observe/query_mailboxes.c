@@ -93,7 +93,7 @@ static int compare(const void *a, const void *b, void *arg)
 /* ---- what is asked for ---- */
 
 static const char *const states[] = {
-	"ready", "waiting", "parked", "probing", "unused", "gone", "stopped"
+	"ready", "waiting", "parked", "probing", "unused", "gone", "stopped", "wildcard"
 };
 
 struct mailboxes_wanted {
@@ -165,7 +165,8 @@ static bool read_state(struct observe_query *q, struct mailboxes_wanted *w)
 	if (w->state.len)
 		observe_query_fail(q,
 			EX_USAGE,
-			"a mailbox is ready, waiting, parked, probing, unused, gone or stopped");
+			"a mailbox is ready, waiting, parked, probing, unused, gone, stopped or "
+			"wildcard");
 	return w->state.len == 0;
 }
 

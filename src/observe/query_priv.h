@@ -12,7 +12,8 @@
 struct observe_query {
 	const struct observe_sources *sources;
 	struct observe_query_sink sink;
-	struct conf *conf; /* a reference: rows of several turns are of one snapshot */
+	struct conf *conf;          /* a reference: rows of several turns are of one snapshot */
+	struct outbound *looked_at; /* outbound_look_begin(); NULL: no daemon runs */
 	json_t *request;
 	struct arena arena; /* filters and keys of the request: lives as long as the query */
 	struct arena page;  /* one answer of the store */

@@ -298,6 +298,23 @@ static void put_limits(const struct observe_query *q, json_t *o, const struct ob
 	must(json_object_set_new(o, "limits", list) == 0);
 }
 
+/* "*@contoso.com": how many of its mailboxes are at work. One of them: whose it is. */
+static void put_wildcard(const struct observe_query *q, json_t *o, const struct conf_lane *c)
+{
+	bool crowded = false;
+	uint32_t made = 0;
+
+	if (c && c->made_of)
+		observe_json_sv(o, "made_of", c->made_of->name);
+	if (!c || !c->is_wildcard)
+		return;
+	if (q->sources->outbound)
+		made = outbound_wildcard_count(q->sources->outbound, c->name, &crowded);
+	observe_json_int(o, "made", made);
+	observe_json_int(o, "at_once", c->at_once);
+	must(json_object_set_new(o, "crowded", json_boolean(crowded)) == 0);
+}
+
 json_t *observe_row_json(const struct observe_query *q, const struct observe_row *r)
 {
 	struct limit_use use = observe_row_use(r);
@@ -321,6 +338,7 @@ json_t *observe_row_json(const struct observe_query *q, const struct observe_row
 	observe_json_int(o, "waiting", r->waiting);
 	observe_json_int(o, "held", r->held);
 	observe_json_wall(o, "oldest_at", r->oldest_at);
+	put_wildcard(q, o, r->c);
 	put_pace(q, o, r);
 	put_limits(q, o, r);
 	if (r->has_status)

@@ -25,7 +25,8 @@ void observe_rows_begin(struct observe_rows *r, struct arena *a, const struct co
 		.arena = a, .conf = conf, .outbound = outbound, .summary = summary
 	};
 	r->lanes = conf_lanes(conf, &r->lane_count);
-	r->steps = r->lane_count + summary->out_count;
+	r->made_count = outbound ? outbound_lane_count(outbound) : 0;
+	r->steps = r->lane_count + r->made_count + summary->out_count;
 	/* One by one: to clear all of 10,000 at once is a long turn. */
 	r->items = arena_alloc(a, (r->steps + 1) * sizeof(*r->items));
 }
@@ -41,6 +42,15 @@ static struct observe_row *new_row(
 	return row;
 }
 
+/* The others are in the snapshot's list. */
+static void add_made(struct observe_rows *r, struct sv key)
+{
+	const struct conf_lane *lane = conf_lane(r->conf, key);
+
+	if (lane && lane->made_of && !observe_rows_find(r, key))
+		(void)new_row(r, lane->key, lane);
+}
+
 void observe_rows_add(struct observe_rows *r, size_t step)
 {
 	const struct store_summary_row *s;
@@ -51,10 +61,16 @@ void observe_rows_add(struct observe_rows *r, size_t step)
 		(void)new_row(r, r->lanes[step].key, &r->lanes[step]);
 		return;
 	}
-	s = &r->summary->out_rows[step - r->lane_count];
+	step -= r->lane_count;
+	if (step < r->made_count) {
+		add_made(r, outbound_lane_key(r->outbound, step));
+		return;
+	}
+	s = &r->summary->out_rows[step - r->made_count];
 	lane = arena_sv(r->arena, observe_flow_lane(r->outbound, r->conf, &s->flow));
 	row = observe_rows_find(r, lane);
-	add_waiting(r->arena, row ? row : new_row(r, lane, NULL), s);
+	/* Of a wildcard's mailbox that has no place yet the snapshot knows. */
+	add_waiting(r->arena, row ? row : new_row(r, lane, conf_lane(r->conf, lane)), s);
 }
 
 /* The lane's own texts may be gone in the next turn; what holds nothing has none. */
@@ -91,6 +107,8 @@ const char *observe_row_state(const struct observe_row *r, bool running)
 {
 	if (!r->c)
 		return "gone";
+	if (r->c->is_wildcard)
+		return "wildcard";
 	if (!running)
 		return "stopped";
 	if (!r->has_status)

@@ -34,7 +34,7 @@ struct observe_rows {
 	const struct conf *conf;
 	struct outbound *outbound;
 	const struct conf_lane *lanes;
-	size_t lane_count;
+	size_t lane_count, made_count;
 	const struct store_summary *summary;
 	size_t steps;
 };
@@ -47,7 +47,7 @@ void observe_row_look(struct observe_rows *r, size_t at);
 struct observe_row *observe_rows_find(const struct observe_rows *r, struct sv key); /* or NULL */
 void observe_rows_deinit(struct observe_rows *r);
 
-/* "ready", "waiting", "parked", "probing", "unused", "gone", "stopped". */
+/* "ready", "waiting", "parked", "probing", "unused", "gone", "stopped", "wildcard". */
 const char *observe_row_state(const struct observe_row *r, bool running);
 bool observe_row_is_held(const struct observe_row *r);
 /* What is used of its limits; where nothing runs, the limits alone. */

@@ -57,6 +57,7 @@ struct change *change_of(struct lane *l, struct arena *arena, const struct store
 	c->work.message = m->id;
 	c->of_look = overdue_adopts(l->o);
 	c->lane = l;
+	l->uses++;
 	c->arena = *arena;
 	*arena = (struct arena){ 0 };
 	c->m = *m;
@@ -97,6 +98,7 @@ static void change_free(struct change *c)
 	io_timer_stop(&c->again);
 	arena_reset(&c->arena);
 	work_end(&c->work);
+	c->lane->uses--;
 	free(c);
 	if (of_look)
 		overdue_written(o);

@@ -42,6 +42,7 @@ struct delivery *delivery_new(struct lane *l)
 	struct delivery *d = xcalloc(1, sizeof(*d));
 
 	d->lane = l;
+	l->uses++;
 	list_init(&d->node);
 	buf_init(&d->body, BODY_PIECE);
 	d->begun_at = io_now(l->o->loop);
@@ -56,6 +57,7 @@ void delivery_free(struct delivery *d)
 	arena_reset(&d->arena);
 	work_end(&d->work);
 	lane_room_changed(d->lane);
+	d->lane->uses--;
 	free(d);
 }
 

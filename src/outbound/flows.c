@@ -3,30 +3,55 @@
 #include "conf/route.h"
 #include "outbound/outbound_priv.h"
 
+#include <stdlib.h>
+
 /* Between where mail waits (sched/order) and the lanes that take it: who is a taker of what, and who should look for work. */
 
+/* One that a wildcard makes needs a place first. */
+static bool has_place(struct outbound *o, const struct conf_member *m, struct sv principal)
+{
+	return !m->lanes[0].made_of || htable_get(&o->members, m->key) ||
+	       crowd_has_room(o, &m->lanes[0], principal);
+}
+
 /* Its lanes are there from when mail first waits for one of them. How many members are configured. */
-static size_t make_lanes(struct outbound *o, struct sv queue)
+static size_t make_lanes(struct outbound *o, const struct mail_flow *flow)
 {
 	const struct conf_member *members[CONF_THROUGH_MAX];
-	size_t count = conf_queue_members(o->conf, queue, members);
+	size_t count = conf_queue_members(o->conf, flow->queue, members);
 
+	o->crowds.principal = flow->principal;
 	for (size_t i = 0; i < count; i++) {
 		bool of_pool = members[i]->kind == CONF_LANE_POOL ||
-			       conf_queue_pool(members[i], queue) != NULL;
+			       conf_queue_pool(members[i], flow->queue) != NULL;
 
-		for (size_t k = 0; k < members[i]->lane_count; k++)
+		for (size_t k = 0;
+			k < members[i]->lane_count && has_place(o, members[i], flow->principal);
+			k++)
 			(void)lane_get(o, members[i]->lanes[k].key);
 		if (of_pool)
 			pool_make(o, members[i]->pool);
 	}
+	o->crowds.principal = SV("");
 	return count;
 }
 
 struct sched_flow *flow_get(struct outbound *o, const struct mail_flow *key)
 {
-	(void)make_lanes(o, key->queue);
+	(void)make_lanes(o, key);
 	return sched_flow_get(o->order, key);
+}
+
+bool flow_is_crowded_out(struct outbound *o, const struct mail_flow *key)
+{
+	const struct conf_member *members[CONF_THROUGH_MAX];
+	size_t count = conf_queue_members(o->conf, key->queue, members);
+	bool all = count > 0;
+
+	for (size_t i = 0; i < count; i++)
+		all = all && members[i]->lanes[0].made_of &&
+		      !htable_get(&o->members, members[i]->key);
+	return all;
 }
 
 struct lane *lane_of_flow(struct outbound *o, const struct mail_flow *key)
@@ -40,9 +65,10 @@ struct lane *lane_first_of(struct outbound *o, const struct mail_flow *key)
 {
 	const struct conf_member *members[CONF_THROUGH_MAX];
 
-	return conf_queue_members(o->conf, key->queue, members) > 0
-		       ? lane_get(o, members[0]->lanes[0].key)
-		       : NULL;
+	if (conf_queue_members(o->conf, key->queue, members) == 0)
+		return NULL;
+	(void)make_lanes(o, key);
+	return htable_get(&o->lanes, members[0]->lanes[0].key);
 }
 
 struct sv outbound_lane_of(struct outbound *o, const struct mail_flow *flow)
@@ -137,7 +163,7 @@ void outbound_queued(
 	void *outbound, uint64_t message_id, const struct mail_flow *flow, uint32_t recipients)
 {
 	struct outbound *o = outbound;
-	size_t members = make_lanes(o, flow->queue);
+	size_t members = make_lanes(o, flow);
 
 	sched_flow_add(sched_flow_get(o->order, flow), recipients, outbound_due_now(o));
 	outbound_wake(o);
@@ -159,5 +185,8 @@ void flow_left_by(const struct lane *l, const struct mail_flow *key, size_t reci
 	if (!first || first == l || !lane_now(first).held || is_in_pool(l, key))
 		return;
 	first->moved += recipients;
-	first->moved_to = l;
+	if (first->moved_to && sv_eq(sv_from(first->moved_to), l->key))
+		return;
+	free(first->moved_to);
+	first->moved_to = sv_dup(l->key);
 }

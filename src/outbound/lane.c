@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
 #include "base/text.h"
+#include "conf/made.h"
 #include "io/log.h"
 #include "outbound/outbound_priv.h"
 #include "provider/defaults.h"
@@ -21,6 +22,7 @@ static struct member *member_of_lane(struct outbound *o, const struct lane *l)
 	m = xcalloc(1, sizeof(*m));
 	m->sched = sched_member_get(o->order, key);
 	list_init(&m->lanes);
+	list_init(&m->of_crowd);
 	htable_put(&o->members, key, m);
 	return m;
 }
@@ -48,6 +50,11 @@ struct conf *lane_take_conf(struct lane *l)
 
 	l->conf = conf_ref(l->o->conf);
 	l->c = c;
+	conf_made_keep(c);
+	if (c && c->made_of && !l->member->share)
+		crowd_join(l->member, l->o, c);
+	else if (c && !c->made_of)
+		crowd_leave(l->o, l->member);
 	sched_lane_set(
 		l->sched, c && c->tenant ? c->tenant->name : SV(""), c && lane_needs_token(c));
 	limits_of(l->o, l->key, c, &l->limits);
@@ -85,6 +92,7 @@ struct lane *lane_get(struct outbound *o, struct sv key)
 		o->lane_cap = o->lane_cap ? 2 * o->lane_cap : 16;
 		o->all_lanes = xrealloc(o->all_lanes, o->lane_cap * sizeof(struct lane *));
 	}
+	l->at = o->lane_count;
 	o->all_lanes[o->lane_count++] = l;
 	/* Its secrets are read before its first connection. */
 	l->secrets_stale = true;
@@ -102,8 +110,22 @@ void lane_free(struct lane *l)
 	sched_taker_free(l->taker);
 	sched_lane_free(l->sched);
 	conf_unref(l->conf);
+	free(l->moved_to);
 	free((void *)(uintptr_t)l->key.ptr);
 	free(l);
+}
+
+void lane_remove(struct lane *l)
+{
+	struct outbound *o = l->o;
+	struct lane *last = o->all_lanes[o->lane_count - 1];
+
+	o->all_lanes[l->at] = last;
+	last->at = l->at;
+	o->lane_count--;
+	(void)htable_take(&o->lanes, l->key);
+	conf_made_release(l->c);
+	lane_free(l);
 }
 
 /* ---- how many connections ---- */

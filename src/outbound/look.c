@@ -68,7 +68,7 @@ static struct outbound_lane_status status_of(struct lane *l)
 		.use = limit_set_use(&l->limits, LIMIT_INTERNAL, now),
 		.sign_in = l->c ? sign_ins[l->c->sign_in] : SV(""),
 		.moved = l->moved,
-		.moved_to = l->moved ? l->moved_to->key : SV("") };
+		.moved_to = l->moved ? sv_from(l->moved_to) : SV("") };
 
 	show_cost(l, &status);
 	if (state.why) {
@@ -85,9 +85,30 @@ static struct outbound_lane_status status_of(struct lane *l)
 	return status;
 }
 
+void outbound_look_begin(struct outbound *o)
+{
+	o->crowds.looked_at++;
+}
+
+void outbound_look_end(struct outbound *o)
+{
+	must(o->crowds.looked_at > 0);
+	o->crowds.looked_at--;
+}
+
+uint32_t outbound_wildcard_count(const struct outbound *o, struct sv wildcard, bool *out_crowded)
+{
+	return crowd_count(o, wildcard, out_crowded);
+}
+
 size_t outbound_lane_count(const struct outbound *o)
 {
 	return o->lane_count;
+}
+
+struct sv outbound_lane_key(const struct outbound *o, size_t at)
+{
+	return at < o->lane_count ? o->all_lanes[at]->key : SV("");
 }
 
 struct outbound_lane_status outbound_lane_at(struct outbound *o, size_t at)
@@ -183,6 +204,8 @@ struct sched_reason outbound_why(
 	r = sched_why(&q);
 	if (r.taker)
 		look_at_limits(sched_taker_owner(r.taker), flow->class, flow_side(flow), &r);
+	else if (flow_is_crowded_out(o, flow))
+		r.why = SCHED_WHY_CROWDED;
 	if (before == UINT64_MAX && r.why != SCHED_WHY_DUE)
 		r.wait_us = UINT64_MAX;
 	return r;

@@ -41,6 +41,8 @@ struct outbound *outbound_new(const struct outbound_options *options)
 	list_init(&o->idle);
 	list_init(&o->quiet);
 	list_init(&o->resolves);
+	list_init(&o->crowds.members);
+	io_timer_init(&o->crowds.timer, o->loop, idle_look, o);
 	o->order = sched_order_new(io_random_u64());
 	o->wake = (struct io_task){ .run = flows_wake, .arg = o };
 	io_timer_init(&o->due_timer, o->loop, flows_wake, o);
@@ -73,6 +75,7 @@ void outbound_free(struct outbound *o)
 	io_timer_stop(&o->due_timer);
 	io_timer_stop(&o->park_timer);
 	io_timer_stop(&o->flows.retry);
+	io_timer_stop(&o->crowds.timer);
 	io_task_cancel(o->loop, &o->flows.task);
 	io_task_cancel(o->loop, &o->used_walk.task);
 	io_task_cancel(o->loop, &o->poke_walk.task);
@@ -90,6 +93,7 @@ void outbound_free(struct outbound *o)
 		io_tls_unref(slot->value);
 	htable_deinit(&o->tls);
 	members_free(o);
+	crowds_free(o);
 	sched_order_free(o->order);
 	arena_reset(&o->flows.arena);
 	arena_reset(&o->parks_arena);
@@ -172,6 +176,7 @@ static void read_done(struct outbound *o)
 		return;
 	o->started = true;
 	pools_start(o);
+	idle_look(o);
 	/* Where the flows could not be read, there may be some. */
 	overdue_start(o, o->flows.op.op.rc != 0 || o->flows.op.out_count > 0);
 	arena_reset(&o->parks_arena);

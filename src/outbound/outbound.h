@@ -127,8 +127,17 @@ struct outbound_lane_status {
 };
 /* What is to be said of mailboxes of this provider that sign in with a password; NULL: there is none. */
 const char *outbound_password_notice(const struct conf *conf, enum provider_kind provider);
-/* Those that had mail, one by one: they never go, and new ones come at the end. */
+/*
+ * Who looks at lanes over several turns of the loop, and keeps what is said of them, begins and ends: meanwhile none goes that a
+ * wildcard made (conf/made.h), nor what the snapshot has of it.
+ */
+void outbound_look_begin(struct outbound *o);
+void outbound_look_end(struct outbound *o);
+/* How many mailboxes this wildcard has at work, and whether mail waits for one of them to go. */
+uint32_t outbound_wildcard_count(const struct outbound *o, struct sv wildcard, bool *out_crowded);
+/* Those that had mail, one by one; new ones come at the end, and where one has gone the last takes its place. */
 size_t outbound_lane_count(const struct outbound *o);
+struct sv outbound_lane_key(const struct outbound *o, size_t at);
 struct outbound_lane_status outbound_lane_at(struct outbound *o, size_t at);
 /* One of them. False: it never had mail. */
 bool outbound_lane_look(struct outbound *o, struct sv lane, struct outbound_lane_status *out);

@@ -39,6 +39,7 @@
  * park.c         the hands of what is held: records, alerts, the log; and what a message is to it
  * flows.c        where mail waits, and which lanes look for work
  * overdue_when.c when mail is looked at for its age
+ * idle.c         mailboxes that a wildcard made go again; crowd.c: how many there are, and whose
  * lane.c, pools.c   what is known of a lane, and how it stands; who is in a pool, and what its mailboxes may take
  * endpoint.c     budgets of handshakes and connections
  * fresh.c        what a worker reads for a new snapshot
@@ -156,6 +157,17 @@ struct outbound {
 	struct mono_time last_mono, first_mono;
 	struct start_walk used_walk, poke_walk;
 	struct store_parks_read parks_op;
+	/* Mailboxes that wildcards made. */
+	struct {
+		struct htable by_name; /* "*@contoso.com" -> struct crowd */
+		struct list members;   /* of all of them: struct member */
+		size_t count;
+		struct io_timer timer;
+		struct sv principal; /* whose mail makes lanes now */
+		unsigned looked_at;  /* by others, over several turns: nobody goes */
+		uint32_t dropped;
+		struct mono_time book_at;
+	} crowds;
 	struct limit_book *book;
 	struct store_ledger_read ledger_op;
 	struct store_counts_read counts_op;
@@ -172,11 +184,16 @@ struct member {
 	struct sched_member *sched;
 	struct list lanes;
 	struct sched_better better;
+	struct crowd_share *share; /* a wildcard made it; NULL: none did */
+	struct list of_crowd;
+	struct mono_time quiet_since; /* no mail waits for it; 0: some does */
 };
 
 struct lane {
 	struct outbound *o;
 	struct sv key;
+	size_t at;                 /* in all_lanes */
+	uint32_t uses;             /* deliveries and changes that have it */
 	struct conf *conf;         /* the snapshot `c` belongs to */
 	const struct conf_lane *c; /* NULL: not configured any more, or no route */
 	struct sched_lane *sched;
@@ -210,7 +227,7 @@ struct lane {
 	uint64_t delivered_month;
 	/* Recipients that went by another door since it is held, and the last such door. */
 	uint64_t moved;
-	const struct lane *moved_to;
+	char *moved_to; /* its key; NULL: none */
 };
 
 struct connection;
@@ -262,9 +279,25 @@ void work_begin(struct work *w, struct outbound *o);
 void work_end(struct work *w);
 void outbound_check_drained(struct outbound *o);
 
+/* ---- crowd.c: how many mailboxes of a wildcard are at work, and whose mail made them ---- */
+#define CROWD_LOOK_US (5 * US_PER_S)
+#define CROWD_QUIET_US (10 * US_PER_MIN)
+/* May mail of this principal make one more of these? No: it waits for a place. */
+bool crowd_has_room(struct outbound *o, const struct conf_lane *c, struct sv principal);
+void crowd_join(struct member *m, struct outbound *o, const struct conf_lane *c);
+void crowd_leave(struct outbound *o, struct member *m);
+bool crowd_is_denied(const struct outbound *o); /* mail of one of them waits for a place */
+void crowd_forgive(struct outbound *o);
+uint32_t crowd_count(const struct outbound *o, struct sv wildcard, bool *out_denied);
+void crowds_free(struct outbound *o);
+
+/* ---- idle.c ---- */
+void idle_look(void *outbound); /* what wildcards made and nobody needs goes; again and again */
+
 /* ---- lane.c ---- */
 struct lane *lane_get(struct outbound *o, struct sv key); /* makes it */
 void lane_free(struct lane *l);
+void lane_remove(struct lane *l); /* from all lanes, and frees it: nothing has it any more */
 /* The snapshot of now; what it had goes to the caller. */
 struct conf *lane_take_conf(struct lane *l);
 bool lane_needs_token(const struct conf_lane *c);
@@ -332,9 +365,12 @@ struct sched_flow *flow_get(struct outbound *o, const struct mail_flow *key); /*
 /* Mail waits there, due then; those who may take it are told. Recipients 0: it waited there before. */
 void flow_add(
 	struct outbound *o, const struct mail_flow *key, uint32_t recipients, struct wall_time due);
+/* A wildcard's mailbox of which it waits to have a place (crowd.c). */
+bool flow_is_crowded_out(struct outbound *o, const struct mail_flow *key);
 /* The lane by which its mail would leave now; NULL: none. */
 struct lane *lane_of_flow(struct outbound *o, const struct mail_flow *key);
-struct lane *lane_first_of(struct outbound *o, const struct mail_flow *key); /* if none were held */
+struct lane *lane_first_of(struct outbound *o,
+	const struct mail_flow *key); /* if none were held; NULL: none, or there is no place */
 /*
  * Its flow in the queue of the other members that can carry it, `by` this lane's; of other tenants only: where all doors
  * of one share the trouble. NULL: there is none.

@@ -36,6 +36,7 @@ static void reload_ends(struct outbound *o)
 		parks_tell_order(o);
 		flows_look(o, NULL);
 	}
+	idle_look(o);
 	o->reload.done = NULL;
 	if (done)
 		done(o->reload.arg);

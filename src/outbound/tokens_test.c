@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "conf/made.h"
 #include "io/file.h"
 #include "outbound/test_bench.h"
+#include <limits.h>
 
 /*
  * Lanes that sign in with tokens. The broker here is the test's own: identity/tokens.c, which has tests
@@ -411,6 +413,192 @@ static void a_token_service_that_is_down_is_waited_for(void **state)
 	bench_close(&bench);
 }
 
+/* ---- mailboxes of a wildcard (conf/made.h) ---- */
+
+#define WILD(at_once, more)                                                                   \
+	HEAD "  - { address: \"*@contoso.com\", tenant: c, provider: submission, auth: app, " \
+	     "endpoint: { host: 127.0.0.1, port: @A }, at_once: " at_once ", " more " }\n"    \
+	     "routes: [ { through: sender } ]\n"
+
+static uint64_t queue_of(const char *user, unsigned mailbox, const char *to)
+{
+	char sender[64], member[96];
+
+	(void)snprintf(sender, sizeof(sender), "m%u@contoso.com", mailbox);
+	(void)snprintf(member, sizeof(member), "m:%s", sender);
+	return bench_queue(&bench,
+		&(struct letter){
+			.sender = sender, .recipients = to, .queue = member, .user = user });
+}
+
+static void open_wild(const char *conf)
+{
+	open_bench(1);
+	bench_reload(&bench, conf);
+}
+
+static bool nothing_runs(struct bench *b)
+{
+	return b->o->deliveries == 0 && list_empty(&b->o->work) && !b->o->flows.running;
+}
+
+static bool all_left(struct bench *b)
+{
+	return b->a.mail_count >= wanted && nothing_runs(b);
+}
+
+/* As time would bring it: who is idle goes, and who waits for a place gets it. */
+static size_t look_until_all_left(size_t mails)
+{
+	size_t most = 0;
+
+	wanted = mails;
+	while (!all_left(&bench)) {
+		most = bench.o->crowds.count > most ? bench.o->crowds.count : most;
+		idle_look(bench.o);
+		bench_turn(&bench);
+	}
+	return most;
+}
+
+static bool two_ask(struct bench *b)
+{
+	(void)b;
+	return broker.open == 2;
+}
+
+static bool three_ask(struct bench *b)
+{
+	(void)b;
+	return broker.open == 3;
+}
+
+static void who_invents_senders_leaves_places_for_others(void **state)
+{
+	const struct mail_flow last = { .queue = SV("m:m11@contoso.com"),
+		.class = MAIL_CLASS_NORMAL,
+		.principal = SV("crm"),
+		.external = true };
+	struct sched_reason why;
+
+	(void)state;
+	open_wild(WILD("4", "limits: {}"));
+	broker.later = true;
+	for (unsigned i = 0; i < 12; i++)
+		(void)queue_of("crm", i, "anna@example.org");
+	bench_until(&bench, two_ask);
+	idle_look(bench.o);
+	/* Half of all: the next would be as many as are left. */
+	assert_int_equal(bench.o->crowds.count, 2);
+	assert_true(crowd_is_denied(bench.o));
+	why = outbound_why(bench.o, &last, 0, outbound_due_now(bench.o));
+	assert_string_equal(sched_why_name(why.why), "crowded");
+	(void)queue_of("erp", 100, "anna@example.org");
+	bench_until(&bench, three_ask);
+	assert_int_equal(bench.o->crowds.count, 3);
+	broker.later = false;
+	release();
+	assert_in_range(look_until_all_left(13), 1, 3);
+	bench_close(&bench);
+}
+
+/* Nothing of one that is gone stays but what it has used, and that is there when it comes again, also after a restart. */
+static void who_comes_back_finds_what_it_used(void **state)
+{
+	(void)state;
+	open_wild(WILD("2", "limits: { share: 100%, recipients_per_day: 3 }"));
+	(void)queue_of("crm", 0, "a@example.org b@example.org");
+	(void)look_until_all_left(1);
+	for (unsigned i = 1; i < 40; i++)
+		(void)queue_of("crm", i, "a@example.org");
+	assert_in_range(look_until_all_left(40), 1, 1);
+	assert_false(bench_lane(&bench, "submission/m0@contoso.com").found);
+	assert_true(bench.o->lane_count <= 3);
+	assert_true(bench.o->members.count <= 3);
+	assert_true(conf_made_count(bench.o->conf) <= 3);
+	for (unsigned life = 0; life < 2; life++) {
+		size_t before = bench.a.mail_count;
+		uint64_t id = queue_of("crm", 0, "c@example.org d@example.org");
+
+		while (!bench_lane(&bench, "submission/m0@contoso.com").found) {
+			idle_look(bench.o);
+			bench_turn(&bench);
+		}
+		/* One of the two: the day of m0 has three. */
+		if (life == 0)
+			bench_wait_for(&bench, id, 0, STORE_RCPT_DELIVERED, NULL);
+		bench_until(&bench, nothing_runs);
+		assert_int_equal(bench.a.mail_count, before + (life == 0));
+		assert_string_equal(bench_lane(&bench, "submission/m0@contoso.com").cause, "limit");
+		assert_int_equal(
+			bench_lane(&bench, "submission/m0@contoso.com").status.use.day.used, 3);
+		bench_close_queue(&bench);
+		bench_open_queue(&bench);
+		bench.o->tokens = (struct identity_tokens *)&broker;
+		bench_start(&bench);
+	}
+	bench_close(&bench);
+}
+
+static bool m0_is_parked(struct bench *b)
+{
+	return bench_lane(b, "submission/m0@contoso.com").status.state == SCHED_LANE_PARKED;
+}
+
+/* A refused sign-in is of that mailbox; a refused token of all, once. */
+static void an_address_that_is_none_holds_its_own_mail(void **state)
+{
+	uint64_t id, other;
+
+	(void)state;
+	open_wild(WILD("9", "limits: {}"));
+	bench.a.rules[0] = (struct up_rule){ .at = SMTP_SERVER_EV_AUTH_TOKEN,
+		.times = UINT_MAX,
+		.code = 535,
+		.enhanced = "5.7.3",
+		.text = "Authentication unsuccessful" };
+	id = queue_of("crm", 0, "a@example.org");
+	bench_until(&bench, m0_is_parked);
+	bench.a.rules[0].times = 0;
+	other = queue_of("crm", 1, "a@example.org");
+	bench_wait_for(&bench, other, 0, STORE_RCPT_DELIVERED, NULL);
+	assert_int_equal(bench_parks(&bench), 0);
+	assert_string_equal(bench_lane(&bench, "submission/m0@contoso.com").cause, "token-refused");
+	/* It has mail, and so stays. */
+	idle_look(bench.o);
+	assert_true(m0_is_parked(&bench));
+	(void)id;
+	bench_close(&bench);
+}
+
+static void a_reload_keeps_and_takes_away(void **state)
+{
+	uint64_t id;
+
+	(void)state;
+	open_wild(WILD("2", "limits: {}"));
+	id = queue_of("crm", 0, "a@example.org");
+	bench_wait_for(&bench, id, 0, STORE_RCPT_DELIVERED, NULL);
+	bench_reload(&bench, WILD("5", "limits: { messages_per_minute: 7, share: 100% }"));
+	bench_until(&bench, nothing_runs);
+	assert_int_equal(
+		bench_lane(&bench, "submission/m0@contoso.com").status.use.minute.capacity, 7);
+	assert_int_equal(bench.o->crowds.count, 1);
+	/* Listed by its address it is none of the wildcard's. */
+	bench_reload(&bench,
+		HEAD
+		"  - { address: m0@contoso.com, tenant: c, provider: submission, auth: app, "
+		"endpoint: { host: 127.0.0.1, port: @A } }\nroutes: [ { through: sender } ]\n");
+	bench_until(&bench, nothing_runs);
+	assert_int_equal(bench.o->crowds.count, 0);
+	id = queue_of("crm", 0, "a@example.org");
+	bench_wait_for(&bench, id, 0, STORE_RCPT_DELIVERED, NULL);
+	id = queue_of("crm", 1, "a@example.org");
+	bench_until(&bench, nothing_runs);
+	assert_int_equal(bench.a.mail_count, 2);
+	bench_close(&bench);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -422,6 +610,10 @@ int main(void)
 		cmocka_unit_test(refused_sign_ins_stop_the_lane),
 		cmocka_unit_test(a_tenant_that_cannot_sign_in_holds_its_lanes),
 		cmocka_unit_test(a_token_service_that_is_down_is_waited_for),
+		cmocka_unit_test(who_invents_senders_leaves_places_for_others),
+		cmocka_unit_test(who_comes_back_finds_what_it_used),
+		cmocka_unit_test(an_address_that_is_none_holds_its_own_mail),
+		cmocka_unit_test(a_reload_keeps_and_takes_away),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -92,6 +92,13 @@ static bool check_token(struct graph_call *c, enum MHD_Result *out_result)
 	return false;
 }
 
+static bool is_missing(const struct sandbox *s, struct sv address)
+{
+	const struct sandbox_mailbox *b = sandbox_model_mailbox(s->model, address, false);
+
+	return b && b->missing;
+}
+
 static bool find_mailbox(struct graph_call *c, enum MHD_Result *out_result)
 {
 	struct sv path = sv_skip(c->r->path, 6), what, id; /* "/v1.0/" */
@@ -117,7 +124,7 @@ static bool find_mailbox(struct graph_call *c, enum MHD_Result *out_result)
 			SV_ARG(sv_head(what, 100)));
 		return false;
 	}
-	if (address_parse(id, ADDRESS_UTF8, &parsed) != 0 ||
+	if (address_parse(id, ADDRESS_UTF8, &parsed) != 0 || is_missing(c->s, id) ||
 		!sandbox_tenant_accepts(&c->s->tenant, parsed.domain)) {
 		*out_result = graph_say_error(c,
 			MHD_HTTP_NOT_FOUND,

@@ -190,7 +190,8 @@ struct sandbox_mailbox *sandbox_model_sign_in(struct sandbox_model *m, struct sv
 
 	if (!may_sign_in(m, b, false, out_reply))
 		return NULL;
-	if (!right_password(m, b, password) || address_parse(user, 0, &parsed) != 0) {
+	if ((b && b->missing) || !right_password(m, b, password) ||
+		address_parse(user, 0, &parsed) != 0) {
 		sandbox_say(out_reply,
 			535,
 			"5.7.139",
@@ -207,7 +208,7 @@ struct sandbox_mailbox *sandbox_model_sign_in_token(struct sandbox_model *m, str
 	struct sandbox_mailbox *b = sandbox_model_mailbox(m, user, false);
 	struct address parsed;
 
-	if (!token_is_good || address_parse(user, 0, &parsed) != 0) {
+	if (!token_is_good || (b && b->missing) || address_parse(user, 0, &parsed) != 0) {
 		sandbox_say(out_reply, 535, "5.7.3", "Authentication unsuccessful");
 		return NULL;
 	}

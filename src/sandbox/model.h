@@ -73,8 +73,9 @@ struct sandbox_mailbox {
 	char *address;  /* lower case */
 	char *password; /* the sandbox's own, no secret */
 	enum sandbox_switch smtp_auth;
-	bool full;      /* Sent Items filled it: 554 5.2.2 */
-	bool blocked;   /* restricted entity: 550 5.1.8 */
+	bool full;    /* Sent Items filled it: 554 5.2.2 */
+	bool blocked; /* restricted entity: 550 5.1.8 */
+	bool missing; /* there is no such mailbox in the tenant: its sign-ins fail as those with a bad token do */
 	char **send_as; /* patterns it may send as besides itself */
 	size_t send_as_count;
 	uint32_t

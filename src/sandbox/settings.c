@@ -65,6 +65,7 @@ static const struct sandbox_key mailbox_keys[] = {
 	{ "smtp_auth", SANDBOX_TYPE_TEXT },
 	{ "full", SANDBOX_TYPE_BOOL },
 	{ "blocked", SANDBOX_TYPE_BOOL },
+	{ "missing", SANDBOX_TYPE_BOOL },
 	{ "send_as", SANDBOX_TYPE_TEXTS },
 	{ "people_per_hour", SANDBOX_TYPE_COUNT },
 };
@@ -240,6 +241,7 @@ static void apply_mailbox(struct sandbox *s, const json_t *spec)
 		b->smtp_auth = (enum sandbox_switch)find_auth(auth);
 	read_bool(spec, "full", &b->full);
 	read_bool(spec, "blocked", &b->blocked);
+	read_bool(spec, "missing", &b->missing);
 	for (size_t i = 0; i < json_array_size(send_as); i++)
 		sandbox_mailbox_allow_send_as(
 			b, sv_from(json_string_value(json_array_get(send_as, i))));
@@ -323,6 +325,7 @@ static json_t *mailbox_json(const struct sandbox_mailbox *b)
 	must(json_object_set_new(o, "smtp_auth", json_string(auth_names[b->smtp_auth])) == 0);
 	put_bool(o, "full", b->full);
 	put_bool(o, "blocked", b->blocked);
+	put_bool(o, "missing", b->missing);
 	must(json_object_set_new(o, "send_as", send_as) == 0);
 	put_count(o, "accepted", b->accepted);
 	put_count(o, "sending", b->sending);

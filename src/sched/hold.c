@@ -150,6 +150,28 @@ struct sched_hold *sched_hold_get(
 	return h;
 }
 
+static bool is_idle(const struct sched_hold *h)
+{
+	return !h->held && !h->what && h->table->ended != h;
+}
+
+bool sched_hold_may_go(const struct sched_hold *h)
+{
+	bool idle = is_idle(h);
+
+	htable_each (&h->senders, slot)
+		idle = idle && is_idle(slot->value);
+	return idle;
+}
+
+void sched_hold_drop(struct sched_hold *h)
+{
+	must(h->scope == SCHED_HOLD_MAILBOX && sched_hold_may_go(h));
+	h->table->suspect_count -= h->senders.count;
+	(void)htable_take(&h->table->named, sv_from(h->key));
+	hold_free(h);
+}
+
 static struct sched_hold *sender_new(struct sched_hold *mailbox, struct sv address)
 {
 	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(KEY_MAX);

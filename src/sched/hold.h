@@ -42,6 +42,10 @@ void sched_holds_free(struct sched_holds *t);
 /* A scope, of any kind but a sender; it stays as long as the table. `name`: of the lane or the tenant. */
 struct sched_hold *sched_hold_get(
 	struct sched_holds *t, enum sched_hold_scope scope, struct sv name);
+/* A lane that nobody needs any more: neither it nor a sender on it holds anything, and all events of them were asked for. */
+bool sched_hold_may_go(const struct sched_hold *h);
+void sched_hold_drop(
+	struct sched_hold *h); /* only then: h and its senders are gone, and what was suspected */
 /* A sender on a lane. NULL, unless it is to be made: nothing was refused. It may be gone after any change of the table. */
 struct sched_hold *sched_hold_of_sender(struct sched_hold *mailbox, struct sv sender, bool make);
 

@@ -283,6 +283,18 @@ struct sched_member *sched_member_get(struct sched_order *o, struct sv key)
 	return sched_queues_member(o->queues, key);
 }
 
+bool sched_member_has_mail(const struct sched_member *m)
+{
+	for (struct sched_lot *lot = sched_member_lot(m, NULL); lot; lot = sched_member_lot(m, lot))
+		list_each (at, sched_lot_flows(lot)) {
+			const struct sched_flow *f = list_entry(at, struct sched_flow, of_lot);
+
+			if (f->waiting > 0 || f->picks > 0)
+				return true;
+		}
+	return false;
+}
+
 struct sched_taker *sched_taker_new(struct sched_member *m, uint32_t rank, void *owner)
 {
 	struct sched_taker *t = xcalloc(1, sizeof(*t));

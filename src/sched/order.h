@@ -48,8 +48,11 @@ DEFINE_CLEANUP(struct sched_order, sched_order_free);
 
 /* ---- who takes ---- */
 
-/* Made at first use; lives as long as the order. */
+/* Made at first use; lives as long as the order, or until it is forgotten: it has no taker then, and whoever has it lets it go. */
 struct sched_member *sched_member_get(struct sched_order *o, struct sv key);
+void sched_member_forget(struct sched_member *m);
+/* Mail waits in a queue that names it, or a pick of such mail is under way. */
+bool sched_member_has_mail(const struct sched_member *m);
 /* `rank`: the place of the door in its mailbox. Neither configured nor held until sched_taker_set(). */
 NODISCARD struct sched_taker *sched_taker_new(struct sched_member *m, uint32_t rank, void *owner);
 /* Its mail goes on by others. Picks that are under way may end later. */

@@ -23,6 +23,8 @@ struct sched_member {
 	struct list bonds; /* of a pool: tiers of mail that one of its mailboxes has to carry */
 	struct sched_pool *pool;
 	struct sched_seat *seat; /* in a pool */
+	struct list tiers;       /* of all that name it */
+	bool is_known;           /* outside: it stays when nothing names it */
 	struct sched_door *way
 		[2]; /* the door for mail to the inside, and to the outside; NULL: on to the next tier */
 };
@@ -37,7 +39,8 @@ struct sched_door {
 };
 
 struct tier {
-	struct list watch; /* in member.lots */
+	struct list watch;     /* in member.lots */
+	struct list of_member; /* in member.tiers */
 	struct sched_lot *lot;
 	struct sched_member *member;
 	struct sched_member *bond; /* the pool that the member has to be in; NULL: none */
@@ -86,7 +89,7 @@ void sched_queues_free(struct sched_queues *q)
 	free(q);
 }
 
-struct sched_member *sched_queues_member(struct sched_queues *q, struct sv key)
+static struct sched_member *member_of(struct sched_queues *q, struct sv key)
 {
 	struct sched_member *m = htable_get(&q->members, key);
 
@@ -98,8 +101,48 @@ struct sched_member *sched_queues_member(struct sched_queues *q, struct sv key)
 	list_init(&m->doors);
 	list_init(&m->lots);
 	list_init(&m->bonds);
+	list_init(&m->tiers);
 	htable_put(&q->members, key, m);
 	return m;
+}
+
+struct sched_member *sched_queues_member(struct sched_queues *q, struct sv key)
+{
+	struct sched_member *m = member_of(q, key);
+
+	m->is_known = true;
+	return m;
+}
+
+static void drop_unused(struct sched_member *m)
+{
+	if (m->is_known || m->pool || m->seat || !list_empty(&m->bonds) || !list_empty(&m->tiers) ||
+		!list_empty(&m->doors))
+		return;
+	(void)htable_take(&m->queues->members, sv_from(m->key));
+	free(m->key);
+	free(m);
+}
+
+void sched_member_forget(struct sched_member *m)
+{
+	must(list_empty(&m->doors));
+	m->is_known = false;
+	drop_unused(m);
+}
+
+struct sched_lot *sched_member_lot(const struct sched_member *m, const struct sched_lot *last)
+{
+	bool passed = !last;
+
+	list_each (at, &m->tiers) {
+		struct sched_lot *lot = list_entry(at, struct tier, of_member)->lot;
+
+		if (passed)
+			return lot;
+		passed = lot == last;
+	}
+	return NULL;
 }
 
 struct sched_order *sched_member_order(const struct sched_member *m)
@@ -485,14 +528,14 @@ static void tier_set(struct sched_queues *q, struct tier *t, struct sv part)
 	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(part.len + 4);
 
 	if (!sv_starts(part, SV("b:")) || !sv_cut_char(&rest, ':', &name)) {
-		t->member = sched_queues_member(q, part);
+		t->member = member_of(q, part);
 		return;
 	}
 	must(buf_printf(&key, "p:%.*s", SV_ARG(name)) == 0);
-	t->bond = sched_queues_member(q, buf_sv(&key));
+	t->bond = member_of(q, buf_sv(&key));
 	buf_reset(&key);
 	must(buf_printf(&key, "m:%.*s", SV_ARG(rest)) == 0);
-	t->member = sched_queues_member(q, buf_sv(&key));
+	t->member = member_of(q, buf_sv(&key));
 }
 
 static struct sched_lot *lot_new(struct sched_queues *q, const struct mail_flow *key)
@@ -515,6 +558,8 @@ static struct sched_lot *lot_new(struct sched_queues *q, const struct mail_flow 
 		if (names_member(lot, t->member))
 			continue;
 		list_init(&t->watch);
+		list_init(&t->of_member);
+		list_append(&t->member->tiers, &t->of_member);
 		list_init(&t->of_bond);
 		if (t->bond)
 			list_append(&t->bond->bonds, &t->of_bond);
@@ -552,6 +597,10 @@ void sched_lot_free(struct sched_lot *lot)
 	for (size_t i = 0; i < lot->tier_count; i++) {
 		list_remove(&lot->tiers[i].watch);
 		list_remove(&lot->tiers[i].of_bond);
+		list_remove(&lot->tiers[i].of_member);
+		drop_unused(lot->tiers[i].member);
+		if (lot->tiers[i].bond)
+			drop_unused(lot->tiers[i].bond);
 	}
 	list_remove(&lot->moved);
 	if (lot->sender)

@@ -22,6 +22,8 @@ NODISCARD struct sched_queues *sched_queues_new(uint64_t seed, struct sched_orde
 void sched_queues_free(struct sched_queues *q);
 struct sched_member *sched_queues_member(struct sched_queues *q, struct sv key);
 struct sched_order *sched_member_order(const struct sched_member *m);
+/* The lots that name it, one after the other; `last` NULL: the first. NULL: no more. */
+struct sched_lot *sched_member_lot(const struct sched_member *m, const struct sched_lot *last);
 
 /* Of a mailbox: its place in a pool, NULL: none. Of a pool's member: the pool. */
 struct sched_seat *sched_member_seat(const struct sched_member *m);

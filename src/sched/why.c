@@ -7,6 +7,7 @@ const char *sched_why_name(enum sched_why why)
 {
 	static const char *const names[] = {
 		[SCHED_WHY_NO_DOOR] = "no-lane",
+		[SCHED_WHY_CROWDED] = "crowded",
 		[SCHED_WHY_HELD] = "held",
 		[SCHED_WHY_EXTERNAL] = "external-held",
 		[SCHED_WHY_SENDER] = "sender-held",

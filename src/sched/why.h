@@ -13,6 +13,7 @@
  */
 enum sched_why {
 	SCHED_WHY_NO_DOOR, /* no member of its queue is configured */
+	SCHED_WHY_CROWDED, /* as its owner says: none has a place yet (conf/made.h) */
 	SCHED_WHY_HELD, /* `taker` is held, and lets nothing go elsewhere, or nobody else takes it */
 	SCHED_WHY_EXTERNAL, /* `taker` takes no mail to the outside */
 	SCHED_WHY_SENDER,   /* its sender is held on the member of `taker` */
