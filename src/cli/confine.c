@@ -81,6 +81,7 @@ static void find_ports(const struct conf *c, struct ports *out)
 	for (size_t i = 0; i < count; i++) {
 		add_url(out, tenants[i]->login_url);
 		add_url(out, tenants[i]->graph_url);
+		add_url(out, tenants[i]->exchange_url);
 	}
 	add_url(out, g->proxy);
 	add_url(out, g->alerts.webhook_url);

@@ -223,6 +223,11 @@ static void print_limit(const json_t *line, const json_t *limit)
 			window,
 			gmail ? "Google's" : "Microsoft's",
 			cli_when(cli_text(limit, "learned_at"), at));
+	if (cli_text(limit, "observed_at")[0])
+		(void)!buf_printf(&text,
+			"; %s of these by others, as Exchange counted %s",
+			cli_count(number(limit, "others"), n[0]),
+			cli_when(cli_text(limit, "observed_at"), at));
 	if (cli_text(limit, "shut_until")[0])
 		(void)!buf_printf(&text,
 			"; used up by its reply, tried again %s",

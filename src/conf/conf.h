@@ -177,9 +177,12 @@ struct conf_tenant {
 	uint32_t licences, external_per_day;
 	bool trial;
 	int64_t created_s; /* seconds since 1970; 0: an old one */
+	/* Exchange is asked every so often what has been sent; 0: not. `admin` is what a token for that is got with. */
+	uint64_t counters_us;
+	const struct conf_lane *admin;
 	struct conf_app app;
 	/* `endpoints:`; the cloud's where not given. URLs without a slash at the end. */
-	struct sv login_url, graph_url;
+	struct sv login_url, graph_url, exchange_url;
 	struct sv scope_host; /* "https://outlook.office365.com" */
 	struct sv ca_file;    /* for both; empty: the system's */
 	struct conf_place place;

@@ -56,6 +56,25 @@ static const struct row broken[] = {
 		4,
 		43,
 		"is of a wildcard" },
+	{ "counters without an app",
+		"tenants: [ { name: t, counters: 15m } ]\nconnectors: [ { name: l, host: h } ]\n"
+		"routes: [ { through: l } ]\n",
+		1,
+		33,
+		"with the permission Exchange.ManageAsApp" },
+	{ "counters of Google",
+		"tenants: [ { name: t, counters: 15m, cloud: google } ]\nconnectors: [ { name: l, "
+		"host: "
+		"h } ]\nroutes: [ { through: l } ]\n",
+		1,
+		33,
+		"are those of Exchange" },
+	{ "counters too often",
+		"tenants: [ { name: t, counters: 1m } ]\nconnectors: [ { name: l, host: h } ]\n"
+		"routes: [ { through: l } ]\n",
+		1,
+		33,
+		"must lie between 5m and 1d" },
 	{ "at_once of nothing", WILD_T "    at_once: 0\n" END, 6, 14, "at_once" },
 };
 

@@ -6,6 +6,8 @@
 enum {
 	GUID_LEN = 36
 };
+/* Not documented is how often Exchange may be asked: as rarely as it helps. */
+#define COUNTERS_LEAST_US (5 * US_PER_MIN)
 
 static bool is_guid(struct sv v)
 {
@@ -171,6 +173,7 @@ static void read_app(struct conf_load *ld, const struct conf_node *value, void *
 static const struct conf_field endpoint_fields[] = {
 	{ .name = SV_INIT("login"), .type = CONF_TYPE_URL, AT(login_url) },
 	{ .name = SV_INIT("graph"), .type = CONF_TYPE_URL, AT(graph_url) },
+	{ .name = SV_INIT("exchange"), .type = CONF_TYPE_URL, AT(exchange_url) },
 	{ .name = SV_INIT("scope"), .type = CONF_TYPE_URL, AT(scope_host) },
 	{ .name = SV_INIT("ca_file"),
 		.type = CONF_TYPE_PATH,
@@ -211,6 +214,12 @@ static const struct conf_field tenant_fields[] = {
 		.max = 1000000000 },
 	{ .name = SV_INIT("trial"), .type = CONF_TYPE_BOOL, AT(trial) },
 	{ .name = SV_INIT("created"), .type = CONF_TYPE_READ, AT(created_s), .read = read_created },
+	{ .name = SV_INIT("counters"),
+		.type = CONF_TYPE_DURATION,
+		.flags = CONF_OFF,
+		AT(counters_us),
+		.min = COUNTERS_LEAST_US,
+		.max = US_PER_DAY },
 	{ .name = SV_INIT("app"), .type = CONF_TYPE_READ, AT(app), .read = read_app },
 	{ .name = SV_INIT("endpoints"), .type = CONF_TYPE_MAP, .fields = endpoint_fields },
 	CONF_FIELDS_END,
@@ -243,6 +252,22 @@ static void check_id(struct conf_load *ld, const struct conf_node *map, const st
 			"(00000000-0000-0000-0000-000000000000), or one of its domains");
 }
 
+/* Only the app itself asks, as nobody is there to sign in. */
+static void check_counters(
+	struct conf_load *ld, const struct conf_node *at, const struct conf_tenant *t)
+{
+	if (t->cloud == PROVIDER_CLOUD_GOOGLE)
+		conf_error(ld,
+			at,
+			"counters: are those of Exchange, and cloud: google has none: remove it");
+	else if (!conf_app_can_sign(t) && !ld->incomplete)
+		conf_error(ld,
+			at,
+			"counters: the app of the tenant asks Exchange for them, but there is none "
+			"that can sign in: add app: { client_id: ID, secret: file:/PATH } (or a "
+			"certificate and key), with the permission Exchange.ManageAsApp");
+}
+
 static void check_tenant(struct conf_load *ld, const struct conf_node *map, struct conf_tenant *t,
 	const struct conf_seen *seen)
 {
@@ -250,6 +275,8 @@ static void check_tenant(struct conf_load *ld, const struct conf_node *map, stru
 	const struct conf_node *endpoints = conf_given(tenant_fields, seen, "endpoints");
 
 	check_id(ld, map, t, seen);
+	if (t->counters_us)
+		check_counters(ld, conf_given(tenant_fields, seen, "counters"), t);
 	if (app)
 		check_app(ld, app, t);
 	if (t->cloud == PROVIDER_CLOUD_GOOGLE && t->graph_url.len)
@@ -269,6 +296,8 @@ static void default_endpoints(struct conf_tenant *t)
 		t->graph_url = row->graph;
 	if (!t->scope_host.len)
 		t->scope_host = row->scope_host;
+	if (!t->exchange_url.len)
+		t->exchange_url = t->scope_host;
 }
 
 /* The tables are asked for each recipient: `recipient: internal`. */
@@ -297,6 +326,15 @@ static void read_tenant(struct conf_load *ld, const struct conf_node *map)
 	default_endpoints(t);
 	if (!t->name.len)
 		return;
+	if (t->counters_us) {
+		struct conf_lane *admin = arena_alloc(&c->arena, sizeof(*admin));
+
+		*admin = (struct conf_lane){ .provider = PROVIDER_SUBMISSION,
+			.tenant = t,
+			.sign_in = CONF_SIGN_IN_APP,
+			.key = SV("admin") };
+		t->admin = admin;
+	}
 	first = htable_get(&c->tenant_by_name, t->name);
 	if (first) {
 		conf_error(ld,

@@ -37,6 +37,10 @@ static const struct {
 	{ US_PER_DAY, WINDOW_BUCKET_US },
 };
 #define OF_MESSAGES (LIMIT_MINUTE | LIMIT_DAY_MESSAGES)
+/* So long may a slot be kept after the receiver has let it go: a bucket of the ledger, one of the window, a slow reply. */
+#define KEPT_LONGER_US (BUCKET_US + WINDOW_BUCKET_US)
+/* Till what others use is looked at again, where they have all of it. */
+#define OTHERS_LOOK_US (5 * US_PER_MIN)
 
 struct limit_scope {
 	const struct limit_book *book;
@@ -47,6 +51,7 @@ struct limit_scope {
 	/* Reserved in these windows: less than what is under way when a limit came later than that. */
 	uint32_t open[WINDOWS];
 	struct limit_learned learned[WINDOWS];
+	struct limit_observed observed; /* of the day's recipients */
 	struct {
 		uint32_t capacity, used, open;
 		struct mono_time ends_at;
@@ -258,13 +263,25 @@ static uint32_t amount_of(size_t i, uint32_t recipients)
 	return counts_messages(i) ? 1 : recipients;
 }
 
+static uint32_t others_of(const struct limit_scope *s, size_t i, struct mono_time now)
+{
+	return 1U << i == LIMIT_DAY ? limit_observed_others(&s->observed, now) : 0;
+}
+
+static uint32_t less(uint32_t room, uint32_t others)
+{
+	return room > others ? room - others : 0;
+}
+
 uint32_t limit_part_room(const struct limit_part *p, struct mono_time now, uint32_t wanted)
 {
 	uint32_t month = month_room(p), room = wanted < month ? wanted : month;
 
 	for (size_t i = 0; i < WINDOWS; i++) {
 		struct limit_window *w = limit_of(p, i);
-		uint32_t has = is_shut(p, i, now) ? 0 : w ? limit_window_room(w, now) : UINT32_MAX;
+		uint32_t has = is_shut(p, i, now) ? 0
+			       : w ? less(limit_window_room(w, now), others_of(p->scope, i, now))
+				   : UINT32_MAX;
 
 		if (counts_messages(i))
 			room = has ? room : 0;
@@ -280,7 +297,8 @@ uint32_t limit_part_messages(const struct limit_part *p, struct mono_time now)
 
 	for (size_t i = 0; i < WINDOWS; i++) {
 		struct limit_window *w = limit_of(p, i);
-		uint32_t has = w ? limit_window_room(w, now) : UINT32_MAX;
+		uint32_t has = w ? less(limit_window_room(w, now), others_of(p->scope, i, now))
+				 : UINT32_MAX;
 
 		if (has && p->windows & (1U << i) && p->scope->learned[i].trying)
 			has = is_shut(p, i, now) ? 0 : 1;
@@ -294,6 +312,18 @@ static struct mono_time later(struct mono_time a, struct mono_time b)
 	return mono_before(a, b) ? b : a;
 }
 
+/* With others in it nobody knows when they leave: it is looked at again. */
+static struct mono_time window_free_at(
+	const struct limit_scope *s, size_t i, struct mono_time now, uint32_t n)
+{
+	uint32_t others = others_of(s, i, now);
+	struct mono_time at = limit_window_room_at(s->windows[i], now, n + others);
+
+	return at.us == MONO_NEVER.us && others && n <= limit_window_capacity(s->windows[i])
+		       ? mono_add(now, OTHERS_LOOK_US)
+		       : at;
+}
+
 struct mono_time limit_part_free_at(
 	const struct limit_part *p, struct mono_time now, uint32_t messages, uint32_t recipients)
 {
@@ -305,7 +335,8 @@ struct mono_time limit_part_free_at(
 	for (size_t i = 0; i < WINDOWS; i++) {
 		struct limit_window *w = limit_of(p, i);
 		struct mono_time free =
-			w ? limit_window_room_at(w, now, counts_messages(i) ? messages : recipients)
+			w ? window_free_at(
+				    p->scope, i, now, counts_messages(i) ? messages : recipients)
 			  : now;
 
 		if (is_shut(p, i, now))
@@ -346,7 +377,7 @@ struct limit_window_use limit_part_window_use(
 		return month_use(p);
 	w = limit_of(p, i);
 	use.shut = is_shut(p, i, now);
-	use.used = w ? limit_window_used(w, now) : 0;
+	use.used = w ? limit_window_used(w, now) + others_of(p->scope, i, now) : 0;
 	use.capacity = w ? limit_window_capacity(w) : 0;
 	use.of = w || use.shut ? p->scope : NULL;
 	return use;
@@ -636,4 +667,28 @@ void limit_scope_reopen(struct limit_scope *s, struct mono_time now)
 const struct limit_learned *limit_scope_learned(const struct limit_scope *s, unsigned window)
 {
 	return &s->learned[index_of(window)];
+}
+
+/* ---- what the receiver's own counter says ---- */
+
+uint32_t limit_scope_ours(const struct limit_scope *s, struct mono_time now)
+{
+	const struct limit_window *day = s->windows[index_of(LIMIT_DAY)];
+
+	return day ? limit_window_settled_at(day, mono_add(now, KEPT_LONGER_US)) : 0;
+}
+
+void limit_scope_observe(struct limit_scope *s, const struct limit_observation *seen)
+{
+	limit_observed_take(&s->observed, seen);
+}
+
+void limit_scope_observe_again(struct limit_scope *s, const struct limit_observed *o)
+{
+	s->observed = *o;
+}
+
+const struct limit_observed *limit_scope_observed(const struct limit_scope *s)
+{
+	return &s->observed;
 }

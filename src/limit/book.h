@@ -5,6 +5,7 @@
 #include "base/sv.h"
 #include "base/time.h"
 #include "limit/learned.h"
+#include "limit/observed.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -106,6 +107,15 @@ void limit_scope_learn(struct limit_scope *s, unsigned window, const struct limi
 /* A person says that it is open: one message tries. */
 void limit_scope_reopen(struct limit_scope *s, struct mono_time now);
 const struct limit_learned *limit_scope_learned(const struct limit_scope *s, unsigned window);
+
+/* ---- what the receiver's own counter says of its day (limit/observed.h) ---- */
+
+/* Of ours, what it counts for certain at this time: to be asked just before it is. */
+uint32_t limit_scope_ours(const struct limit_scope *s, struct mono_time now);
+void limit_scope_observe(struct limit_scope *s, const struct limit_observation *seen);
+void limit_scope_observe_again(
+	struct limit_scope *s, const struct limit_observed *o); /* after a restart */
+const struct limit_observed *limit_scope_observed(const struct limit_scope *s);
 
 /* What a message asks of a scope, and in which of its windows. limit/set.h asks all of them. */
 struct limit_part {

@@ -280,6 +280,11 @@ static json_t *limit_json(const struct outbound_limit *l, const struct observe_r
 		observe_json_int(o, "learned", l->learned);
 	observe_json_wall(o, "learned_at", l->learned_at);
 	observe_json_wall(o, "shut_until", l->shut_till);
+	if (l->observed_at.us) {
+		observe_json_int(o, "others", l->others);
+		observe_json_int(o, "threshold", l->threshold);
+		observe_json_wall(o, "observed_at", l->observed_at);
+	}
 	return o;
 }
 

@@ -44,11 +44,38 @@ static bool counts_for(const struct conf_lane *c, enum provider_limit_id id)
 	return provider_limit_counts(provider_limit(id), c->provider);
 }
 
+static struct sv tenant_key(const struct conf_tenant *t, struct buf *out)
+{
+	must(buf_printf(out, "t:%.*s", SV_ARG(t->name)) == 0);
+	return buf_sv(out);
+}
+
+/* By Exchange's own counter; 0: it was not asked. */
+static uint32_t limits_threshold(const struct outbound *o, const struct conf_tenant *t)
+{
+	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(LIMIT_ADDRESS);
+	const struct limit_scope *s = limit_book_known(o->book, tenant_key(t, &key));
+
+	return s ? limit_scope_observed(s)->threshold : 0;
+}
+
+uint32_t limits_ours(struct outbound *o, const struct conf_tenant *t)
+{
+	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(LIMIT_ADDRESS);
+
+	return limit_scope_ours(limit_book_scope(o->book, tenant_key(t, &key)), io_now(o->loop));
+}
+
 /* 0: nobody has said how many licences it has. */
 static uint32_t tenant_external(const struct outbound *o, const struct conf_tenant *t)
 {
 	const struct provider_tenant is = conf_tenant_is(t, io_wall(o->loop));
+	const uint32_t said = limits_threshold(o, t);
 
+	/* The licences are a guess beside that; what is written down is a wish. */
+	if (said)
+		return t->external_per_day && t->external_per_day < said ? t->external_per_day
+									 : said;
 	if (t->licences == 0 && t->external_per_day == 0 && !t->trial)
 		return 0;
 	return provider_tenant_external(&is);

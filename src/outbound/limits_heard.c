@@ -67,12 +67,50 @@ static bool read_number(struct sv *text, uint32_t *out)
 	return true;
 }
 
+/* "threshold others growth", with the instant as the wall clock had it: "observed:t:contoso". */
+#define OBSERVED SV("observed:")
+
+static void keep_observed(struct outbound *o, const struct limit_scope *s)
+{
+	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(KEY_MAX), text = BUF_INIT(64);
+	const struct limit_observed *seen = limit_scope_observed(s);
+
+	must(buf_printf(&key, "observed:%.*s", SV_ARG(limit_scope_key(s))) == 0);
+	must(buf_printf(&text, "%u %u %u", seen->threshold, seen->others, seen->growth) == 0);
+	park_keep(o,
+		&(struct store_park_row){ .key = buf_sv(&key),
+			.cause = sv_from(cause_name(CAUSE_LIMIT)),
+			.summary = buf_sv(&text),
+			.since = seen->wall,
+			.nature = VERDICT_NATURE_QUOTA },
+		false);
+}
+
+/* As if it were said when we began: for how long we were away nobody has asked. */
+static void observed_loaded(struct outbound *o, const struct store_park_row *row)
+{
+	struct limit_observed seen = { .at = io_now(o->loop), .wall = row->since };
+	struct sv text = row->summary;
+
+	if (!read_number(&text, &seen.threshold) || !read_number(&text, &seen.others) ||
+		!read_number(&text, &seen.growth))
+		return;
+	/* What others sent then counts no more. */
+	if (io_wall(o->loop).us - row->since.us > (int64_t)US_PER_DAY)
+		seen.others = seen.growth = 0;
+	seen.previous = seen.growth;
+	limit_scope_observe_again(
+		limit_book_scope(o->book, sv_skip(row->key, OBSERVED.len)), &seen);
+}
+
 void limits_loaded(struct outbound *o, const struct store_park_row *row)
 {
 	struct limit_learned l = { .at = row->since };
 	struct sv key = row->key, text = row->summary, kind, name;
 	struct wall_time wall = io_wall(o->loop);
 
+	if (sv_starts(row->key, OBSERVED))
+		observed_loaded(o, row);
 	if (!sv_cut_char(&key, ':', &kind) || !sv_eq(kind, SV("learned")) ||
 		!sv_cut_char(&key, ':', &name) || key.len == 0 || !read_number(&text, &l.limit) ||
 		!read_number(&text, &l.percent) || !read_number(&text, &l.failed))
@@ -125,12 +163,12 @@ static bool counts_in(const struct lane *l, const struct limit_scope *s)
 }
 
 /* It may have had no limit before, and so was no part of their messages. */
-static void tell_all(struct outbound *o, const struct lane *heard, const struct limit_scope *s)
+static void tell_all(struct outbound *o, const struct conf_tenant *t, const struct limit_scope *s)
 {
 	htable_each (&o->lanes, slot) {
 		struct lane *l = slot->value;
 
-		if (l->c && l->c->tenant && l->c->tenant == heard->c->tenant)
+		if (l->c && l->c->tenant && t && sv_eq(l->c->tenant->name, t->name))
 			limits_of(o, l->key, l->c, &l->limits);
 		if (counts_in(l, s))
 			lane_tell_order(l);
@@ -187,7 +225,7 @@ void limits_refused(
 		return;
 	log_heard(s, window, sv_from(cause_name(v->cause)), reply);
 	keep(o, s, window, sv_from(cause_name(v->cause)), reply);
-	tell_all(o, l, s);
+	tell_all(o, l->c->tenant, s);
 }
 
 void limits_try_more(struct lane *l)
@@ -212,4 +250,31 @@ void limits_reopen(struct lane *l)
 {
 	for (size_t i = 0; i < l->limits.count; i++)
 		limit_scope_reopen(l->limits.parts[i].scope, io_now(l->o->loop));
+}
+
+/* ---- what Exchange's own counter says ---- */
+
+void limits_observed(
+	struct outbound *o, const struct conf_tenant *t, const struct limit_observation *seen)
+{
+	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(KEY_MAX);
+	struct limit_scope *s;
+	uint32_t before;
+
+	must(buf_printf(&key, "t:%.*s", SV_ARG(t->name)) == 0);
+	s = limit_book_scope(o->book, buf_sv(&key));
+	before = limit_scope_observed(s)->threshold;
+	limit_scope_observe(s, seen);
+	if (before != seen->threshold)
+		log_line(LOG_INFO,
+			"qmgr",
+			"tenant %.*s: Exchange allows %u external recipients in 24 hours and has "
+			"counted %u, %u of them of others",
+			SV_ARG(t->name),
+			seen->threshold,
+			seen->observed,
+			limit_scope_observed(s)->others);
+	keep_observed(o, s);
+	tell_all(o, t, s);
+	outbound_wake(o);
 }

@@ -126,6 +126,16 @@ bool outbound_lane_look(struct outbound *o, struct sv lane, struct outbound_lane
 	return l != NULL;
 }
 
+static void show_observed(
+	const struct limit_observed *seen, struct mono_time now, struct outbound_limit *out)
+{
+	if (seen->at.us == 0)
+		return;
+	out->others = limit_observed_others(seen, now);
+	out->threshold = seen->threshold;
+	out->observed_at = seen->wall;
+}
+
 /* One window of a part, with all else left out. False: it is no limit, and open. */
 static bool look_at_window(
 	struct outbound *o, const struct limit_part *p, unsigned window, struct outbound_limit *out)
@@ -153,6 +163,8 @@ static bool look_at_window(
 		out->learned_at = l->at;
 	if (mono_before(now, l->shut_till))
 		out->shut_till = wall_of(o, l->shut_till);
+	if (window == LIMIT_DAY)
+		show_observed(limit_scope_observed(p->scope), now, out);
 	return true;
 }
 

@@ -92,6 +92,7 @@ void outbound_free(struct outbound *o)
 	htable_each (&o->tls, slot)
 		io_tls_unref(slot->value);
 	htable_deinit(&o->tls);
+	counters_end(o);
 	members_free(o);
 	crowds_free(o);
 	sched_order_free(o->order);
@@ -177,6 +178,7 @@ static void read_done(struct outbound *o)
 	o->started = true;
 	pools_start(o);
 	idle_look(o);
+	counters_configure(o);
 	/* Where the flows could not be read, there may be some. */
 	overdue_start(o, o->flows.op.op.rc != 0 || o->flows.op.out_count > 0);
 	arena_reset(&o->parks_arena);
@@ -306,6 +308,7 @@ static void drain_check(void *arg)
 void outbound_drain(struct outbound *o, void (*done)(void *arg), void *arg)
 {
 	o->draining = true;
+	counters_stop(o);
 	o->drained = done;
 	o->drained_arg = arg;
 	htable_each (&o->lanes, slot) {

@@ -151,6 +151,9 @@ struct outbound_limit {
 	struct wall_time free_at;               /* when it lets one more go; 0: now */
 	uint32_t learned;                       /* before the share; 0: nothing */
 	struct wall_time learned_at, shut_till; /* 0: nothing was, it is not */
+	/* As the service's own counter said: what is used by others, and what there is. observed_at 0: it was not asked. */
+	uint32_t others, threshold;
+	struct wall_time observed_at;
 };
 enum {
 	OUTBOUND_LIMITS_MAX = 5 * LIMIT_PARTS_MAX

@@ -39,6 +39,7 @@
  * park.c         the hands of what is held: records, alerts, the log; and what a message is to it
  * flows.c        where mail waits, and which lanes look for work
  * overdue_when.c when mail is looked at for its age
+ * counters.c     what Exchange itself has counted is asked for
  * idle.c         mailboxes that a wildcard made go again; crowd.c: how many there are, and whose
  * lane.c, pools.c   what is known of a lane, and how it stands; who is in a pool, and what its mailboxes may take
  * endpoint.c     budgets of handshakes and connections
@@ -168,6 +169,7 @@ struct outbound {
 		uint32_t dropped;
 		struct mono_time book_at;
 	} crowds;
+	struct htable counters; /* tenant -> struct counters */
 	struct limit_book *book;
 	struct store_ledger_read ledger_op;
 	struct store_counts_read counts_op;
@@ -291,6 +293,11 @@ void crowd_forgive(struct outbound *o);
 uint32_t crowd_count(const struct outbound *o, struct sv wildcard, bool *out_denied);
 void crowds_free(struct outbound *o);
 
+/* ---- counters.c: Exchange's own ---- */
+void counters_configure(struct outbound *o);
+void counters_stop(struct outbound *o); /* no more questions: it drains */
+void counters_end(struct outbound *o);
+
 /* ---- idle.c ---- */
 void idle_look(void *outbound); /* what wildcards made and nobody needs goes; again and again */
 
@@ -323,6 +330,10 @@ void limits_try_more(struct lane *l); /* a step upward, where it is time */
 void limits_reopen(struct lane *l);   /* a person says so */
 void limits_loaded(struct outbound *o, const struct store_park_row *row);
 void limits_set_month(const struct lane *l); /* what it has delivered, or the month, has changed */
+/* What Exchange's own counter of a tenant's mail to the outside says; and what of ours it has for certain now. */
+void limits_observed(
+	struct outbound *o, const struct conf_tenant *t, const struct limit_observation *seen);
+uint32_t limits_ours(struct outbound *o, const struct conf_tenant *t);
 enum limit_side flow_side(const struct mail_flow *flow);
 /* What it may take now: of both sides, but where one has to wait and the other has not. */
 enum limit_side limits_take_side(const struct lane *l);

@@ -37,6 +37,7 @@ static void reload_ends(struct outbound *o)
 		flows_look(o, NULL);
 	}
 	idle_look(o);
+	counters_configure(o);
 	o->reload.done = NULL;
 	if (done)
 		done(o->reload.arg);

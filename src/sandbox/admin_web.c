@@ -12,7 +12,9 @@ enum {
  *   POST /adminapi/beta/{tenant}/InvokeCommand             an Exchange cmdlet
  *   GET, POST, DELETE /v1.0/applications, /v1.0/servicePrincipals, .../appRoleAssignments
  *
- * An administrator is who has a token with Exchange.Manage, or Application.ReadWrite.All at Graph.
+ * An administrator is who has a token with Exchange.Manage (a person's) or Exchange.ManageAsApp (an app's own), or
+ * Application.ReadWrite.All at Graph. That an app needs a role in Entra, too, is not looked at.
+ * https://learn.microsoft.com/powershell/exchange/app-only-auth-powershell-v2, read on 2026-08-21.
  */
 static enum MHD_Result refuse(struct sandbox_web_request *r, unsigned status, const char *text)
 {
@@ -23,7 +25,7 @@ static enum MHD_Result refuse(struct sandbox_web_request *r, unsigned status, co
 
 /* NULL, or why not. */
 static const char *check(struct sandbox *s, struct sandbox_web_request *r,
-	enum sandbox_resource resource, const char *scope)
+	enum sandbox_resource resource, const char *scope, const char *role)
 {
 	struct sv field = sandbox_web_field(r, "Authorization");
 	struct sandbox_bearer b = { 0 };
@@ -32,7 +34,7 @@ static const char *check(struct sandbox *s, struct sandbox_web_request *r,
 	if (sv_starts_nocase(field, SV("Bearer ")))
 		why = sandbox_entra_check(
 			s->entra, sv_skip(field, 7), sandbox_instant(s).now_s, &b);
-	if (!why && (b.resource != resource || !sandbox_bearer_may(&b, scope, scope)))
+	if (!why && (b.resource != resource || !sandbox_bearer_may(&b, scope, role)))
 		why = "The token is for something else.";
 	sandbox_bearer_deinit(&b);
 	return why;
@@ -40,7 +42,8 @@ static const char *check(struct sandbox *s, struct sandbox_web_request *r,
 
 static enum MHD_Result invoke(struct sandbox *s, struct sandbox_web_request *r)
 {
-	const char *why = check(s, r, SANDBOX_RESOURCE_EXCHANGE, "Exchange.Manage");
+	const char *why =
+		check(s, r, SANDBOX_RESOURCE_EXCHANGE, "Exchange.Manage", "Exchange.ManageAsApp");
 	json_t *body, *answer;
 	unsigned status = 0;
 
@@ -59,7 +62,11 @@ static enum MHD_Result invoke(struct sandbox *s, struct sandbox_web_request *r)
 
 static enum MHD_Result graph(struct sandbox *s, struct sandbox_web_request *r)
 {
-	const char *why = check(s, r, SANDBOX_RESOURCE_GRAPH, "Application.ReadWrite.All");
+	const char *why = check(s,
+		r,
+		SANDBOX_RESOURCE_GRAPH,
+		"Application.ReadWrite.All",
+		"Application.ReadWrite.All");
 	json_t *body, *answer;
 	unsigned status = 0;
 	char method[16];
@@ -82,7 +89,8 @@ static enum MHD_Result graph(struct sandbox *s, struct sandbox_web_request *r)
 /* GET /v1.0/auditLogs/signIns: paged as Graph does, by a link that holds all of it. */
 static enum MHD_Result sign_ins(struct sandbox *s, struct sandbox_web_request *r)
 {
-	const char *why = check(s, r, SANDBOX_RESOURCE_GRAPH, "AuditLog.Read.All");
+	const char *why =
+		check(s, r, SANDBOX_RESOURCE_GRAPH, "AuditLog.Read.All", "AuditLog.Read.All");
 	struct sv filter = sandbox_web_argument(r, "$filter"), app;
 	uint32_t skip = 0, most = SIGN_INS_PAGE;
 	char name[64];

@@ -38,6 +38,7 @@ static const struct {
 	{ SV_INIT("Mail.Read"), SANDBOX_RESOURCE_OTHER },
 	{ SV_INIT("User.Read"), SANDBOX_RESOURCE_GRAPH },
 	{ SV_INIT("Exchange.Manage"), SANDBOX_RESOURCE_EXCHANGE },
+	{ SV_INIT("Exchange.ManageAsApp"), SANDBOX_RESOURCE_EXCHANGE },
 	{ SV_INIT("Application.ReadWrite.All"), SANDBOX_RESOURCE_GRAPH },
 	{ SV_INIT("AppRoleAssignment.ReadWrite.All"), SANDBOX_RESOURCE_GRAPH },
 	{ SV_INIT("AuditLog.Read.All"), SANDBOX_RESOURCE_GRAPH },

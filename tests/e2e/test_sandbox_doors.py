@@ -5,6 +5,7 @@ import re
 import socket
 import ssl
 import subprocess
+import urllib.error
 import urllib.request
 
 import pytest
@@ -249,7 +250,7 @@ def test_strict_counts_the_tenant_and_says_so_to_its_administrator(sandbox):
     assert verdict["strict"] and [row["limit"] for row in verdict["limits_broken"]] == ["tenant-external"]
     assert (scopes["tenant-external"]["peak"], scopes["tenant-external"]["allowed"], scopes["tenant-external"]["broken"]) == (3, 2, 1)
     assert scopes["messages-per-minute"]["peak"] == 3 and scopes["recipients-per-day"]["peak"] == 4
-    s.settings(apps=[{"client_id": "admin", "roles": ["Exchange.Manage"]}])
+    s.settings(apps=[{"client_id": "admin", "roles": ["Exchange.ManageAsApp"]}, {"client_id": "wrong", "roles": ["Exchange.Manage"]}])
     token = mint(s, client_id="admin")
 
     def ask(cmdlet, **parameters):
@@ -260,6 +261,12 @@ def test_strict_counts_the_tenant_and_says_so_to_its_administrator(sandbox):
         with urllib.request.urlopen(request, context=ssl.create_default_context(cafile=s.ca)) as answer:
             return json.load(answer)["value"]
 
+    # An app's permission is another one than a person's.
+    token, right = mint(s, client_id="wrong"), token
+    with pytest.raises(urllib.error.HTTPError) as told:
+        ask("Get-LimitsEnforcementStatus")
+    assert told.value.code == 401
+    token = right
     (limit,) = ask("Get-LimitsEnforcementStatus")
     assert (limit["ObservedValue"], limit["Threshold"], limit["Verdict"], limit["EnforcementEnabled"]) == (2, 2, "Exceeded", True)
     assert [row["SenderAddress"] for row in ask("Get-BlockedSenderAddress")] == ["bad@contoso.com"]
