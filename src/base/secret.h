@@ -26,3 +26,6 @@ NODISCARD bool secret_memory_is_locked(void);
 
 /* Overwrites memory that held a secret; the compiler may not drop it. */
 void secret_wipe(void *ptr, size_t len);
+
+/* What copying has left in the calling thread's registers: for a thread that goes to sleep. Costs some nanoseconds. */
+void secret_forget_registers(void);

@@ -90,11 +90,28 @@ static void secrets_leave_nothing_behind(void **state)
 	secret_free(next);
 }
 
+/* What a copy has left, as long as nobody else used the register. */
+static void registers_are_forgotten(void **state)
+{
+	(void)state;
+#if defined(__x86_64__)
+	const char pattern[17] = "correct horse ba";
+	char after[17] = "";
+
+	__asm__ volatile("movdqu (%0), %%xmm15" ::"r"(pattern) : "xmm15");
+	secret_forget_registers();
+	__asm__ volatile("movdqu %%xmm15, (%0)" ::"r"(after) : "memory");
+	for (size_t i = 0; i < 16; i++)
+		assert_int_equal(after[i], 0);
+#endif
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(secrets_live_in_guarded_memory),
 		cmocka_unit_test(secrets_leave_nothing_behind),
+		cmocka_unit_test(registers_are_forgotten),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

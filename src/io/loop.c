@@ -2,6 +2,7 @@
 #include "io/loop.h"
 
 #include "base/must.h"
+#include "base/secret.h"
 #include "io/loop_priv.h"
 
 #include <malloc.h>
@@ -208,6 +209,7 @@ static void on_prepare(uv_prepare_t *prepare)
 	measure_sleep(l);
 	l->clock->fresh = false;
 	turn_ends(l);
+	secret_forget_registers();
 }
 
 struct io_loop *io_loop_new(void)

@@ -2,6 +2,7 @@
 #include "io/worker.h"
 
 #include "base/must.h"
+#include "base/secret.h"
 #include "io/confine.h"
 
 #include <errno.h>
@@ -76,6 +77,7 @@ static void *work(void *arg)
 	for (;;) {
 		struct job *j;
 
+		secret_forget_registers();
 		while (!w->stopping && !w->waiting.first)
 			must(pthread_cond_wait(&w->work, &w->lock) == 0);
 		if (w->stopping)

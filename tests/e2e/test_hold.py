@@ -91,7 +91,7 @@ def send(relay, to, sender="erp@contoso.com", author=None, subject="hello", body
 
 
 def cause_of(relay, to):
-    return next((row["reason"] for row in relay.waiting() if row["recipient"] == to), None)
+    return next((row.get("reason") for row in relay.waiting() if row["recipient"] == to), None)
 
 
 def lane(relay, name="smtp/host"):
