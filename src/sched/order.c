@@ -83,7 +83,7 @@ static bool may_take(const struct sched_taker *t, bool external)
 
 void sched_taker_wake(struct sched_taker *t)
 {
-	if (t->pool && t->order->all_pools)
+	if (t->pool && !t->order->ends)
 		sched_pool_touch(t->pool);
 	if (t->pool || t->is_awake)
 		return;
@@ -122,11 +122,13 @@ static void wake_for(struct sched_flow *f, struct sched_taker *t)
 	}
 }
 
-static struct sched_turns *turns_of(struct sched_taker *t)
+static struct sched_turns *turns_of(struct sched_taker *t, const struct sched_flow *f)
 {
-	if (!t->turns)
-		t->turns = sched_turns_new(t->order->seed, &t->order->turns);
-	return t->turns;
+	struct sched_turns **turns = sched_lot_is_bond(f->lot) ? &t->bound : &t->turns;
+
+	if (!*turns)
+		*turns = sched_turns_new(t->order->seed, &t->order->turns);
+	return *turns;
 }
 
 /* Where it stands, if anything of it is due and its sender is not held. */
@@ -135,16 +137,20 @@ static void flow_stand(struct sched_flow *f)
 	struct sched_door *d = sched_lot_door(f->lot);
 	struct sched_taker *t =
 		d && has_due(f) && !sched_lot_is_stopped(f->lot) ? sched_door_taker(d) : NULL;
-	bool same = t && t == f->stands_at;
+	struct sched_taker *before = f->stands_at;
 
 	f->stands_at = t;
-	if (same) {
+	if (t && t == before) {
 		sched_turn_set(&f->turn, f->due, f->hot - f->picks);
 		return;
 	}
 	sched_turn_leave(&f->turn);
 	if (t)
-		sched_turn_enter(turns_of(t), &f->turn, &f->key, f->due, f->hot - f->picks);
+		sched_turn_enter(turns_of(t, f), &f->turn, &f->key, f->due, f->hot - f->picks);
+	if (sched_lot_is_bond(f->lot) && before)
+		sched_bound_changed(before);
+	if (sched_lot_is_bond(f->lot) && t)
+		sched_bound_changed(t);
 	if (has_due(f))
 		wake_for(f, t);
 }
@@ -257,9 +263,7 @@ void sched_order_free(struct sched_order *o)
 {
 	if (!o)
 		return;
-	sched_pools_free(o->all_pools);
-	o->all_pools = NULL;
-	htable_deinit(&o->pools);
+	o->ends = true;
 	list_each_safe (at, after, &o->takers)
 		sched_taker_free(list_entry(at, struct sched_taker, of_order));
 	htable_each (&o->flows, slot) {
@@ -274,7 +278,9 @@ void sched_order_free(struct sched_order *o)
 	htable_deinit(&o->flows);
 	sched_turns_free_home(&o->turns);
 	heap_deinit(&o->timers);
+	htable_deinit(&o->pools);
 	sched_queues_free(o->queues);
+	sched_pools_free(o->all_pools);
 	free(o);
 }
 
@@ -301,6 +307,7 @@ struct sched_taker *sched_taker_new(struct sched_member *m, uint32_t rank, void 
 
 	t->order = sched_member_order(m);
 	t->owner = owner;
+	t->member = m;
 	t->door = sched_door_new(m, rank, t);
 	list_init(&t->wake);
 	list_init(&t->of_order);
@@ -310,17 +317,15 @@ struct sched_taker *sched_taker_new(struct sched_member *m, uint32_t rank, void 
 
 void sched_taker_free(struct sched_taker *t)
 {
-	struct sched_member *m;
-
 	if (!t)
 		return;
-	m = sched_door_member(t->door);
 	sched_door_free(t->door);
 	sched_order_moved(t->order);
-	sched_order_tell_pool(t->order, m);
+	sched_order_tell_pool(t->order, t->member);
 	list_remove(&t->wake);
 	list_remove(&t->of_order);
 	sched_turns_free(t->turns);
+	sched_turns_free(t->bound);
 	free(t);
 }
 
@@ -363,7 +368,7 @@ static struct sched_flow *passed_by(const struct sched_door *d, const struct sch
 static struct sched_flow *passed_flow(
 	const struct sched_taker *t, const struct sched_turn_rule *rule)
 {
-	const struct sched_seat *seat = sched_member_seat(sched_door_member(t->door));
+	const struct sched_seat *seat = sched_member_seat(t->member);
 	struct sched_flow *f;
 
 	if (!state_of(t)->probing)
@@ -394,14 +399,15 @@ static bool has_work(const struct sched_taker *t)
 	const struct sched_turn_rule all = rule_of(t, MAIL_CLASS_BULK);
 
 	return (all.internal && due_of(t, false) > 0) || (all.external && due_of(t, true) > 0) ||
-	       sched_pool_due_of(t, &all) > 0 || passed_flow(t, &all) != NULL;
+	       sched_pool_due_of(t, &all) > 0 || sched_bound_due(t, &all) > 0 ||
+	       passed_flow(t, &all) != NULL;
 }
 
 void sched_taker_rank(struct sched_taker *t, uint32_t rank)
 {
 	sched_door_rank(t->door, rank);
 	sched_order_moved(t->order);
-	sched_order_tell_pool(t->order, sched_door_member(t->door));
+	sched_order_tell_pool(t->order, t->member);
 }
 
 bool sched_taker_set(struct sched_taker *t, const struct sched_taker_state *s)
@@ -410,7 +416,7 @@ bool sched_taker_set(struct sched_taker *t, const struct sched_taker_state *s)
 		return false;
 	sched_door_set(t->door, s);
 	sched_order_moved(t->order);
-	sched_order_tell_pool(t->order, sched_door_member(t->door));
+	sched_order_tell_pool(t->order, t->member);
 	if (!sched_taker_may_ask(t))
 		sleep_again(t);
 	else if (has_work(t))
@@ -575,9 +581,11 @@ struct sched_standing sched_flow_standing(const struct sched_flow *f, uint64_t b
 	const struct sched_pool *stopped = sched_lot_stopping_pool(f->lot);
 	struct sched_standing s = { .taker = d ? sched_door_taker(d) : NULL,
 		.sender_held = sched_lot_is_stopped(f->lot) };
+	const struct sched_turns *turns;
 
 	s.takes = d && takes_now(f, d);
-	s.ahead = d && s.taker->turns ? sched_turns_ahead(s.taker->turns, &f->key, before) : before;
+	turns = d ? sched_lot_is_bond(f->lot) ? s.taker->bound : s.taker->turns : NULL;
+	s.ahead = turns ? sched_turns_ahead(turns, &f->key, before) : before;
 	if (stopped || (d && s.taker->pool))
 		s.taker = sched_pool_next(stopped ? stopped : s.taker->pool, f->key.external);
 	return s;
@@ -612,7 +620,7 @@ static bool bulk_may(const struct sched_taker *t, const struct sched_room *room)
 static struct sched_flow *next_flow(struct sched_taker *t, const struct sched_room *room)
 {
 	struct sched_turn_rule rule = { .external = may_external(t), .internal = may_internal(t) };
-	struct sched_turn *own, *of_pool;
+	struct sched_turn *turns[SCHED_SOURCES];
 	enum sched_source source;
 	struct sched_flow *f;
 
@@ -622,10 +630,11 @@ static struct sched_flow *next_flow(struct sched_taker *t, const struct sched_ro
 	f = passed_flow(t, &rule);
 	if (f)
 		return f;
-	own = t->turns ? sched_turns_next(t->turns, &rule) : NULL;
-	of_pool = sched_pool_turn(t, &rule);
-	source = sched_source_next(t, own != NULL, of_pool != NULL);
-	f = flow_of_turn(source == SCHED_OWN ? own : of_pool);
+	turns[SCHED_OWN] = t->turns ? sched_turns_next(t->turns, &rule) : NULL;
+	turns[SCHED_OF_POOL] = sched_pool_turn(t, &rule);
+	turns[SCHED_BOUND] = sched_bound_turn(t, &rule);
+	source = sched_source_next(t, turns);
+	f = flow_of_turn(turns[source]);
 	if (f)
 		sched_source_charge(t, source, f->key.class);
 	return f;
@@ -647,15 +656,15 @@ bool sched_pick(struct sched_taker *t, struct wall_time now, const struct sched_
 
 	fire(o, now);
 	f = sched_taker_may_ask(t) ? next_flow(t, room) : NULL;
-	seat = sched_member_seat(sched_door_member(t->door));
+	seat = sched_member_seat(t->member);
 	if (!f) {
 		sleep_again(t);
 		if (seat)
 			sched_seat_decline(seat);
 		return false;
 	}
-	if (seat && stands_at_pool(f))
-		sched_seat_use(seat, f->key.external);
+	if (seat && (stands_at_pool(f) || sched_lot_is_bond(f->lot)))
+		sched_seat_use(seat, f->key.external, stands_at_pool(f));
 	*out = (struct sched_pick){ .flow = f, .serial = ++o->serial, .at = now };
 	/* Each of those under way takes one or more. */
 	out->wanted = (uint32_t)least(wanted_of(room, f->key.class), f->waiting - f->picks);
@@ -731,7 +740,8 @@ bool sched_may_pass(struct sched_flow *f, struct sched_taker *t, struct wall_tim
 	const struct sched_turn_rule rule = rule_of(t, f->key.class);
 
 	fire(t->order, now);
-	if (sched_flow_taker(f) != t || stands_at_pool(f) || sched_pool_turn(t, &rule))
+	if (sched_flow_taker(f) != t || stands_at_pool(f) || sched_lot_is_bond(f->lot) ||
+		sched_pool_turn(t, &rule) || sched_bound_turn(t, &rule))
 		return false;
 	return !t->turns || sched_turns_next(t->turns, &rule) == NULL;
 }
@@ -749,5 +759,5 @@ uint64_t sched_due_count(struct sched_taker *t, struct wall_time now)
 		return 1;
 	in = may_internal(t) ? due_of(t, false) : 0;
 	out = may_external(t) ? due_of(t, true) : 0;
-	return most(1, in + out + sched_pool_due_of(t, &all));
+	return most(1, in + out + sched_pool_due_of(t, &all) + sched_bound_due(t, &all));
 }

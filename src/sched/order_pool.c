@@ -29,7 +29,7 @@ static void tell_seat(struct sched_member *m)
 
 void sched_order_tell_pool(struct sched_order *o, struct sched_member *m)
 {
-	if (o->all_pools && sched_member_seat(m))
+	if (!o->ends && sched_member_seat(m))
 		tell_seat(m);
 }
 
@@ -105,7 +105,7 @@ void *sched_load_stale(struct sched_order *o, struct wall_time now)
 
 static const struct sched_seat *seat_of(const struct sched_taker *t)
 {
-	return sched_member_seat(sched_door_member(t->door));
+	return sched_member_seat(t->member);
 }
 
 static const struct sched_turns *turns_of_pool(const struct sched_taker *t)
@@ -150,16 +150,59 @@ uint64_t sched_pool_due_of(const struct sched_taker *t, const struct sched_turn_
 	return n;
 }
 
+/* ---- what one of them has to carry ---- */
+
+static bool is_ready(const struct sched_taker *t)
+{
+	const struct sched_seat *seat = seat_of(t);
+
+	return t->bound && seat && sched_seat_is_ready(seat, t->order->now);
+}
+
+struct sched_turn *sched_bound_turn(const struct sched_taker *t, const struct sched_turn_rule *rule)
+{
+	return is_ready(t) ? sched_turns_next(t->bound, rule) : NULL;
+}
+
+uint64_t sched_bound_due(const struct sched_taker *t, const struct sched_turn_rule *rule)
+{
+	if (!is_ready(t))
+		return 0;
+	return (rule->internal ? sched_turns_due(t->bound, false) : 0) +
+	       (rule->external ? sched_turns_due(t->bound, true) : 0);
+}
+
+void sched_bound_changed(const struct sched_taker *t)
+{
+	const struct sched_member *m = t->member;
+	struct sched_seat *seat = sched_member_seat(m);
+	uint64_t due = 0;
+
+	for (struct sched_door *d = sched_member_door(m, NULL); d; d = sched_member_door(m, d)) {
+		const struct sched_turns *bound = sched_door_taker(d)->bound;
+
+		due += bound ? sched_turns_due(bound, false) + sched_turns_due(bound, true) : 0;
+	}
+	if (seat)
+		sched_seat_bound(seat, due > 0);
+}
+
+/* ---- turns between them ---- */
+
 static uint64_t start_of(const struct sched_taker *t, enum sched_source source)
 {
 	return t->clocks[source] > t->present ? t->clocks[source] : t->present;
 }
 
-enum sched_source sched_source_next(const struct sched_taker *t, bool own, bool of_pool)
+enum sched_source sched_source_next(
+	const struct sched_taker *t, struct sched_turn *const turns[SCHED_SOURCES])
 {
-	if (!own || !of_pool)
-		return of_pool ? SCHED_OF_POOL : SCHED_OWN;
-	return start_of(t, SCHED_OF_POOL) < start_of(t, SCHED_OWN) ? SCHED_OF_POOL : SCHED_OWN;
+	enum sched_source best = SCHED_OWN;
+
+	for (enum sched_source i = SCHED_OWN; i < SCHED_SOURCES; i++)
+		if (turns[i] && (!turns[best] || start_of(t, i) < start_of(t, best)))
+			best = i;
+	return best;
 }
 
 void sched_source_charge(struct sched_taker *t, enum sched_source source, enum mail_class class)

@@ -13,6 +13,7 @@
 enum sched_source {
 	SCHED_OWN,     /* mail of this taker's member alone */
 	SCHED_OF_POOL, /* of the pool that it is in, by a grant */
+	SCHED_BOUND,   /* of the pool, and its alone: when it is ready for mail of the pool */
 	SCHED_SOURCES,
 };
 
@@ -20,8 +21,9 @@ struct sched_order {
 	struct sched_queues *queues;
 	uint64_t seed;
 	struct htable flows;
-	struct htable pools;           /* by their key: struct sched_pool */
-	struct sched_pools *all_pools; /* NULL: it ends */
+	struct htable pools; /* by their key: struct sched_pool */
+	struct sched_pools *all_pools;
+	bool ends;
 	struct list takers, turns;
 	struct heap timers; /* flows in which more becomes due */
 	struct list wakes;  /* takers that sched_wake() will name */
@@ -34,9 +36,11 @@ struct sched_order {
 struct sched_taker {
 	struct sched_order *order;
 	struct list of_order, wake;
+	struct sched_member *member;
 	struct sched_door *door;
 	void *owner;
 	struct sched_turns *turns; /* NULL: nothing has waited here yet */
+	struct sched_turns *bound; /* likewise: SCHED_BOUND */
 	struct sched_pool *pool; /* whose mail stands here, for its mailboxes; NULL: it is a door */
 	/* Between its own mail and that of its pool, as sched/turn does it between classes. */
 	uint64_t clocks[SCHED_SOURCES], present;
@@ -57,8 +61,14 @@ struct sched_turn *sched_pool_turn(const struct sched_taker *t, const struct sch
 struct sched_turn *sched_pool_probe_turn(
 	const struct sched_taker *t, const struct sched_turn_rule *rule);
 uint64_t sched_pool_due_of(const struct sched_taker *t, const struct sched_turn_rule *rule);
-/* Which of the two it takes now (either may be NULL), and what that costs. */
-enum sched_source sched_source_next(const struct sched_taker *t, bool own, bool of_pool);
+/* Of what it has to carry; NULL: none, or it is not ready. */
+struct sched_turn *sched_bound_turn(
+	const struct sched_taker *t, const struct sched_turn_rule *rule);
+uint64_t sched_bound_due(const struct sched_taker *t, const struct sched_turn_rule *rule);
+void sched_bound_changed(const struct sched_taker *t); /* what waits there */
+/* Which of those that have mail it takes now, and what that costs. */
+enum sched_source sched_source_next(
+	const struct sched_taker *t, struct sched_turn *const turns[SCHED_SOURCES]);
 void sched_source_charge(struct sched_taker *t, enum sched_source source, enum mail_class class);
 /* Wakes those of a pool that are held and may try. */
 void sched_pool_wake_probes(const struct sched_pool *p, bool external);

@@ -41,7 +41,8 @@ struct sched_pool {
 	uint64_t due[SIDES];
 	uint64_t granted[SIDES];
 	struct list granting; /* seats with grants, the oldest first */
-	struct list probing;
+	struct list probing, ripe;
+	size_t bound; /* seats that are */
 	size_t configured, usable, passing;
 	uint32_t stops;
 };
@@ -60,6 +61,8 @@ struct sched_seat {
 	struct heap_node ready[SIDES], later;
 	uint32_t granted[SIDES];
 	struct list granting, probing, told;
+	bool is_bound;    /* something waits that it alone may carry */
+	struct list ripe; /* it is ready for that, and is to be woken */
 };
 
 /* ---- all ---- */
@@ -108,6 +111,7 @@ struct sched_pool *sched_pools_add(struct sched_pools *all, struct sched_taker *
 	list_init(&p->doubted);
 	list_init(&p->granting);
 	list_init(&p->probing);
+	list_init(&p->ripe);
 	list_init(&p->of_all);
 	list_append(&all->pools, &p->of_all);
 	return p;
@@ -159,7 +163,10 @@ static void seat_place(struct sched_seat *s)
 	bool may = s->is_usable && grants_of(s) < s->load.slots;
 	bool later = ready_at(s).us > p->all->now.us;
 
-	set_place(&p->later, &s->later, may && later, sched_due_key(ready_at(s)));
+	list_remove(&s->ripe);
+	if (s->is_bound && sched_seat_is_ready(s, p->all->now))
+		list_append(&p->ripe, &s->ripe);
+	set_place(&p->later, &s->later, (may || s->is_bound) && later, sched_due_key(ready_at(s)));
 	for (size_t i = 0; i < SIDES; i++)
 		set_place(
 			&p->ready[i], &s->ready[i], may && !later && s->state.takes[i], key_of(s));
@@ -186,10 +193,10 @@ uint32_t sched_seat_granted(const struct sched_seat *s, bool external)
 	return s->pool->stops == 0 && s->is_usable ? s->granted[external] : 0;
 }
 
-void sched_seat_use(struct sched_seat *s, bool external)
+void sched_seat_use(struct sched_seat *s, bool external, bool by_grant)
 {
 	/* Whoever tries for a hold has no grant. */
-	if (s->granted[external] > 0) {
+	if (by_grant && s->granted[external] > 0) {
 		s->granted[external]--;
 		s->pool->granted[external]--;
 	}
@@ -213,6 +220,23 @@ void sched_seat_decline(struct sched_seat *s)
 	give_back(s);
 	if (s->pool->due[0] + s->pool->due[1] > 0)
 		s->rests_until = latest(s->load.bulk_at, wall_add(s->pool->all->now, REST_US));
+	seat_place(s);
+	sched_pool_touch(s->pool);
+}
+
+/* ---- what it has to carry ---- */
+
+bool sched_seat_is_ready(const struct sched_seat *s, struct wall_time now)
+{
+	return s->is_usable && s->load.slots > 0 && s->load.ready_at.us <= now.us;
+}
+
+void sched_seat_bound(struct sched_seat *s, bool due)
+{
+	if (due == s->is_bound)
+		return;
+	s->pool->bound += (size_t)due - (size_t)s->is_bound;
+	s->is_bound = due;
 	seat_place(s);
 	sched_pool_touch(s->pool);
 }
@@ -262,6 +286,7 @@ struct sched_seat *sched_seat_new(struct sched_pool *p, struct sv domain, struct
 	list_init(&s->granting);
 	list_init(&s->probing);
 	list_init(&s->told);
+	list_init(&s->ripe);
 	list_append(&p->seats, &s->of_pool);
 	list_append(&s->domain->seats, &s->of_domain);
 	return s;
@@ -304,6 +329,7 @@ void sched_seat_set(struct sched_seat *s, const struct sched_seat_state *state)
 void sched_seat_leave(struct sched_seat *s)
 {
 	sched_seat_set(s, &(struct sched_seat_state){ .any = NULL });
+	sched_seat_bound(s, false);
 	list_remove(&s->told);
 	list_remove(&s->of_pool);
 	list_remove(&s->of_domain);
@@ -351,7 +377,8 @@ void sched_seat_load(struct sched_seat *s, const struct sched_load *load)
 		list_append(&all->told, &s->told);
 	}
 	seat_place(s);
-	if (heap_holds(&s->later) || heap_holds(&s->ready[0]) || heap_holds(&s->ready[1]))
+	if (s->is_bound || heap_holds(&s->later) || heap_holds(&s->ready[0]) ||
+		heap_holds(&s->ready[1]))
 		sched_pool_touch(s->pool);
 }
 
@@ -440,7 +467,7 @@ static void set_timer(struct sched_pool *p)
 	const struct heap_node *later = heap_first(&p->later);
 	uint64_t key = UINT64_MAX, late;
 
-	if (later && (wants(p, 0) || wants(p, 1)))
+	if (later && (p->bound > 0 || wants(p, 0) || wants(p, 1)))
 		key = later->key;
 	if (!list_empty(&p->granting)) {
 		late = sched_due_key(
@@ -489,6 +516,12 @@ struct sched_pool *sched_pools_touched(struct sched_pools *all, struct wall_time
 
 struct sched_taker *sched_pool_grant(struct sched_pool *p)
 {
+	if (!list_empty(&p->ripe)) {
+		struct sched_seat *s = list_entry(p->ripe.next, struct sched_seat, ripe);
+
+		list_remove(&s->ripe);
+		return s->state.takes[1] ? s->state.takes[1] : s->state.takes[0];
+	}
 	for (size_t i = SIDES; i-- > 0;) {
 		struct heap_node *node = heap_first(&p->ready[i]);
 		struct sched_seat *s;

@@ -59,6 +59,10 @@ struct sched_taker *sched_pool_next(const struct sched_pool *p, bool external);
 struct sched_seat *sched_pool_probing(const struct sched_pool *p, const struct sched_seat *last);
 struct sched_taker *sched_seat_probes(const struct sched_seat *s);
 
+/* Something that it alone may carry is due: it is woken when it is ready. */
+void sched_seat_bound(struct sched_seat *s, bool due);
+bool sched_seat_is_ready(const struct sched_seat *s, struct wall_time now);
+
 /* ---- grants ---- */
 
 /* So much is due there; to be told at each change that it should look at. */
@@ -71,7 +75,7 @@ struct sched_taker *sched_pool_grant(struct sched_pool *p);
 struct wall_time sched_pools_next(const struct sched_pools *all);
 
 uint32_t sched_seat_granted(const struct sched_seat *s, bool external);
-void sched_seat_use(struct sched_seat *s, bool external);
+void sched_seat_use(struct sched_seat *s, bool external, bool by_grant);
 /* Its limits let it take nothing of what is due, or there is nothing: its grants are given back, and it rests. */
 void sched_seat_decline(struct sched_seat *s);
 /* A seat whose load was told long ago and that had used something: its owner tells it anew. NULL: none. */

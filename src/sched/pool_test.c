@@ -453,9 +453,20 @@ static void ready_later_takes_later(void **state)
 	assert_int_equal(w->left, 0);
 	assert_int_equal(sched_order_next(w->o).us, AT(2000).us);
 	assert_ptr_equal(sched_flow_taker(flow(w, "p:out", MAIL_CLASS_NORMAL)), w->boxes[0].t);
+	/* Nor does mail that it alone may carry leave before; its own does (below). */
+	add(w, flow(w, "b:out:1@go.example", MAIL_CLASS_NORMAL), 2);
+	assert_int_equal(w->left, 0);
 	w->now = AT(2000);
 	run(w);
 	assert_int_equal(w->boxes[0].used, 3);
+	assert_int_equal(sched_order_next(w->o).us, AT(2001).us);
+	w->now = AT(2001);
+	run(w);
+	assert_int_equal(w->boxes[1].used, 2);
+	sched_member_load(w->boxes[1].m, &(struct sched_load){ .slots = 2, .ready_at = AT(3000) });
+	sched_flow_add(flow(w, "b:out:1@go.example", MAIL_CLASS_NORMAL), 1, w->now);
+	add(w, flow(w, "m:1@go.example", MAIL_CLASS_NORMAL), 1);
+	assert_int_equal(w->boxes[1].own, 1);
 	world_free(w);
 }
 
@@ -499,6 +510,217 @@ static void stale_loads_are_named(void **state)
 	world_free(w);
 }
 
+/* ---- whatever happens ---- */
+
+enum {
+	CHAOS_BOXES = 8,
+	CHAOS_STEPS = 3000,
+	CHAOS_TAKES = 12,
+};
+static const char *const chaos_queues[] = { "p:a",
+	"p:b",
+	"p:a\nm:7@go.example",
+	"m:1@go.example",
+	"b:a:1@go.example",
+	"b:a:2@go.example",
+	"p:b\np:a" };
+enum {
+	CHAOS_FLOWS = COUNT_OF(chaos_queues) * 2 /* to both sides */
+};
+
+struct chaos {
+	struct world *w;
+	bool is_over;
+	uint32_t left[CHAOS_FLOWS];
+	struct {
+		struct sched_pick pick;
+		size_t flow;
+	} takes[CHAOS_TAKES];
+	size_t take_count;
+};
+
+static unsigned below(struct chaos *c, unsigned n)
+{
+	return (unsigned)prng_below(&c->w->rng, n);
+}
+
+static struct sched_flow *chaos_flow(struct chaos *c, size_t i)
+{
+	return sched_flow_get(c->w->o,
+		&(struct mail_flow){ .queue = sv_from(chaos_queues[i / 2]),
+			.class = (enum mail_class)(i % MAIL_CLASS_COUNT),
+			.principal = SV("crm"),
+			.external = i % 2 == 0 });
+}
+
+static size_t chaos_index(struct chaos *c, const struct sched_flow *f)
+{
+	for (size_t i = 0; i < CHAOS_FLOWS; i++)
+		if (chaos_flow(c, i) == f)
+			return i;
+	fail_msg("seed %u: a flow that nobody made", (unsigned)c->w->seed);
+	return 0;
+}
+
+static void chaos_pools(struct chaos *c, size_t first, size_t middle, size_t end)
+{
+	pool_set(c->w, "p:a", first, middle, "one.example");
+	pool_set(c->w, "p:b", middle, end, "one.example");
+}
+
+static void chaos_state(struct chaos *c)
+{
+	struct mailbox *b = &c->w->boxes[below(c, CHAOS_BOXES)];
+	struct sched_taker_state s = { .is_configured = below(c, 8) > 0,
+		.held = below(c, 3) == 0,
+		.may_elsewhere = below(c, 3) > 0,
+		.external_held = below(c, 6) == 0,
+		.external_full = below(c, 6) == 0,
+		.internal_full = below(c, 6) == 0 };
+
+	/* Its lane goes, and comes again. */
+	if (below(c, 20) == 0) {
+		sched_taker_free(b->t);
+		b->t = sched_taker_new(b->m, below(c, 3), b);
+		b->asks = false;
+	}
+	s.probing = s.held && below(c, 3) == 0;
+	s.stops_pool = s.held && !s.may_elsewhere && below(c, 2) == 0;
+	state_set(b, s);
+	b->asks &= s.is_configured && (!s.held || s.probing);
+}
+
+static void chaos_load(struct chaos *c)
+{
+	struct mailbox *b = &c->w->boxes[below(c, CHAOS_BOXES)];
+	int64_t at =
+		below(c, 2) ? INT64_MIN : c->w->now.us + (int64_t)below(c, 90) * (int64_t)US_PER_S;
+
+	sched_member_load(b->m,
+		&(struct sched_load){ .used = below(c, 50),
+			.cap = below(c, 3) * 20,
+			.slots = below(c, 4),
+			.ready_at = { at },
+			.bulk_at = { INT64_MIN } });
+}
+
+static void chaos_take(struct chaos *c, struct mailbox *b)
+{
+	const struct sched_room room = { 1, c->is_over || below(c, 4) > 0, 0 };
+	struct sched_pick pick;
+	size_t i;
+
+	if (c->take_count == CHAOS_TAKES)
+		return;
+	b->asks = sched_pick(b->t, c->w->now, &room, &pick);
+	if (!b->asks)
+		return;
+	i = chaos_index(c, pick.flow);
+	CHECK(c->w, !b->state.held || b->state.probing);
+	c->takes[c->take_count].pick = pick;
+	c->takes[c->take_count++].flow = i;
+}
+
+static void chaos_end(struct chaos *c)
+{
+	size_t at = c->take_count ? below(c, (unsigned)c->take_count) : 0;
+	size_t i = c->takes[at].flow;
+
+	if (c->take_count == 0)
+		return;
+	if (below(c, 5) == 0) {
+		sched_pick_withdraw(&c->takes[at].pick);
+	} else {
+		/* One that ends before those that were picked before it may find nothing. */
+		uint32_t taken = c->left[i] > 0;
+
+		c->left[i] -= taken;
+		sched_took(&c->takes[at].pick, taken, c->left[i] ? c->w->now : SCHED_NEVER);
+	}
+	c->takes[at] = c->takes[--c->take_count];
+}
+
+static void chaos_ask(struct chaos *c)
+{
+	struct sched_taker *t;
+
+	while ((t = sched_wake(c->w->o, c->w->now)))
+		((struct mailbox *)sched_taker_owner(t))->asks = true;
+	for (size_t i = 0; i < CHAOS_BOXES; i++)
+		if (c->w->boxes[i].asks && below(c, 2))
+			chaos_take(c, &c->w->boxes[i]);
+}
+
+static void chaos_step(struct chaos *c)
+{
+	size_t i = below(c, CHAOS_FLOWS), middle;
+
+	switch (below(c, 8)) {
+	case 0:
+	case 1:
+		c->left[i]++;
+		sched_flow_add(chaos_flow(c, i), 1, c->w->now);
+		break;
+	case 2:
+		chaos_state(c);
+		break;
+	case 3:
+		chaos_load(c);
+		break;
+	case 4:
+		middle = below(c, CHAOS_BOXES + 1);
+		if (below(c, 10) == 0)
+			chaos_pools(c, below(c, (unsigned)middle + 1), middle, CHAOS_BOXES);
+		break;
+	case 5:
+		c->w->now.us += (int64_t)below(c, 20) * (int64_t)US_PER_S;
+		break;
+	default:
+		chaos_end(c);
+		break;
+	}
+	chaos_ask(c);
+}
+
+/* All are well again: whoever is named, and nobody else, takes all that is left; time goes on as the order says. */
+static void chaos_heals(struct chaos *c)
+{
+	uint64_t left = 1;
+
+	c->is_over = true;
+	for (size_t i = 0; i < CHAOS_BOXES; i++) {
+		c->w->boxes[i].cap = 0;
+		/* Who had no room for bulk knows by himself when there is some. */
+		c->w->boxes[i].asks = true;
+		state_set(&c->w->boxes[i], ready);
+	}
+	chaos_pools(c, 0, 4, CHAOS_BOXES);
+	for (int turns = 0; left > 0 && turns < 20000; turns++) {
+		chaos_ask(c);
+		chaos_end(c);
+		left = 0;
+		for (size_t i = 0; i < CHAOS_FLOWS; i++)
+			left += c->left[i];
+		if (turns % 50 == 49)
+			c->w->now.us += (int64_t)US_PER_S;
+	}
+	CHECK(c->w, left == 0);
+}
+
+static void whatever_happens_all_leaves(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 3 * SEEDS; seed++) {
+		struct chaos c = { .w = world_new(seed, CHAOS_BOXES, 0) };
+
+		chaos_pools(&c, 0, 4, CHAOS_BOXES);
+		for (int step = 0; step < CHAOS_STEPS; step++)
+			chaos_step(&c);
+		chaos_heals(&c);
+		world_free(c.w);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -515,6 +737,7 @@ int main(void)
 		cmocka_unit_test(ready_later_takes_later),
 		cmocka_unit_test(idle_ones_are_not_asked),
 		cmocka_unit_test(stale_loads_are_named),
+		cmocka_unit_test(whatever_happens_all_leaves),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -201,6 +201,11 @@ static bool holds_sender(const struct sched_door *d, const struct sched_lot *lot
 	return lot->sender && htable_get(&d->held_senders, sv_from(lot->sender)) != NULL;
 }
 
+bool sched_lot_is_bond(const struct sched_lot *lot)
+{
+	return lot->tier_count > 0 && lot->tiers[0].bond != NULL;
+}
+
 struct sched_pool *sched_lot_stopping_pool(const struct sched_lot *lot)
 {
 	for (size_t i = 0; i < lot->tier_count; i++) {
@@ -378,6 +383,13 @@ static struct sched_taker *taking(const struct sched_member *m, bool external)
 	return d->taker;
 }
 
+struct sched_door *sched_member_door(const struct sched_member *m, const struct sched_door *last)
+{
+	struct list *at = last ? last->of_member.next : m->doors.next;
+
+	return at == &m->doors ? NULL : list_entry(at, struct sched_door, of_member);
+}
+
 struct sched_seat_state sched_member_stand(const struct sched_member *m)
 {
 	struct sched_seat_state s = { .takes = { taking(m, false), taking(m, true) } };
@@ -421,11 +433,6 @@ void sched_door_free(struct sched_door *d)
 struct sched_taker *sched_door_taker(const struct sched_door *d)
 {
 	return d->taker;
-}
-
-struct sched_member *sched_door_member(const struct sched_door *d)
-{
-	return d->member;
 }
 
 const struct sched_taker_state *sched_door_state(const struct sched_door *d)

@@ -31,10 +31,12 @@ void sched_member_set_seat(struct sched_member *m, struct sched_seat *seat);
 void sched_member_set_pool(struct sched_member *m, struct sched_pool *pool);
 struct sched_seat_state sched_member_stand(const struct sched_member *m); /* as its pool sees it */
 
+struct sched_door *sched_member_door(const struct sched_member *m,
+	const struct sched_door *last); /* the next after `last` (NULL: the first); NULL: no more */
+
 struct sched_door *sched_door_new(struct sched_member *m, uint32_t rank, struct sched_taker *taker);
 void sched_door_free(struct sched_door *d);
 struct sched_taker *sched_door_taker(const struct sched_door *d);
-struct sched_member *sched_door_member(const struct sched_door *d);
 const struct sched_taker_state *sched_door_state(const struct sched_door *d);
 void sched_door_set(struct sched_door *d, const struct sched_taker_state *s);
 void sched_door_rank(struct sched_door *d, uint32_t rank);
@@ -51,6 +53,8 @@ struct list *sched_lot_flows(struct sched_lot *lot); /* kept by whoever knows wh
  * is.
  */
 struct sched_door *sched_lot_door(const struct sched_lot *lot);
+/* Mail of a pool that one of its mailboxes has to carry. */
+bool sched_lot_is_bond(const struct sched_lot *lot);
 bool sched_lot_is_stopped(const struct sched_lot *lot); /* its sender is held there, or its pool */
 /* The pool that is stopped, of mail that one of its mailboxes has to carry; NULL: it is not that. */
 struct sched_pool *sched_lot_stopping_pool(const struct sched_lot *lot);
