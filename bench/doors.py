@@ -53,10 +53,17 @@ class Sandbox:
         self.log.close()
 
 
-class Relay(run.Postern):
-    """`mailboxes` are addresses; they sign in by `auth`, and send so much a minute (0: as much as they can)."""
+POOL = """  - {{ name: p{0}, mailboxes: ["*{0}@contoso.com"] }}
+"""
+POOL_ROUTE = """  - {{ sender: "*{0}@contoso.com", through: p{0} }}
+"""
 
-    def __init__(self, folder, sandbox, build, mailboxes, auth, minute=0):
+
+class Relay(run.Postern):
+    """`mailboxes` are addresses; they sign in by `auth`, and send so much a minute (0: as much as they can). `pools`: ten, by the last
+    digit of the name."""
+
+    def __init__(self, folder, sandbox, build, mailboxes, auth, minute=0, pools=False):
         self.port = run.free_port()
         secret = folder / "secret"
         secret.write_text("sandbox\n")
@@ -78,8 +85,10 @@ tenants:
     app: {{ client_id: "{APP}", secret: "file:{secret}" }}
     endpoints: {{ login: "https://localhost:{sandbox.https}", ca_file: {sandbox.folder}/ca.pem }}
 mailboxes_from: {folder}/mailboxes.csv
+{"pools:" if pools else ""}
+{"".join(POOL.format(n) for n in range(10)) if pools else ""}
 routes:
-  - {{ through: sender }}
+{"".join(POOL_ROUTE.format(n) for n in range(10)) if pools else "  - { through: sender }"}
 """)
         self.started = time.monotonic() - self.begin
 

@@ -4,7 +4,7 @@
 The queue is one that the relay itself has made, a message for each mailbox; its rows are multiplied, and the ledger is
 filled as a day of 40 messages a mailbox does it. Then the relay starts over it and sends through the sandbox by TLS and
 password, as far as each mailbox's minute allows. Called by bench/run.py (--only waiting); by hand:
-bench/waiting.py --build build [--lanes 10000 --messages 1000000]
+bench/waiting.py --build build [--lanes 10000 --messages 1000000] [--pools]
 """
 import argparse
 import json
@@ -71,7 +71,7 @@ def take_us(build, data, folder):
     return said["us_a_take"]
 
 
-def one(build, lanes, messages):
+def one(build, lanes, messages, pools=False):
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = pathlib.Path(name)
         for sub in ("sandbox", "relay"):
@@ -80,7 +80,7 @@ def one(build, lanes, messages):
         addresses = [f"m{i}@contoso.com" for i in range(lanes)]
         # It answers nobody while the queue is made.
         sandbox.process.send_signal(signal.SIGSTOP)
-        relay = doors.Relay(folder / "relay", sandbox, build, addresses, "password", MINUTE)
+        relay = doors.Relay(folder / "relay", sandbox, build, addresses, "password", MINUTE, pools)
         many.fill(relay.port, lanes)
         relay.stop()
         (folder / "relay/maildrop").rmdir()
@@ -88,7 +88,7 @@ def one(build, lanes, messages):
         take = take_us(build, folder / "relay/data", folder / "taken")
         sandbox.process.send_signal(signal.SIGCONT)
         begin = time.monotonic()
-        relay = doors.Relay(folder / "relay", sandbox, build, addresses, "password", MINUTE)
+        relay = doors.Relay(folder / "relay", sandbox, build, addresses, "password", MINUTE, pools)
         try:
             while not sandbox.accepted():
                 time.sleep(0.01)
@@ -105,7 +105,7 @@ def one(build, lanes, messages):
             sandbox.stop()
 
 
-def measure(build, growth, say):
+def measure(build, growth, say, pools=False):
     say(f"Mail that waits behind {MINUTE} a minute for each mailbox, a day of 40 messages each in the ledger, TLS and password; {SECONDS} s "
         "of sending through the sandbox on the same cores:")
     say("")
@@ -113,7 +113,7 @@ def measure(build, growth, say):
         "loop us a message | store us a message | TAKE us | peak RSS MB |")
     say("|---|---|---|---|---|---|---|---|---|---|")
     for lanes, messages in growth:
-        r = one(build, lanes, messages)
+        r = one(build, lanes, messages, pools)
         say(f"| {lanes:,} | {messages:,} | {r['first']:.2f} | {r['sent']:,} | {r['sent'] / min(messages, lanes * MINUTE):.0%} | "
             f"{r['a_connection']:.1f} | {r['loop_us']:.0f} | {r['store_us']:.0f} | {r['take_us']:.0f} | {r['rss_mb']:.0f} |")
 
@@ -123,8 +123,9 @@ def main():
     parser.add_argument("--build", default="build", type=pathlib.Path)
     parser.add_argument("--lanes", type=int, help="only one row of the table")
     parser.add_argument("--messages", default=1000000, type=int)
+    parser.add_argument("--pools", action="store_true", help="the mailboxes are in ten pools")
     o = parser.parse_args()
-    measure(o.build.resolve(), [(o.lanes, o.messages)] if o.lanes else GROWTH, print)
+    measure(o.build.resolve(), [(o.lanes, o.messages)] if o.lanes else GROWTH, print, o.pools)
 
 
 if __name__ == "__main__":
