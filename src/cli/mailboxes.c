@@ -21,6 +21,7 @@ static const char help[] =
 	"  --retry MAILBOX  try that one now. A stop for reputation is released by it:\n"
 	"                   first make sure that the cause is gone, or it gets worse\n"
 	"  --tenant NAME    of this tenant\n"
+	"  --pool NAME      of this pool, and what it has used and what waits for it\n"
 	"  --state STATE    ready, waiting, parked, probing, unused, gone, stopped, wildcard\n"
 	"  --cause CAUSE    held for this reason, or with mail that waits for it\n"
 	"                   (also --reason)\n"
@@ -301,6 +302,31 @@ static void print_row(struct table *t, const json_t *line)
 	}
 }
 
+/* "pool outreach: 20 mailboxes; 310 of 1,000 recipients in 24 hours; 412 wait for it" */
+static void print_pool(struct cli_context *ctx, const json_t *pool)
+{
+	const char *by = cli_text(pool, "stopped_by");
+	char n[3][CLI_COUNT_MAX];
+
+	(void)printf("\npool %s: %s mailboxes; %s",
+		cli_text(pool, "name"),
+		cli_count(number(pool, "mailboxes"), n[0]),
+		cli_count(number(pool, "day_used"), n[1]));
+	if (number(pool, "day_capacity"))
+		(void)printf(" of %s", cli_count(number(pool, "day_capacity"), n[2]));
+	(void)printf(" recipients in 24 hours; %s wait for it\n",
+		cli_count(number(pool, "waiting"), n[0]));
+	if (by[0])
+		cli_print(2,
+			"  %sall of it is stopped%s for the reputation of %s: remove the cause, "
+			"then "
+			"postern mailboxes --retry %s\n",
+			cli_style(ctx, "red"),
+			cli_style(ctx, "off"),
+			by,
+			by);
+}
+
 static void print_totals(const json_t *totals)
 {
 	const json_t *states = json_object_get(totals, "states");
@@ -339,6 +365,10 @@ static void print_line(void *arg, const json_t *line)
 		print_row(t, line);
 		return;
 	}
+	if (strcmp(cli_text(line, "type"), "pool") == 0) {
+		print_pool(t->ctx, line);
+		return;
+	}
 	if (json_object_get(line, "totals")) {
 		print_totals(json_object_get(line, "totals"));
 		return;
@@ -363,6 +393,7 @@ static int read_options(struct table *t, int argc, char **argv, json_t *request)
 		[LONG] = { "long", false },
 		[RETRY] = { "retry", true },
 		{ "tenant", true },
+		{ "pool", true },
 		{ "state", true },
 		{ "cause", true },
 		{ "reason", true },

@@ -276,6 +276,7 @@ struct conf_member {
 		lanes; /* in the order of `doors:`; of a pool: its first mailbox's, which stand for all */
 	size_t lane_count;            /* at least 1 */
 	const struct conf_pool *pool; /* that the mailbox belongs to, or that this is; NULL: none */
+	uint32_t weight;              /* of the mailbox in it */
 	struct conf_place place;
 };
 enum {

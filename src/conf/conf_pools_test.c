@@ -30,6 +30,14 @@ static const struct row broken[] = {
 		7,
 		17,
 		"no mailbox matches" },
+	{ "a wildcard is no mailbox",
+		"tenants: [ { name: t, id: " ID ", domains: [b.c], app: { client_id: " ID
+		", secret: file:/a } } ]\nusers: [ { name: u, password: file:/s, senders: "
+		"[\"*@b.c\"] } ]\nmailboxes:\n  - { address: \"*@b.c\", tenant: t, auth: app }\n"
+		"pools:\n  - { name: p, mailboxes: [\"*@b.c\"] }\n" END,
+		6,
+		28,
+		"no mailbox matches" },
 	{ "misspelt",
 		BOXES "pools:\n  - name: p\n    mailboxes: [aa@go.b.c]\n" END,
 		7,

@@ -128,6 +128,12 @@ static struct sv domain_of(struct sv address)
 	return sv_skip(address, (size_t)(sv_rfind_char(address, '@') + 1));
 }
 
+/* A wildcard is no mailbox: those that it stands for are not known before they send. */
+static bool is_listed(const struct conf_member *m)
+{
+	return m->kind == CONF_LANE_MAILBOX && !m->lanes[0].is_wildcard;
+}
+
 static void note_domains(struct pools_load *pl)
 {
 	const struct conf *c = pl->ld->conf;
@@ -136,7 +142,7 @@ static void note_domains(struct pools_load *pl)
 		struct of_domain *d;
 		struct sv domain = domain_of(c->members[i].name);
 
-		if (c->members[i].kind != CONF_LANE_MAILBOX)
+		if (!is_listed(&c->members[i]))
 			continue;
 		d = arena_alloc(&pl->ld->nodes, sizeof(*d));
 		*d = (struct of_domain){ i, htable_get(&pl->domains, domain) };
@@ -184,6 +190,7 @@ static void seat_member(struct pools_load *pl, struct entry *e, struct conf_memb
 		return;
 	}
 	m->pool = e->pool;
+	m->weight = e->weight;
 	add_seat(pl, &(struct conf_seat){ m, e->weight });
 }
 
@@ -228,8 +235,7 @@ static void match_wide(struct pools_load *pl, struct entry *e)
 		return;
 	}
 	for (size_t i = 0; i < c->member_count; i++)
-		if (c->members[i].kind == CONF_LANE_MAILBOX &&
-			address_matches(e->pattern, c->members[i].name))
+		if (is_listed(&c->members[i]) && address_matches(e->pattern, c->members[i].name))
 			seat_member(pl, e, &c->members[i]);
 }
 

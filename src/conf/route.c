@@ -237,6 +237,16 @@ struct sv conf_bond_key(const struct conf_member *m, struct arena *arena)
 	return arena_sv(arena, buf_sv(&key));
 }
 
+struct sv conf_queue_pool_name(struct sv key)
+{
+	struct sv part, name, address;
+
+	(void)sv_cut_char(&key, '\n', &part);
+	if (sv_starts(part, SV("p:")))
+		return sv_skip(part, 2);
+	return cut_bond(part, &name, &address) ? name : SV("");
+}
+
 const struct conf_pool *conf_queue_pool(const struct conf_member *m, struct sv key)
 {
 	const struct conf_pool *pool = m->kind == CONF_LANE_MAILBOX ? m->pool : NULL;

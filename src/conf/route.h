@@ -61,6 +61,8 @@ struct sv conf_queue_key(const struct conf *c, const struct conf_member *const *
  */
 struct sv conf_bond_key(const struct conf_member *m, struct arena *arena);
 bool conf_queue_is_bond(const struct conf *c, struct sv key); /* and the pool is there */
+/* The name of the pool that mail of this queue waits for first, configured or not; empty: it waits for none. */
+struct sv conf_queue_pool_name(struct sv key);
 /* The pool as whose mail this mailbox carries mail of the queue; NULL: it is its own. */
 const struct conf_pool *conf_queue_pool(const struct conf_member *m, struct sv key);
 /* The members of a key that are there; returns how many. */

@@ -165,13 +165,14 @@ static bool read_queue(struct observe_query *q, struct sv *out)
 {
 	struct sv to = observe_json_get_sv(q->request, "to");
 	const struct conf *c = q->sources->conf ? *q->sources->conf : NULL;
-	const struct conf_member *m = c ? conf_member_named(c, to) : NULL;
+	const struct conf_pool *pool = c ? conf_pool(c, to) : NULL;
+	const struct conf_member *m = pool ? pool->way : c ? conf_member_named(c, to) : NULL;
 
 	if (m)
 		*out = arena_sv(&q->arena, m->key);
 	else
 		observe_query_fail(
-			q, EX_USAGE, "no mailbox or connector of this name to reroute to");
+			q, EX_USAGE, "no mailbox, connector or pool of this name to reroute to");
 	return m != NULL;
 }
 

@@ -15,19 +15,22 @@
 /* What a request asks for: checked, so that a misspelt word is an error and not an empty list. */
 
 /*
- * A mailbox or connector by its name, with all its doors; one of them as "graph/erp@contoso.com", which tells what that carried; or
+ * A mailbox, connector or pool by its name, with all its doors; one of them as "graph/erp@contoso.com", which tells what that carried; or
  * what is gone, by the name that it had.
  */
 static void filter_lane(struct observe_query *q, struct sv name, struct store_filter *f)
 {
 	const struct conf *c = q->sources->conf ? *q->sources->conf : NULL;
-	const struct conf_member *m = c ? conf_member_named(c, name) : NULL;
+	const struct conf_pool *pool = c ? conf_pool(c, name) : NULL;
+	const struct conf_member *m = c && !pool ? conf_member_named(c, name) : NULL;
 	const struct conf_lane *lane = m ? m->lanes : c ? conf_lane(c, name) : NULL;
 	CLEANUP(buf_deinitp) struct buf key = BUF_INIT(LIMIT_ADDRESS + 128);
 	struct sv bare = sv_skip(name, (size_t)(sv_rfind_char(name, '/') + 1));
 
 	f->lane = arena_sv(&q->arena, m ? m->name : lane ? lane->key : name);
-	if (lane)
+	if (pool)
+		f->member = arena_sv(&q->arena, pool->key);
+	else if (lane)
 		f->member = arena_sv(&q->arena, lane->member->key);
 	else if (buf_printf(
 			 &key, "%c:%.*s", sv_find_char(bare, '@') < 0 ? 'c' : 'm', SV_ARG(bare)) ==
@@ -135,6 +138,22 @@ bool observe_query_tenant(struct observe_query *q, struct sv *out_name)
 	if (name.len)
 		fail_with_guess(q, "tenant", name, &g);
 	return name.len == 0;
+}
+
+bool observe_query_pool(struct observe_query *q, const struct conf_pool **out)
+{
+	struct sv name = observe_json_get_sv(q->request, "pool");
+	struct guess g = { .name = name };
+	size_t count;
+	const struct conf_pool *const *pools = conf_pools(q->conf, &count);
+
+	*out = name.len ? conf_pool(q->conf, name) : NULL;
+	if (!name.len || *out)
+		return true;
+	for (size_t i = 0; i < count; i++)
+		guess_try(&g, pools[i]->name);
+	fail_with_guess(q, "pool", name, &g);
+	return false;
 }
 
 bool observe_query_cause(struct observe_query *q, struct sv cause)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/guess.h"
 #include "base/must.h"
+#include "conf/route.h"
 #include "observe/query_priv.h"
 #include "outbound/outbound.h"
 
@@ -98,11 +99,14 @@ static const char *const states[] = {
 
 struct mailboxes_wanted {
 	struct sv tenant, state, cause, name;
+	const struct conf_pool *pool; /* NULL: of all, and of none */
 	order_fn *order;
 	uint64_t limit; /* 0: all */
 	/* What matches so far. */
 	size_t count;
 	uint64_t waiting, by_state[COUNT_OF(states)];
+	uint64_t day_used, day_capacity; /* of the mailboxes of the pool, each once */
+	struct sv stopped_by;            /* one that is held for reputation */
 };
 
 static bool has_state(const struct observe_query *q, const struct observe_row *r, struct sv state)
@@ -133,7 +137,8 @@ static bool has_cause(const struct observe_row *r, struct sv cause)
 static bool matches(const struct observe_query *q, const struct observe_row *r,
 	const struct mailboxes_wanted *w)
 {
-	return r->key.len && (!w->tenant.len || sv_eq(w->tenant, tenant_of(r))) &&
+	return r->key.len && (!w->pool || (r->c && r->c->member->pool == w->pool)) &&
+	       (!w->tenant.len || sv_eq(w->tenant, tenant_of(r))) &&
 	       (!w->state.len || has_state(q, r, w->state)) &&
 	       (!w->cause.len || has_cause(r, w->cause)) && (!w->name.len || is_named(r, w->name));
 }
@@ -175,8 +180,8 @@ static bool read_wanted(struct observe_query *q, struct mailboxes_wanted *w)
 	*w = (struct mailboxes_wanted){ .cause = observe_json_get_sv(q->request, "reason"),
 		.name = observe_json_get_sv(q->request, "mailbox"),
 		.limit = (uint64_t)json_integer_value(json_object_get(q->request, "limit")) };
-	return read_state(q, w) && read_order(q, w) && observe_query_tenant(q, &w->tenant) &&
-	       observe_query_cause(q, w->cause);
+	return read_state(q, w) && read_order(q, w) && observe_query_pool(q, &w->pool) &&
+	       observe_query_tenant(q, &w->tenant) && observe_query_cause(q, w->cause);
 }
 
 /* ---- the answer ---- */
@@ -201,9 +206,62 @@ static void take_row(struct observe_query *q, size_t at)
 		return;
 	q->shown[w->count++] = r;
 	w->waiting += r->waiting;
+	if (w->pool && observe_row_is_held(r) && r->status.nature == VERDICT_NATURE_REPUTATION)
+		w->stopped_by = r->c->name;
+	if (w->pool && r->c->door == 0) {
+		const struct limit_use use = observe_row_use(r);
+
+		w->day_used += use.day.used;
+		w->day_capacity += use.day.capacity;
+	}
 	state = observe_row_state(r, q->sources->outbound != NULL);
 	for (size_t s = 0; s < COUNT_OF(states); s++)
 		w->by_state[s] += strcmp(state, states[s]) == 0;
+}
+
+static bool is_waiting(enum store_recipient_state state)
+{
+	return state == STORE_RCPT_QUEUED || state == STORE_RCPT_HELD;
+}
+
+static uint64_t waiting_in(const struct observe_query *q, const struct conf_pool *pool)
+{
+	const struct store_summary *s = &q->summary;
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < s->out_count; i++)
+		if (is_waiting(s->out_rows[i].state) &&
+			sv_eq(conf_queue_pool_name(s->out_rows[i].flow.queue), pool->name))
+			n += s->out_rows[i].count;
+	return n;
+}
+
+/* After its mailboxes. */
+static void emit_pool(struct observe_query *q)
+{
+	static const char *const kinds[] = { [CONF_POOL_TRANSACTIONAL] = "transactional",
+		[CONF_POOL_NEWSLETTER] = "newsletter",
+		[CONF_POOL_OUTREACH] = "outreach" };
+	const struct mailboxes_wanted *w = q->wanted;
+	json_t *o;
+
+	if (!w->pool) {
+		observe_query_end(q);
+		return;
+	}
+	o = json_object();
+	observe_json_sv(o, "type", SV("pool"));
+	observe_json_sv(o, "name", w->pool->name);
+	observe_json_sv(o, "kind", sv_from(kinds[w->pool->kind]));
+	observe_json_sv(o, "sender", w->pool->keeps_sender ? SV("keep") : SV("mailbox"));
+	observe_json_int(o, "mailboxes", w->pool->seat_count);
+	observe_json_int(o, "per_day", w->pool->per_day);
+	observe_json_int(o, "day_used", w->day_used);
+	observe_json_int(o, "day_capacity", w->day_capacity);
+	observe_json_int(o, "waiting", waiting_in(q, w->pool));
+	observe_json_sv(o, "stopped_by", w->stopped_by);
+	observe_query_emit(q, o);
+	observe_query_end(q);
 }
 
 static void sum_up(struct observe_query *q, size_t shown)
@@ -227,7 +285,7 @@ static void sorted(struct observe_query *q)
 	size_t shown = w->limit && w->limit < w->count ? w->limit : w->count;
 
 	sum_up(q, shown);
-	observe_query_turns(q, shown, emit_row, observe_query_end);
+	observe_query_turns(q, shown, emit_row, emit_pool);
 }
 
 static void taken(struct observe_query *q)

@@ -103,6 +103,8 @@ bool observe_waits_by(
 	const struct outbound_hold *h, const struct store_recipient *r, struct sv cause);
 
 /* Of the request, checked: false when the query has failed with what is wrong. "" is all. */
+NODISCARD bool observe_query_pool(
+	struct observe_query *q, const struct conf_pool **out); /* NULL: none is asked for */
 NODISCARD bool observe_query_tenant(struct observe_query *q, struct sv *out_name);
 NODISCARD bool observe_query_cause(struct observe_query *q, struct sv cause);
 

@@ -76,6 +76,7 @@ bool observe_recipient_put(const struct observe_query *q, json_t *o, const struc
 	observe_json_sv(o, "lane", r->lane);
 	if (r->flow.queue.len)
 		must(json_object_set_new(o, "queue", observe_queue_json(r->flow.queue)) == 0);
+	observe_json_sv(o, "pool", conf_queue_pool_name(r->flow.queue));
 	observe_json_sv(o, "class", mail_class_name(r->flow.class));
 	observe_json_sv(o, "principal", r->flow.principal);
 	observe_json_sv(o, "rewrite_from", r->rewrite_from);

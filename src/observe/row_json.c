@@ -320,6 +320,12 @@ static void put_wildcard(const struct observe_query *q, json_t *o, const struct 
 	must(json_object_set_new(o, "crowded", json_boolean(crowded)) == 0);
 }
 
+static void put_pool(json_t *o, const struct conf_member *m)
+{
+	observe_json_sv(o, "pool", m->pool->name);
+	observe_json_int(o, "weight", m->weight);
+}
+
 json_t *observe_row_json(const struct observe_query *q, const struct observe_row *r)
 {
 	struct limit_use use = observe_row_use(r);
@@ -335,6 +341,8 @@ json_t *observe_row_json(const struct observe_query *q, const struct observe_row
 	}
 	if (r->c && r->c->tenant)
 		observe_json_sv(o, "tenant", r->c->tenant->name);
+	if (r->c && r->c->member->pool)
+		put_pool(o, r->c->member);
 	observe_json_sv(o, "state", sv_from(observe_row_state(r, q->sources->outbound != NULL)));
 	observe_json_int(o, "minute_used", use.minute.used);
 	observe_json_int(o, "minute_capacity", use.minute.capacity);

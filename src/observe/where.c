@@ -133,6 +133,9 @@ json_t *observe_queue_json(struct sv queue)
 
 	while (queue.len) {
 		(void)sv_cut_char(&queue, '\n', &key);
+		/* Of mail that stays with a mailbox of a pool that mailbox: the pool stands beside it. */
+		if (sv_starts(key, SV("b:")))
+			key = sv_skip(key, conf_queue_pool_name(key).len + 1);
 		key = sv_skip(key, 2);
 		/* What is no UTF-8 cannot come from a configuration. */
 		(void)json_array_append_new(list, json_stringn(key.ptr, key.len));

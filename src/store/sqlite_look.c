@@ -7,6 +7,19 @@
 
 /* ---- filters ---- */
 
+/* A member of a queue, or what stays with a mailbox of a pool: "b:outreach:a@go.contoso.com" is of both. */
+static bool is_member(struct sv key, struct sv member)
+{
+	struct sv name = sv_skip(member, 2), rest = sv_skip(key, 2), pool;
+
+	if (sv_eq(key, member))
+		return true;
+	if (!sv_starts(key, SV("b:")) || !sv_cut_char(&rest, ':', &pool))
+		return false;
+	return (sv_starts(member, SV("m:")) && sv_eq(rest, name)) ||
+	       (sv_starts(member, SV("p:")) && sv_eq(pool, name));
+}
+
 /* Does the queue begin with this member, or have it at all? */
 static bool has_member(struct sv queue, struct sv member, bool any)
 {
@@ -14,7 +27,7 @@ static bool has_member(struct sv queue, struct sv member, bool any)
 
 	do {
 		(void)sv_cut_char(&queue, '\n', &key);
-		if (sv_eq(key, member))
+		if (is_member(key, member))
 			return true;
 	} while (any && queue.len);
 	return false;

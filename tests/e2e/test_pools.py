@@ -89,6 +89,15 @@ def test_a_day_is_used_up_and_no_more(pooled):
     row = relay.waiting()[0]
     shown = [r for r in relay.rows("queue", "show", row["id"]) if r["type"] == "recipient"]
     assert [r["wait"]["why"] for r in shown] == ["day"]
+    assert shown[0]["pool"] == "outreach" and shown[0]["queue"] == ["outreach"]
+    *rows, last = relay.rows("mailboxes", "--pool", "outreach")
+    assert [(r["name"], r["pool"], r["day_used"], r["day_capacity"]) for r in sorted(rows, key=lambda r: r["name"])] == \
+        [(address(n), "outreach", 5, 5) for n in range(4)]
+    assert last == {
+        "type": "pool", "name": "outreach", "kind": "transactional", "sender": "mailbox", "mailboxes": 4, "per_day": 5,
+        "day_used": 20, "day_capacity": 20, "waiting": 10}
+    assert "pool outreach: 4 mailboxes; 20 of 20 recipients in 24 hours; 10 wait for it" in relay.cli("mailboxes", "--pool", "outreach")
+    relay.cli("mailboxes", "--pool", "outraech", code=64)
     # A start reads the books.
     relay.kill()
     relay.start()
@@ -132,6 +141,8 @@ def test_reputation_stops_the_pool_until_a_person_releases_it(pooled):
     assert left <= 7 and address(0) not in by_sender(sandbox)
     rows = relay.waiting()
     assert {(r["wait"]["why"], r["lane"]) for r in rows} == {("held", f"submission/{address(0)}")}, rows
+    assert relay.rows("mailboxes", "--pool", "outreach")[-1]["stopped_by"] == address(0)
+    assert f"all of it is stopped for the reputation of {address(0)}" in " ".join(relay.cli("mailboxes", "--pool", "outreach").split())
     relay.kill()
     relay.start()
     send(relay, [15])
@@ -157,3 +168,25 @@ def test_a_mailbox_that_joins_or_leaves(pooled):
     relay.cli("reload")
     wait_for(lambda: not relay.waiting())
     assert sorted(by_sender(sandbox).values()) == [1, 2, 2, 2]
+
+
+def test_waiting_mail_is_found_and_moved_by_the_pool(pooled):
+    """`queue list --mailbox POOL`, and `reroute` into it; mail that stays with a mailbox is found by both names."""
+    sandbox, relay = pooled(3, "    per_day: 2\n", more="""connectors:
+  - { name: nowhere, provider: smtp, host: localhost, port: 1, tls: none }
+""")
+    text = relay.config.read_text()
+    relay.config.write_text(text.replace("routes: [", "routes: [ { sender: erp@contoso.com, through: nowhere },"))
+    relay.cli("reload")
+    send(relay, range(3), "erp@contoso.com")
+    wait_for(lambda: len(relay.rows("queue", "list", "--mailbox", "nowhere")) == 3)
+    assert relay.rows("queue", "list", "--mailbox", "outreach") == []
+    relay.cli("queue", "reroute", "--sender", "erp@contoso.com", "--through", "outreach")
+    wait_for(lambda: not relay.waiting())
+    assert sorted(by_sender(sandbox).values()) == [1, 1, 1]
+    sandbox.settings(mailboxes=[{"address": address(n), "blocked": True} for n in range(3)])
+    send(relay, [4])
+    (row,) = wait_for(lambda: [r for r in relay.waiting() if r["attempts"] > 0])
+    assert row["pool"] == "outreach" and row["reason"] == "mailbox-restricted"
+    assert [r["id"] for r in relay.rows("queue", "list", "--mailbox", "outreach")] == [row["id"]]
+    assert [r["id"] for r in relay.rows("queue", "list", "--mailbox", row["queue"][0])] == [row["id"]]
