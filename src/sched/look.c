@@ -7,6 +7,7 @@
 enum {
 	PAUSE_FACTOR = 4
 };
+#define PAUSE_US_MAX US_PER_MIN
 
 static struct wall_time with_try(const struct sched_waiting *w, struct wall_time at)
 {
@@ -56,5 +57,5 @@ enum sched_look sched_look(
 
 uint64_t sched_look_pause(uint64_t took_us)
 {
-	return took_us * PAUSE_FACTOR;
+	return took_us < PAUSE_US_MAX / PAUSE_FACTOR ? took_us * PAUSE_FACTOR : PAUSE_US_MAX;
 }

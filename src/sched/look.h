@@ -38,5 +38,6 @@ struct wall_time sched_look_first(
 enum sched_look sched_look(
 	const struct sched_waiting *w, struct wall_time now, struct wall_time *out_next);
 
-/* A page of it took so long: how long the next one waits, so that looking is a small part of what is done. */
+/* A page of it took so long: how long the next one waits, so that looking is a small part of what is done. A
+ * minute at most: what took so long waited for a disk, and mail must not wait as long again. */
 uint64_t sched_look_pause(uint64_t took_us);

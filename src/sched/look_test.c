@@ -149,6 +149,9 @@ static void looking_is_a_small_part_of_the_time(void **state)
 	(void)state;
 	assert_int_equal(sched_look_pause(0), 0);
 	assert_int_equal(sched_look_pause(3 * US_PER_S), 12 * US_PER_S);
+	/* A disk was ill all the while: nothing was ended for hours after it. */
+	assert_int_equal(sched_look_pause(3 * US_PER_HOUR), US_PER_MIN);
+	assert_int_equal(sched_look_pause(UINT64_MAX), US_PER_MIN);
 }
 
 int main(void)
