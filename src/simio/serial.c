@@ -19,6 +19,7 @@ struct io_serial {
 	struct io_serial_work work;
 	struct chain waiting, finished;
 	struct simio_event *turn, *tell, *step;
+	bool busy; /* in a turn, perhaps asleep there */
 };
 
 static void chain_put(struct chain *c, struct io_serial_job *job)
@@ -57,11 +58,36 @@ static void on_tell(void *arg)
 static void on_turn(void *arg);
 static void on_step(void *arg);
 
+static struct io_loop *enter(struct io_serial *s)
+{
+	s->busy = true;
+	return simio_set_thread(s->loop);
+}
+
+static void leave(struct io_serial *s, struct io_loop *before)
+{
+	s->busy = false;
+	(void)simio_set_thread(before);
+}
+
+static bool run_step(struct io_serial *s)
+{
+	struct io_loop *before = enter(s);
+	bool more = s->work.step(s->work.arg);
+
+	leave(s, before);
+	return more;
+}
+
 static void run_turn(struct io_serial *s, struct io_serial_job *first)
 {
+	struct io_loop *before;
+
 	for (struct io_serial_job *job = first; job; job = job->next)
 		job->again = false;
+	before = enter(s);
 	s->work.run(s->work.arg, first);
+	leave(s, before);
 	while (first) {
 		struct io_serial_job *next = first->next;
 
@@ -75,13 +101,13 @@ static void on_turn(void *arg)
 	struct io_serial *s = arg;
 
 	s->turn = NULL;
-	/* Who waited may have been given up. */
-	if (!s->waiting.first)
+	/* Who waited may have been given up, and the thread may be asleep. */
+	if (!s->waiting.first || s->busy)
 		return;
 	run_turn(s, take_all(&s->waiting));
 	if (s->finished.first && !s->tell)
 		s->tell = simio_later(s->loop, simio_below(TELL_US_MAX), on_tell, s);
-	(void)s->work.step(s->work.arg);
+	(void)run_step(s);
 	if (s->waiting.first)
 		s->turn = simio_later(s->loop, simio_below(TURN_US_MAX), on_turn, s);
 }
@@ -89,10 +115,12 @@ static void on_turn(void *arg)
 static void on_step(void *arg)
 {
 	struct io_serial *s = arg;
-	bool more = s->work.step(s->work.arg);
+	bool more = s->busy || run_step(s);
 	uint64_t rest = more ? simio_below(TURN_US_MAX) : s->work.rest(s->work.arg);
 
 	s->step = simio_later(s->loop, rest, on_step, s);
+	if (s->waiting.first && !s->turn)
+		s->turn = simio_later(s->loop, simio_below(TURN_US_MAX), on_turn, s);
 }
 
 struct io_serial *io_serial_new(struct io_loop *l, const struct io_serial_work *work)
@@ -108,7 +136,7 @@ struct io_serial *io_serial_new(struct io_loop *l, const struct io_serial_work *
 void io_serial_hand(struct io_serial *s, struct io_serial_job *job)
 {
 	chain_put(&s->waiting, job);
-	if (!s->turn)
+	if (!s->turn && !s->busy)
 		s->turn = simio_later(s->loop, simio_below(TURN_US_MAX), on_turn, s);
 }
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "io/loop.h"
 #include "io/serial.h"
 #include "simio/test_world.h"
+
+#include <setjmp.h>
 
 /* As io/serial_test.c asks of the real one. */
 enum {
@@ -19,6 +22,7 @@ static struct {
 	struct io_serial *serial;
 	struct errand *hands_next; /* handed over by the next completion */
 	unsigned steps_left;
+	bool sleepy; /* a minute in each turn */
 } desk;
 
 static struct errand *errand_of(struct io_serial_job *job)
@@ -41,6 +45,10 @@ static void run(void *arg, struct io_serial_job *first)
 		e->again -= job->again;
 	}
 	simio_note("run:%.*s", (int)len, turn);
+	if (desk.sleepy) {
+		io_sleep(US_PER_MIN);
+		simio_note("awake");
+	}
 }
 
 static bool step(void *arg)
@@ -226,6 +234,69 @@ static void free_finishes_all(void **state)
 	assert_string_equal(said, "run:ab b run:ac a c freed ");
 }
 
+/* ---- a thread that sleeps ---- */
+
+static struct errand late;
+static jmp_buf left;
+
+static void on_half_a_minute(void *arg)
+{
+	simio_note("half");
+	if (arg)
+		simio_kill(arg);
+	else
+		hand(&late, 'b');
+}
+
+static void sleep_through(struct io_loop *dies)
+{
+	static struct errand first;
+	static struct io_timer t;
+	struct io_loop *other = io_loop_new();
+	const struct io_serial_work work = { run, step, rest, done, &desk };
+
+	desk.serial = io_serial_new(dies ? dies : io_loop_new(), &work);
+	desk.sleepy = true;
+	io_timer_init(&t, other, on_half_a_minute, dies);
+	io_timer_start(&t, mono_add(io_now(other), US_PER_MIN / 2));
+	hand(&first, 'a');
+	run_for(US_PER_HOUR);
+}
+
+static void sleep_and_hand(void)
+{
+	sleep_through(NULL);
+}
+
+/* All others go on meanwhile, and what is handed to it waits for the next turn. */
+static void who_sleeps_lets_others_run(void **state)
+{
+	(void)state;
+	world_said(1, sleep_and_hand, said);
+	assert_string_equal(said, "run:a half awake run:b a awake b ");
+}
+
+static void leave_it(void)
+{
+	longjmp(left, 1);
+}
+
+static void die_asleep(void)
+{
+	simio_on_abandon(leave_it);
+	if (setjmp(left) == 0)
+		sleep_through(io_loop_new());
+	simio_note("left");
+	run_for(US_PER_HOUR);
+}
+
+static void who_dies_asleep_does_not_wake(void **state)
+{
+	(void)state;
+	world_said(1, die_asleep, said);
+	assert_string_equal(said, "run:a half left ");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -234,6 +305,8 @@ int main(void)
 		cmocka_unit_test(steps_come_without_jobs),
 		cmocka_unit_test(who_is_given_up_is_told_and_does_not_run),
 		cmocka_unit_test(free_finishes_all),
+		cmocka_unit_test(who_sleeps_lets_others_run),
+		cmocka_unit_test(who_dies_asleep_does_not_wake),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,6 +26,9 @@ bool simio_chance(unsigned percent);
 /* The process of this loop dies, with no word to anybody; what it has sent arrives. Its memory stays (nobody
  * unwinds): a run is a process of its own. */
 void simio_kill(struct io_loop *l);
+/* A thread may be asleep when its process dies, on the stack of whoever lets the others run meanwhile: `fn` then leaves it there
+ * (longjmp). Without one it wakes, and goes on in a process that is dead. */
+void simio_on_abandon(void (*fn)(void));
 /* Somebody sets the wall clock. */
 void simio_set_clock(int64_t by_us);
 /* CLOCK_BOOTTIME of new loops, and of code without a loop, begins anew. */

@@ -26,5 +26,7 @@ struct simio_event {
 struct simio_event *simio_later(
 	struct io_loop *l, uint64_t delay_us, void (*run)(void *arg), void *arg);
 void simio_never(struct simio_event *e); /* NULL is allowed */
+/* What runs now is a thread of this one, which may sleep; NULL: it is a loop. Returns what was so before. */
+struct io_loop *simio_set_thread(struct io_loop *l);
 /* What went from one to another is a part of what has happened. */
 void simio_hash_bytes(struct sv bytes);

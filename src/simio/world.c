@@ -28,6 +28,8 @@ static struct {
 	struct prng dice;
 	struct buf log;
 	uint64_t hash, steps;
+	struct io_loop *thread_of; /* whose thread, and no loop, runs now */
+	void (*abandon)(void);
 } world;
 
 void simio_begin(uint64_t seed)
@@ -193,10 +195,30 @@ struct mono_time io_clock_mono(void)
 	return (struct mono_time){ world.now_us - world.boot_us };
 }
 
-/* Whatever runs in a world takes no time. */
+struct io_loop *simio_set_thread(struct io_loop *l)
+{
+	struct io_loop *before = world.thread_of;
+
+	world.thread_of = l;
+	return before;
+}
+
+void simio_on_abandon(void (*fn)(void))
+{
+	world.abandon = fn;
+}
+
+/* Whatever runs in a world takes no time, but a thread that waits lets all others run. */
 void io_sleep(uint64_t us)
 {
-	(void)us;
+	struct io_loop *sleeper = simio_set_thread(NULL);
+	uint64_t until = simio_now() + us;
+
+	while (sleeper && simio_step(until)) {
+		if (sleeper->dead && world.abandon)
+			world.abandon();
+	}
+	(void)simio_set_thread(sleeper);
 }
 
 /* As on a machine that nobody has to doubt. */

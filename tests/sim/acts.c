@@ -19,6 +19,7 @@ static const char *const names[] = {
 	[ACT_STEADY] = "steady",
 	[ACT_DEATH] = "death",
 	[ACT_CLOCK] = "clock",
+	[ACT_DISK] = "disk",
 	[ACT_SHUT] = "shut",
 	[ACT_DENY] = "deny",
 	[ACT_CLOSE] = "close",

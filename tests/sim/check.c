@@ -22,8 +22,9 @@
  */
 #define HEALTHY_US (20 * US_PER_S)
 #define CLASS_SLACK_US \
-	(2 * US_PER_MIN)          /* a look comes soon after the end, and soon after a start */
-#define BEGUN_SLACK_US US_PER_MIN /* a host greets late */
+	(2 * US_PER_MIN)               /* a look comes soon after the end, and soon after a start */
+#define DISK_SLACK_US (2 * US_PER_MIN) /* the longest pause before it is asked again */
+#define BEGUN_SLACK_US US_PER_MIN      /* a host greets late */
 
 struct mail {
 	struct post post;
@@ -36,7 +37,8 @@ struct mail {
 
 static struct mail mails[MAILS];
 static uint64_t up_since, clock_us; /* by how much the clock was set, in all */
-static bool is_up;
+static uint64_t well_since, ill_us; /* the disk; how long it was not, in all */
+static bool is_up, is_ill;
 
 void check_begin(void)
 {
@@ -68,12 +70,38 @@ void check_promised(unsigned mail, uint64_t id, const struct post *p)
 	m->id = id;
 	m->post = *p;
 	m->promised_at = simio_now();
+	m->late_is_fine = !check_disk_is_well();
 	order_promised(p);
 }
 
 void check_clock_was_set(int64_t by_us)
 {
 	clock_us += (uint64_t)(by_us < 0 ? -by_us : by_us);
+}
+
+/* What was under way may have become uncertain, or waits for the queue to answer again. */
+static void let_be_late(void)
+{
+	for (unsigned i = 0; i < MAILS; i++)
+		mails[i].late_is_fine = mails[i].id != 0;
+}
+
+void check_disk(bool well)
+{
+	uint64_t now = simio_now();
+
+	simio_note("the disk %s", well ? "is well" : "fails");
+	if (well && is_ill)
+		ill_us += now - well_since;
+	is_ill = !well;
+	well_since = now + (well ? DISK_SLACK_US : 0);
+	let_be_late();
+	order_relay_up(well && is_up);
+}
+
+bool check_disk_is_well(void)
+{
+	return !is_ill && simio_now() >= well_since;
 }
 
 uint64_t check_id(unsigned mail)
@@ -111,8 +139,8 @@ void check_relay_up(bool up)
 	up_since = simio_now();
 	order_relay_up(up);
 	/* What it had under way has become uncertain, and waits for its pause. */
-	for (unsigned i = 0; i < MAILS && !up; i++)
-		mails[i].late_is_fine = mails[i].id != 0;
+	if (!up)
+		let_be_late();
 }
 
 bool check_next_recipient(struct sv *rest, unsigned *out_mail, unsigned *out_index)
@@ -166,7 +194,9 @@ void check_received(unsigned host, const char *recipients, uint64_t at_us)
 
 		count++;
 		m->received[index]++;
-		if (m->received[index] == 1 && m->id && !m->late_is_fine)
+		if (m->received[index] == 1 && m->id && m->late_is_fine)
+			order_received_late(host, &m->post);
+		else if (m->received[index] == 1 && m->id)
 			order_received(host, &m->post, at_us - m->promised_at);
 	}
 	order_counted(host, at_us, count);
@@ -177,13 +207,16 @@ bool check_waits(unsigned host, bool bulk, uint64_t *out_since_us)
 	uint64_t now = simio_now();
 	bool found = false;
 
+	if (!check_disk_is_well())
+		return false;
 	for (unsigned i = 0; i < MAILS; i++) {
 		const struct mail *m = &mails[i];
 		uint64_t since = m->promised_at > up_since ? m->promised_at : up_since;
 
 		if (m->id == 0 || m->post.host != host || m->begun || m->post.denied ||
 			(m->post.class == MAIL_CLASS_BULK) != bulk || m->late_is_fine ||
-			check_is_final(i) || now + US_PER_MIN > m->promised_at + time_to_live(m))
+			check_is_final(i) ||
+			now + US_PER_MIN + clock_us > m->promised_at + time_to_live(m))
 			continue;
 		if (!found || since < *out_since_us)
 			*out_since_us = since;
@@ -195,7 +228,7 @@ bool check_waits(unsigned host, bool bulk, uint64_t *out_since_us)
 /* All recipients of mail that is old enough have it. */
 static void check_healthy(void)
 {
-	for (unsigned i = 0; i < MAILS && is_up; i++) {
+	for (unsigned i = 0; i < MAILS && is_up && check_disk_is_well(); i++) {
 		const struct mail *m = &mails[i];
 		uint64_t since = m->promised_at > up_since ? m->promised_at : up_since;
 
@@ -254,7 +287,7 @@ void check_recipient(
 	if (state == STORE_RCPT_DELIVERED && m->received[index] == 0)
 		check_failed("kept: m%ur%u counts as delivered, and nobody has it", mail, index);
 	if (waits && state != STORE_RCPT_OPEN &&
-		simio_now() > ends_at(m) + EXPIRE_SLACK_US + clock_us)
+		simio_now() > ends_at(m) + EXPIRE_SLACK_US + clock_us + ill_us)
 		check_failed("in time: m%ur%u is %s for %llu min (%.*s)",
 			mail,
 			index,

@@ -43,7 +43,7 @@ static void show_acts(const struct run_report *r)
 		(void)printf("  ... and %zu more\n", r->count - ACTS_SHOWN);
 }
 
-static void show_failure(struct run *r)
+static void show_failure(struct run *r, bool shrinks)
 {
 	static struct run_report least;
 	unsigned runs;
@@ -53,7 +53,7 @@ static void show_failure(struct run *r)
 		(unsigned long long)r->report->steps,
 		r->report->why);
 	(void)fflush(stdout);
-	if (options.brief)
+	if (options.brief || !shrinks)
 		return;
 	memcpy(&least, r->report, sizeof(least));
 	runs = shrink(r->seed, &least);
@@ -100,14 +100,14 @@ static bool same_twice(const struct run *first)
 	return same;
 }
 
-/* How many of its promises were broken. */
-static unsigned finish(struct run *r)
+/* How many of its promises were broken. `before`: by others; of a fault that was put back one is shrunk. */
+static unsigned finish(struct run *r, unsigned before)
 {
 	unsigned broken = 0;
 
 	if (!run_end(r)) {
 		broken++;
-		show_failure(r);
+		show_failure(r, before == 0 || !options.fault[0]);
 	} else if (r->seed % TWICE_EVERY == options.from % TWICE_EVERY) {
 		broken += !same_twice(r);
 	}
@@ -157,7 +157,7 @@ static int run_many(uint64_t count)
 		struct run *r = &running[seed % AT_ONCE];
 
 		if (r->pid != 0)
-			failed += finish(r);
+			failed += finish(r, failed);
 		/* With a fault put back one seed is enough. */
 		if (seed < last && !(options.fault[0] && failed))
 			run_start(r, seed, false);

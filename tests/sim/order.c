@@ -153,12 +153,19 @@ static bool has_headroom(void)
 	return before && better <= BETTER_LEAST;
 }
 
-void order_received(unsigned host, const struct post *p, uint64_t waited_us)
+void order_received_late(unsigned host, const struct post *p)
 {
 	if (host != HOST_BUSY)
 		return;
 	must(taken_count < COUNTED_MAX);
 	taken[taken_count++] = (struct taken){ simio_now(), p->class, p->principal };
+}
+
+void order_received(unsigned host, const struct post *p, uint64_t waited_us)
+{
+	if (host != HOST_BUSY)
+		return;
+	order_received_late(host, p);
 	if (waiting[p->class][p->principal])
 		waiting[p->class][p->principal]--;
 	/* There each principal's share of all is looked at, over a longer time. */

@@ -67,7 +67,7 @@ const char relay_denied_sender[] = "other@contoso.com";
 static struct {
 	char base[TEXT_MAX], folder[TEXT_MAX];
 	unsigned life; /* how many have been */
-	bool up, power_cut;
+	bool up, power_cut, disk_fails;
 	struct io_loop *loop;
 	struct store *store;
 	struct conf *conf;
@@ -194,9 +194,26 @@ void relay_start(void)
 	check_relay_up(true);
 }
 
+void relay_disk_fails(const struct fault_plan *how)
+{
+	fault_vfs_plan(how);
+	relay.disk_fails = true;
+	check_disk(false);
+}
+
+void relay_disk_is_well(void)
+{
+	if (!relay.disk_fails)
+		return;
+	fault_vfs_clear();
+	relay.disk_fails = false;
+	check_disk(true);
+}
+
 void relay_kill(bool power_cut)
 {
 	must(relay.up);
+	relay_disk_is_well();
 	simio_note("relay %u dies%s", relay.life, power_cut ? " with its machine" : "");
 	relay.up = false;
 	check_relay_up(false);
@@ -243,12 +260,27 @@ struct letter {
 	unsigned mail;
 };
 
+/* Whoever gave it is told 451, and has it still. */
+static void not_taken(struct letter *t)
+{
+	if (check_disk_is_well())
+		check_failed("kept: the queue took no mail: %s", t->put.op.err.text);
+	simio_note("m%u is not taken: %s", t->mail, t->put.op.err.text);
+	if (t->claim)
+		outbound_withdrawn(relay.outbound, t->claim);
+	arena_reset(&t->arena);
+	buf_deinit(&t->body);
+	free(t);
+}
+
 static void put_done(struct store_op *op)
 {
 	struct letter *t = CONTAINER_OF(op, struct letter, put.op);
 
-	if (op->rc != 0)
-		check_failed("kept: the queue took no mail: %s", op->err.text);
+	if (op->rc != 0) {
+		not_taken(t);
+		return;
+	}
 	simio_note("m%u is ours, for host %u, %s of %s%s",
 		t->mail,
 		t->post.host,
@@ -361,6 +393,11 @@ static void look_done(struct store_op *op)
 	struct look *k = CONTAINER_OF(op, struct look, list.op);
 
 	relay.looking--;
+	if (op->rc != 0 && !check_disk_is_well()) {
+		arena_reset(&k->arena);
+		free(k);
+		return;
+	}
 	if (op->rc != 0 || k->list.out_count != check_recipients(k->mail))
 		check_failed("kept: m%u was promised, and the queue has %zu of its recipients: %s",
 			k->mail,

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/must.h"
 #include "base/rng.h"
+#include "store/fault_vfs.h"
 #include "tests/sim/acts.h"
 #include "tests/sim/sim.h"
+
+#include <sqlite3.h>
 
 /* What happens in a run, thrown by its seed. */
 enum {
@@ -12,6 +15,7 @@ enum {
 	URGENT = 8,          /* messages that somebody waits for, while a flood of bulk is there */
 };
 
+#define DISK_ILL_US_MAX (3 * US_PER_MIN)
 #define STEADY_BEGIN_US (2 * US_PER_MIN)
 #define STEADY_END_US (14 * US_PER_MIN)
 
@@ -29,8 +33,8 @@ static const struct flood floods[] = {
 
 static struct {
 	struct io_loop *loop;
-	struct io_timer mail, death, look, second, flood, steady, urgent, shut, deny, clock;
-	unsigned mails, calm, deaths, urgent_left, clock_left, shuts, denies;
+	struct io_timer mail, death, look, second, flood, steady, urgent, shut, deny, clock, disk;
+	unsigned mails, calm, deaths, urgent_left, clock_left, shuts, denies, disk_left;
 	const struct flood *floods;
 	bool crowd;      /* for the host with the narrow limit */
 	bool no_reboots; /* over one the wall clock stands in for a steady one */
@@ -101,6 +105,16 @@ static void on_mail(void *arg)
 		in(&script.mail, below(2 * MAIL_SPAN_US / MAILS_CALM));
 }
 
+static void pour(const struct flood *f, struct post *p)
+{
+	for (unsigned i = 0; i < f->each; i++)
+		for (p->principal = 0; p->principal < f->principals; p->principal++)
+			put(p);
+	p->class = MAIL_CLASS_BULK;
+	for (unsigned i = 0; i < f->bulk; i++)
+		put(p);
+}
+
 static void on_flood(void *arg)
 {
 	const struct flood *f = script.floods;
@@ -111,12 +125,11 @@ static void on_flood(void *arg)
 		in(&script.flood, US_PER_MIN);
 		return;
 	}
-	for (unsigned i = 0; i < f->each; i++)
-		for (p.principal = 0; p.principal < f->principals; p.principal++)
-			give(&p, ACT_FLOOD);
-	p.class = MAIL_CLASS_BULK;
-	for (unsigned i = 0; i < f->bulk; i++)
-		give(&p, ACT_FLOOD);
+	if (act_happens(ACT_FLOOD,
+		    "%u messages, %s",
+		    f->each * f->principals,
+		    mail_class_name(f->class).ptr))
+		pour(f, &p);
 	script.urgent_left = f->class == MAIL_CLASS_BULK ? URGENT : 0;
 	if (script.urgent_left)
 		in(&script.urgent, 1);
@@ -192,7 +205,7 @@ static void on_death(void *arg)
 		rise_later();
 	} else if (script.deaths > 0) {
 		script.deaths--;
-		in(&script.death, below(8 * US_PER_MIN));
+		in(&script.death, below(3 * US_PER_MIN));
 	}
 }
 
@@ -210,6 +223,46 @@ static void on_clock(void *arg)
 	}
 	if (--script.clock_left)
 		in(&script.clock, below(20 * US_PER_MIN));
+}
+
+static const struct {
+	const char *name;
+	struct fault_plan plan;
+} illnesses[] = {
+	{ "writes fail", { .calls = FAULT_CHANGES, .write_code = SQLITE_IOERR_WRITE } },
+	{ "half of a write",
+		{ .calls = FAULT_CHANGES, .write_code = SQLITE_IOERR_WRITE, .half = true } },
+	{ "it is full", { .calls = FAULT_CHANGES, .write_code = SQLITE_FULL } },
+	{ "syncs fail", { .calls = FAULT_SYNCS, .write_code = SQLITE_IOERR_WRITE } },
+	{ "syncs fail and lose",
+		{ .calls = FAULT_SYNCS, .write_code = SQLITE_IOERR_WRITE, .sync_loses = true } },
+	{ "reads fail", { .calls = FAULT_READS } },
+};
+
+static void on_disk(void *arg)
+{
+	size_t which = (size_t)below(COUNT_OF(illnesses));
+	struct fault_plan plan = illnesses[which].plan;
+	bool once = chance(40);
+	/* Long ones are dear: the store opens its file twenty times a second. */
+	uint64_t for_us = below(chance(15) ? DISK_ILL_US_MAX : DISK_ILL_US_MAX / 10),
+		 pause_us = below(15 * US_PER_MIN);
+
+	(void)arg;
+	plan.nth = 1 + below(30);
+	plan.mode = once ? FAULT_ONCE : FAULT_ALWAYS;
+	if (script.disk_left % 2) {
+		relay_disk_is_well();
+	} else if (relay_is_up() && act_happens(ACT_DISK,
+					    "%s %s call %u, for %u s",
+					    illnesses[which].name,
+					    once ? "at" : "from",
+					    (unsigned)plan.nth,
+					    (unsigned)(for_us / US_PER_S))) {
+		relay_disk_fails(&plan);
+	}
+	if (--script.disk_left)
+		in(&script.disk, script.disk_left % 2 ? for_us : pause_us);
 }
 
 /* ---- what is done to the mailbox ---- */
@@ -257,6 +310,11 @@ static void on_second(void *arg)
 
 /* ---- the run ---- */
 
+static void leave_the_dead(void)
+{
+	longjmp(relay_death, 1);
+}
+
 static void run_until(uint64_t until)
 {
 	if (setjmp(relay_death) != 0)
@@ -282,7 +340,8 @@ static void throw_all(uint64_t seed)
 		{ &script.urgent, on_urgent },
 		{ &script.shut, on_shut },
 		{ &script.deny, on_deny },
-		{ &script.clock, on_clock } };
+		{ &script.clock, on_clock },
+		{ &script.disk, on_disk } };
 
 	for (size_t i = 0; i < COUNT_OF(timers); i++)
 		io_timer_init(timers[i].timer, script.loop, timers[i].fire, NULL);
@@ -297,20 +356,25 @@ static void throw_all(uint64_t seed)
 	script.crowd = chance(50);
 	script.floods = chance(40) ? &floods[below(COUNT_OF(floods))] : NULL;
 	script.clock_left = chance(25) ? 1 + (unsigned)below(3) : 0;
+	/* Each time it falls ill, and is well again. */
+	script.disk_left = chance(30) ? 2 * (1 + (unsigned)below(3)) : 0;
 	in(&script.mail, 1);
 	in(&script.shut, below(20 * US_PER_MIN));
 	in(&script.deny, below(12 * US_PER_MIN));
 	if (script.deaths)
-		in(&script.death, below(8 * US_PER_MIN));
+		in(&script.death, below(3 * US_PER_MIN));
 	if (script.floods)
-		in(&script.flood, US_PER_MIN + below(8 * US_PER_MIN));
+		in(&script.flood, US_PER_MIN + below(3 * US_PER_MIN));
 	if (script.clock_left)
 		in(&script.clock, below(20 * US_PER_MIN));
+	if (script.disk_left)
+		in(&script.disk, below(15 * US_PER_MIN));
 }
 
 void script_run(uint64_t seed, const char *folder)
 {
 	simio_begin(seed);
+	simio_on_abandon(leave_the_dead);
 	prng_seed(&script.dice, ~seed);
 	check_begin();
 	script.loop = io_loop_new();
@@ -332,8 +396,5 @@ void script_run(uint64_t seed, const char *folder)
 	order_end();
 	if (check_promises() == 0)
 		check_failed("empty: no mail was given, the run shows nothing");
-	simio_note("%llu steps, hash %016llx",
-		(unsigned long long)simio_steps(),
-		(unsigned long long)simio_hash());
 	acts_report()->hash = simio_hash();
 }

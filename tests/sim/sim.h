@@ -70,6 +70,9 @@ void check_begun(unsigned host, const char *recipients, uint64_t since_us);
 void check_received(unsigned host, const char *recipients, uint64_t at_us);
 void check_relay_up(bool up);
 void check_clock_was_set(int64_t by_us);
+/* From now on its disk is well, or is not. */
+void check_disk(bool well);
+bool check_disk_is_well(void); /* and was for a while, so that the relay knows */
 /* Nothing of the run can be trusted any more: says why, and ends with 1. */
 void check_failed(const char *fmt, ...) PRINTF_LIKE(1, 2);
 /* Of each recipient, by the store of the living relay. */
@@ -88,6 +91,8 @@ bool check_next_recipient(struct sv *rest, unsigned *out_mail, unsigned *out_ind
 /* ---- order.c ---- */
 void order_promised(const struct post *p);
 void order_received(unsigned host, const struct post *p, uint64_t waited_us);
+/* Whoever it was had waited over a death or an illness: nobody can say how it should have been. */
+void order_received_late(unsigned host, const struct post *p);
 void order_counted(unsigned host, uint64_t at_us, unsigned recipients);
 void order_relay_up(bool up);
 /* Transactions that are open there: one more, or one less. */
@@ -119,6 +124,10 @@ void relay_kill(bool power_cut);
 extern jmp_buf relay_death;
 /* Dies at the nth write or sync from now on, by longjmp() to relay_death. */
 void relay_die_at(uint64_t nth, bool power_cut);
+/* Its disk fails in this way until it is well, or the relay dies: then the machine has a new one. */
+struct fault_plan;
+void relay_disk_fails(const struct fault_plan *how);
+void relay_disk_is_well(void);
 void relay_keep_power(void); /* a death that is planned is not its machine's */
 void relay_put(unsigned mail, const struct post *p);
 void relay_look(bool at_end); /* asks the store for every mail; answers go to check_recipient() */
