@@ -592,6 +592,34 @@ static void failed_read_harms_no_neighbour(void **state)
 	}
 }
 
+/* Whether one comes with writes or alone, its page is read once more. */
+static void failed_read_alone_reads_again(void **state)
+{
+	enum {
+		READS = 60
+	};
+
+	(void)state;
+	for (uint64_t n = 1; n <= READS; n++) {
+		struct world w;
+		struct buf got = BUF_INIT(LARGE_CHUNKS * LIMIT_CHUNK);
+		struct store_body read = { .op.kind = STORE_OP_BODY, .out = &got };
+
+		make_world(&w);
+		bench_open(&w.b);
+		step_put_large(&w, 2, LARGE_CHUNKS);
+		bench_reopen(&w.b);
+		fault_vfs_plan(&(struct fault_plan){ .nth = n, .calls = FAULT_READS });
+		read.message_id = id_of(&w, 2);
+		assert_int_equal(bench_run(&w.b, &read.op), 0);
+		assert_true(sv_eq(buf_sv(&got), large_body(&w, LARGE_CHUNKS)));
+		bench_shut(&w.b);
+		verify(&w, "read error", n);
+		buf_deinit(&got);
+		remove_world(&w);
+	}
+}
+
 /* I1: what completed with 0 survives the loss of everything that was not synced. */
 static void power_goes_at_every_call(void **state)
 {
@@ -677,6 +705,7 @@ int main(void)
 		cmocka_unit_test(every_call_fails_once),
 		cmocka_unit_test(every_read_fails_once),
 		cmocka_unit_test(failed_read_harms_no_neighbour),
+		cmocka_unit_test(failed_read_alone_reads_again),
 		cmocka_unit_test(faults_stay_a_while),
 		cmocka_unit_test(power_goes_at_every_call),
 		cmocka_unit_test(failed_sync_loses_and_then_the_power_goes),

@@ -14,7 +14,8 @@
  *                           again without what needs room (accepting): RC_DISK_FULL for those, until
  *                           the ballast is back (sqlite_reap.c)
  *   the disk fails before   the transaction is rolled back and runs once more; then each operation for
- *   COMMIT                  itself, so that one unreadable page does not fail its neighbours
+ *   COMMIT                  itself, so that one unreadable page does not fail its neighbours. A group
+ *                           that only reads has no transaction: what failed in it reads once more
  *   COMMIT fails            nobody knows whether it happened (I4): the queue is opened again and the
  *                           commit counter inside it tells
  */
@@ -250,12 +251,19 @@ static bool reads_only(const struct store_op *first)
 	return true;
 }
 
-/* Without a transaction: what of it is damaged can be passed over. */
+static void look(struct store_sqlite *s, struct store_op *op)
+{
+	op->err.text[0] = '\0';
+	op->rc = store_op_run(&s->front, op);
+}
+
+/* Without a transaction: what of it is damaged can be passed over. Whether a read has writers beside it is chance. */
 static void look_only(struct store_sqlite *s, struct store_op *first)
 {
 	for (struct store_op *op = first; op; op = op->next) {
-		op->err.text[0] = '\0';
-		op->rc = store_op_run(&s->front, op);
+		look(s, op);
+		if (op->rc == -EIO)
+			look(s, op);
 	}
 }
 
