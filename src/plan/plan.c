@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 #include "base/must.h"
+#include "base/number.h"
 #include "provider/defaults.h"
 #include "sched/burst.h"
 
@@ -30,11 +31,6 @@ struct plan_group plan_group_of(enum provider_kind door, uint32_t share_percent)
 		.count = 1,
 		.messages_per_minute = sched_share(d->messages_per_minute, share_percent),
 		.recipients_per_day = sched_share(d->recipients_per_day, share_percent) };
-}
-
-static uint64_t least(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
 }
 
 static uint64_t up(uint64_t amount, uint64_t by)
@@ -69,7 +65,7 @@ static uint64_t by_minute(const struct plan_ask *ask, const struct plan_group *g
 
 static uint64_t one_carries(const struct plan_ask *ask, const struct plan_group *g)
 {
-	return least(least(by_each(g), by_day(g)), by_minute(ask, g));
+	return u64_min(u64_min(by_each(g), by_day(g)), by_minute(ask, g));
 }
 
 static bool counts_external(const struct plan_group *g)
@@ -245,7 +241,7 @@ static void finish_lines(const struct plan_ask *ask, struct plan *p)
 
 		l->percent = percent_of(p->a_day > past ? p->a_day - past : 0, l->carries);
 		if (!is_of_tenant(l) && p->mailboxes)
-			l->mailboxes = (uint32_t)least(
+			l->mailboxes = (uint32_t)u64_min(
 				UINT32_MAX, up(p->a_day, l->carries / p->mailboxes));
 		if (sum(l->carries, past) < first_at) {
 			first = l;
@@ -276,7 +272,7 @@ static uint64_t tenant_mix(const struct plan_ask *ask, uint32_t tenant)
 	uint64_t external = tenant_external(ask, tenant);
 
 	if (ask->tenants[tenant].onmicrosoft)
-		external = least(external, onmicrosoft_external(ask));
+		external = u64_min(external, onmicrosoft_external(ask));
 	return mix_of(ask, external);
 }
 
@@ -298,14 +294,14 @@ static uint64_t minute_of(struct day *d, uint64_t wanted)
 	d->binds = "";
 	for (size_t i = 0; i < ask->group_count && left < wanted; i++) {
 		const struct plan_group *g = &ask->groups[i];
-		uint64_t day = times(least(by_each(g), by_day(g)), g->count);
+		uint64_t day = times(u64_min(by_each(g), by_day(g)), g->count);
 		uint64_t minute = times(a_minute(ask, g), g->count);
 		uint64_t room = day == UINT64_MAX ? day : day - d->used[i];
 		uint64_t tenant = UINT64_MAX, n;
 
 		if (ask->tenant_count && counts_external(g) && d->external[g->tenant] != UINT64_MAX)
 			tenant = d->external[g->tenant];
-		n = least(least(wanted - left, minute), least(room, tenant));
+		n = u64_min(u64_min(wanted - left, minute), u64_min(room, tenant));
 		d->used[i] += n;
 		if (tenant != UINT64_MAX)
 			d->external[g->tenant] -= n;
@@ -387,7 +383,7 @@ static void steps_of_days(struct plan *p, uint64_t volume)
 
 	p->step_us = step_for((uint64_t)p->days * US_PER_DAY);
 	for (uint64_t at = 0; rest && p->step_count < PLAN_STEPS_MAX; at += p->step_us) {
-		uint64_t n = least(rest, p->carries * (p->step_us / US_PER_DAY));
+		uint64_t n = u64_min(rest, p->carries * (p->step_us / US_PER_DAY));
 
 		rest -= n;
 		p->steps[p->step_count++] = (struct plan_step){
@@ -404,7 +400,7 @@ static void steps_of_day(struct plan *p, const struct minutes *m)
 	per = (uint32_t)(p->step_us / US_PER_MIN);
 	/* One more, to show what it waits for then. */
 	if (!p->finished_us && up(minutes, per) < PLAN_STEPS_MAX)
-		minutes = (uint32_t)least(MINUTES_A_DAY, up(minutes, per) * per + 1);
+		minutes = (uint32_t)u64_min(MINUTES_A_DAY, up(minutes, per) * per + 1);
 	for (uint32_t at = 0; at < minutes; at += per) {
 		struct plan_step *s = &p->steps[p->step_count++];
 
@@ -460,7 +456,7 @@ static void choose_count(struct plan_ask *ask, uint64_t a_day)
 	struct plan_group *g = &ask->groups[0];
 	uint64_t one = one_carries(ask, g);
 	uint64_t own = one == UINT64_MAX ? 1 : up(a_day, one);
-	uint32_t first = (uint32_t)least(own, PLAN_MAILBOXES_MAX);
+	uint32_t first = (uint32_t)u64_min(own, PLAN_MAILBOXES_MAX);
 
 	for (uint32_t n = first; n <= PLAN_MAILBOXES_MAX; n++) {
 		g->count = n;

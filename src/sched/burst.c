@@ -1,24 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sched/burst.h"
 
-static uint32_t least(uint32_t a, uint32_t b)
-{
-	return a < b ? a : b;
-}
+#include "base/number.h"
 
 static uint32_t may_leave(const struct sched_burst *b)
 {
-	return least(b->waiting + (b->more ? 1 : 0), b->room);
+	return u32_min(b->waiting + (b->more ? 1 : 0), b->room);
 }
 
 uint32_t sched_burst_wanted(const struct sched_burst *b)
 {
-	uint32_t max = b->one_at_a_time || b->scarce ? least(b->max, 1) : b->max;
+	uint32_t max = b->one_at_a_time || b->scarce ? u32_min(b->max, 1) : b->max;
 	uint32_t takers = b->idle + b->handshakes, work = may_leave(b);
 
 	if (work <= takers || max <= b->open)
 		return 0;
-	return least(work - takers, max - b->open);
+	return u32_min(work - takers, max - b->open);
 }
 
 bool sched_burst_rests(const struct sched_burst *b)

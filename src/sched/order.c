@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/must.h"
+#include "base/number.h"
 #include "base/text.h"
 #include "sched/order_priv.h"
 
@@ -40,16 +41,6 @@ static struct wall_time time_of(const struct heap_node *node)
 static struct wall_time earlier(struct wall_time a, struct wall_time b)
 {
 	return a.us < b.us ? a : b;
-}
-
-static uint64_t least(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-static uint64_t most(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
 }
 
 /* ---- takers that should ask ---- */
@@ -204,14 +195,14 @@ void sched_order_moved(struct sched_order *o)
 /* In doubt about what has left already one stays, for a take to find out. */
 static uint64_t less(const struct sched_flow *f, uint64_t n, uint64_t left)
 {
-	return most(n - least(n, left), least(n, f->is_in_doubt));
+	return u64_max(n - u64_min(n, left), u64_min(n, f->is_in_doubt));
 }
 
 /* So many more are due, the first of them then. */
 static void heat(struct sched_flow *f, uint64_t recipients, struct wall_time due)
 {
 	f->due = f->hot ? earlier(f->due, due) : due;
-	f->hot = least(f->hot + recipients, f->waiting);
+	f->hot = u64_min(f->hot + recipients, f->waiting);
 }
 
 static void set_timer(struct sched_flow *f, struct wall_time at)
@@ -566,7 +557,7 @@ void sched_flow_add(struct sched_flow *f, uint32_t recipients, struct wall_time 
 void sched_flow_left(struct sched_flow *f, uint32_t recipients)
 {
 	f->waiting = less(f, f->waiting, recipients);
-	f->hot = least(f->hot, f->waiting);
+	f->hot = u64_min(f->hot, f->waiting);
 	flow_settle(f);
 }
 
@@ -667,7 +658,7 @@ bool sched_pick(struct sched_taker *t, struct wall_time now, const struct sched_
 		sched_seat_use(seat, f->key.external, stands_at_pool(f));
 	*out = (struct sched_pick){ .flow = f, .serial = ++o->serial, .at = now };
 	/* Each of those under way takes one or more. */
-	out->wanted = (uint32_t)least(wanted_of(room, f->key.class), f->waiting - f->picks);
+	out->wanted = (uint32_t)u64_min(wanted_of(room, f->key.class), f->waiting - f->picks);
 	out->share = f->turn.share ? sched_turn_begin(&f->turn) : NULL;
 	f->picks++;
 	flow_settle(f);
@@ -683,19 +674,19 @@ static void learn(struct sched_flow *f, struct wall_time next_due)
 	struct wall_time now = f->order->now, next = earlier(next_due, f->unseen_due);
 
 	if (next_due.us == SCHED_NEVER.us)
-		f->waiting = least(f->waiting, f->unseen);
+		f->waiting = u64_min(f->waiting, f->unseen);
 	f->is_in_doubt &= next.us != SCHED_NEVER.us;
 	if (next_due.us > now.us) {
-		f->hot = least(f->hot, f->unseen);
+		f->hot = u64_min(f->hot, f->unseen);
 		set_timer(f,
 			f->unseen_due.us == SCHED_NEVER.us ? next_due
 							   : earlier(timer_of(f), next_due));
 	}
 	if (next.us <= now.us) {
-		f->hot = most(f->hot, 1);
+		f->hot = u64_max(f->hot, 1);
 		f->due = next;
 	}
-	f->waiting = most(f->waiting, next.us == SCHED_NEVER.us ? f->hot : most(f->hot, 1));
+	f->waiting = u64_max(f->waiting, next.us == SCHED_NEVER.us ? f->hot : u64_max(f->hot, 1));
 }
 
 static void take_ended(const struct sched_pick *p, uint32_t taken)
@@ -759,5 +750,5 @@ uint64_t sched_due_count(struct sched_taker *t, struct wall_time now)
 		return 1;
 	in = may_internal(t) ? due_of(t, false) : 0;
 	out = may_external(t) ? due_of(t, true) : 0;
-	return most(1, in + out + sched_pool_due_of(t, &all) + sched_bound_due(t, &all));
+	return u64_max(1, in + out + sched_pool_due_of(t, &all) + sched_bound_due(t, &all));
 }

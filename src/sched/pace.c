@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sched/pace.h"
 
-static uint32_t least(uint32_t a, uint32_t b)
-{
-	return a < b ? a : b;
-}
+#include "base/number.h"
 
 uint32_t sched_pace_connections(const struct sched_pace *p, uint32_t most)
 {
-	return p->limit ? least(p->limit, most) : most;
+	return p->limit ? u32_min(p->limit, most) : most;
 }
 
 uint64_t sched_pace_era(const struct sched_pace *p)
@@ -18,7 +15,7 @@ uint64_t sched_pace_era(const struct sched_pace *p)
 
 bool sched_pace_too_many(struct sched_pace *p, uint64_t era, uint32_t open, uint32_t most)
 {
-	uint32_t before = sched_pace_connections(p, most), now = least(before, open) / 2;
+	uint32_t before = sched_pace_connections(p, most), now = u32_min(before, open) / 2;
 
 	if (era != p->era)
 		return false;

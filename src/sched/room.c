@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sched/room.h"
 
+#include "base/number.h"
+
 enum {
 	OF_MINUTE = 10, /* a tenth */
 	OF_DAY = 50,
@@ -49,17 +51,12 @@ static uint32_t left(uint32_t used, uint32_t capacity)
 	return used < capacity ? capacity - used : 0;
 }
 
-static uint32_t least(uint32_t a, uint32_t b)
-{
-	return a < b ? a : b;
-}
-
 struct sched_room sched_room_of(uint32_t room, const struct limit_use *use,
 	const struct sched_better *better, struct mono_time now)
 {
 	const struct limit_use bulk = sched_room_bulk_use(use, better, now);
-	uint32_t of_day = least(room,
-		least(left(bulk.day.used, bulk.day.capacity),
+	uint32_t of_day = u32_min(room,
+		u32_min(left(bulk.day.used, bulk.day.capacity),
 			left(bulk.hour.used, bulk.hour.capacity)));
 
 	return (struct sched_room){

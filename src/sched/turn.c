@@ -3,6 +3,7 @@
 
 #include "base/htable.h"
 #include "base/must.h"
+#include "base/number.h"
 
 #include <stdlib.h>
 
@@ -226,11 +227,6 @@ void sched_turn_set(struct sched_turn *turn, struct wall_time due, uint64_t reci
 
 /* ---- how much ---- */
 
-static uint64_t least(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
 static uint64_t due_of_class(const struct class *c)
 {
 	return c->due[INTERNAL] + c->due[EXTERNAL];
@@ -257,21 +253,16 @@ uint64_t sched_turns_ahead(
 		const struct sched_share *s = slot->value;
 
 		if (s != own)
-			ahead += least(
+			ahead += u64_min(
 				s->places[INTERNAL].due + s->places[EXTERNAL].due, before + 1);
 	}
 	for (unsigned i = 0; i < MAIL_CLASS_COUNT && i < key->class; i++)
-		better += least(due_of_class(&all->classes[i]),
+		better += u64_min(due_of_class(&all->classes[i]),
 			(ahead + 1) * (stride_of[key->class] / stride_of[i]));
 	return ahead + better;
 }
 
 /* ---- turns ---- */
-
-static uint64_t later(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
 
 static struct sched_share *first_of(const struct class *c, enum side side)
 {
@@ -311,8 +302,8 @@ struct sched_turn *sched_turns_next(
 		const struct sched_share *s = rule->class[i] ? next_share(c, rule) : NULL;
 
 		/* Of equals the better class, which stands before. */
-		if (s && (!best || later(c->clock, all->present) <
-					   later(best->clock, all->present))) {
+		if (s && (!best || u64_max(c->clock, all->present) <
+					   u64_max(best->clock, all->present))) {
 			best = c;
 			share = s;
 		}
@@ -326,9 +317,9 @@ struct sched_share *sched_turn_begin(struct sched_turn *turn)
 	struct class *c = s->class;
 	struct sched_turns *all = c->all;
 
-	all->present = later(all->present, c->clock);
+	all->present = u64_max(all->present, c->clock);
 	c->clock = all->present + stride_of[c - all->classes];
-	c->present = later(c->present, s->clock);
+	c->present = u64_max(c->present, s->clock);
 	s->clock = c->present + 1;
 	s->takes++;
 	all->takes++;

@@ -2,6 +2,7 @@
 #include "sched/why.h"
 
 #include "base/attr.h"
+#include "base/number.h"
 
 const char *sched_why_name(enum sched_why why)
 {
@@ -50,11 +51,6 @@ struct sched_reason sched_why(const struct sched_question *q)
 	if (r.why == SCHED_WHY_DUE)
 		r.wait_us = (uint64_t)(q->due.us - q->now.us);
 	return r;
-}
-
-static uint64_t most(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
 }
 
 /* A window that is full opens for the first at `first_us`; from then on, or once it is, it lets its capacity go in its length. */
@@ -109,11 +105,11 @@ void sched_why_limits(struct sched_reason *r, const struct limit_use *use, struc
 			binding = i;
 		if (is_full)
 			full = windows[i].why;
-		longest = most(longest, us);
+		longest = u64_max(longest, us);
 	}
 	if (slot_us > 0)
 		r->why = full;
-	r->wait_us = most(longest, slot_us);
+	r->wait_us = u64_max(longest, slot_us);
 	if (r->wait_us == 0) {
 		/* Only how quick the server is. */
 		r->wait_us = r->ahead > 0 ? UINT64_MAX : 0;
