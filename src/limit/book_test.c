@@ -377,6 +377,19 @@ static unsigned most_messages(const struct receiver *r, uint64_t window_s)
 	return most;
 }
 
+static unsigned most_recipients(const struct receiver *r, uint64_t window_s)
+{
+	unsigned most = 0, n = 0;
+
+	for (size_t i = 0, from = 0; i < r->count; i++) {
+		n += r->recipients[i];
+		while (r->counted_s[i] - r->counted_s[from] >= window_s)
+			n -= r->recipients[from++];
+		most = n > most ? n : most;
+	}
+	return most;
+}
+
 struct ledger {
 	struct limit_entry e[SENT_MAX];
 	size_t count;
@@ -448,6 +461,62 @@ static void no_minute_is_exceeded_however_often_it_starts(void **state)
 				(unsigned long long)seed,
 				most_messages(&r, 60));
 		assert_true(r.count > 20);
+		limit_book_free(d.b);
+	}
+}
+
+/* Likewise of a day, which a life reads from the ledger's buckets of those before it (I16). */
+static void no_day_is_exceeded_however_often_it_starts(void **state)
+{
+	enum {
+		DAY_S = 86400,
+		CAP = 100
+	};
+
+	(void)state;
+	for (uint64_t seed = 1; seed <= 100; seed++) {
+		struct receiver r = { .count = 0 };
+		struct ledger l = { .count = 0 };
+		struct prng rng;
+		struct desk d;
+
+		prng_seed(&rng, seed);
+		open_desk(&d, 0, CAP);
+		for (uint64_t now = 0; now < (uint64_t)4 * DAY_S;) {
+			struct limit_slot slot = { 0 };
+			uint32_t fits =
+				limit_part_room(&d.p, at_s(now), 1 + (uint32_t)prng_below(&rng, 5));
+			uint64_t reply = now + prng_below(&rng, 10);
+
+			if (fits == 0) {
+				now += 1 + prng_below(&rng, 600);
+				continue;
+			}
+			commit(&l, d.e, limit_slot_take(&slot, &d.p, at_s(now), fits, d.e));
+			if (prng_below(&rng, 10) == 0) {
+				struct limit_entry e =
+					limit_part_expect(&d.p, at_s(now + 600), fits);
+
+				count(&r, now + prng_below(&rng, 601), fits);
+				commit(&l, &e, 1);
+				limit_book_free(d.b);
+				now += prng_below(&rng, 700);
+				open_at(&d, now, 0, CAP);
+				for (size_t i = 0; i < l.count; i++)
+					if (l.e[i].bucket >= limit_book_since(d.b))
+						limit_book_restore(d.b, &l.e[i]);
+				continue;
+			}
+			count(&r, now + prng_below(&rng, reply - now + 1), fits);
+			commit(&l, d.e, limit_slot_settle(&slot, at_s(reply), d.e));
+			now = reply + prng_below(&rng, 600);
+		}
+		if (most_recipients(&r, DAY_S) > CAP)
+			fail_msg("seed %llu: %u in a day of %u",
+				(unsigned long long)seed,
+				most_recipients(&r, DAY_S),
+				CAP);
+		assert_true(most_recipients(&r, DAY_S) > CAP / 2);
 		limit_book_free(d.b);
 	}
 }
@@ -533,6 +602,7 @@ int main(void)
 		cmocka_unit_test(a_boot_lengthens_no_day),
 		cmocka_unit_test(an_uncertain_slot_stands_at_its_latest_instant),
 		cmocka_unit_test(no_minute_is_exceeded_however_often_it_starts),
+		cmocka_unit_test(no_day_is_exceeded_however_often_it_starts),
 		cmocka_unit_test(a_month_is_its_owners),
 	};
 
