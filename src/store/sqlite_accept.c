@@ -82,21 +82,39 @@ static bool is_claimed(const struct store_put *op, uint32_t index)
 	return false;
 }
 
+/* The flow of the recipient before, which is that of the next as well, as a rule. */
+struct placed {
+	const struct mail_flow *flow; /* NULL: there was none */
+	int64_t number;
+};
+
+static int place(
+	struct store_sqlite *s, const struct mail_flow *flow, struct placed *last, struct err *err)
+{
+	int rc = 0;
+
+	if (!last->flow || !mail_flow_eq(last->flow, flow))
+		rc = store_flow_number(s, flow, &last->number, err);
+	last->flow = rc == 0 ? flow : NULL;
+	return rc;
+}
+
 static int put_recipient(struct store_sqlite *s, const struct store_put *op,
-	const struct store_recipient *r, struct store_tally *tally, struct err *err)
+	const struct store_recipient *r, struct placed *last, struct store_tally *tally,
+	struct err *err)
 {
 	bool claimed = op->attempt_count && is_claimed(op, r->index);
 	sqlite3_stmt *q;
-	int64_t lane, cause, flow;
+	int64_t lane, cause;
 	int rc = store_lane_number(s, r->lane, &lane, err);
 
 	must(r->index <= STORE_NUMBER_MAX);
 	if (rc == 0)
 		rc = store_cause_number(s, r->last_cause, &cause, err);
 	if (rc == 0)
-		rc = store_flow_number(s, &r->flow, &flow, err);
+		rc = place(s, &r->flow, last, err);
 	if (rc == 0 && !claimed && r->state == STORE_RCPT_QUEUED)
-		rc = store_flow_tally(s, tally, flow, 1, (int64_t)op->message->size, err);
+		rc = store_flow_tally(s, tally, last->number, 1, (int64_t)op->message->size, err);
 	if (rc != 0)
 		return rc;
 	q = store_sql(s, SQL_RECIPIENT_ADD);
@@ -114,7 +132,7 @@ static int put_recipient(struct store_sqlite *s, const struct store_put *op,
 	store_bind_sv(q, 8, r->address);
 	store_bind_sv(q, 9, r->orcpt);
 	store_bind_sv(q, 10, r->last_reply);
-	(void)sqlite3_bind_int64(q, 11, flow);
+	(void)sqlite3_bind_int64(q, 11, last->number);
 	store_bind_optional(q, 12, r->rewrite_from);
 	(void)sqlite3_bind_int64(q, 13, store_sum_recipient(op->message->id, r));
 	(void)sqlite3_bind_int64(q, 14, r->look_at.us);
@@ -148,6 +166,7 @@ int store_do_put(struct store *front, struct store_put *op)
 	struct err *err = &op->op.err;
 	uint32_t chunks = op->chunk_count + (op->body.len > 0);
 	struct store_tally tally = { 0 };
+	struct placed last = { 0 };
 	int rc = 0;
 
 	must(chunks <= STORE_NUMBER_MAX);
@@ -162,7 +181,7 @@ int store_do_put(struct store *front, struct store_put *op)
 	if (rc == 0)
 		rc = put_message(s, op, chunks, err);
 	for (size_t i = 0; i < m->recipient_count && rc == 0; i++)
-		rc = put_recipient(s, op, &m->recipients[i], &tally, err);
+		rc = put_recipient(s, op, &m->recipients[i], &last, &tally, err);
 	if (rc == 0)
 		rc = store_flow_tally_end(s, &tally, err);
 	for (size_t i = 0; i < op->attempt_count && rc == 0; i++) {
