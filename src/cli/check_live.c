@@ -60,10 +60,14 @@ static void find_lanes(struct check_run *l)
 	if (!named && address_key(&key, what) == 0)
 		named = conf_member_named(l->o->conf, buf_sv(&key));
 	if (sv_eq(what, SV("all"))) {
+		/* What a wildcard stands for is tried by its address. */
 		for (size_t i = 0; i < count; i++)
-			l->lanes[l->count++] = &all[i];
+			if (!all[i].is_wildcard)
+				l->lanes[l->count++] = &all[i];
 		return;
 	}
+	if (named && named->lanes[0].is_wildcard)
+		named = NULL;
 	l->sender = complete(l, named && named->kind == CONF_LANE_MAILBOX ? named->name : what);
 	if (l->sender.len)
 		check_ways_find(l->o->conf, l->sender, &l->ways);

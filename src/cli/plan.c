@@ -223,8 +223,8 @@ static int ask_of_conf(struct request *r, const struct conf *c)
 		const struct conf_lane *l = &lanes[i];
 		struct plan_group g;
 
-		/* The doors of a mailbox share its limits. */
-		if (l->door > 0)
+		/* The doors of a mailbox share its limits; how many a wildcard has nobody knows. */
+		if (l->door > 0 || l->is_wildcard)
 			continue;
 		g = (struct plan_group){ .door = l->provider, .count = 1 };
 		g.is_connector = l->kind != CONF_LANE_MAILBOX;

@@ -198,7 +198,7 @@ static int add_boxes(const struct conf *c, struct simulate_options *o, struct si
 		int rc;
 
 		/* The first door of each; what is behind another kind of door nobody models here. */
-		if (l->kind != CONF_LANE_MAILBOX || l->door > 0 ||
+		if (l->kind != CONF_LANE_MAILBOX || l->door > 0 || l->is_wildcard ||
 			!provider_limit_counts(
 				provider_limit(PROVIDER_LIMIT_MAILBOX_MINUTE), l->provider))
 			continue;

@@ -170,6 +170,8 @@ struct conf_app {
 struct conf_tenant {
 	struct sv name;
 	struct sv id; /* or a domain of the tenant: Entra takes both in the URL */
+	const struct conf_tenant
+		*first; /* of those with this id, or itself: it is counted in the books */
 	enum provider_cloud cloud;
 	const struct sv *domains; /* accepted domains: recipients there are internal */
 	size_t domain_count;

@@ -313,6 +313,15 @@ static void keep_domains(struct conf_load *ld, struct conf_tenant *t)
 	}
 }
 
+/* Two entries of one tenant, for two apps: Microsoft counts what both send as one. */
+static const struct conf_tenant *first_of(const struct conf *c, const struct conf_tenant *t)
+{
+	for (size_t i = 0; t->id.len && i < c->tenant_count; i++)
+		if (sv_eq_nocase(c->tenants[i]->id, t->id))
+			return c->tenants[i]->first;
+	return t;
+}
+
 static void read_tenant(struct conf_load *ld, const struct conf_node *map)
 {
 	struct conf *c = ld->conf;
@@ -345,6 +354,7 @@ static void read_tenant(struct conf_load *ld, const struct conf_node *map)
 			first->place.line);
 		return;
 	}
+	t->first = first_of(c, t);
 	c->tenants = conf_grow(c->tenants, c->tenant_count, sizeof(struct conf_tenant *));
 	c->tenants[c->tenant_count++] = t;
 	htable_put(&c->tenant_by_name, t->name, t);

@@ -46,7 +46,7 @@ static bool counts_for(const struct conf_lane *c, enum provider_limit_id id)
 
 static struct sv tenant_key(const struct conf_tenant *t, struct buf *out)
 {
-	must(buf_printf(out, "t:%.*s", SV_ARG(t->name)) == 0);
+	must(buf_printf(out, "t:%.*s", SV_ARG(t->first->name)) == 0);
 	return buf_sv(out);
 }
 
@@ -121,15 +121,15 @@ static void add_tenant(struct outbound *o, struct limit_set *set, const struct c
 		add_side(o,
 			set,
 			&(struct side){ "t",
-				c->tenant->name,
+				c->tenant->first->name,
 				LIMIT_EXTERNAL,
-				{ .recipients_per_day = tenant_external(o, c->tenant) } });
+				{ .recipients_per_day = tenant_external(o, c->tenant->first) } });
 	if (c->kind == CONF_LANE_MAILBOX && is_onmicrosoft(c->name) &&
 		counts_for(c, PROVIDER_LIMIT_ONMICROSOFT))
 		add_side(o,
 			set,
 			&(struct side){ "o",
-				c->tenant->name,
+				c->tenant->first->name,
 				LIMIT_EXTERNAL,
 				{ .recipients_per_day = (uint32_t)onmicrosoft } });
 }

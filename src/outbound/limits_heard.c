@@ -143,7 +143,7 @@ static struct limit_scope *scope_of(
 		must(buf_printf(&key,
 			     "%c:%.*s",
 			     limit->scope == PROVIDER_SCOPE_TENANT ? 't' : 'o',
-			     SV_ARG(l->c->tenant->name)) == 0);
+			     SV_ARG(l->c->tenant->first->name)) == 0);
 		return limit_book_scope(l->o->book, buf_sv(&key));
 	}
 	for (size_t i = 0; i < l->limits.count; i++)
@@ -168,7 +168,7 @@ static void tell_all(struct outbound *o, const struct conf_tenant *t, const stru
 	htable_each (&o->lanes, slot) {
 		struct lane *l = slot->value;
 
-		if (l->c && l->c->tenant && t && sv_eq(l->c->tenant->name, t->name))
+		if (l->c && l->c->tenant && t && sv_eq(l->c->tenant->first->name, t->first->name))
 			limits_of(o, l->key, l->c, &l->limits);
 		if (counts_in(l, s))
 			lane_tell_order(l);
@@ -261,7 +261,7 @@ void limits_observed(
 	struct limit_scope *s;
 	uint32_t before;
 
-	must(buf_printf(&key, "t:%.*s", SV_ARG(t->name)) == 0);
+	must(buf_printf(&key, "t:%.*s", SV_ARG(t->first->name)) == 0);
 	s = limit_book_scope(o->book, buf_sv(&key));
 	before = limit_scope_observed(s)->threshold;
 	limit_scope_observe(s, seen);

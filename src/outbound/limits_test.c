@@ -368,9 +368,35 @@ static void a_reply_shuts_the_outside(void **state)
 	bench_close(&b);
 }
 
+/* Two entries of one id, for two apps: what one has sent to the outside counts for the other. */
+static void tenants_of_one_id_have_one_outside(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	open_with_secret(&b,
+		BENCH_CLEAR
+		"hostname: relay.example.com\n"
+		"tenants: [ { name: c, id: contoso.com, domains: [contoso.com], external_per_day: "
+		"2 }, { name: d, id: Contoso.com } ]\nmailboxes:\n" MAILBOX(
+			"a", "") "  - { address: b@contoso.com, tenant: d, provider: submission, "
+				 "sender: force, "
+				 "endpoint: { host: 127.0.0.1, port: @A }, password: "
+				 "\"file:@F/secret\" }\n"
+				 "routes: [ { through: sender } ]\n");
+	bench_start(&b);
+	(void)queue(&b, "a@contoso.com", "x@example.org y@example.org");
+	bench_wait_for_mails(&b, 1, 0);
+	(void)queue(&b, "b@contoso.com", "z@example.org");
+	rest(&b);
+	assert_int_equal(b.a.mail_count, 1);
+	bench_close(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(tenants_of_one_id_have_one_outside),
 		cmocka_unit_test(an_account_has_one_minute),
 		cmocka_unit_test(a_tenant_has_one_outside),
 		cmocka_unit_test(the_last_of_the_outside_goes_once),

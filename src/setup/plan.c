@@ -267,7 +267,7 @@ void setup_plan_make(struct setup_plan *out_plan, const struct conf *c, struct s
 		t = make_tenant(out_plan, c, tenants[i]);
 		add_app(out_plan, c, tenants[i], t);
 		for (size_t k = 0; k < lane_count; k++)
-			if (lanes[k].tenant == tenants[i])
+			if (lanes[k].tenant == tenants[i] && !lanes[k].is_wildcard)
 				add_lane(out_plan, c, &lanes[k], t, address);
 		add_domains(out_plan, c, tenants[i], t);
 	}

@@ -154,3 +154,13 @@ def test_what_one_has_used_outlives_its_lane_and_a_kill(wild):
     assert len(s.messages()) == 36
     at_work = next(x for x in r.rows("mailboxes") if x.get("name") == "*@contoso.com")
     assert at_work["made"] <= 3
+
+
+def test_check_tries_one_by_its_address(wild):
+    s, r = wild()
+    # By its routes alone nobody without a name may send as it, and check says so; the mailbox is tried.
+    r.cli("check", "bob@contoso.com", code=None)
+    assert "bob@contoso.com" in signed_in(s)
+    # All there are: none is listed, and "*@contoso.com" is no name to sign in with.
+    r.cli("check", "all", code=None)
+    assert "*@contoso.com" not in signed_in(s)
