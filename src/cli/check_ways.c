@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/limits.h"
+#include "conf/made.h"
 #include "conf/route.h"
 
 enum {
@@ -122,13 +123,40 @@ static bool ask_all_origins(
 	return leads;
 }
 
+/* A wildcard's mailbox is had only by accounts and devices that may use it (conf/made.h): as these hand it in. */
+static bool ask_who_may(
+	const struct conf *c, struct check_ways *w, struct sv sender, size_t recipient)
+{
+	struct conf_route_query q = { .sender = sender, .recipient = w->recipients[recipient] };
+	size_t users, devices;
+	const struct conf_user *user = conf_users(c, &users);
+	const struct conf_device *device = conf_devices(c, &devices);
+	bool leads = false;
+
+	if (!conf_wildcard_of(c, sender))
+		return false;
+	for (size_t i = 0; i < users && i < ORIGINS_MAX; i++) {
+		q.user = user[i].name;
+		leads = ask(c, w, &q, recipient) || leads;
+	}
+	q.user = SV("");
+	for (size_t i = 0; i < devices && i < ORIGINS_MAX; i++) {
+		q.device = device[i].name;
+		leads = ask(c, w, &q, recipient) || leads;
+	}
+	return leads;
+}
+
 void check_ways_find(const struct conf *c, struct sv sender, struct check_ways *out)
 {
 	*out = (struct check_ways){ 0 };
 	find_recipients(c, out);
-	for (size_t i = 0; i < out->recipient_count; i++)
-		if (!ask_all_origins(c, out, sender, i))
+	for (size_t i = 0; i < out->recipient_count; i++) {
+		bool leads = ask_all_origins(c, out, sender, i);
+
+		if (!ask_who_may(c, out, sender, i) && !leads)
 			out->refused |= UINT32_C(1) << i;
+	}
 }
 
 void check_ways_deinit(struct check_ways *w)
