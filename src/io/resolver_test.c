@@ -28,7 +28,6 @@ static const char *const address[] = { "192.0.2.7", NULL };
 static char many_text[MANY][32];
 static const char *many[MANY + 1];
 
-
 static const struct dns_row rows[] = {
 	{ "sorted.test", DNS_MX, DNS_NOERROR, sorted },
 	{ "null.test", DNS_MX, DNS_NOERROR, null_mx },
