@@ -67,6 +67,7 @@ lint: all
 
 bench: all
 	@tools/deps bench
+	@ninja -C $(BUILD) --quiet bench/bench_choice bench/bench_take
 	@$(PYTHON) bench/run.py --build $(BUILD)
 
 # Bytes by libFuzzer, then whole dialogues by dice against the daemon: clients, the maildrop, an evil server, the control
