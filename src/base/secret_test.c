@@ -90,6 +90,21 @@ static void secrets_leave_nothing_behind(void **state)
 	secret_free(next);
 }
 
+#if defined(__x86_64__)
+/* The upper registers, which memcpy() uses and little else: those that held a secret. */
+__attribute__((target("avx512f,avx512vl"))) static void upper_registers_are_forgotten(void)
+{
+	const char pattern[17] = "correct horse ba";
+	char after[17] = "";
+
+	__asm__ volatile("vmovdqu64 (%0), %%xmm20" ::"r"(pattern) : "xmm20");
+	secret_forget_registers();
+	__asm__ volatile("vmovdqu64 %%xmm20, (%0)" ::"r"(after) : "memory");
+	for (size_t i = 0; i < 16; i++)
+		assert_int_equal(after[i], 0);
+}
+#endif
+
 /* What a copy has left, as long as nobody else used the register. */
 static void registers_are_forgotten(void **state)
 {
@@ -103,6 +118,8 @@ static void registers_are_forgotten(void **state)
 	__asm__ volatile("movdqu %%xmm15, (%0)" ::"r"(after) : "memory");
 	for (size_t i = 0; i < 16; i++)
 		assert_int_equal(after[i], 0);
+	if (__builtin_cpu_supports("avx512vl"))
+		upper_registers_are_forgotten();
 #endif
 }
 

@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-/* `pools:` which mailboxes, what must stand beside what, and how routes and queues see them. */
+/* `pools:` which mailboxes, what each kind needs, and how routes and queues see them. */
 
 #define SMTP(address)                                                                           \
 	"  - { address: " address ", provider: smtp, password: file:/p, endpoint: { host: h.i " \

@@ -323,7 +323,7 @@ static void read_entries(
 	pool->seat_count = pl->seat_count;
 }
 
-/* ---- what must stand beside what ---- */
+/* ---- what each kind needs ---- */
 
 static void check_kind(struct conf_load *ld, const struct conf_node *map,
 	const struct conf_seen *seen, const struct conf_pool *p)

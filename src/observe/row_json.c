@@ -303,7 +303,7 @@ static void put_limits(const struct observe_query *q, json_t *o, const struct ob
 	must(json_object_set_new(o, "limits", list) == 0);
 }
 
-/* "*@contoso.com": how many of its mailboxes are at work. One of them: whose it is. */
+/* "*@contoso.com": how many of its mailboxes are at work. One of them: which wildcard made it. */
 static void put_wildcard(const struct observe_query *q, json_t *o, const struct conf_lane *c)
 {
 	bool crowded = false;

@@ -232,7 +232,7 @@ static void on_timer(void *arg)
 		c->token = later;
 }
 
-/* What an administrator has changed may have mended it; who reloads again and again asks no more often for that. */
+/* What an administrator has changed may have fixed it; who reloads again and again asks no more often for that. */
 static void begin(struct counters *c)
 {
 	struct mono_time now = io_now(c->o->loop), again = mono_add(c->asked, FIRST_AGAIN_US);

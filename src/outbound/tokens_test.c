@@ -378,7 +378,7 @@ static void a_tenant_that_cannot_sign_in_holds_its_lanes(void **state)
 		bench_lane(&bench, "submission/m3@contoso.com").status.state, SCHED_LANE_PARKED);
 	assert_string_equal(
 		bench_lane(&bench, "submission/m3@contoso.com").cause, "app-secret-wrong");
-	/* It survives a restart, and is mended by one who looks. */
+	/* It survives a restart, and is corrected by one who looks. */
 	bench_restart(&bench);
 	bench.o->tokens = (struct identity_tokens *)&broker;
 	assert_int_equal(bench_parks(&bench), 1);
